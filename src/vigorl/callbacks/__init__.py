@@ -1,0 +1,1 @@
+"""L4: glue on Lightning hooks, no maths."""

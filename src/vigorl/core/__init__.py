@@ -1,0 +1,1 @@
+"""L0: what the science is made of, in the standard library alone (importable without torch)."""

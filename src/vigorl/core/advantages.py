@@ -1,0 +1,83 @@
+"""Credit for a group of rollouts, and how much each token counts in its optimizer batch.
+
+Pure functions of plain numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class Normalization(StrEnum):
+    """How token losses become the loss of a batch of B sequences, named as in the papers."""
+
+    # all tokens of the batch count the same (DAPO, arXiv:2503.14476)
+    TOKEN_MEAN = "token_mean"
+    # mean over each sequence, then over sequences (GRPO, arXiv:2402.03300)
+    SEQUENCE_MEAN = "sequence_mean"
+    # sum over each sequence / a constant, mean over sequences (Dr. GRPO, arXiv:2503.20783)
+    CONSTANT_LENGTH = "constant_length"
+
+
+def group_advantages(
+    rewards: Sequence[float], *, scale_by_std: bool = True, eps: float = 1e-6
+) -> list[float]:
+    """Center one group's rewards, optionally dividing by their spread.
+
+    A_i = (r_i - mean) / (std + eps); std is the sample std (n - 1), as in the released code.
+
+    Args:
+        rewards: [G] one scalar per rollout of the same prompt, G >= 2.
+        scale_by_std: False gives the mean-only baseline (Dr. GRPO; the paper's text).
+        eps: Added to std, in reward units.
+    Returns:
+        [G] unitless advantages in input order; all 0.0 when the rewards are equal.
+    Raises:
+        ValueError: G < 2, or a reward is not finite.
+    Source: GRPO, arXiv:2402.03300, eq. 3.
+    """
+    if len(rewards) < 2:
+        raise ValueError(f"a group needs at least two rollouts to compare, got {len(rewards)}")
+    if not all(math.isfinite(reward) for reward in rewards):
+        raise ValueError(f"rewards must be finite, got {list(rewards)}")
+    if max(rewards) == min(rewards):
+        return [0.0] * len(rewards)
+    mean = statistics.fmean(rewards)
+    scale = statistics.stdev(rewards) + eps if scale_by_std else 1.0
+    return [(reward - mean) / scale for reward in rewards]
+
+
+def token_weights(
+    num_tokens: Sequence[int], *, normalization: Normalization, constant_length: int | None = None
+) -> list[float]:
+    """What each loss token of each sequence counts, over one WHOLE optimizer batch.
+
+    Whole means all ranks and all micro-batches: the weights are fixed before the batch is cut, so
+    no cut can change the loss.
+
+    Args:
+        num_tokens: [B] loss tokens per sequence; a sequence with none weighs nothing.
+        normalization: How tokens are averaged.
+        constant_length: Tokens; the divisor of CONSTANT_LENGTH.
+    Returns:
+        [B] weights w with loss = sum_i w_i * sum_t loss_it.
+    Raises:
+        ValueError: CONSTANT_LENGTH without a constant, or a batch without any loss token.
+
+    >>> token_weights([2, 6], normalization=Normalization.TOKEN_MEAN)
+    [0.125, 0.125]
+    >>> token_weights([2, 4], normalization=Normalization.SEQUENCE_MEAN)
+    [0.25, 0.125]
+    """
+    if not any(num_tokens):
+        raise ValueError("no token to learn from in the optimizer batch")
+    if normalization is Normalization.TOKEN_MEAN:
+        return [1.0 / sum(num_tokens)] * len(num_tokens)
+    if normalization is Normalization.SEQUENCE_MEAN:
+        return [1.0 / (len(num_tokens) * count) if count else 0.0 for count in num_tokens]
+    if not constant_length:
+        raise ValueError("constant_length normalisation needs `constant_length` (tokens)")
+    return [1.0 / (len(num_tokens) * constant_length)] * len(num_tokens)

@@ -1,0 +1,48 @@
+"""One tree of errors; each says where the fault is and what to do about it.
+
+VigorlError
++-- DataError       a file, record, or picture that cannot be used (also a ValueError)
++-- ConfigError     a setting that is wrong, or has no effect (also a ValueError)
++-- EngineError     the generation engine failed (also a RuntimeError)
++-- AlignmentError  engine and trainer disagree about a rollout (also a RuntimeError)
+"""
+
+from __future__ import annotations
+
+
+class VigorlError(Exception):
+    """Base of every error that vigorl raises on purpose."""
+
+
+class DataError(VigorlError, ValueError):
+    """A file, record or picture that cannot be used; names the file and, if there is one, the line.
+
+    Args:
+        message: What is wrong and what to do.
+        path: The file at fault.
+        line: 1-based line in `path`.
+    """
+
+    def __init__(self, message: str, *, path: object = None, line: int | None = None) -> None:
+        self.path, self.line, self.message = path, line, message
+        where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
+        super().__init__(where + message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_data_error, (self.message, self.path, self.line))
+
+
+def _rebuild_data_error(message: str, path: object, line: int | None) -> DataError:
+    return DataError(message, path=path, line=line)
+
+
+class ConfigError(VigorlError, ValueError):
+    """A setting that is wrong or has no effect; the message names the key."""
+
+
+class EngineError(VigorlError, RuntimeError):
+    """The generation engine failed; rollouts in flight are lost, the run stops."""
+
+
+class AlignmentError(VigorlError, RuntimeError):
+    """Engine and trainer disagree about a rollout (ids, image tokens, or logprobs)."""

@@ -1,0 +1,25 @@
+"""Pure functions from a rollout to a number in a stated range; one file per family."""
+
+from vigorl.core.rewards.accuracy import AccuracyReward
+from vigorl.core.rewards.composite import WeightedReward
+from vigorl.core.rewards.format import FormatReward
+from vigorl.core.rewards.grounding import GroundingReward
+from vigorl.core.rewards.recipes import (
+    grounded_zoom_reward,
+    single_turn_reward,
+    vigorl_paper,
+    vigorl_released,
+)
+from vigorl.core.rewards.zoom import ZoomDiversityReward
+
+__all__ = [
+    "AccuracyReward",
+    "FormatReward",
+    "GroundingReward",
+    "WeightedReward",
+    "ZoomDiversityReward",
+    "grounded_zoom_reward",
+    "single_turn_reward",
+    "vigorl_paper",
+    "vigorl_released",
+]

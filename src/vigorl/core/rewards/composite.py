@@ -1,0 +1,89 @@
+"""A weighted sum of rewards, with a stated range and a breakdown into its parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.protocols import Reward
+from vigorl.core.rollout import RewardBreakdown, Rollout
+
+_ROUNDING = 1e-9  # a sum of floats may miss its bound by this much, relative to the bound
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedReward:
+    """sum_i weight_i * reward_i. A weight of 0 logs a part without paying for it.
+
+    In YAML a part is one line, `- [{_target_: vigorl.core.rewards.FormatReward}, 0.2]`; the sum
+    itself needs `_convert_: all`, or OmegaConf turns the frozen dataclasses back into settings.
+
+    Attributes:
+        name: What the sum is called.
+        parts: (reward, weight) pairs, at least one; part names are unique and not "total".
+    Raises:
+        ConfigError: No part, a part that is no reward, a bad name, or a weight that is not finite.
+    """
+
+    name: str
+    parts: Sequence[tuple[Reward, float]]
+
+    def __post_init__(self) -> None:
+        parts = tuple((reward, float(weight)) for reward, weight in self.parts)
+        object.__setattr__(self, "parts", parts)
+        for reward, _ in parts:
+            if not isinstance(reward, Reward):
+                raise ConfigError(
+                    f"reward {self.name!r}: {reward!r} is not a reward; "
+                    "in YAML, does the sum have `_convert_: all`?"
+                )
+        names = [reward.name for reward, _ in parts]
+        if not parts:
+            raise ConfigError(f"reward {self.name!r} has no parts")
+        if len({*names, "total"}) <= len(names):  # "reward/total" is the sum's own metric
+            raise ConfigError(
+                f'reward {self.name!r}: part names must be unique and not "total", got {names}'
+            )
+        if not all(math.isfinite(weight) for _, weight in parts):
+            raise ConfigError(f"reward {self.name!r}: weights must be finite")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest total; a negative weight swaps the ends of its part's range."""
+        ends = [
+            sorted((weight * reward.range[0], weight * reward.range[1]))
+            for reward, weight in self.parts
+            if weight  # 0 * inf is not a number
+        ]
+        return (sum(low for low, _ in ends), sum(high for _, high in ends))
+
+    def __call__(self, rollout: Rollout) -> float:
+        return self.breakdown(rollout).total
+
+    def breakdown(self, rollout: Rollout) -> RewardBreakdown:
+        """The total and every part before weighting.
+
+        Raises:
+            ValueError: A part is not finite, or leaves the range it states.
+        """
+        parts = {reward.name: checked_score(reward, rollout) for reward, _ in self.parts}
+        total = sum(weight * parts[reward.name] for reward, weight in self.parts)
+        return RewardBreakdown(total=total, parts=parts)
+
+
+def checked_score(reward: Reward, rollout: Rollout) -> float:
+    """The reward's score, or an error when it breaks its word.
+
+    Raises:
+        ValueError: The score is not finite or lies outside `reward.range`.
+    """
+    value, (low, high) = reward(rollout), reward.range
+    slack = _ROUNDING * max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
+    if not math.isfinite(value) or not low - slack <= value <= high + slack:
+        raise ValueError(
+            f"reward {reward.name!r} returned {value} for task {rollout.task.id!r}, "
+            f"outside the range [{low}, {high}] it states"
+        )
+    return value

@@ -1,0 +1,217 @@
+"""What a policy did with one task: turns, their rollout, its reward, and the sample to learn from.
+
+Everything here is written once, when it happens. A sampled token is never decoded and encoded
+again; the loss mask is the record of who wrote a token, not a search for tags.
+
+A two-turn rollout of the made world, ids shortened:
+
+    prompt_ids  [system ... user <image_pad> question ... assistant]        loss_mask 0
+    turn 1      completion_ids [<think> ... </tool_call> <|im_end|>]        loss_mask 1
+                observation_ids [user <observation> ... assistant]          loss_mask 0
+    turn 2      completion_ids [<think> ... </answer> <|im_end|>]           loss_mask 1
+
+Ids hold ONE placeholder per image; whoever needs the expanded form asks
+`data.encoding.expand_image_pads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vigorl.core.geometry import Point
+from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.trace import ParsedTurn, parse_turn
+
+
+class StopReason(StrEnum):
+    """Why a rollout ended."""
+
+    ANSWERED = "answered"  # the policy answered
+    NO_ACTION = "no_action"  # a turn neither called a tool nor answered
+    TURN_LENGTH = "turn_length"  # a turn hit the tokens-per-turn limit
+    TOKEN_BUDGET = "token_budget"  # no room for the next observation or turn
+    TURN_LIMIT = "turn_limit"  # the last allowed turn still did not answer
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether a limit, not the policy, ended the rollout."""
+        return self in (StopReason.TURN_LENGTH, StopReason.TOKEN_BUDGET, StopReason.TURN_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One assistant turn and the environment's reply to it.
+
+    Attributes:
+        prefix_ids: Tokens put into the policy's mouth before it samples (the forced answer); never
+            trained on.
+        completion_ids: Sampled tokens, the turn's end token included when it was sampled.
+        sampling_logprobs: One per completion token, nats, at sampling temperature, from the engine
+            that sampled it.
+        text: Prefix and completion decoded, without special tokens.
+        observation_ids: The environment's tokens up to and including the next assistant header;
+            empty on the last turn.
+        observation: The environment's reply as text; "" on the last turn.
+        view: The crop shown in the observation, or None.
+        point: Where the tool looked, ORIGINAL frame of the first picture, or None.
+        tool_error: Why a tool call was refused; "" when it worked or there was none.
+    """
+
+    completion_ids: tuple[int, ...]
+    sampling_logprobs: tuple[float, ...]
+    text: str
+    prefix_ids: tuple[int, ...] = ()
+    observation_ids: tuple[int, ...] = ()
+    observation: str = ""
+    view: ImageView | None = None
+    point: Point | None = None
+    tool_error: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.completion_ids) != len(self.sampling_logprobs):
+            raise ValueError(
+                f"{len(self.completion_ids)} completion tokens but "
+                f"{len(self.sampling_logprobs)} sampling logprobs"
+            )
+
+    @property
+    def parsed(self) -> ParsedTurn:
+        return parse_turn(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Everything one policy did with one task.
+
+    Attributes:
+        task: The task.
+        prompt_ids: Chat prompt with one placeholder per image, ending in the assistant header.
+        prompt_views: The pictures of the prompt in order; the first is the one that tools cut from.
+        turns: In order, at least one.
+        stop_reason: Why it ended.
+        group: Rollouts of the same prompt in the same phase share it.
+        index: Position in the group, from 0.
+        policy_version: The published weights that sampled it.
+    """
+
+    task: TaskRecord
+    prompt_ids: tuple[int, ...]
+    prompt_views: tuple[ImageView, ...]
+    turns: tuple[Turn, ...]
+    stop_reason: StopReason
+    group: str = ""
+    index: int = 0
+    policy_version: int = 0
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """Prompt and all turns, one placeholder per image."""
+        ids = list(self.prompt_ids)
+        for turn in self.turns:
+            ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
+        return tuple(ids)
+
+    @property
+    def loss_mask(self) -> tuple[int, ...]:
+        """1 where the policy sampled the token, else 0; as long as `token_ids`."""
+        mask = [0] * len(self.prompt_ids)
+        for turn in self.turns:
+            mask += (
+                [0] * len(turn.prefix_ids)
+                + [1] * len(turn.completion_ids)
+                + [0] * len(turn.observation_ids)
+            )
+        return tuple(mask)
+
+    @property
+    def sampling_logprobs(self) -> tuple[float, ...]:
+        """As long as `token_ids`; 0.0 where nothing was sampled."""
+        logprobs = [0.0] * len(self.prompt_ids)
+        for turn in self.turns:
+            logprobs += (
+                [0.0] * len(turn.prefix_ids)
+                + list(turn.sampling_logprobs)
+                + [0.0] * len(turn.observation_ids)
+            )
+        return tuple(logprobs)
+
+    @property
+    def views(self) -> tuple[ImageView, ...]:
+        """All pictures in the order of their placeholders."""
+        return self.prompt_views + tuple(turn.view for turn in self.turns if turn.view is not None)
+
+    @property
+    def crops(self) -> tuple[ImageView, ...]:
+        """What the tools showed, in order."""
+        return tuple(turn.view for turn in self.turns if turn.view is not None)
+
+    @property
+    def zoom_points(self) -> tuple[Point, ...]:
+        """Where the tools looked, ORIGINAL frame, in order."""
+        return tuple(turn.point for turn in self.turns if turn.point is not None)
+
+    @property
+    def answer(self) -> str | None:
+        """The final answer's text, or None when there is none."""
+        return self.turns[-1].parsed.answer
+
+    @property
+    def num_tool_errors(self) -> int:
+        return sum(bool(turn.tool_error) for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardBreakdown:
+    """A rollout's reward and the parts it is made of.
+
+    Attributes:
+        total: What the advantage is computed from.
+        parts: Each part before weighting, in its own stated range.
+    """
+
+    total: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRollout:
+    """A rollout with its reward and, once its group is complete, its advantage (unitless)."""
+
+    rollout: Rollout
+    reward: RewardBreakdown
+    advantage: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One sequence to learn from; SFT and GRPO use the same one.
+
+    All four sequences are [L] long; ids hold one placeholder per image.
+
+    Attributes:
+        token_ids: [L] prompt and turns.
+        loss_mask: [L] 1 on tokens to learn from.
+        views: The pictures in the order of their placeholders.
+        sampling_logprobs: [L] nats; empty for SFT.
+        advantage: Unitless; 1.0 for SFT.
+        token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
+            batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
+            `core.advantages.token_weights`.
+    """
+
+    token_ids: tuple[int, ...]
+    loss_mask: tuple[int, ...]
+    views: tuple[ImageView, ...]
+    sampling_logprobs: tuple[float, ...] = ()
+    advantage: float = 1.0
+    token_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.token_ids) != len(self.loss_mask):
+            raise ValueError(f"{len(self.token_ids)} tokens but {len(self.loss_mask)} mask entries")
+        if self.sampling_logprobs and len(self.sampling_logprobs) != len(self.token_ids):
+            raise ValueError(
+                f"{len(self.token_ids)} tokens but {len(self.sampling_logprobs)} sampling logprobs"
+            )

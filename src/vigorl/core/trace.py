@@ -1,0 +1,246 @@
+r"""THE grammar: how a grounded thought, a tool call, an observation and an answer are written.
+
+And how they are read back. A single-turn trace is one assistant turn; a multi-turn trace ends every
+turn but the last in a tool call:
+
+    <think> The red disc is at (50, 20). </think>
+    <tool_call>
+    {"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}
+    </tool_call>
+                                        (the environment answers: see `observation_text`)
+    <think> Its stripes rise. </think>
+    <answer> rising </answer>
+
+Rollouts, supervised traces, evaluation, rewards, search and pages all use this module; nothing else
+knows the tags.
+Coordinates in the text are integers in the RESIZED frame of the first picture.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vigorl.core.geometry import Point
+
+IMAGE_SLOT = "<image>"
+THINK, END_THINK = "<think>", "</think>"
+TOOL_CALL, END_TOOL_CALL = "<tool_call>", "</tool_call>"
+OBSERVATION, END_OBSERVATION = "<observation>", "</observation>"
+ANSWER, END_ANSWER = "<answer>", "</answer>"
+
+FORCED_ANSWER_PREFIX = (
+    f"{THINK} Based on all the information I've gathered, I'll now provide my final answer. "
+    f"{END_THINK}\n{ANSWER}"
+)
+
+_TAG = re.compile(r"</?(?:think|tool_call|observation|answer)>")
+_BLOCK = re.compile(r"<(think|tool_call|answer)>(.*?)</\1>", re.DOTALL)
+# Nine digits at most: Python refuses integers of thousands of digits, and a policy may write one.
+_POINT = re.compile(r"\(\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*\)")
+
+
+class TurnProblem(StrEnum):
+    """Why a turn does not follow the grammar."""
+
+    UNCLOSED_TAG = "unclosed_tag"  # a tag without its partner, or tags inside one another
+    NO_THINK = "no_think"  # the turn does not open with a <think> block
+    TWO_THINKS = "two_thinks"  # more than one <think> block in a turn
+    NO_ACTION = "no_action"  # neither a tool call nor an answer
+    TWO_ACTIONS = "two_actions"  # more than one tool call or answer
+    TEXT_OUTSIDE_TAGS = "text_outside_tags"  # anything but white space between the blocks
+    FOREIGN_TAG = "foreign_tag"  # the policy wrote an <observation> itself
+    BAD_JSON = "bad_json"  # the tool call is not a JSON object
+    BAD_CALL = "bad_call"  # the object has no "name" text or no "arguments" object
+    EMPTY_ANSWER = "empty_answer"  # <answer> holds nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A request to the environment, as the policy wrote it."""
+
+    name: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTurn:
+    """What one assistant turn says.
+
+    `tool_call` or `answer` may be set even though `problem` is: the environment acts on what it can
+    read, and the format reward punishes the rest.
+
+    Attributes:
+        think: Text of the first <think> block, stripped; "" if there is none.
+        points: Every "(x, y)" of the think text in order, RESIZED frame.
+        tool_call: The first readable call.
+        answer: Text of the first <answer>, stripped.
+        problem: The first thing wrong with the turn, or None.
+        detail: One sentence about `problem` for a person.
+    """
+
+    think: str
+    points: tuple[Point, ...]
+    tool_call: ToolCall | None = None
+    answer: str | None = None
+    problem: TurnProblem | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One turn of a trace to render: a thought and, in all but the last turn, a tool call."""
+
+    think: str
+    tool_call: ToolCall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A worked solution: every step but the last calls a tool; the answer follows the last one."""
+
+    steps: tuple[Step, ...]
+    answer: str
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError("a trace has at least one step")
+        if self.steps[-1].tool_call is not None:
+            raise ValueError("the last step of a trace gives the answer; it cannot call a tool")
+        if any(step.tool_call is None for step in self.steps[:-1]):
+            raise ValueError(
+                "every step before the last calls a tool; "
+                "join thoughts without a call into one step"
+            )
+
+    def turns(self) -> list[str]:
+        """The assistant turns as text, in order."""
+        calls = [
+            render_tool_turn(step.think, step.tool_call)
+            for step in self.steps[:-1]
+            if step.tool_call
+        ]
+        return [*calls, render_answer_turn(self.steps[-1].think, self.answer)]
+
+
+def render_point(point: Point) -> str:
+    """A point as it stands in a thought or an answer; coordinates are rounded to integers."""
+    return f"({round(point.x)}, {round(point.y)})"
+
+
+def render_tool_turn(think: str, call: ToolCall) -> str:
+    body = json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
+    return f"{THINK} {think.strip()} {END_THINK}\n{TOOL_CALL}\n{body}\n{END_TOOL_CALL}"
+
+
+def render_answer_turn(think: str, answer: str) -> str:
+    return f"{THINK} {think.strip()} {END_THINK}\n{ANSWER} {answer.strip()} {END_ANSWER}"
+
+
+def observation_text(shown: str) -> str:
+    """The environment's reply to a tool call that worked; `shown` says what the picture is."""
+    return f"{OBSERVATION}\n{shown}:\n{IMAGE_SLOT}\n{END_OBSERVATION}"
+
+
+def error_observation_text(reason: str) -> str:
+    """The environment's reply to a call that did not work; no picture comes with it."""
+    return f"{OBSERVATION}\n{reason}\n{END_OBSERVATION}"
+
+
+def find_points(text: str) -> tuple[Point, ...]:
+    """Every integer pair "(x, y)" in reading order."""
+    return tuple(Point(int(x), int(y)) for x, y in _POINT.findall(text))
+
+
+def parse_point(text: str) -> Point | None:
+    """The one point that makes up a whole text such as an answer; None for anything else."""
+    match = _POINT.fullmatch(text.strip())
+    return Point(int(match[1]), int(match[2])) if match else None
+
+
+def parse_turn(text: str) -> ParsedTurn:
+    """Read one assistant turn; never raises, names the first problem instead."""
+    blocks = [(m.group(1), m.group(2)) for m in _BLOCK.finditer(text)]
+    thinks = [body for tag, body in blocks if tag == "think"]
+    answers = [body.strip() for tag, body in blocks if tag == "answer"]
+    calls = [_parse_call(body) for tag, body in blocks if tag == "tool_call"]
+    think = thinks[0].strip() if thinks else ""
+    problem, detail = _first_problem(text, blocks, calls, answers)
+    return ParsedTurn(
+        think=think,
+        points=find_points(think),
+        tool_call=next((call for call in calls if isinstance(call, ToolCall)), None),
+        answer=answers[0] if answers else None,
+        problem=problem,
+        detail=detail,
+    )
+
+
+def parse_trace(turns: list[str]) -> Trace:
+    """Read assistant turns back into a trace.
+
+    Raises:
+        ValueError: A turn is malformed (says which one and why), or a turn after the answer.
+    """
+    steps: list[Step] = []
+    for number, text in enumerate(turns, start=1):
+        parsed = parse_turn(text)
+        if parsed.problem is not None:
+            raise ValueError(f"turn {number}: {parsed.problem}: {parsed.detail}")
+        is_last = number == len(turns)
+        if is_last != (parsed.answer is not None):
+            raise ValueError(
+                f"turn {number}: "
+                + ("the last turn must answer" if is_last else "answers before the end")
+            )
+        steps.append(Step(parsed.think, parsed.tool_call))
+        if parsed.answer is not None:
+            return Trace(tuple(steps), parsed.answer)
+    raise ValueError("no turns")
+
+
+def _parse_call(body: str) -> ToolCall | tuple[TurnProblem, str]:
+    try:
+        value = json.loads(body)
+    except json.JSONDecodeError as error:
+        detail = f"the tool call is not JSON: {error.msg} at character {error.pos}"
+        return TurnProblem.BAD_JSON, detail
+    except (ValueError, RecursionError):  # an integer of thousands of digits; brackets without end
+        return TurnProblem.BAD_JSON, "the tool call is not JSON that can be read"
+    if not isinstance(value, dict):
+        return TurnProblem.BAD_JSON, "the tool call must be a JSON object"
+    name, arguments = value.get("name"), value.get("arguments")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return TurnProblem.BAD_CALL, 'the tool call needs a "name" text and an "arguments" object'
+    return ToolCall(name, arguments)
+
+
+def _first_problem(
+    text: str,
+    blocks: list[tuple[str, str]],
+    calls: list[ToolCall | tuple[TurnProblem, str]],
+    answers: list[str],
+) -> tuple[TurnProblem | None, str]:
+    if OBSERVATION in text or END_OBSERVATION in text:
+        return TurnProblem.FOREIGN_TAG, "only the environment writes observations"
+    if len(_TAG.findall(text)) != 2 * len(blocks):
+        return TurnProblem.UNCLOSED_TAG, "a tag has no partner, or stands inside another block"
+    if not blocks or blocks[0][0] != "think":
+        return TurnProblem.NO_THINK, "the turn must open with a <think> block"
+    if sum(tag == "think" for tag, _ in blocks) > 1:
+        return TurnProblem.TWO_THINKS, "one <think> block per turn"
+    if not calls and not answers:
+        return TurnProblem.NO_ACTION, "the turn neither calls a tool nor answers"
+    if len(calls) + len(answers) > 1:
+        return TurnProblem.TWO_ACTIONS, "one tool call or one answer per turn"
+    if _BLOCK.sub("", text).strip():
+        return TurnProblem.TEXT_OUTSIDE_TAGS, "there is text outside the tags"
+    for call in calls:
+        if not isinstance(call, ToolCall):
+            return call
+    if answers and not answers[0]:
+        return TurnProblem.EMPTY_ANSWER, "the answer is empty"
+    return None, ""

@@ -1,0 +1,56 @@
+"""A cache that is limited by what it holds, not by how many things it holds.
+
+Left out on purpose: threads (each DataLoader worker has its own copy) and expiry (a picture file
+does not change during a run).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class ByteCache(Generic[Key, Value]):
+    """Keeps the most recently used values whose sizes add up to at most `max_bytes`.
+
+    A value larger than `max_bytes` is handed out and not kept.
+
+    Attributes:
+        num_hits: Lookups answered from the cache.
+        num_misses: Lookups that had to make the value.
+        num_bytes: What the kept values weigh together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.num_hits = self.num_misses = self.num_bytes = 0
+        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Key, *, make: Callable[[], Value], weigh: Callable[[Value], int]) -> Value:
+        """The kept value, or a new one from `make`, whose bytes `weigh` says."""
+        if key in self._entries:
+            self.num_hits += 1
+            self._entries.move_to_end(key)
+            return self._entries[key][0]
+        self.num_misses += 1
+        value = make()
+        weight = weigh(value)
+        if weight <= self.max_bytes:
+            self._entries[key] = (value, weight)
+            self.num_bytes += weight
+            while self.num_bytes > self.max_bytes:
+                _, (_, dropped) = self._entries.popitem(last=False)
+                self.num_bytes -= dropped
+        return value
+
+    def clear(self) -> None:
+        """Drop everything; the counters stay."""
+        self._entries.clear()
+        self.num_bytes = 0

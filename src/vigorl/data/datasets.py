@@ -1,0 +1,124 @@
+"""Splitting records without leaking pictures, and naming exactly what a run was fed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TypeVar
+
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.records import TaskRecord, TraceRecord
+
+Record = TypeVar("Record", TaskRecord, TraceRecord)
+
+
+def split_by_image(
+    records: Sequence[Record], *, holdout_frac: float, seed: int = 0
+) -> tuple[list[Record], list[Record]]:
+    """Hold out whole pictures: no picture file is on both sides, both keep the input's order.
+
+    Which pictures are held out depends on the seed and the record ids alone, not on the records'
+    order or on where they lie.
+
+    Args:
+        records: Tasks or traces; those that share a picture, even through a third one, stay
+            together.
+        holdout_frac: Share of the records to hold out, in [0, 1); approached from below, but at
+            least one picture if above 0.
+        seed: Another seed, another split.
+    Returns:
+        (train, held out).
+    Raises:
+        ConfigError: `holdout_frac` is outside [0, 1).
+        DataError: All records share one picture, so nothing can be held out.
+    """
+    if not 0 <= holdout_frac < 1:
+        raise ConfigError(f"holdout_frac must be in [0, 1), got {holdout_frac}")
+    if holdout_frac == 0:
+        return list(records), []
+    groups = _groups_by_image([_task(record).images for record in records])
+    if len(groups) < 2:
+        raise DataError(
+            f"{len(records)} records share {len(groups)} picture(s); nothing can be held out "
+            "without showing it in training as well"
+        )
+    ordered = sorted(groups, key=lambda group: _lot(seed, [_task(records[i]).id for i in group]))
+    limit, held = holdout_frac * len(records), set[int]()
+    for group in ordered[:-1]:
+        if not held or len(held) + len(group) <= limit:
+            held.update(group)
+    train = [record for i, record in enumerate(records) if i not in held]
+    return train, [records[i] for i in sorted(held)]
+
+
+def fingerprint(
+    items: Iterable[TaskRecord | TraceRecord | str | Path], *, with_pictures: bool = True
+) -> str:
+    """The sha256 of what data say, wherever they lie: rows, and the contents of files and pictures.
+
+    Args:
+        items: Records (all fields but `source`; pictures by name and content), or files (name and
+            content).
+        with_pictures: False leaves the pictures' contents out, for data too large to read at every
+            start.
+    Returns:
+        64 hexadecimal digits; another order of the items gives another value.
+    Raises:
+        DataError: A file cannot be read.
+    """
+    total, known = hashlib.sha256(), dict[str, str]()
+
+    def content(path: str) -> str:
+        if path not in known:
+            known[path] = _file_digest(path)
+        return known[path]
+
+    for item in items:
+        if isinstance(item, str | Path):
+            total.update(f"{Path(item).name} {content(str(item))}\n".encode())
+            continue
+        task = _task(item)
+        pictures = [[Path(p).name, content(p) if with_pictures else ""] for p in task.images]
+        row = asdict(replace(task, images=(), source=""))
+        if isinstance(item, TraceRecord):
+            row = asdict(replace(item, task=replace(task, images=(), source="")))
+        total.update(json.dumps([row, pictures], sort_keys=True).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _task(record: TaskRecord | TraceRecord) -> TaskRecord:
+    return record.task if isinstance(record, TraceRecord) else record
+
+
+def _groups_by_image(images: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Indices of records that share pictures, joined as far as the sharing reaches."""
+    parents = list(range(len(images)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = index = parents[parents[index]]
+        return index
+
+    first_with: dict[str, int] = {}
+    for index, paths in enumerate(images):
+        for path in paths:
+            parents[root(index)] = root(first_with.setdefault(path, index))
+    groups: dict[int, list[int]] = {}
+    for index in range(len(images)):
+        groups.setdefault(root(index), []).append(index)
+    return list(groups.values())
+
+
+def _lot(seed: int, ids: Sequence[str]) -> str:
+    return hashlib.sha256(f"{seed}:{min(ids)}".encode()).hexdigest()
+
+
+def _file_digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error

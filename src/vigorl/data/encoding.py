@@ -1,0 +1,248 @@
+"""From messages and traces to token ids, with the loss mask written as the ids are.
+
+The chat layout is Qwen's: `<|im_start|>role\\n text <|im_end|>\\n`. Ids hold ONE placeholder per
+picture until `expand_image_pads`. Control tokens only ever come from this file: what a user, a data
+set, a tool or the policy writes is encoded as plain text, even where it reads `<|im_end|>` or
+`<|image_pad|>`, so no text can end a turn or add a picture.
+
+Left out on purpose: the tokenizer's own chat template (it parses text for control tokens, and adds
+a default system message). A test holds that both give the same ids on ordinary text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.protocols import Tool, ToolError, ToolResult
+from vigorl.core.records import ImageView, TraceRecord
+from vigorl.core.rollout import TrainingSample
+from vigorl.core.trace import IMAGE_SLOT, OBSERVATION, ToolCall, observation_text
+from vigorl.data.images import ImageStore
+from vigorl.data.prompts import Message, Prompt
+from vigorl.data.rescale import rescaled_trace
+
+START, END = "<|im_start|>", "<|im_end|>"
+VISION_START, IMAGE_PAD, VISION_END = "<|vision_start|>", "<|image_pad|>", "<|vision_end|>"
+
+# How an observation that shows a crop ends.
+_CROP_TAIL = observation_text("").removeprefix(OBSERVATION + "\n")
+
+Value = TypeVar("Value")
+
+
+class ChatCodec:
+    """Text to ids and back for one tokenizer.
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer with Qwen's chat and vision tokens.
+    Attributes:
+        end_id: The token that ends every message, and so every completion.
+        image_id: The picture placeholder.
+        pad_id: For padding batches.
+        banned_ids: Every control token but `end_id`, ascending. A policy must never sample one: a
+            placeholder would ask for pixels that do not exist, and a message start would forge a
+            message.
+    Raises:
+        ConfigError: The tokenizer lacks one of the tokens.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        controls = {
+            token.content: index
+            for index, token in tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+        missing = [
+            t for t in (START, END, VISION_START, IMAGE_PAD, VISION_END) if t not in controls
+        ]
+        if missing:
+            raise ConfigError(
+                f"the tokenizer lacks the control tokens {missing}; use a Qwen2-VL style tokenizer"
+            )
+        self._start_id: int = controls[START]
+        self.end_id: int = controls[END]
+        self.image_id: int = controls[IMAGE_PAD]
+        self._picture_ids = [controls[VISION_START], self.image_id, controls[VISION_END]]
+        self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {self.end_id}))
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The chat up to and including the header of the assistant's turn.
+
+        Raises:
+            DataError: A message's `<image>` slots are not as many as its pictures.
+        """
+        ids: list[int] = []
+        for message in messages:
+            ids += self._message_ids(message) + self._plain_ids("\n")
+        return ids + self._assistant_header_ids()
+
+    def observation_ids(self, text: str, *, add_end: bool = False) -> list[int]:
+        """The environment's message after an assistant turn, up to and including the next assistant
+        header.
+
+        Args:
+            text: From `observation_text`, whose last slot is the crop, or from
+                `error_observation_text`, which shows none: any other `<image>` in it is plain text.
+            add_end: The turn did not sample its end token (a stop string cut it): it is written
+                here.
+        """
+        ids = [self.end_id] if add_end else []
+        ids += [*self._plain_ids("\n"), self._start_id]
+        if text.endswith(_CROP_TAIL):
+            before, _, after = text.rpartition(IMAGE_SLOT)
+            ids += [
+                *self._plain_ids(f"user\n{before}"),
+                *self._picture_ids,
+                *self._plain_ids(after),
+            ]
+        else:
+            ids += self._plain_ids(f"user\n{text}")
+        return [*ids, self.end_id, *self._plain_ids("\n"), *self._assistant_header_ids()]
+
+    def completion_ids(self, text: str) -> list[int]:
+        """What a policy would have sampled to write this turn, end token included."""
+        return [*self._plain_ids(text), self.end_id]
+
+    def prefix_ids(self, text: str) -> list[int]:
+        """Words put into the policy's mouth: no header, no end token."""
+        return self._plain_ids(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, without control tokens and exactly as it was written."""
+        return self._tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def _plain_ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+            "input_ids"
+        ]
+
+    def _assistant_header_ids(self) -> list[int]:
+        return [self._start_id, *self._plain_ids("assistant\n")]
+
+    def _message_ids(self, message: Message) -> list[int]:
+        # Text between two control tokens is encoded in one go, as a chat template would have it.
+        parts = f"{message.role}\n{message.text}".split(IMAGE_SLOT)
+        if len(parts) - 1 != message.num_images:
+            raise DataError(
+                f"{len(parts) - 1} {IMAGE_SLOT} slots in the {message.role} message, but "
+                f"{message.num_images} pictures: {message.text[:80]!r}"
+            )
+        ids = [self._start_id, *self._plain_ids(parts[0])]
+        for part in parts[1:]:
+            ids += [*self._picture_ids, *self._plain_ids(part)]
+        return [*ids, self.end_id]
+
+
+def expand_image_pads(
+    ids: Sequence[int], token_counts: Sequence[int], *, image_id: int
+) -> list[int]:
+    """Each picture's one placeholder repeated as often as the picture has tokens.
+
+    Args:
+        ids: One placeholder per picture.
+        token_counts: Tokens of each picture, in order, each at least 1.
+        image_id: The placeholder.
+    Raises:
+        ValueError: Not as many placeholders as pictures.
+
+    >>> expand_image_pads([7, 0, 8, 0], [2, 3], image_id=0)
+    [7, 0, 0, 8, 0, 0, 0]
+    """
+    return expand_parallel(ids, ids, token_counts, image_id=image_id, fill=image_id)
+
+
+def expand_parallel(
+    ids: Sequence[int],
+    values: Sequence[Value],
+    token_counts: Sequence[int],
+    *,
+    image_id: int,
+    fill: Value,
+) -> list[Value]:
+    """What belongs to each token (mask, logprobs), stretched as `expand_image_pads` stretches the
+    ids; `fill` on pictures.
+
+    Raises:
+        ValueError: Not as many placeholders as pictures, or not as many values as ids.
+    """
+    num_slots = sum(token == image_id for token in ids)
+    if num_slots != len(token_counts):
+        raise ValueError(
+            f"{num_slots} image placeholders in the ids, but {len(token_counts)} pictures"
+        )
+    counts = iter(token_counts)
+    expanded: list[Value] = []
+    for token, value in zip(ids, values, strict=True):
+        expanded += [fill] * next(counts) if token == image_id else [value]
+    return expanded
+
+
+def encode_trace(
+    record: TraceRecord,
+    *,
+    prompt: Prompt,
+    codec: ChatCodec,
+    images: ImageStore,
+    tools: Mapping[str, Tool],
+) -> TrainingSample:
+    """The tokens that the same dialog would give as a rollout, with the policy's turns to learn
+    from.
+
+    Args:
+        record: The worked solution; its coordinates are brought into the frame of the picture as
+            the model sees it.
+        prompt: The same prompt that rollouts use; the record's own system text, if it has one, goes
+            first.
+        codec: The policy's tokens.
+        images: Sizes and token counts of the pictures.
+        tools: By name; carried out, so that the crops and their sentences are the ones of a
+            rollout.
+    Raises:
+        DataError: The trace calls an unknown tool, a call fails, or the question's slots do not fit
+            its pictures.
+    """
+    task = record.task
+    views = [images.whole(path, source=task.source) for path in task.images]
+    if record.system is not None:
+        prompt = replace(prompt, system=record.system)
+    ids = codec.prompt_ids(prompt.messages(task))
+    mask = [0] * len(ids)
+    trace = rescaled_trace(record, target=views[0].size) if views else record.trace
+    for text, step in zip(trace.turns(), trace.steps, strict=True):
+        completion = codec.completion_ids(text)
+        ids += completion
+        mask += [1] * len(completion)
+        if step.tool_call is not None:
+            result = _call_tool(step.tool_call, tools, record, views)
+            observation = codec.observation_ids(observation_text(result.shown))
+            ids += observation
+            mask += [0] * len(observation)
+            views.append(result.view)
+    return TrainingSample(tuple(ids), tuple(mask), tuple(views))
+
+
+def _call_tool(
+    call: ToolCall, tools: Mapping[str, Tool], record: TraceRecord, views: Sequence[ImageView]
+) -> ToolResult:
+    task = record.task
+    if not views:
+        raise DataError(f"trace of {task.id}: calls a tool but has no picture", path=task.source)
+    if call.name not in tools:
+        raise DataError(
+            f"trace of {task.id}: no tool is called {call.name!r}; configured are {sorted(tools)}",
+            path=task.source,
+        )
+    try:
+        return tools[call.name].call(call.arguments, image=views[0])
+    except ToolError as error:
+        raise DataError(
+            f"trace of {task.id}: {call.name}({dict(call.arguments)}) fails: {error}",
+            path=task.source,
+        ) from error

@@ -1,0 +1,301 @@
+"""From picture files to the pixels that the model sees.
+
+An `ImageView` says what is shown; `ImageStore` turns it into patches. Every crop is cut from the
+ORIGINAL file, resized once, and then handed to the Hugging Face image processor with its own
+resizing off, so that whole pictures come out bit for bit as the processor alone would make them (a
+test holds this) and crops go the same way.
+
+Left out on purpose: video, and the torchvision backend (its antialiasing differs from Pillow's in
+the last bits; training, evaluation and every engine must see the same pixels).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL import ExifTags, Image
+from torch import Tensor
+from transformers import AutoImageProcessor
+
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.geometry import Box, Size, smart_resize
+from vigorl.core.records import ImageView
+from vigorl.data.cache import ByteCache
+
+MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_SIDES = (5, 6, 7, 8)
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError,
+    struct.error, zlib.error,
+)  # fmt: skip  # what Pillow's decoders raise on damaged files
+
+
+def open_image(
+    path: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    max_pixels: int = MAX_PICTURE_PIXELS,
+) -> Image.Image:
+    """Decode a picture as RGB, turned as its EXIF orientation says, transparency on white.
+
+    Args:
+        path: The file.
+        source: "file:line" of the record that names the picture, for the error message.
+        max_pixels: A picture with more is refused before it is decoded.
+    Raises:
+        DataError: Missing, empty, not a picture, truncated, too large, or without a fixed range of
+            values (float pixels).
+    """
+    image, orientation = _open_header(path, source=source, max_pixels=max_pixels)
+    with image:
+        try:
+            image.load()
+            rgb = _to_rgb(image)
+        except _BROKEN as error:
+            raise _picture_error(path, source, f"the picture is damaged ({error})") from error
+    return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
+
+
+def read_size(
+    path: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    max_pixels: int = MAX_PICTURE_PIXELS,
+) -> Size:
+    """The size `open_image` will give, from the file's header alone.
+
+    Raises:
+        DataError: Missing, empty, not a picture, or too large.
+    """
+    image, orientation = _open_header(path, source=source, max_pixels=max_pixels)
+    with image:
+        width, height = image.size
+    return Size(height, width) if orientation in _SWAPS_SIDES else Size(width, height)
+
+
+def _open_header(
+    path: str | os.PathLike[str], *, source: str | None, max_pixels: int
+) -> tuple[Image.Image, int]:
+    if not os.path.isfile(path):
+        raise _picture_error(path, source, "there is no such picture file")
+    if os.path.getsize(path) == 0:
+        raise _picture_error(path, source, "the picture file is empty (0 bytes)")
+    try:
+        image = Image.open(path)
+        orientation = _orientation(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _picture_error(path, source, f"the picture is too large ({error})") from error
+    except _BROKEN as error:
+        raise _picture_error(path, source, f"this is not a picture ({error})") from error
+    if image.width * image.height > max_pixels:
+        image.close()
+        raise _picture_error(
+            path,
+            source,
+            f"{image.width}x{image.height} is more than the {max_pixels} pixels allowed",
+        )
+    return image, orientation
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow turns TIFF by itself, and decodes a whole PNG to look for EXIF behind the pixels: only
+    # what stands before them counts, so that header and decoded size always agree.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("float pixels have no fixed range; save the picture with 8 bits")
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
+        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        # "La" and "RGBa" only convert to their unmultiplied forms
+        straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)
+        layered = image.convert(straight).convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
+            "RGB"
+        )
+    return image.convert("RGB")
+
+
+def _picture_error(path: object, source: str | None, message: str) -> DataError:
+    return DataError(f"{message}; named by {source}" if source else message, path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelBlock:
+    """One picture as the vision tower takes it. Shared by a cache: never change it in place.
+
+    Attributes:
+        pixel_values: Normalised patches, merge-window order.
+        grid_thw: Frames (1), patch rows, patch columns.
+    """
+
+    pixel_values: Float[Tensor, "patches dim"]
+    grid_thw: tuple[int, int, int]
+
+
+class ImageStore:
+    """Sizes, tokens, pixels and pictures of views, with decoded originals and pixel blocks cached.
+
+    Args:
+        processor: A Qwen2-VL style Hugging Face image processor, Pillow backend.
+        cache_bytes: For decoded originals and pixel blocks together; half each. A worker process
+            has its own.
+    Raises:
+        ConfigError: The processor lacks a patch size, merge size or pixel limits, or is not the
+            Pillow one.
+    """
+
+    def __init__(self, processor: Any, *, cache_bytes: int = 1 << 30) -> None:
+        if getattr(processor, "backend", "pil") != "pil":
+            raise ConfigError(
+                "the image processor must be the Pillow one: load it with backend='pil'"
+            )
+        try:
+            self.patch_size, self.merge_size = int(processor.patch_size), int(processor.merge_size)
+            self.min_pixels = int(processor.size["shortest_edge"])
+            self.max_pixels = int(processor.size["longest_edge"])
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{type(processor).__name__} is not a Qwen2-VL style image processor ({error})"
+            ) from error
+        self._processor = processor
+        self._sizes: dict[str, Size] = {}
+        self.originals: ByteCache[str, Image.Image] = ByteCache(cache_bytes // 2)
+        self.blocks: ByteCache[ImageView, PixelBlock] = ByteCache(cache_bytes // 2)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        cache_bytes: int = 1 << 30,
+    ) -> ImageStore:
+        """The store of a model folder (or hub name); the two limits replace the folder's own."""
+        limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+        given = {name: value for name, value in limits.items() if value is not None}
+        processor = AutoImageProcessor.from_pretrained(str(folder), backend="pil", **given)
+        return cls(processor, cache_bytes=cache_bytes)
+
+    @property
+    def factor(self) -> int:
+        """Pixels per merged token and side: patch size x merge size."""
+        return self.patch_size * self.merge_size
+
+    def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
+        """The whole picture at the size at which the processor shows it; reads the file's header
+        only.
+
+        Raises:
+            DataError: The file is missing or not a picture, or it is more than 200 times as long as
+                wide.
+        """
+        name = os.fspath(path)
+        if name not in self._sizes:
+            self._sizes[name] = read_size(name, source=source or None)
+        original = self._sizes[name]
+        try:
+            size = self._fit(original)
+        except ValueError as error:
+            raise _picture_error(path, source or None, str(error)) from error
+        return ImageView(path=name, original=original, size=size)
+
+    def crop_size(self, side_px: int, *, box: Box | None = None) -> Size:
+        """The size at which a crop is shown: about side_px squared in area, sides multiples of
+        `factor`.
+
+        Args:
+            side_px: Wanted side in pixels as the model sees it.
+            box: The ORIGINAL-frame box that is shown; its aspect is kept. None means a square.
+        Raises:
+            ConfigError: An engine would resize such a crop again, because its area is outside the
+                pixel limits.
+        """
+        aspect = 1.0 if box is None else (box.right - box.left) / (box.bottom - box.top)
+        sides = (side_px * aspect**0.5, side_px / aspect**0.5)
+        size = Size(*(max(1, round(side / self.factor)) * self.factor for side in sides))
+        if box is None and self._fit(size) != size:
+            raise ConfigError(
+                f"a crop of {size.width}x{size.height} pixels is outside the processor's limits "
+                f"({self.min_pixels} to {self.max_pixels} pixels); change the crop's side or "
+                "min_pixels / max_pixels"
+            )
+        return self._fit(size)
+
+    def num_tokens(self, view: ImageView) -> int:
+        """How many placeholders the view takes in the expanded ids."""
+        return (view.size.width // self.factor) * (view.size.height // self.factor)
+
+    def grid_thw(self, view: ImageView) -> tuple[int, int, int]:
+        """Frames, patch rows and patch columns of the view, without reading the file."""
+        return (1, view.size.height // self.patch_size, view.size.width // self.patch_size)
+
+    def image(self, view: ImageView) -> Image.Image:
+        """The view as an RGB picture of `view.size`; the processor would not resize it again.
+
+        Raises:
+            DataError: The file cannot be decoded, or is not the picture that the view was made
+                from.
+        """
+        original = self._original(view)
+        # Not Pillow's `resize(box=...)`: it lets pixels from beyond the window bleed in.
+        shown = original.crop(view.box.as_tuple()) if view.box else original
+        return shown.resize((view.size.width, view.size.height), resample=self._processor.resample)
+
+    def pixels(self, view: ImageView) -> PixelBlock:
+        """The view's patches.
+
+        Raises:
+            DataError: As `image`.
+        """
+        return self.blocks.get(
+            view,
+            make=lambda: self._make_block(view),
+            weigh=lambda block: block.pixel_values.nbytes,
+        )
+
+    def _fit(self, size: Size) -> Size:
+        return smart_resize(
+            size, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
+        )
+
+    def _make_block(self, view: ImageView) -> PixelBlock:
+        made = self._processor(images=[self.image(view)], do_resize=False, return_tensors="pt")
+        frames, rows, columns = made["image_grid_thw"][0].tolist()
+        return PixelBlock(made["pixel_values"], (frames, rows, columns))
+
+    def _original(self, view: ImageView) -> Image.Image:
+        image = self.originals.get(
+            view.path,
+            make=lambda: open_image(view.path),
+            weigh=lambda made: made.width * made.height * 4,  # Pillow keeps RGB in four bytes
+        )
+        if image.size != (view.original.width, view.original.height):
+            raise DataError(
+                f"the picture is {image.width}x{image.height}, but the record was made from one of "
+                f"{view.original.width}x{view.original.height}; make the records again",
+                path=view.path,
+            )
+        return image

@@ -1,0 +1,62 @@
+"""What each image token of a view shows: the exercise that teaches a tiny vision tower to see before the model can talk.
+
+A vision tower trained only through the words of traces learns where a thing is long after what it is. With a label on every
+token (which sign's middle lies in it, where that is in the whole picture, which way its stripes run) it takes minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vigorl.core.geometry import Box, FrameMap, Point, Size
+from vigorl.core.records import ImageView
+from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
+
+IGNORE = -100  # torch's cross_entropy skips it
+NAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
+NOTHING = len(NAMES)  # the class of a token without a sign
+
+CLASSES = {"name": NOTHING + 1, "x_tens": 12, "x_ones": 10, "y_tens": 12, "y_ones": 10, "stripes": len(STRIPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLabels:
+    """One label per image token, row by row, for each of CLASSES; IGNORE where there is none.
+
+    Attributes:
+        labels: {class name: [tokens]}.
+    """
+
+    labels: dict[str, list[int]]
+
+
+def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> TokenLabels:
+    """Label the tokens of a view, each of which covers factor x factor pixels of it.
+
+    A whole picture gives names and positions (tens and ones of the pixel where the sign is, which is how a trace writes it);
+    its stripes cannot be seen. A crop gives names and stripes.
+    """
+    columns, rows = view.size.width // factor, view.size.height // factor
+    labels = {kind: [IGNORE] * (columns * rows) for kind in CLASSES}
+    labels["name"] = [NOTHING] * (columns * rows)
+    whole = Box(0, 0, view.original.width, view.original.height)
+    window = view.box or whole
+    for sign in signs:
+        if not window.covers(sign.panel):
+            continue
+        local = FrameMap(_size(window), view.size).pixel(
+            Point(sign.center.x - window.left, sign.center.y - window.top)
+        )
+        token = int(local.y) // factor * columns + int(local.x) // factor
+        labels["name"][token] = NAMES.index(sign.name)
+        if view.box is not None:
+            labels["stripes"][token] = STRIPES.index(sign.stripes)
+        else:
+            labels["x_tens"][token], labels["x_ones"][token] = divmod(int(local.x), 10)
+            labels["y_tens"][token], labels["y_ones"][token] = divmod(int(local.y), 10)
+    return TokenLabels(labels)
+
+
+def _size(box: Box) -> Size:
+    return Size(int(box.right - box.left), int(box.bottom - box.top))

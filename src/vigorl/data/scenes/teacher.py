@@ -1,0 +1,130 @@
+"""A scripted, weak teacher: its traces show the form (point, zoom, say what is seen, answer), not the skill.
+
+It knows where every sign is, but aims badly, seldom looks again when the zoom shows something else, and then answers from
+what it sees. Fine-tuning on it gives a policy that speaks the grammar and is right about half of the time; what is left to
+learn, reinforcement learning has to find: aim at the middle, check what the zoom shows, look again.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.geometry import FrameMap, Point, zoom_window
+from vigorl.core.protocols import Tool
+from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.core.trace import Step, ToolCall, Trace, render_point
+from vigorl.data.scenes.draw import STRIPES, Scene, Sign
+from vigorl.data.scenes.questions import COMPARISON, pick_compared
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSettings:
+    """How weak the teacher is.
+
+    Attributes:
+        aim_error_px: It points anywhere within this distance of the sign on each axis, original pixels.
+        good_aim_frac: Share of looks with an error of at most 8 px instead.
+        look_again_frac: Share of misses after which it looks again; else it answers from what it saw.
+        max_looks: Looks at one sign at most.
+    """
+
+    aim_error_px: int = 90
+    good_aim_frac: float = 0.0
+    look_again_frac: float = 0.3
+    max_looks: int = 2
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.good_aim_frac <= 1 and 0 <= self.look_again_frac <= 1):
+            raise ConfigError("good_aim_frac and look_again_frac are shares between 0 and 1")
+        if self.max_looks < 1 or self.aim_error_px < 0:
+            raise ConfigError("max_looks must be at least 1 and aim_error_px at least 0")
+
+
+class ScriptedTeacher:
+    """Writes traces for scenes; all randomness comes from the generator that is passed in."""
+
+    def __init__(self, settings: TeacherSettings, *, tool: Tool, window_px: int) -> None:
+        self.settings, self.tool, self.window_px = settings, tool, window_px
+
+    def zoom_trace(self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random) -> TraceRecord:
+        """A multi-turn trace: zoom at each sign the question names, say what is there, answer."""
+        asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
+        steps: list[Step] = []
+        seen = ""  # what the last zoom showed, told at the start of the next thought
+        found: list[str] = []
+        for sign in asked:
+            stripes = ""
+            for _ in range(self.settings.max_looks):
+                point = self._aim(sign, image, rng)
+                steps.append(self._look(f"{seen}The {sign.name}", point, image))
+                shown = self._shown(scene, point, image)
+                seen = _tell(shown)
+                stripes = shown.stripes if shown else ""
+                if shown == sign or rng.random() >= self.settings.look_again_frac:
+                    break
+            found.append(stripes or rng.choice(STRIPES))
+        answer = _conclude(task, found)
+        return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.size)
+
+    def single_look_trace(
+        self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random, *, grounded: bool
+    ) -> TraceRecord:
+        """One turn, no zoom: it can only guess the stripes; with points in the thought, or without."""
+        asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
+        thoughts, found = [], []
+        for sign in asked:
+            found.append(rng.choice(STRIPES))
+            place = f" is at {render_point(_to_view(sign.center, image))}" if grounded else " is here"
+            thoughts.append(f"The {sign.name}{place}.")
+        return TraceRecord(task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.size)
+
+    def _aim(self, sign: Sign, image: ImageView, rng: random.Random) -> Point:
+        """A point near the sign, ORIGINAL frame, kept off the picture's outer tenth, where no sign is."""
+        error = 8 if rng.random() < self.settings.good_aim_frac else self.settings.aim_error_px
+        x, y = sign.center.x + rng.uniform(-error, error), sign.center.y + rng.uniform(-error, error)
+        low, high = 0.09 * image.original.width, 0.885 * image.original.width
+        return Point(min(max(x, low), high), min(max(y, low), high))
+
+    def _look(self, opening: str, point: Point, image: ImageView) -> Step:
+        think = f"{opening} is at {render_point(_to_view(point, image))}."
+        return Step(think, ToolCall(self.tool.name, self.tool.render_arguments(point, image=image)))
+
+    def _shown(self, scene: Scene, point: Point, image: ImageView) -> Sign | None:
+        """The sign nearest the middle of the zoom whose whole panel it shows."""
+        pixel = FrameMap(image.size, image.original).point(_to_view(point, image))
+        window = zoom_window(pixel, image=image.original, side_px=self.window_px)
+        inside = [sign for sign in scene.signs if window.covers(sign.panel)]
+        return min(inside, key=lambda sign: sign.center.distance(pixel), default=None)
+
+
+def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: str) -> TraceRecord:
+    """Where every sign is, exactly, in random order: the exercise that teaches a tiny model to point at all."""
+    signs = list(scene.signs)
+    rng.shuffle(signs)
+    think = " ".join(f"The {sign.name} is at {render_point(_to_view(sign.center, image))}." for sign in signs)
+    task = TaskRecord(
+        id=id, question="Where is every sign?", answer=str(len(signs)), images=(image.path,), category="pointing"
+    )
+    return TraceRecord(task, Trace((Step(think),), task.answer), frame=image.size)
+
+
+def _tell(shown: Sign | None) -> str:
+    return f"I see the {shown.name}. Its stripes are {shown.stripes}. " if shown else "I see no sign. "
+
+
+def _conclude(task: TaskRecord, found: list[str]) -> str:
+    """The answer that follows from the stripes it believes it saw."""
+    if task.category != COMPARISON:
+        return found[0]
+    asked = next(kind for kind in STRIPES if f" {kind} " in task.question)
+    matches = (found[0] == asked, found[1] == asked)
+    first, second, both, neither = task.options
+    return both if all(matches) else first if matches[0] else second if matches[1] else neither
+
+
+def _to_view(point: Point, image: ImageView) -> Point:
+    return FrameMap(image.original, image.size).pixel(point)
+
+

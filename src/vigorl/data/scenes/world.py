@@ -1,0 +1,282 @@
+"""The made world on disk, in the real data sets' formats, so that it is read by the same readers.
+
+    ROOT/world.json                 the settings that made it; other settings make it again
+    ROOT/train_RL.jsonl             questions for rollouts           (released RL format)
+    ROOT/train_SFT.jsonl            the teacher's traces             (released SFT format)
+    ROOT/train_signs.jsonl          what is drawn where              (for the tower's first lessons)
+    ROOT/images/*.png               their pictures
+    ROOT/val/ ROOT/test/            held-out questions               (V*Bench's folder layout)
+
+Every picture is a scene of its own: splits draw from seeds that never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.geometry import Point, Size
+from vigorl.core.protocols import Tool
+from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.data.images import open_image
+from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, draw_scene, scene_size
+from vigorl.data.scenes.questions import (
+    CATEGORIES,
+    COMPARISON,
+    ask_attribute,
+    ask_comparison,
+    pick_compared,
+)
+from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
+from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
+from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
+from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
+from vigorl.data.splits import DataSplits
+
+VERSION = 1  # raise it when the drawing, the questions or the files change
+_SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class TraceMix:
+    """Which traces are written per scene of the `traces` split, as relative shares.
+
+    Attributes:
+        zoom: Multi-turn traces of the weak teacher.
+        single_look: One turn with points, no zoom.
+        ungrounded: One turn without points.
+        pointing: Where every sign is.
+        zoom_system, single_look_system, ungrounded_system: The system prompts they are written under.
+    """
+
+    zoom: float = 0.6
+    single_look: float = 0.1
+    ungrounded: float = 0.1
+    pointing: float = 0.2
+    zoom_system: str = ""
+    single_look_system: str = ""
+    ungrounded_system: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeWorld:
+    """Draws the world where it is missing and loads it; a `data.splits.DataSource`.
+
+    Attributes:
+        root: Where it is written.
+        scene: How hard the pictures are.
+        num_train, num_val, num_test: Questions, one per picture.
+        comparison_frac: Share of questions that compare two signs.
+        seed: Of the world.
+        photographs: A folder of real photographs to draw on; None draws plain clutter.
+        num_traces: Scenes with traces; 0 writes none.
+        mix: Which traces.
+        teacher: How weak the teacher is.
+        tool: The zoom that traces call; needed with traces.
+        view: Size in pixels at which the model sees a whole picture: the frame of the traces' coordinates.
+    """
+
+    root: str
+    scene: SceneSettings = field(default_factory=SceneSettings)
+    num_train: int = 2000
+    num_val: int = 128
+    num_test: int = 600
+    comparison_frac: float = 0.4
+    seed: int = 0
+    photographs: str | None = None
+    num_traces: int = 0
+    mix: TraceMix = field(default_factory=TraceMix)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    tool: Tool | None = None
+    view: int = 112
+
+    def prepare(self) -> None:
+        """Write what is missing; a world made with other settings in the same place is an error, never overwritten.
+
+        Raises:
+            ConfigError: `root` holds a world of other settings.
+        """
+        root = Path(self.root)
+        stamp = self._stamp()
+        if (root / "world.json").is_file():
+            found = json.loads((root / "world.json").read_text())
+            if found != stamp:
+                changed = sorted(k for k in stamp | found if stamp.get(k) != found.get(k))
+                raise ConfigError(
+                    f"data.root={self.root} holds a made world with other settings ({', '.join(changed)}); "
+                    "choose another data.root, or delete that folder"
+                )
+            return
+        self._write(root)
+        _write_whole(root / "world.json", json.dumps(stamp, indent=1))
+
+    def load(self) -> DataSplits:
+        root = Path(self.root)
+        read = lambda split: read_vstar_folder(root / split, categories=self._categories())  # noqa: E731
+        traces = read_sft_json(root / "train_SFT.jsonl") if self.num_traces else []
+        num_held_out = len(traces) // 20
+        return DataSplits(
+            train_tasks=read_rl_jsonl(root / "train_RL.jsonl"),
+            val_tasks=read("val"),
+            test_tasks=read("test"),
+            train_traces=traces[num_held_out:],
+            val_traces=traces[:num_held_out],
+        )
+
+    def default_name(self) -> str:
+        """A folder name that differs when the settings do."""
+        return hashlib.sha256(json.dumps(self._stamp(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def _stamp(self) -> dict[str, object]:
+        stamp: dict[str, object] = {
+            key: getattr(self, key)
+            for key in ("num_train", "num_val", "num_test", "comparison_frac", "seed", "photographs")
+        }
+        stamp |= {"version": VERSION, "scene": asdict(self.scene), "num_traces": self.num_traces}
+        if self.num_traces:
+            stamp |= {"mix": asdict(self.mix), "teacher": asdict(self.teacher), "view": self.view}
+        return json.loads(json.dumps(stamp))
+
+    def _write(self, root: Path) -> None:
+        photographs = _load_photographs(self.photographs) if self.photographs else []
+        (root / "images").mkdir(parents=True, exist_ok=True)
+        draw = lambda split, i: draw_scene(  # noqa: E731
+            self.scene, seed=self._scene_seed(split, i), photographs=photographs
+        )
+        write_rl_jsonl(
+            self._questions("train", self.num_train, draw, root / "images", "task"),
+            root / "train_RL.jsonl",
+        )
+        for split, count in (("val", self.num_val), ("test", self.num_test)):
+            self._write_benchmark(root / split, split, count, draw)
+        if self.num_traces:
+            self._write_traces(root, draw)
+
+    def _scene_seed(self, split: str, index: int) -> int:
+        return (self.seed * 10 + _SPLIT_SEEDS[split]) * 10_000_000 + index
+
+    def _ask(self, scene: Scene, split: str, index: int, image: str, id: str) -> TaskRecord:
+        rng = random.Random(f"{self._scene_seed(split, index)}/question")
+        if rng.random() < self.comparison_frac:
+            return ask_comparison(scene, rng, id=id, image=image)
+        return ask_attribute(scene, id=id, image=image)
+
+    def _questions(
+        self, split: str, count: int, draw: Callable[[str, int], Scene], folder: Path, stem: str
+    ) -> Iterator[TaskRecord]:
+        for i in tqdm(range(count), desc=f"drawing {split}", unit="picture", leave=False):
+            scene = draw(split, i)
+            path = folder / f"{stem}-{i:05d}.png"
+            _save(scene.image, path)
+            yield self._ask(scene, split, i, str(path), f"{split}/{path.stem}")
+
+    def _write_benchmark(
+        self, folder: Path, split: str, count: int, draw: Callable[[str, int], Scene]
+    ) -> None:
+        tasks, names = [], []
+        for i in tqdm(range(count), desc=f"drawing {split}", unit="picture", leave=False):
+            scene = draw(split, i)
+            task = self._ask(scene, split, i, "", "")
+            path = folder / task.category / f"{split}-{i:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _save(scene.image, path)
+            tasks.append(self._ask(scene, split, i, str(path), f"{task.category}/{path.stem}"))
+            asked = pick_compared(scene) if task.category == COMPARISON else scene.signs[:1]
+            names.append([sign.name for sign in asked])
+        write_vstar_folder(tasks, folder, target_objects=names)
+
+    def _write_traces(self, root: Path, draw: Callable[[str, int], Scene]) -> None:
+        if self.tool is None:
+            raise ConfigError("data.num_traces needs data.tool: the zoom that the traces call")
+        window_px = getattr(self.tool, "window_px")  # noqa: B009  (a point tool; the protocol has no window)
+        teacher = ScriptedTeacher(self.teacher, tool=self.tool, window_px=window_px)
+        with (root / "train_signs.jsonl").open("w") as signs:
+            write_sft_jsonl(self._traces(root, draw, teacher, signs), root / "train_SFT.jsonl")
+
+    def _traces(
+        self, root: Path, draw: Callable[[str, int], Scene], teacher: ScriptedTeacher, signs: object
+    ) -> Iterator[TraceRecord]:
+        for i in tqdm(range(self.num_traces), desc="drawing traces", unit="scene", leave=False):
+            scene = draw("traces", i)
+            path = root / "images" / f"trace-{i:05d}.png"
+            _save(scene.image, path)
+            print(_signs_line(path.name, scene.signs), file=signs)  # pyright: ignore[reportArgumentType]
+            image = ImageView(str(path), scene_size(self.scene), Size(self.view, self.view))
+            yield self._trace(scene, i, image, teacher)
+
+    def _trace(
+        self, scene: Scene, index: int, image: ImageView, teacher: ScriptedTeacher
+    ) -> TraceRecord:
+        rng = random.Random(f"{self._scene_seed('traces', index)}/trace")
+        task = self._ask(scene, "traces", index, image.path, f"trace/{index:05d}")
+        mix = self.mix
+        shares = (mix.zoom, mix.single_look, mix.ungrounded, mix.pointing)
+        kind = rng.choices(("zoom", "single_look", "ungrounded", "pointing"), shares)[0]
+        if kind == "pointing":
+            return _under(pointing_trace(scene, image, rng, id=task.id), mix.single_look_system)
+        if kind == "zoom":
+            return _under(teacher.zoom_trace(task, scene, image, rng), mix.zoom_system)
+        is_grounded = kind == "single_look"
+        system = mix.single_look_system if is_grounded else mix.ungrounded_system
+        return _under(
+            teacher.single_look_trace(task, scene, image, rng, grounded=is_grounded), system
+        )
+
+    def _categories(self) -> tuple[str, ...]:
+        shares = (1 - self.comparison_frac, self.comparison_frac)
+        return tuple(c for c, share in zip(CATEGORIES, shares, strict=True) if share > 0)
+
+
+def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
+    """What is drawn where: (picture file, its signs) per scene.
+
+    Raises:
+        DataError: The file is missing or a line is not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("no such file; make the world with data.num_traces > 0", path=path)
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            signs = tuple(Sign(c, s, k, Point(x, y)) for c, s, k, x, y in row["signs"])
+            rows.append((str(path.parent / "images" / row["image"]), signs))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"not a line of signs: {error}", path=path, line=number) from error
+    return rows
+
+
+def _signs_line(image: str, signs: Sequence[Sign]) -> str:
+    rows = [[s.colour, s.shape, s.stripes, s.center.x, s.center.y] for s in signs]
+    return json.dumps({"image": image, "signs": rows})
+
+
+def _under(record: TraceRecord, system: str) -> TraceRecord:
+    return TraceRecord(record.task, record.trace, frame=record.frame, system=system)
+
+
+def _load_photographs(folder: str) -> list[Image.Image]:
+    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not paths:
+        raise ConfigError(f"data.photographs={folder!r} holds no .jpg or .png picture")
+    return [open_image(path) for path in paths]
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    image.save(path, compress_level=1)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """All of it or nothing, also under kill -9."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)

@@ -1,0 +1,118 @@
+"""The released RL data: one task per line, pictures named relative to a root.
+
+    {"problem": "<image>What ...?", "answer": "red", "images": ["images/a.jpg"]}
+
+Optional keys of our own: "id"; "options"; "category"; and the boxes that must be seen, ORIGINAL
+pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench spells them, "bbox"
+([[x, y, width, height], ...]). Other keys are ignored. A POINT answer is the box to hit as text,
+"(x1, y1, x2, y2)".
+Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vigorl.core.geometry import Box
+from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.data.sources.rows import (
+    Row,
+    numbers,
+    point_target_text,
+    read_lines,
+    relative_name,
+    write_lines,
+)
+
+
+def read_rl_jsonl(
+    path: str | Path,
+    *,
+    answer_kind: AnswerKind = AnswerKind.TEXT,
+    image_root: str | Path | None = None,
+) -> list[TaskRecord]:
+    """Every line as a task.
+
+    Args:
+        path: The JSONL file.
+        answer_kind: How this file's answers are judged; the file does not say.
+        image_root: Where its picture names start; the file's own folder when None.
+    Raises:
+        DataError: With file and line: a missing key or picture, slots that do not fit the pictures,
+            an answer that is not among the options, or a box off the picture.
+    """
+    path, kind = Path(path), AnswerKind(answer_kind)
+    root = path.parent if image_root is None else Path(image_root)
+    return [read_task(row, root=root, answer_kind=kind) for row in read_lines(path)]
+
+
+def read_task(
+    row: Row, *, root: Path, answer_kind: AnswerKind, question_key: str = "problem"
+) -> TaskRecord:
+    """One row as a task."""
+    images = tuple(row.picture(name, root=root) for name in row.texts("images"))
+    if not images:
+        row.fail('"images" is empty; a task has at least one picture')
+    question, answer = row.text(question_key), row.text("answer")
+    row.check_slots(question, num_images=len(images))
+    options = row.texts("options", is_required=False)
+    if options and answer not in options:
+        row.fail(f"the answer {answer!r} is not among the options {list(options)}")
+    answer_box = None
+    if answer_kind is AnswerKind.POINT:
+        answer_box = row.point_target(answer, key="answer", on=row.picture_size(images[0]))
+    return TaskRecord(
+        id=row.identity(default=f"{row.path.stem}:{row.line}"),
+        question=question,
+        answer=answer,
+        images=images,
+        answer_kind=answer_kind,
+        options=options,
+        answer_box=answer_box,
+        targets=read_targets(row, images[0]),
+        category=row.text("category", default=""),
+        source=row.source,
+    )
+
+
+def read_targets(row: Row, image: str) -> tuple[Box, ...]:
+    """The boxes under "targets" (xyxy) or "bbox" (xywh); none when the row has neither."""
+    if "targets" in row.values and "bbox" in row.values:
+        row.fail('has both "targets" and "bbox"; keep one')
+    if "targets" in row.values:
+        return row.boxes("targets", form="xyxy", on=row.picture_size(image))
+    if "bbox" in row.values:
+        return row.boxes("bbox", form="xywh", on=row.picture_size(image))
+    return ()
+
+
+def write_rl_jsonl(
+    records: Iterable[TaskRecord], path: str | Path, *, image_root: str | Path | None = None
+) -> None:
+    """Write tasks so that `read_rl_jsonl` gives them back (all but `source`).
+
+    Raises:
+        DataError: A picture is not under the root.
+    """
+    path = Path(path)
+    root = path.parent if image_root is None else Path(image_root)
+    rows = ({"problem": r.question, **task_columns(r, root=root)} for r in records)
+    write_lines(path, rows)
+
+
+def task_columns(record: TaskRecord, *, root: Path) -> dict[str, Any]:
+    """Everything of a task but its question; optional keys only where there is something to say."""
+    columns: dict[str, Any] = {
+        "id": record.id,
+        "answer": point_target_text(record.answer_box) if record.answer_box else record.answer,
+        "images": [relative_name(image, root=root) for image in record.images],
+    }
+    if record.options:
+        columns["options"] = list(record.options)
+    if record.targets:
+        columns["targets"] = [numbers(box, form="xyxy") for box in record.targets]
+    if record.category:
+        columns["category"] = record.category
+    return columns

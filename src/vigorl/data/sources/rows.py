@@ -1,0 +1,235 @@
+"""What the readers share: one row of a file that knows where it stands, and reads its fields with a
+named fault.
+
+Boxes come in two spellings, never guessed: "xywh" (V*Bench, ScreenSpot-v2) and "xyxy"
+(ScreenSpot-Pro, the released web data).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeGuard
+
+from vigorl.core.errors import DataError
+from vigorl.core.geometry import Box, Size
+from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.images import read_size
+
+BoxForm = Literal["xywh", "xyxy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One JSON object of a data file.
+
+    Attributes:
+        values: The object.
+        path: The file.
+        line: 1-based line; None in a file that is one JSON value.
+        name: What to call the row where there is no line, such as "item 3".
+    """
+
+    values: Mapping[str, Any]
+    path: Path
+    line: int | None = None
+    name: str = ""
+
+    @property
+    def source(self) -> str:
+        """ "file:line", or "file (item 3)"."""
+        if self.line is not None:
+            return f"{self.path}:{self.line}"
+        return f"{self.path} ({self.name})" if self.name else str(self.path)
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise the row's DataError."""
+        text = f"{self.name}: {message}" if self.name else message
+        raise DataError(text, path=self.path, line=self.line)
+
+    def text(self, key: str, *, default: str | None = None) -> str:
+        """The text under `key`; without a default it must be there."""
+        value = self.values.get(key, default)
+        if not isinstance(value, str):
+            self._expected(key, "a text")
+        return value
+
+    def texts(self, key: str, *, is_required: bool = True) -> tuple[str, ...]:
+        """The list of texts under `key`; a missing one is empty unless required."""
+        value = self.values.get(key, None if is_required else [])
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            self._expected(key, "a list of texts")
+        return tuple(value)
+
+    def number(self, key: str) -> float:
+        """The finite number under `key`."""
+        value = self.values.get(key)
+        if not _is_number(value):
+            self._expected(key, "a number")
+        return value
+
+    def objects(self, key: str) -> list[Mapping[str, Any]]:
+        """The list of objects under `key`."""
+        value = self.values.get(key)
+        if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+            self._expected(key, "a list of objects")
+        return value
+
+    def identity(self, *, default: str) -> str:
+        """The row's "id" as text (released files have numbers and texts)."""
+        value = self.values.get("id", default)
+        if not isinstance(value, str | int):
+            self._expected("id", "a text or a number")
+        return str(value)
+
+    def box(self, values: object, *, form: BoxForm, key: str, on: Size | None) -> Box:
+        """Four numbers as a box that lies on a picture of size `on` (None: not checked)."""
+        if (
+            not isinstance(values, list | tuple)
+            or len(values) != 4
+            or not all(map(_is_number, values))
+        ):
+            self.fail(f'"{key}" must hold boxes of four numbers, got {values!r}')
+        try:
+            box = Box.from_xywh(*values) if form == "xywh" else Box(*values)
+        except ValueError as error:
+            self.fail(f'"{key}": {error}')
+        if on is not None and not box.is_inside(on):
+            self.fail(f'"{key}": box {box.as_tuple()} is not on the {on.width}x{on.height} picture')
+        return box
+
+    def boxes(self, key: str, *, form: BoxForm, on: Size) -> tuple[Box, ...]:
+        """The list of boxes under `key`."""
+        value = self.values.get(key)
+        if not isinstance(value, list):
+            self._expected(key, "a list of boxes")
+        return tuple(self.box(entry, form=form, key=key, on=on) for entry in value)
+
+    def point_target(self, text: str, *, key: str, on: Size) -> Box:
+        """The box in an answer text "(x1, y1, x2, y2)", as the released web-grounding data writes
+        it."""
+        try:
+            numbers = json.loads("[" + text.strip().removeprefix("(").removesuffix(")") + "]")
+        except json.JSONDecodeError:
+            self.fail(f'"{key}" must be a box "(x1, y1, x2, y2)", got {text!r}')
+        return self.box(numbers, form="xyxy", key=key, on=on)
+
+    def picture(self, name: str, *, root: Path) -> str:
+        """The path of a picture that exists."""
+        if not (root / name).is_file():
+            self.fail(f"picture {name!r} is not in {root}")
+        return str(root / name)
+
+    def picture_size(self, path: str) -> Size:
+        """Size of the picture from its header."""
+        return read_size(path, source=self.source)
+
+    def check_slots(self, question: str, *, num_images: int) -> None:
+        """A question has one `<image>` per picture, or none at all."""
+        num_slots = question.count(IMAGE_SLOT)
+        if num_slots not in (0, num_images):
+            self.fail(f"{num_slots} {IMAGE_SLOT} slots in the question, but {num_images} pictures")
+
+    def _expected(self, key: str, kind: str) -> NoReturn:
+        if key not in self.values:
+            self.fail(
+                f'the key "{key}" is missing (it must be {kind}); keys: {sorted(self.values)}'
+            )
+        self.fail(f'"{key}" must be {kind}, got {self.values[key]!r:.80}')
+
+
+def read_lines(path: Path) -> Iterator[Row]:
+    """The rows of a JSONL file; blank lines are skipped.
+
+    Raises:
+        DataError: The file is missing, not UTF-8, or a line is not a JSON object.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            yield _row(_parse(line, path=path, line=number), path=path, line=number)
+
+
+def read_items(path: Path) -> list[Row]:
+    """The rows of a file that is one JSON list of objects.
+
+    Raises:
+        DataError: The file is missing, not UTF-8, or not a list of objects.
+    """
+    value = _parse(read_text(path), path=path)
+    if not isinstance(value, list):
+        raise DataError("the file must be one JSON list", path=path)
+    return [_row(item, path=path, name=f"item {i}") for i, item in enumerate(value, start=1)]
+
+
+def read_object(path: Path) -> Row:
+    """The row of a file that is one JSON object."""
+    return _row(_parse(read_text(path), path=path), path=path)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 text ({error.reason} at byte {error.start})", path=path
+        ) from error
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object per line; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def numbers(box: Box, *, form: BoxForm) -> list[float]:
+    """A box as the files spell it; whole numbers without a decimal point."""
+    left, top, right, bottom = box.as_tuple()
+    values = (left, top, right - left, bottom - top) if form == "xywh" else box.as_tuple()
+    return [int(value) if float(value).is_integer() else value for value in values]
+
+
+def point_target_text(box: Box) -> str:
+    """The answer text of a POINT task: "(x1, y1, x2, y2)"."""
+    return "(" + ", ".join(str(value) for value in numbers(box, form="xyxy")) + ")"
+
+
+def relative_name(path: str, *, root: Path) -> str:
+    """How a file names a picture: relative to the root, with forward slashes.
+
+    Raises:
+        DataError: The picture is not under the root.
+    """
+    try:
+        return Path(path).resolve().relative_to(root.resolve()).as_posix()
+    except ValueError as error:
+        raise DataError(
+            f"the picture must be under {root} to be written relative to it", path=path
+        ) from error
+
+
+def _parse(text: str, *, path: Path, line: int | None = None) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = line if line is not None else error.lineno
+        raise DataError(
+            f"is not JSON: {error.msg} at character {error.pos}", path=path, line=at
+        ) from error
+
+
+def _row(value: Any, *, path: Path, line: int | None = None, name: str = "") -> Row:
+    row = Row(value if isinstance(value, dict) else {}, path, line, name)
+    if not isinstance(value, dict):
+        row.fail(f"must be a JSON object, got {value!r:.60}")
+    return row
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,74 @@
+"""ScreenSpot: find the element of a screenshot that an instruction speaks of; right is any point in
+its box.
+
+v2   [{"img_filename": "a.png", "bbox": [x, y, width, height], "instruction": "...",
+       "data_type": "text", "data_source": "web"}, ...]
+Pro  [{"img_filename": "a.png", "bbox": [x1, y1, x2, y2], "instruction": "...", "id": "...",
+       "img_size": [w, h], "group": "CAD", "ui_type": "icon"}, ...]
+
+The two spell boxes differently; reading one as the other gives plausible wrong boxes, hence two
+readers.
+Source: https://huggingface.co/datasets/OS-Copilot/ScreenSpot-v2, https://huggingface.co/datasets/likaixin/ScreenSpot-Pro
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vigorl.core.geometry import Box
+from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.data.sources.rows import BoxForm, Row, point_target_text, read_items
+
+
+def read_screenspot_v2(
+    path: str | Path, *, image_root: str | Path | None = None
+) -> list[TaskRecord]:
+    """Every instruction of a ScreenSpot-v2 file as a POINT task; category "web/text".
+
+    Args:
+        path: The JSON list.
+        image_root: Folder of the screenshots; "images" beside the file when None.
+    Raises:
+        DataError: With file and item: a missing key or screenshot, or a box off the screenshot.
+    """
+    path = Path(path)
+    root = path.parent / "images" if image_root is None else Path(image_root)
+    return [_record(row, root=root, form="xywh") for row in read_items(path)]
+
+
+def read_screenspot_pro(
+    path: str | Path, *, image_root: str | Path | None = None
+) -> list[TaskRecord]:
+    """Every instruction of a ScreenSpot-Pro file as a POINT task; category "CAD/text".
+
+    Args:
+        path: The JSON list.
+        image_root: Folder of the screenshots; "images" beside the file when None.
+    Raises:
+        DataError: As `read_screenspot_v2`, or "img_size" is not the screenshot's size.
+    """
+    path = Path(path)
+    root = path.parent / "images" if image_root is None else Path(image_root)
+    return [_record(row, root=root, form="xyxy") for row in read_items(path)]
+
+
+def _record(row: Row, *, root: Path, form: BoxForm) -> TaskRecord:
+    image = row.picture(row.text("img_filename"), root=root)
+    size = row.picture_size(image)
+    stated = row.values.get("img_size")
+    if stated is not None and stated != [size.width, size.height]:
+        row.fail(f'"img_size" says {stated}, but the screenshot is {size.width}x{size.height}')
+    box: Box = row.box(row.values.get("bbox"), form=form, key="bbox", on=size)
+    group, kind = ("data_source", "data_type") if form == "xywh" else ("group", "ui_type")
+    parts = (row.text(group, default=""), row.text(kind, default=""))
+    return TaskRecord(
+        id=row.identity(default=f"{row.path.stem}:{row.name.removeprefix('item ')}"),
+        question=row.text("instruction"),
+        answer=point_target_text(box),
+        images=(image,),
+        answer_kind=AnswerKind.POINT,
+        answer_box=box,
+        targets=(box,),
+        category="/".join(part for part in parts if part),
+        source=row.source,
+    )

@@ -1,0 +1,162 @@
+"""The released supervised data: worked solutions as chat messages, in one JSON list or as JSONL.
+
+    {"id": "0", "metadata": {}, "messages": [
+        {"role": "system", "content": "..."}, {"role": "user", "content": "<image>\\nWhat ...?"},
+        {"role": "assistant", "content": "<think> ... (50, 20) </think>\\n<tool_call>\\n{...}"},
+        {"role": "user", "content": "<observation>\\n...:\\n<image>\\n</observation>"},
+        {"role": "assistant", "content": "<think> ... </think>\\n<answer> red </answer>"}],
+     "images": ["a.png", "a_crop_0.png"], "gt_answer": "red"}
+
+Observations are not kept: crops are cut again from the original (which saves the 88 GB of crop
+files). Coordinates refer to the first picture's file as it is on disk. Our own keys in "metadata":
+"frame" ([width, height] the coordinates refer to, null for "as the model sees it"), and "options",
+"targets", "category" as in `rl_jsonl`.
+Source: the released `scripts/mcts/build_reasoning_chains_from_mcts*.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vigorl.core.geometry import Size
+from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
+from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
+from vigorl.data.sources.rl_jsonl import read_targets, task_columns
+from vigorl.data.sources.rows import Row, read_items, read_lines, read_text, write_lines
+
+SHOWN = (
+    "Here is the crop of the image"  # introduces the crops of written files; readers do not keep it
+)
+
+
+def read_sft_json(
+    path: str | Path,
+    *,
+    answer_kind: AnswerKind = AnswerKind.TEXT,
+    image_root: str | Path | None = None,
+    keep_system: bool = True,
+) -> list[TraceRecord]:
+    """Every solution of a JSON list or JSONL file.
+
+    Args:
+        path: The file; its first character tells which of the two it is.
+        answer_kind: How this file's answers are judged; the file does not say.
+        image_root: Where its picture names start; the file's own folder when None.
+        keep_system: False puts the run's own prompt in place of the file's system texts, as GRPO
+            and evaluation will use it.
+    Raises:
+        DataError: With file and line or item: a missing key or picture, messages out of order, a
+            turn that does not follow the grammar, or a box off the picture.
+    """
+    path = Path(path)
+    root = path.parent if image_root is None else Path(image_root)
+    is_list = read_text(path).lstrip().startswith("[")
+    rows = read_items(path) if is_list else read_lines(path)
+    kind = AnswerKind(answer_kind)
+    return [_record(row, root=root, answer_kind=kind, keep_system=keep_system) for row in rows]
+
+
+def write_sft_jsonl(
+    records: Iterable[TraceRecord], path: str | Path, *, image_root: str | Path | None = None
+) -> None:
+    """Write solutions so that `read_sft_json` gives them back (all but `source`).
+
+    Raises:
+        DataError: A picture is not under the root.
+    """
+    path = Path(path)
+    root = path.parent if image_root is None else Path(image_root)
+    write_lines(path, (_row(record, root=root) for record in records))
+
+
+def _record(row: Row, *, root: Path, answer_kind: AnswerKind, keep_system: bool) -> TraceRecord:
+    system, question, trace = _read_messages(row)
+    names = row.texts("images")
+    num_images = max(1, question.count(IMAGE_SLOT))
+    if len(names) < num_images:
+        row.fail(f'{num_images} pictures in the question, but {len(names)} in "images"')
+    images = tuple(row.picture(name, root=root) for name in names[:num_images])
+    metadata = row.values.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        row.fail('"metadata" must be an object')
+    extra = replace(row, values=metadata)
+    answer = row.text("gt_answer", default=trace.answer)
+    answer_box = None
+    if answer_kind is AnswerKind.POINT:
+        answer_box = row.point_target(answer, key="gt_answer", on=row.picture_size(images[0]))
+    options = extra.texts("options", is_required=False)
+    if options and answer not in options:
+        row.fail(f"the answer {answer!r} is not among the options {list(options)}")
+    task = TaskRecord(
+        id=row.identity(default=f"{row.path.stem}:{row.line or row.name.removeprefix('item ')}"),
+        question=question,
+        answer=answer,
+        images=images,
+        answer_kind=answer_kind,
+        options=options,
+        answer_box=answer_box,
+        targets=read_targets(extra, images[0]),
+        category=extra.text("category", default=""),
+        source=row.source,
+    )
+    return TraceRecord(task, trace, _read_frame(extra, images[0]), system if keep_system else None)
+
+
+def _read_messages(row: Row) -> tuple[str | None, str, Trace]:
+    """The system text, the question, and the assistant's turns as a trace."""
+    messages = [replace(row, values=message) for message in row.objects("messages")]
+    chat = [(message.text("role"), message.text("content")) for message in messages]
+    system = chat.pop(0)[1] if chat and chat[0][0] == "system" else None
+    roles = [role for role, _ in chat]
+    if not chat or roles != ["user", "assistant"] * (len(chat) // 2):
+        row.fail(f"messages must be user and assistant in turn, ending in assistant; got {roles}")
+    question = chat[0][1]
+    before, slot, after = question.partition(f"{IMAGE_SLOT}\n")
+    if slot and not before and IMAGE_SLOT not in after:
+        question = after  # one picture before the text is what a question without slots means
+    try:
+        trace = parse_trace([text for role, text in chat if role == "assistant"])
+    except ValueError as error:
+        row.fail(f"the solution does not follow the grammar: {error}")
+    return system, question, trace
+
+
+def _read_frame(extra: Row, image: str) -> Size | None:
+    if "frame" not in extra.values:
+        return extra.picture_size(image)
+    frame = extra.values["frame"]
+    if frame is None:
+        return None
+    if (
+        not isinstance(frame, list)
+        or len(frame) != 2
+        or not all(type(n) is int and n > 0 for n in frame)
+    ):
+        extra.fail(f'"frame" must be [width, height] in pixels or null, got {frame!r}')
+    return Size(*frame)
+
+
+def _row(record: TraceRecord, *, root: Path) -> dict[str, Any]:
+    task, frame = record.task, record.frame
+    columns = task_columns(task, root=root)
+    question = task.question
+    if IMAGE_SLOT not in question:
+        question = IMAGE_SLOT * len(task.images) + "\n" + question
+    messages = [{"role": "user", "content": question}]
+    if record.system is not None:
+        messages.insert(0, {"role": "system", "content": record.system})
+    for turn in record.trace.turns():
+        messages.append({"role": "assistant", "content": turn})
+        messages.append({"role": "user", "content": observation_text(SHOWN)})
+    metadata = {key: columns[key] for key in ("options", "targets", "category") if key in columns}
+    metadata["frame"] = None if frame is None else [frame.width, frame.height]
+    return {
+        "id": columns["id"],
+        "metadata": metadata,
+        "messages": messages[:-1],
+        "images": columns["images"],
+        "gt_answer": columns["answer"],
+    }

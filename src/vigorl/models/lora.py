@@ -1,0 +1,107 @@
+"""Low-rank adapters on the language model, through peft. The vision tower never gets one.
+
+The adapters are injected in place, so the policy's module tree and its forward stay those of the
+plain model. Left out: several adapters at once, and loading an adapter folder (a saved policy is
+always a merged, plain model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from vigorl.core.errors import ConfigError
+
+
+@runtime_checkable
+class LoraLayer(Protocol):
+    """What is used of a layer that peft put adapters on."""
+
+    @property
+    def active_adapters(self) -> Sequence[str]: ...
+
+    def get_delta_weight(self, adapter: str) -> Tensor: ...
+
+    def enable_adapters(self, enabled: bool) -> None: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """What peft is told.
+
+    Attributes:
+        rank: Inner dimension of the adapters.
+        alpha: The adapter's output is scaled by alpha / rank.
+        dropout: On the adapter's input. Above 0 the update pass sees another policy than the one
+            that sampled.
+        target_modules: Names of the linear layers, looked for in the language model's layers only.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = (
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    )  # fmt: skip
+
+
+def add_lora(model: nn.Module, settings: LoraSettings) -> None:
+    """Put adapters into `model` in place; afterwards only they are trainable.
+
+    Raises:
+        ConfigError: No layer of the language model has one of the names.
+    """
+    from peft import LoraConfig, inject_adapter_in_model  # seconds to import, and rarely wanted
+
+    names = "|".join(settings.target_modules)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType]  peft scales by a float as well
+        lora_dropout=settings.dropout,
+        target_modules=rf".*language_model\.layers\..*\.({names})",
+    )
+    try:
+        inject_adapter_in_model(config, model)
+    except ValueError as error:
+        raise ConfigError(
+            f"lora.target_modules={list(settings.target_modules)}: {error}"
+        ) from error
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
+    """The adapted layers by module name; empty without adapters."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+
+
+def lora_weights(layer: LoraLayer) -> list[nn.Parameter]:
+    """The parameters of one layer's adapters."""
+    return [weight for name, weight in layer.named_parameters() if "lora_" in name]
+
+
+def merged_weight(weight: Tensor, layer: LoraLayer) -> Tensor:
+    """A copy of `weight`, in its dtype, with the layer's adapters added to it in fp32."""
+    with torch.no_grad():
+        merged = weight.detach().float()
+        for adapter in layer.active_adapters:
+            merged = merged + layer.get_delta_weight(adapter).float()
+        return merged.to(weight.dtype)
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is the one that the adapters were put on: a reference for no memory."""
+    layers = lora_layers(model).values()
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)

@@ -1,0 +1,297 @@
+"""The policy: a Qwen-VL model that turns a `TrainingBatch` into log-probabilities of its tokens.
+
+Three steps, each of which can be had alone: `encode_views` (vision tower and merger), `forward`
+(language model over text and features), `response_logprobs` (output head, only where tokens are
+learned from). Features can come from a `VisionCache`.
+
+Positions (M-RoPE), the merging of features into the text and Qwen3-VL's deepstack are the
+transformers model's own code; it is handed finished features through its `mm_encoder_outputs`. Left
+out: video, sequence packing, quantised weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+
+from vigorl.core.errors import AlignmentError, ConfigError
+from vigorl.core.geometry import Size
+from vigorl.data.collate import TrainingBatch
+from vigorl.models.logprobs import chosen_logprobs
+from vigorl.models.lora import LoraSettings, adapters_off, add_lora
+from vigorl.models.pretrained import (
+    find_folder,
+    freeze_vision,
+    load_model,
+    parse_dtype,
+    vision_tower,
+    write_folder,
+)
+from vigorl.models.weight_export import export_weights
+
+
+class Policy(nn.Module):
+    """A Qwen2-VL, Qwen2.5-VL or Qwen3-VL model, as the trainer needs it.
+
+    Attributes:
+        model: The transformers model (`...ForConditionalGeneration`).
+        source: The folder it was loaded from, or None; tokenizer and image processor are copied
+            from there.
+        lora: The adapters it carries, or None.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        source: Path | None = None,
+        freeze_vision_tower: bool = True,
+        freeze_merger: bool | None = None,
+        gradient_checkpointing: bool = False,
+        lora: LoraSettings | None = None,
+    ) -> None:
+        """Wrap a model in place; the settings are those of `from_pretrained`."""
+        super().__init__()
+        if lora is not None and not (freeze_vision_tower and freeze_merger in (None, True)):
+            raise ConfigError("with lora only the adapters learn: leave the vision side frozen")
+        self.model, self.source, self.lora = model, source, lora
+        freeze_vision(
+            model,
+            is_tower_frozen=freeze_vision_tower,
+            is_merger_frozen=freeze_vision_tower if freeze_merger is None else freeze_merger,
+        )
+        if lora is not None:
+            add_lora(model, lora)
+        if gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_id: str | Path,
+        *,
+        dtype: torch.dtype | str,
+        attn_implementation: str = "sdpa",
+        freeze_vision_tower: bool = True,
+        freeze_merger: bool | None = None,
+        gradient_checkpointing: bool = False,
+        lora: LoraSettings | None = None,
+    ) -> Policy:
+        """Load a policy.
+
+        Args:
+            folder_or_id: A Hugging Face folder, or "owner/name" on the hub.
+            dtype: Of all weights, such as "bfloat16".
+            attn_implementation: What transformers computes attention with.
+            freeze_vision_tower: The tower does not learn (ViGoRL).
+            freeze_merger: The projector from tower to language model does not learn; None follows
+                the tower, as in the released trainer, where the merger is part of the module that
+                is frozen.
+            gradient_checkpointing: Compute layers again in the backward pass, when in training
+                mode.
+            lora: Train adapters instead of the weights.
+        Raises:
+            ConfigError: No such folder, not a supported family, weights missing, or settings that
+                exclude each other.
+        """
+        folder = find_folder(folder_or_id)
+        model = load_model(
+            folder, dtype=parse_dtype(dtype), attn_implementation=attn_implementation
+        )
+        return cls(
+            model,
+            source=folder,
+            freeze_vision_tower=freeze_vision_tower,
+            freeze_merger=freeze_merger,
+            gradient_checkpointing=gradient_checkpointing,
+            lora=lora,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.dtype
+
+    @property
+    def is_vision_frozen(self) -> bool:
+        """Whether neither tower nor merger learns, so that features can be reused."""
+        return not any(weight.requires_grad for weight in vision_tower(self.model).parameters())
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers per image token: the hidden size, and again per deepstack level (Qwen3-VL)."""
+        num_levels = len(getattr(self.model.config.vision_config, "deepstack_visual_indexes", ()))
+        return self.model.config.text_config.hidden_size * (1 + num_levels)
+
+    def num_patches(self, size: Size) -> int:
+        """Patches of a picture of this size, before merging."""
+        patch = self.model.config.vision_config.patch_size
+        return (size.width // patch) * (size.height // patch)
+
+    def encode_views(
+        self,
+        pixel_values: Float[Tensor, "patches patch_dim"],
+        grid_thw: Int[Tensor, "images 3"],
+    ) -> list[Float[Tensor, "_ width"]]:
+        """Features of pictures, in one call of the tower; with gradient only where it learns.
+
+        Args:
+            pixel_values: The image processor's patches of all pictures.
+            grid_thw: Patches per picture as (time, height, width).
+        Returns:
+            [tokens, feature_width] per picture.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
+            output = self.model.model.get_image_features(  # pyright: ignore[reportCallIssue]
+                pixel_values.to(self.device), grid_thw.to(self.device), return_dict=True
+            )
+            levels = getattr(output, "deepstack_features", None) or ()
+            return [
+                torch.cat(parts, dim=-1)
+                for parts in zip(output.pooler_output, *levels, strict=True)
+            ]
+
+    def encode_blank(self) -> Float[Tensor, "1 width"]:
+        """Run the tower on the smallest picture: a rank that has none keeps step with the others."""
+        vision = self.model.config.vision_config
+        side = vision.spatial_merge_size
+        patch_dim = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        pixel_values = torch.zeros(side * side, patch_dim)
+        return self.encode_views(pixel_values, torch.tensor([[1, side, side]]))[0]
+
+    def forward(
+        self, batch: TrainingBatch, features: Float[Tensor, "image_tokens width"] | None = None
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        """Last hidden states of the language model, after its final norm.
+
+        Args:
+            batch: Padding may be on either side.
+            features: Of all pictures in placeholder order; None computes them from
+                `batch.pixel_values`.
+        Raises:
+            AlignmentError: Placeholders, grids and features do not match; says which picture.
+        """
+        unused = None
+        if features is None and batch.pixel_values is not None:
+            features = torch.cat(self.encode_views(batch.pixel_values, batch.image_grid_thw))
+        elif features is None:
+            if len(batch.image_grid_thw):
+                raise AlignmentError("the batch has pictures, but neither pixels nor features")
+            unused = self.encode_blank()
+            features = unused[:0]
+        self._check_image_tokens(batch, features)
+        hidden = self.model.model(  # pyright: ignore[reportCallIssue]
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            image_grid_thw=batch.image_grid_thw,
+            mm_token_type_ids=(batch.input_ids == self.model.config.image_token_id).int(),
+            mm_encoder_outputs={"image": self._encoder_output(features)} if len(features) else {},
+            use_cache=False,
+        ).last_hidden_state
+        return hidden if unused is None else hidden + 0.0 * unused.sum()
+
+    def response_logprobs(
+        self,
+        batch: TrainingBatch,
+        *,
+        features: Float[Tensor, "image_tokens width"] | None = None,
+        chunk_tokens: int = 1024,
+        temperature: float = 1.0,
+        banned_ids: Sequence[int] = (),
+        with_entropy: bool = False,
+        recompute_logits: bool = True,
+    ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
+        """Log p(token t | tokens before) where the loss mask is 1, else 0.0; and the entropy there.
+
+        The arguments after `features` are those of `logprobs.chosen_logprobs`, with its errors.
+        """
+        return chosen_logprobs(
+            self(batch, features),
+            self.model.lm_head,  # pyright: ignore[reportArgumentType]
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            loss_mask=batch.loss_mask,
+            chunk_tokens=chunk_tokens,
+            temperature=temperature,
+            banned_ids=banned_ids,
+            with_entropy=with_entropy,
+            recompute=recompute_logits,
+        )
+
+    @contextmanager
+    def as_reference(self) -> Iterator[Policy]:
+        """Inside, the adapters are off: the policy is its own reference.
+
+        Raises:
+            ConfigError: There are no adapters; a reference needs its own weights then.
+        """
+        if self.lora is None:
+            raise ConfigError("without lora the reference needs its own copy of the weights")
+        with adapters_off(self.model):
+            yield self
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Write a plain Hugging Face folder, adapters merged. All ranks call it; rank 0 writes.
+
+        Args:
+            folder: Made when missing.
+            dtype: To save in; None keeps the weights' own.
+        Raises:
+            ConfigError: The policy was not loaded from a folder, so it has no tokenizer to save.
+        """
+        if self.source is None:
+            raise ConfigError(f"{folder}: cannot save a policy that was not loaded from a folder")
+        is_writer = not dist.is_initialized() or dist.get_rank() == 0
+        weights = {}
+        for name, weight in export_weights(self.model, dtype=dtype):
+            if is_writer:
+                weights[name] = weight.cpu()
+        if is_writer:
+            write_folder(Path(folder), weights=weights, model=self.model, source=self.source)
+
+    def _encoder_output(self, features: Tensor) -> BaseModelOutputWithDeepstackFeatures:
+        merged, *levels = features.split(self.model.config.text_config.hidden_size, dim=-1)
+        return BaseModelOutputWithDeepstackFeatures(
+            pooler_output=(merged,),  # pyright: ignore[reportArgumentType]  one tensor per picture, or of all
+            deepstack_features=[(level,) for level in levels],  # pyright: ignore[reportArgumentType]
+        )
+
+    def _check_image_tokens(self, batch: TrainingBatch, features: Tensor) -> None:
+        """Each picture has one unbroken run of placeholders, as long as its grid says."""
+        is_image = batch.input_ids == self.model.config.image_token_id
+        is_start = is_image.clone()
+        is_start[:, 1:] &= ~is_image[:, :-1]
+        runs = torch.bincount(is_start.flatten().cumsum(0)[is_image.flatten()])[1:].tolist()
+        merge_size = self.model.config.vision_config.spatial_merge_size
+        expected = (batch.image_grid_thw.prod(-1) // merge_size**2).tolist()
+        rows = is_start.nonzero()[:, 0].tolist()
+        for index, (found, wanted) in enumerate(zip(runs, expected, strict=False)):
+            if found != wanted:
+                raise AlignmentError(
+                    f"picture {index} (row {rows[index]}, {_describe(batch, index)}) has {found} "
+                    f"placeholder tokens in input_ids, but its grid makes {wanted} features"
+                )
+        if len(runs) != len(expected):
+            raise AlignmentError(
+                f"{len(runs)} runs of placeholders in input_ids, but {len(expected)} pictures"
+            )
+        if features.shape != (sum(expected), self.feature_width):
+            raise AlignmentError(
+                f"{sum(expected)} image tokens in input_ids, but features of shape "
+                f"{tuple(features.shape)}; expected ({sum(expected)}, {self.feature_width})"
+            )
+
+
+def _describe(batch: TrainingBatch, index: int) -> str:
+    return batch.views[index].path if index < len(batch.views) else "no view"

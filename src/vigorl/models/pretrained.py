@@ -1,0 +1,123 @@
+"""Hugging Face folders: where a model comes from, what of it is frozen, and how it is written back.
+
+A saved folder is what `AutoModel` and vLLM load: weights under the names of the released
+checkpoints, config, tokenizer and image processor. The last two are copied byte by byte, so saving
+cannot change how a prompt is tokenized.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub import save_torch_state_dict, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, PreTrainedModel
+
+from vigorl.core.errors import ConfigError
+
+FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")  # `model_type` in config.json
+
+_COMPANIONS = ("*.json", "*.txt", "*.jinja", "*.model")
+_NEVER_COPIED = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
+
+
+def parse_dtype(name: torch.dtype | str) -> torch.dtype:
+    """A dtype from its torch name, such as "bfloat16".
+
+    Raises:
+        ConfigError: torch has no such dtype.
+    """
+    dtype = getattr(torch, name, None) if isinstance(name, str) else name
+    if not isinstance(dtype, torch.dtype):
+        raise ConfigError(f"dtype={name!r} is no torch dtype; try float32 or bfloat16")
+    return dtype
+
+
+def find_folder(folder_or_id: str | Path) -> Path:
+    """The local folder of a model; an "owner/name" that is none is fetched from the hub.
+
+    Raises:
+        ConfigError: There is no such folder and no such model, or the folder holds no supported
+            model.
+    """
+    folder = Path(folder_or_id).expanduser()
+    if not folder.is_dir():
+        folder = _download(str(folder_or_id), folder)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ConfigError(f"{folder}: no config.json, so this is not a Hugging Face model folder")
+    family = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    if family not in FAMILIES:
+        raise ConfigError(f"{folder}: model_type {family!r} is not one of {', '.join(FAMILIES)}")
+    return folder
+
+
+def _download(name: str, folder: Path) -> Path:
+    is_hub_name = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None
+    if not is_hub_name or folder.parent.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*_COMPANIONS, "*.safetensors"]))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise ConfigError(
+            f"{name}: no such folder, and no such model on the Hugging Face hub: {error}"
+        ) from error
+
+
+def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) -> PreTrainedModel:
+    """The model of a folder, every weight of it read.
+
+    Raises:
+        ConfigError: A weight is missing or of the wrong shape (transformers would make one up at
+            random).
+    """
+    model, loading = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
+        folder, dtype=dtype, attn_implementation=attn_implementation, output_loading_info=True
+    )
+    for problem in ("missing_keys", "mismatched_keys"):
+        if loading[problem]:
+            first = sorted(map(str, loading[problem]))[:3]
+            raise ConfigError(f"{folder}: {len(loading[problem])} {problem}, such as {first}")
+    return model
+
+
+def freeze_vision(model: PreTrainedModel, *, is_tower_frozen: bool, is_merger_frozen: bool) -> None:
+    """Set which parts of the vision side learn; deepstack's mergers count as merger."""
+    for name, weight in vision_tower(model).named_parameters():
+        weight.requires_grad_(not (is_merger_frozen if "merger" in name else is_tower_frozen))
+
+
+def vision_tower(model: PreTrainedModel) -> PreTrainedModel:
+    """Tower and merger, as one module."""
+    return model.model.visual  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
+
+
+def write_folder(
+    folder: Path, *, weights: Mapping[str, Tensor], model: PreTrainedModel, source: Path
+) -> None:
+    """Write a complete model folder.
+
+    Args:
+        folder: Made when missing; an older model in it is replaced.
+        weights: Under the names of the released checkpoints; see `weight_export.export_weights`.
+        model: Whose config is written.
+        source: The folder whose tokenizer, image processor and chat template are copied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() != source.resolve():
+        for pattern in _COMPANIONS:
+            for file in sorted(source.glob(pattern)):
+                if file.name not in _NEVER_COPIED:
+                    shutil.copyfile(file, folder / file.name)
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.dtype = next(weight.dtype for weight in weights.values() if weight.is_floating_point())
+    config.save_pretrained(folder)
+    save_torch_state_dict(dict(weights), folder)

@@ -1,0 +1,120 @@
+"""What the frozen vision tower said about each picture, remembered until it is told to forget.
+
+A frozen tower gives the same features to the old-logprob, the reference and every update pass, and
+to all rollouts that look at one picture. So it runs once per picture and phase. Features are kept
+by `ImageView` (file, box and size): the key is what was shown, so two rollouts that zoom into the
+same window share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.records import ImageView
+from vigorl.models.policy import Policy
+from vigorl.models.sharding import max_over_ranks
+
+PixelsFn = Callable[[Sequence[ImageView]], tuple[Tensor, Tensor]]
+
+
+class VisionCache:
+    """Image features by view.
+
+    Attributes:
+        hits: Views served without running the tower.
+        misses: Views that the tower ran for.
+        num_calls: Calls of the tower, blank ones included.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        max_patches: int | None = None,
+        always_call: bool = False,
+        storage: torch.device | str | None = None,
+    ) -> None:
+        """An empty cache in front of a policy's tower.
+
+        Args:
+            policy: Its vision side must be frozen, else features would go stale.
+            max_patches: Most patches (before merging) in one call of the tower, a single larger
+                picture excepted; None is no limit.
+            always_call: Call the tower equally often on all ranks and at least once per `get`, with
+                a blank picture where nothing is missing. ZeRO-3 hangs without it. Every rank must
+                then call `get` equally often.
+            storage: Where features are kept, such as "cpu"; None is the tower's own device.
+        Raises:
+            ConfigError: The vision side is not frozen, or `max_patches` is under 1.
+        """
+        if not policy.is_vision_frozen:
+            raise ConfigError(
+                "a VisionCache needs a frozen vision tower and merger: "
+                "set freeze_vision_tower=true, or do without the cache"
+            )
+        if max_patches is not None and max_patches < 1:
+            raise ConfigError(f"max_patches must be at least 1, got {max_patches}")
+        self.policy, self.max_patches, self.always_call = policy, max_patches, always_call
+        self.storage = storage
+        self.hits = self.misses = self.num_calls = 0
+        self._features: dict[ImageView, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def get(
+        self, views: Sequence[ImageView], pixels_fn: PixelsFn
+    ) -> Float[Tensor, "image_tokens width"]:
+        """The features of `views`, joined in their order, as `Policy.forward` takes them.
+
+        Args:
+            views: In placeholder order; the same view may come more than once.
+            pixels_fn: Gives (pixel_values [patches, dim], grid_thw [n, 3]) of the views it is
+                handed; asked only for views that are missing, each once, and once per call of the
+                tower.
+        """
+        missing = [view for view in dict.fromkeys(views) if view not in self._features]
+        self.misses += len(missing)
+        self.hits += len(views) - len(missing)
+        batches = list(self._batches(missing))
+        for batch in batches:
+            pixel_values, grid_thw = pixels_fn(batch)
+            features = self.policy.encode_views(pixel_values, grid_thw)
+            for view, feature in zip(batch, features, strict=True):
+                # a copy: the slice would keep the whole call's features alive
+                self._features[view] = feature.detach().to(device=self.storage, copy=True)
+        self.num_calls += len(batches)
+        if self.always_call:
+            self._fill_up(len(batches))
+        device = self.policy.device
+        blank = torch.empty(0, self.policy.feature_width, device=device, dtype=self.policy.dtype)
+        return torch.cat([blank, *(self._features[view].to(device) for view in views)])
+
+    def clear(self) -> None:
+        """Forget all features and start counting at zero."""
+        self._features.clear()
+        self.hits = self.misses = self.num_calls = 0
+
+    def _batches(self, views: Sequence[ImageView]) -> Iterator[list[ImageView]]:
+        batch: list[ImageView] = []
+        num_patches = 0
+        for view in views:
+            patches = self.policy.num_patches(view.size)
+            if batch and self.max_patches is not None and num_patches + patches > self.max_patches:
+                yield batch
+                batch, num_patches = [], 0
+            batch.append(view)
+            num_patches += patches
+        if batch:
+            yield batch
+
+    def _fill_up(self, num_done: int) -> None:
+        num_agreed = max_over_ranks(max(1, num_done), device=self.policy.device)
+        for _ in range(num_agreed - num_done):
+            self.policy.encode_blank()
+            self.num_calls += 1

@@ -1,0 +1,1 @@
+"""L2: dialogs between a policy and a picture: tools, environment, engines, and the record of what happened."""

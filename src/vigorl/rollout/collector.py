@@ -1,0 +1,192 @@
+"""Drives many dialogs through one engine without a turn barrier.
+
+The next turn of a dialog is submitted the moment its last one is done, so at any time different dialogs are at different
+turns, and no dialog waits for another. Results come back in the order of the dialogs, whatever the order of finishing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from vigorl.core.errors import EngineError
+from vigorl.core.protocols import Completion, Engine
+from vigorl.core.records import TaskRecord
+from vigorl.core.rollout import Rollout
+from vigorl.rollout.environment import Dialog, Environment, derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class CollectStats:
+    """What one collection cost.
+
+    Attributes:
+        num_rollouts: Finished.
+        num_turns: Completions accepted.
+        num_new_tokens: Tokens sampled.
+        num_polls: Calls of `Engine.poll`.
+        mean_in_flight: Requests that the engine held at a poll, on average.
+        wall_s: All of it.
+        engine_s: Inside `submit` and `poll`; the rest is this process's own Python.
+        was_cancelled: `should_cancel` ended it early.
+    """
+
+    num_rollouts: int
+    num_turns: int
+    num_new_tokens: int
+    num_polls: int
+    mean_in_flight: float
+    wall_s: float
+    engine_s: float
+    was_cancelled: bool = False
+
+    @property
+    def own_s(self) -> float:
+        return self.wall_s - self.engine_s
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Finished rollouts in the order of their dialogs, and what they cost."""
+
+    rollouts: list[Rollout]
+    stats: CollectStats
+
+
+def build_dialogs(
+    environment: Environment,
+    tasks: Iterable[TaskRecord],
+    *,
+    group_size: int,
+    phase: str,
+    run_seed: int,
+) -> list[Dialog]:
+    """`group_size` dialogs per task, groups one after the other.
+
+    A task that occurs again in the same phase gets a group of its own with noise of its own.
+
+    Args:
+        environment: What all dialogs share.
+        tasks: The questions.
+        group_size: Rollouts per question.
+        phase: Names the phase, such as "train/3"; part of group names and of every seed.
+        run_seed: Of the run.
+    """
+    if group_size < 1:
+        raise ValueError(f"group_size must be at least 1, got {group_size}")
+    seen: Counter[str] = Counter()
+    dialogs: list[Dialog] = []
+    for task in tasks:
+        repeat = seen[task.id]
+        seen[task.id] += 1
+        group = f"{phase}/{task.id}" + (f"#{repeat + 1}" if repeat else "")
+        seeds = [
+            derive_seed(run_seed, phase, task.id, repeat, index) for index in range(group_size)
+        ]
+        dialogs += environment.start_group(task, group=group, seeds=seeds)
+    return dialogs
+
+
+def collect(
+    engine: Engine,
+    dialogs: Sequence[Dialog],
+    *,
+    phase: str,
+    on_done: Callable[[Rollout], None] | None = None,
+    should_cancel: Callable[[], bool] | None = None,
+) -> Collected:
+    """Run dialogs to their ends.
+
+    Args:
+        engine: With nothing in flight.
+        dialogs: Fresh ones; their states change.
+        phase: Names the phase in errors.
+        on_done: Called with each rollout as it finishes, in order of finishing.
+        should_cancel: Asked after each poll; True drains the engine and returns what has finished.
+    Raises:
+        EngineError: The engine died, or broke its protocol; the message names the phase and how far it came.
+    """
+    run = _Run(engine, dialogs, on_done)
+    started = time.perf_counter()
+    was_cancelled = False
+    try:
+        run.submit(range(len(dialogs)))
+        while run.pending:
+            ready = run.poll()
+            was_cancelled = was_cancelled or (should_cancel is not None and should_cancel())
+            if not was_cancelled:
+                run.submit(ready)
+    except EngineError as error:
+        done = sum(dialog.is_done for dialog in dialogs)
+        raise EngineError(
+            f"phase {phase}: the engine failed with {done} of {len(dialogs)} rollouts finished: {error}"
+        ) from error
+    rollouts = [rollout for rollout in run.rollouts if rollout is not None]
+    stats = CollectStats(
+        num_rollouts=len(rollouts),
+        num_turns=run.num_turns,
+        num_new_tokens=run.num_new_tokens,
+        num_polls=run.num_polls,
+        mean_in_flight=run.sum_in_flight / max(run.num_polls, 1),
+        wall_s=time.perf_counter() - started,
+        engine_s=run.engine_s,
+        was_cancelled=was_cancelled,
+    )
+    return Collected(rollouts, stats)
+
+
+class _Run:
+    """The counters and the requests in flight of one `collect`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialogs: Sequence[Dialog],
+        on_done: Callable[[Rollout], None] | None,
+    ) -> None:
+        self.engine, self.dialogs, self.on_done = engine, dialogs, on_done
+        self.pending: dict[str, int] = {}  # request id -> dialog number
+        self.rollouts: list[Rollout | None] = [None] * len(dialogs)
+        self.num_turns = self.num_new_tokens = self.num_polls = self.sum_in_flight = 0
+        self.engine_s = 0.0
+        if engine.num_in_flight:
+            raise EngineError(f"{engine.num_in_flight} requests of someone else are in flight")
+
+    def submit(self, numbers: Iterable[int]) -> None:
+        requests = [(number, self.dialogs[number].next_request()) for number in numbers]
+        started = time.perf_counter()
+        for number, request in requests:
+            if request.id in self.pending:
+                raise EngineError(f"two dialogs are called {request.id}")
+            self.pending[request.id] = number
+            self.engine.submit(request)
+        self.engine_s += time.perf_counter() - started
+
+    def poll(self) -> list[int]:
+        """Let the engine work; return the dialogs that have a next turn."""
+        self.num_polls += 1
+        self.sum_in_flight += len(self.pending)
+        started = time.perf_counter()
+        completions = self.engine.poll()
+        self.engine_s += time.perf_counter() - started
+        if not completions:
+            raise EngineError(f"poll returned nothing while {len(self.pending)} requests wait")
+        numbers = [self._accept(completion) for completion in completions]
+        return [number for number in numbers if not self.dialogs[number].is_done]
+
+    def _accept(self, completion: Completion) -> int:
+        number = self.pending.pop(completion.request_id, None)
+        if number is None:
+            raise EngineError(f"the engine answered {completion.request_id}, which was not asked")
+        dialog = self.dialogs[number]
+        dialog.accept(completion)
+        self.num_turns += 1
+        self.num_new_tokens += len(completion.token_ids)
+        if dialog.is_done:
+            rollout = dialog.rollout(policy_version=self.engine.policy_version)
+            self.rollouts[number] = rollout
+            if self.on_done is not None:
+                self.on_done(rollout)
+        return number

@@ -1,0 +1,357 @@
+"""Generation with transformers in this process: slow at scale, true, and the default of the tiny scale.
+
+A poll takes up to `max_batch_size` queued requests, whatever turn they are on, and samples them to their ends:
+
+    1. requests with the same prompt (the rollouts of a group) become one row, whose keys and values are repeated afterwards;
+    2. a row whose beginning is a turn that this engine sampled since the last publish reads only what came after it;
+    3. one forward pass over what is left to read, then one per token; rows that are done leave once they are half of the batch.
+
+Left out: continuous batching (a request waits for the batch in progress), paged attention, more than one device. vLLM has them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.protocols import Completion, GenerationRequest
+from vigorl.core.records import ImageView
+from vigorl.data.encoding import ChatCodec, expand_image_pads
+from vigorl.data.images import ImageStore
+from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS, BatchKV, PrefixCache, PrefixKV
+from vigorl.rollout.engines.sampling import Sampler, uniforms
+
+ENCODE_TOKENS = 8192  # picture tokens that go through the vision tower at once
+
+
+@dataclass(slots=True)
+class _Prompt:
+    """One distinct prompt of a batch: what is known of it, and what is left to read."""
+
+    ids: list[int]  # [read] expanded, without the known part
+    views: tuple[ImageView, ...]  # of the part to read
+    positions: Int[Tensor, "3 read"]
+    known: PrefixKV | None
+
+    @property
+    def num_known(self) -> int:
+        return 0 if self.known is None else self.known.shape[3]
+
+
+@dataclass(slots=True)
+class _Row:
+    """One request while it is sampled."""
+
+    request: GenerationRequest
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    is_ended: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_ended or len(self.token_ids) >= self.request.sampling.max_new_tokens
+
+
+class HFEngine:
+    """Samples turns with a transformers model.
+
+    Args:
+        model: Qwen2.5-VL with weights of its own (not the trainer's); moved to `device` and `dtype`.
+        codec: Says which tokens end a turn, stand for a picture, pad, or are banned.
+        images: Pixels of views.
+        max_batch_size: Requests sampled together.
+        device: Where.
+        dtype: Of weights and activations; logprobs are float32 whatever it is.
+        prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for single-turn work.
+        feature_cache_tokens: Picture tokens whose features are kept until the next publish.
+    Raises:
+        ConfigError: The model uses sliding-window attention.
+    """
+
+    def __init__(
+        self,
+        model: Qwen2_5_VLForConditionalGeneration,
+        codec: ChatCodec,
+        images: ImageStore,
+        *,
+        max_batch_size: int = 128,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        prefix_cache_tokens: int = 16384,
+        feature_cache_tokens: int = 65536,
+    ) -> None:
+        if max_batch_size < 1:
+            raise ConfigError(f"max_batch_size must be at least 1, got {max_batch_size}")
+        if getattr(model.model.language_model, "has_sliding_layers", False):
+            raise ConfigError("the hf engine does not do sliding-window attention")
+        self._device, self._dtype = torch.device(device), dtype
+        module: Any = model  # transformers wraps `to` in a decorator that hides its signature
+        self._model: Any = module.to(device=self._device, dtype=dtype).eval().requires_grad_(False)
+        self._codec, self._images, self._max_batch_size = codec, images, max_batch_size
+        self._banned = torch.zeros(
+            self._model.lm_head.out_features, dtype=torch.bool, device=self._device
+        )
+        self._banned[list(codec.banned_ids)] = True
+        self._queue: OrderedDict[str, GenerationRequest] = OrderedDict()
+        self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens, image_id=codec.image_id)
+        self._features: OrderedDict[ImageView, Tensor] = OrderedDict()
+        self._max_feature_tokens = feature_cache_tokens
+        self._policy_version = 0
+
+    @property
+    def policy_version(self) -> int:
+        return self._policy_version
+
+    @property
+    def num_in_flight(self) -> int:
+        return len(self._queue)
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineError: Its id is in flight already, or it has not one picture per placeholder.
+        """
+        if request.id in self._queue:
+            raise EngineError(f"request {request.id} is already in flight")
+        num_slots = request.prompt_ids.count(self._codec.image_id)
+        if num_slots != len(request.views):
+            raise EngineError(
+                f"request {request.id} has {num_slots} placeholders but {len(request.views)} pictures"
+            )
+        self._queue[request.id] = request
+
+    @torch.inference_mode()
+    def poll(self) -> list[Completion]:
+        batch = list(self._queue.values())[: self._max_batch_size]
+        if not batch:
+            return []
+        try:
+            rows = self._generate(batch)
+        except RuntimeError as error:
+            raise EngineError(f"generation of {len(batch)} requests failed: {error}") from error
+        for request in batch:
+            del self._queue[request.id]
+        self._trim_features()
+        return [
+            Completion(
+                row.request.id, tuple(row.token_ids), tuple(row.logprobs), is_finished=row.is_ended
+            )
+            for row in rows
+        ]
+
+    @torch.no_grad()
+    def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
+        """Copy weights in place, under the names of the model's `state_dict`; a tied one may be left out.
+
+        Raises:
+            EngineError: A name is unknown or missing, or a shape differs; the weights are then in an undefined state.
+        """
+        own = self._model.state_dict()
+        loaded: set[int] = set()
+        for name, tensor in weights:
+            if name not in own:
+                raise EngineError(f"published weight {name} is not one of the engine's")
+            if own[name].shape != tensor.shape:
+                raise EngineError(
+                    f"published weight {name} is {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+                )
+            own[name].copy_(tensor)
+            loaded.add(own[name].data_ptr())
+        missing = [name for name, tensor in own.items() if tensor.data_ptr() not in loaded]
+        if missing:
+            raise EngineError(f"{len(missing)} weights were not published, such as {missing[0]}")
+        self._prefixes.clear()
+        self._features.clear()
+        self._policy_version = version
+
+    def _generate(self, batch: list[GenerationRequest]) -> list[_Row]:
+        keys = [(request.prompt_ids, request.views) for request in batch]
+        unique = list(dict.fromkeys(keys))
+        prompts = [self._prepare(ids, views) for ids, views in unique]
+        self._encode(view for prompt in prompts for view in prompt.views)
+        hidden, cache, positions = self._prefill(prompts)
+        if len(unique) < len(keys):
+            index_of = {key: i for i, key in enumerate(unique)}
+            source = torch.tensor([index_of[key] for key in keys], device=self._device)
+            cache.select(source)
+            hidden, positions = hidden[source], positions[source]
+        rows = [_Row(request) for request in batch]
+        self._decode(rows, self._model.lm_head(hidden), cache, positions)
+        return rows
+
+    def _prepare(self, ids: tuple[int, ...], views: tuple[ImageView, ...]) -> _Prompt:
+        found = self._prefixes.longest(ids, views)
+        known, num_known_views = found or (None, 0)
+        counts = [self._images.num_tokens(view) for view in views]
+        expanded = list(expand_image_pads(ids, counts, image_id=self._codec.image_id))
+        positions = self._positions(expanded, views)
+        num_known = 0 if known is None else known.shape[3]
+        return _Prompt(
+            expanded[num_known:], views[num_known_views:], positions[:, num_known:], known
+        )
+
+    def _positions(
+        self, ids: Sequence[int], views: Sequence[ImageView]
+    ) -> Int[Tensor, "3 tokens"]:
+        row = torch.tensor([ids])
+        grids = torch.tensor([self._images.grid_thw(view) for view in views]) if views else None
+        is_image = (row == self._codec.image_id).int()
+        positions, _ = self._model.model.get_rope_index(
+            row, mm_token_type_ids=is_image, image_grid_thw=grids
+        )
+        return positions[:, 0]
+
+    def _prefill(
+        self, prompts: list[_Prompt]
+    ) -> tuple[Float[Tensor, "prompts hidden"], BatchKV, Int[Tensor, " prompts"]]:
+        """Read all prompts: the hidden state of their last tokens, the cache, and the positions that follow."""
+        num_rows = len(prompts)
+        num_known = max(prompt.num_known for prompt in prompts)
+        num_read = max(len(prompt.ids) for prompt in prompts)
+        cache = self._new_cache(num_rows, num_known, capacity=num_known + num_read + GROWTH_SLOTS)
+        ids = torch.full((num_rows, num_read), self._codec.pad_id)
+        positions = torch.zeros(3, num_rows, num_read, dtype=torch.long)
+        for i, prompt in enumerate(prompts):  # both parts are padded on the left
+            ids[i, num_read - len(prompt.ids) :] = torch.tensor(prompt.ids)
+            positions[:, i, num_read - len(prompt.ids) :] = prompt.positions
+            cache.bias[i, num_known : num_known + num_read - len(prompt.ids)] = -torch.inf
+            cache.bias[i, : num_known - prompt.num_known] = -torch.inf
+            if prompt.known is not None:
+                cache.kv[:, :, i, :, num_known - prompt.num_known : num_known] = prompt.known
+        embeds = self._embed(ids.to(self._device), [v for prompt in prompts for v in prompt.views])
+        hidden = self._forward(
+            embeds, positions.to(self._device), _causal_bias(cache.bias, num_known, num_read), cache
+        )
+        following = torch.stack([prompt.positions.max() + 1 for prompt in prompts])
+        return hidden, cache, following.to(self._device)
+
+    def _decode(
+        self,
+        rows: list[_Row],
+        logits: Float[Tensor, "rows vocab"],
+        cache: BatchKV,
+        positions: Int[Tensor, " rows"],
+    ) -> None:
+        """Sample until every row is done; `logits` are those of the first token."""
+        num_steps = max(row.request.sampling.max_new_tokens for row in rows)
+        params = [row.request.sampling for row in rows]
+        sampler = Sampler(params, banned=self._banned)
+        noise = torch.stack([uniforms(row.request.seed, num_steps) for row in rows])
+        noise, embed = noise.to(self._device), self._model.model.language_model.embed_tokens
+        active = list(rows)
+        for step in range(num_steps):
+            tokens, logprobs = sampler.sample(logits, noise[:, step])
+            self._record(active, tokens.tolist(), logprobs.tolist(), cache)
+            left = [i for i, row in enumerate(active) if not row.is_done]
+            if not left:
+                return
+            if 2 * len(left) <= len(active):
+                kept = torch.tensor(left, device=self._device)
+                active = [active[i] for i in left]
+                tokens, noise, positions = tokens[kept], noise[kept], positions[kept]
+                cache.select(kept)
+                sampler.select(kept)
+            bias = cache.bias[:, None, None, : cache.length + 1]
+            at = positions.expand(3, -1)[..., None]
+            logits = self._model.lm_head(self._forward(embed(tokens)[:, None], at, bias, cache))
+            positions = positions + 1
+
+    def _record(
+        self, active: list[_Row], tokens: list[int], logprobs: list[float], cache: BatchKV
+    ) -> None:
+        for i, row in enumerate(active):
+            if row.is_done:
+                continue
+            row.token_ids.append(tokens[i])
+            row.logprobs.append(logprobs[i])
+            row.is_ended = tokens[i] == self._codec.end_id
+            if row.is_ended and self._prefixes.is_enabled:
+                read = (*row.request.prompt_ids, *row.token_ids[:-1])  # the last was never fed
+                self._prefixes.put(read, row.request.views, cache.extract(i))
+
+    def _forward(
+        self,
+        embeds: Float[Tensor, "rows tokens hidden"],
+        positions: Int[Tensor, "3 rows tokens"],
+        bias: Float[Tensor, "rows 1 tokens slots"],
+        cache: BatchKV,
+    ) -> Float[Tensor, "rows hidden"]:
+        # a dict of masks goes to the layers as it is; transformers builds none of its own
+        out = self._model.model.language_model(
+            inputs_embeds=embeds,
+            attention_mask={"full_attention": bias},
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache.advance(embeds.shape[1])
+        return out.last_hidden_state[:, -1]
+
+    def _embed(
+        self, ids: Int[Tensor, "rows tokens"], views: list[ImageView]
+    ) -> Float[Tensor, "rows tokens hidden"]:
+        embeds = self._model.model.language_model.embed_tokens(ids)
+        if views:
+            embeds[ids == self._codec.image_id] = torch.cat([self._features[v] for v in views])
+        return embeds
+
+    def _encode(self, views: Iterable[ImageView]) -> None:
+        """Make sure that the features of these views are cached."""
+        missing: list[ImageView] = []
+        num_tokens = 0
+        for view in dict.fromkeys(views):
+            if view in self._features:
+                self._features.move_to_end(view)
+                continue
+            missing.append(view)
+            num_tokens += self._images.num_tokens(view)
+            if num_tokens >= ENCODE_TOKENS:
+                self._run_tower(missing)
+                missing, num_tokens = [], 0
+        if missing:
+            self._run_tower(missing)
+
+    def _run_tower(self, views: list[ImageView]) -> None:
+        blocks = [self._images.pixels(view) for view in views]
+        pixels = torch.cat([block.pixel_values for block in blocks]).to(self._device)
+        grids = torch.tensor([block.grid_thw for block in blocks], device=self._device)
+        features = self._model.model.get_image_features(pixels, grids).pooler_output
+        self._features.update(zip(views, features, strict=True))
+
+    def _trim_features(self) -> None:
+        num_tokens = sum(len(features) for features in self._features.values())
+        while num_tokens > self._max_feature_tokens:
+            num_tokens -= len(self._features.popitem(last=False)[1])
+
+    def _new_cache(self, num_rows: int, length: int, *, capacity: int) -> BatchKV:
+        config = self._model.config.get_text_config()
+        heads = config.num_key_value_heads
+        dim = config.hidden_size // config.num_attention_heads
+        shape = (config.num_hidden_layers, 2, num_rows, heads, capacity, dim)
+        kv = torch.zeros(shape, dtype=self._dtype, device=self._device)
+        bias = torch.zeros(num_rows, capacity, dtype=self._dtype, device=self._device)
+        return BatchKV(kv, bias, length=length)
+
+
+def _causal_bias(
+    bias: Float[Tensor, "rows capacity"], num_known: int, num_read: int
+) -> Float[Tensor, "rows 1 read slots"]:
+    """Each token sees the known part and what was read up to itself, holes apart.
+
+    A padding token sees itself, or its softmax would be over nothing, and the NaN would spread through masked slots.
+    """
+    future = torch.ones(num_read, num_read, dtype=torch.bool, device=bias.device).triu(1)
+    mask = bias[:, None, None, : num_known + num_read].repeat(1, 1, num_read, 1)
+    read = mask[..., num_known:]
+    read.masked_fill_(future, -torch.inf)
+    read.diagonal(dim1=-2, dim2=-1).zero_()
+    return mask

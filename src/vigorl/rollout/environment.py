@@ -1,0 +1,341 @@
+"""The dialog between a policy and a picture, one turn at a time. No engine here: requests go out, completions come in.
+
+    dialog = environment.start(task, group="train/0/scene-7", index=0, seed=11)
+    while not dialog.is_done:
+        dialog.accept(completion_of(dialog.next_request()))
+    rollout = dialog.rollout(policy_version=3)
+
+What ends or continues a dialog after a turn, first match wins:
+
+    cut by the tokens-per-turn limit                      TURN_LENGTH   (TOKEN_BUDGET when the budget had shortened the turn)
+    holds an answer                                       ANSWERED
+    neither an answer nor the start of a tool call        NO_ACTION
+    was the last turn                                     TURN_LIMIT    (TOKEN_BUDGET when the budget had made it the last)
+    the observation leaves no room for a further turn     TOKEN_BUDGET
+    calls a tool                                          crop of the ORIGINAL picture, or an error observation; next turn
+
+A call that cannot be read, names no tool, or points off the picture gets an error observation and costs a turn. Observations
+never repeat the policy's own text, which could hold chat tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.protocols import (
+    Completion,
+    GenerationRequest,
+    SamplingParams,
+    Tool,
+    ToolError,
+    ToolResult,
+)
+from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.trace import (
+    FORCED_ANSWER_PREFIX,
+    TOOL_CALL,
+    ParsedTurn,
+    error_observation_text,
+    observation_text,
+)
+from vigorl.data.encoding import ChatCodec
+from vigorl.data.images import ImageStore
+from vigorl.data.prompts import Prompt
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on every part and their order, the same on every machine and Python.
+
+    >>> derive_seed(0, "train", 3) == derive_seed(0, "train", 3) != derive_seed(0, "train", 4)
+    True
+    """
+    digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutLimits:
+    """How far a dialog may go.
+
+    Attributes:
+        max_turns: Assistant turns, the answering one included.
+        max_images: Pictures of the prompt and crops together.
+        max_new_tokens: Sampled tokens per turn.
+        max_response_tokens: Everything after the prompt: completions, prefixes and observations, pictures expanded.
+        forced_answer: Open the last allowed turn (not the first) with `FORCED_ANSWER_PREFIX`, which is never trained on.
+    """
+
+    max_turns: int
+    max_images: int
+    max_new_tokens: int
+    max_response_tokens: int
+    forced_answer: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("max_turns", "max_images", "max_new_tokens", "max_response_tokens"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"limits.{key} must be at least 1, got {getattr(self, key)}")
+        if self.max_new_tokens > self.max_response_tokens:
+            raise ConfigError(
+                f"limits.max_new_tokens={self.max_new_tokens} has no effect above "
+                f"limits.max_response_tokens={self.max_response_tokens}"
+            )
+        if self.forced_answer and self.max_turns == 1:
+            raise ConfigError("limits.forced_answer has no effect with limits.max_turns=1")
+
+
+class Environment:
+    """What all dialogs of a run share; `start` opens one.
+
+    Args:
+        prompt: Writes a task as chat messages.
+        codec: Turns messages and texts into ids and back.
+        images: Sizes and counts pictures.
+        tools: What the policy may call; none for single-turn reasoning.
+        limits: How far a dialog may go.
+        temperature: Of the sampling; 0 is greedy.
+        top_p: Nucleus mass in (0, 1].
+    Raises:
+        ConfigError: Settings that contradict each other or have no effect.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompt: Prompt,
+        codec: ChatCodec,
+        images: ImageStore,
+        tools: Sequence[Tool] = (),
+        limits: RolloutLimits,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+    ) -> None:
+        if not tools and limits.max_turns > 1:
+            raise ConfigError(f"limits.max_turns={limits.max_turns} has no effect without tools")
+        if tools and limits.max_turns == 1:
+            raise ConfigError("tools have no effect with limits.max_turns=1")
+        if temperature < 0 or not 0 < top_p <= 1:
+            raise ConfigError(
+                f"temperature={temperature} must be >= 0 and top_p={top_p} in (0, 1]"
+            )
+        self.tools = {tool.name: tool for tool in tools}
+        if len(self.tools) != len(tools):
+            raise ConfigError(f"two tools share a name: {[tool.name for tool in tools]}")
+        self.prompt, self.codec, self.images, self.limits = prompt, codec, images, limits
+        self.temperature, self.top_p = temperature, top_p
+        self.banned_ids = frozenset(codec.banned_ids)
+        self.forced_ids = (
+            tuple(codec.prefix_ids(FORCED_ANSWER_PREFIX)) if limits.forced_answer else ()
+        )
+
+    def start(self, task: TaskRecord, *, group: str, index: int, seed: int) -> Dialog:
+        """One new dialog; see `start_group` for several of the same task."""
+        return self.start_group(task, group=group, seeds=[seed], first_index=index)[0]
+
+    def start_group(
+        self, task: TaskRecord, *, group: str, seeds: Sequence[int], first_index: int = 0
+    ) -> list[Dialog]:
+        """One dialog per seed on the same task; the prompt is encoded once."""
+        prompt_ids = tuple(self.codec.prompt_ids(self.prompt.messages(task)))
+        views = tuple(self.images.whole(path, source=task.source) for path in task.images)
+        if len(views) >= self.limits.max_images and self.limits.max_turns > 1:
+            raise ConfigError(
+                f"limits.max_images={self.limits.max_images} leaves no crop to task "
+                f"{task.id!r}, whose prompt shows {len(views)}"
+            )
+        return [
+            Dialog(self, task, prompt_ids, views, group=group, index=first_index + i, seed=seed)
+            for i, seed in enumerate(seeds)
+        ]
+
+
+class Dialog:
+    """The state of one rollout; made by `Environment.start`.
+
+    Request ids are "group/index/turn" with turns counted from 1.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        task: TaskRecord,
+        prompt_ids: tuple[int, ...],
+        prompt_views: tuple[ImageView, ...],
+        *,
+        group: str,
+        index: int,
+        seed: int,
+    ) -> None:
+        self._env, self.task, self.group, self.index, self.seed = (
+            environment, task, group, index, seed,
+        )  # fmt: skip
+        self._prompt_ids, self._prompt_views = prompt_ids, prompt_views
+        self._turns: list[Turn] = []
+        self._views = list(prompt_views)
+        self._token_ids = list(prompt_ids)
+        self._response_tokens = 0  # pictures expanded
+        self._crop_tokens = 0  # largest observation with a crop so far
+        self._request: GenerationRequest | None = None
+        self._prefix_ids: tuple[int, ...] = ()
+        self._last_turn_reason = self._why_last_turn()
+        self._stop_reason: StopReason | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self._stop_reason is not None
+
+    @property
+    def num_turns(self) -> int:
+        return len(self._turns)
+
+    def next_request(self) -> GenerationRequest:
+        """The turn to generate now; asking again before `accept` gives the same one.
+
+        Raises:
+            RuntimeError: The dialog is done.
+        """
+        if self.is_done:
+            raise RuntimeError(f"dialog {self.group}/{self.index} is done: {self._stop_reason}")
+        if self._request is None:
+            limits, number = self._env.limits, len(self._turns) + 1
+            room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
+            sampling = SamplingParams(
+                max_new_tokens=min(limits.max_new_tokens, room),
+                temperature=self._env.temperature,
+                top_p=self._env.top_p,
+            )
+            self._request = GenerationRequest(
+                id=f"{self.group}/{self.index}/{number}",
+                prompt_ids=(*self._token_ids, *self._prefix_ids),
+                views=tuple(self._views),
+                sampling=sampling,
+                seed=derive_seed(self.seed, number),
+            )
+        return self._request
+
+    def accept(self, completion: Completion) -> None:
+        """Take the answer to `next_request`, and reply to it or end.
+
+        Raises:
+            EngineError: The completion answers another request, or holds tokens that an engine must never sample.
+        """
+        request = self._check(completion)
+        self._request = None
+        text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
+        turn = Turn(completion.token_ids, completion.logprobs, text, prefix_ids=self._prefix_ids)
+        self._response_tokens += len(turn.prefix_ids) + len(turn.completion_ids)
+        parsed = turn.parsed
+        self._stop_reason = self._stop_after(completion, parsed, text, request.sampling)
+        if self._stop_reason is None:
+            turn = self._observe(turn, parsed)
+        self._turns.append(turn)
+        self._token_ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
+        self._last_turn_reason = self._why_last_turn()
+        self._prefix_ids = self._env.forced_ids if self._last_turn_reason else ()
+
+    def rollout(self, *, policy_version: int = 0) -> Rollout:
+        """What happened.
+
+        Raises:
+            RuntimeError: The dialog is not done.
+        """
+        if self._stop_reason is None:
+            raise RuntimeError(f"dialog {self.group}/{self.index} is not done")
+        return Rollout(
+            task=self.task,
+            prompt_ids=self._prompt_ids,
+            prompt_views=self._prompt_views,
+            turns=tuple(self._turns),
+            stop_reason=self._stop_reason,
+            group=self.group,
+            index=self.index,
+            policy_version=policy_version,
+        )
+
+    def _check(self, completion: Completion) -> GenerationRequest:
+        request = self._request
+        if request is None or completion.request_id != request.id:
+            waiting = "nothing" if request is None else request.id
+            raise EngineError(f"got completion {completion.request_id} while waiting for {waiting}")
+        if not self._env.banned_ids.isdisjoint(completion.token_ids):
+            raise EngineError(f"{request.id}: the engine sampled a banned token (image or chat)")
+        if self._env.codec.end_id in completion.token_ids[:-1]:
+            raise EngineError(f"{request.id}: the engine sampled on after the end token")
+        if len(completion.token_ids) > request.sampling.max_new_tokens:
+            raise EngineError(f"{request.id}: the engine sampled more tokens than it may")
+        return request
+
+    def _stop_after(
+        self, completion: Completion, parsed: ParsedTurn, text: str, sampling: SamplingParams
+    ) -> StopReason | None:
+        if not completion.is_finished:
+            was_shortened = sampling.max_new_tokens < self._env.limits.max_new_tokens
+            return StopReason.TOKEN_BUDGET if was_shortened else StopReason.TURN_LENGTH
+        if parsed.answer is not None:
+            return StopReason.ANSWERED
+        if parsed.tool_call is None and TOOL_CALL not in text:
+            return StopReason.NO_ACTION
+        return self._last_turn_reason
+
+    def _observe(self, turn: Turn, parsed: ParsedTurn) -> Turn:
+        result, error = self._call_tool(parsed)
+        text = observation_text(result.shown) if result else error_observation_text(error)
+        # an engine with stop strings does not sample the end token: the environment ends the turn for it
+        add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
+        ids = tuple(self._env.codec.observation_ids(text, add_end=add_end))
+        if ids.count(self._env.codec.image_id) != int(result is not None):
+            raise ValueError(f"the observation must hold one picture slot per crop: {text!r}")
+        num_tokens = len(ids)
+        if result:
+            num_tokens += self._env.images.num_tokens(result.view) - 1
+            self._crop_tokens = max(self._crop_tokens, num_tokens)
+        room = self._env.limits.max_response_tokens - self._response_tokens - num_tokens
+        if room <= len(self._env.forced_ids):
+            self._stop_reason = StopReason.TOKEN_BUDGET
+            return Turn(
+                turn.completion_ids, turn.sampling_logprobs, turn.text,
+                prefix_ids=turn.prefix_ids, tool_error=error,
+            )  # fmt: skip
+        self._response_tokens += num_tokens
+        if result:
+            self._views.append(result.view)
+        return Turn(
+            turn.completion_ids,
+            turn.sampling_logprobs,
+            turn.text,
+            prefix_ids=turn.prefix_ids,
+            observation_ids=ids,
+            observation=text,
+            view=result.view if result else None,
+            point=result.point if result else None,
+            tool_error=error,
+        )
+
+    def _call_tool(self, parsed: ParsedTurn) -> tuple[ToolResult | None, str]:
+        call, tools = parsed.tool_call, self._env.tools
+        if call is None:
+            return None, f"The tool call could not be read: {parsed.detail}."
+        if call.name not in tools:
+            return None, f"There is no tool of that name. The tools are: {', '.join(tools)}."
+        try:
+            return tools[call.name].call(call.arguments, image=self._prompt_views[0]), ""
+        except ToolError as error:
+            return None, str(error)
+
+    def _why_last_turn(self) -> StopReason | None:
+        """Why the coming turn is the last, or None when it is not.
+
+        A further crop must fit even if the turn before it uses all of its tokens.
+        """
+        limits = self._env.limits
+        room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
+        if len(self._turns) + 1 >= limits.max_turns or len(self._views) >= limits.max_images:
+            return StopReason.TURN_LIMIT
+        if self._turns and room <= limits.max_new_tokens + self._crop_tokens:
+            return StopReason.TOKEN_BUDGET
+        return None

@@ -1,0 +1,70 @@
+"""What the rollout callback fills and the training loop reads: the micro-batches of one phase, on one rank.
+
+Lightning asks for the length before the first rollout exists, so the length is planned, not measured (a live length of 0 ends
+`fit` at once, an unknown one makes it prefetch before the phase has been filled).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vigorl.core.rollout import TrainingSample
+from vigorl.data.collate import TrainingBatch
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBatch:
+    """A micro-batch and what the policy of the phase's start thought of it; all logprobs [batch, tokens], nats.
+
+    Attributes:
+        batch: Tokens, masks, pictures, advantages.
+        old_logprobs: Under the weights that sampled.
+        ref_logprobs: Under the reference, or None without KL.
+    """
+
+    batch: TrainingBatch
+    old_logprobs: Tensor | None = None
+    ref_logprobs: Tensor | None = None
+
+    def to(self, device: object) -> PolicyBatch:
+        move = lambda x: None if x is None else x.to(device)  # noqa: E731
+        return PolicyBatch(self.batch.to(device), move(self.old_logprobs), move(self.ref_logprobs))
+
+
+class RolloutBuffer(Dataset[PolicyBatch]):
+    """Map-style data set over the micro-batches of the current phase.
+
+    Args:
+        num_batches: Planned micro-batches per phase on this rank.
+    """
+
+    def __init__(self, num_batches: int) -> None:
+        self.num_batches = num_batches
+        self._batches: Sequence[PolicyBatch] = ()
+
+    def fill(self, batches: Sequence[PolicyBatch]) -> None:
+        """Replace the last phase's micro-batches.
+
+        Raises:
+            ValueError: Not the planned number of them.
+        """
+        if len(batches) != self.num_batches:
+            raise ValueError(f"planned {self.num_batches} micro-batches, got {len(batches)}")
+        self._batches = tuple(batches)
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, index: int) -> PolicyBatch:
+        if not self._batches:
+            raise RuntimeError("the phase was not filled: add callbacks.rollout to the trainer")
+        return self._batches[index]
+
+
+def weighted(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[TrainingSample]:
+    """Samples with their token weights set."""
+    return [replace(s, token_weight=w) for s, w in zip(samples, weights, strict=True)]

@@ -1,0 +1,244 @@
+"""The data of SFT and GRPO: one source of grounded records, served as traces to imitate or as a buffer that rollouts fill.
+
+SFT plans its optimizer batches ahead of time, as GRPO does, so that the weight of every token is known before a batch is cut
+into micro-batches and ranks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightning as L
+from torch.utils.data import DataLoader, Dataset
+
+from vigorl.core.advantages import Normalization, token_weights
+from vigorl.core.errors import ConfigError
+from vigorl.core.records import TraceRecord
+from vigorl.core.rollout import TrainingSample
+from vigorl.data.collate import TrainingBatch, collate
+from vigorl.data.datasets import fingerprint
+from vigorl.data.encoding import encode_trace
+from vigorl.data.splits import DataSource, DataSplits
+from vigorl.rollout.environment import Environment
+from vigorl.training.buffer import PolicyBatch, RolloutBuffer, weighted
+from vigorl.training.plan import PhasePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceBatching:
+    """How traces become optimizer batches.
+
+    Attributes:
+        sequences_per_update: Sequences of one optimizer batch, over all ranks and micro-batches.
+        micro_batch_size: Sequences of one forward pass on one rank.
+        normalization: How the tokens of an optimizer batch are averaged.
+        constant_length: Tokens; only for "constant_length".
+        max_tokens: Longer traces (pictures expanded) are an error, never cut.
+    """
+
+    sequences_per_update: int
+    micro_batch_size: int
+    normalization: Normalization = Normalization.TOKEN_MEAN
+    constant_length: int | None = None
+    max_tokens: int = 8192
+
+    def accumulate(self, world_size: int) -> int:
+        """Micro-batches per update on each rank."""
+        if self.sequences_per_update % (world_size * self.micro_batch_size):
+            raise ConfigError(
+                f"traces.sequences_per_update={self.sequences_per_update} must be a multiple of "
+                f"{world_size} ranks x traces.micro_batch_size={self.micro_batch_size}"
+            )
+        return self.sequences_per_update // (world_size * self.micro_batch_size)
+
+
+class GroundedTraceDataModule(L.LightningDataModule):
+    """Shared by SFT (`traces` given) and GRPO (`plan` given).
+
+    Args:
+        source: Makes and loads the records.
+        environment: The prompt, tokens, pictures and tools of the run's rollouts; traces are encoded with the same ones.
+        plan: Of a rollout phase; the train loader is the buffer that `callbacks.rollout` fills.
+        traces: Batching; the train loader serves encoded traces.
+        seed: Of the shuffling.
+        num_workers: Processes that collate traces.
+        with_pixels: Whether batches carry pixels; not needed when a frozen tower's features are cached.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: DataSource,
+        environment: Environment,
+        plan: PhasePlan | None = None,
+        traces: TraceBatching | None = None,
+        seed: int = 0,
+        num_workers: int = 0,
+        with_pixels: bool = False,
+    ) -> None:
+        super().__init__()
+        if (plan is None) == (traces is None):
+            raise ConfigError("give the data module either data.plan (GRPO) or data.traces (SFT)")
+        self.source, self.environment = source, environment
+        self.plan, self.traces = plan, traces
+        self.seed, self.num_workers, self.with_pixels = seed, num_workers, with_pixels
+        self.splits = DataSplits()
+        self.buffer: RolloutBuffer | None = None
+        self._encoded: dict[str, list[TrainingSample]] = {}
+
+    def prepare_data(self) -> None:
+        self.source.prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        if not (self.splits.train_tasks or self.splits.train_traces):
+            self.splits = self.source.load()
+        if self.traces is None or self._encoded:
+            return
+        if not self.splits.train_traces:
+            raise ConfigError("SFT needs traces: set data.traces / data.num_traces of the source")
+        for side in ("train", "val"):
+            records: Sequence[TraceRecord] = getattr(self.splits, f"{side}_traces")
+            self._encoded[side] = [self._encode(record) for record in records]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        world_size, rank = self._trainer().world_size, self._trainer().global_rank
+        if self.plan is not None:
+            self._check_accumulation(self.plan.accumulate(world_size))
+            self.buffer = RolloutBuffer(self.plan.batches_per_phase(world_size))
+            return _loader(self.buffer)
+        assert self.traces is not None
+        self._check_accumulation(self.traces.accumulate(world_size))
+        batches = TraceBatches(
+            self._encoded["train"],
+            self.traces,
+            datamodule=self,
+            order=f"{self.seed}/{self._trainer().current_epoch}",
+            world_size=world_size,
+            rank=rank,
+        )
+        return _loader(batches, num_workers=self.num_workers)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        if self.traces is None or not self._encoded["val"]:
+            return []
+        world_size, rank = self._trainer().world_size, self._trainer().global_rank
+        settings = replace(
+            self.traces, sequences_per_update=self.traces.micro_batch_size * world_size
+        )
+        batches = TraceBatches(
+            self._encoded["val"],
+            settings,
+            datamodule=self,
+            order="val",
+            world_size=world_size,
+            rank=rank,
+        )
+        return _loader(batches)
+
+    def collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
+        codec = self.environment.codec
+        return collate(
+            samples,
+            images=self.environment.images,
+            pad_id=codec.pad_id,
+            image_id=codec.image_id,
+            with_pixels=self.with_pixels,
+        )
+
+    def fingerprints(self) -> dict[str, str]:
+        """What the run was fed: a sha256 per split, over rows and pictures."""
+        splits = {name: getattr(self.splits, name) for name in self.splits.__dataclass_fields__}
+        return {f"data/{name}": fingerprint(rows)[:16] for name, rows in splits.items() if rows}
+
+    def num_tokens(self, sample: TrainingSample) -> int:
+        """Length with pictures expanded."""
+        images = sum(self.environment.images.num_tokens(view) - 1 for view in sample.views)
+        return len(sample.token_ids) + images
+
+    def _encode(self, record: TraceRecord) -> TrainingSample:
+        assert self.traces is not None
+        env = self.environment
+        prompt = (
+            env.prompt if record.system is None else replace(env.prompt, system=record.system)
+        )
+        sample = encode_trace(
+            record, prompt=prompt, codec=env.codec, images=env.images, tools=env.tools
+        )
+        if self.num_tokens(sample) > self.traces.max_tokens:
+            raise ConfigError(
+                f"trace {record.task.id} ({record.task.source}) has {self.num_tokens(sample)} tokens, "
+                f"more than traces.max_tokens={self.traces.max_tokens}; raise it or drop the trace"
+            )
+        return sample
+
+    def _trainer(self) -> L.Trainer:
+        if self.trainer is None:
+            raise RuntimeError("the data module serves batches only inside a Trainer")
+        return self.trainer
+
+    def _check_accumulation(self, wanted: int) -> None:
+        found = self._trainer().accumulate_grad_batches
+        if found != wanted:
+            raise ConfigError(
+                f"trainer.accumulate_grad_batches={found}, but the plan needs {wanted} micro-batches "
+                "per update on each rank"
+            )
+
+
+class TraceBatches(Dataset[TrainingBatch]):
+    """One epoch of traces on one rank: every trace once, in whole optimizer batches; the rest waits for the next epoch.
+
+    Within an optimizer batch traces are sorted by length, so that a micro-batch has little padding; the weights are fixed
+    before, so this changes nothing else.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[TrainingSample],
+        settings: TraceBatching,
+        *,
+        datamodule: GroundedTraceDataModule,
+        order: str,
+        world_size: int,
+        rank: int,
+    ) -> None:
+        self._samples, self._settings, self._datamodule = samples, settings, datamodule
+        self._world_size, self._rank = world_size, rank
+        self._order = list(range(len(samples)))
+        random.Random(order).shuffle(self._order)
+        if len(self) == 0:
+            raise ConfigError(
+                f"{len(samples)} traces do not fill one optimizer batch of "
+                f"traces.sequences_per_update={settings.sequences_per_update}"
+            )
+
+    def __len__(self) -> int:
+        updates = len(self._samples) // self._settings.sequences_per_update
+        return updates * self._settings.accumulate(self._world_size)
+
+    def __getitem__(self, index: int) -> TrainingBatch:
+        if index >= len(self):
+            raise IndexError(index)
+        accumulate = self._settings.accumulate(self._world_size)
+        update, micro = divmod(index, accumulate)
+        size = self._settings.sequences_per_update
+        chosen = [self._samples[i] for i in self._order[update * size : (update + 1) * size]]
+        weights = token_weights(
+            [sum(sample.loss_mask) for sample in chosen],
+            normalization=Normalization(self._settings.normalization),
+            constant_length=self._settings.constant_length,
+        )
+        ranked = sorted(weighted(chosen, weights), key=self._datamodule.num_tokens)
+        first = (micro * self._world_size + self._rank) * self._settings.micro_batch_size
+        return self._datamodule.collate(ranked[first : first + self._settings.micro_batch_size])
+
+
+def _loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:
+    return DataLoader(dataset, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers)
+
+
+def _as_it_is(item: PolicyBatch | TrainingBatch) -> PolicyBatch | TrainingBatch:
+    return item

@@ -1,0 +1,180 @@
+"""What SFT and GRPO have in common: a policy, its optimizer, one way to scale a loss, one way to report it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.data.collate import TrainingBatch
+from vigorl.data.images import ImageStore
+from vigorl.models.losses import LossOutput
+from vigorl.models.policy import Policy
+from vigorl.models.vision_cache import VisionCache
+from vigorl.training.step_metrics import StepMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerSettings:
+    """AdamW and its learning rate over time.
+
+    Attributes:
+        lr: Peak learning rate.
+        weight_decay: On matrices; vectors (norms, biases) have none.
+        betas: Of AdamW.
+        eps: Of AdamW.
+        schedule: After the warm-up: "constant", "linear" or "cosine" down to `final_frac` of `lr`.
+        warmup_frac: Share of all optimizer steps in which the rate rises from 0.
+        final_frac: Share of `lr` at the end.
+    """
+
+    lr: float
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    schedule: str = "constant"
+    warmup_frac: float = 0.0
+    final_frac: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("constant", "linear", "cosine"):
+            raise ConfigError(
+                f"optimizer.schedule must be constant, linear or cosine, got {self.schedule!r}"
+            )
+        if not 0 <= self.warmup_frac < 1:
+            raise ConfigError(f"optimizer.warmup_frac must be in [0, 1), got {self.warmup_frac}")
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """The learning rate at a step, as a share of `lr`."""
+        warmup_steps = math.ceil(self.warmup_frac * total_steps)
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        done = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
+        fall = {"constant": 0.0, "linear": done, "cosine": 0.5 - 0.5 * math.cos(math.pi * done)}
+        return 1.0 - (1.0 - self.final_frac) * fall[self.schedule]
+
+
+class PolicyModule(L.LightningModule):
+    """Holds the policy; subclasses say what a training step's loss is.
+
+    A loss arrives as a plain sum over its tokens, weighted over the WHOLE optimizer batch. Lightning divides it by the number
+    of micro-batches and averages gradients over ranks, so `report` multiplies by both: the step is that of one big batch.
+
+    Args:
+        policy: The model that learns.
+        images: Pixels of views.
+        optimizer: Its settings.
+        banned_ids: Tokens the policy is never allowed to sample; engines mask the same ones.
+        temperature: At which rollouts are sampled and log-probabilities taken.
+        logits_chunk_tokens: Most tokens whose logits are alive at once.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        images: ImageStore,
+        optimizer: OptimizerSettings,
+        banned_ids: tuple[int, ...] = (),
+        temperature: float = 1.0,
+        logits_chunk_tokens: int = 4096,
+    ) -> None:
+        super().__init__()
+        self.policy, self.images, self.optimizer_settings = policy, images, optimizer
+        self.banned_ids, self.temperature = tuple(banned_ids), temperature
+        self.logits_chunk_tokens = logits_chunk_tokens
+        self.step_metrics = StepMetrics()
+        self.vision_cache = VisionCache(policy) if policy.is_vision_frozen else None
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        settings = self.optimizer_settings
+        trained = [p for p in self.policy.parameters() if p.requires_grad]
+        if not trained:
+            raise ConfigError("nothing is trainable: check model.freeze_vision_tower and model.lora")
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=settings.lr,
+            betas=settings.betas,
+            eps=settings.eps,
+        )
+        total = max(int(self.trainer.estimated_stepping_batches), 1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: settings.factor(step, total)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"},
+        }
+
+    def logprobs(
+        self, batch: TrainingBatch, *, with_entropy: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Of the policy's tokens, exactly as an engine samples them: same temperature, same banned tokens."""
+        return self.policy.response_logprobs(
+            batch,
+            features=self.features(batch),
+            chunk_tokens=self.logits_chunk_tokens,
+            temperature=self.temperature,
+            banned_ids=self.banned_ids,
+            with_entropy=with_entropy,
+        )
+
+    def features(self, batch: TrainingBatch) -> Tensor | None:
+        """Image features from the cache when the tower is frozen; None: the policy runs it, with gradient."""
+        if self.vision_cache is None:
+            return None
+        return self.vision_cache.get(batch.views, self._pixels)
+
+    def report(self, output: LossOutput) -> Tensor:
+        """Count a loss for the step's metrics and scale it for Lightning.
+
+        Raises:
+            VigorlError: The loss is not finite; the step is not taken.
+        """
+        if not torch.isfinite(output.loss):
+            raise VigorlError(
+                f"the loss is {output.loss.item()} at step {self.global_step}: lower optimizer.lr, "
+                "or train in float32; the last checkpoint is from before this step"
+            )
+        self.step_metrics.add_sums(output.metrics)
+        self.step_metrics.add_maxima(output.maxima)
+        micro_batches, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
+        self._loss_of_update += float(output.loss.detach())
+        return output.loss * micro_batches * ranks
+
+    _loss_of_update = 0.0
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        if gradients:  # DeepSpeed keeps its own
+            norm = torch.nn.utils.get_total_norm(gradients)
+            self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
+            return
+        # each rank holds its share of the sum that is the loss of the whole optimizer batch
+        self.step_metrics.add_sums({"train/loss": (self._loss_of_update * self.trainer.world_size, 1)})
+        self._loss_of_update = 0.0
+        metrics = self.step_metrics.compute()
+        metrics["train/lr"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log_dict(metrics)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device)
+
+    def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:
+        blocks = [self.images.pixels(view) for view in views]
+        return (
+            torch.cat([block.pixel_values for block in blocks]),
+            torch.tensor([block.grid_thw for block in blocks]),
+        )

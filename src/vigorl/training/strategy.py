@@ -1,0 +1,61 @@
+"""DeepSpeed ZeRO through Lightning, with the gradient scale right, on GPUs and, for tests and debugging, on CPUs.
+
+Two things Lightning's own strategy gets in the way of (lightning 2.6, deepspeed 0.19):
+
+- Lightning divides the loss by `accumulate_grad_batches`, and DeepSpeed's `backward` divides it again. AdamW hides it, but
+  clipping, the gradient norm and Adam's eps do not. Here DeepSpeed is told not to.
+- It refuses anything but CUDA, though DeepSpeed itself runs on CPUs over gloo.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from torch import Tensor
+
+
+class ZeROStrategy(DeepSpeedStrategy):
+    """ZeRO stage 1, 2 or 3.
+
+    Args:
+        stage: What is partitioned over ranks: 1 optimizer states, 2 and gradients, 3 and weights.
+        kwargs: Of Lightning's `DeepSpeedStrategy` (offload, bucket sizes, a config file).
+    """
+
+    def __init__(self, *, stage: int, **kwargs: Any) -> None:
+        if not torch.cuda.is_available():
+            kwargs.setdefault("process_group_backend", "gloo")
+        kwargs.setdefault("zero_force_ds_cpu_optimizer", False)
+        super().__init__(stage=stage, **kwargs)
+
+    @property
+    def root_device(self) -> torch.device:
+        if self._is_cuda:
+            return super().root_device
+        return torch.device("cpu", self.local_rank)
+
+    def setup_environment(self) -> None:
+        if self._is_cuda:
+            super().setup_environment()
+        else:
+            super(DDPStrategy, self).setup_environment()  # DeepSpeedStrategy's own refuses CPUs
+            self.setup_distributed()
+
+    def setup_distributed(self) -> None:
+        if self._is_cuda:
+            super().setup_distributed()
+        else:
+            self.set_world_ranks()
+            self._init_deepspeed_distributed()
+
+    def backward(self, closure_loss: Tensor, optimizer: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return super().backward(closure_loss, optimizer, *args, scale_wrt_gas=False, **kwargs)
+
+    @property
+    def _is_cuda(self) -> bool:
+        return isinstance(self.accelerator, CUDAAccelerator)
+
+

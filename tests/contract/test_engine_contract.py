@@ -1,0 +1,202 @@
+"""What every engine promises. A new engine: one more entry in ENGINES, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.unit.rollout.world import ANSWER, World
+from vigorl.core.errors import EngineError
+from vigorl.core.protocols import Completion, Engine, GenerationRequest, SamplingParams
+from vigorl.rollout.collector import build_dialogs, collect
+from vigorl.rollout.engines.hf import HFEngine
+from vigorl.rollout.engines.scripted import ScriptedEngine
+
+
+def scripted(world: World) -> Engine:
+    # the "policy" is a function of the noise, as a real one is
+    def script(request: GenerationRequest) -> str:
+        return f"<think> {request.seed} </think> {len(request.prompt_ids)}"
+
+    return ScriptedEngine(script, world.codec, delay=lambda request: request.seed % 3)
+
+
+def hf(world: World) -> Engine:
+    return HFEngine(world.model(), world.codec, world.images, max_batch_size=3)
+
+
+ENGINES: dict[str, Callable[[World], Engine]] = {"scripted": scripted, "hf": hf}
+
+
+@pytest.fixture(params=ENGINES)
+def make(request: pytest.FixtureRequest, world: World) -> Callable[[], Engine]:
+    return lambda: ENGINES[request.param](world)
+
+
+@pytest.fixture
+def requests(world: World) -> list[GenerationRequest]:
+    """Seven requests on two prompts, some with the same prompt and some with different limits."""
+    tasks = [world.task("disc"), world.task("a much longer name than that")]
+    environment = world.environment(max_new_tokens=24)
+    dialogs = build_dialogs(environment, tasks, group_size=4, phase="p", run_seed=0)[:7]
+    first = [dialog.next_request() for dialog in dialogs]
+    short = SamplingParams(max_new_tokens=2)
+    return [replace(first[0], sampling=short), *first[1:]]
+
+
+def run(engine: Engine, requests: list[GenerationRequest]) -> dict[str, Completion]:
+    for request in requests:
+        engine.submit(request)
+    found: list[Completion] = []
+    while engine.num_in_flight:
+        found += engine.poll()
+    return {completion.request_id: completion for completion in found}
+
+
+def assert_same(left: Completion, right: Completion) -> None:
+    assert left.token_ids == right.token_ids
+    assert left.is_finished == right.is_finished
+    assert left.logprobs == pytest.approx(right.logprobs, abs=1e-4)
+
+
+def test_it_is_an_engine(make: Callable[[], Engine]) -> None:
+    assert isinstance(make(), Engine)
+
+
+def test_every_request_is_answered_once(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    engine = make()
+    assert engine.num_in_flight == 0
+    assert engine.poll() == []
+    for count, request in enumerate(requests, start=1):
+        engine.submit(request)
+        assert engine.num_in_flight == count
+    found: list[Completion] = []
+    while engine.num_in_flight:
+        before = engine.num_in_flight
+        batch = engine.poll()
+        assert batch  # a poll works until something has finished
+        assert engine.num_in_flight == before - len(batch)
+        found += batch
+    assert sorted(completion.request_id for completion in found) == sorted(r.id for r in requests)
+    assert engine.poll() == []
+
+
+def test_completions_keep_their_promises(
+    make: Callable[[], Engine], requests: list[GenerationRequest], world: World
+) -> None:
+    found = run(make(), requests)
+    for request in requests:
+        completion = found[request.id]
+        ids, limit = completion.token_ids, request.sampling.max_new_tokens
+        assert 1 <= len(ids) <= limit
+        assert len(completion.logprobs) == len(ids)
+        assert all(logprob <= 0 for logprob in completion.logprobs)
+        assert world.codec.end_id not in ids[:-1]
+        assert not set(ids) & set(world.codec.banned_ids)
+        assert completion.is_finished == (ids[-1] == world.codec.end_id)
+        assert completion.is_finished or len(ids) == limit
+    assert not found[requests[0].id].is_finished
+
+
+def test_results_do_not_depend_on_order_or_company(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    together = run(make(), requests)
+    reversed_order = run(make(), requests[::-1])
+    one_engine = make()
+    for request in requests:
+        assert_same(together[request.id], reversed_order[request.id])
+        assert_same(together[request.id], run(one_engine, [request])[request.id])
+
+
+def test_the_seed_is_the_noise(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    request = requests[1]
+    copies = [replace(request, id=f"copy/{i}", seed=request.seed + i % 2) for i in range(4)]
+    found = run(make(), copies)
+    assert_same(found["copy/0"], found["copy/2"])
+    assert found["copy/0"].token_ids != found["copy/1"].token_ids
+
+
+def test_requests_may_be_submitted_while_others_run(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    engine, expected = make(), run(make(), requests)
+    found: list[Completion] = []
+    waiting = list(requests)
+    while waiting or engine.num_in_flight:
+        for request in waiting[:2]:
+            engine.submit(request)
+        waiting = waiting[2:]
+        found += engine.poll()
+    assert len(found) == len(requests)
+    for completion in found:
+        assert_same(completion, expected[completion.request_id])
+
+
+def test_an_id_is_in_flight_once_and_can_be_used_again(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    engine = make()
+    engine.submit(requests[1])
+    with pytest.raises(EngineError, match=requests[1].id):
+        engine.submit(requests[1])
+    (first,) = engine.poll()
+    assert_same(first, run(engine, [requests[1]])[requests[1].id])
+
+
+def test_publishing_stamps_the_version(
+    make: Callable[[], Engine], requests: list[GenerationRequest], world: World
+) -> None:
+    engine = make()
+    assert engine.policy_version == 0
+    before = run(engine, requests)
+    engine.publish(iter(world.model().state_dict().items()), version=7)
+    assert engine.policy_version == 7
+    for request_id, completion in run(engine, requests).items():
+        assert_same(completion, before[request_id])
+
+
+def test_new_weights_change_what_a_real_policy_says(
+    make: Callable[[], Engine], requests: list[GenerationRequest], world: World
+) -> None:
+    engine = make()
+    if isinstance(engine, ScriptedEngine):
+        pytest.skip("a script has no weights")
+    before = run(engine, requests)
+    model = world.model()
+    with torch.no_grad():
+        for weight in model.model.visual.parameters():  # the tower alone: its caches must go too
+            weight.mul_(1.5)
+    engine.publish(model.state_dict().items(), version=1)
+    after = run(engine, requests)
+    assert any(after[r.id].logprobs[0] != pytest.approx(before[r.id].logprobs[0], abs=1e-4)
+               for r in requests)  # fmt: skip
+
+
+def test_it_runs_dialogs(make: Callable[[], Engine], world: World) -> None:
+    dialogs = build_dialogs(
+        world.environment(max_new_tokens=16, max_turns=3, forced_answer=True),
+        [world.task("a"), world.task("b")],
+        group_size=2,
+        phase="p",
+        run_seed=0,
+    )
+    result = collect(make(), dialogs, phase="p")
+    assert [rollout.index for rollout in result.rollouts] == [0, 1, 0, 1]
+    for rollout in result.rollouts:
+        assert len(rollout.token_ids) == len(rollout.loss_mask)
+        assert sum(rollout.loss_mask) == sum(len(turn.completion_ids) for turn in rollout.turns)
+
+
+def test_the_script_is_what_comes_back(world: World, requests: list[GenerationRequest]) -> None:
+    engine = ScriptedEngine(lambda _: ANSWER, world.codec)
+    wide = [replace(r, sampling=SamplingParams(max_new_tokens=500)) for r in requests]
+    for completion in run(engine, wide).values():
+        assert world.codec.decode(completion.token_ids) == ANSWER

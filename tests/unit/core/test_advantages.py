@@ -1,0 +1,39 @@
+import math
+
+import pytest
+
+from vigorl.core.advantages import Normalization, group_advantages, token_weights
+
+
+def test_group_advantages_by_hand():
+    # mean 0.25; deviations 0.75 and 3 x -0.25; sample variance (0.5625 + 3 * 0.0625) / 3 = 0.25
+    assert group_advantages([1, 0, 0, 0], eps=0.0) == pytest.approx([1.5, -0.5, -0.5, -0.5])
+    assert group_advantages([1, 0, 0, 0], scale_by_std=False) == [0.75, -0.25, -0.25, -0.25]
+
+
+def test_equal_rewards_teach_nothing():
+    assert group_advantages([0.1, 0.1, 0.1]) == [0.0, 0.0, 0.0]  # not 1e-17 / 1e-6
+
+
+@pytest.mark.parametrize("bad", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
+def test_group_advantages_refuses(bad):
+    with pytest.raises(ValueError, match=r"two rollouts|finite"):
+        group_advantages(bad)
+
+
+def test_token_weights_by_hand():
+    assert token_weights([1, 3], normalization=Normalization.TOKEN_MEAN) == [0.25, 0.25]
+    assert token_weights([2, 4], normalization=Normalization.SEQUENCE_MEAN) == [0.25, 0.125]
+    constant = Normalization.CONSTANT_LENGTH
+    assert token_weights([2, 4], normalization=constant, constant_length=10) == [0.05, 0.05]
+
+
+def test_an_empty_sequence_weighs_nothing_but_counts_as_a_sequence():
+    assert token_weights([0, 4], normalization=Normalization.SEQUENCE_MEAN) == [0.0, 0.125]
+
+
+def test_token_weights_refuses():
+    with pytest.raises(ValueError, match="no token"):
+        token_weights([0, 0], normalization=Normalization.TOKEN_MEAN)
+    with pytest.raises(ValueError, match="constant_length"):
+        token_weights([1], normalization=Normalization.CONSTANT_LENGTH)

@@ -1,0 +1,162 @@
+"""RL rows and screenshots: what they mean, and what stops a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.builders import task
+from vigorl.core.errors import DataError
+from vigorl.core.geometry import Box
+from vigorl.core.records import AnswerKind
+from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
+from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
+
+ROW = {"problem": "<image>What?", "answer": "red", "images": ["a.png"]}
+
+
+@pytest.fixture
+def write(tmp_path: Path, picture: Callable[..., str]) -> Callable[..., Path]:
+    picture("a.png", (100, 80))
+
+    def rows(*values: object) -> Path:
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(v if isinstance(v, str) else json.dumps(v) for v in values))
+        return path
+
+    return rows
+
+
+def test_a_released_row(write: Callable[..., Path], tmp_path: Path) -> None:
+    (record,) = read_rl_jsonl(write(ROW))
+    path = tmp_path / "rows.jsonl"
+    assert record == task(
+        id="rows:1", question="<image>What?", answer="red", images=(str(tmp_path / "a.png"),),
+        options=(), targets=(), source=f"{path}:1",
+    )  # fmt: skip
+
+
+def test_a_point_answer_is_the_box_to_hit(write: Callable[..., Path]) -> None:
+    path = write(ROW | {"answer": "(10, 20, 30, 40)"})
+    (record,) = read_rl_jsonl(path, answer_kind=AnswerKind.POINT)
+    assert record.answer_box == Box(10, 20, 30, 40)
+    assert record.answer_kind is AnswerKind.POINT
+
+
+def test_both_spellings_of_target_boxes(write: Callable[..., Path]) -> None:
+    as_v2, as_vstar = {"targets": [[10, 20, 40, 60]]}, {"bbox": [[10, 20, 30, 40]]}
+    first, second = read_rl_jsonl(write(ROW | as_v2, ROW | as_vstar))
+    assert first.targets == second.targets == (Box(10, 20, 40, 60),)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{'problem'}", "is not JSON"),
+        ("[1]", "must be a JSON object"),
+        ({"problem": "?", "images": ["a.png"]}, 'the key "answer" is missing'),
+        (ROW | {"answer": 3}, '"answer" must be a text, got 3'),
+        (ROW | {"images": []}, '"images" is empty'),
+        (ROW | {"images": "a.png"}, '"images" must be a list of texts'),
+        (ROW | {"images": ["b.png"]}, "'b.png' is not in"),
+        (ROW | {"problem": "<image><image>"}, "2 <image> slots in the question, but 1 pictures"),
+        (ROW | {"options": ["green", "blue"]}, "'red' is not among the options"),
+        (ROW | {"targets": [[0, 0, 101, 5]]}, "not on the 100x80 picture"),
+        (ROW | {"bbox": [[0, 0, 1, 1]], "targets": []}, "keep one"),
+    ],
+)
+def test_bad_rows_name_file_and_line(
+    write: Callable[..., Path], bad: object, message: str
+) -> None:
+    path = write(ROW, "", bad)
+    with pytest.raises(DataError, match=message) as caught:
+        read_rl_jsonl(path)
+    assert str(caught.value).startswith(f"{path}:3: ")
+
+
+@pytest.mark.parametrize("answer", ["red", "(1, 2, 3)", "(5, 5, 5, 9)", "(0, 0, 200, 10)"])
+def test_a_point_answer_must_be_a_box_on_the_picture(
+    write: Callable[..., Path], answer: str
+) -> None:
+    with pytest.raises(DataError, match=r"rows.jsonl:1: .*answer"):
+        read_rl_jsonl(write(ROW | {"answer": answer}), answer_kind=AnswerKind.POINT)
+
+
+def test_missing_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_rl_jsonl(tmp_path / "none.jsonl")
+    (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_rl_jsonl(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize("kind", [AnswerKind.TEXT, AnswerKind.POINT])
+def test_written_tasks_come_back(
+    tmp_path: Path, picture: Callable[..., str], kind: AnswerKind
+) -> None:
+    is_point = kind is AnswerKind.POINT
+    record = task(
+        images=(picture("pictures/a.png"),), answer_kind=kind, category="colour",
+        answer="(1, 2, 3.5, 4)" if is_point else "red",
+        options=() if is_point else ("blue", "red"),
+        answer_box=Box(1, 2, 3.5, 4) if is_point else None,
+        question="Größe\u2028?",  # a line separator that is no line end in JSONL
+    )  # fmt: skip
+    write_rl_jsonl([record, record], tmp_path / "out.jsonl")
+    back = read_rl_jsonl(tmp_path / "out.jsonl", answer_kind=kind)
+    assert [replace(r, source="") for r in back] == [record, record]
+
+
+def test_a_picture_outside_the_root_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must be under"):
+        write_rl_jsonl([task(images=("/elsewhere/a.png",))], tmp_path / "x.jsonl")
+
+
+def screens(tmp_path: Path, picture: Callable[..., str], **values: object) -> Path:
+    picture("images/a.png", (100, 80))
+    row = {"img_filename": "a.png", "bbox": [10, 20, 30, 40], "instruction": "log in"}
+    (tmp_path / "s.json").write_text(json.dumps([row | values]))
+    return tmp_path / "s.json"
+
+
+def test_v2_boxes_have_a_size_and_pro_boxes_two_corners(
+    tmp_path: Path, picture: Callable[..., str]
+) -> None:
+    path = screens(tmp_path, picture, data_type="icon", data_source="web", group="CAD")
+    (v2,), (pro,) = read_screenspot_v2(path), read_screenspot_pro(path)
+    assert (v2.answer_box, v2.answer, v2.category) == (Box(10, 20, 40, 60), "(10, 20, 40, 60)", "web/icon")  # fmt: skip
+    assert (pro.answer_box, pro.answer, pro.category) == (Box(10, 20, 30, 40), "(10, 20, 30, 40)", "CAD")  # fmt: skip
+    assert v2.answer_kind is pro.answer_kind is AnswerKind.POINT
+    assert v2.id == "s:1"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bbox": [90, 20, 95, 81]}, "not on the 100x80"),
+        ({"bbox": None}, "four numbers"),
+        ({"img_size": [80, 100]}, "the screenshot is 100x80"),
+        ({"img_filename": "b.png"}, "'b.png' is not in"),
+    ],
+)
+def test_bad_screens_name_file_and_item(
+    tmp_path: Path, picture: Callable[..., str], values: dict[str, object], message: str
+) -> None:
+    path = screens(tmp_path, picture, **values)
+    with pytest.raises(DataError, match=message) as caught:
+        read_screenspot_pro(path)
+    assert str(caught.value).startswith(f"{path}: item 1: ")
+
+
+def test_real_samples(real_data: Path) -> None:
+    screens = read_screenspot_v2(real_data / "screenspot_mini" / "screenspot_web_v2.json")
+    assert len(screens) == 5
+    assert screens[0].answer_box == Box(963, 262, 1069, 288)
+    path = real_data / "web_action_mini" / "web_action_RL.jsonl"
+    first, second = read_rl_jsonl(path, answer_kind=AnswerKind.ACTION)
+    assert second.answer == "click [19]"
+    assert first.question.startswith("<image>OBJECTIVE: Leave a comment")

@@ -1,0 +1,161 @@
+"""Worked solutions and search trees: the released layouts, round trips, and faults with their place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import task
+from vigorl.core.errors import DataError
+from vigorl.core.geometry import Point, Size
+from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.trace import Step, ToolCall, Trace
+from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
+from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
+
+LOOK = '<think> At (50, 20). </think>\n<tool_call>\n{"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}\n</tool_call>'  # fmt: skip # noqa: E501
+SEEN = "<observation>\nHere is the crop of the image centered on the coordinate:\n<image>\n</observation>"  # fmt: skip # noqa: E501
+ANSWER = "<think>\nIt is red.\n</think>\n<answer> red </answer>"  # the released single-turn spelling
+CALL = ToolCall("search_coordinate", {"coordinate": [50, 20]})
+
+
+def chat(*contents: str, system: str | None = "Old prompt.") -> list[dict[str, str]]:
+    roles = ["user", "assistant"] * len(contents)
+    messages = [{"role": r, "content": c} for r, c in zip(roles, contents, strict=False)]
+    return [{"role": "system", "content": system}, *messages] if system is not None else messages
+
+
+@pytest.fixture
+def write(tmp_path: Path, picture: Callable[..., str]) -> Callable[..., Path]:
+    picture("a.png", (100, 80))
+
+    def rows(*values: dict[str, Any], as_list: bool = True) -> Path:
+        path = tmp_path / "sft.json"
+        text = json.dumps(list(values)) if as_list else "\n".join(map(json.dumps, values))
+        path.write_text(text)
+        return path
+
+    return rows
+
+
+def row(*contents: str, **values: object) -> dict[str, Any]:
+    messages = chat(*(contents or ("<image>\nWhat?", ANSWER)))
+    base = {"id": 3, "metadata": {}, "messages": messages, "images": ["a.png"], "gt_answer": "red"}
+    return base | values
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_single_turn_row_of_a_list_or_of_lines(write: Callable[..., Path], as_list: bool) -> None:
+    (record,) = read_sft_json(write(row(), as_list=as_list))
+    assert record.trace == Trace((Step("It is red."),), "red")
+    assert (record.task.id, record.task.question, record.task.answer) == ("3", "What?", "red")
+    assert record.frame == Size(100, 80)  # coordinates refer to the file
+    assert record.system == "Old prompt."
+    assert record.task.source.endswith("sft.json (item 1)" if as_list else "sft.json:1")
+
+
+def test_multi_turn_row_becomes_steps_and_its_crops_are_not_needed(
+    write: Callable[..., Path],
+) -> None:
+    solved = row("<image>\nWhat?", LOOK, SEEN, ANSWER, images=["a.png", "never_unpacked.png"])
+    (record,) = read_sft_json(write(solved), keep_system=False)
+    assert record.trace == Trace((Step("At (50, 20).", CALL), Step("It is red.")), "red")
+    assert len(record.task.images) == 1
+    assert record.system is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (row("<image>What?"), "in turn, ending in assistant"),
+        (row("<image>What?", LOOK), "the last turn must answer"),
+        (row("<image>What?", ANSWER, SEEN, ANSWER), "answers before the end"),
+        (row("<image>What?", "red"), "no_think"),
+        (row(messages=[]), "in turn, ending in assistant"),
+        (row(messages=[{"role": "user"}]), 'the key "content" is missing'),
+        (row(images=[]), "1 pictures in the question, but 0"),
+        (row(images=["b.png"]), "'b.png' is not in"),
+        (row(metadata=[1]), '"metadata" must be an object'),
+        (row(metadata={"frame": [0, 5]}), '"frame" must be'),
+        (row(metadata={"targets": [[0, 0, 500, 5]]}), "not on the 100x80 picture"),
+        (row(metadata={"options": ["a", "b"]}), "not among the options"),
+    ],
+)
+def test_bad_rows_name_file_and_place(
+    write: Callable[..., Path], bad: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_sft_json(write(row(), bad))
+    assert "sft.json: item 2: " in str(caught.value)
+    with pytest.raises(DataError, match=message) as caught:
+        read_sft_json(write(row(), bad, as_list=False))
+    assert "sft.json:2: " in str(caught.value)
+
+
+def test_a_point_answer(write: Callable[..., Path]) -> None:
+    solved = row("<image>Where?", "<think> x </think>\n<answer> (15, 25) </answer>")
+    path = write(solved | {"gt_answer": "(10, 20, 30, 40)"})
+    (record,) = read_sft_json(path, answer_kind=AnswerKind.POINT)
+    assert record.task.answer_box is not None
+    assert record.trace.answer == "(15, 25)"
+
+
+@pytest.mark.parametrize("frame", [None, Size(112, 96)])
+@pytest.mark.parametrize("system", [None, "", "Only read."])
+def test_written_traces_come_back(
+    tmp_path: Path, picture: Callable[..., str], frame: Size | None, system: str | None
+) -> None:
+    asked = task(images=(picture("p/a.png"),), category="colour")
+    trace = Trace((Step("At (50, 20).", CALL), Step("It is red.")), "red")
+    records = [
+        TraceRecord(asked, trace, frame, system),
+        TraceRecord(replace(asked, question="Like <image>?"), Trace((Step("x"),), "red"), frame),
+    ]
+    write_sft_jsonl(records, tmp_path / "out.jsonl")
+    back = read_sft_json(tmp_path / "out.jsonl")
+    assert [replace(r, task=replace(r.task, source="")) for r in back] == records
+
+
+NODE = {
+    "thought_text": "root", "is_terminal": False, "value": 0.5, "visit_count": 2,
+    "used_coords": [[50, 20]],
+    "rollouts": [{"final_answer": "red", "reward": 1.0, "ephemeral_texts": ["a", "b"],
+                  "ephemeral_depth": 2, "depth": 2}],
+    "children": [],
+}  # fmt: skip
+TREE = NODE | {
+    "children": [
+        NODE | {"thought_text": "child", "is_terminal": True, "rollouts": [], "used_coords": []}
+    ]
+}
+SEARCHED = {"question": "What?", "image": "a.png", "true_answer": "red", "tree": TREE, "id": 7}
+
+
+def test_a_search_tree(write: Callable[..., Path]) -> None:
+    first, second = read_mcts_jsonl(write(SEARCHED, SEARCHED, as_list=False))
+    assert (first.id, first.answer, second.source[-2:]) == ("7", "red", ":2")
+    assert [node.text for node in first.root.walk()] == ["root", "child"]
+    assert first.root.used_points == (Point(50, 20),)
+    assert first.root.rollouts[0].texts == ("a", "b")
+    assert first.root.children[0].is_terminal
+
+
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        ({"value": "high"}, r"tree.children\[0\]: \"value\" must be a number"),
+        ({"rollouts": [{"reward": None}]}, r"tree.children\[0\].rollouts\[0\]: \"reward\""),
+        ({"used_coords": [[1]]}, r"tree.children\[0\]: \"used_coords\""),
+    ],
+)
+def test_a_bad_node_says_where_in_the_tree_it_is(
+    write: Callable[..., Path], child: dict[str, object], message: str
+) -> None:
+    bad = SEARCHED | {"tree": NODE | {"children": [NODE | child]}}
+    with pytest.raises(DataError, match=r"sft.json:2: " + message):
+        read_mcts_jsonl(write(SEARCHED, bad, as_list=False))

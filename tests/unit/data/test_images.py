@@ -1,0 +1,224 @@
+"""Pictures of every kind come out as the RGB that a person sees; broken ones name file and record."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.unit.data.conftest import make_processor
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.geometry import Box, Size
+from vigorl.core.records import ImageView
+from vigorl.data.images import ImageStore, open_image, read_size
+
+WHITE, RED = (255, 255, 255), (255, 0, 0)
+
+
+def rgb(image: Image.Image, at: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
+    value = image.getpixel(at)
+    assert isinstance(value, tuple)
+    return tuple(int(channel) for channel in value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "expected"),
+    [
+        ("RGB", RED, RED),
+        ("L", 100, (100, 100, 100)),
+        ("1", 1, WHITE),
+        ("RGBA", (255, 0, 0, 0), WHITE),  # invisible red on white is white
+        ("RGBA", (255, 0, 0, 255), RED),
+        ("LA", (0, 0), WHITE),
+        ("I;16", 0x8000, (128, 128, 128)),  # 16 bits -> the upper 8, not clipped at 255
+    ],
+)
+def test_any_mode_becomes_rgb(tmp_path: Path, mode: str, color: object, expected: object) -> None:
+    Image.new(mode, (3, 2), color).save(tmp_path / "a.png")  # pyright: ignore[reportArgumentType]
+    image = open_image(tmp_path / "a.png")
+    assert (image.mode, image.size, rgb(image)) == ("RGB", (3, 2), expected)
+
+
+def test_palette_with_a_transparent_colour_is_white_there(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png", transparency=0)
+    shown = open_image(tmp_path / "a.png")
+    assert [rgb(shown, (x, 0)) for x in (0, 1)] == [WHITE, (0, 0, 255)]
+
+
+def test_cmyk_jpeg_keeps_its_colour(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")  # no cyan: red
+    red, green, blue = rgb(open_image(tmp_path / "a.jpg"), (8, 8))
+    assert red > 240
+    assert max(green, blue) < 20
+
+
+def test_float_pixels_are_refused(tmp_path: Path) -> None:
+    Image.new("F", (2, 2), 0.5).save(tmp_path / "a.tiff")
+    with pytest.raises(DataError, match="float pixels"):
+        open_image(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_turns_header_size_and_pixels_alike(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = Image.new("RGB", (20, 12), WHITE)
+    upright.paste(RED, (0, 0, 10, 6))  # the stored picture's upper left quarter
+    path = tmp_path / f"a.{suffix}"
+    upright.save(path, exif=exif)
+    image = open_image(path)
+    expected = (20, 12) if orientation < 5 else (12, 20)
+    # EXIF 2.3: where the stored upper left corner is shown
+    left, top = orientation in (1, 4, 5, 8), orientation in (1, 2, 5, 6)
+    corner = (2 if left else expected[0] - 3, 2 if top else expected[1] - 3)
+    assert image.size == expected
+    assert read_size(path) == Size(*expected)
+    red, green, blue = rgb(image, corner)
+    assert red > 200
+    assert max(green, blue) < 60
+
+
+def broken_files() -> dict[str, tuple[bytes, str]]:
+    whole = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(whole, "JPEG")
+    return {
+        "empty.jpg": (b"", "0 bytes"),
+        "text.jpg": (b"this is no picture at all", "not a picture"),
+        "cut.jpg": (whole.getvalue()[: len(whole.getvalue()) // 2], "damaged"),
+    }
+
+
+@pytest.mark.parametrize("name", ["empty.jpg", "text.jpg", "cut.jpg"])
+def test_broken_files_name_the_file_and_the_record(tmp_path: Path, name: str) -> None:
+    content, reason = broken_files()[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=reason) as caught:
+        open_image(tmp_path / name, source="train.jsonl:7")
+    assert name in str(caught.value)
+    assert "train.jsonl:7" in str(caught.value)
+
+
+def test_missing_file_and_folder_are_data_errors(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jpg", tmp_path):
+        with pytest.raises(DataError, match="no such picture"):
+            open_image(path)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")  # 24 kB that would fill 0.6 GB
+    with pytest.raises(DataError, match="too large|allowed"):
+        open_image(tmp_path / "bomb.png")
+    with pytest.raises(DataError, match="100 pixels allowed"):
+        Image.new("L", (11, 11)).save(tmp_path / "small.png")
+        open_image(tmp_path / "small.png", max_pixels=100)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on damaged TIFF tags
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"])
+def test_damaged_bytes_raise_data_errors_only(tmp_path: Path, format_: str) -> None:
+    whole = io.BytesIO()
+    Image.effect_noise((40, 30), 50).convert("RGB").save(whole, format_)
+    dice = np.random.default_rng(0)
+    for _ in range(60):
+        content = bytearray(whole.getvalue())
+        for position in dice.integers(0, len(content), 4):
+            content[position] = dice.integers(0, 256)
+        (tmp_path / "x").write_bytes(content[: dice.integers(1, len(content) + 1)])
+        try:
+            assert open_image(tmp_path / "x").mode == "RGB"
+        except DataError:
+            continue
+
+
+def test_whole_picture_is_bit_identical_to_the_processor_alone(photographs: list[str]) -> None:
+    processor = make_processor(max_pixels=300 * 300)
+    store = ImageStore(processor)
+    for path in photographs:
+        alone = processor(images=[Image.open(path).convert("RGB")], return_tensors="pt")
+        view = store.whole(path)
+        block = store.pixels(view)
+        assert torch.equal(block.pixel_values, alone["pixel_values"])
+        assert list(block.grid_thw) == alone["image_grid_thw"][0].tolist()
+        assert store.grid_thw(view) == block.grid_thw
+        # merge 2 x 2: four patches make one token
+        assert store.num_tokens(view) * 4 == len(block.pixel_values)
+
+
+def test_the_processor_would_not_resize_our_picture_again(photographs: list[str]) -> None:
+    processor = make_processor()
+    store = ImageStore(processor)
+    view = store.whole(photographs[0])
+    again = processor(images=[store.image(view)], return_tensors="pt")
+    assert torch.equal(again["pixel_values"], store.pixels(view).pixel_values)
+
+
+def test_crop_is_cut_from_the_original_file(photographs: list[str], store: ImageStore) -> None:
+    box = Box(100, 50, 212, 162)  # 112 x 112 original pixels at 112 x 112: not resized at all
+    view = ImageView(photographs[0], Size(640, 427), Size(112, 112), box)
+    original = np.asarray(Image.open(photographs[0]).convert("RGB"))
+    assert np.array_equal(np.asarray(store.image(view)), original[50:162, 100:212])
+
+
+def test_pixels_beyond_the_window_do_not_bleed_in(tmp_path: Path, store: ImageStore) -> None:
+    image = Image.new("RGB", (448, 448), RED)
+    image.paste(WHITE, (100, 100, 156, 156))
+    image.save(tmp_path / "a.png")
+    window = Box(100, 100, 156, 156)
+    view = ImageView(str(tmp_path / "a.png"), Size(448, 448), Size(112, 112), window)
+    assert np.asarray(store.image(view)).min() == 255
+
+
+def test_crop_sizes_are_multiples_that_no_engine_resizes_again(store: ImageStore) -> None:
+    assert store.crop_size(100) == Size(112, 112)  # 100 / 28 = 3.57 -> 4
+    assert store.crop_size(56) == Size(56, 56)
+    # twice as wide as high: 79 x 40 -> 84 x 28, below 56 x 56 pixels, so grown as the processor does
+    assert store.crop_size(56, box=Box(0, 0, 200, 100)) == Size(112, 56)
+    for side in (28, 672):  # 784 < 56 x 56, and 451,584 > 112 x 112
+        with pytest.raises(ConfigError, match="outside the processor's limits"):
+            store.crop_size(side)
+
+
+def test_caches_count_and_stay_below_their_limit(photographs: list[str]) -> None:
+    store = ImageStore(make_processor(), cache_bytes=3_000_000)  # one 640 x 427 x 4 fits, not two
+    views = [store.whole(path) for path in photographs]
+    first = store.pixels(views[0])
+    assert store.pixels(views[0]) is first
+    assert (store.blocks.num_hits, store.blocks.num_misses) == (1, 1)
+    store.pixels(views[1])
+    assert len(store.originals) == 1
+    assert store.originals.num_bytes <= store.originals.max_bytes
+
+
+def test_a_picture_that_changed_since_is_named(tmp_path: Path, store: ImageStore) -> None:
+    Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
+    view = store.whole(tmp_path / "a.png")
+    Image.new("RGB", (80, 100)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="80x100"):
+        store.pixels(view)
+
+
+def test_a_thread_is_no_picture(tmp_path: Path, store: ImageStore) -> None:
+    Image.new("RGB", (402, 2)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="aspect"):
+        store.whole(tmp_path / "a.png", source="rows.jsonl:3")
+
+
+def test_store_from_a_folder_takes_new_limits(tmp_path: Path) -> None:
+    make_processor().save_pretrained(tmp_path)
+    store = ImageStore.from_pretrained(tmp_path, max_pixels=224 * 224)
+    assert (store.min_pixels, store.max_pixels, store.factor) == (56 * 56, 224 * 224, 28)
+
+
+def test_other_processors_are_refused() -> None:
+    with pytest.raises(ConfigError, match="not a Qwen2-VL style"):
+        ImageStore(object())

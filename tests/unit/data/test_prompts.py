@@ -1,0 +1,101 @@
+"""Prompt texts say what the grammar says, and templates with unknown fields stop at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.builders import task
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data import prompts
+from vigorl.data.prompts import OPTIONS, Message, Prompt
+
+FULL = [
+    prompts.visual_search_zoom, prompts.web_grounding_zoom, prompts.visual_search_point,
+    prompts.visual_search_think, prompts.spatial_point, prompts.web_grounding_point,
+    prompts.web_action_point,
+]  # fmt: skip
+TINY = [prompts.tiny_zoom, prompts.tiny_point, prompts.tiny_think]
+
+
+def test_pictures_without_a_slot_come_before_the_text() -> None:
+    asked = Prompt("Be exact.").messages(task(question="What?", images=("a", "b")))
+    assert asked == [Message("system", "Be exact."), Message("user", "<image><image>What?", 2)]
+
+
+def test_slots_in_the_question_stay_where_they_are() -> None:
+    asked = Prompt("").messages(task(question="Is <image> like <image>?", images=("a", "b")))
+    assert asked == [Message("user", "Is <image> like <image>?", 2)]
+
+
+def test_options_are_lettered_in_order_only_when_asked_for() -> None:
+    record = task(question="What?", options=("red", "blue"))
+    with_options = Prompt("", options=OPTIONS).messages(record)[0].text
+    assert with_options == "<image>What?\nOptions:\n(A) red\n(B) blue"
+    assert Prompt("").messages(record)[0].text == "<image>What?"
+    assert Prompt("", options=OPTIONS).messages(task(question="?", options=()))[0].text == "<image>?"
+
+
+def test_braces_and_fields_in_a_question_are_only_text() -> None:
+    asked = Prompt("", question="Q: {question}").messages(task(question="{options} {0} }{"))
+    assert asked[0].text == "<image>Q: {options} {0} }{"
+
+
+def test_more_slots_than_pictures_is_an_error_that_names_the_record() -> None:
+    with pytest.raises(DataError, match=r"rows.jsonl:3: 2 <image> slots"):
+        Prompt("").messages(task(question="<image> <image>", source="rows.jsonl:3"))
+
+
+def test_an_image_slot_in_an_option_is_no_picture() -> None:
+    record = task(question="<image>What?", options=("red", "<image>"))
+    with pytest.raises(DataError, match="2 <image> slots"):
+        Prompt("", options=OPTIONS).messages(record)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"question": "{problem}"}, r"`question`: unknown field \{problem\}"),
+        ({"question": "What?"}, r"`question`: the field \{question\} is missing"),
+        ({"question": "{question} {"}, "`question`"),
+        ({"options": "{letters}"}, r"`options`: unknown field \{letters\}"),
+    ],
+)
+def test_bad_templates_name_themselves(fields: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Prompt("", **fields)
+
+
+def test_twenty_seven_options_have_no_letters() -> None:
+    with pytest.raises(DataError, match="27 options"):
+        prompts.lettered(["x"] * 27)
+
+
+@pytest.mark.parametrize("make", FULL)
+def test_full_prompts_show_the_grammar_and_real_line_breaks(make: Callable[[], Prompt]) -> None:
+    system = make().system
+    assert "<think> " in system
+    assert "</answer>" in system
+    assert "\\" not in system  # the released RL prompts hold a backslash and an n
+    assert IMAGE_SLOT not in system
+    assert system == system.strip()
+
+
+@pytest.mark.parametrize("make", [prompts.visual_search_zoom, prompts.web_grounding_zoom])
+def test_zoom_prompts_name_the_configured_tool(make: Callable[..., Prompt]) -> None:
+    call = '{"name": "crop", "arguments": {"coordinate": [x, y]}}'
+    assert f"<tool_call>\n{call}\n</tool_call>" in make(tool_name="crop").system
+
+
+@pytest.mark.parametrize("make", TINY)
+def test_tiny_prompts_are_tiny(make: Callable[[], Prompt]) -> None:
+    prompt = make()
+    assert len(prompt.system.split()) <= 12
+    assert (prompt.question, prompt.options) == ("{question}", "")
+
+
+def test_all_prompts_differ() -> None:
+    systems = [make().system for make in [*FULL, *TINY]]
+    assert len(set(systems)) == len(systems)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.unit.models.small import (
+    FAMILIES,
+    make_batch,
+    make_pixels,
+    make_policy,
+    make_view,
+    patch_of,
+)
+from vigorl.core.errors import ConfigError
+from vigorl.core.geometry import Box
+from vigorl.core.records import ImageView
+from vigorl.models.policy import Policy
+from vigorl.models.vision_cache import VisionCache
+
+A, B, C = make_view(0, (4, 4)), make_view(1, (2, 4)), make_view(2, (4, 2))  # 16, 8, 8 patches
+
+
+class Pixels:
+    """Pixels of views, and the views that were asked for, call by call."""
+
+    def __init__(self, patch: int = 14) -> None:
+        self.patch, self.asked = patch, []
+
+    def __call__(self, views: Sequence[ImageView]) -> tuple[Tensor, Tensor]:
+        self.asked.append(tuple(views))
+        grids = [[1, view.size.height // 14, view.size.width // 14] for view in views]
+        return torch.cat([make_pixels(v, patch=self.patch) for v in views]), torch.tensor(grids)
+
+
+def count_calls(policy: Policy) -> list[int]:
+    calls: list[int] = []
+    policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_equal_the_direct_ones(family: str) -> None:
+    policy, pixels = make_policy(family), Pixels(patch_of(family))
+    batch = make_batch([(4, 4), (2, 4)], [(4, 2)], patch=pixels.patch)
+    assert batch.views == (A, B, C)
+    assert batch.pixel_values is not None
+    direct = torch.cat(policy.encode_views(batch.pixel_values, batch.image_grid_thw))
+    cache = VisionCache(policy)
+    first, second = cache.get(batch.views, pixels), cache.get(batch.views, pixels)
+    torch.testing.assert_close(first, direct, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(second, first, atol=0, rtol=0)
+    assert not first.requires_grad
+    reversed_order = cache.get((C, A), pixels)
+    torch.testing.assert_close(reversed_order, torch.cat([first[6:], first[:4]]), atol=0, rtol=0)
+
+
+def test_one_call_for_what_is_missing_and_none_for_the_rest() -> None:
+    policy, pixels = make_policy(), Pixels()
+    calls, cache = count_calls(policy), VisionCache(policy)
+    cache.get((A, B, A), pixels)
+    cache.get((B, C), pixels)
+    cache.get((A, B, C), pixels)
+    assert pixels.asked == [(A, B), (C,)]
+    assert len(calls) == cache.num_calls == 2
+    assert (cache.misses, cache.hits, len(cache)) == (3, 5, 3)
+    cache.clear()
+    assert (cache.misses, cache.hits, len(cache)) == (0, 0, 0)
+    cache.get((A,), pixels)
+    assert pixels.asked[-1] == (A,)
+
+
+def test_another_box_of_the_same_file_is_another_view() -> None:
+    crop = ImageView(A.path, original=A.original, size=A.size, box=Box(0, 0, 28, 28))
+    cache = VisionCache(make_policy())
+    cache.get((A, crop), Pixels())
+    assert cache.misses == 2
+
+
+def test_calls_hold_at_most_max_patches() -> None:
+    pixels = Pixels()
+    VisionCache(make_policy(), max_patches=16).get((A, B, C), pixels)
+    assert pixels.asked == [(A,), (B, C)]
+    pixels = Pixels()
+    VisionCache(make_policy(), max_patches=4).get((A, B), pixels)  # each larger than the limit
+    assert pixels.asked == [(A,), (B,)]
+
+
+def test_always_call_runs_the_tower_when_nothing_is_missing() -> None:
+    policy, pixels = make_policy(), Pixels()
+    calls, cache = count_calls(policy), VisionCache(policy, always_call=True)
+    for views in ((A,), (A,), ()):
+        features = cache.get(views, pixels)
+    assert len(calls) == cache.num_calls == 3
+    assert pixels.asked == [(A,)]
+    assert features.shape == (0, 64)
+
+
+def test_a_learning_tower_or_merger_cannot_be_cached() -> None:
+    for settings in ({"freeze_vision_tower": False}, {"freeze_merger": False}):
+        with pytest.raises(ConfigError, match="freeze_vision_tower=true"):
+            VisionCache(make_policy(**settings))
+    with pytest.raises(ConfigError, match="max_patches"):
+        VisionCache(make_policy(), max_patches=0)

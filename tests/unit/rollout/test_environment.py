@@ -1,0 +1,259 @@
+import pytest
+
+from tests import builders
+from tests.unit.rollout.world import ANSWER, CROP_TOKENS, OFF_PICTURE, ZOOM, ZOOM_AGAIN, World
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.geometry import Box, Point
+from vigorl.core.protocols import Completion
+from vigorl.core.rollout import Rollout, StopReason
+from vigorl.core.trace import (
+    FORCED_ANSWER_PREFIX,
+    Step,
+    ToolCall,
+    Trace,
+    error_observation_text,
+    observation_text,
+)
+from vigorl.core.records import TraceRecord
+from vigorl.data.encoding import encode_trace
+from vigorl.rollout.environment import Dialog, Environment, RolloutLimits, derive_seed
+
+SHOWN = observation_text("Here is the crop of the image centered on the coordinate")
+
+
+def reply(dialog: Dialog, ids: list[int], *, is_finished: bool = True) -> None:
+    request = dialog.next_request()
+    logprobs = tuple(-0.25 * (i + 1) for i in range(len(ids)))
+    dialog.accept(Completion(request.id, tuple(ids), logprobs, is_finished=is_finished))
+
+
+def play(environment: Environment, world: World, *texts: str) -> Rollout:
+    dialog = environment.start(world.task(), group="g", index=0, seed=1)
+    for text in texts:
+        assert not dialog.is_done, f"ended before {text!r}"
+        reply(dialog, world.codec.completion_ids(text))
+    return dialog.rollout(policy_version=3)
+
+
+def test_one_turn(world: World) -> None:
+    rollout = play(world.environment(), world, ANSWER)
+    completion = world.codec.completion_ids(ANSWER)
+    assert rollout.stop_reason is StopReason.ANSWERED
+    assert rollout.token_ids == (*rollout.prompt_ids, *completion)
+    assert rollout.loss_mask == (0,) * len(rollout.prompt_ids) + (1,) * len(completion)
+    assert rollout.sampling_logprobs[-1] == -0.25 * len(completion)
+    assert (rollout.answer, rollout.policy_version) == ("red", 3)
+    assert completion[-1] == world.codec.end_id  # the sampled end is trained on
+
+
+def test_two_turns(world: World) -> None:
+    rollout = play(world.environment(), world, ZOOM, ANSWER)
+    zoom, answer = world.codec.completion_ids(ZOOM), world.codec.completion_ids(ANSWER)
+    shown = world.codec.observation_ids(SHOWN)
+    assert rollout.token_ids == (*rollout.prompt_ids, *zoom, *shown, *answer)
+    assert rollout.loss_mask == (
+        (0,) * len(rollout.prompt_ids)
+        + (1,) * len(zoom)
+        + (0,) * len(shown)
+        + (1,) * len(answer)
+    )  # fmt: skip
+    assert rollout.token_ids.count(world.codec.image_id) == len(rollout.views) == 2
+    assert rollout.turns[0].observation == SHOWN
+    assert rollout.turns[0].point == Point(200, 80)
+    assert rollout.crops[0].box == Box(144, 24, 256, 136)
+
+
+def test_three_turns_all_cut_from_the_original(world: World) -> None:
+    rollout = play(world.environment(), world, ZOOM, ZOOM_AGAIN, ANSWER)
+    assert [crop.box for crop in rollout.crops] == [Box(144, 24, 256, 136), Box(304, 304, 416, 416)]
+    assert all(len(turn.completion_ids) for turn in rollout.turns)
+    num_sampled = sum(len(turn.completion_ids) for turn in rollout.turns)
+    assert sum(rollout.loss_mask) == num_sampled
+    assert len(rollout.loss_mask) == len(rollout.token_ids) == len(rollout.sampling_logprobs)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (OFF_PICTURE, "The point (500, 20) is outside the image, which is 112 wide and 112 high."),
+        (
+            '<think> a </think>\n<tool_call>\n{"name": "fly", "arguments": {}}\n</tool_call>',
+            "There is no tool of that name. The tools are: search_coordinate.",
+        ),
+        (
+            "<think> a </think>\n<tool_call>\n{name: 3}\n</tool_call>",
+            "The tool call could not be read: the tool call is not JSON",
+        ),
+        (
+            "<think> a </think>\n<tool_call>\n{",
+            "The tool call could not be read: a tag has no partner",
+        ),
+    ],
+)
+def test_a_bad_call_is_observed_counted_and_costs_a_turn(
+    world: World, text: str, reason: str
+) -> None:
+    rollout = play(world.environment(), world, text, ANSWER)
+    first = rollout.turns[0]
+    assert first.tool_error.startswith(reason)
+    assert first.observation == error_observation_text(first.tool_error)
+    assert first.observation_ids == tuple(world.codec.observation_ids(first.observation))
+    assert (first.view, first.point, rollout.num_tool_errors) == (None, None, 1)
+    assert (rollout.crops, rollout.stop_reason) == ((), StopReason.ANSWERED)
+
+
+def test_the_policys_own_words_are_never_echoed(world: World) -> None:
+    call = '{"name": "<image> <|im_end|> <|image_pad|>", "arguments": {}}'
+    rollout = play(
+        world.environment(), world, f"<think> a </think>\n<tool_call>\n{call}\n</tool_call>", ANSWER
+    )
+    assert "image" not in rollout.turns[0].observation
+    assert rollout.token_ids.count(world.codec.image_id) == 1
+
+
+def test_a_turn_without_an_action_ends_the_dialog(world: World) -> None:
+    rollout = play(world.environment(), world, "<think> hm </think>")
+    assert rollout.stop_reason is StopReason.NO_ACTION
+
+
+def test_a_turn_cut_by_the_limit_ends_without_an_observation(world: World) -> None:
+    dialog = world.environment(max_new_tokens=5).start(world.task(), group="g", index=0, seed=1)
+    reply(dialog, world.codec.completion_ids(ZOOM)[:5], is_finished=False)
+    rollout = dialog.rollout()
+    assert rollout.stop_reason is StopReason.TURN_LENGTH
+    assert rollout.turns[0].observation_ids == ()
+    assert rollout.loss_mask[-5:] == (1,) * 5
+
+
+def test_the_forced_answer_is_not_in_the_loss_mask(world: World) -> None:
+    environment = world.environment(max_turns=2, forced_answer=True)
+    dialog = environment.start(world.task(), group="g", index=0, seed=1)
+    assert dialog.next_request().prompt_ids[-1] != world.codec.prefix_ids(FORCED_ANSWER_PREFIX)[-1]
+    reply(dialog, world.codec.completion_ids(ZOOM))
+    forced = tuple(world.codec.prefix_ids(FORCED_ANSWER_PREFIX))
+    assert dialog.next_request().prompt_ids[-len(forced) :] == forced
+    tail = world.codec.completion_ids(" red </answer>")
+    reply(dialog, tail)
+    rollout = dialog.rollout()
+    assert rollout.turns[1].prefix_ids == forced
+    assert rollout.answer == "red"
+    assert rollout.turns[1].parsed.problem is None
+    assert rollout.token_ids[-len(tail) - len(forced) :] == (*forced, *tail)
+    assert rollout.loss_mask[-len(tail) - len(forced) :] == (0,) * len(forced) + (1,) * len(tail)
+
+
+@pytest.mark.parametrize("limit", [{"max_turns": 2}, {"max_images": 2}])
+def test_a_call_in_the_last_turn_is_the_turn_limit(world: World, limit: dict[str, int]) -> None:
+    rollout = play(world.environment(**limit), world, ZOOM, ZOOM_AGAIN)
+    assert rollout.stop_reason is StopReason.TURN_LIMIT
+    assert len(rollout.crops) == 1
+    assert rollout.turns[1].observation_ids == ()
+
+
+def test_an_error_does_not_use_up_an_image(world: World) -> None:
+    rollout = play(world.environment(max_images=2), world, OFF_PICTURE, ZOOM, ANSWER)
+    assert rollout.stop_reason is StopReason.ANSWERED
+
+
+def test_no_room_for_the_observation_is_the_token_budget(world: World) -> None:
+    zoom = len(world.codec.completion_ids(ZOOM))
+    cost = len(world.codec.observation_ids(SHOWN)) - 1 + CROP_TOKENS
+    exact = {"max_new_tokens": zoom, "max_response_tokens": zoom + cost}
+    rollout = play(world.environment(**exact), world, ZOOM)
+    assert rollout.stop_reason is StopReason.TOKEN_BUDGET
+    assert (rollout.crops, rollout.turns[0].observation_ids) == ((), ())
+    one_more = world.environment(**(exact | {"max_response_tokens": zoom + cost + 1}))
+    dialog = one_more.start(world.task(), group="g", index=0, seed=1)
+    reply(dialog, world.codec.completion_ids(ZOOM))
+    assert dialog.next_request().sampling.max_new_tokens == 1
+    reply(dialog, [world.codec.completion_ids(ANSWER)[0]], is_finished=False)
+    assert dialog.rollout().stop_reason is StopReason.TOKEN_BUDGET
+
+
+def test_no_room_for_another_crop_forces_the_answer(world: World) -> None:
+    forced = world.codec.prefix_ids(FORCED_ANSWER_PREFIX)
+    zoom = len(world.codec.completion_ids(ZOOM))
+    cost = len(world.codec.observation_ids(SHOWN)) - 1 + CROP_TOKENS
+    budget = 2 * (zoom + cost)  # two crops exactly, so nothing would be left for the answer
+    environment = world.environment(
+        max_new_tokens=zoom, max_response_tokens=budget, forced_answer=True
+    )
+    dialog = environment.start(world.task(), group="g", index=0, seed=1)
+    reply(dialog, world.codec.completion_ids(ZOOM))
+    assert dialog.next_request().prompt_ids[-len(forced) :] == tuple(forced)
+
+
+def test_a_stop_string_without_the_end_token_is_ended_by_the_environment(world: World) -> None:
+    dialog = world.environment().start(world.task(), group="g", index=0, seed=1)
+    reply(dialog, world.codec.completion_ids(ZOOM)[:-1])
+    reply(dialog, world.codec.completion_ids(ANSWER))
+    rollout, whole = dialog.rollout(), play(world.environment(), world, ZOOM, ANSWER)
+    assert rollout.token_ids == whole.token_ids
+    assert sum(rollout.loss_mask) == sum(whole.loss_mask) - 1  # the end was not sampled
+
+
+def test_what_an_engine_must_never_do(world: World) -> None:
+    dialog = world.environment().start(world.task(), group="g", index=0, seed=1)
+    with pytest.raises(EngineError, match="banned"):
+        reply(dialog, [world.codec.image_id, world.codec.end_id])
+    with pytest.raises(EngineError, match="after the end"):
+        reply(dialog, [world.codec.end_id, 300])
+    with pytest.raises(EngineError, match="waiting for g/0/1"):
+        dialog.accept(Completion("g/1/1", (), (), is_finished=True))
+
+
+def test_single_turn_needs_no_tools(world: World) -> None:
+    environment = world.environment(tools=[], max_turns=1)
+    assert play(environment, world, ANSWER).answer == "red"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        ({"max_turns": 0}, "max_turns"),
+        ({"max_new_tokens": 50, "max_response_tokens": 40}, "max_new_tokens"),
+        ({"max_turns": 1, "forced_answer": True}, "forced_answer"),
+        ({"tools": []}, "max_turns"),
+        ({"max_turns": 1}, "tools"),
+        ({"top_p": 0.0}, "top_p"),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    world: World, overrides: dict[str, int], key: str
+) -> None:
+    with pytest.raises(ConfigError, match=key):
+        world.environment(**overrides)
+
+
+def test_seeds_are_the_same_on_every_machine() -> None:
+    assert derive_seed(0, "train/3", "disc", 0, 1) == 8791330549474775618
+    assert derive_seed("1", "2") != derive_seed("12") != derive_seed(12)
+
+
+def test_each_turn_has_noise_of_its_own(world: World) -> None:
+    dialog = world.environment().start(world.task(), group="g", index=0, seed=1)
+    first = dialog.next_request()
+    assert dialog.next_request() is first
+    reply(dialog, world.codec.completion_ids(ZOOM))
+    assert first.seed != dialog.next_request().seed
+
+
+@pytest.mark.parametrize("num_zooms", [0, 1, 3])
+def test_a_supervised_trace_has_the_tokens_of_its_rollout(world: World, num_zooms: int) -> None:
+    zooms = [
+        Step(f"Look {i}.", ToolCall(builders.TOOL_NAME, {"coordinate": [10 * i, 50]}))
+        for i in range(num_zooms)
+    ]
+    trace = Trace((*zooms, Step("Seen.")), "red")
+    environment = world.environment()
+    rollout = play(environment, world, *trace.turns())
+    sample = encode_trace(
+        TraceRecord(world.task(), trace),
+        prompt=environment.prompt,
+        codec=world.codec,
+        images=world.images,
+        tools=environment.tools,
+    )
+    assert sample.token_ids == rollout.token_ids
+    assert sample.loss_mask == rollout.loss_mask
+    assert sample.views == rollout.views

@@ -1,0 +1,225 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.unit.rollout.world import ANSWER, ZOOM, World
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.protocols import Completion, GenerationRequest, SamplingParams
+from vigorl.core.trace import observation_text
+from vigorl.data.encoding import expand_image_pads
+from vigorl.rollout.engines.hf import HFEngine
+
+# float32, two layers: what different batch shapes and cached keys may change
+FLOAT_NOISE = 2e-5
+
+
+def engine_of(world: World, **settings: int) -> HFEngine:
+    return HFEngine(world.model(), world.codec, world.images, **settings)
+
+
+def first_turn(world: World, name: str = "disc", *, seed: int = 1, **params: float) -> GenerationRequest:
+    task = world.task(name)
+    dialog = world.environment().start(task, group=name, index=0, seed=seed)
+    sampling = SamplingParams(int(params.pop("max_new_tokens", 12)), **params)
+    return replace(dialog.next_request(), sampling=sampling, id=f"{name}/{seed}/1", seed=seed)
+
+
+def second_turn(world: World, first: GenerationRequest, *, x: int = 60) -> GenerationRequest:
+    ids = world.codec.completion_ids(ZOOM)
+    shown = world.codec.observation_ids(observation_text("Here is the crop"))
+    crop = world.crop_of(4 * x, 80)
+    return replace(
+        first, id=first.id + "b", prompt_ids=(*first.prompt_ids, *ids, *shown), views=(*first.views, crop)
+    )  # fmt: skip
+
+
+def run(engine: HFEngine, *requests: GenerationRequest) -> dict[str, Completion]:
+    for request in requests:
+        engine.submit(request)
+    found: list[Completion] = []
+    while engine.num_in_flight:
+        found += engine.poll()
+    return {completion.request_id: completion for completion in found}
+
+
+def full_logits(world: World, request: GenerationRequest, completion: Completion) -> torch.Tensor:
+    """What the trainer sees: one forward pass over prompt and completion, without any cache."""
+    counts = [world.images.num_tokens(view) for view in request.views]
+    image_id = world.codec.image_id
+    prompt = expand_image_pads(request.prompt_ids, counts, image_id=image_id)
+    ids = torch.tensor([[*prompt, *completion.token_ids]])
+    blocks = [world.images.pixels(view) for view in request.views]
+    with torch.no_grad():
+        logits = world.model()(
+            input_ids=ids,
+            mm_token_type_ids=(ids == image_id).int(),
+            pixel_values=torch.cat([block.pixel_values for block in blocks]),
+            image_grid_thw=torch.tensor([block.grid_thw for block in blocks]),
+        ).logits[0, len(prompt) - 1 : -1]
+    logits[:, list(world.codec.banned_ids)] = -torch.inf
+    return logits
+
+
+@pytest.mark.parametrize("num_images", [1, 2])
+def test_greedy_equals_transformers_generate(world: World, num_images: int) -> None:
+    request = first_turn(world, temperature=0.0, max_new_tokens=20)
+    if num_images == 2:
+        request = second_turn(world, request)
+    counts = [world.images.num_tokens(view) for view in request.views]
+    ids = torch.tensor(
+        [expand_image_pads(request.prompt_ids, counts, image_id=world.codec.image_id)]
+    )
+    blocks = [world.images.pixels(view) for view in request.views]
+    expected = world.model().generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        mm_token_type_ids=(ids == world.codec.image_id).int(),
+        pixel_values=torch.cat([block.pixel_values for block in blocks]),
+        image_grid_thw=torch.tensor([block.grid_thw for block in blocks]),
+        max_new_tokens=20,
+        do_sample=False,
+        suppress_tokens=list(world.codec.banned_ids),
+    )[0, ids.shape[1] :]
+    found = run(engine_of(world), request)[request.id]
+    assert list(found.token_ids) == expected.tolist()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_logprobs_are_those_of_a_full_forward_pass(world: World, temperature: float) -> None:
+    first = first_turn(world, temperature=temperature, top_p=0.9)
+    requests = [first, second_turn(world, first), first_turn(world, "another one", seed=2)]
+    for request, found in zip(requests, run(engine_of(world), *requests).values(), strict=True):
+        logits = full_logits(world, request, found) / requests[0].sampling.temperature if (
+            request.sampling.temperature == temperature
+        ) else full_logits(world, request, found)
+        ids = torch.tensor(found.token_ids)
+        expected = logits.log_softmax(-1).gather(1, ids[:, None])[:, 0]
+        assert found.logprobs == pytest.approx(expected.tolist(), abs=FLOAT_NOISE)
+
+
+def test_a_result_does_not_depend_on_its_batch(world: World) -> None:
+    first = first_turn(world)
+    requests = [first, second_turn(world, first)]
+    requests += [first_turn(world, "d" * i, seed=i, max_new_tokens=3 * i) for i in range(2, 7)]
+    requests += [replace(first, id=f"copy/{i}", seed=i) for i in range(3)]
+    together = run(engine_of(world), *requests)
+    in_threes = run(engine_of(world, max_batch_size=3), *reversed(requests))
+    for request in requests:
+        alone = run(engine_of(world), request)[request.id]
+        for other in (together[request.id], in_threes[request.id]):
+            assert other.token_ids == alone.token_ids
+            assert other.logprobs == pytest.approx(alone.logprobs, abs=FLOAT_NOISE)
+
+
+def test_copies_of_a_prompt_are_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, sizes = engine_of(world), []
+    prefill = engine._prefill
+
+    def spy(prompts: list) -> object:
+        sizes.append([len(prompt.ids) for prompt in prompts])
+        return prefill(prompts)
+
+    monkeypatch.setattr(engine, "_prefill", spy)
+    first = first_turn(world)
+    run(engine, *[replace(first, id=f"copy/{i}", seed=i) for i in range(8)])
+    assert len(sizes[0]) == 1
+
+
+def ending(engine: HFEngine, world: World, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the next poll say `text`, with its real logprobs."""
+    ids = iter(world.codec.completion_ids(text))
+
+    def sample(_: object, logits: torch.Tensor, noise: torch.Tensor) -> tuple:
+        token = next(ids)
+        return torch.full((len(logits),), token), logits.log_softmax(-1)[:, token]
+
+    monkeypatch.setattr("vigorl.rollout.engines.hf.Sampler.sample", sample)
+
+
+def test_the_next_turn_reads_only_what_is_new(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, without = engine_of(world), engine_of(world, prefix_cache_tokens=0)
+    first = first_turn(world, max_new_tokens=99)
+    with monkeypatch.context() as patch:
+        ending(engine, world, ZOOM, patch)
+        done = run(engine, first)[first.id]
+        assert done.is_finished
+    second = replace(second_turn(world, first), sampling=SamplingParams(12))
+    other = first_turn(world, "unrelated", seed=9)  # a row without a known part beside one with
+    read = []
+    prefill = engine._prefill
+    monkeypatch.setattr(
+        engine,
+        "_prefill",
+        lambda prompts: (read.extend(len(p.ids) for p in prompts), prefill(prompts))[1],
+    )
+    found, expected = run(engine, second, other), run(without, second, other)
+    # the observation with its four crop tokens, and the end token of the first turn, which was never fed
+    shown = len(world.codec.observation_ids(observation_text("Here is the crop"))) + 3
+    assert read[0] == shown + 1
+    for request in (second, other):
+        assert found[request.id].token_ids == expected[request.id].token_ids
+        assert found[request.id].logprobs == pytest.approx(
+            expected[request.id].logprobs, abs=FLOAT_NOISE
+        )
+
+
+def test_publishing_drops_what_the_old_weights_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(world)
+    first = first_turn(world, max_new_tokens=99)
+    with monkeypatch.context() as patch:
+        ending(engine, world, ZOOM, patch)
+        run(engine, first)
+    model = world.model()
+    with torch.no_grad():
+        for weight in model.model.visual.parameters():
+            weight.mul_(1.5)
+    engine.publish(model.state_dict().items(), version=5)
+    fresh = HFEngine(model, world.codec, world.images)
+    second = replace(second_turn(world, first), sampling=SamplingParams(12))
+    old = run(engine_of(world), second)[second.id]
+    new = run(engine, second)[second.id]
+    assert new == run(fresh, second)[second.id]
+    assert new.logprobs != pytest.approx(old.logprobs, abs=1e-4)
+    assert engine.policy_version == 5
+
+
+def test_publishing_is_strict(world: World) -> None:
+    engine, weights = engine_of(world), dict(world.model().state_dict())
+    with pytest.raises(EngineError, match="weights were not published, such as"):
+        engine.publish([], version=1)
+    with pytest.raises(EngineError, match="ghost is not one"):
+        engine.publish([("ghost", torch.zeros(1))], version=1)
+    name = "model.language_model.norm.weight"
+    with pytest.raises(EngineError, match=r"norm.weight is \(1,\), not \(64,\)"):
+        engine.publish([(name, torch.zeros(1))], version=1)
+    assert engine.policy_version == 0
+    del weights["lm_head.weight"]  # tied to the embedding
+    engine.publish(weights.items(), version=1)
+    assert engine.policy_version == 1
+
+
+def test_banned_tokens_are_never_sampled(world: World) -> None:
+    requests = [first_turn(world, seed=i, temperature=5.0, max_new_tokens=40) for i in range(20)]
+    for completion in run(engine_of(world), *requests).values():
+        assert not set(world.codec.banned_ids) & set(completion.token_ids)
+
+
+def test_a_prompt_without_pictures(world: World) -> None:
+    request = first_turn(world)
+    ids = tuple(world.codec.prompt_ids([]) + world.codec.prefix_ids(ANSWER))
+    text_only = replace(request, id="t", prompt_ids=ids, views=())
+    found = run(engine_of(world), text_only, request)
+    assert found["t"] == run(engine_of(world), text_only)["t"] or found["t"].logprobs == (
+        pytest.approx(run(engine_of(world), text_only)["t"].logprobs, abs=FLOAT_NOISE)
+    )
+
+
+def test_wrong_use(world: World) -> None:
+    with pytest.raises(ConfigError, match="max_batch_size"):
+        engine_of(world, max_batch_size=0)
+    request = first_turn(world)
+    with pytest.raises(EngineError, match="has 1 placeholders but 0 pictures"):
+        engine_of(world).submit(replace(request, views=()))
