@@ -11,9 +11,12 @@ a default system message). A test holds that both give the same ids on ordinary 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
+
+from transformers import AutoTokenizer
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.protocols import Tool, ToolError, ToolResult
@@ -69,6 +72,11 @@ class ChatCodec:
         self._picture_ids = [controls[VISION_START], self.image_id, controls[VISION_END]]
         self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {self.end_id}))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
+        """The codec of a model folder (or hub name)."""
+        return cls(AutoTokenizer.from_pretrained(str(folder)))
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The chat up to and including the header of the assistant's turn.

@@ -99,7 +99,9 @@ class ReleasedFiles:
 
     def prepare(self) -> None:
         if not (self.train_tasks or self.traces or self.test):
-            raise ConfigError("name data.train_tasks, data.traces or data.test: there is nothing to read")
+            raise ConfigError(
+                "name data.train_tasks, data.traces or data.test: there is nothing to read"
+            )
         for key in ("train_tasks", "val_tasks", "traces"):
             if getattr(self, key):
                 _require(getattr(self, key), f"data.{key}")

@@ -14,15 +14,71 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from vigorl.core.errors import AlignmentError, ConfigError
-from vigorl.models.sharding import is_partitioned, max_over_ranks
+
+
+class ScoringHead(nn.Linear):
+    """A model's output head that can also score tokens without giving logits out.
+
+    All chunks are scored inside ONE call of the module. Under ZeRO-3 and FSDP a call is what
+    gathers the weight, before the forward and before the backward pass; a head called once per
+    chunk would hang ranks that differ in tokens, and its weight would be gone again when a chunk is
+    recomputed.
+    """
+
+    @classmethod
+    def from_linear(cls, head: nn.Linear) -> ScoringHead:
+        """A head around the weight of `head` itself, tied or not."""
+        if head.bias is not None:
+            raise ConfigError("an output head with a bias is not supported")
+        made = cls(head.in_features, head.out_features, bias=False, device="meta")
+        made.weight = head.weight
+        return made
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        states: Float[Tensor, "*positions width"],
+        targets: Int[Tensor, " n"] | None = None,
+        *,
+        chunk_tokens: int = 1024,
+        temperature: float = 1.0,
+        banned: Int[Tensor, " k"] | None = None,
+        with_entropy: bool = False,
+        recompute: bool = True,
+    ) -> Tensor | tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Logits; or with `targets`, log p(target) and entropy per state (zeros if not wanted).
+
+        The arguments are those of `chosen_logprobs`.
+        """
+        if targets is None:
+            return linear(states, self.weight)
+
+        def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            logits = linear(states, self.weight).float() / temperature
+            if banned is not None:
+                logits = logits.index_fill(-1, banned, -math.inf)
+            log_total = logits.logsumexp(-1)
+            logprobs = logits.gather(-1, targets[:, None]).squeeze(-1) - log_total
+            entropy = _entropy(logits, log_total) if with_entropy else torch.zeros_like(log_total)
+            return logprobs, entropy.detach()
+
+        is_recomputed = recompute and torch.is_grad_enabled()
+        scored = [
+            checkpoint(score, *chunk, use_reentrant=False, preserve_rng_state=False)
+            if is_recomputed
+            else score(*chunk)
+            for chunk in zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
+        ]
+        logprobs, entropy = (torch.cat(parts) for parts in zip(*scored, strict=True))
+        return logprobs, entropy
 
 
 def chosen_logprobs(
     hidden: Float[Tensor, "batch tokens width"],
-    head: nn.Module,
+    head: ScoringHead,
     *,
     input_ids: Int[Tensor, "batch tokens"],
     attention_mask: Shaped[Tensor, "batch tokens"],
@@ -37,15 +93,14 @@ def chosen_logprobs(
 
     Args:
         hidden: Last hidden states, after the final norm.
-        head: The output head, [n, width] -> [n, vocab] (with a `weight`).
+        head: The output head.
         input_ids: The tokens; entry t is scored from `hidden` at t - 1.
         attention_mask: 1 on real tokens; padding may be on either side.
         loss_mask: 1 on the tokens to score.
         chunk_tokens: Most tokens whose logits are alive at once.
         temperature: Divides the logits; the one the tokens were sampled at.
         banned_ids: Tokens that the sampler could not choose; their logits are -inf here too.
-        with_entropy: Also the entropy of each distribution in nats, detached: a metric, not a
-            bonus.
+        with_entropy: Also the entropy of each distribution in nats, detached: for metrics.
         recompute: Throw the logits of a chunk away and compute them again for the gradient.
     Returns:
         Logprobs in fp32, 0.0 where `loss_mask` is 0; the entropy laid out alike, or None.
@@ -59,47 +114,25 @@ def chosen_logprobs(
     targets = input_ids[rows, columns]
     banned = torch.tensor(list(banned_ids), dtype=torch.long, device=hidden.device)
     _check_targets(rows, columns, targets, attention_mask, banned)
-    states = hidden[rows, columns - 1]  # [n, width]
-
-    def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logits = (head(states).float() / temperature).index_fill(-1, banned, -math.inf)
-        log_total = logits.logsumexp(-1)
-        logprobs = logits.gather(-1, targets[:, None]).squeeze(-1) - log_total
-        return logprobs, _entropy(logits, log_total, banned) if with_entropy else logprobs.detach()
-
-    is_recomputed = recompute and torch.is_grad_enabled()
-    num_chunks = _num_chunks(len(targets), chunk_tokens, head)
-    scored = [
-        checkpoint(score, *chunk, use_reentrant=False, preserve_rng_state=False)
-        if is_recomputed
-        else score(*chunk)
-        for chunk in zip(
-            states.tensor_split(num_chunks), targets.tensor_split(num_chunks), strict=True
-        )
-    ]
-    blank = torch.zeros(input_ids.shape, dtype=torch.float32, device=hidden.device)
-    logprobs, entropy = (
-        blank.index_put((rows, columns), torch.cat(parts)) for parts in zip(*scored, strict=True)
+    scored = head(
+        hidden[rows, columns - 1],
+        targets,
+        chunk_tokens=chunk_tokens,
+        temperature=temperature,
+        banned=banned,
+        with_entropy=with_entropy,
+        recompute=recompute,
     )
+    blank = torch.zeros(input_ids.shape, dtype=torch.float32, device=hidden.device)
+    logprobs, entropy = (blank.index_put((rows, columns), values) for values in scored)
     return logprobs, entropy if with_entropy else None
 
 
-def _entropy(logits: Tensor, log_total: Tensor, banned: Tensor) -> Tensor:
+def _entropy(logits: Tensor, log_total: Tensor) -> Tensor:
     with torch.no_grad():
         probs = (logits - log_total[:, None]).exp()
         # a banned token has probability 0 and logit -inf: 0 * -inf must count 0, not nan
-        return log_total - (probs * logits.index_fill(-1, banned, 0.0)).sum(-1)
-
-
-def _num_chunks(num_tokens: int, chunk_tokens: int, head: nn.Module) -> int:
-    """At least one, so that a loss over no tokens still hangs on the graph; under ZeRO-3 the same
-    number on all ranks.
-    """
-    num_chunks = max(1, math.ceil(num_tokens / chunk_tokens))
-    weight = head.weight
-    if isinstance(weight, Tensor) and is_partitioned(weight):
-        return max_over_ranks(num_chunks, device=weight.device)
-    return num_chunks
+        return log_total - torch.where(probs > 0, probs * logits, 0.0).sum(-1)
 
 
 def _check_targets(

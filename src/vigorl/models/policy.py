@@ -25,7 +25,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDe
 from vigorl.core.errors import AlignmentError, ConfigError
 from vigorl.core.geometry import Size
 from vigorl.data.collate import TrainingBatch
-from vigorl.models.logprobs import chosen_logprobs
+from vigorl.models.logprobs import ScoringHead, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
 from vigorl.models.pretrained import (
     find_folder,
@@ -68,6 +68,7 @@ class Policy(nn.Module):
             is_tower_frozen=freeze_vision_tower,
             is_merger_frozen=freeze_vision_tower if freeze_merger is None else freeze_merger,
         )
+        model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
         if lora is not None:
             add_lora(model, lora)
         if gradient_checkpointing:
@@ -163,7 +164,7 @@ class Policy(nn.Module):
             ]
 
     def encode_blank(self) -> Float[Tensor, "1 width"]:
-        """Run the tower on the smallest picture: a rank that has none keeps step with the others."""
+        """Run the tower on the smallest picture: a rank that has none keeps step with the rest."""
         vision = self.model.config.vision_config
         side = vision.spatial_merge_size
         patch_dim = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2

@@ -147,3 +147,15 @@ def make_tiny(
     )  # fmt: skip
     processor.save_pretrained(folder)
     return folder
+
+
+def untrained_copy(source: str, folder: str, *, seed: int) -> str:
+    """A model folder's architecture, tokenizer and image processor with random weights; returns `folder`."""
+    config = Qwen2_5_VLConfig.from_pretrained(source)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen2_5_VLForConditionalGeneration(config)
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast.from_pretrained(source).save_pretrained(folder)
+    Qwen2VLImageProcessorPil.from_pretrained(source).save_pretrained(folder)
+    return folder

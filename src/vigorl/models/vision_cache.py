@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import ImageView
 from vigorl.models.policy import Policy
-from vigorl.models.sharding import max_over_ranks
 
 PixelsFn = Callable[[Sequence[ImageView]], tuple[Tensor, Tensor]]
 
@@ -82,15 +82,16 @@ class VisionCache:
         self.misses += len(missing)
         self.hits += len(views) - len(missing)
         batches = list(self._batches(missing))
+        num_blank = self._num_blank(len(batches))
         for batch in batches:
             pixel_values, grid_thw = pixels_fn(batch)
             features = self.policy.encode_views(pixel_values, grid_thw)
             for view, feature in zip(batch, features, strict=True):
                 # a copy: the slice would keep the whole call's features alive
                 self._features[view] = feature.detach().to(device=self.storage, copy=True)
-        self.num_calls += len(batches)
-        if self.always_call:
-            self._fill_up(len(batches))
+        for _ in range(num_blank):
+            self.policy.encode_blank()
+        self.num_calls += len(batches) + num_blank
         device = self.policy.device
         blank = torch.empty(0, self.policy.feature_width, device=device, dtype=self.policy.dtype)
         return torch.cat([blank, *(self._features[view].to(device) for view in views)])
@@ -113,8 +114,16 @@ class VisionCache:
         if batch:
             yield batch
 
-    def _fill_up(self, num_done: int) -> None:
-        num_agreed = max_over_ranks(max(1, num_done), device=self.policy.device)
-        for _ in range(num_agreed - num_done):
-            self.policy.encode_blank()
-            self.num_calls += 1
+    def _num_blank(self, num_batches: int) -> int:
+        """Blank calls to add, agreed on before the first one: ranks cannot talk of it halfway."""
+        if not self.always_call:
+            return 0
+        return _max_over_ranks(max(1, num_batches), device=self.policy.device) - num_batches
+
+
+def _max_over_ranks(value: int, *, device: torch.device) -> int:
+    if not dist.is_initialized():
+        return value
+    agreed = torch.tensor(value, device=device)
+    dist.all_reduce(agreed, op=dist.ReduceOp.MAX)
+    return int(agreed.item())

@@ -19,7 +19,6 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import EngineError
 from vigorl.models.lora import LoraLayer, lora_layers, lora_weights, merged_weight
-from vigorl.models.sharding import is_partitioned
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def export_weights(
     """
     for bucket in _buckets(_exportables(model), bucket_bytes):
         gathered = [weight for item in bucket for weight in item.needed]
-        is_sharded = any(map(is_partitioned, gathered))
+        is_sharded = any(hasattr(weight, "ds_id") for weight in gathered)
         with _gather(gathered) if is_sharded else nullcontext():
             # a gathered weight is gone once the context ends
             tensors = [(i.name, _value(i, dtype, is_copied=is_sharded)) for i in bucket]

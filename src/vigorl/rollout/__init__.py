@@ -1,1 +1,1 @@
-"""L2: dialogs between a policy and a picture: tools, environment, engines, and the record of what happened."""
+"""L2: dialogs between a policy and a picture: tools, environment, engines, and their record."""

@@ -1,7 +1,8 @@
 """Drives many dialogs through one engine without a turn barrier.
 
-The next turn of a dialog is submitted the moment its last one is done, so at any time different dialogs are at different
-turns, and no dialog waits for another. Results come back in the order of the dialogs, whatever the order of finishing.
+The next turn of a dialog is submitted the moment its last one is done, so at any time different
+dialogs are at different turns, and no dialog waits for another. Results come back in the order of
+the dialogs, whatever the order of finishing.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def collect(
         on_done: Called with each rollout as it finishes, in order of finishing.
         should_cancel: Asked after each poll; True drains the engine and returns what has finished.
     Raises:
-        EngineError: The engine died, or broke its protocol; the message names the phase and how far it came.
+        EngineError: The engine died, or broke its protocol; the message names the phase and how
+            far it came.
     """
     run = _Run(engine, dialogs, on_done)
     started = time.perf_counter()
@@ -121,7 +123,8 @@ def collect(
     except EngineError as error:
         done = sum(dialog.is_done for dialog in dialogs)
         raise EngineError(
-            f"phase {phase}: the engine failed with {done} of {len(dialogs)} rollouts finished: {error}"
+            f"phase {phase}: the engine failed with {done} of {len(dialogs)} rollouts finished: "
+            f"{error}"
         ) from error
     rollouts = [rollout for rollout in run.rollouts if rollout is not None]
     stats = CollectStats(

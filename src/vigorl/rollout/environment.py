@@ -1,4 +1,4 @@
-"""The dialog between a policy and a picture, one turn at a time. No engine here: requests go out, completions come in.
+"""The dialog between a policy and a picture, turn by turn, without an engine.
 
     dialog = environment.start(task, group="train/0/scene-7", index=0, seed=11)
     while not dialog.is_done:
@@ -7,15 +7,17 @@
 
 What ends or continues a dialog after a turn, first match wins:
 
-    cut by the tokens-per-turn limit                      TURN_LENGTH   (TOKEN_BUDGET when the budget had shortened the turn)
-    holds an answer                                       ANSWERED
-    neither an answer nor the start of a tool call        NO_ACTION
-    was the last turn                                     TURN_LIMIT    (TOKEN_BUDGET when the budget had made it the last)
-    the observation leaves no room for a further turn     TOKEN_BUDGET
-    calls a tool                                          crop of the ORIGINAL picture, or an error observation; next turn
+    cut by the tokens-per-turn limit                    TURN_LENGTH
+    cut because the token budget shortened the turn     TOKEN_BUDGET
+    holds an answer                                     ANSWERED
+    neither an answer nor the start of a tool call      NO_ACTION
+    was the last by max_turns or max_images             TURN_LIMIT
+    was the last because no further crop would fit      TOKEN_BUDGET
+    the observation leaves no room for another turn     TOKEN_BUDGET
+    calls a tool                                        crop or error observation, then a next turn
 
-A call that cannot be read, names no tool, or points off the picture gets an error observation and costs a turn. Observations
-never repeat the policy's own text, which could hold chat tokens.
+A call that cannot be read, names no tool, or points off the picture gets an error observation and
+costs a turn. Observations never repeat the policy's own text, which could hold chat tokens.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ from vigorl.data.prompts import Prompt
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part and their order, the same on every machine and Python.
+    """A 63-bit seed from every part and their order, the same on every machine and Python.
 
     >>> derive_seed(0, "train", 3) == derive_seed(0, "train", 3) != derive_seed(0, "train", 4)
     True
@@ -66,8 +68,10 @@ class RolloutLimits:
         max_turns: Assistant turns, the answering one included.
         max_images: Pictures of the prompt and crops together.
         max_new_tokens: Sampled tokens per turn.
-        max_response_tokens: Everything after the prompt: completions, prefixes and observations, pictures expanded.
-        forced_answer: Open the last allowed turn (not the first) with `FORCED_ANSWER_PREFIX`, which is never trained on.
+        max_response_tokens: Everything after the prompt: completions, prefixes and observations,
+            pictures expanded.
+        forced_answer: Open the last allowed turn (not the first) with `FORCED_ANSWER_PREFIX`,
+            which is never trained on.
     """
 
     max_turns: int
@@ -120,9 +124,7 @@ class Environment:
         if tools and limits.max_turns == 1:
             raise ConfigError("tools have no effect with limits.max_turns=1")
         if temperature < 0 or not 0 < top_p <= 1:
-            raise ConfigError(
-                f"temperature={temperature} must be >= 0 and top_p={top_p} in (0, 1]"
-            )
+            raise ConfigError(f"temperature={temperature} must be >= 0 and top_p={top_p} in (0, 1]")
         self.tools = {tool.name: tool for tool in tools}
         if len(self.tools) != len(tools):
             raise ConfigError(f"two tools share a name: {[tool.name for tool in tools]}")
@@ -222,7 +224,8 @@ class Dialog:
         """Take the answer to `next_request`, and reply to it or end.
 
         Raises:
-            EngineError: The completion answers another request, or holds tokens that an engine must never sample.
+            EngineError: The completion answers another request, or holds tokens that an engine
+                must never sample.
         """
         request = self._check(completion)
         self._request = None
@@ -285,7 +288,7 @@ class Dialog:
     def _observe(self, turn: Turn, parsed: ParsedTurn) -> Turn:
         result, error = self._call_tool(parsed)
         text = observation_text(result.shown) if result else error_observation_text(error)
-        # an engine with stop strings does not sample the end token: the environment ends the turn for it
+        # after a stop string the end token was not sampled: the environment ends the turn for it
         add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
         ids = tuple(self._env.codec.observation_ids(text, add_end=add_end))
         if ids.count(self._env.codec.image_id) != int(result is not None):

@@ -1,4 +1,4 @@
-"""From finished rollouts to what the trainer learns from: reward, advantage within the group, sample."""
+"""From finished rollouts to what is learned from: reward, advantage in the group, sample."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def score_groups(
 ) -> list[ScoredRollout]:
     """Rewards and advantages, in the order of the rollouts; groups may be interleaved.
 
-    A truncated rollout counts in its group's mean and spread like any other (as in the released code).
+    A truncated rollout counts in its group's mean and spread like any other (as in the released
+    code).
 
     Args:
         rollouts: Whole groups, at least two rollouts each.
@@ -62,7 +63,7 @@ def flat_groups(scored: Sequence[ScoredRollout]) -> list[str]:
 
 
 def drop_flat_groups(scored: Sequence[ScoredRollout]) -> tuple[list[ScoredRollout], int]:
-    """The rollouts of groups with different rewards, and how many GROUPS were left out (to be logged)."""
+    """The rollouts of groups with different rewards, and how many GROUPS were left out."""
     flat = set(flat_groups(scored))
     return [one for one in scored if one.rollout.group not in flat], len(flat)
 
@@ -74,9 +75,11 @@ def training_samples(
 
     Args:
         scored: With advantages.
-        mask_truncated: Zero the loss mask of rollouts that a limit ended (DAPO's overlong filtering): no gradient from them.
+        mask_truncated: Zero the loss mask of rollouts that a limit ended (DAPO's overlong
+            filtering): no gradient from them.
     Returns:
-        Samples with `token_weight` 1.0; whoever cuts the optimizer batches sets it (`core.advantages.token_weights`).
+        Samples with `token_weight` 1.0; whoever cuts the optimizer batches sets it
+        (`core.advantages.token_weights`).
     """
     return [_sample(one, is_masked=mask_truncated and one.rollout.stop_reason.is_truncated)
             for one in scored]  # fmt: skip

@@ -1,9 +1,9 @@
-"""One HTML page of rollouts to look at: groups of one question side by side, picture, points, crops, words and rewards.
+"""One HTML page of rollouts to look at: each group's picture, points, crops, words and rewards.
 
-    page = render_page(pick_groups(scored, 4), images=store, title="train/3", metrics=rollout_metrics(scored))
+    page = render_page(pick_groups(scored, 4), images=store, title="train/3", metrics=metrics)
 
-The page stands alone: no script, nothing loaded from elsewhere, pictures embedded once each. Left out on purpose: sorting and
-filtering; `rollout.recorder` has every rollout as data.
+The page stands alone: no script, nothing loaded from elsewhere, whole pictures embedded once each.
+Left out on purpose: sorting and filtering; `rollout.recorder` has every rollout as data.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from vigorl.data.images import ImageStore
 from vigorl.rollout.page_rollout import (
     Drawer,
     advantage_bar,
-    box_shape,
     canvas_size,
-    data_uri,
     escape,
     mark_shape,
     rollout_card,
@@ -34,12 +32,13 @@ from vigorl.rollout.page_rollout import (
 )
 from vigorl.rollout.page_style import STYLE
 from vigorl.rollout.picture import (
+    RIGHT,
     ROLLOUT_COLOURS,
-    fit_size,
+    TARGET,
+    WRONG,
     is_right,
     rollout_marks,
     rollout_picture,
-    whole_picture,
 )
 
 __all__ = ["pick_groups", "render_page", "rollout_picture"]
@@ -56,7 +55,7 @@ _TILES = {  # the metrics that come first, and what they are called
 
 
 def pick_groups(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRollout]]:
-    """The groups worth a look: by turns the widest spread of rewards, the best mean, the worst mean.
+    """The groups worth a look: by turns the widest spread of rewards, the best and the worst mean.
 
     Args:
         scored: Any rollouts; those without a group name are grouped by task.
@@ -121,7 +120,7 @@ def render_page(
 
 
 def _part_scales(scored: Sequence[ScoredRollout]) -> dict[str, float]:
-    """What a full bar of each part stands for: 1, or the highest value on the page when it is more."""
+    """What a full bar of each part stands for: 1, or the page's highest value if that is more."""
     scales: dict[str, float] = {}
     for one in scored:
         for name, value in one.reward.parts.items():
@@ -176,16 +175,18 @@ def _key() -> str:
     def sample(shape: str) -> str:
         return f'<svg width="24" height="24" viewBox="0 0 24 24" aria-hidden="true">{shape}</svg>'
 
-    ring = '<circle cx="12" cy="12" r="8.5" fill="#56b4e9" stroke="{}" stroke-width="3"{}/>'
+    sky = ROLLOUT_COLOURS[0]
+    ring = '<circle cx="12" cy="12" r="8.5" fill="{}" stroke="{}" stroke-width="3"{}/>'
     square = '<rect x="4" y="4" width="16" height="16" fill="none" stroke="#000" stroke-width="4"/>'
     inner = '<rect x="4" y="4" width="16" height="16" fill="none" stroke="{}" stroke-width="2"{}/>'
+    dot = '<circle cx="12" cy="12" r="4" fill="#000" stroke="#fff" stroke-width="1.6"/>'
     dashed = ' stroke-dasharray="5 3"'
     samples = (
-        (ring.format("#009e73", ""), "looked there; its answer was right"),
-        (ring.format("#d55e00", ' stroke-dasharray="4 2.5"'), "looked there; its answer was wrong"),
-        ('<circle cx="12" cy="12" r="4" fill="#000" stroke="#fff" stroke-width="1.6"/>', "named in a thought"),
-        (square + inner.format("#56b4e9", ""), "zoom window"),
-        (square + inner.format("#fff", dashed), "target"),
+        (ring.format(sky, RIGHT, ""), "looked there; answered right"),
+        (ring.format(sky, WRONG, ' stroke-dasharray="4 2.5"'), "looked there; answered wrong"),
+        (dot, "named in a thought"),
+        (square + inner.format(sky, ""), "zoom window"),
+        (square + inner.format(TARGET, dashed), "target"),
     )  # fmt: skip
     items = "".join(f"<span>{sample(shape)}{words}</span>" for shape, words in samples)
     return (
@@ -198,11 +199,14 @@ def _contents(groups: Sequence[Sequence[ScoredRollout]]) -> str:
     items = []
     for number, group in enumerate(groups, start=1):
         verdicts = "".join(
-            '<span class="right">✓</span>' if is_right(one.rollout) else '<span class="wrong">✗</span>'
+            '<span class="right">✓</span>'
+            if is_right(one.rollout)
+            else '<span class="wrong">✗</span>'
             for one in group
         )
         items.append(
-            f'<li><a href="#g{number}" class="text">{escape(_short(group[0].rollout.task.question))}</a>'
+            f'<li><a href="#g{number}" class="text">'
+            f"{escape(_short(group[0].rollout.task.question))}</a>"
             f'<span class="verdicts">{verdicts}</span> <span class="soft small">reward '
             f"{_mean_reward(group):.2f} ± {_spread(group):.2f}</span></li>"
         )
@@ -251,7 +255,11 @@ def _group_head(group: Sequence[ScoredRollout]) -> str:
     facts = [
         f"{num_right} of {len(group)} right",
         f"reward {_mean_reward(group):.2f} ± {_spread(group):.2f}",
-        *(escape(text) for text in (task.category, group[0].rollout.group or task.id, task.source) if text),
+        *(
+            escape(text)
+            for text in (task.category, group[0].rollout.group or task.id, task.source)
+            if text
+        ),
     ]
     return (
         f'<div class="head"><h2 class="text">{escape(task.question)}</h2>'
@@ -269,15 +277,14 @@ def _group_picture(rollouts: Sequence[Rollout], drawer: Drawer) -> str:
     for rollout in rollouts:
         right, colour = is_right(rollout), ROLLOUT_COLOURS[rollout.index % len(ROLLOUT_COLOURS)]
         shapes += [
-            mark_shape(mark, to_canvas, label=str(rollout.index), colour=colour, right=right, unit=0.85)
+            mark_shape(
+                mark, to_canvas, label=str(rollout.index), colour=colour, right=right, unit=0.85
+            )
             for mark in rollout_marks(rollout)
             if mark.label
         ]
     shapes += target_shapes(first, to_canvas)  # on top: many points may cover a small target
-    others = "".join(
-        f'<img alt="picture {i}" src="{data_uri(whole_picture(drawer.images, other, size=fit_size(other.original, 160)))}">'
-        for i, other in enumerate(first.prompt_views[1:], start=2)
-    )
+    others = "".join(drawer.thumbnail(other) for other in first.prompt_views[1:])
     caption = f"{_pixels(view.original)} original, the policy sees {_pixels(view.size)}"
     svg = drawer.svg(view, shapes=shapes, label="the picture, with the points of all rollouts")
     return (
@@ -302,12 +309,14 @@ def _options(rollouts: Sequence[Rollout]) -> str:
         right = is_correct(text, task) if task.options else text == task.answer
         share = 100 * votes[text] / len(rollouts)
         rows.append(
-            f"<li{' class=is-right' if right else ''}><span class='right'>{'✓' if right else ''}</span>"
+            f'<li class="{"is-right" if right else ""}">'
+            f'<span class="right">{"✓" if right else ""}</span>'
             f'<span class="text">{escape(_short(text, 80))}</span>'
             f'<span class="track"><i style="width:{share:.0f}%"></i></span>'
             f'<span class="num">{votes[text]}</span></li>'
         )
-    return f'<ul class="options" aria-label="answers and how often each was given">{"".join(rows)}</ul>'
+    label = "answers and how often each was given"
+    return f'<ul class="options" aria-label="{label}">{"".join(rows)}</ul>'
 
 
 def _voted(rollout: Rollout, task: TaskRecord) -> str:
@@ -317,9 +326,7 @@ def _voted(rollout: Rollout, task: TaskRecord) -> str:
     if rollout.answer is None:
         return "(no answer)"
     as_option = (
-        option
-        for option in task.options
-        if is_correct(rollout.answer, _with_answer(task, option))
+        option for option in task.options if is_correct(rollout.answer, _with_answer(task, option))
     )
     return next(as_option, rollout.answer)
 
@@ -335,7 +342,11 @@ def _group_table(group: Sequence[ScoredRollout], number: int, *, advantage_scale
         hits = zoom_hits(rollout)
         zooms = f"{sum(hits)} of {len(hits)}" if rollout.task.targets else str(len(hits))
         tokens = sum(len(turn.completion_ids) for turn in rollout.turns)
-        errors = f' <span class="flag">{rollout.num_tool_errors} ⚠</span>' if rollout.num_tool_errors else ""
+        errors = (
+            f' <span class="flag">{rollout.num_tool_errors} ⚠</span>'
+            if rollout.num_tool_errors
+            else ""
+        )
         ended = escape(rollout.stop_reason)
         rows.append(
             f'<tr><td><a href="#{_anchor(number, rollout)}">{rollout_chip(rollout.index)}</a></td>'
@@ -346,5 +357,5 @@ def _group_table(group: Sequence[ScoredRollout], number: int, *, advantage_scale
         )
     heads = ("", "answer", "reward", "advantage", "hits", "turns", "tokens", "ended")
     numeric = {"reward", "advantage", "hits", "turns", "tokens"}
-    header = "".join(f'<th{" class=num" if head in numeric else ""}>{head}</th>' for head in heads)
+    header = "".join(f"<th{' class=num' if head in numeric else ''}>{head}</th>" for head in heads)
     return f"<table><thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

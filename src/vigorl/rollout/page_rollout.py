@@ -1,4 +1,4 @@
-"""One rollout as a piece of HTML for `page`: its picture, then turn after turn what it wrote and what it was shown."""
+"""One rollout as HTML for `page`: its picture, then turn by turn what it wrote and was shown."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ CROP_PX = 288  # longest side of an embedded crop
 _BLOCKS = {THINK: "think", TOOL_CALL: "tool_call", OBSERVATION: "observation", ANSWER: "answer"}
 _ENDS = (END_THINK, END_TOOL_CALL, END_OBSERVATION, END_ANSWER)
 _TAG = re.compile("|".join(map(re.escape, (*_BLOCKS, *_ENDS))))
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _LONG_TEXT, _SHORT_TEXT = 700, 320  # characters
 
 
@@ -90,6 +92,12 @@ class Drawer:
             f'viewBox="0 0 {canvas.width} {canvas.height}">{ground}{"".join(shapes)}</svg>'
         )
 
+    def thumbnail(self, view: ImageView) -> str:
+        """A further picture of the prompt, which no tool cuts from."""
+        size = fit_size(view.original, 160)
+        data = data_uri(whole_picture(self.images, view, size=size))
+        return f'<img alt="further picture of the prompt" src="{data}">'
+
     def crop(self, view: ImageView, *, is_hit: bool, label: str) -> str:
         size = fit_size(view.size, CROP_PX)
         data = data_uri(self.images.image(replace(view, size=size)))
@@ -112,7 +120,7 @@ def data_uri(image: Image.Image) -> str:
         image.save(buffer, "PNG", optimize=True)
         kind = "png"
     else:
-        image.save(buffer, "JPEG", quality=84, subsampling=0, optimize=True)
+        image.save(buffer, "JPEG", quality=80, optimize=True)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
@@ -140,10 +148,14 @@ def advantage_bar(advantage: float, *, scale: float) -> str:
     width = 50 * min(1.0, abs(advantage) / scale) if scale else 0.0
     side = "left:50%" if advantage >= 0 else "right:50%"
     css = "" if advantage >= 0 else ' class="minus"'
-    return f'<span class="adv"><i{css} style="{side};width:{width:.0f}%"></i></span>{advantage:+.2f}'
+    return (
+        f'<span class="adv"><i{css} style="{side};width:{width:.0f}%"></i></span>{advantage:+.2f}'
+    )
 
 
-def box_shape(box: Box, to_canvas: FrameMap, *, colour: str, title: str, is_dashed: bool = False) -> str:
+def box_shape(
+    box: Box, to_canvas: FrameMap, *, colour: str, title: str, is_dashed: bool = False
+) -> str:
     """A rectangle with a dark rim, so that it shows on any ground."""
     at = to_canvas.box(box)
     place = (
@@ -216,15 +228,18 @@ def _card_head(
 ) -> str:
     rollout, reward = scored.rollout, scored.reward
     parts = "".join(
-        f'<div><dt>{escape(name)}</dt><dd>{_track(value, scale=part_scales[name])}'
+        f"<div><dt>{escape(name)}</dt><dd>{_track(value, scale=part_scales[name])}"
         f'<span class="num">{value:.2f}</span></dd></div>'
         for name, value in reward.parts.items()
     )
     stop = rollout.stop_reason
-    ended = escape(stop) if stop is StopReason.ANSWERED else f'<span class="flag">{escape(stop)}</span>'
+    ended = (
+        escape(stop) if stop is StopReason.ANSWERED else f'<span class="flag">{escape(stop)}</span>'
+    )
     tokens = sum(len(turn.completion_ids) for turn in rollout.turns)
     return (
-        f'<header><h3>{rollout_chip(rollout.index)}</h3><span class="verdict">{verdict(rollout)}</span>'
+        f"<header><h3>{rollout_chip(rollout.index)}</h3>"
+        f'<span class="verdict">{verdict(rollout)}</span>'
         f'<span>reward <b class="num">{reward.total:.2f}</b></span>'
         f'<dl class="parts">{parts}</dl>'
         f'<span class="small">{advantage_bar(scored.advantage, scale=advantage_scale)} '
@@ -274,7 +289,7 @@ def _turn_column(turn: Turn, number: int, rollout: Rollout, drawer: Drawer) -> s
     tokens = _count(len(turn.completion_ids), "token")
     pieces = [f"<h4>turn {number} <span>· {tokens}</span></h4>", _policy_text(turn)]
     problem = turn.parsed.problem
-    if problem is not None:
+    if problem is not None and turn.parsed.detail not in turn.tool_error:
         pieces.append(
             f'<p class="problem text">⚠ {escape(problem)}: {escape(turn.parsed.detail)}</p>'
         )
@@ -287,9 +302,7 @@ def _turn_column(turn: Turn, number: int, rollout: Rollout, drawer: Drawer) -> s
     return f'<li class="turn">{"".join(pieces)}</li>'
 
 
-def _crop_figure(
-    turn: Turn, view: ImageView, number: int, rollout: Rollout, drawer: Drawer
-) -> str:
+def _crop_figure(turn: Turn, view: ImageView, number: int, rollout: Rollout, drawer: Drawer) -> str:
     at = "" if turn.point is None else f"at ({turn.point.x:.0f}, {turn.point.y:.0f})"
     is_hit = is_zoom_hit(view, rollout.task.targets)
     seen = ""
@@ -306,7 +319,9 @@ def _policy_text(turn: Turn) -> str:
     if turn.prefix_ids and turn.text.startswith(FORCED_ANSWER_PREFIX):
         forced = _blocks(FORCED_ANSWER_PREFIX, is_open="")
         own = _blocks(turn.text.removeprefix(FORCED_ANSWER_PREFIX), is_open="answer")
-        return f'<div class="forced" title="put into its mouth, never trained on">{forced}</div>{own}'
+        return (
+            f'<div class="forced" title="put into its mouth, never trained on">{forced}</div>{own}'
+        )
     return _blocks(turn.text, is_open="")
 
 
@@ -332,11 +347,14 @@ def _paragraph(body: str, inside: str, start_tag: str, end_tag: str) -> str:
     body = body.strip()
     if not (body or start_tag or end_tag):
         return ""
-    before, after = (f'<span class="tag">{escape(tag)}</span>' if tag else "" for tag in (start_tag, end_tag))
+    before, after = (
+        f'<span class="tag">{escape(tag)}</span>' if tag else "" for tag in (start_tag, end_tag)
+    )
     css = f"text block-{inside or 'outside'}" if body or inside else "text"
     if len(body) > _LONG_TEXT:
         return (
             f'<details class="{css}"><summary>{before} {escape(body[:_SHORT_TEXT].rstrip())} … '
-            f'<span class="soft">({len(body)} characters)</span></summary>{escape(body)} {after}</details>'
+            f'<span class="soft">({len(body)} characters)</span></summary>'
+            f"{escape(body)} {after}</details>"
         )
     return f'<p class="{css}">{before} {escape(body)} {after}</p>'

@@ -2,14 +2,17 @@
 
 STYLE = """
 :root { color-scheme: light dark;
-  --bg: #f6f6f3; --card: #ffffff; --text: #1c1d1f; --soft: #5d6066; --line: #dcdcd6; --fill: #ecece7;
+  --bg: #f6f6f3; --card: #ffffff; --text: #1c1d1f; --soft: #5d6066; --line: #dcdcd6; --fill:
+  #ecece7;
   --right: #00734f; --wrong: #b34700; --bar: #3b6fb0; --minus: #b34700; --warn: #fff0d6; }
 @media (prefers-color-scheme: dark) { :root {
-  --bg: #16181b; --card: #1f2226; --text: #e8e6e1; --soft: #a2a6ad; --line: #363a40; --fill: #2a2e33;
+  --bg: #16181b; --card: #1f2226; --text: #e8e6e1; --soft: #a2a6ad; --line: #363a40; --fill:
+  #2a2e33;
   --right: #3fcf9f; --wrong: #ff9a5c; --bar: #7fb2ee; --minus: #ff9a5c; --warn: #45340f; } }
 * { box-sizing: border-box }
 body { margin: 0 auto; padding: 28px 32px 60px; max-width: 1480px; background: var(--bg);
-  color: var(--text); font: 14px/1.45 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif }
+  color: var(--text); font: 14px/1.45 system-ui, -apple-system, "Segoe UI", "DejaVu Sans",
+  sans-serif }
 h1 { font-size: 25px; margin: 0 0 2px; letter-spacing: -0.01em }
 h2 { font-size: 20px; margin: 0; line-height: 1.25 }
 h3 { font-size: 14px; margin: 0; font-weight: 600 }
@@ -45,14 +48,17 @@ section.group { background: var(--card); border: 1px solid var(--line); border-r
 .head .meta { margin-top: 3px }
 .whole { display: grid; grid-template-columns: minmax(280px, 448px) 1fr; gap: 8px 26px;
   padding: 18px 20px; align-items: start }
-.whole > div { display: grid; gap: 16px; min-width: 0 }
-svg.picture { display: block; width: 100%; height: auto; border-radius: 6px; background: var(--fill) }
-.others { display: flex; gap: 6px; margin-top: 6px } .others img { height: 80px; border-radius: 4px }
+.whole > div { display: grid; gap: 16px; min-width: 0; overflow-x: auto }
+svg.picture { display: block; width: 100%; height: auto; border-radius: 6px; background:
+  var(--fill) }
+.others { display: flex; gap: 6px; margin-top: 6px } .others img { height: 80px; border-radius:
+  4px }
 .options { list-style: none; margin: 0; padding: 0; display: grid; gap: 4px; max-width: 520px }
 .options li { display: grid; grid-template-columns: 1.3em minmax(90px, 46%) 1fr 2em; gap: 8px;
   align-items: center }
 .options .is-right { font-weight: 650 }
-.track { display: block; height: 8px; border-radius: 4px; background: var(--fill); overflow: hidden }
+.track { display: block; height: 8px; border-radius: 4px; background: var(--fill); overflow:
+  hidden }
 .track i { display: block; height: 100%; background: var(--bar) }
 .is-right .track i { background: var(--right) }
 table { border-collapse: collapse; width: 100% }
@@ -84,19 +90,23 @@ article > header .verdict { font-weight: 650; max-width: 320px; overflow: hidden
 .adv i.minus { background: var(--minus) }
 .strip { display: grid; grid-template-columns: 272px 1fr; gap: 18px; margin-top: 11px;
   align-items: start }
-.turns { display: grid; grid-template-columns: repeat(auto-fill, minmax(222px, 1fr)); gap: 16px 18px;
+.turns { display: grid; grid-template-columns: repeat(auto-fill, minmax(222px, 1fr)); gap: 16px
+  18px;
   grid-column: 2; margin: 0; padding: 0; list-style: none }
 .strip figure { margin: 0 } figcaption { font-size: 12px; color: var(--soft); margin-top: 3px }
-.turn { border-left: 2px solid var(--line); padding-left: 12px; display: grid; gap: 7px; min-width: 0;
+.turn { border-left: 2px solid var(--line); padding-left: 12px; display: grid; gap: 7px;
+  min-width: 0;
   align-content: start }
-.turn h4 { margin: 0; font-size: 12px; font-weight: 600; color: var(--soft); display: flex; gap: 7px;
+.turn h4 { margin: 0; font-size: 12px; font-weight: 600; color: var(--soft); display: flex; gap:
+  7px;
   align-items: center }
 .turn img { display: block; width: 208px; max-width: 100%; border-radius: 5px;
   border: 2px solid var(--line) }
 .turn img.tiny { image-rendering: pixelated } .turn img.hit { border-color: var(--right) }
 .tag { color: var(--soft); opacity: .62; font: 11px ui-monospace, "DejaVu Sans Mono", monospace }
 .forced { color: var(--soft); font-style: italic }
-.block-tool_call { font: 12px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; background: var(--fill);
+.block-tool_call { font: 12px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; background:
+  var(--fill);
   border-radius: 5px; padding: 4px 8px }
 .block-answer { font-weight: 650 }
 .block-observation { font-size: 12px; color: var(--soft) }

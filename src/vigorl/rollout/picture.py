@@ -1,7 +1,7 @@
-"""Where a policy looked, drawn on its picture: numbered points, zoom windows, targets, and the crops it was shown.
+"""Where a policy looked, drawn on its picture: points, zoom windows, targets, and the crops.
 
-`rollout_marks` says what to draw, in the picture's ORIGINAL frame; `rollout_picture` draws it with Pillow (README, notebooks,
-MLflow), and `page` draws the same marks as SVG.
+`rollout_marks` says what to draw, in the picture's ORIGINAL frame; `rollout_picture` draws it with
+Pillow (README, notebooks, MLflow), and `page` draws the same marks as SVG.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ ROLLOUT_COLOURS = (
     "#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#0072b2", "#b8b8b8", "#8c510a", "#9f8fef",
 )  # fmt: skip
 
-_SAME_PLACE_PX = 3.0  # a thought's point this near to its tool call's (RESIZED px) is not drawn twice
+_SAME_PLACE_PX = (
+    3.0  # a thought's point this near to its tool call's (RESIZED px) is not drawn twice
+)
 _SUPERSAMPLING = 2
 _GAP_PX, _LABEL_PX = 10, 22
 
@@ -50,7 +52,7 @@ class Mark:
         kind: What it stands for.
         point: Where.
         turn: The turn that wrote it, from 1.
-        label: What is written on it; a number of the turn, or of the point when nothing was zoomed at.
+        label: What is written on it: the turn's number, or the point's when there was no zoom.
         window: What the tool showed.
     """
 
@@ -72,7 +74,7 @@ def is_right(rollout: Rollout) -> bool:
 
 
 def rollout_marks(rollout: Rollout) -> list[Mark]:
-    """Everything a rollout pointed at on its first picture, in order; places off the picture are left out."""
+    """Everything that a rollout pointed at on its first picture, in order."""
     if not rollout.prompt_views:
         return []
     first = rollout.prompt_views[0]
@@ -91,9 +93,9 @@ def rollout_marks(rollout: Rollout) -> list[Mark]:
             marks.append(Mark(MarkKind.ZOOM, turn.point, number, str(number), window))
     if not any(mark.kind is MarkKind.ZOOM for mark in marks):
         marks = [replace(mark, label=str(i)) for i, mark in enumerate(marks, start=1)]
-    point = parse_point(rollout.answer or "")
-    is_point = rollout.task.answer_kind is AnswerKind.POINT and point is not None
-    if is_point and point.is_inside(first.size):
+    is_point = rollout.task.answer_kind is AnswerKind.POINT
+    point = parse_point(rollout.answer or "") if is_point else None
+    if point is not None and point.is_inside(first.size):
         marks.append(Mark(MarkKind.ANSWER, to_original.point(point), len(rollout.turns), "A"))
     return marks
 
@@ -104,7 +106,7 @@ def target_boxes(task: TaskRecord) -> tuple[Box, ...]:
 
 
 def fit_size(size: Size, max_side_px: int, *, may_grow: bool = False) -> Size:
-    """The size with the same aspect whose longer side is `max_side_px`, or less when the picture is smaller."""
+    """The size with the same aspect whose longer side is `max_side_px`, or less if it was less."""
     scale = max_side_px / max(size.width, size.height)
     scale = scale if may_grow else min(1.0, scale)
     return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
@@ -200,7 +202,7 @@ def _disc(pen: ImageDraw.ImageDraw, center: Point, radius: float, *, fill: str) 
 
 
 def _crop_tiles(rollout: Rollout, images: ImageStore, *, height_px: int) -> list[Image.Image]:
-    """Labelled crops in reading order, as columns of one, two or three, so that all fit beside the picture."""
+    """Labelled crops in reading order, as columns of one to three that fit beside the picture."""
     shown = [(n, turn) for n, turn in enumerate(rollout.turns, start=1) if turn.view is not None]
     if not shown:
         return []
@@ -210,11 +212,11 @@ def _crop_tiles(rollout: Rollout, images: ImageStore, *, height_px: int) -> list
         side = min(side, round(height_px * 0.6))
     tiles = []
     for (number, turn), is_hit in zip(shown, zoom_hits(rollout), strict=True):
-        assert turn.view is not None and turn.point is not None
+        assert turn.view is not None
         size = fit_size(turn.view.size, side, may_grow=True)
         crop = images.image(turn.view).resize((size.width, size.height), Image.Resampling.BICUBIC)
-        label = f"{number}  at ({turn.point.x:.0f}, {turn.point.y:.0f})"
-        tiles.append(_labelled(crop, label, frame=RIGHT if is_hit else "#8a8a8a"))
+        at = f"  at ({turn.point.x:.0f}, {turn.point.y:.0f})" if turn.point else ""
+        tiles.append(_labelled(crop, f"{number}{at}", frame=RIGHT if is_hit else "#8a8a8a"))
     num_columns = math.ceil(len(tiles) / per_column)
     return [_stacked(tiles[i::num_columns]) for i in range(num_columns)]
 
@@ -242,13 +244,18 @@ def _caption_lines(rollout: Rollout, width_px: int) -> list[tuple[str, str]]:
     right, answer = is_right(rollout), rollout.answer
     said = "no answer" if answer is None else f"answer: {answer}"
     verdict = "right" if right else f"wrong, right is: {rollout.task.answer}"
-    lines = [(rollout.task.question, "#222222"), (f"{said}  ({verdict})", RIGHT if right else WRONG)]
+    lines = [
+        (rollout.task.question, "#222222"),
+        (f"{said}  ({verdict})", RIGHT if right else WRONG),
+    ]
     return [(_cut(text, width_px), colour) for text, colour in lines]
 
 
 def _cut(text: str, width_px: int) -> str:
     font = _font(14)
-    text = " ".join("".join(c if c.isprintable() or c in string.whitespace else "�" for c in text).split())
+    text = " ".join(
+        "".join(c if c.isprintable() or c in string.whitespace else "�" for c in text).split()
+    )
     while len(text) > 1 and font.getlength(text) > width_px - 4:
         text = text[: max(1, int(len(text) * 0.95) - 1)].rstrip("…") + "…"
     return text

@@ -1,11 +1,15 @@
-"""One JSON line per rollout, from which it can be replayed: ids, logprobs, crops as boxes, texts, reward, advantage.
+"""One JSON line per rollout, from which it can be replayed.
 
-    {"format": 1, "phase": "train/3", "run_seed": 0, "scored": {"rollout": {"task": ..., "turns": [...], ...}, ...}}
+    {"format": 1, "phase": "train/3", "run_seed": 0, "scored": {
+        "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
+        "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
 
-The keys are the fields of the dataclasses in `core`. The loss mask is not stored: who wrote a token is in the turns. Seeds are not
-stored per turn: `environment.derive_seed` makes them from run seed, phase, task, index and turn. Floats come back bit for bit.
+The keys are the fields of the dataclasses in `core`; crops are boxes, never pixels. The loss mask
+is not stored: who wrote a token is in the turns. Seeds are not stored per turn: `build_dialogs`
+makes them again from run seed, phase, task and index. Floats come back bit for bit.
 
-A crash can leave a last line without its newline; the next recorder on the file cuts it off, and the reader names it.
+A crash can leave a last line without its newline; the next recorder on the file cuts it off, and
+the reader names it.
 """
 
 from __future__ import annotations
@@ -89,7 +93,8 @@ class RolloutRecorder:
     """Appends rollouts to a JSONL file, a whole line or nothing; one process per file.
 
     Args:
-        path: Created with its folders; an existing record is continued, without the torn line of a crash.
+        path: Created with its folders; an existing record is continued, without the torn line of a
+            crash.
         run_seed: Of the run, stored in every line.
     """
 

@@ -91,9 +91,12 @@ class PolicyModule(L.LightningModule):
         self.step_metrics = StepMetrics()
         self.vision_cache = VisionCache(policy) if policy.is_vision_frozen else None
 
+    def trained_parameters(self) -> list[torch.nn.Parameter]:
+        return [p for p in self.policy.parameters() if p.requires_grad]
+
     def configure_optimizers(self) -> dict[str, Any]:
         settings = self.optimizer_settings
-        trained = [p for p in self.policy.parameters() if p.requires_grad]
+        trained = self.trained_parameters()
         if not trained:
             raise ConfigError("nothing is trainable: check model.freeze_vision_tower and model.lora")
         groups = [

@@ -1,4 +1,4 @@
-"""A small world for the data tests: a byte-level tokenizer, a store, pictures on disk, a fake zoom tool."""
+"""A small world for the data tests: a byte-level tokenizer, a store, pictures, a fake zoom tool."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ CONTROLS = (
 )  # fmt: skip
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role + '\n' }}"
-    "{{ m.content | replace('<image>', '<|vision_start|><|image_pad|><|vision_end|>') }}<|im_end|>{{ '\n' }}"
-    "{% endfor %}<|im_start|>{{ 'assistant\n' }}"
+    "{{ m.content | replace('<image>', '<|vision_start|><|image_pad|><|vision_end|>') }}"
+    "<|im_end|>{{ '\n' }}{% endfor %}<|im_start|>{{ 'assistant\n' }}"
 )
 
 
@@ -39,7 +39,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator(["user\nsystem\nassistant\nhello world point zoom answer"] * 9, trainer)
+    core.train_from_iterator(
+        ["user\nsystem\nassistant\nhello world point zoom answer"] * 9, trainer
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token="<|im_end|>",

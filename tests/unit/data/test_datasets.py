@@ -33,7 +33,8 @@ def test_the_split_depends_on_the_seed_and_not_on_order_or_place() -> None:
 
 
 def test_records_that_share_a_picture_through_a_third_stay_together() -> None:
-    chain = [task(id="a", images=("1", "2")), task(id="b", images=("2", "3")), task(id="c", images=("3",))]  # fmt: skip
+    pictures = {"a": ("1", "2"), "b": ("2", "3"), "c": ("3",)}
+    chain = [task(id=name, images=images) for name, images in pictures.items()]
     apart = task(id="d", images=("4",))
     for seed in range(8):
         train, held = split_by_image([*chain, apart], holdout_frac=0.5, seed=seed)

@@ -1,9 +1,10 @@
-"""Tokens and masks of chats: Qwen's layout, no text that turns into a control token, traces as rollouts."""
+"""Tokens and masks of chats: Qwen's layout, plain text stays plain, traces equal rollouts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_ids_are_the_chat_templates_own(
 ) -> None:
     system, question = texts
     chat = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-    rendered = tokenizer.apply_chat_template(chat, tokenize=False)
+    rendered = str(tokenizer.apply_chat_template(chat, tokenize=False))
     ours = [Message("system", system), Message("user", question, question.count("<image>"))]
     assert codec.prompt_ids(ours) == tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
@@ -116,7 +117,16 @@ def test_a_tokenizer_without_vision_tokens_is_refused() -> None:
         ChatCodec(bare)
 
 
-@pytest.mark.parametrize(("text", "num_images"), [("a <image>", 0), ("a", 1), ("<image><image>", 1)])
+def test_a_codec_from_a_folder(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    tokenizer.save_pretrained(tmp_path)
+    loaded = ChatCodec.from_pretrained(tmp_path)
+    assert loaded.completion_ids(ATTACK) == ChatCodec(tokenizer).completion_ids(ATTACK)
+    assert loaded.banned_ids == ChatCodec(tokenizer).banned_ids
+
+
+@pytest.mark.parametrize(
+    ("text", "num_images"), [("a <image>", 0), ("a", 1), ("<image><image>", 1)]
+)
 def test_slots_and_pictures_of_a_message_must_agree(
     codec: ChatCodec, text: str, num_images: int
 ) -> None:
@@ -203,7 +213,7 @@ def test_coordinates_move_into_the_frame_that_the_model_sees(
 def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     codec: ChatCodec, store: ImageStore, picture: Callable[..., str]
 ) -> None:
-    call = ToolCall("box", {"bbox": [41, 40, 80, 83], "zoom": 2, "tags": ["a", "b"]})
+    call = ToolCall("box", {"bbox": [41, 40, 78, 83], "zoom": 2, "tags": ["a", "b"]})
     trace = Trace((Step("In 1990 (1990, 2000) it was at (100, 200).", call), Step("x")), "(8, 444)")
     record = TraceRecord(
         task(images=(picture(),), answer_kind=AnswerKind.POINT), trace, frame=Size(448, 448)
@@ -218,7 +228,7 @@ def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     text = codec.decode(encode(record, codec, store, tools={"box": Box4()}).token_ids)
     assert "In 1990 (1990, 2000) it was at (25, 50)." in text  # a pair off the picture is no place
     assert "<answer> (2, 111) </answer>" in text
-    # floor(41 / 4), floor(40 / 4), ceil(80 / 4), ceil(83 / 4): a box never loses what it held
+    # floor(41 / 4), floor(40 / 4), ceil(78 / 4), ceil(83 / 4): a box never loses what it held
     assert seen == [{"bbox": [10, 10, 20, 21], "zoom": 2, "tags": ["a", "b"]}]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of every kind come out as the RGB that a person sees; broken ones name file and record."""
+"""Every kind of picture comes out as the RGB that a person sees; broken ones name the record."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ def test_missing_file_and_folder_are_data_errors(tmp_path: Path) -> None:
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")  # 24 kB that would fill 0.6 GB
-    with pytest.raises(DataError, match="too large|allowed"):
+    with pytest.raises(DataError, match=r"too large|allowed"):
         open_image(tmp_path / "bomb.png")
+    Image.new("L", (11, 11)).save(tmp_path / "small.png")
     with pytest.raises(DataError, match="100 pixels allowed"):
-        Image.new("L", (11, 11)).save(tmp_path / "small.png")
         open_image(tmp_path / "small.png", max_pixels=100)
 
 
@@ -169,6 +169,15 @@ def test_crop_is_cut_from_the_original_file(photographs: list[str], store: Image
     assert np.array_equal(np.asarray(store.image(view)), original[50:162, 100:212])
 
 
+def test_a_crop_below_the_processors_minimum_keeps_its_size(
+    photographs: list[str], store: ImageStore
+) -> None:
+    box = Box(100, 50, 128, 78)
+    view = ImageView(photographs[0], Size(640, 427), Size(28, 28), box)
+    # 28 x 28 is below min_pixels = 56 x 56; resizing it again would give 16 patches
+    assert (len(store.pixels(view).pixel_values), store.num_tokens(view)) == (4, 1)
+
+
 def test_pixels_beyond_the_window_do_not_bleed_in(tmp_path: Path, store: ImageStore) -> None:
     image = Image.new("RGB", (448, 448), RED)
     image.paste(WHITE, (100, 100, 156, 156))
@@ -181,7 +190,7 @@ def test_pixels_beyond_the_window_do_not_bleed_in(tmp_path: Path, store: ImageSt
 def test_crop_sizes_are_multiples_that_no_engine_resizes_again(store: ImageStore) -> None:
     assert store.crop_size(100) == Size(112, 112)  # 100 / 28 = 3.57 -> 4
     assert store.crop_size(56) == Size(56, 56)
-    # twice as wide as high: 79 x 40 -> 84 x 28, below 56 x 56 pixels, so grown as the processor does
+    # twice as wide as high: 79 x 40 -> 84 x 28, below 56 x 56 pixels, so grown as whole pictures
     assert store.crop_size(56, box=Box(0, 0, 200, 100)) == Size(112, 56)
     for side in (28, 672):  # 784 < 56 x 56, and 451,584 > 112 x 112
         with pytest.raises(ConfigError, match="outside the processor's limits"):

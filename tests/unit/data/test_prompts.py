@@ -35,7 +35,9 @@ def test_options_are_lettered_in_order_only_when_asked_for() -> None:
     with_options = Prompt("", options=OPTIONS).messages(record)[0].text
     assert with_options == "<image>What?\nOptions:\n(A) red\n(B) blue"
     assert Prompt("").messages(record)[0].text == "<image>What?"
-    assert Prompt("", options=OPTIONS).messages(task(question="?", options=()))[0].text == "<image>?"
+    assert (
+        Prompt("", options=OPTIONS).messages(task(question="?", options=()))[0].text == "<image>?"
+    )
 
 
 def test_braces_and_fields_in_a_question_are_only_text() -> None:

@@ -18,6 +18,7 @@ from tests.unit.models.small import (
 )
 from vigorl.core.errors import AlignmentError, ConfigError
 from vigorl.data.collate import TrainingBatch
+from vigorl.models import logprobs
 from vigorl.models.lora import LoraSettings, lora_layers
 from vigorl.models.losses import sft_loss
 from vigorl.models.policy import Policy
@@ -115,14 +116,26 @@ def test_chunks_change_neither_values_nor_gradients() -> None:
     assert "model.model.visual.patch_embed.proj.weight" in whole[2]
 
 
-def test_only_positions_before_a_scored_token_reach_the_head() -> None:
-    policy = make_policy()
+def test_only_positions_before_a_scored_token_reach_the_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sizes: list[int] = []
-    policy.model.lm_head.register_forward_hook(lambda _m, args, _o: sizes.append(len(args[0])))
-    batch = make_batch(TWO_PICTURES, [(4, 2)])  # 3 pictures x 3 scored tokens
-    with torch.no_grad():
-        policy.response_logprobs(batch, chunk_tokens=4)
-    assert sizes == [3, 3, 3]
+
+    def counted(states: Tensor, weight: Tensor) -> Tensor:
+        sizes.append(len(states))
+        return torch.nn.functional.linear(states, weight)
+
+    monkeypatch.setattr(logprobs, "linear", counted)
+    policy = make_policy()
+    calls: list[int] = []
+    policy.model.lm_head.register_forward_hook(lambda *_: calls.append(1))
+    scored, _ = policy.response_logprobs(
+        make_batch(TWO_PICTURES, [(4, 2)]), chunk_tokens=4
+    )  # 3 pictures x 3 scored tokens
+    assert sizes == [4, 4, 1]
+    scored.sum().backward()
+    assert sorted(sizes) == [1, 1, 4, 4, 4, 4]  # computed again, chunk by chunk
+    assert calls == [1]
 
 
 def test_temperature_banned_ids_and_entropy_follow_their_formulas() -> None:

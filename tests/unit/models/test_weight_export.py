@@ -92,7 +92,7 @@ def test_fingerprint_sees_one_weight_a_swap_of_rows_and_the_dtype() -> None:
 def test_adapters_are_merged_and_stay_on(tmp_path: Path) -> None:
     save_folder(tmp_path / "start")
     policy = Policy.from_pretrained(
-        tmp_path / "start", dtype="float32", lora=LoraSettings(rank=2, alpha=4)
+        tmp_path / "start", dtype="float32", lora=LoraSettings(rank=2, alpha=4.0)
     )
     shake(policy, "lora_")
     batch = make_batch([(4, 4)])

@@ -77,7 +77,7 @@ def test_no_dialog_waits_for_a_slow_one(world: World) -> None:
     assert done[-1] == "train/0/t0/0"
     # every other dialog had asked for its last turn before the slow one got past its first
     assert order.index("train/0/t2/1/3") < order.index("train/0/t0/0/2")
-    # ticks: 11 for the slow first turn, 2 for its other turns; a barrier would not need more, the others just finish first
+    # ticks: 11 for the slow first turn and 2 for its other turns; nobody else adds any
     assert engine.num_ticks == 13
 
 
@@ -103,9 +103,7 @@ def test_an_engine_that_returns_nothing_does_not_hang_the_run(world: World) -> N
 
 
 def test_cancelling_drains_the_engine_and_keeps_what_finished(world: World) -> None:
-    engine = ScriptedEngine(
-        lambda request: ANSWER if "/t0/" in request.id else ZOOM, world.codec
-    )
+    engine = ScriptedEngine(lambda request: ANSWER if "/t0/" in request.id else ZOOM, world.codec)
     result = collect(engine, dialogs_of(world), phase="p", should_cancel=lambda: True)
     assert result.stats.was_cancelled
     assert [rollout.group for rollout in result.rollouts] == ["train/0/t0"] * 2

@@ -5,6 +5,7 @@ from tests.unit.rollout.world import ANSWER, CROP_TOKENS, OFF_PICTURE, ZOOM, ZOO
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.geometry import Box, Point
 from vigorl.core.protocols import Completion
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import Rollout, StopReason
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
@@ -14,9 +15,8 @@ from vigorl.core.trace import (
     error_observation_text,
     observation_text,
 )
-from vigorl.core.records import TraceRecord
 from vigorl.data.encoding import encode_trace
-from vigorl.rollout.environment import Dialog, Environment, RolloutLimits, derive_seed
+from vigorl.rollout.environment import Dialog, Environment, derive_seed
 
 SHOWN = observation_text("Here is the crop of the image centered on the coordinate")
 

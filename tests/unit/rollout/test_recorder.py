@@ -41,9 +41,13 @@ def test_a_rollout_comes_back_the_same() -> None:
     assert "pixel" not in line
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20), st.text())
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20), st.text()
+)
 def test_floats_and_texts_come_back_bit_for_bit(values: list[float], text: str) -> None:
-    turn = builders.turn(text, completion_ids=tuple(range(len(values))), sampling_logprobs=tuple(values))
+    turn = builders.turn(
+        text, completion_ids=tuple(range(len(values))), sampling_logprobs=tuple(values)
+    )
     scored = ScoredRollout(builders.rollout(turn), RewardBreakdown(values[0]), values[-1])
     found = rollout_from_json(rollout_to_json(scored, phase="", run_seed=0)).scored
     assert found == scored
@@ -72,6 +76,14 @@ def test_a_torn_last_line_is_cut_off_on_resume(tmp_path: Path, torn: str) -> Non
     with RolloutRecorder(path, run_seed=0) as recorder:
         recorder.write(SCORED, phase="train/1")
     assert [found.phase for found in read_rollouts(path)] == ["train/0", "train/1"]
+
+
+def test_a_torn_line_behind_a_long_record_is_all_that_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.jsonl"
+    whole = rollout_to_json(SCORED, phase="p", run_seed=0) + "\n"
+    path.write_text(whole * 100 + "{torn")  # longer than one read of the search for its end
+    RolloutRecorder(path, run_seed=0).close()
+    assert path.read_text() == whole * 100
 
 
 def test_a_file_that_is_one_torn_line_starts_over(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def test_noise_picks_the_token_above_it(noise: float, token: int, prob: float) -
     assert sample(noise) == (token, pytest.approx(prob))
 
 
+def test_a_banned_first_token_is_not_picked_by_noise_zero() -> None:
+    sampler = Sampler([SamplingParams(9)], banned=torch.tensor([True, False, False]))
+    tokens, _ = sampler.sample(torch.zeros(1, 3), torch.zeros(1, dtype=torch.float64))
+    assert tokens.tolist() == [1]
+
+
 def test_greedy_ignores_the_noise_and_reports_the_plain_probability() -> None:
     assert sample(0.99, temperature=0.0) == (0, pytest.approx(0.5))
 
@@ -44,12 +50,16 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
     torch.manual_seed(0)
     logits = torch.randn(6, 50)
     noise = torch.rand(6, dtype=torch.float64)
-    params = [SamplingParams(9, temperature=t, top_p=p) for t in (0.0, 0.7, 1.0) for p in (0.5, 1.0)]
+    params = [
+        SamplingParams(9, temperature=t, top_p=p) for t in (0.0, 0.7, 1.0) for p in (0.5, 1.0)
+    ]
     banned = torch.zeros(50, dtype=torch.bool)
     together = Sampler(params, banned=banned)
     tokens, _ = together.sample(logits, noise)
     for i in range(6):
-        alone, _ = Sampler(params[i : i + 1], banned=banned).sample(logits[i : i + 1], noise[i : i + 1])
+        alone, _ = Sampler(params[i : i + 1], banned=banned).sample(
+            logits[i : i + 1], noise[i : i + 1]
+        )
         assert tokens[i] == alone[0]
     rows = torch.tensor([4, 1])
     together.select(rows)

@@ -87,7 +87,9 @@ def test_zoom_box_grows_a_tiny_box() -> None:
     assert BOX.call({"bbox": [0, 0, 1, 1]}, image=view()).view.box == Box(0, 0, 56, 56)
 
 
-@pytest.mark.parametrize("bbox", [[5, 5, 5, 9], [9, 0, 5, 5], [0, 0, 113, 5], [-1, 0, 5, 5], [0, 0]])
+@pytest.mark.parametrize(
+    "bbox", [[5, 5, 5, 9], [9, 0, 5, 5], [0, 0, 113, 5], [-1, 0, 5, 5], [0, 0]]
+)
 def test_zoom_box_refuses(bbox: list[float]) -> None:
     with pytest.raises(ToolError):
         BOX.call({"bbox": bbox}, image=view())

@@ -1,4 +1,4 @@
-"""One 448x448 picture, a real tokenizer, image processor and random tiny model: what rollout tests stand on."""
+"""What rollout tests stand on: one picture, a real tokenizer, image processor and tiny model."""
 
 from __future__ import annotations
 

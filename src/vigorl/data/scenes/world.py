@@ -16,7 +16,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -26,6 +26,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Point, Size
 from vigorl.core.protocols import Tool
 from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.data.datasets import split_by_image
 from vigorl.data.images import open_image
 from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, draw_scene, scene_size
 from vigorl.data.scenes.questions import (
@@ -47,20 +48,20 @@ _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
 @dataclass(frozen=True, slots=True)
 class TraceMix:
-    """Which traces are written per scene of the `traces` split, as relative shares.
+    """Which traces are written per scene of the `traces` split: one of three kinds, by their shares, and a pointing exercise.
 
     Attributes:
-        zoom: Multi-turn traces of the weak teacher.
-        single_look: One turn with points, no zoom.
-        ungrounded: One turn without points.
-        pointing: Where every sign is.
+        zoom: Share of multi-turn traces of the weak teacher.
+        single_look: Share of traces of one turn with points, no zoom.
+        ungrounded: Share of traces of one turn without points.
+        pointing: Whether each scene also gets a trace that says where every sign is.
         zoom_system, single_look_system, ungrounded_system: The system prompts they are written under.
     """
 
-    zoom: float = 0.6
-    single_look: float = 0.1
-    ungrounded: float = 0.1
-    pointing: float = 0.2
+    zoom: float = 0.7
+    single_look: float = 0.15
+    ungrounded: float = 0.15
+    pointing: bool = True
     zoom_system: str = ""
     single_look_system: str = ""
     ungrounded_system: str = ""
@@ -122,13 +123,13 @@ class MadeWorld:
         root = Path(self.root)
         read = lambda split: read_vstar_folder(root / split, categories=self._categories())  # noqa: E731
         traces = read_sft_json(root / "train_SFT.jsonl") if self.num_traces else []
-        num_held_out = len(traces) // 20
+        train_traces, val_traces = split_by_image(traces, holdout_frac=0.05) if traces else ([], [])
         return DataSplits(
             train_tasks=read_rl_jsonl(root / "train_RL.jsonl"),
             val_tasks=read("val"),
             test_tasks=read("test"),
-            train_traces=traces[num_held_out:],
-            val_traces=traces[:num_held_out],
+            train_traces=train_traces,
+            val_traces=val_traces,
         )
 
     def default_name(self) -> str:
@@ -210,25 +211,30 @@ class MadeWorld:
             _save(scene.image, path)
             print(_signs_line(path.name, scene.signs), file=signs)  # pyright: ignore[reportArgumentType]
             image = ImageView(str(path), scene_size(self.scene), Size(self.view, self.view))
-            yield self._trace(scene, i, image, teacher)
+            rng = random.Random(f"{self._scene_seed('traces', i)}/trace")
+            task = self._ask(scene, "traces", i, image.path, f"trace/{i:05d}")
+            yield self._trace(task, scene, image, teacher, rng)
+            if self.mix.pointing:
+                exercise = pointing_trace(scene, image, rng, id=f"pointing/{i:05d}")
+                yield replace(exercise, system=self.mix.single_look_system)
 
     def _trace(
-        self, scene: Scene, index: int, image: ImageView, teacher: ScriptedTeacher
+        self,
+        task: TaskRecord,
+        scene: Scene,
+        image: ImageView,
+        teacher: ScriptedTeacher,
+        rng: random.Random,
     ) -> TraceRecord:
-        rng = random.Random(f"{self._scene_seed('traces', index)}/trace")
-        task = self._ask(scene, "traces", index, image.path, f"trace/{index:05d}")
         mix = self.mix
-        shares = (mix.zoom, mix.single_look, mix.ungrounded, mix.pointing)
-        kind = rng.choices(("zoom", "single_look", "ungrounded", "pointing"), shares)[0]
-        if kind == "pointing":
-            return _under(pointing_trace(scene, image, rng, id=task.id), mix.single_look_system)
+        shares = (mix.zoom, mix.single_look, mix.ungrounded)
+        kind = rng.choices(("zoom", "single_look", "ungrounded"), shares)[0]
         if kind == "zoom":
-            return _under(teacher.zoom_trace(task, scene, image, rng), mix.zoom_system)
+            return replace(teacher.zoom_trace(task, scene, image, rng), system=mix.zoom_system)
         is_grounded = kind == "single_look"
         system = mix.single_look_system if is_grounded else mix.ungrounded_system
-        return _under(
-            teacher.single_look_trace(task, scene, image, rng, grounded=is_grounded), system
-        )
+        trace = teacher.single_look_trace(task, scene, image, rng, grounded=is_grounded)
+        return replace(trace, system=system)
 
     def _categories(self) -> tuple[str, ...]:
         shares = (1 - self.comparison_frac, self.comparison_frac)
@@ -258,10 +264,6 @@ def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
 def _signs_line(image: str, signs: Sequence[Sign]) -> str:
     rows = [[s.colour, s.shape, s.stripes, s.center.x, s.center.y] for s in signs]
     return json.dumps({"image": image, "signs": rows})
-
-
-def _under(record: TraceRecord, system: str) -> TraceRecord:
-    return TraceRecord(record.task, record.trace, frame=record.frame, system=system)
 
 
 def _load_photographs(folder: str) -> list[Image.Image]:

@@ -111,7 +111,7 @@ def _read_record(file: Path, *, category: str, seed: int) -> TaskRecord:
     if len(options) < 2 or len(set(options)) != len(options):
         row.fail(f'"options" must be two or more different texts, got {list(options)}')
     record_id = f"{category}/{file.stem}"
-    shuffled = list(options)
+    shuffled = sorted(options)  # so that the order tells nothing, and a written copy reads the same
     random.Random(f"{seed}:{record_id}").shuffle(shuffled)
     return TaskRecord(
         id=record_id,

@@ -1,1 +1,1 @@
-"""What generates turns; one file per engine, each a `core.protocols.Engine` that passes tests/contract."""
+"""What generates turns: one file per engine, each passing tests/contract."""

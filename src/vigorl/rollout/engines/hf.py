@@ -1,12 +1,17 @@
-"""Generation with transformers in this process: slow at scale, true, and the default of the tiny scale.
+"""Generation with transformers in this process: slow at scale, true, the tiny scale's default.
 
-A poll takes up to `max_batch_size` queued requests, whatever turn they are on, and samples them to their ends:
+A poll takes up to `max_batch_size` queued requests, whatever turn they are on, and samples them to
+their ends:
 
-    1. requests with the same prompt (the rollouts of a group) become one row, whose keys and values are repeated afterwards;
-    2. a row whose beginning is a turn that this engine sampled since the last publish reads only what came after it;
-    3. one forward pass over what is left to read, then one per token; rows that are done leave once they are half of the batch.
+    1. requests with the same prompt (the rollouts of a group) become one row, whose keys and
+       values are repeated afterwards;
+    2. a row whose beginning is a turn that this engine sampled since the last publish reads only
+       what came after it;
+    3. one forward pass over what is left to read, then one per token; rows that are done leave
+       once they are half of the batch.
 
-Left out: continuous batching (a request waits for the batch in progress), paged attention, more than one device. vLLM has them.
+Left out: continuous batching (a request waits for the batch in progress), paged attention, more
+than one device. vLLM has them.
 """
 
 from __future__ import annotations
@@ -64,16 +69,19 @@ class HFEngine:
     """Samples turns with a transformers model.
 
     Args:
-        model: Qwen2.5-VL with weights of its own (not the trainer's); moved to `device` and `dtype`.
+        model: Qwen2.5-VL with weights of its own (not the trainer's); moved to `device` and
+            `dtype`.
         codec: Says which tokens end a turn, stand for a picture, pad, or are banned.
         images: Pixels of views.
         max_batch_size: Requests sampled together.
         device: Where.
         dtype: Of weights and activations; logprobs are float32 whatever it is.
-        prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for single-turn work.
+        prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for
+            single-turn work.
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
     Raises:
-        ConfigError: The model uses sliding-window attention.
+        ConfigError: The model uses sliding-window attention, or an attention kernel that takes no
+            additive mask.
     """
 
     def __init__(
@@ -85,13 +93,18 @@ class HFEngine:
         max_batch_size: int = 128,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        prefix_cache_tokens: int = 16384,
+        prefix_cache_tokens: int = 32768,
         feature_cache_tokens: int = 65536,
     ) -> None:
         if max_batch_size < 1:
             raise ConfigError(f"max_batch_size must be at least 1, got {max_batch_size}")
         if getattr(model.model.language_model, "has_sliding_layers", False):
             raise ConfigError("the hf engine does not do sliding-window attention")
+        kernel = model.config.get_text_config()._attn_implementation
+        if kernel not in ("sdpa", "eager"):
+            raise ConfigError(
+                f"the hf engine needs attn_implementation sdpa or eager, not {kernel}"
+            )
         self._device, self._dtype = torch.device(device), dtype
         module: Any = model  # transformers wraps `to` in a decorator that hides its signature
         self._model: Any = module.to(device=self._device, dtype=dtype).eval().requires_grad_(False)
@@ -125,7 +138,8 @@ class HFEngine:
         num_slots = request.prompt_ids.count(self._codec.image_id)
         if num_slots != len(request.views):
             raise EngineError(
-                f"request {request.id} has {num_slots} placeholders but {len(request.views)} pictures"
+                f"request {request.id} has {num_slots} placeholders "
+                f"but {len(request.views)} pictures"
             )
         self._queue[request.id] = request
 
@@ -150,10 +164,11 @@ class HFEngine:
 
     @torch.no_grad()
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
-        """Copy weights in place, under the names of the model's `state_dict`; a tied one may be left out.
+        """Copy weights in place by their `state_dict` names; a tied one may be left out.
 
         Raises:
-            EngineError: A name is unknown or missing, or a shape differs; the weights are then in an undefined state.
+            EngineError: A name is unknown or missing, or a shape differs; the weights are then in
+                an undefined state.
         """
         own = self._model.state_dict()
         loaded: set[int] = set()
@@ -161,9 +176,8 @@ class HFEngine:
             if name not in own:
                 raise EngineError(f"published weight {name} is not one of the engine's")
             if own[name].shape != tensor.shape:
-                raise EngineError(
-                    f"published weight {name} is {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
-                )
+                shapes = f"{tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+                raise EngineError(f"published weight {name} is {shapes}")
             own[name].copy_(tensor)
             loaded.add(own[name].data_ptr())
         missing = [name for name, tensor in own.items() if tensor.data_ptr() not in loaded]
@@ -199,9 +213,7 @@ class HFEngine:
             expanded[num_known:], views[num_known_views:], positions[:, num_known:], known
         )
 
-    def _positions(
-        self, ids: Sequence[int], views: Sequence[ImageView]
-    ) -> Int[Tensor, "3 tokens"]:
+    def _positions(self, ids: Sequence[int], views: Sequence[ImageView]) -> Int[Tensor, "3 tokens"]:
         row = torch.tensor([ids])
         grids = torch.tensor([self._images.grid_thw(view) for view in views]) if views else None
         is_image = (row == self._codec.image_id).int()
@@ -213,7 +225,7 @@ class HFEngine:
     def _prefill(
         self, prompts: list[_Prompt]
     ) -> tuple[Float[Tensor, "prompts hidden"], BatchKV, Int[Tensor, " prompts"]]:
-        """Read all prompts: the hidden state of their last tokens, the cache, and the positions that follow."""
+        """Read all prompts: last hidden states, the cache, and the positions that follow."""
         num_rows = len(prompts)
         num_known = max(prompt.num_known for prompt in prompts)
         num_read = max(len(prompt.ids) for prompt in prompts)
@@ -347,7 +359,8 @@ def _causal_bias(
 ) -> Float[Tensor, "rows 1 read slots"]:
     """Each token sees the known part and what was read up to itself, holes apart.
 
-    A padding token sees itself, or its softmax would be over nothing, and the NaN would spread through masked slots.
+    A padding token sees itself, or its softmax would be over nothing, and the NaN would spread
+    through masked slots.
     """
     future = torch.ones(num_read, num_read, dtype=torch.bool, device=bias.device).triu(1)
     mask = bias[:, None, None, : num_known + num_read].repeat(1, 1, num_read, 1)

@@ -1,7 +1,8 @@
-"""Keys and values of a batch in one preallocated tensor, and what is kept of finished turns for the next one.
+"""Keys and values of a batch in one tensor, and what is kept of finished turns for the next one.
 
-transformers' DynamicCache copies the whole cache at every step (one `cat` per layer); this one writes one slot. Rows may have
-holes: which slots of a row count is said by `bias`, where they stand by the position ids.
+transformers' DynamicCache copies the whole cache at every step (one `cat` per layer); this one
+writes one slot. Rows may have holes: which slots of a row count is said by `bias`, where they stand
+by the position ids.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class BatchKV:
 
 
 class PrefixCache:
-    """Finished turns by their ids and pictures, so that the next turn only has to read what came after.
+    """Finished turns by ids and pictures, so that the next turn reads only what came after.
 
     Args:
         max_tokens: Slots kept, least recently used go first; 0 keeps nothing.
@@ -100,7 +101,7 @@ class PrefixCache:
     def longest(
         self, ids: tuple[int, ...], views: tuple[ImageView, ...]
     ) -> tuple[PrefixKV, int] | None:
-        """The longest entry that `ids` starts with, and how many pictures it holds; it is shorter than `ids`."""
+        """The longest entry that is a proper prefix of `ids`, and how many pictures it holds."""
         for length in sorted(self._lengths, reverse=True):
             if length >= len(ids):
                 continue

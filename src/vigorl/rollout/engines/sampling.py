@@ -1,4 +1,4 @@
-"""One token per row from logits, each row with noise of its own, so that a row's token does not depend on its neighbours."""
+"""One token per row from logits; each row has its own noise, whatever rows stand beside it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def uniforms(seed: int, count: int) -> Float[Tensor, " count"]:
 class Sampler:
     """Samples rows that may differ in temperature and top_p.
 
-    The logprob is that of the distribution at temperature, with banned tokens masked and BEFORE top_p cuts its tail, which
-    is what the trainer computes. A greedy row (temperature 0) reports the logprob at temperature 1.
+    The logprob is that of the distribution at temperature, with banned tokens masked and BEFORE
+    top_p cuts its tail, which is what the trainer computes. A greedy row (temperature 0) reports
+    the logprob at temperature 1.
 
     Args:
         params: One per row.
@@ -30,10 +31,9 @@ class Sampler:
 
     def __init__(self, params: Sequence[SamplingParams], *, banned: Bool[Tensor, " vocab"]) -> None:
         temperatures = torch.tensor([one.temperature for one in params], dtype=torch.float32)
+        top_ps = torch.tensor([one.top_p for one in params], dtype=torch.float64)
         self._temperature = temperatures.to(banned.device)[:, None]
-        self._top_p = torch.tensor([one.top_p for one in params], dtype=torch.float64).to(
-            banned.device
-        )[:, None]
+        self._top_p = top_ps.to(banned.device)[:, None]
         self._banned = banned
         self._refresh()
 
@@ -51,7 +51,7 @@ class Sampler:
     def sample(
         self, logits: Float[Tensor, "rows vocab"], noise: Float[Tensor, " rows"]
     ) -> tuple[Int[Tensor, " rows"], Float[Tensor, " rows"]]:
-        """Token ids and their logprobs (nats), by inverting the cumulative distribution at `noise`."""
+        """Token ids and their logprobs (nats): the cumulative distribution inverted at `noise`."""
         scaled = logits.float().masked_fill(self._banned, float("-inf")) / self._divisor
         logprobs = scaled.log_softmax(-1)
         # float64, so that a cumulative sum over a large vocabulary stays exact enough to invert

@@ -1,8 +1,9 @@
-"""An engine that says what it is told: deterministic, for tests, for debugging a reward or a tool, and for the demo.
+"""An engine that says what it is told: for tests, for debugging a reward or a tool, for the demo.
 
     engine = ScriptedEngine(by_turn([tool_turn, answer_turn]), codec)
 
-It can finish requests late and in an odd order, which is how tests prove that nothing waits at a turn barrier.
+It can finish requests late and in an odd order, which is how tests prove that nothing waits at a
+turn barrier.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class ScriptedEngine:
         script: The completion's text, without the forced prefix and without the end token.
         codec: Encodes it; the end token is added, and a text longer than the request allows is cut.
         delay: Extra ticks that a request takes; a poll ticks until something has finished.
-        shuffle_seed: Return what finishes together in an odd but reproducible order; None keeps the order of submission.
+        shuffle_seed: Return what finishes together in an odd but reproducible order; None keeps
+            the order of submission.
     """
 
     def __init__(

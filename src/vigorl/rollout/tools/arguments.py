@@ -1,7 +1,7 @@
-"""What zoom tools share: reading numbers that a policy wrote, and sizing the view that it gets back.
+"""What zoom tools share: reading numbers that a policy wrote, and sizing the view it gets back.
 
-Sentences here go to the policy as observations. They name keys and numbers but never echo its text: an echoed image
-slot or chat token would change the dialog's structure.
+Sentences here go to the policy as observations. They name keys and numbers but never echo its
+text: an echoed image slot or chat token would change the dialog's structure.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from vigorl.core.geometry import Box, Frame, Size
 from vigorl.core.protocols import ToolError
 from vigorl.core.records import ImageView
 
-LARGEST_COORDINATE = 1e6  # beyond any picture; also keeps integers of a thousand digits out of float arithmetic
+LARGEST_COORDINATE = 1e6  # beyond any picture; keeps integers of a thousand digits out of floats
 
 
 def read_numbers(arguments: Mapping[str, object], key: str, *, count: int) -> list[float]:
-    """The list of `count` numbers under `key`, to a thousandth (so that no rounding moves an inside point onto the border).
+    """The list of `count` numbers under `key`.
+
+    Rounded to a thousandth, so that no later rounding moves an inside point onto the border.
 
     Raises:
         ToolError: The key is missing, or its value is not a list of that many ordinary numbers.
@@ -38,7 +40,7 @@ def frame_size(frame: Frame, image: ImageView) -> Size:
 
 
 def view_size(window: Box, *, view_px: int, factor: int) -> Size:
-    """The size to show an ORIGINAL window at: its longer side is `view_px`, its aspect is kept to the nearest `factor`."""
+    """The size to show a window at: longer side `view_px`, aspect kept to the nearest `factor`."""
     width, height = window.right - window.left, window.bottom - window.top
     scale = view_px / max(width, height)
 
@@ -61,7 +63,8 @@ def check_view_settings(*, window_px: int, view_px: int, factor: int) -> None:
     if view_px % factor:
         nearest = max(round(view_px / factor), 1) * factor
         raise ConfigError(
-            f"view_px={view_px} is not a multiple of {factor} (patch x merge); the nearest is {nearest}"
+            f"view_px={view_px} is not a multiple of {factor} (patch x merge); "
+            f"the nearest is {nearest}"
         )
 
 

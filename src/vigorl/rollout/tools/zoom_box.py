@@ -1,4 +1,4 @@
-"""A zoom whose extent the policy chooses: a box of the ORIGINAL picture, shown larger with its aspect kept.
+"""A zoom whose extent the policy chooses: a box of the ORIGINAL picture, its aspect kept.
 
 {"name": "zoom_box", "arguments": {"bbox": [40, 10, 60, 30]}}
 """
@@ -23,7 +23,8 @@ class ZoomBox:
     """Shows a box.
 
     Args:
-        min_window_px: Smaller boxes are grown to this side, in ORIGINAL pixels; also the box that traces are written with.
+        min_window_px: Smaller boxes are grown to this side, in ORIGINAL pixels; also the box that
+            traces are written with.
         view_px: Longer side of the view that the model gets, in pixels; a multiple of `factor`.
         factor: Patch size x merge size of the model.
         frame: The frame that the box is written in.
@@ -53,7 +54,9 @@ class ZoomBox:
     def call(self, arguments: Mapping[str, object], *, image: ImageView) -> ToolResult:
         left, top, right, bottom = read_numbers(arguments, "bbox", count=4)
         if not (left < right and top < bottom):
-            raise ToolError('The "bbox" argument must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2.')
+            raise ToolError(
+                'The "bbox" argument must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2.'
+            )
         box, frame = Box(left, top, right, bottom), frame_size(self.frame, image)
         if not box.is_inside(frame):
             raise ToolError(

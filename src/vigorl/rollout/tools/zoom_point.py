@@ -2,9 +2,11 @@
 
     {"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}
 
-The window is always cut from the original file, never from an earlier crop, and it is shifted inside at a border, so it
-keeps its size and shape. Left out: the red dot that the released web-grounding crops carry at the point.
-Source: window and view sizes, `verl/workers/rollout/multiturn/rollout_multiturn.py` of the released code (364 px shown at 672).
+The window is always cut from the original file, never from an earlier crop, and it is shifted
+inside at a border, so it keeps its size and shape. Left out: the red dot that the released
+web-grounding crops carry at the point.
+Source: window and view sizes, `verl/workers/rollout/multiturn/rollout_multiturn.py` of the
+released code (364 px shown at 672).
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ def test_both_spellings_of_target_boxes(write: Callable[..., Path]) -> None:
         (ROW | {"bbox": [[0, 0, 1, 1]], "targets": []}, "keep one"),
     ],
 )
-def test_bad_rows_name_file_and_line(
-    write: Callable[..., Path], bad: object, message: str
-) -> None:
+def test_bad_rows_name_file_and_line(write: Callable[..., Path], bad: object, message: str) -> None:
     path = write(ROW, "", bad)
     with pytest.raises(DataError, match=message) as caught:
         read_rl_jsonl(path)
@@ -128,8 +126,9 @@ def test_v2_boxes_have_a_size_and_pro_boxes_two_corners(
 ) -> None:
     path = screens(tmp_path, picture, data_type="icon", data_source="web", group="CAD")
     (v2,), (pro,) = read_screenspot_v2(path), read_screenspot_pro(path)
-    assert (v2.answer_box, v2.answer, v2.category) == (Box(10, 20, 40, 60), "(10, 20, 40, 60)", "web/icon")  # fmt: skip
-    assert (pro.answer_box, pro.answer, pro.category) == (Box(10, 20, 30, 40), "(10, 20, 30, 40)", "CAD")  # fmt: skip
+    assert (v2.answer_box, v2.answer) == (Box(10, 20, 40, 60), "(10, 20, 40, 60)")
+    assert (pro.answer_box, pro.answer) == (Box(10, 20, 30, 40), "(10, 20, 30, 40)")
+    assert (v2.category, pro.category) == ("web/icon", "CAD")
     assert v2.answer_kind is pro.answer_kind is AnswerKind.POINT
     assert v2.id == "s:1"
 

@@ -1,4 +1,4 @@
-"""Worked solutions and search trees: the released layouts, round trips, and faults with their place."""
+"""Worked solutions and search trees: released layouts, round trips, faults with their place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
 
 LOOK = '<think> At (50, 20). </think>\n<tool_call>\n{"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}\n</tool_call>'  # fmt: skip # noqa: E501
 SEEN = "<observation>\nHere is the crop of the image centered on the coordinate:\n<image>\n</observation>"  # fmt: skip # noqa: E501
-ANSWER = "<think>\nIt is red.\n</think>\n<answer> red </answer>"  # the released single-turn spelling
+ANSWER = (
+    "<think>\nIt is red.\n</think>\n<answer> red </answer>"  # the released single-turn spelling
+)
 CALL = ToolCall("search_coordinate", {"coordinate": [50, 20]})
 
 

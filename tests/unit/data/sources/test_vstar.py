@@ -1,4 +1,4 @@
-"""V*Bench: the right option is hidden by the shuffle, boxes lie on the picture, faults name the file."""
+"""V*Bench: the shuffle hides the right option, boxes lie on the picture, faults name the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_records_of_the_two_categories(folder: Path) -> None:
 
 
 def test_the_right_option_does_not_always_come_first(folder: Path) -> None:
-    places = [r.options.index(r.answer) for s in range(40) for r in read_vstar_folder(folder, seed=s)]
+    places = [
+        r.options.index(r.answer) for s in range(40) for r in read_vstar_folder(folder, seed=s)
+    ]
     assert set(places) == {0, 1, 2, 3}
     assert all(sorted(r.options) == sorted(OPTIONS) for r in read_vstar_folder(folder))
 

@@ -1,0 +1,87 @@
+"""From a composed config to the objects of a run. The doors call it; it holds no logic of its own beyond who needs what.
+
+    codec, images            one per run, shared by everything that reads text or pictures
+    environment              the dialog that rollouts, traces and evaluation share
+    policy, module           what learns
+    engine                   what samples, with weights of its own
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.protocols import Engine
+from vigorl.data.encoding import ChatCodec
+from vigorl.data.images import ImageStore
+from vigorl.rollout.environment import Environment, RolloutLimits
+
+CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
+ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+def register_resolvers() -> None:
+    """What the YAMLs may compute: ${vigorl_asset:...} and ${vigorl_accumulate:...}."""
+    OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
+    OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
+
+
+def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
+    """Micro-batches per update on each rank; the data module checks it against the ranks that really run."""
+    if not isinstance(devices, int) or devices < 1:
+        raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
+    return max(sequences // (micro_batch * devices * num_nodes), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every door needs."""
+
+    model_folder: str
+    codec: ChatCodec
+    images: ImageStore
+    environment: Environment
+    eval_environment: Environment
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """The model folder (made first where the config says so), and the dialogs on its tokenizer and processor."""
+    folder = str(instantiate(cfg.model.maker)) if cfg.model.get("maker") else cfg.model.path
+    codec = ChatCodec.from_pretrained(folder)
+    images = ImageStore.from_pretrained(folder, **cfg.pixels)
+    shared = {
+        "prompt": instantiate(cfg.task.prompt),
+        "codec": codec,
+        "images": images,
+        "tools": [instantiate(tool) for tool in cfg.task.tools],
+        "limits": RolloutLimits(**cfg.task.limits),
+    }
+    sampled = Environment(**shared, temperature=cfg.task.temperature, top_p=cfg.task.top_p)
+    judged = Environment(**shared, temperature=cfg.task.eval_temperature)
+    return Parts(folder, codec, images, sampled, judged)
+
+
+def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
+    return instantiate(
+        cfg.engine,
+        folder=parts.model_folder,
+        codec=parts.codec,
+        images=parts.images,
+        dtype=cfg.model.dtype,
+        attn_implementation=cfg.model.attn_implementation,
+    )
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse a config with a value still missing, naming the key."""
+    missing = OmegaConf.missing_keys(cfg)
+    if missing:
+        raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+    if cfg.num_threads:
+        torch.set_num_threads(cfg.num_threads)

@@ -1,0 +1,108 @@
+"""Ask a policy every question once (or k times) and report how it did.
+
+    report = evaluate(engine, environment, tasks, reward, name="vstar")
+    print(report.table())
+
+The same environment, collector and yardsticks as in training, so that a number here means what it
+means there. How the policy answers (greedy or sampled, how many turns) is the environment's; only
+how often is asked for here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.metrics import rollout_metrics
+from vigorl.core.protocols import Engine
+from vigorl.core.records import TaskRecord
+from vigorl.core.rewards.answers import is_correct
+from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.rollout.collector import build_dialogs, collect
+from vigorl.rollout.environment import Environment
+from vigorl.rollout.experience import RolloutScorer, score_rollouts
+
+
+def evaluate(
+    engine: Engine,
+    environment: Environment,
+    tasks: Sequence[TaskRecord],
+    reward: RolloutScorer,
+    *,
+    name: str = "eval",
+    num_samples: int = 1,
+    run_seed: int = 0,
+    on_scored: Callable[[ScoredRollout], None] | None = None,
+) -> EvaluationReport:
+    """Roll out every task and score it.
+
+    Args:
+        engine: With nothing in flight.
+        environment: Its temperature decides greedy or sampled.
+        tasks: The questions, ids unique.
+        reward: Logged beside the accuracy, which never depends on it.
+        name: Of the report, and of the phase that seeds the sampling.
+        num_samples: Rollouts per question; the score is their mean (avg@k).
+        run_seed: Of the sampling noise.
+        on_scored: Called with every scored rollout, in the order of the tasks (to record or show).
+    Raises:
+        ConfigError: Several greedy rollouts of a question, which would all be the same.
+        DataError: No task, or two with the same id.
+        EngineError: The engine died.
+    """
+    _check(tasks, num_samples=num_samples, temperature=environment.temperature)
+    dialogs = build_dialogs(
+        environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed
+    )
+    rollouts = collect(engine, dialogs, phase=name).rollouts
+    scored = score_rollouts(rollouts, reward)
+    if on_scored is not None:
+        for one in scored:
+            on_scored(one)
+    outcomes = (
+        _outcome(task, rollouts[i * num_samples : (i + 1) * num_samples])
+        for i, task in enumerate(tasks)
+    )
+    return EvaluationReport(
+        name=name,
+        questions=tuple(outcomes),
+        metrics=rollout_metrics(scored),
+        policy_version=engine.policy_version,
+        temperature=environment.temperature,
+        run_seed=run_seed,
+    )
+
+
+def chance_level(task: TaskRecord) -> float | None:
+    """How often a blind guess among the options is right; None when there are none."""
+    if not task.options:
+        return None
+    return sum(is_correct(option, task) for option in task.options) / len(task.options)
+
+
+def _outcome(task: TaskRecord, rollouts: Sequence[Rollout]) -> QuestionOutcome:
+    return QuestionOutcome(
+        id=task.id,
+        category=task.category,
+        right_answer=task.answer,
+        answers=tuple(rollout.answer for rollout in rollouts),
+        correct=tuple(
+            is_correct(rollout.answer, task, view=next(iter(rollout.prompt_views), None))
+            for rollout in rollouts
+        ),
+        chance=chance_level(task),
+    )
+
+
+def _check(tasks: Sequence[TaskRecord], *, num_samples: int, temperature: float) -> None:
+    if not tasks:
+        raise DataError("nothing to evaluate: there is no task")
+    twice = [name for name, count in Counter(task.id for task in tasks).items() if count > 1]
+    if twice:
+        raise DataError(f"task ids must be unique, or reports cannot be compared: {twice[:3]}")
+    if num_samples < 1:
+        raise ConfigError(f"num_samples must be at least 1, got {num_samples}")
+    if num_samples > 1 and temperature == 0:
+        raise ConfigError(f"num_samples={num_samples} has no effect at temperature 0")

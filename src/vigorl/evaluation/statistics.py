@@ -1,0 +1,121 @@
+"""How sure a score is, and whether two policies differ on the same questions.
+
+A score is one number in [0, 1] per question: 0 or 1 for one rollout, the share of right ones for
+several. Questions are what was sampled; several rollouts of one question are not several questions,
+so they never narrow an interval as such.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from vigorl.core.metrics import paired_difference_interval, wilson_interval
+
+__all__ = [
+    "difference_interval",
+    "mean_interval",
+    "paired_difference_interval",
+    "paired_p_value",
+    "wilson_interval",
+]
+
+_NUM_RESAMPLES = 9999
+
+
+def mean_interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of per-question scores.
+
+    For scores of 0 and 1 it is Wilson's. Scores in between spread less than 0 and 1 would, so for
+    them it is on the safe side: too wide rather than too narrow.
+
+    Args:
+        scores: [n] in [0, 1], one per question, n >= 1.
+        confidence: In (0, 1).
+    Raises:
+        ValueError: No score, or one outside [0, 1].
+    """
+    if not scores or not all(0 <= score <= 1 for score in scores):
+        raise ValueError("need at least one score, all in [0, 1]")
+    total, n = math.fsum(scores), len(scores)
+    nearest = round(total)
+    if abs(total - nearest) < 1e-9:  # thirds do not add up exactly
+        return wilson_interval(nearest, n, confidence=confidence)
+    low, _ = wilson_interval(math.floor(total), n, confidence=confidence)
+    _, high = wilson_interval(math.ceil(total), n, confidence=confidence)
+    return (low, high)
+
+
+def difference_interval(
+    a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of mean(a) - mean(b), both measured on the same questions in the same order.
+
+    Agresti and Min's for scores of 0 and 1; a percentile bootstrap over questions for others.
+
+    Args:
+        a: [n] scores of the first policy.
+        b: [n] scores of the second.
+        confidence: In (0, 1).
+        seed: Of the resampling.
+    Raises:
+        ValueError: Lengths differ, or there is no question.
+    """
+    if _are_binary(a) and _are_binary(b):
+        return paired_difference_interval(
+            [score == 1 for score in a], [score == 1 for score in b], confidence=confidence
+        )
+    differences = _differences(a, b)
+    draws = np.random.default_rng(seed).integers(0, len(a), size=(_NUM_RESAMPLES, len(a)))
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(differences[draws].mean(axis=1), [tail, 100 - tail])
+    return (float(low), float(high))
+
+
+def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> float:
+    """Two-sided p-value of "the two policies are equally good", from the same questions.
+
+    Under that hypothesis each question's difference could as well have the other sign. For scores
+    of 0 and 1 this is the exact McNemar test; otherwise signs are flipped at random (all ways when
+    there are few).
+
+    Args:
+        a: [n] scores of the first policy.
+        b: [n] scores of the second, in the same order.
+        seed: Of the flips.
+    Returns:
+        1.0 when no question tells the two apart.
+    Raises:
+        ValueError: Lengths differ, or there is no question.
+    """
+    differences = _differences(a, b)
+    differences = differences[np.abs(differences) > 1e-12]
+    if len(differences) == 0:
+        return 1.0
+    if _are_binary(a) and _are_binary(b):
+        num_better = int((differences > 0).sum())
+        return float(stats.binomtest(num_better, len(differences)).pvalue)
+    if len(differences) == 1:
+        return 1.0  # either sign is as far from 0
+    flips = stats.permutation_test(
+        (differences,),
+        lambda signed, axis: np.mean(signed, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=_NUM_RESAMPLES,
+        rng=np.random.default_rng(seed),
+    )
+    return float(flips.pvalue)
+
+
+def _are_binary(scores: Sequence[float]) -> bool:
+    return all(score in (0, 1) for score in scores)
+
+
+def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+    if len(a) != len(b) or not a:
+        raise ValueError(f"need two equally long, non-empty lists, got {len(a)} and {len(b)}")
+    return np.asarray(a, dtype=float) - np.asarray(b, dtype=float)

@@ -1,0 +1,61 @@
+"""Export: `python -m vigorl.export checkpoint=RUN/checkpoints/phase-00120.ckpt folder=my_model`.
+
+A training checkpoint becomes an ordinary Hugging Face folder (safetensors, tokenizer, image processor). A finished run has
+one already, in RUN/model; this is for the phases before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.build import CONFIGS, register_resolvers
+from vigorl.core.errors import ConfigError
+from vigorl.models.policy import Policy
+
+register_resolvers()
+
+
+def export(checkpoint: str, folder: str, *, dtype: str | None = None) -> Path:
+    """Write the policy of a checkpoint.
+
+    Args:
+        checkpoint: A file of this trainer, or the folder that DeepSpeed makes.
+        folder: To write.
+        dtype: Of the weights; None keeps the training's.
+    Raises:
+        ConfigError: No such checkpoint, or it does not stand in a run's folder.
+    """
+    path = Path(checkpoint)
+    if not path.exists():
+        raise ConfigError(f"checkpoint={checkpoint!r} does not exist")
+    config = path.resolve().parents[1] / "config.yaml"
+    if not config.is_file():
+        raise ConfigError(f"{config} is missing: the checkpoint must stand in its run's folder")
+    model = OmegaConf.load(config).model
+    policy = Policy.from_pretrained(model.path, dtype=model.dtype)
+    prefix = "policy.model."
+    weights = {k.removeprefix(prefix): v for k, v in _state(path).items() if k.startswith(prefix)}
+    policy.model.load_state_dict(weights)
+    policy.save_pretrained(folder, dtype=getattr(torch, dtype) if dtype else None)
+    return Path(folder)
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    if path.is_file():
+        return torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    return get_fp32_state_dict_from_zero_checkpoint(str(path), tag="checkpoint")
+
+
+@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="export")
+def main(cfg: DictConfig) -> None:
+    print(f"wrote {export(cfg.checkpoint, cfg.folder, dtype=cfg.dtype)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""A run's folder and its MLflow run: begun, or gone on with.
+
+    RUN/config.yaml     the resolved settings
+    RUN/run.json        which MLflow run it is
+    RUN/checkpoints/    phase-00010.ckpt ...
+    RUN/rollouts/       pages and JSONL records
+    RUN/model/          the trained model, a Hugging Face folder
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger, MLFlowLogger
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.callbacks.checkpoint import list_checkpoints
+from vigorl.core.errors import ConfigError
+from vigorl.training.datamodule import GroundedTraceDataModule
+
+PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Where a run writes, what it logs to, and what it goes on from.
+
+    Attributes:
+        folder: Of all its files.
+        logger: Lightning's.
+        checkpoint: To go on from, or None at a fresh start.
+    """
+
+    folder: Path
+    logger: Logger
+    checkpoint: Path | None
+
+    def record(self, cfg: DictConfig, datamodule: Any) -> None:
+        """Settings, versions, commit and what data it is fed; once per run."""
+        if (self.folder / "config.yaml").exists():
+            return
+        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        flat = flatten(OmegaConf.to_container(cfg, resolve=True))
+        flat |= {f"version.{name}": version(name) for name in PACKAGES}
+        if isinstance(datamodule, GroundedTraceDataModule):
+            datamodule.prepare_data()
+            datamodule.setup()
+            flat |= datamodule.fingerprints()
+        self.logger.log_hyperparams(flat)
+        if isinstance(self.logger, MLFlowLogger):
+            client, run_id = self.logger.experiment, self.logger.run_id
+            assert run_id is not None
+            client.set_tag(run_id, "git.commit", git_commit())
+            client.log_artifact(run_id, str(self.folder / "config.yaml"))
+
+
+def start_run(cfg: DictConfig) -> Run:
+    """A new run in `paths.run`, or the one in `resume`.
+
+    Raises:
+        ConfigError: `resume` names a folder that is not a run.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if cfg.resume:
+        return _resumed(cfg)
+    folder = Path(cfg.paths.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = instantiate(cfg.logger)
+    if isinstance(logger, MLFlowLogger):
+        (folder / "run.json").write_text(json.dumps({"mlflow_run_id": logger.run_id}))
+    return Run(folder, logger, None)
+
+
+def _resumed(cfg: DictConfig) -> Run:
+    folder = Path(cfg.resume)
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"resume={cfg.resume!r} is not a run's folder: it has no config.yaml")
+    OmegaConf.update(cfg, "paths.run", str(folder))
+    extra = {}
+    if (folder / "run.json").is_file():
+        extra["run_id"] = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
+    found = list_checkpoints(folder / "checkpoints")
+    return Run(folder, instantiate(cfg.logger, **extra), found[-1] if found else None)
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {"a.b": value}."""
+    if not isinstance(node, dict):
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def git_commit() -> str:
+    """Of the checkout, with "+" when it has changes; "unknown" outside one."""
+    git = ["git", "-C", str(Path(__file__).resolve().parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")

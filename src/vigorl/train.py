@@ -1,0 +1,114 @@
+"""Train: `python -m vigorl.train experiment=grpo_vstar`. Everything else is a setting; see configs/train.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hydra
+import lightning as L
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.build import (
+    CONFIGS,
+    Parts,
+    build_engine,
+    build_parts,
+    check_settings,
+    register_resolvers,
+)
+from vigorl.models.policy import Policy
+from vigorl.tracking import start_run
+
+register_resolvers()
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """One run, or its stages one after the other; returns the last metrics."""
+    metrics: dict[str, float] = {}
+    for stage in cfg.get("stages") or [None]:
+        staged = OmegaConf.merge(cfg, cfg.stages[stage]) if stage else cfg
+        metrics = train_stage(staged)  # pyright: ignore[reportArgumentType]
+    return metrics
+
+
+def train_stage(cfg: DictConfig) -> dict[str, float]:
+    """Straight down: parts -> policy -> module -> data -> callbacks -> trainer -> fit."""
+    check_settings(cfg)
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    run = start_run(cfg)
+    parts = build_parts(cfg)
+    module = build_module(cfg, parts)
+    datamodule = instantiate(
+        cfg.datamodule,
+        source=cfg.data,
+        environment=parts.environment,
+        seed=cfg.seed,
+        with_pixels=not cfg.model.freeze_vision_tower,
+    )
+    trainer: L.Trainer = instantiate(
+        cfg.trainer,
+        logger=run.logger,
+        callbacks=build_callbacks(cfg, parts),
+        strategy=instantiate(cfg.strategy) if isinstance(cfg.strategy, DictConfig) else cfg.strategy,
+        default_root_dir=str(run.folder),
+    )
+    run.record(cfg, datamodule)
+    trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
+    load = lambda **kwargs: Policy.from_pretrained(  # noqa: E731
+        parts.model_folder,
+        dtype=cfg.model.dtype,
+        attn_implementation=cfg.model.attn_implementation,
+        **kwargs,
+    )
+    policy = load(
+        freeze_vision_tower=cfg.model.freeze_vision_tower,
+        freeze_merger=cfg.model.freeze_merger,
+        gradient_checkpointing=cfg.model.gradient_checkpointing,
+        lora=instantiate(cfg.model.lora),
+    )
+    extra: dict[str, Any] = {}
+    if cfg.module.get("kl_coef") and cfg.model.lora is None:
+        extra["reference"] = load()
+    return instantiate(
+        cfg.module,
+        policy,
+        images=parts.images,
+        optimizer=instantiate(cfg.optimizer),
+        banned_ids=parts.codec.banned_ids,
+        temperature=cfg.task.temperature,
+        **extra,
+    )
+
+
+def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
+    """The shared rollout callback first: what it finds, the others log."""
+    callbacks: list[L.Callback] = []
+    if cfg.get("rollout"):
+        callbacks.append(
+            instantiate(
+                cfg.rollout,
+                engine=build_engine(cfg, parts),
+                environment=parts.environment,
+                eval_environment=parts.eval_environment,
+                reward=instantiate(cfg.reward),
+                seed=cfg.seed,
+            )
+        )
+    for name, node in cfg.callbacks.items():
+        extra = {"images": parts.images} if name == "rollout_logger" else {}
+        callbacks.append(instantiate(node, **extra))
+    return callbacks
+
+
+@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+def main(cfg: DictConfig) -> None:
+    train(cfg)
+
+
+if __name__ == "__main__":
+    main()

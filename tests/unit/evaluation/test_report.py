@@ -1,0 +1,128 @@
+"""What a report says, that it survives JSON, and that two compare question by question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vigorl.core.errors import DataError
+from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.statistics import wilson_interval
+
+
+def question(
+    name: str, *correct: bool, category: str = "colour", chance: float | None = 0.25
+) -> QuestionOutcome:
+    answers = tuple("red" if is_right else None for is_right in correct)
+    return QuestionOutcome(name, category, "red", answers, correct, chance)
+
+
+def report(*questions: QuestionOutcome, name: str = "vstar") -> EvaluationReport:
+    metrics = {"rollout/accuracy": 0.5, "rollout/turns_mean": 2.25, "rollout/zoom_hit_frac": 0.75}
+    return EvaluationReport(name, questions, metrics, policy_version=7)
+
+
+FOUR = (
+    question("a", True),
+    question("b", False),
+    question("c", True, category="place"),
+    question("d", True),
+)
+
+
+def test_accuracy_overall_and_by_category():
+    total = report(*FOUR).accuracy
+    assert (total.value, total.num_questions) == (0.75, 4)
+    assert (total.low, total.high) == wilson_interval(3, 4)
+    by = report(*FOUR).by_category
+    assert list(by) == ["colour", "place"]
+    assert by["colour"].value == pytest.approx(2 / 3)
+    assert report(question("a", True, category="")).by_category == {}
+
+
+def test_several_rollouts_are_averaged_per_question():
+    total = report(question("a", True, True, False, True), question("b", *[False] * 4)).accuracy
+    assert total.value == pytest.approx((0.75 + 0.0) / 2)
+    assert total.num_questions == 2
+
+
+def test_chance_needs_options_everywhere():
+    assert report(question("a", True), question("b", True, chance=0.5)).chance == 0.375
+    assert report(question("a", True), question("b", True, chance=None)).chance is None
+
+
+def test_table():
+    assert report(*FOUR).table() == (
+        "vstar: 4 questions, policy version 7, greedy\n"
+        "\n"
+        "                                score  95 % interval      n\n"
+        "accuracy                       75.0 %  [ 30.1,  95.4]      4\n"
+        "  colour                       66.7 %  [ 20.8,  93.9]      3\n"
+        "  place                       100.0 %  [ 20.7, 100.0]      1\n"
+        "chance                         25.0 %\n"
+        "\n"
+        "zooms that hit a target        75.0 %\n"
+        "turns per rollout               2.25\n"
+    )
+
+
+def test_scalars_have_one_prefix_and_no_accuracy_twice():
+    scalars = report(*FOUR).scalars("val")
+    assert scalars["val/accuracy"] == 0.75
+    assert scalars["val/accuracy/place"] == 1.0
+    assert scalars["val/rollout/turns_mean"] == 2.25
+    assert all(key.startswith("val/") for key in scalars)
+    assert "val/rollout/accuracy" not in scalars
+
+
+def test_json_round_trip():
+    odd = replace(FOUR[0], answers=("\ud800 é",))  # what a byte-level policy may write
+    one = report(odd, *FOUR[1:])
+    text = one.to_json()
+    text.encode("utf-8")
+    assert EvaluationReport.from_json(text) == one
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "questions": [{}]}']
+)
+def test_json_that_is_no_report_names_its_file(text: str):
+    with pytest.raises(DataError, match=r"out\.json: not an evaluation report"):
+        EvaluationReport.from_json(text, path="out.json")
+
+
+def test_comparison_pairs_by_id_whatever_the_order():
+    a = report(*FOUR)
+    b = report(
+        question("d", False), question("c", True), question("b", False), question("a", False)
+    )
+    comparison = a.compare(b)
+    assert comparison.difference == pytest.approx(0.75 - 0.25)
+    assert (comparison.num_better, comparison.num_worse, comparison.num_questions) == (2, 0, 4)
+    assert comparison.p_value == pytest.approx(2 / 2**2)
+    assert comparison.low < comparison.difference < comparison.high
+    assert str(comparison).startswith("+50.0 points [")
+    same = a.compare(a)
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+    assert same.low < 0 < same.high
+
+
+def test_comparison_of_different_questions_is_refused():
+    with pytest.raises(ValueError, match=r"differ in 2 questions, such as \['d', 'e'\]"):
+        report(*FOUR).compare(report(*FOUR[:3], question("e", True)))
+
+
+@pytest.mark.parametrize(
+    ("questions", "message"),
+    [
+        ((), "no question"),
+        ((question("a", True), question("a", True)), "share an id"),
+        ((question("a", True), question("b", True, False)), "more rollouts"),
+    ],
+)
+def test_reports_that_would_mislead_are_refused(
+    questions: tuple[QuestionOutcome, ...], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        report(*questions)

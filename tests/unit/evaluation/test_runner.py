@@ -1,0 +1,125 @@
+"""Evaluation through the real environment, collector and a scripted engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import builders
+from tests.unit.rollout.world import ANSWER, ZOOM, World
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.protocols import GenerationRequest
+from vigorl.core.rewards.recipes import grounded_zoom_reward
+from vigorl.core.rollout import ScoredRollout
+from vigorl.core.trace import render_answer_turn
+from vigorl.evaluation.counterfactual import GREY, BlindTool
+from vigorl.evaluation.runner import chance_level, evaluate
+from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
+
+WRONG = render_answer_turn("It is (50, 20).", "blue")
+
+
+def engine_of(world: World, *, right: set[str]) -> ScriptedEngine:
+    """Zooms at the disc, then answers right or wrong by "task/index" (or task)."""
+
+    def script(request: GenerationRequest) -> str:
+        if turn_number(request) == 1:
+            return ZOOM
+        _, task, index, _ = request.id.rsplit("/", 3)
+        return ANSWER if {task, f"{task}/{index}"} & right else WRONG
+
+    engine = ScriptedEngine(script, world.codec, delay=lambda r: r.seed % 4, shuffle_seed=0)
+    engine.publish([], version=5)
+    return engine
+
+
+def test_one_greedy_rollout_per_task(world: World):
+    tasks = [replace(world.task(name), category="odd" if name == "c" else "") for name in "abc"]
+    seen: list[ScoredRollout] = []
+    report = evaluate(
+        engine_of(world, right={"a", "c"}),
+        world.environment(temperature=0.0),
+        tasks,
+        grounded_zoom_reward(),
+        name="val",
+        on_scored=seen.append,
+    )
+    assert [(q.id, q.correct, q.answers) for q in report.questions] == [
+        ("a", (True,), ("red",)),
+        ("b", (False,), ("blue",)),
+        ("c", (True,), ("red",)),
+    ]
+    assert report.accuracy.value == pytest.approx(2 / 3)
+    assert report.by_category["odd"].value == 1.0
+    assert report.chance == 0.5  # two options
+    assert report.metrics["rollout/zoom_hit_frac"] == 1.0
+    assert report.metrics["rollout/turns_mean"] == 2.0
+    assert (report.policy_version, report.temperature, report.name) == (5, 0.0, "val")
+    assert [one.rollout.task.id for one in seen] == ["a", "b", "c"]
+    assert seen[0].reward.total > seen[1].reward.total
+
+
+def test_several_rollouts_per_task(world: World):
+    report = evaluate(
+        engine_of(world, right={"a/0", "a/3", "b"}),
+        world.environment(temperature=1.0),
+        [world.task("a"), world.task("b")],
+        grounded_zoom_reward(),
+        num_samples=4,
+    )
+    assert report.questions[0].correct == (True, False, False, True)
+    assert report.accuracy.value == pytest.approx((0.5 + 1.0) / 2)
+    assert report.num_samples == 4
+    assert "avg@4" in report.table()
+
+
+@pytest.mark.parametrize(
+    ("names", "num_samples", "error", "message"),
+    [
+        ("", 1, DataError, "no task"),
+        ("aa", 1, DataError, r"unique.*\['a'\]"),
+        ("a", 0, ConfigError, "at least 1"),
+        ("a", 2, ConfigError, "no effect at temperature 0"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(
+    world: World, names: str, num_samples: int, error: type[Exception], message: str
+):
+    environment = world.environment(temperature=0.0)
+    with pytest.raises(error, match=message):
+        evaluate(
+            engine_of(world, right=set()),
+            environment,
+            [world.task(name) for name in names],
+            grounded_zoom_reward(),
+            num_samples=num_samples,
+        )
+
+
+def test_chance_is_the_share_of_options_that_would_be_judged_right():
+    assert chance_level(builders.task(options=("red", "blue", "green", "white"))) == 0.25
+    assert chance_level(builders.task(options=())) is None
+
+
+def test_blind_crops_are_grey_and_all_else_is_the_same(world: World, tmp_path: Path):
+    def rollout_with(*tools: object) -> ScoredRollout:
+        seen: list[ScoredRollout] = []
+        evaluate(
+            engine_of(world, right={"a"}),
+            world.environment(tools=list(tools), temperature=0.0),
+            [world.task("a")],
+            grounded_zoom_reward(),
+            on_scored=seen.append,
+        )
+        return seen[0]
+
+    seeing = rollout_with(world.zoom()).rollout
+    blind = rollout_with(BlindTool(world.zoom(), folder=tmp_path)).rollout
+    crop = world.images.image(blind.crops[0])
+    assert crop.getextrema() == tuple((value, value) for value in GREY)
+    assert world.images.image(seeing.crops[0]).getextrema() != crop.getextrema()
+    assert blind.token_ids == seeing.token_ids
+    assert blind.crops[0] == replace(seeing.crops[0], path=blind.crops[0].path)
+    assert blind.zoom_points == seeing.zoom_points

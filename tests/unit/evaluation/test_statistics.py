@@ -1,0 +1,88 @@
+"""Intervals and tests against closed forms and against each other."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from vigorl.core.metrics import paired_difference_interval, wilson_interval
+from vigorl.evaluation.statistics import difference_interval, mean_interval, paired_p_value
+
+
+def test_binary_scores_give_wilson():
+    assert mean_interval([1, 1, 0, 1]) == wilson_interval(3, 4)
+
+
+def test_scores_between_are_at_least_as_wide_as_wilson_around_them():
+    # 1.5 of 2: between the intervals of 1 of 2 and of 2 of 2
+    assert mean_interval([0.5, 1.0]) == (wilson_interval(1, 2)[0], wilson_interval(2, 2)[1])
+    thirds = [1 / 3] * 3  # sums to 1 only up to rounding
+    assert mean_interval(thirds) == wilson_interval(1, 3)
+
+
+@pytest.mark.parametrize("scores", [[], [0.5, 1.2], [-0.1], [math.nan]])
+def test_scores_outside_their_range_are_refused(scores: list[float]):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        mean_interval(scores)
+
+
+def test_mean_interval_covers_the_truth_as_often_as_it_says():
+    """Four rollouts each of 60 questions whose own accuracies spread widely; 400 repeats."""
+    rng, truth, covered = random.Random(0), 0.5, 0
+    for _ in range(400):
+        scores = []
+        for _ in range(60):
+            own = rng.choice([0.1, 0.5, 0.9])
+            scores.append(sum(rng.random() < own for _ in range(4)) / 4)
+        low, high = mean_interval(scores)
+        covered += low <= truth <= high
+    assert covered / 400 >= 0.95
+
+
+def test_mcnemar_by_hand():
+    # 5 discordant, all for a: 2 * (1/2)^5
+    assert paired_p_value([1] * 8, [0] * 5 + [1] * 3) == pytest.approx(2 / 2**5)
+    # 3 against 1: 2 * P(X >= 3 | n=4, 1/2) = 2 * 5/16
+    assert paired_p_value([1, 1, 1, 0, 0], [0, 0, 0, 1, 0]) == pytest.approx(10 / 16)
+    assert paired_p_value([1, 0], [1, 0]) == 1.0
+
+
+def test_sign_flips_agree_with_mcnemar_where_both_hold():
+    """One question at 0.5 in both changes nothing, but is no longer a 0 or 1."""
+    a, b = [1.0] * 7 + [0.0], [0.0] * 6 + [1.0, 1.0]
+    exact = paired_p_value(a, b)
+    assert exact == pytest.approx(2 * 8 / 2**7)  # 6 against 1
+    assert paired_p_value([*a, 0.5], [*b, 0.5]) == pytest.approx(exact)
+
+
+def test_one_different_question_proves_nothing():
+    assert paired_p_value([0.5, 1.0], [0.25, 1.0]) == 1.0
+
+
+def test_difference_of_binary_scores_is_agresti_min():
+    a, b = [1, 1, 0, 1, 0], [0, 1, 0, 0, 1]
+    expected = paired_difference_interval(list(map(bool, a)), list(map(bool, b)))
+    assert difference_interval(a, b) == expected
+
+
+def test_bootstrap_holds_the_difference_and_does_not_change():
+    rng = random.Random(1)
+    a = [rng.choice([0.5, 0.75, 1.0]) for _ in range(80)]
+    b = [rng.choice([0.25, 0.5, 0.75]) for _ in range(80)]
+    low, high = difference_interval(a, b)
+    mean = (sum(a) - sum(b)) / 80
+    assert 0 < low < mean < high
+    # half as wide as a t interval on both sides, to within a tenth
+    spread = math.sqrt(sum((x - y - mean) ** 2 for x, y in zip(a, b, strict=True)) / 79)
+    assert high - low == pytest.approx(2 * 1.96 * spread / math.sqrt(80), rel=0.1)
+    assert difference_interval(a, b) == (low, high)
+    assert difference_interval(b, a)[1] == pytest.approx(-low, abs=0.02)
+
+
+def test_unequal_lengths_are_refused():
+    with pytest.raises(ValueError, match="equally long"):
+        paired_p_value([1.0], [1.0, 0.0])
+    with pytest.raises(ValueError, match="equally long"):
+        difference_interval([0.5], [0.5, 0.25])
