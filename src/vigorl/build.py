@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from transformers.utils.logging import disable_progress_bar
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
@@ -26,10 +30,23 @@ CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 
-def register_resolvers() -> None:
-    """What the YAMLs may compute: ${vigorl_asset:...} and ${vigorl_accumulate:...}."""
+def prepare_process() -> None:
+    """What each door does before it reads its config: teach the YAMLs ${vigorl_asset:...} and ${vigorl_accumulate:...},
+    and quieten libraries that print what nobody asked for.
+    """
     OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
     OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
+    disable_progress_bar()  # one bar per weight file says nothing here
+    for noisy in ("alembic", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for expected in (
+        "You passed in a `val_dataloader`",  # SFT has validation batches, GRPO validates by rollouts
+        "You have overridden `transfer_batch_to_device`",
+        "`isinstance(treespec, LeafSpec)` is deprecated",
+        "The 'train_dataloader' does not have many workers",
+        "The 'val_dataloader' does not have many workers",
+    ):
+        warnings.filterwarnings("ignore", message=re.escape(expected))
 
 
 def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
@@ -37,6 +54,11 @@ def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) 
     if not isinstance(devices, int) or devices < 1:
         raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
     return max(sequences // (micro_batch * devices * num_nodes), 1)
+
+
+def assemble(node: DictConfig, *args: Any, **objects: Any) -> Any:
+    """Instantiate a node with finished objects, which `instantiate` itself would turn back into settings."""
+    return instantiate(node, _partial_=True)(*args, **objects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +90,7 @@ def build_parts(cfg: DictConfig) -> Parts:
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
-    return instantiate(
+    return assemble(
         cfg.engine,
         folder=parts.model_folder,
         codec=parts.codec,

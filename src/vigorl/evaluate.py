@@ -20,7 +20,7 @@ from vigorl.build import (
     build_engine,
     build_parts,
     check_settings,
-    register_resolvers,
+    prepare_process,
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
@@ -31,7 +31,7 @@ from vigorl.rollout.page import render_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.tracking import start_run
 
-register_resolvers()
+prepare_process()
 
 
 def run_evaluation(cfg: DictConfig) -> EvaluationReport:

@@ -12,11 +12,11 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from vigorl.build import CONFIGS, register_resolvers
+from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.models.policy import Policy
 
-register_resolvers()
+prepare_process()
 
 
 def export(checkpoint: str, folder: str, *, dtype: str | None = None) -> Path:
@@ -49,7 +49,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
         return torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    return get_fp32_state_dict_from_zero_checkpoint(str(path), tag="checkpoint")
+    return dict(get_fp32_state_dict_from_zero_checkpoint(str(path), tag="checkpoint") or {})
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="export")

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -67,7 +66,6 @@ def start_run(cfg: DictConfig) -> Run:
     Raises:
         ConfigError: `resume` names a folder that is not a run.
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     if cfg.resume:
         return _resumed(cfg)
     folder = Path(cfg.paths.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import hydra
@@ -12,24 +13,34 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl.build import (
     CONFIGS,
     Parts,
+    assemble,
     build_engine,
     build_parts,
     check_settings,
-    register_resolvers,
+    prepare_process,
 )
 from vigorl.models.policy import Policy
 from vigorl.tracking import start_run
 
-register_resolvers()
+prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
     metrics: dict[str, float] = {}
-    for stage in cfg.get("stages") or [None]:
-        staged = OmegaConf.merge(cfg, cfg.stages[stage]) if stage else cfg
-        metrics = train_stage(staged)  # pyright: ignore[reportArgumentType]
+    for stage in cfg.get("stages") or [""]:
+        metrics = train_stage(stage_config(cfg, cfg.stages[stage]) if stage else cfg)
     return metrics
+
+
+def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
+    """The run's config with a stage's changes; a node with a `_target_` of its own replaces the run's."""
+    staged = copy.deepcopy(cfg)
+    OmegaConf.set_struct(staged, False)
+    for key, node in overrides.items():
+        is_whole = not isinstance(node, DictConfig) or "_target_" in node
+        OmegaConf.update(staged, str(key), copy.deepcopy(node), merge=not is_whole)
+    return staged
 
 
 def train_stage(cfg: DictConfig) -> dict[str, float]:
@@ -39,14 +50,14 @@ def train_stage(cfg: DictConfig) -> dict[str, float]:
     run = start_run(cfg)
     parts = build_parts(cfg)
     module = build_module(cfg, parts)
-    datamodule = instantiate(
+    datamodule = assemble(
         cfg.datamodule,
-        source=cfg.data,
+        source=instantiate(cfg.data),
         environment=parts.environment,
         seed=cfg.seed,
         with_pixels=not cfg.model.freeze_vision_tower,
     )
-    trainer: L.Trainer = instantiate(
+    trainer: L.Trainer = assemble(
         cfg.trainer,
         logger=run.logger,
         callbacks=build_callbacks(cfg, parts),
@@ -74,7 +85,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     extra: dict[str, Any] = {}
     if cfg.module.get("kl_coef") and cfg.model.lora is None:
         extra["reference"] = load()
-    return instantiate(
+    return assemble(
         cfg.module,
         policy,
         images=parts.images,
@@ -90,7 +101,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     callbacks: list[L.Callback] = []
     if cfg.get("rollout"):
         callbacks.append(
-            instantiate(
+            assemble(
                 cfg.rollout,
                 engine=build_engine(cfg, parts),
                 environment=parts.environment,
@@ -101,7 +112,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
         )
     for name, node in cfg.callbacks.items():
         extra = {"images": parts.images} if name == "rollout_logger" else {}
-        callbacks.append(instantiate(node, **extra))
+        callbacks.append(assemble(node, **extra))
     return callbacks
 
 

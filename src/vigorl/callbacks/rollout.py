@@ -51,12 +51,14 @@ class PhaseReport:
     Attributes:
         kind: "train" or "val".
         phase: From 0; of "val", the number of phases done.
+        run_seed: Of the sampling noise.
         scored: This rank's rollouts.
         metrics: Reduced over ranks.
     """
 
     kind: str
     phase: int
+    run_seed: int
     scored: Sequence[ScoredRollout]
     metrics: Mapping[str, float]
 
@@ -260,7 +262,7 @@ class RolloutCallback(L.Callback):
             logger.log_metrics(metrics | {"phase": phase}, step=trainer.global_step)
         trainer.callback_metrics.update({n: torch.tensor(v) for n, v in metrics.items()})
         for listener in self.listeners:
-            listener(PhaseReport(kind, phase, scored, metrics), trainer)
+            listener(PhaseReport(kind, phase, self.seed, scored, metrics), trainer)
         return metrics
 
 

@@ -50,9 +50,9 @@ class RolloutLogger(L.Callback):
         rank = "" if trainer.world_size == 1 else f"_rank{trainer.global_rank}"
         records = self.folder / f"{name}{rank}.jsonl"
         records.unlink(missing_ok=True)  # a resumed run repeats the phase it was killed in
-        with RolloutRecorder(records) as recorder:
+        with RolloutRecorder(records, run_seed=report.run_seed) as recorder:
             for scored in report.scored:
-                recorder.write(scored, phase=report.phase)
+                recorder.write(scored, phase=f"{report.kind}/{report.phase}")
         if trainer.is_global_zero:
             page = self.folder / f"{name}.html"
             page.write_text(self._page(report, trainer), encoding="utf-8")

@@ -41,9 +41,6 @@ def mean_interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple
     if not scores or not all(0 <= score <= 1 for score in scores):
         raise ValueError("need at least one score, all in [0, 1]")
     total, n = math.fsum(scores), len(scores)
-    nearest = round(total)
-    if abs(total - nearest) < 1e-9:  # thirds do not add up exactly
-        return wilson_interval(nearest, n, confidence=confidence)
     low, _ = wilson_interval(math.floor(total), n, confidence=confidence)
     _, high = wilson_interval(math.ceil(total), n, confidence=confidence)
     return (low, high)

@@ -48,7 +48,7 @@ class TinySettings:
     vocab_size: int = 1024
     hidden: int = 192
     layers: int = 4
-    ffn: int = 448
+    ffn: int = 256
     vision_hidden: int = 128
     vision_depth: int = 3
     max_pixels: int = 112 * 112
@@ -90,7 +90,7 @@ def train_tokenizer(corpus: Iterable[str], *, vocab_size: int, atoms: Sequence[s
 
 def tiny_config(tokenizer: PreTrainedTokenizerFast, settings: TinySettings) -> Qwen2_5_VLConfig:
     """The ordinary Qwen2.5-VL config with small numbers."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    ids = {token: tokenizer.vocab[token] for token in SPECIAL_TOKENS}
     heads = settings.hidden // 32
     return Qwen2_5_VLConfig(
         text_config={

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -30,9 +31,13 @@ class PolicyBatch:
     old_logprobs: Tensor | None = None
     ref_logprobs: Tensor | None = None
 
-    def to(self, device: object) -> PolicyBatch:
-        move = lambda x: None if x is None else x.to(device)  # noqa: E731
-        return PolicyBatch(self.batch.to(device), move(self.old_logprobs), move(self.ref_logprobs))
+    def to(self, device: torch.device | str) -> PolicyBatch:
+        old, ref = self.old_logprobs, self.ref_logprobs
+        return PolicyBatch(
+            self.batch.to(device),
+            None if old is None else old.to(device),
+            None if ref is None else ref.to(device),
+        )
 
 
 class RolloutBuffer(Dataset[PolicyBatch]):

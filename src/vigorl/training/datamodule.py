@@ -23,7 +23,7 @@ from vigorl.data.datasets import fingerprint
 from vigorl.data.encoding import encode_trace
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.rollout.environment import Environment
-from vigorl.training.buffer import PolicyBatch, RolloutBuffer, weighted
+from vigorl.training.buffer import RolloutBuffer, weighted
 from vigorl.training.plan import PhasePlan
 
 
@@ -240,5 +240,5 @@ def _loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:
     return DataLoader(dataset, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers)
 
 
-def _as_it_is(item: PolicyBatch | TrainingBatch) -> PolicyBatch | TrainingBatch:
+def _as_it_is(item: Any) -> Any:
     return item

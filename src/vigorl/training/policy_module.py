@@ -85,6 +85,7 @@ class PolicyModule(L.LightningModule):
         logits_chunk_tokens: int = 4096,
     ) -> None:
         super().__init__()
+        policy.train()  # models load in eval mode, in which gradient checkpointing is off
         self.policy, self.images, self.optimizer_settings = policy, images, optimizer
         self.banned_ids, self.temperature = tuple(banned_ids), temperature
         self.logits_chunk_tokens = logits_chunk_tokens
@@ -94,7 +95,7 @@ class PolicyModule(L.LightningModule):
     def trained_parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in self.policy.parameters() if p.requires_grad]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
         trained = self.trained_parameters()
         if not trained:

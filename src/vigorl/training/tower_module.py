@@ -156,5 +156,5 @@ class _Views(Dataset[LabelledViews]):
         return ImageView(whole.path, whole.original, images.crop_size(self._data.view_px), window)
 
 
-def _as_it_is(item: LabelledViews) -> LabelledViews:
+def _as_it_is(item: Any) -> Any:
     return item

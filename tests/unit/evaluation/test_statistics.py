@@ -18,8 +18,7 @@ def test_binary_scores_give_wilson():
 def test_scores_between_are_at_least_as_wide_as_wilson_around_them():
     # 1.5 of 2: between the intervals of 1 of 2 and of 2 of 2
     assert mean_interval([0.5, 1.0]) == (wilson_interval(1, 2)[0], wilson_interval(2, 2)[1])
-    thirds = [1 / 3] * 3  # sums to 1 only up to rounding
-    assert mean_interval(thirds) == wilson_interval(1, 3)
+    assert mean_interval([1 / 3] * 3) == wilson_interval(1, 3)
 
 
 @pytest.mark.parametrize("scores", [[], [0.5, 1.2], [-0.1], [math.nan]])
@@ -46,6 +45,8 @@ def test_mcnemar_by_hand():
     assert paired_p_value([1] * 8, [0] * 5 + [1] * 3) == pytest.approx(2 / 2**5)
     # 3 against 1: 2 * P(X >= 3 | n=4, 1/2) = 2 * 5/16
     assert paired_p_value([1, 1, 1, 0, 0], [0, 0, 0, 1, 0]) == pytest.approx(10 / 16)
+    # no resampling: a p-value far below one in the number of resamples
+    assert paired_p_value([1] * 40, [0] * 40) == pytest.approx(2 / 2**40)
     assert paired_p_value([1, 0], [1, 0]) == 1.0
 
 

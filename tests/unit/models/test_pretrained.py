@@ -22,6 +22,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_a_relative_path_is_not_looked_up_on_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pretrained, "snapshot_download", lambda *_, **__: pytest.fail("asked"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs").mkdir()
     with pytest.raises(ConfigError, match=r"outputs/sft: no such folder"):

@@ -15,6 +15,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -188,9 +189,8 @@ def _panel(stripes: str, phase: int) -> Image.Image:
 def _light(side_px: int) -> Image.Image:
     """Light from the right, sky above, ground below."""
     ramp = Image.linear_gradient("L").resize((side_px, side_px))
-    low, high = 60, 190
-    red = ramp.rotate(90).point(lambda p: low + (high - low) * p // 255)
-    blue = ramp.point(lambda p: high - (high - low) * p // 255)
+    rising = [60 + 130 * level // 255 for level in range(256)]
+    red, blue = ramp.rotate(90).point(rising), ramp.point(rising[::-1])
     return Image.merge("RGB", (red, Image.new("L", (side_px, side_px), 120), blue))
 
 
@@ -202,7 +202,8 @@ def _plain_ground(rng: random.Random, settings: SceneSettings) -> Image.Image:
     for _ in range(settings.num_clutter):
         x, y, s = rng.randrange(settings.side_px), rng.randrange(settings.side_px), rng.randrange(4, 18)
         shade = rng.randrange(-35, 36)
-        colour = tuple(min(max(int(channel) + shade + rng.randrange(-8, 9), 0), 255) for channel in pixels[x, y])
+        below: Any = pixels[x, y]  # (red, green, blue)
+        colour = tuple(min(max(c + shade + rng.randrange(-8, 9), 0), 255) for c in below)
         kind = rng.random()
         if kind < 0.35:
             canvas.ellipse((x - s, y - s, x + s, y + s), fill=colour)

@@ -121,13 +121,12 @@ class MadeWorld:
 
     def load(self) -> DataSplits:
         root = Path(self.root)
-        read = lambda split: read_vstar_folder(root / split, categories=self._categories())  # noqa: E731
         traces = read_sft_json(root / "train_SFT.jsonl") if self.num_traces else []
         train_traces, val_traces = split_by_image(traces, holdout_frac=0.05) if traces else ([], [])
         return DataSplits(
             train_tasks=read_rl_jsonl(root / "train_RL.jsonl"),
-            val_tasks=read("val"),
-            test_tasks=read("test"),
+            val_tasks=_read_benchmark(root / "val"),
+            test_tasks=_read_benchmark(root / "test"),
             train_traces=train_traces,
             val_traces=val_traces,
         )
@@ -236,10 +235,6 @@ class MadeWorld:
         trace = teacher.single_look_trace(task, scene, image, rng, grounded=is_grounded)
         return replace(trace, system=system)
 
-    def _categories(self) -> tuple[str, ...]:
-        shares = (1 - self.comparison_frac, self.comparison_frac)
-        return tuple(c for c, share in zip(CATEGORIES, shares, strict=True) if share > 0)
-
 
 def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
     """What is drawn where: (picture file, its signs) per scene.
@@ -259,6 +254,12 @@ def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"not a line of signs: {error}", path=path, line=number) from error
     return rows
+
+
+def _read_benchmark(folder: Path) -> list[TaskRecord]:
+    """Of the kinds of question that were asked at all."""
+    present = tuple(category for category in CATEGORIES if (folder / category).is_dir())
+    return read_vstar_folder(folder, categories=present) if present else []
 
 
 def _signs_line(image: str, signs: Sequence[Sign]) -> str:

@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGeneration
+from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.protocols import Completion, GenerationRequest
@@ -119,6 +120,24 @@ class HFEngine:
         self._max_feature_tokens = feature_cache_tokens
         self._policy_version = 0
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        *,
+        folder: str,
+        codec: ChatCodec,
+        images: ImageStore,
+        dtype: str = "float32",
+        attn_implementation: str = "sdpa",
+        **settings: Any,
+    ) -> Self:
+        """An engine with the weights of a model folder; `settings` are those of the class."""
+        torch_dtype = getattr(torch, dtype)
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=torch_dtype, attn_implementation=attn_implementation
+        )
+        return cls(model, codec, images, dtype=torch_dtype, **settings)
+
     @property
     def policy_version(self) -> int:
         return self._policy_version
@@ -164,13 +183,14 @@ class HFEngine:
 
     @torch.no_grad()
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
-        """Copy weights in place by their `state_dict` names; a tied one may be left out.
+        """Copy weights in place by the names they have in the model's Hugging Face folder; a tied
+        one may be left out.
 
         Raises:
             EngineError: A name is unknown or missing, or a shape differs; the weights are then in
                 an undefined state.
         """
-        own = self._model.state_dict()
+        own = revert_weight_conversion(self._model, dict(self._model.state_dict()))
         loaded: set[int] = set()
         for name, tensor in weights:
             if name not in own:

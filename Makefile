@@ -1,0 +1,49 @@
+# The commands of the project; README.md says what each is for. Overrides go through ARGS: make train ARGS="seed=1".
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+STORE ?= sqlite:///outputs/mlflow.db
+
+.PHONY: setup train evaluate start-checkpoint ui test check format clean
+
+setup: $(VENV)/.base
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"vigorl needs Python 3.11, but $(PYTHON) is {v[0]}.{v[1]}: make setup PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deepspeed,notebooks]'
+	@touch $@
+
+train: setup
+	$(BIN)/python -m vigorl.train experiment=grpo_vstar $(ARGS)
+
+evaluate: setup
+	$(BIN)/python -m vigorl.evaluate experiment=eval_vstar $(ARGS)
+
+# Makes the start checkpoint again, from nothing; see src/vigorl/assets/tiny_start/README.md.
+start-checkpoint: setup
+	$(BIN)/python -m vigorl.train experiment=sft_vstar $(ARGS)
+
+ui: setup
+	$(BIN)/mlflow ui --backend-store-uri $(STORE) --port 5000
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .hypothesis
