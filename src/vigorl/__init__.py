@@ -1,3 +1,5 @@
-"""vigorl: reinforcement learning that teaches vision-language models to point, zoom and look again."""
+"""vigorl: reinforcement learning that teaches vision-language models to point, zoom and look
+again.
+"""
 
 __version__ = "0.1.0"

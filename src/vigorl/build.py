@@ -1,4 +1,5 @@
-"""From a composed config to the objects of a run. The doors call it; it holds no logic of its own beyond who needs what.
+"""From a composed config to the objects of a run. The doors call it; it holds no logic of its own
+beyond who needs what.
 
     codec, images            one per run, shared by everything that reads text or pictures
     environment              the dialog that rollouts, traces and evaluation share
@@ -31,8 +32,8 @@ ASSETS = Path(__file__).resolve().parent / "assets"
 
 
 def prepare_process() -> None:
-    """What each door does before it reads its config: teach the YAMLs ${vigorl_asset:...} and ${vigorl_accumulate:...},
-    and quieten libraries that print what nobody asked for.
+    """What each door does before it reads its config: teach the YAMLs ${vigorl_asset:...} and
+    ${vigorl_accumulate:...}, and quieten libraries that print what nobody asked for.
     """
     OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
     OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
@@ -40,7 +41,8 @@ def prepare_process() -> None:
     for noisy in ("alembic", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for expected in (
-        "You passed in a `val_dataloader`",  # SFT has validation batches, GRPO validates by rollouts
+        # SFT has validation batches, GRPO validates by rollouts
+        "You passed in a `val_dataloader`",
         "You have overridden `transfer_batch_to_device`",
         "`isinstance(treespec, LeafSpec)` is deprecated",
         "The 'train_dataloader' does not have many workers",
@@ -50,14 +52,18 @@ def prepare_process() -> None:
 
 
 def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
-    """Micro-batches per update on each rank; the data module checks it against the ranks that really run."""
+    """Micro-batches per update on each rank; the data module checks it against the ranks that
+    really run.
+    """
     if not isinstance(devices, int) or devices < 1:
         raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
     return max(sequences // (micro_batch * devices * num_nodes), 1)
 
 
 def assemble(node: DictConfig, *args: Any, **objects: Any) -> Any:
-    """Instantiate a node with finished objects, which `instantiate` itself would turn back into settings."""
+    """Instantiate a node with finished objects, which `instantiate` itself would turn back into
+    settings.
+    """
     return instantiate(node, _partial_=True)(*args, **objects)
 
 
@@ -73,7 +79,9 @@ class Parts:
 
 
 def build_parts(cfg: DictConfig) -> Parts:
-    """The model folder (made first where the config says so), and the dialogs on its tokenizer and processor."""
+    """The model folder (made first where the config says so), and the dialogs on its tokenizer and
+    processor.
+    """
     folder = str(instantiate(cfg.model.maker)) if cfg.model.get("maker") else cfg.model.path
     codec = ChatCodec.from_pretrained(folder)
     images = ImageStore.from_pretrained(folder, **cfg.pixels)

@@ -1,7 +1,8 @@
 """Evaluate: `python -m vigorl.evaluate experiment=eval_vstar model.path=RUN/model`.
 
-Prints a table with intervals; leaves report.json, a page with pictures and a record of every rollout in the run's folder and in
-MLflow. `compare_with=other/report.json` adds the paired difference to another model on the same questions.
+Prints a table with intervals; leaves report.json, a page with pictures and a record of every
+rollout in the run's folder and in MLflow. `compare_with=other/report.json` adds the paired
+difference to another model on the same questions.
 """
 
 from __future__ import annotations
@@ -29,15 +30,19 @@ from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
 from vigorl.rollout.page import render_page
 from vigorl.rollout.recorder import RolloutRecorder
-from vigorl.tracking import start_run
+from vigorl.tracking import Run, start_run
 
 prepare_process()
 
 
 def run_evaluation(cfg: DictConfig) -> EvaluationReport:
-    """Straight down: data -> engine -> rollouts -> report, record, page."""
     check_settings(cfg)
-    run = start_run(cfg)
+    with start_run(cfg) as run:
+        return judge(cfg, run)
+
+
+def judge(cfg: DictConfig, run: Run) -> EvaluationReport:
+    """Straight down: data -> engine -> rollouts -> report, record, page."""
     parts = build_parts(cfg)
     tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
     scored: list[ScoredRollout] = []
@@ -67,12 +72,15 @@ def run_evaluation(cfg: DictConfig) -> EvaluationReport:
     run.logger.log_metrics(report.scalars(), step=0)
     if isinstance(run.logger, MLFlowLogger):
         run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
-    run.logger.finalize("success")
     return report
 
 
-def load_tasks(source: DataSource, split: str, *, limit: int | None, seed: int) -> Sequence[TaskRecord]:
-    """The tasks of a split; a limited number of them is a random one, the same for the same seed."""
+def load_tasks(
+    source: DataSource, split: str, *, limit: int | None, seed: int
+) -> Sequence[TaskRecord]:
+    """The tasks of a split; a limited number of them is a random one, the same for the same
+    seed.
+    """
     source.prepare()
     splits = source.load()
     tasks = list({"test": splits.test_tasks, "val": splits.val_tasks}[split])

@@ -1,7 +1,7 @@
 """Export: `python -m vigorl.export checkpoint=RUN/checkpoints/phase-00120.ckpt folder=my_model`.
 
-A training checkpoint becomes an ordinary Hugging Face folder (safetensors, tokenizer, image processor). A finished run has
-one already, in RUN/model; this is for the phases before.
+A training checkpoint becomes an ordinary Hugging Face folder (safetensors, tokenizer, image
+processor). A finished run has one already, in RUN/model; this is for the phases before.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """A run's folder and its MLflow run: begun, or gone on with.
 
-    RUN/config.yaml     the resolved settings
-    RUN/run.json        which MLflow run it is
-    RUN/checkpoints/    phase-00010.ckpt ...
-    RUN/rollouts/       pages and JSONL records
-    RUN/model/          the trained model, a Hugging Face folder
+RUN/config.yaml     the resolved settings
+RUN/run.json        which MLflow run it is
+RUN/checkpoints/    phase-00010.ckpt ...
+RUN/rollouts/       pages and JSONL records
+RUN/model/          the trained model, a Hugging Face folder
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.callbacks.checkpoint import list_checkpoints
@@ -25,6 +27,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.training.datamodule import GroundedTraceDataModule
 
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
+_FOLDER = "VIGORL_RUN_FOLDER"  # inherited by the processes that Lightning starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,16 @@ class Run:
     logger: Logger
     checkpoint: Path | None
 
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """A run that raised says so in MLflow, wherever it raised."""
+        self.logger.finalize("failed" if kind else "success")
+
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; once per run."""
-        if (self.folder / "config.yaml").exists():
+        if rank_zero_only.rank != 0 or (self.folder / "config.yaml").exists():
             return
         (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
@@ -66,14 +76,23 @@ def start_run(cfg: DictConfig) -> Run:
     Raises:
         ConfigError: `resume` names a folder that is not a run.
     """
-    if cfg.resume:
+    if cfg.get("resume"):
         return _resumed(cfg)
+    _agree_on_folder(cfg)
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
     logger = instantiate(cfg.logger)
-    if isinstance(logger, MLFlowLogger):
+    if isinstance(logger, MLFlowLogger) and rank_zero_only.rank == 0:
         (folder / "run.json").write_text(json.dumps({"mlflow_run_id": logger.run_id}))
     return Run(folder, logger, None)
+
+
+def _agree_on_folder(cfg: DictConfig) -> None:
+    """The clock that names a run's folder has moved on when Lightning starts other processes."""
+    if rank_zero_only.rank == 0:
+        os.environ[_FOLDER] = str(cfg.paths.run)
+    elif _FOLDER in os.environ:
+        OmegaConf.update(cfg, "paths.run", os.environ[_FOLDER])
 
 
 def _resumed(cfg: DictConfig) -> Run:
@@ -102,7 +121,9 @@ def git_commit() -> str:
     """Of the checkout, with "+" when it has changes; "unknown" outside one."""
     git = ["git", "-C", str(Path(__file__).resolve().parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
         changes = subprocess.run(
             [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
         )

@@ -1,8 +1,11 @@
-"""Train: `python -m vigorl.train experiment=grpo_vstar`. Everything else is a setting; see configs/train.yaml."""
+"""Train: `python -m vigorl.train experiment=grpo_vstar`. Everything else is a setting; see
+configs/train.yaml.
+"""
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -20,21 +23,29 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.models.policy import Policy
-from vigorl.tracking import start_run
+from vigorl.tracking import Run, start_run
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """One run, or its stages one after the other; returns the last metrics."""
+    """One run, or its stages one after the other; returns the last metrics.
+
+    A stage that has left its model in `paths.base` is not done again.
+    """
+    OmegaConf.update(cfg, "paths.base", str(cfg.paths.base))  # one time of day for all stages
     metrics: dict[str, float] = {}
     for stage in cfg.get("stages") or [""]:
-        metrics = train_stage(stage_config(cfg, cfg.stages[stage]) if stage else cfg)
+        staged = stage_config(cfg, cfg.stages[stage]) if stage else cfg
+        if not stage or not (Path(staged.paths.run) / "model").exists():
+            metrics = train_stage(staged)
     return metrics
 
 
 def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
-    """The run's config with a stage's changes; a node with a `_target_` of its own replaces the run's."""
+    """The run's config with a stage's changes; a node with a `_target_` of its own replaces the
+    run's.
+    """
     staged = copy.deepcopy(cfg)
     OmegaConf.set_struct(staged, False)
     for key, node in overrides.items():
@@ -44,10 +55,14 @@ def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
 
 
 def train_stage(cfg: DictConfig) -> dict[str, float]:
-    """Straight down: parts -> policy -> module -> data -> callbacks -> trainer -> fit."""
     check_settings(cfg)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    run = start_run(cfg)
+    with start_run(cfg) as run:
+        return fit(cfg, run)
+
+
+def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
+    """Straight down: parts -> policy -> module -> data -> callbacks -> trainer -> fit."""
     parts = build_parts(cfg)
     module = build_module(cfg, parts)
     datamodule = assemble(
@@ -61,7 +76,9 @@ def train_stage(cfg: DictConfig) -> dict[str, float]:
         cfg.trainer,
         logger=run.logger,
         callbacks=build_callbacks(cfg, parts),
-        strategy=instantiate(cfg.strategy) if isinstance(cfg.strategy, DictConfig) else cfg.strategy,
+        strategy=instantiate(cfg.strategy)
+        if isinstance(cfg.strategy, DictConfig)
+        else cfg.strategy,
         default_root_dir=str(run.folder),
     )
     run.record(cfg, datamodule)

@@ -1,4 +1,6 @@
-"""Checkpoints that survive kill -9 at any moment, and the model as a Hugging Face folder at the end."""
+"""Checkpoints that survive kill -9 at any moment, and the model as a Hugging Face folder at the
+end.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,12 @@ _NAME = re.compile(r"phase-(\d+)\.ckpt$")
 
 
 class PhaseCheckpoint(Checkpoint):
-    """Saves after whole phases: written beside its place, then moved there, so a file with its name is complete.
+    """Saves after whole phases: written beside its place, then moved there, so a file with its name
+    is complete.
 
-    Everything a phase does follows from its number, the seed and the weights, so weights, optimizer and schedule are all the
-    state there is. Lightning runs checkpoint callbacks last: the evaluation of a phase is logged before it is saved.
+    Everything a phase does follows from its number, the seed and the weights, so weights, optimizer
+    and schedule are all the state there is. Lightning runs checkpoint callbacks last: the
+    evaluation of a phase is logged before it is saved.
 
     Args:
         folder: Of the checkpoints.
@@ -61,9 +65,7 @@ class PhaseCheckpoint(Checkpoint):
         if self.log_model and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, MLFlowLogger):
-                    logger.experiment.log_artifacts(
-                        logger.run_id, str(self.model_folder), "model"
-                    )
+                    logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
 
     def _save(self, trainer: L.Trainer, path: Path) -> None:
         part = path.with_name(path.name + ".part")

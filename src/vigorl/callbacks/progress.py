@@ -1,4 +1,6 @@
-"""One progress bar that tells a person what they want to know: which phase, doing what, how well."""
+"""One progress bar that tells a person what they want to know: which phase, doing what, how
+well.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,12 @@ class PhaseProgress(L.Callback):
             )
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         num_batches = trainer.num_training_batches
         if num_batches != math.inf:

@@ -1,11 +1,14 @@
-"""The callback that SFT and GRPO share: it drives the engine, and turns what comes back into batches and metrics.
+"""The callback that SFT and GRPO share: it drives the engine, and turns what comes back into
+batches and metrics.
 
 For GRPO, each Lightning epoch is one phase:
 
-    publish weights -> pick prompts -> generate -> reward -> advantages -> samples -> optimizer batches -> fill the buffer
+    publish weights -> pick prompts -> generate -> reward -> advantages -> samples -> optimizer
+    batches -> fill the buffer
 
-For both, it evaluates the policy by generation on held-out tasks: before the first update, every `eval_every` epochs, and at
-the end. All of it is a pure function of (seed, phase, weights), so a resumed run repeats the phase it was killed in.
+For both, it evaluates the policy by generation on held-out tasks: before the first update, every
+`eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights), so a
+resumed run repeats the phase it was killed in.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import lightning as L
 import torch
@@ -104,7 +108,7 @@ class RolloutCallback(L.Callback):
         self.on_progress: Callable[[str, int, int], None] = lambda name, done, total: None
         self._is_published = -1
 
-    # ---- Lightning hooks ----------------------------------------------------------------------------------------------------
+    # ---- Lightning hooks -------------------------------------------------------------------------
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -126,7 +130,7 @@ class RolloutCallback(L.Callback):
         if is_last or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
 
-    # ---- a phase ------------------------------------------------------------------------------------------------------------
+    # ---- a phase ---------------------------------------------------------------------------------
 
     def _run_phase(
         self,
@@ -144,7 +148,9 @@ class RolloutCallback(L.Callback):
         started = time.perf_counter()
         scored = score_groups(rollouts, self.reward, scale_by_std=self.scale_by_std)
         samples = training_samples(scored, mask_truncated=self.mask_truncated)
-        micro_batches = self._micro_batches(samples, plan, trainer, datamodule)
+        micro_batches = self._micro_batches(
+            samples, plan, trainer, datamodule, has_kl=module.kl_coef > 0
+        )
         has_several_updates = plan.updates_per_phase > 1
         items = []
         for micro_batch in micro_batches:
@@ -171,6 +177,8 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
         trainer: L.Trainer,
         datamodule: GroundedTraceDataModule,
+        *,
+        has_kl: bool,
     ) -> list[list[TrainingSample]]:
         """Samples in optimizer batches and these in micro-batches, weights set over all ranks."""
         per_update = plan.sequences_per_update // trainer.world_size
@@ -182,8 +190,9 @@ class RolloutCallback(L.Callback):
                 update = [samples[i] for i in order[first : first + per_update]]
                 update = weighted(update, self._weights(update, trainer))
                 update.sort(key=datamodule.num_tokens)  # little padding; the weights are fixed
-                size = plan.micro_batch_size
-                micro_batches += [update[i : i + size] for i in range(0, len(update), size)]
+                if not has_kl:
+                    update = _without_idle(update, at_least=plan.accumulate(trainer.world_size))
+                micro_batches += _cut(update, plan.accumulate(trainer.world_size))
         return micro_batches
 
     def _weights(self, update: Sequence[TrainingSample], trainer: L.Trainer) -> list[float]:
@@ -200,7 +209,7 @@ class RolloutCallback(L.Callback):
         first = sum(len(rank) for rank in counts[: trainer.global_rank])
         return weights[first : first + len(own)]
 
-    # ---- generation ---------------------------------------------------------------------------------------------------------
+    # ---- generation ------------------------------------------------------------------------------
 
     def publish(self, trainer: L.Trainer, module: PolicyModule) -> None:
         """Give the engine the weights as they are now, unless it has them."""
@@ -211,7 +220,7 @@ class RolloutCallback(L.Callback):
 
     def evaluate(self, trainer: L.Trainer, module: PolicyModule) -> dict[str, float]:
         """Generate on the validation tasks, score, log as "val/..."."""
-        tasks = list(_datamodule(trainer).splits.val_tasks)[: self.eval_limit]
+        tasks = _spread(_datamodule(trainer).splits.val_tasks, self.eval_limit)
         if not tasks:
             return {}
         self.publish(trainer, module)
@@ -241,7 +250,7 @@ class RolloutCallback(L.Callback):
         collected = collect(self.engine, dialogs, phase=name, on_done=count)
         return collected.rollouts, collected.stats
 
-    # ---- metrics ------------------------------------------------------------------------------------------------------------
+    # ---- metrics ---------------------------------------------------------------------------------
 
     def _log(
         self,
@@ -266,6 +275,31 @@ class RolloutCallback(L.Callback):
         return metrics
 
 
+def _spread(tasks: Sequence[TaskRecord], limit: int | None) -> list[TaskRecord]:
+    """At most `limit` tasks, evenly over the whole list (which may be sorted by kind)."""
+    count = len(tasks) if limit is None else min(limit, len(tasks))
+    return [tasks[i * len(tasks) // count] for i in range(count)]
+
+
+def _without_idle(
+    update: Sequence[TrainingSample], *, at_least: int
+) -> list[TrainingSample]:
+    """The samples that can move the policy: without KL, an advantage of 0 is a gradient of 0.
+
+    The others already count in every token's weight, so leaving them out changes no number but the
+    time; a few are kept where there would be a micro-batch of none.
+    """
+    busy = [sample for sample in update if sample.advantage != 0.0 and any(sample.loss_mask)]
+    idle = [sample for sample in update if not (sample.advantage != 0.0 and any(sample.loss_mask))]
+    return busy + idle[: max(at_least - len(busy), 0)]
+
+
+def _cut(samples: Sequence[TrainingSample], num_parts: int) -> list[list[TrainingSample]]:
+    """Neighbours together, in parts of sizes that differ by at most one."""
+    bounds = [len(samples) * i // num_parts for i in range(num_parts + 1)]
+    return [list(samples[a:b]) for a, b in pairwise(bounds)]
+
+
 def _short(name: str) -> str:
     """val/rollout/accuracy says too much."""
     return name.removeprefix("rollout/")
@@ -281,7 +315,9 @@ def _costs(stats: CollectStats) -> dict[str, tuple[float, float]]:
 
 def _policy_module(module: L.LightningModule) -> PolicyModule:
     if not isinstance(module, PolicyModule):
-        raise ConfigError(f"callbacks.rollout works with SFT and GRPO modules, not {type(module).__name__}")
+        raise ConfigError(
+            f"callbacks.rollout works with SFT and GRPO modules, not {type(module).__name__}"
+        )
     return module
 
 

@@ -1,4 +1,6 @@
-"""Puts rollouts where a person looks: a page with pictures per logged phase in MLflow, a JSONL line per rollout on disk."""
+"""Puts rollouts where a person looks: a page with pictures per logged phase in MLflow, a JSONL line
+per rollout on disk.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ class RolloutLogger(L.Callback):
     """Writes pages and records.
 
     Args:
-        folder: Where pages and records go; pages also become artifacts `rollouts/...` of the MLflow run.
+        folder: Where pages and records go; pages also become artifacts `rollouts/...` of the MLflow
+            run.
         images: Pictures of views.
         every: Phases between logged ones; the first phase and every evaluation are always logged.
         num_groups: Groups on a page, best and worst.

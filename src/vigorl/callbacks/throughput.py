@@ -11,7 +11,9 @@ import torch
 
 
 class Throughput(L.Callback):
-    """Logs `time/update_s` (from the first micro-batch to the last), `time/phase_s` and `perf/memory_gib` per epoch."""
+    """Logs `time/update_s` (from the first micro-batch to the last), `time/phase_s` and
+    `perf/memory_gib` per epoch.
+    """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._epoch_started = time.perf_counter()

@@ -1,4 +1,5 @@
-"""Where a run's records come from: each source makes its files ready once and then loads what training and evaluation need.
+"""Where a run's records come from: each source makes its files ready once and then loads what
+training and evaluation need.
 
 A new data set is one reader in `sources/`, one class here if its split is special, and one YAML.
 """
@@ -49,13 +50,15 @@ class DataSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VStarFolder:
-    """A folder in V*Bench's layout: for evaluation, or to try the whole loop on a few pictures of your own.
+    """A folder in V*Bench's layout: for evaluation, or to try the whole loop on a few pictures of
+    your own.
 
     Attributes:
         root: Holds the category folders.
         categories: Which of them.
-        holdout_frac: Share of pictures held out of training as `val_tasks`; all pictures are `test_tasks` too, as the folder
-            is a benchmark: a score on them after training on them says nothing.
+        holdout_frac: Share of pictures held out of training as `val_tasks`; all pictures are
+            `test_tasks` too, as the folder is a benchmark: a score on them after training on them
+            says nothing.
         seed: Of the split and of the order of options.
     """
 
@@ -75,7 +78,8 @@ class VStarFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedFiles:
-    """The files of the ViGoRL release: RL JSONL for rollouts, SFT JSON for traces; either may be absent.
+    """The files of the ViGoRL release: RL JSONL for rollouts, SFT JSON for traces; either may be
+    absent.
 
     Attributes:
         train_tasks: RL JSONL.

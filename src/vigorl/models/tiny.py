@@ -1,10 +1,13 @@
-"""A Qwen2.5-VL of about 2 M parameters, made from nothing and saved as an ordinary Hugging Face folder.
+"""A Qwen2.5-VL of about 2 M parameters, made from nothing and saved as an ordinary Hugging Face
+folder.
 
-The architecture is transformers' own `Qwen2_5_VLForConditionalGeneration`, only small; the folder holds config, safetensors,
-tokenizer and image processor, so transformers and vLLM load it exactly like the 7B one. The tokenizer is a byte-level BPE
-trained on the text it is made for (any other text falls back to bytes) with Qwen's chat tokens; digits are single tokens, as in
-Qwen2.5. Two things keep the made world's sequences short: merges may cross spaces, so fixed phrases of a trace become one
-token, and `atoms` (sign names) are cut out before merging, so a name is the same token wherever it stands.
+The architecture is transformers' own `Qwen2_5_VLForConditionalGeneration`, only small; the folder
+holds config, safetensors, tokenizer and image processor, so transformers and vLLM load it exactly
+like the 7B one. The tokenizer is a byte-level BPE trained on the text it is made for (any other
+text falls back to bytes) with Qwen's chat tokens; digits are single tokens, as in Qwen2.5. Two
+things keep the made world's sequences short: merges may cross spaces, so fixed phrases of a trace
+become one token, and `atoms` (sign names) are cut out before merging, so a name is the same token
+wherever it stands.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ class TinySettings:
         ffn: Inner width of its MLP.
         vision_hidden: Width of the vision tower; heads are 32 wide.
         vision_depth: Depth of the tower; every layer sees the whole picture.
-        max_pixels: A whole picture is shown with at most this many pixels (112 x 112 = 16 image tokens).
+        max_pixels: A whole picture is shown with at most this many pixels (112 x 112 = 16 image
+            tokens).
         min_pixels: And with at least this many.
         max_positions: Longest sequence.
     """
@@ -56,7 +60,9 @@ class TinySettings:
     max_positions: int = 4096
 
 
-def train_tokenizer(corpus: Iterable[str], *, vocab_size: int, atoms: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    corpus: Iterable[str], *, vocab_size: int, atoms: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE with Qwen's special tokens.
 
     Args:
@@ -78,7 +84,9 @@ def train_tokenizer(corpus: Iterable[str], *, vocab_size: int, atoms: Sequence[s
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
@@ -105,7 +113,11 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast, settings: TinySettings) -> Q
             "bos_token_id": ids["<|endoftext|>"],
             "eos_token_id": ids["<|im_end|>"],
             "pad_token_id": ids["<|endoftext|>"],
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6]},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10_000.0,
+                "mrope_section": [4, 6, 6],
+            },
         },
         vision_config={
             "depth": settings.vision_depth,
@@ -128,7 +140,12 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast, settings: TinySettings) -> Q
 
 
 def make_tiny(
-    folder: Path, *, corpus: Iterable[str], atoms: Sequence[str] = (), settings: TinySettings | None = None, seed: int = 0
+    folder: Path,
+    *,
+    corpus: Iterable[str],
+    atoms: Sequence[str] = (),
+    settings: TinySettings | None = None,
+    seed: int = 0,
 ) -> Path:
     """Write a randomly initialised tiny Qwen2.5-VL to a Hugging Face folder and return it."""
     settings = settings or TinySettings()
@@ -150,7 +167,9 @@ def make_tiny(
 
 
 def untrained_copy(source: str, folder: str, *, seed: int) -> str:
-    """A model folder's architecture, tokenizer and image processor with random weights; returns `folder`."""
+    """A model folder's architecture, tokenizer and image processor with random weights; returns
+    `folder`.
+    """
     config = Qwen2_5_VLConfig.from_pretrained(source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

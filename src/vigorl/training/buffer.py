@@ -1,7 +1,9 @@
-"""What the rollout callback fills and the training loop reads: the micro-batches of one phase, on one rank.
+"""What the rollout callback fills and the training loop reads: the micro-batches of one phase, on
+one rank.
 
-Lightning asks for the length before the first rollout exists, so the length is planned, not measured (a live length of 0 ends
-`fit` at once, an unknown one makes it prefetch before the phase has been filled).
+Lightning asks for the length before the first rollout exists, so the length is planned, not
+measured (a live length of 0 ends `fit` at once, an unknown one makes it prefetch before the phase
+has been filled).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from vigorl.data.collate import TrainingBatch
 
 @dataclass(frozen=True, slots=True)
 class PolicyBatch:
-    """A micro-batch and what the policy of the phase's start thought of it; all logprobs [batch, tokens], nats.
+    """A micro-batch and what the policy of the phase's start thought of it; all logprobs [batch,
+    tokens], nats.
 
     Attributes:
         batch: Tokens, masks, pictures, advantages.

@@ -1,7 +1,8 @@
-"""The data of SFT and GRPO: one source of grounded records, served as traces to imitate or as a buffer that rollouts fill.
+"""The data of SFT and GRPO: one source of grounded records, served as traces to imitate or as a
+buffer that rollouts fill.
 
-SFT plans its optimizer batches ahead of time, as GRPO does, so that the weight of every token is known before a batch is cut
-into micro-batches and ranks.
+SFT plans its optimizer batches ahead of time, as GRPO does, so that the weight of every token is
+known before a batch is cut into micro-batches and ranks.
 """
 
 from __future__ import annotations
@@ -60,12 +61,14 @@ class GroundedTraceDataModule(L.LightningDataModule):
 
     Args:
         source: Makes and loads the records.
-        environment: The prompt, tokens, pictures and tools of the run's rollouts; traces are encoded with the same ones.
+        environment: The prompt, tokens, pictures and tools of the run's rollouts; traces are
+            encoded with the same ones.
         plan: Of a rollout phase; the train loader is the buffer that `callbacks.rollout` fills.
         traces: Batching; the train loader serves encoded traces.
         seed: Of the shuffling.
         num_workers: Processes that collate traces.
-        with_pixels: Whether batches carry pixels; not needed when a frozen tower's features are cached.
+        with_pixels: Whether batches carry pixels; not needed when a frozen tower's features are
+            cached.
     """
 
     def __init__(
@@ -161,16 +164,15 @@ class GroundedTraceDataModule(L.LightningDataModule):
     def _encode(self, record: TraceRecord) -> TrainingSample:
         assert self.traces is not None
         env = self.environment
-        prompt = (
-            env.prompt if record.system is None else replace(env.prompt, system=record.system)
-        )
+        prompt = env.prompt if record.system is None else replace(env.prompt, system=record.system)
         sample = encode_trace(
             record, prompt=prompt, codec=env.codec, images=env.images, tools=env.tools
         )
         if self.num_tokens(sample) > self.traces.max_tokens:
             raise ConfigError(
-                f"trace {record.task.id} ({record.task.source}) has {self.num_tokens(sample)} tokens, "
-                f"more than traces.max_tokens={self.traces.max_tokens}; raise it or drop the trace"
+                f"trace {record.task.id} ({record.task.source}) has "
+                f"{self.num_tokens(sample)} tokens, more than "
+                f"traces.max_tokens={self.traces.max_tokens}; raise it or drop the trace"
             )
         return sample
 
@@ -183,16 +185,17 @@ class GroundedTraceDataModule(L.LightningDataModule):
         found = self._trainer().accumulate_grad_batches
         if found != wanted:
             raise ConfigError(
-                f"trainer.accumulate_grad_batches={found}, but the plan needs {wanted} micro-batches "
-                "per update on each rank"
+                f"trainer.accumulate_grad_batches={found}, but the plan needs {wanted} "
+                "micro-batches per update on each rank"
             )
 
 
 class TraceBatches(Dataset[TrainingBatch]):
-    """One epoch of traces on one rank: every trace once, in whole optimizer batches; the rest waits for the next epoch.
+    """One epoch of traces on one rank: every trace once, in whole optimizer batches; the rest waits
+    for the next epoch.
 
-    Within an optimizer batch traces are sorted by length, so that a micro-batch has little padding; the weights are fixed
-    before, so this changes nothing else.
+    Within an optimizer batch traces are sorted by length, so that a micro-batch has little padding;
+    the weights are fixed before, so this changes nothing else.
     """
 
     def __init__(

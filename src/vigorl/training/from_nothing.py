@@ -6,12 +6,18 @@ from pathlib import Path
 
 from vigorl.core.protocols import Tool
 from vigorl.core.trace import observation_text
-from vigorl.data.scenes.labels import NAMES
 from vigorl.data.scenes.draw import STRIPES
+from vigorl.data.scenes.labels import NAMES
 from vigorl.data.scenes.world import MadeWorld
 from vigorl.models.tiny import TinySettings, make_tiny
 
-ATOMS = (*NAMES, *STRIPES, "both", "neither", "no sign")  # what a trace chooses between: a token each
+ATOMS = (
+    *NAMES,
+    *STRIPES,
+    "both",
+    "neither",
+    "no sign",
+)  # what a trace chooses between: a token each
 
 
 def make_for_world(

@@ -1,8 +1,10 @@
-"""GRPO: policy gradient with each rollout's advantage in its group, on the tokens the policy sampled.
+"""GRPO: policy gradient with each rollout's advantage in its group, on the tokens the policy
+sampled.
 
-What this is: PPO's clip with its own upper bound, a dual clip, a k3 KL to the start checkpoint as a loss term (absent at
-coefficient 0), token weights fixed over the whole optimizer batch. What was left out: a critic, an entropy bonus, GAE.
-Rollouts, rewards and advantages come in the batch; `callbacks.rollout` makes them.
+What this is: PPO's clip with its own upper bound, a dual clip, a k3 KL to the start checkpoint as a
+loss term (absent at coefficient 0), token weights fixed over the whole optimizer batch. What was
+left out: a critic, an entropy bonus, GAE. Rollouts, rewards and advantages come in the batch;
+`callbacks.rollout` makes them.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class GRPOModule(PolicyModule):
 
     Args:
         policy: The model that learns.
-        reference: The start checkpoint, frozen; None without KL, or with LoRA (whose adapters are switched off instead).
+        reference: The start checkpoint, frozen; None without KL, or with LoRA (whose adapters are
+            switched off instead).
         clip_low: See `models.losses.grpo_loss`.
         clip_high: See there.
         dual_clip: See there; None leaves it out.
@@ -54,7 +57,8 @@ class GRPOModule(PolicyModule):
             raise ConfigError("module.reference has no effect with module.kl_coef=0")
         self.clip_low, self.clip_high, self.dual_clip = clip_low, clip_high, dual_clip
         self.kl_coef, self.importance_level = kl_coef, ImportanceLevel(importance_level)
-        # in a list, so that it is neither trained, nor saved, nor partitioned as part of this module
+        # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
+        # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
 
     def on_fit_start(self) -> None:
@@ -99,14 +103,18 @@ class GRPOModule(PolicyModule):
         with without_adapters:
             return reference.response_logprobs(
                 batch,
-                features=self.features(batch),  # the same tower: it is frozen, or both run their own
+                features=self.features(
+                    batch
+                ),  # the same tower: it is frozen, or both run their own
                 chunk_tokens=self.logits_chunk_tokens,
                 temperature=self.temperature,
                 banned_ids=self.banned_ids,
             )[0]
 
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
-        """How far the engine that sampled and the trainer disagree, in nats per token (k3 and largest)."""
+        """How far the engine that sampled and the trainer disagree, in nats per token (k3 and
+        largest).
+        """
         if batch.sampling_logprobs is None:
             return
         mask = batch.loss_mask.bool()

@@ -1,4 +1,5 @@
-"""How a phase is cut into optimizer batches, micro-batches and ranks. Plain arithmetic, checked before anything is loaded.
+"""How a phase is cut into optimizer batches, micro-batches and ranks. Plain arithmetic, checked
+before anything is loaded.
 
     128 rollouts per phase = 16 prompts x 8
     2 updates of 64 sequences, each 4 micro-batches of 8 on each of 2 ranks
@@ -77,9 +78,11 @@ class PhasePlan:
         return self.updates_per_phase * self.accumulate(world_size)
 
     def prompts_of_phase(self, phase: int, *, num_prompts: int, seed: int) -> list[int]:
-        """Indices of the prompts of a phase: every prompt once per pass over the data, reshuffled each pass.
+        """Indices of the prompts of a phase: every prompt once per pass over the data, reshuffled
+        each pass.
 
-        A pure function of the phase, so a resumed run asks exactly what the uninterrupted one would have.
+        A pure function of the phase, so a resumed run asks exactly what the uninterrupted one would
+        have.
 
         Args:
             phase: From 0.

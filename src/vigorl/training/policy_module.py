@@ -1,4 +1,6 @@
-"""What SFT and GRPO have in common: a policy, its optimizer, one way to scale a loss, one way to report it."""
+"""What SFT and GRPO have in common: a policy, its optimizer, one way to scale a loss, one way to
+report it.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +64,9 @@ class OptimizerSettings:
 class PolicyModule(L.LightningModule):
     """Holds the policy; subclasses say what a training step's loss is.
 
-    A loss arrives as a plain sum over its tokens, weighted over the WHOLE optimizer batch. Lightning divides it by the number
-    of micro-batches and averages gradients over ranks, so `report` multiplies by both: the step is that of one big batch.
+    A loss arrives as a plain sum over its tokens, weighted over the WHOLE optimizer batch.
+    Lightning divides it by the number of micro-batches and averages gradients over ranks, so
+    `report` multiplies by both: the step is that of one big batch.
 
     Args:
         policy: The model that learns.
@@ -92,6 +95,12 @@ class PolicyModule(L.LightningModule):
         self.step_metrics = StepMetrics()
         self.vision_cache = VisionCache(policy) if policy.is_vision_frozen else None
 
+    def setup(self, stage: str) -> None:
+        if (
+            self.vision_cache is not None
+        ):  # under ZeRO-3 the tower's weights are gathered by all ranks
+            self.vision_cache.always_call = getattr(self.trainer.strategy, "zero_stage_3", False)
+
     def trained_parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in self.policy.parameters() if p.requires_grad]
 
@@ -99,7 +108,9 @@ class PolicyModule(L.LightningModule):
         settings = self.optimizer_settings
         trained = self.trained_parameters()
         if not trained:
-            raise ConfigError("nothing is trainable: check model.freeze_vision_tower and model.lora")
+            raise ConfigError(
+                "nothing is trainable: check model.freeze_vision_tower and model.lora"
+            )
         groups = [
             {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
@@ -122,7 +133,9 @@ class PolicyModule(L.LightningModule):
     def logprobs(
         self, batch: TrainingBatch, *, with_entropy: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Of the policy's tokens, exactly as an engine samples them: same temperature, same banned tokens."""
+        """Of the policy's tokens, exactly as an engine samples them: same temperature, same banned
+        tokens.
+        """
         return self.policy.response_logprobs(
             batch,
             features=self.features(batch),
@@ -133,7 +146,9 @@ class PolicyModule(L.LightningModule):
         )
 
     def features(self, batch: TrainingBatch) -> Tensor | None:
-        """Image features from the cache when the tower is frozen; None: the policy runs it, with gradient."""
+        """Image features from the cache when the tower is frozen; None: the policy runs it, with
+        gradient.
+        """
         if self.vision_cache is None:
             return None
         return self.vision_cache.get(batch.views, self._pixels)
@@ -167,13 +182,17 @@ class PolicyModule(L.LightningModule):
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
             return
         # each rank holds its share of the sum that is the loss of the whole optimizer batch
-        self.step_metrics.add_sums({"train/loss": (self._loss_of_update * self.trainer.world_size, 1)})
+        self.step_metrics.add_sums(
+            {"train/loss": (self._loss_of_update * self.trainer.world_size, 1)}
+        )
         self._loss_of_update = 0.0
         metrics = self.step_metrics.compute()
         metrics["train/lr"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log_dict(metrics)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
         return batch.to(device)
 
     def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,8 @@
-"""Supervised fine-tuning on grounded traces: the negative log-likelihood of the policy's own turns, and nothing else.
+"""Supervised fine-tuning on grounded traces: the negative log-likelihood of the policy's own turns,
+and nothing else.
 
-Observations, prompts and forced text carry no loss; the mask comes with the tokens (`data.encoding.encode_trace`).
+Observations, prompts and forced text carry no loss; the mask comes with the tokens
+(`data.encoding.encode_trace`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""DeepSpeed ZeRO through Lightning, with the gradient scale right, on GPUs and, for tests and debugging, on CPUs.
+"""DeepSpeed ZeRO through Lightning, with the gradient scale right, on GPUs and, for tests and
+debugging, on CPUs.
 
 Two things Lightning's own strategy gets in the way of (lightning 2.6, deepspeed 0.19):
 
-- Lightning divides the loss by `accumulate_grad_batches`, and DeepSpeed's `backward` divides it again. AdamW hides it, but
+- Lightning divides the loss by `accumulate_grad_batches`, and DeepSpeed's `backward` divides it
+again. AdamW hides it, but
   clipping, the gradient norm and Adam's eps do not. Here DeepSpeed is told not to.
 - It refuses anything but CUDA, though DeepSpeed itself runs on CPUs over gloo.
 """
@@ -13,8 +15,16 @@ from typing import Any
 
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
+from lightning.pytorch.plugins import DeepSpeedPrecision
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import Tensor
+
+
+class _KeptInputs(DeepSpeedPrecision):
+    """Lightning's own casts a batch's floats in place; ours are frozen, and stay float32."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 class ZeROStrategy(DeepSpeedStrategy):
@@ -28,8 +38,11 @@ class ZeROStrategy(DeepSpeedStrategy):
     def __init__(self, *, stage: int, **kwargs: Any) -> None:
         if not torch.cuda.is_available():
             kwargs.setdefault("process_group_backend", "gloo")
-        kwargs.setdefault("zero_force_ds_cpu_optimizer", False)
+        # only for DeepSpeed's log; it would look for the loader's batch size, which ours has not
+        kwargs.setdefault("logging_batch_size_per_gpu", 1)
         super().__init__(stage=stage, **kwargs)
+        if isinstance(self.config, dict):  # AdamW is ours, also where its states are offloaded
+            self.config.setdefault("zero_force_ds_cpu_optimizer", False)
 
     @property
     def root_device(self) -> torch.device:
@@ -38,6 +51,7 @@ class ZeROStrategy(DeepSpeedStrategy):
         return torch.device("cpu", self.local_rank)
 
     def setup_environment(self) -> None:
+        self.precision_plugin = _KeptInputs(self.precision_plugin.precision)
         if self._is_cuda:
             super().setup_environment()
         else:
@@ -57,5 +71,3 @@ class ZeROStrategy(DeepSpeedStrategy):
     @property
     def _is_cuda(self) -> bool:
         return isinstance(self.accelerator, CUDAAccelerator)
-
-

@@ -1,8 +1,9 @@
 """A tiny tower's first lessons: see which sign is where, before the language part learns to say it.
 
-Linear heads that are thrown away afterwards read from every image token what `data.scenes.labels` knows about it. Only tower
-and merger learn. A model trained on whole traces from nothing points at random for an hour; with a tower that sees, pointing
-comes within minutes (docs/log.md has both). Only for making the tiny start checkpoint.
+Linear heads that are thrown away afterwards read from every image token what `data.scenes.labels`
+knows about it. Only tower and merger learn. A model trained on whole traces from nothing points at
+random for an hour; with a tower that sees, pointing comes within minutes (docs/log.md has both).
+Only for making the tiny start checkpoint.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ class TowerDataModule(L.LightningDataModule):
         environment: For its picture store.
         views_per_step: Scenes per step; each gives its whole picture and one crop.
         window_px: Side of the crops, as the zoom cuts them.
-        view_px: Side at which they are shown; that of whole pictures, so that one batch has one grid.
+        view_px: Side at which they are shown; that of whole pictures, so that one batch has one
+            grid.
         seed: Of order and crops.
         with_pixels: Taken for the sake of the other data module's signature.
     """

@@ -1,11 +1,12 @@
 """Draw one picture of the made world: a wide, cluttered scene with a few small striped signs.
 
-From afar a sign shows its colour and its shape. Which way its stripes run is lost as soon as the picture is shrunk: the stripes
-repeat every 4 pixels, and every 4 x 4 block of each kind of stripes sums to the same grey, so a picture resized to a quarter of
-its side holds no trace of them. Only a zoom, cut from the original, shows it.
+From afar a sign shows its colour and its shape. Which way its stripes run is lost as soon as the
+picture is shrunk: the stripes repeat every 4 pixels, and every 4 x 4 block of each kind of stripes
+sums to the same grey, so a picture resized to a quarter of its side holds no trace of them. Only a
+zoom, cut from the original, shows it.
 
-The light changes smoothly over the scene (sky to ground, left to right), as it does in most photographs; a vision tower can
-read from the colours roughly where in the picture it is.
+The light changes smoothly over the scene (sky to ground, left to right), as it does in most
+photographs; a vision tower can read from the colours roughly where in the picture it is.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class SceneSettings:
         near_miss_px: Nearest and farthest distance of the twin, original pixels.
         num_clutter: Muted shapes in the background.
         num_occluders: Muted strokes over the rims of signs (never over the stripes).
-        margin_px: Signs keep this far from the left and upper border, and 6 px more from the others.
+        margin_px: Signs keep this far from the left and upper border, and 6 px more from the
+            others.
     """
 
     side_px: int = 448
@@ -66,7 +68,8 @@ class SceneSettings:
             raise ConfigError(f"num_signs must be 2 to 12, got {self.num_signs}")
         if self.near_miss_px[0] < 3 * REACH_PX:
             raise ConfigError(
-                f"near_miss_px must start at {3 * REACH_PX} or more, or two signs touch; got {self.near_miss_px}"
+                f"near_miss_px must start at {3 * REACH_PX} or more, or two signs touch; "
+                f"got {self.near_miss_px}"
             )
         if self.side_px < 4 * self.margin_px + REACH_PX * self.num_signs:
             raise ConfigError(f"side_px={self.side_px} is too small for {self.num_signs} signs")
@@ -74,7 +77,9 @@ class SceneSettings:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One sign: what it looks like from afar, what only a zoom shows (`stripes`), and where it is (original pixels)."""
+    """One sign: what it looks like from afar, what only a zoom shows (`stripes`), and where it is
+    (original pixels).
+    """
 
     colour: str
     shape: str
@@ -89,7 +94,9 @@ class Sign:
     def panel(self) -> Box:
         """The striped panel, ORIGINAL frame: what a zoom must hold to answer."""
         half = PANEL_PX // 2
-        return Box(self.center.x - half, self.center.y - half, self.center.x + half, self.center.y + half)
+        return Box(
+            self.center.x - half, self.center.y - half, self.center.x + half, self.center.y + half
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +107,23 @@ class Scene:
     signs: tuple[Sign, ...]
 
 
-def draw_scene(settings: SceneSettings, *, seed: int, photographs: Sequence[Image.Image] = ()) -> Scene:
+def draw_scene(
+    settings: SceneSettings, *, seed: int, photographs: Sequence[Image.Image] = ()
+) -> Scene:
     """Draw the scene of a seed; the same seed and settings give the same pixels.
 
     Args:
         settings: How hard it is.
         seed: Decides everything.
-        photographs: Real pictures to draw on instead of the plain clutter; one is picked and cropped per scene.
+        photographs: Real pictures to draw on instead of the plain clutter; one is picked and
+            cropped per scene.
     Raises:
         ConfigError: The signs do not fit on the picture.
     """
     rng = random.Random(seed)
-    image = _photo_ground(rng, settings, photographs) if photographs else _plain_ground(rng, settings)
+    image = (
+        _photo_ground(rng, settings, photographs) if photographs else _plain_ground(rng, settings)
+    )
     canvas = ImageDraw.Draw(image)
     signs = _choose_signs(rng, settings)
     for sign in signs:
@@ -137,7 +149,9 @@ def _choose_signs(rng: random.Random, settings: SceneSettings) -> tuple[Sign, ..
     rng.shuffle(others)
     looks += others[: settings.num_signs - len(looks)]
     centers = _place(rng, settings, len(looks))
-    return tuple(Sign(c, s, rng.choice(STRIPES), p) for (c, s), p in zip(looks, centers, strict=True))
+    return tuple(
+        Sign(c, s, rng.choice(STRIPES), p) for (c, s), p in zip(looks, centers, strict=True)
+    )
 
 
 def _place(rng: random.Random, settings: SceneSettings, count: int) -> list[Point]:
@@ -155,9 +169,15 @@ def _place(rng: random.Random, settings: SceneSettings, count: int) -> list[Poin
             else:
                 x, y = rng.randrange(low, high), rng.randrange(low, high)
             candidate = Point(x, y)
-            if low <= x < high and low <= y < high and all(candidate.distance(c) >= apart for c in centers):
+            if (
+                low <= x < high
+                and low <= y < high
+                and all(candidate.distance(c) >= apart for c in centers)
+            ):
                 centers.append(candidate)
-    raise ConfigError(f"{count} signs do not fit on {settings.side_px} px; lower num_signs or margin_px")
+    raise ConfigError(
+        f"{count} signs do not fit on {settings.side_px} px; lower num_signs or margin_px"
+    )
 
 
 def _draw_sign(canvas: ImageDraw.ImageDraw, sign: Sign) -> None:
@@ -180,7 +200,12 @@ def _draw_occluder(canvas: ImageDraw.ImageDraw, rng: random.Random, sign: Sign) 
 @cache
 def _panel(stripes: str, phase: int) -> Image.Image:
     rows, columns = np.mgrid[0:PANEL_PX, 0:PANEL_PX]
-    across = {"vertical": columns, "horizontal": rows, "rising": rows + columns, "falling": rows - columns}
+    across = {
+        "vertical": columns,
+        "horizontal": rows,
+        "rising": rows + columns,
+        "falling": rows - columns,
+    }
     is_white = (across[stripes] + phase) % STRIPE_PERIOD_PX < STRIPE_PERIOD_PX // 2
     return Image.fromarray(np.where(is_white, 255, 0).astype(np.uint8), "L").convert("RGB")
 
@@ -200,7 +225,11 @@ def _plain_ground(rng: random.Random, settings: SceneSettings) -> Image.Image:
     pixels = image.load()
     assert pixels is not None
     for _ in range(settings.num_clutter):
-        x, y, s = rng.randrange(settings.side_px), rng.randrange(settings.side_px), rng.randrange(4, 18)
+        x, y, s = (
+            rng.randrange(settings.side_px),
+            rng.randrange(settings.side_px),
+            rng.randrange(4, 18),
+        )
         shade = rng.randrange(-35, 36)
         below: Any = pixels[x, y]  # (red, green, blue)
         colour = tuple(min(max(c + shade + rng.randrange(-8, 9), 0), 255) for c in below)
@@ -215,9 +244,13 @@ def _plain_ground(rng: random.Random, settings: SceneSettings) -> Image.Image:
     return image
 
 
-def _photo_ground(rng: random.Random, settings: SceneSettings, photographs: Sequence[Image.Image]) -> Image.Image:
+def _photo_ground(
+    rng: random.Random, settings: SceneSettings, photographs: Sequence[Image.Image]
+) -> Image.Image:
     photo = rng.choice(photographs)
     side = rng.randint(min(photo.size) // 2, min(photo.size))
     left, top = rng.randint(0, photo.width - side), rng.randint(0, photo.height - side)
     size = (settings.side_px, settings.side_px)
-    return photo.convert("RGB").resize(size, Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return photo.convert("RGB").resize(
+        size, Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )

@@ -1,7 +1,9 @@
-"""What each image token of a view shows: the exercise that teaches a tiny vision tower to see before the model can talk.
+"""What each image token of a view shows: the exercise that teaches a tiny vision tower to see
+before the model can talk.
 
-A vision tower trained only through the words of traces learns where a thing is long after what it is. With a label on every
-token (which sign's middle lies in it, where that is in the whole picture, which way its stripes run) it takes minutes.
+A vision tower trained only through the words of traces learns where a thing is long after what it
+is. With a label on every token (which sign's middle lies in it, where that is in the whole picture,
+which way its stripes run) it takes minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ IGNORE = -100  # torch's cross_entropy skips it
 NAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 NOTHING = len(NAMES)  # the class of a token without a sign
 
-CLASSES = {"name": NOTHING + 1, "x_tens": 12, "x_ones": 10, "y_tens": 12, "y_ones": 10, "stripes": len(STRIPES)}
+CLASSES = {
+    "name": NOTHING + 1,
+    "x_tens": 12,
+    "x_ones": 10,
+    "y_tens": 12,
+    "y_ones": 10,
+    "stripes": len(STRIPES),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +43,8 @@ class TokenLabels:
 def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> TokenLabels:
     """Label the tokens of a view, each of which covers factor x factor pixels of it.
 
-    A whole picture gives names and positions (tens and ones of the pixel where the sign is, which is how a trace writes it);
-    its stripes cannot be seen. A crop gives names and stripes.
+    A whole picture gives names and positions (tens and ones of the pixel where the sign is, which
+    is how a trace writes it); its stripes cannot be seen. A crop gives names and stripes.
     """
     columns, rows = view.size.width // factor, view.size.height // factor
     labels = {kind: [IGNORE] * (columns * rows) for kind in CLASSES}

@@ -1,8 +1,10 @@
-"""A scripted, weak teacher: its traces show the form (point, zoom, say what is seen, answer), not the skill.
+"""A scripted, weak teacher: its traces show the form (point, zoom, say what is seen, answer), not
+the skill.
 
-It knows where every sign is, but aims badly, seldom looks again when the zoom shows something else, and then answers from
-what it sees. Fine-tuning on it gives a policy that speaks the grammar and is right about half of the time; what is left to
-learn, reinforcement learning has to find: aim at the middle, check what the zoom shows, look again.
+It knows where every sign is, but aims badly, seldom looks again when the zoom shows something else,
+and then answers from what it sees. Fine-tuning on it gives a policy that speaks the grammar and is
+right about half of the time; what is left to learn, reinforcement learning has to find: aim at the
+middle, check what the zoom shows, look again.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ class TeacherSettings:
     """How weak the teacher is.
 
     Attributes:
-        aim_error_px: It points anywhere within this distance of the sign on each axis, original pixels.
+        aim_error_px: It points anywhere within this distance of the sign on each axis, original
+            pixels.
         good_aim_frac: Share of looks with an error of at most 8 px instead.
-        look_again_frac: Share of misses after which it looks again; else it answers from what it saw.
+        look_again_frac: Share of misses after which it looks again; else it answers from what it
+            saw.
         max_looks: Looks at one sign at most.
     """
 
@@ -48,7 +52,9 @@ class ScriptedTeacher:
     def __init__(self, settings: TeacherSettings, *, tool: Tool, window_px: int) -> None:
         self.settings, self.tool, self.window_px = settings, tool, window_px
 
-    def zoom_trace(self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random) -> TraceRecord:
+    def zoom_trace(
+        self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random
+    ) -> TraceRecord:
         """A multi-turn trace: zoom at each sign the question names, say what is there, answer."""
         asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
         steps: list[Step] = []
@@ -69,21 +75,38 @@ class ScriptedTeacher:
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.size)
 
     def single_look_trace(
-        self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random, *, grounded: bool
+        self,
+        task: TaskRecord,
+        scene: Scene,
+        image: ImageView,
+        rng: random.Random,
+        *,
+        grounded: bool,
     ) -> TraceRecord:
-        """One turn, no zoom: it can only guess the stripes; with points in the thought, or without."""
+        """One turn, no zoom: it can only guess the stripes; with points in the thought, or
+        without.
+        """
         asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
         thoughts, found = [], []
         for sign in asked:
             found.append(rng.choice(STRIPES))
-            place = f" is at {render_point(_to_view(sign.center, image))}" if grounded else " is here"
+            place = (
+                f" is at {render_point(_to_view(sign.center, image))}" if grounded else " is here"
+            )
             thoughts.append(f"The {sign.name}{place}.")
-        return TraceRecord(task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.size)
+        return TraceRecord(
+            task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.size
+        )
 
     def _aim(self, sign: Sign, image: ImageView, rng: random.Random) -> Point:
-        """A point near the sign, ORIGINAL frame, kept off the picture's outer tenth, where no sign is."""
+        """A point near the sign, ORIGINAL frame, kept off the picture's outer tenth, where no sign
+        is.
+        """
         error = 8 if rng.random() < self.settings.good_aim_frac else self.settings.aim_error_px
-        x, y = sign.center.x + rng.uniform(-error, error), sign.center.y + rng.uniform(-error, error)
+        x, y = (
+            sign.center.x + rng.uniform(-error, error),
+            sign.center.y + rng.uniform(-error, error),
+        )
         low, high = 0.09 * image.original.width, 0.885 * image.original.width
         return Point(min(max(x, low), high), min(max(y, low), high))
 
@@ -100,18 +123,28 @@ class ScriptedTeacher:
 
 
 def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: str) -> TraceRecord:
-    """Where every sign is, exactly, in random order: the exercise that teaches a tiny model to point at all."""
+    """Where every sign is, exactly, in random order: the exercise that teaches a tiny model to
+    point at all.
+    """
     signs = list(scene.signs)
     rng.shuffle(signs)
-    think = " ".join(f"The {sign.name} is at {render_point(_to_view(sign.center, image))}." for sign in signs)
+    think = " ".join(
+        f"The {sign.name} is at {render_point(_to_view(sign.center, image))}." for sign in signs
+    )
     task = TaskRecord(
-        id=id, question="Where is every sign?", answer=str(len(signs)), images=(image.path,), category="pointing"
+        id=id,
+        question="Where is every sign?",
+        answer=str(len(signs)),
+        images=(image.path,),
+        category="pointing",
     )
     return TraceRecord(task, Trace((Step(think),), task.answer), frame=image.size)
 
 
 def _tell(shown: Sign | None) -> str:
-    return f"I see the {shown.name}. Its stripes are {shown.stripes}. " if shown else "I see no sign. "
+    return (
+        f"I see the {shown.name}. Its stripes are {shown.stripes}. " if shown else "I see no sign. "
+    )
 
 
 def _conclude(task: TaskRecord, found: list[str]) -> str:
@@ -126,5 +159,3 @@ def _conclude(task: TaskRecord, found: list[str]) -> str:
 
 def _to_view(point: Point, image: ImageView) -> Point:
     return FrameMap(image.original, image.size).pixel(point)
-
-

@@ -48,14 +48,16 @@ _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
 @dataclass(frozen=True, slots=True)
 class TraceMix:
-    """Which traces are written per scene of the `traces` split: one of three kinds, by their shares, and a pointing exercise.
+    """Which traces are written per scene of the `traces` split: one of three kinds, by their
+    shares, and a pointing exercise.
 
     Attributes:
         zoom: Share of multi-turn traces of the weak teacher.
         single_look: Share of traces of one turn with points, no zoom.
         ungrounded: Share of traces of one turn without points.
         pointing: Whether each scene also gets a trace that says where every sign is.
-        zoom_system, single_look_system, ungrounded_system: The system prompts they are written under.
+        zoom_system, single_look_system, ungrounded_system: The system prompts they are written
+            under.
     """
 
     zoom: float = 0.7
@@ -82,7 +84,8 @@ class MadeWorld:
         mix: Which traces.
         teacher: How weak the teacher is.
         tool: The zoom that traces call; needed with traces.
-        view: Size in pixels at which the model sees a whole picture: the frame of the traces' coordinates.
+        view: Size in pixels at which the model sees a whole picture: the frame of the traces'
+            coordinates.
     """
 
     root: str
@@ -100,7 +103,8 @@ class MadeWorld:
     view: int = 112
 
     def prepare(self) -> None:
-        """Write what is missing; a world made with other settings in the same place is an error, never overwritten.
+        """Write what is missing; a world made with other settings in the same place is an error,
+        never overwritten.
 
         Raises:
             ConfigError: `root` holds a world of other settings.
@@ -112,8 +116,8 @@ class MadeWorld:
             if found != stamp:
                 changed = sorted(k for k in stamp | found if stamp.get(k) != found.get(k))
                 raise ConfigError(
-                    f"data.root={self.root} holds a made world with other settings ({', '.join(changed)}); "
-                    "choose another data.root, or delete that folder"
+                    f"data.root={self.root} holds a made world with other settings "
+                    f"({', '.join(changed)}); choose another data.root, or delete that folder"
                 )
             return
         self._write(root)
@@ -138,7 +142,14 @@ class MadeWorld:
     def _stamp(self) -> dict[str, object]:
         stamp: dict[str, object] = {
             key: getattr(self, key)
-            for key in ("num_train", "num_val", "num_test", "comparison_frac", "seed", "photographs")
+            for key in (
+                "num_train",
+                "num_val",
+                "num_test",
+                "comparison_frac",
+                "seed",
+                "photographs",
+            )
         }
         stamp |= {"version": VERSION, "scene": asdict(self.scene), "num_traces": self.num_traces}
         if self.num_traces:
@@ -268,7 +279,9 @@ def _signs_line(image: str, signs: Sequence[Sign]) -> str:
 
 
 def _load_photographs(folder: str) -> list[Image.Image]:
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    paths = sorted(
+        p for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png")
+    )
     if not paths:
         raise ConfigError(f"data.photographs={folder!r} holds no .jpg or .png picture")
     return [open_image(path) for path in paths]

@@ -1,0 +1,230 @@
+"""Every YAML that ships: it composes, and says nothing that the code behind it does not take."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from vigorl.build import CONFIGS, check_settings, prepare_process
+from vigorl.core.errors import ConfigError
+from vigorl.rollout.environment import RolloutLimits
+from vigorl.train import stage_config
+
+prepare_process()
+
+ROOT = Path(CONFIGS).parent
+EXPERIMENTS = sorted(path.stem for path in Path(CONFIGS, "experiment").rglob("*.yaml"))
+SCALES = ("tiny", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+
+
+def compose_door(door: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        return compose(door, list(overrides))
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    found = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(found, dict)
+    return found
+
+
+def stages_of(cfg: DictConfig) -> list[DictConfig]:
+    return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
+
+
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All nodes with a `_target_`, and where they stand."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from targets(value, f"{path}.{key}".strip("."))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets(value, f"{path}.{index}")
+
+
+def accepted_names(target: Any) -> set[str] | None:
+    """Keyword arguments of a callable, through **kwargs to the bases of a class; None is any."""
+    places = [base.__init__ for base in target.__mro__] if inspect.isclass(target) else [target]
+    names: set[str] = set()
+    for place in places:
+        found = inspect.signature(place).parameters.values()
+        names |= {p.name for p in found if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in found):
+            return names
+    return None
+
+
+def check_targets(cfg: dict[str, Any]) -> None:
+    for path, node in targets(cfg):
+        names = accepted_names(get_object(node["_target_"]))
+        given = {key for key in node if not key.startswith("_")}
+        unknown = given - names if names is not None else set()
+        assert not unknown, f"{path}: {node['_target_']} takes no {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("door", ["train", "evaluate"])
+def test_every_experiment_gives_each_target_what_it_takes(
+    door: str, experiment: str, scale: str
+) -> None:
+    cfg = compose_door(door, f"experiment={experiment}", f"scale={scale}")
+    for stage in stages_of(cfg):
+        check_settings(stage)
+        check_targets(resolved(stage))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_builds_all_that_needs_no_weights(experiment: str, scale: str) -> None:
+    composed = compose_door("train", f"experiment={experiment}", f"scale={scale}")
+    for cfg in stages_of(composed):
+        for node in (*cfg.prompts.values(), *cfg.task.tools, cfg.data, cfg.trainer):
+            instantiate(node)
+        for node in (cfg.task.prompt, cfg.plan, cfg.optimizer, cfg.traces, cfg.reward):
+            instantiate(node)
+        RolloutLimits(**cfg.task.limits)
+        for name, node in cfg.callbacks.items():
+            instantiate(
+                node, _partial_=name == "rollout_logger"
+            )  # that one needs the model's images
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_lightning_accumulates_as_many_micro_batches_as_the_plan_makes(
+    experiment: str, scale: str
+) -> None:
+    for cfg in stages_of(compose_door("train", f"experiment={experiment}", f"scale={scale}")):
+        batching = cfg.datamodule.get("plan") or cfg.datamodule.get("traces")
+        wanted = instantiate(batching).accumulate(1) if batching else 1
+        assert instantiate(cfg.trainer).accumulate_grad_batches == wanted
+
+
+@pytest.mark.parametrize("debug", options("debug"))
+def test_debug_flags_divide_evenly(debug: str) -> None:
+    cfg = compose_door("train", f"debug={debug}")
+    assert cfg.trainer.accumulate_grad_batches == instantiate(cfg.plan).accumulate(1)
+    check_targets(resolved(cfg))
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        (group, option)
+        for group in ("task", "strategy", "engine", "logger", "trainer", "callbacks", "algorithm")
+        for option in options(group)
+    ],
+)
+def test_every_other_choice_composes(group: str, option: str) -> None:
+    cfg = compose_door("evaluate" if option == "evaluation" else "train", f"{group}={option}")
+    check_targets(resolved(cfg))
+    if group == "task":
+        instantiate(cfg.reward)
+        instantiate(cfg.task.prompt)
+    if group == "strategy" and isinstance(cfg.strategy, DictConfig):
+        if "zero" in option and find_spec("deepspeed") is None:
+            pytest.skip("needs the deepspeed extra")
+        instantiate(cfg.strategy)
+
+
+@pytest.mark.parametrize("option", options("data"))
+def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
+    overrides = ["data.root=somewhere"] if option == "vstar_folder" else []
+    cfg = compose_door("train", f"data={option}", *overrides)
+    check_targets(resolved(cfg))
+    instantiate(cfg.data)
+
+
+@pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])
+def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
+    cfg = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
+    assert cfg.model.path == f"Qwen/Qwen2.5-VL-{scale[-2:].upper()}-Instruct"
+    # Sarch et al. 2025, table A3
+    assert (cfg.plan.group_size, cfg.plan.prompts_per_phase) == (8, 128)
+    assert cfg.plan.sequences_per_update == 64 * 8
+    assert (cfg.optimizer.lr, cfg.optimizer.weight_decay) == (1e-6, 0.01)
+    assert cfg.optimizer.warmup_frac == 0.05
+    assert cfg.module.kl_coef == 0.01
+    assert (cfg.module.clip_low, cfg.module.clip_high) == (0.2, 0.28)
+    assert cfg.trainer.gradient_clip_val == 0.2
+    assert cfg.trainer.max_epochs == 500
+    assert cfg.task.temperature == 1.0
+    assert (cfg.task.limits.max_turns, cfg.task.limits.max_response_tokens) == (5, 4096)
+    # appendix A.3: 364 px windows shown at 672
+    assert (cfg.task.tools[0].window_px, cfg.task.tools[0].view_px) == (364, 672)
+    # table A1 (SFT)
+    assert cfg.traces.sequences_per_update == 32
+
+
+def test_fine_tuning_has_no_kl() -> None:
+    cfg = compose_door("train", "algorithm=sft", "scale=qwen2_5_vl_7b")
+    assert dict(cfg.module) == {"_target_": "vigorl.training.sft_module.SFTModule"}
+
+
+def test_micro_batches_shrink_with_devices() -> None:
+    # 128 sequences / (16 x 2 devices) = 4
+    overrides = ["trainer.devices=2", "plan.sequences_per_update=128", "plan.micro_batch_size=16"]
+    assert compose_door("train", *overrides).trainer.accumulate_grad_batches == 4
+
+
+def test_an_unknown_key_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigCompositionException, match=r"optimizer\.learning_rate"):
+        compose_door("train", "optimizer.learning_rate=1")
+
+
+def test_an_unknown_experiment_is_an_error_that_lists_them() -> None:
+    with pytest.raises(Exception, match="grpo_vstar_single_turn") as caught:
+        compose_door("train", "experiment=grpo_vstarr")
+    assert "grpo_vstarr" in str(caught.value)
+
+
+def test_a_missing_value_is_an_error_that_names_its_key() -> None:
+    with pytest.raises(ConfigError, match=r"data\.root"):
+        check_settings(compose_door("train", "data=vstar_folder"))
+
+
+def pins(requirements: list[str]) -> dict[str, str]:
+    found = [Requirement(line) for line in requirements]
+    return {canonicalize_name(r.name): str(r.specifier) for r in found if "==" in str(r.specifier)}
+
+
+def test_constraints_pin_what_pyproject_pins() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    constraints = pins((ROOT / "constraints.txt").read_text().split())
+    required = pins(project["dependencies"])
+    assert required == {name: constraints.get(name) for name in required}
+    for extra in project[
+        "optional-dependencies"
+    ].values():  # vllm and its CPU build are alternatives
+        for name, version in pins(extra).items():
+            assert constraints.get(name, version) == version
+
+
+def test_conda_makes_the_same_environment_as_pip() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    python = next(one for one in environment["dependencies"] if str(one).startswith("python="))
+    assert project["requires-python"] == ">=3.11,<3.12"
+    assert python == "python=3.11"
+    (by_pip,) = [one["pip"] for one in environment["dependencies"] if isinstance(one, dict)]
+    assert by_pip == ["--constraint constraints.txt", "--editable ."]

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+from vigorl.callbacks.checkpoint import PhaseCheckpoint, list_checkpoints
+from vigorl.core.errors import ConfigError
+
+
+def fit(
+    folder: Path, *, epochs: int, model: LightningModule | None = None, **settings: Any
+) -> None:
+    Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        limit_train_batches=1,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=[PhaseCheckpoint(folder=str(folder), **settings)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    ).fit(model or BoringModel())
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_saves_every_so_many_phases_and_the_last(tmp_path: Path) -> None:
+    fit(tmp_path, epochs=5, every=2, keep=9)
+    assert names(tmp_path) == ["phase-00002.ckpt", "phase-00004.ckpt", "phase-00005.ckpt"]
+    assert torch.load(tmp_path / "phase-00004.ckpt", weights_only=False)["global_step"] == 4
+
+
+def test_keeps_the_newest(tmp_path: Path) -> None:
+    fit(tmp_path, epochs=5, every=1, keep=2)
+    assert names(tmp_path) == ["phase-00004.ckpt", "phase-00005.ckpt"]
+
+
+def test_order_is_by_phase_and_half_written_ones_are_not_listed(tmp_path: Path) -> None:
+    for name in ("phase-00010.ckpt", "phase-100000.ckpt", "phase-00009.ckpt"):
+        (tmp_path / name).touch()
+    for name in ("phase-00011.ckpt.part", "phase-last.ckpt", "other.ckpt"):
+        (tmp_path / name).touch()
+    found = [path.name for path in list_checkpoints(tmp_path)]
+    assert found == ["phase-00009.ckpt", "phase-00010.ckpt", "phase-100000.ckpt"]
+
+
+def test_no_folder_has_no_checkpoints(tmp_path: Path) -> None:
+    assert list_checkpoints(tmp_path / "absent") == []
+
+
+class DiesWhileSaving(BoringModel):
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.trainer.current_epoch == 1:
+            checkpoint["cannot be pickled"] = lambda: None
+
+
+def test_a_save_that_dies_leaves_the_last_checkpoint_alone(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"pickle|local object|Can't get"):
+        fit(tmp_path, epochs=3, every=1, keep=1, model=DiesWhileSaving())
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["phase-00001.ckpt"]
+    # what the dead save left behind is in nobody's way
+    fit(tmp_path, epochs=3, every=1, keep=1)
+    assert names(tmp_path) == ["phase-00003.ckpt"]
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"keep": 0}])
+def test_settings_that_would_save_nothing_are_refused(
+    wrong: dict[str, int], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        PhaseCheckpoint(folder=str(tmp_path), **wrong)

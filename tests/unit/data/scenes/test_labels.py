@@ -1,0 +1,72 @@
+"""Labels by hand: 448 px pictures shown at 112 px, 28 px per token, so four columns of tokens."""
+
+from __future__ import annotations
+
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.records import ImageView
+from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
+from vigorl.data.scenes.labels import CLASSES, IGNORE, NAMES, NOTHING, token_labels
+
+RED_DISC = Sign("red", "disc", "rising", Point(200, 80))  # (50, 20) in the view: row 0, column 1
+BLUE_SQUARE = Sign("blue", "square", "vertical", Point(390, 250))  # (97.5, 62.5): row 2, column 3
+WHOLE = ImageView("a.png", Size(448, 448), Size(112, 112))
+
+
+def _crop(left: int, top: int, *, view_px: int = 112) -> ImageView:
+    box = Box(left, top, left + 112, top + 112)
+    return ImageView("a.png", Size(448, 448), Size(view_px, view_px), box)
+
+
+def _rest(labels: list[int], *places: int) -> set[int]:
+    return {label for i, label in enumerate(labels) if i not in places}
+
+
+def test_names_cover_all_signs() -> None:
+    assert len(NAMES) == len(COLOURS) * len(SHAPES) == NOTHING == 12
+    assert CLASSES["name"] == 13
+    assert CLASSES["stripes"] == len(STRIPES)
+
+
+def test_a_whole_picture_gives_names_and_places() -> None:
+    labels = token_labels([RED_DISC, BLUE_SQUARE], WHOLE, factor=28).labels
+    assert {len(values) for values in labels.values()} == {16}
+    assert labels["name"][0 * 4 + 1] == NAMES.index("red disc")
+    assert labels["name"][2 * 4 + 3] == NAMES.index("blue square")
+    assert _rest(labels["name"], 1, 11) == {NOTHING}
+    assert (labels["x_tens"][1], labels["x_ones"][1]) == (5, 0)  # x = 50
+    assert (labels["y_tens"][1], labels["y_ones"][1]) == (2, 0)  # y = 20
+    # FrameMap.pixel rounds halves to even: 97.5 -> 98, 62.5 -> 62
+    assert (labels["x_tens"][11], labels["x_ones"][11]) == (9, 8)
+    assert (labels["y_tens"][11], labels["y_ones"][11]) == (6, 2)
+    assert _rest(labels["x_ones"], 1, 11) == {IGNORE}
+
+
+def test_a_whole_picture_tells_no_stripes() -> None:
+    labels = token_labels([RED_DISC, BLUE_SQUARE], WHOLE, factor=28).labels
+    assert set(labels["stripes"]) == {IGNORE}
+
+
+def test_a_crop_gives_names_and_stripes_but_no_places() -> None:
+    # the disc is at (200 - 144, 80 - 24) = (56, 56) of the crop: row 2, column 2
+    labels = token_labels([RED_DISC, BLUE_SQUARE], _crop(144, 24), factor=28).labels
+    assert labels["name"][10] == NAMES.index("red disc")
+    assert labels["stripes"][10] == STRIPES.index("rising")
+    assert _rest(labels["name"], 10) == {NOTHING}
+    assert _rest(labels["stripes"], 10) == {IGNORE}
+    for kind in ("x_tens", "x_ones", "y_tens", "y_ones"):
+        assert set(labels[kind]) == {IGNORE}
+
+
+def test_a_crop_that_is_shown_smaller_has_fewer_tokens() -> None:
+    # (56, 56) of 112 is (28, 28) of 56: row 1, column 1 of two columns
+    labels = token_labels([RED_DISC], _crop(144, 24, view_px=56), factor=28).labels
+    assert labels["name"] == [NOTHING, NOTHING, NOTHING, NAMES.index("red disc")]
+
+
+def test_a_sign_whose_panel_is_cut_has_no_label() -> None:
+    # the panel reaches from x = 190 to 210; these crops begin at 190 and at 191
+    whole = token_labels([RED_DISC], _crop(190, 24), factor=28).labels
+    cut = token_labels([RED_DISC], _crop(191, 24), factor=28).labels
+    assert NAMES.index("red disc") in whole["name"]
+    assert set(cut["name"]) == {NOTHING}
+    assert set(cut["stripes"]) == {IGNORE}

@@ -1,0 +1,211 @@
+"""The world is written once, read back by the real readers, and never silently another one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.geometry import Size
+from vigorl.data.images import read_size
+from vigorl.data.scenes.draw import SceneSettings, draw_scene
+from vigorl.data.scenes.questions import CATEGORIES
+from vigorl.data.scenes.teacher import TeacherSettings
+from vigorl.data.scenes.world import MadeWorld, TraceMix, read_signs
+from vigorl.data.splits import DataSplits
+from vigorl.rollout.tools.zoom_point import ZoomPoint
+
+NUM_TRAIN, NUM_VAL, NUM_TEST, NUM_TRACES = 8, 4, 6, 20
+
+
+def _world(root: Path, **settings: object) -> MadeWorld:
+    fields: dict[str, object] = {
+        "num_train": NUM_TRAIN,
+        "num_val": NUM_VAL,
+        "num_test": NUM_TEST,
+        "num_traces": NUM_TRACES,
+        "tool": ZoomPoint(window_px=112, view_px=112),
+        "mix": TraceMix(zoom_system="Z", single_look_system="S", ungrounded_system="U"),
+        "scene": SceneSettings(num_clutter=5),
+    }
+    return MadeWorld(root=str(root), **(fields | settings))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> MadeWorld:
+    made = _world(tmp_path_factory.mktemp("world") / "nested" / "root")
+    made.prepare()
+    return made
+
+
+@pytest.fixture(scope="module")
+def splits(world: MadeWorld) -> DataSplits:
+    return world.load()
+
+
+def _stamps(root: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_every_split_has_its_records(splits: DataSplits) -> None:
+    assert len(splits.train_tasks) == NUM_TRAIN
+    assert len(splits.val_tasks) == NUM_VAL
+    assert len(splits.test_tasks) == NUM_TEST
+    # each scene of traces has two: one of the three kinds, and the pointing exercise
+    assert len(splits.train_traces) + len(splits.val_traces) == 2 * NUM_TRACES
+    assert len(splits.val_traces) == 2  # 5 % of 40
+
+
+def test_tasks_survive_the_files(splits: DataSplits) -> None:
+    for task in (*splits.train_tasks, *splits.val_tasks, *splits.test_tasks):
+        assert task.category in CATEGORIES
+        assert task.answer in task.options
+        assert len(task.options) == 4
+        assert len(task.targets) == (2 if task.category == "comparison" else 1)
+        assert read_size(task.images[0]) == Size(448, 448)
+
+
+def test_targets_frame_the_stripes_of_the_drawn_scene(world: MadeWorld, splits: DataSplits) -> None:
+    for index, task in enumerate(splits.train_tasks):
+        scene = draw_scene(world.scene, seed=world._scene_seed("train", index))
+        assert task.targets[0].as_tuple() == scene.signs[0].panel.as_tuple()
+        assert Image.open(task.images[0]).tobytes() == scene.image.tobytes()
+
+
+def test_no_picture_stands_in_two_splits(splits: DataSplits) -> None:
+    parts = [
+        {Path(record.images[0]).read_bytes() for record in records}
+        for records in (splits.train_tasks, splits.val_tasks, splits.test_tasks)
+    ] + [
+        {Path(record.task.images[0]).read_bytes() for record in records}
+        for records in (splits.train_traces, splits.val_traces)
+    ]
+    assert sum(len(part) for part in parts) == len(set().union(*parts))
+
+
+def test_no_seed_is_shared_by_splits_or_by_worlds_of_near_seeds() -> None:
+    seeds = [
+        MadeWorld(root="x", seed=seed)._scene_seed(split, index)
+        for seed in (0, 1, 2)
+        for split in ("train", "val", "test", "traces")
+        for index in (0, 1, 9_999_999)
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_traces_carry_the_system_prompt_of_their_kind(splits: DataSplits) -> None:
+    kinds = {"Z": 0, "S": 0, "U": 0}
+    for record in (*splits.train_traces, *splits.val_traces):
+        assert record.system is not None
+        kinds[record.system] += 1
+        assert (len(record.trace.steps) > 1) == (record.system == "Z")
+        has_points = any("(" in step.think for step in record.trace.steps)
+        assert has_points == (record.system != "U")
+        assert record.frame == Size(112, 112)
+    assert kinds["S"] >= NUM_TRACES  # every pointing exercise is one
+    assert kinds["Z"] > 0
+
+
+def test_signs_say_what_is_drawn_where(world: MadeWorld) -> None:
+    rows = read_signs(Path(world.root) / "train_signs.jsonl")
+    assert len(rows) == NUM_TRACES
+    for index, (path, signs) in enumerate(rows):
+        assert Path(path).is_file()
+        assert signs == draw_scene(world.scene, seed=world._scene_seed("traces", index)).signs
+
+
+def test_the_same_settings_write_nothing_again(world: MadeWorld) -> None:
+    before = _stamps(Path(world.root))
+    _world(Path(world.root)).prepare()
+    assert _stamps(Path(world.root)) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"num_train": 9}, "num_train"),
+        ({"seed": 1}, "seed"),
+        ({"comparison_frac": 0.5}, "comparison_frac"),
+        ({"scene": SceneSettings(num_clutter=6)}, "scene"),
+        ({"teacher": TeacherSettings(max_looks=3)}, "teacher"),
+        ({"num_traces": 0}, "num_traces"),
+    ],
+)
+def test_other_settings_in_the_same_place_are_refused(
+    world: MadeWorld, changed: dict[str, object], named: str
+) -> None:
+    before = _stamps(Path(world.root))
+    with pytest.raises(ConfigError, match=rf"data\.root=.*\b{named}\b"):
+        _world(Path(world.root), **changed).prepare()
+    assert _stamps(Path(world.root)) == before
+
+
+def test_another_seed_has_another_default_name(world: MadeWorld) -> None:
+    assert world.default_name() == _world(Path("elsewhere")).default_name()
+    assert world.default_name() != replace(world, seed=1).default_name()
+
+
+def test_a_world_cut_short_is_written_again(tmp_path: Path) -> None:
+    made = _world(tmp_path, num_traces=0)
+    made.prepare()
+    (tmp_path / "world.json").unlink()  # written last: without it the rest cannot be trusted
+    (tmp_path / "train_RL.jsonl").write_text("")
+    made.prepare()
+    assert len(made.load().train_tasks) == NUM_TRAIN
+
+
+def test_without_traces_there_are_none(tmp_path: Path) -> None:
+    made = _world(tmp_path, num_traces=0, tool=None)
+    made.prepare()
+    splits = made.load()
+    assert (list(splits.train_traces), list(splits.val_traces)) == ([], [])
+    assert not (tmp_path / "train_signs.jsonl").exists()
+
+
+def test_traces_need_a_tool(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.tool"):
+        _world(tmp_path, tool=None).prepare()
+
+
+@pytest.mark.parametrize(("frac", "category"), [(0.0, CATEGORIES[0]), (1.0, CATEGORIES[1])])
+def test_one_kind_of_question_alone(tmp_path: Path, frac: float, category: str) -> None:
+    made = _world(tmp_path, num_traces=0, comparison_frac=frac)
+    made.prepare()
+    splits = made.load()
+    tasks = (*splits.train_tasks, *splits.val_tasks, *splits.test_tasks)
+    assert {task.category for task in tasks} == {category}
+
+
+def test_a_world_on_photographs(tmp_path: Path, photographs: list[str]) -> None:
+    folder = str(Path(photographs[0]).parent)
+    made = _world(tmp_path, num_traces=0, photographs=folder, num_train=2, num_val=0, num_test=0)
+    made.prepare()
+    assert len(made.load().train_tasks) == 2
+
+
+def test_an_empty_folder_of_photographs_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    made = _world(tmp_path / "world", photographs=str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=r"data\.photographs"):
+        made.prepare()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["not json", "[]", '{"image": "a.png"}', json.dumps({"image": "a.png", "signs": [["red"]]})],
+)
+def test_a_bad_line_of_signs_names_file_and_line(tmp_path: Path, line: str) -> None:
+    good = json.dumps({"image": "a.png", "signs": [["red", "disc", "rising", 50, 60]]})
+    path = tmp_path / "train_signs.jsonl"
+    path.write_text(f"{good}\n{line}\n")
+    with pytest.raises(DataError, match=r"train_signs\.jsonl:2: "):
+        read_signs(path)
+
+
+def test_a_missing_file_of_signs_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.num_traces"):
+        read_signs(tmp_path / "train_signs.jsonl")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import torch
+
+from vigorl.training.step_metrics import StepMetrics
+
+
+def test_a_mean_is_over_everything_counted_not_over_micro_batches() -> None:
+    metrics = StepMetrics()
+    metrics.add_sums({"nll": (6.0, 2)})
+    metrics.add_sums({"nll": (torch.tensor(3.0), torch.tensor(7))})
+    assert metrics.compute() == {"nll": 1.0}  # (6 + 3) / (2 + 7); the mean of means is 1.714
+
+
+def test_nothing_counted_changes_nothing() -> None:
+    metrics = StepMetrics()
+    metrics.add_sums({"hits": (5.0, 4), "never": (0.0, 0)})
+    metrics.add_sums({"hits": (0.0, 0)})
+    assert metrics.compute() == {"hits": 1.25}
+
+
+def test_means_keep_double_precision() -> None:
+    metrics = StepMetrics()
+    for _ in range(3):
+        metrics.add_sums({"x": (16777217.0, 1)})  # 2**24 + 1 is no float32
+    assert metrics.compute() == {"x": 16777217.0}
+
+
+def test_maxima() -> None:
+    metrics = StepMetrics()
+    metrics.add_maxima({"gap": 1.0})
+    metrics.add_maxima({"gap": torch.tensor(-3.0)})
+    assert metrics.compute() == {"gap": 1.0}
+
+
+def test_computing_forgets() -> None:
+    metrics = StepMetrics()
+    metrics.add_sums({"a": (1.0, 1)})
+    metrics.compute()
+    metrics.add_sums({"b": (2.0, 1)})
+    assert metrics.compute() == {"b": 2.0}
