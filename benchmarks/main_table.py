@@ -1,8 +1,9 @@
-"""The result table and the plots of the README: `python benchmarks/main_table.py [--only NAME ...]`.
+"""The result table and plots of the README: `python benchmarks/main_table.py [--only NAME ...]`.
 
-Trains every run of RUNS one after the other (nothing else should be running), evaluates its start and its end greedily on the
-same 1,000 test questions, and writes docs/results.md, docs/results.json and two plots. A run that is done is not done again;
-delete its folder under outputs/table to repeat it. About an hour on two cores.
+Trains every run of RUNS one after the other (nothing else should be running), evaluates its start
+and its end greedily on the same 1,000 test questions, and writes docs/results.md, docs/results.json
+and the plots. A run that is done is not done again; delete its folder under outputs/table to repeat
+it. About an hour on two cores.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def evaluate(run: Run, moment: str) -> None:
     start = made if made.exists() else Path("src/vigorl/assets/tiny_start")
     model = run.folder / "model" if moment == "end" else start
     door(
-        "evaluate", "eval_vstar", f"model.path='{model}'", f"paths.run='{folder}'", f"task={run.task}",
-        f"name='eval/{run.name}/{moment}'", "data.root=${paths.world}/questions_0",
+        "evaluate", "eval_vstar", f"model.path='{model}'", f"paths.run='{folder}'",
+        f"task={run.task}", f"name='eval/{run.name}/{moment}'", "data.root=${paths.world}/questions_0",
     )  # fmt: skip
 
 
@@ -115,9 +116,9 @@ def write_table(runs: list[Run]) -> None:
     )
     text = "\n".join([head, *rows])
     (DOCS / "results.md").write_text(
-        "# Measured\n\nMade by `python benchmarks/main_table.py`; greedy answers on "
-        f"{report(runs[0], 'end').accuracy.num_questions} test questions, intervals over questions.\n\n"
-        f"{text}\n"
+        "# Measured\n\nMade by `python benchmarks/main_table.py`: greedy answers on "
+        f"{report(runs[0], 'end').accuracy.num_questions} test questions, "
+        f"intervals over questions.\n\n{text}\n"
     )
     (DOCS / "results.json").write_text(json.dumps(results, indent=1))
     print(text)

@@ -142,7 +142,8 @@ class Templates:
             for phase in range(STRIPE_PERIOD_PX):
                 image = Image.new("RGB", (side, side), (120, 120, 120))
                 draw._draw_sign(draw.ImageDraw.Draw(image), copy)
-                panel = draw._panel(stripes, phase)
+                clean = draw.clean_panel(stripes, phase)
+                panel = Image.fromarray(clean.round().astype(np.uint8)).convert("RGB")
                 image.paste(panel, (int(copy.panel.left), int(copy.panel.top)))
                 made.append((kind, look_at(self.store, image, (copy,))[0].patches))
         return made

@@ -10,6 +10,7 @@ beyond who needs what.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ def prepare_process() -> None:
     """
     OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
     OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
+    OmegaConf.register_new_resolver("vigorl_artifacts", _artifacts, replace=True)
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
     for noisy in ("alembic", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -49,6 +53,13 @@ def prepare_process() -> None:
         "The 'val_dataloader' does not have many workers",
     ):
         warnings.filterwarnings("ignore", message=re.escape(expected))
+
+
+def _artifacts(outputs: str) -> str | None:
+    """Where MLflow keeps pages and models of the local store; None leaves it to a server."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    return (Path(outputs).resolve() / "mlartifacts").as_uri()
 
 
 def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:

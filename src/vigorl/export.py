@@ -49,7 +49,12 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
         return torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    return dict(get_fp32_state_dict_from_zero_checkpoint(str(path), tag="checkpoint") or {})
+    # DeepSpeed's reader leaves out what stage 1 froze; there, as in 2, one file has all weights
+    whole = path / "checkpoint" / "mp_rank_00_model_states.pt"
+    state: dict[str, torch.Tensor] = {}
+    if whole.is_file():
+        state |= torch.load(whole, map_location="cpu", weights_only=False)["module"]
+    return state | (get_fp32_state_dict_from_zero_checkpoint(str(path), tag="checkpoint") or {})
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="export")

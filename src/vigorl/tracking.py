@@ -19,7 +19,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.callbacks.checkpoint import list_checkpoints
@@ -53,7 +53,7 @@ class Run:
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; once per run."""
-        if rank_zero_only.rank != 0 or (self.folder / "config.yaml").exists():
+        if not _is_first_process() or (self.folder / "config.yaml").exists():
             return
         (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
@@ -82,14 +82,18 @@ def start_run(cfg: DictConfig) -> Run:
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
     logger = instantiate(cfg.logger)
-    if isinstance(logger, MLFlowLogger) and rank_zero_only.rank == 0:
+    if isinstance(logger, MLFlowLogger) and _is_first_process():
         (folder / "run.json").write_text(json.dumps({"mlflow_run_id": logger.run_id}))
     return Run(folder, logger, None)
 
 
+def _is_first_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0  # Lightning sets it when it is imported
+
+
 def _agree_on_folder(cfg: DictConfig) -> None:
     """The clock that names a run's folder has moved on when Lightning starts other processes."""
-    if rank_zero_only.rank == 0:
+    if _is_first_process():
         os.environ[_FOLDER] = str(cfg.paths.run)
     elif _FOLDER in os.environ:
         OmegaConf.update(cfg, "paths.run", os.environ[_FOLDER])

@@ -41,6 +41,7 @@ class TokenReward:
 
 
 def settings(root: Path, *overrides: str, door: str = "train") -> DictConfig:
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # mlflow sets it to the store of the last run
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         return compose(door, [*SMALL, f"paths.root={root}", *overrides])
 
@@ -80,10 +81,12 @@ class KillingReward(TokenReward):
 
 def run_door(*overrides: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """`python -m vigorl.train` in a process of its own."""
+    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
+    env.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
         [sys.executable, "-m", "vigorl.train", *SMALL, *overrides],
         cwd=Path(CONFIGS).parent,
-        env=os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+        env=env,
         capture_output=True,
         text=True,
         timeout=timeout,

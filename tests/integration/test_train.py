@@ -162,7 +162,7 @@ SFT = [
     "max_epochs=3",
     "traces.sequences_per_update=8",
     "traces.micro_batch_size=4",
-    "rollout.eval_limit=2",
+    "+rollout.eval_limit=2",
 ]
 
 

@@ -281,9 +281,7 @@ def _spread(tasks: Sequence[TaskRecord], limit: int | None) -> list[TaskRecord]:
     return [tasks[i * len(tasks) // count] for i in range(count)]
 
 
-def _without_idle(
-    update: Sequence[TrainingSample], *, at_least: int
-) -> list[TrainingSample]:
+def _without_idle(update: Sequence[TrainingSample], *, at_least: int) -> list[TrainingSample]:
     """The samples that can move the policy: without KL, an advantage of 0 is a gradient of 0.
 
     The others already count in every token's weight, so leaving them out changes no number but the

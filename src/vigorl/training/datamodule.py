@@ -125,11 +125,19 @@ class GroundedTraceDataModule(L.LightningDataModule):
         return _loader(batches, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        if self.traces is None or not self._encoded["val"]:
+        if self.traces is None:
             return []
         world_size, rank = self._trainer().world_size, self._trainer().global_rank
+        # few held-out traces may not fill a micro-batch on each rank
+        micro_batch_size = min(
+            self.traces.micro_batch_size, len(self._encoded["val"]) // world_size
+        )
+        if micro_batch_size == 0:
+            return []
         settings = replace(
-            self.traces, sequences_per_update=self.traces.micro_batch_size * world_size
+            self.traces,
+            micro_batch_size=micro_batch_size,
+            sequences_per_update=micro_batch_size * world_size,
         )
         batches = TraceBatches(
             self._encoded["val"],

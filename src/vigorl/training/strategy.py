@@ -51,7 +51,7 @@ class ZeROStrategy(DeepSpeedStrategy):
         return torch.device("cpu", self.local_rank)
 
     def setup_environment(self) -> None:
-        self.precision_plugin = _KeptInputs(self.precision_plugin.precision)
+        self.precision_plugin = _KeptInputs(self.precision_plugin.precision)  # pyright: ignore[reportArgumentType]
         if self._is_cuda:
             super().setup_environment()
         else:

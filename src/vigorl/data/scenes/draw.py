@@ -1,9 +1,10 @@
 """Draw one picture of the made world: a wide, cluttered scene with a few small striped signs.
 
 From afar a sign shows its colour and its shape. Which way its stripes run is lost as soon as the
-picture is shrunk: the stripes repeat every 4 pixels, and every 4 x 4 block of each kind of stripes
-sums to the same grey, so a picture resized to a quarter of its side holds no trace of them. Only a
-zoom, cut from the original, shows it.
+picture is shrunk to a quarter of its side: they repeat every 4 pixels, fade out towards the edge of
+their panel, so that no rim betrays them, and carry a grain that drowns what little a resampling
+filter lets through. Only a zoom, cut from the original, shows them
+(`benchmarks/single_look_ceiling.py` measures how much is lost).
 
 The light changes smoothly over the scene (sky to ground, left to right), as it does in most
 photographs; a vision tower can read from the colours roughly where in the picture it is.
@@ -35,9 +36,11 @@ COLOURS = {
 SHAPES = ("disc", "square")
 STRIPES = ("vertical", "horizontal", "rising", "falling")
 STRIPE_PERIOD_PX = 4
-PANEL_PX = 20  # side of the striped panel, a multiple of the period
-RADIUS_PX = {"disc": 20, "square": 24}  # half of a sign's width
-REACH_PX = 24  # half of the widest sign
+PANEL_PX = 28  # side of the striped panel, a multiple of the period
+STRIPE_CONTRAST = 80  # grey levels to both sides of the middle, where stripes are strongest
+GRAIN = 8.0  # standard deviation of each pixel of a panel, grey levels
+RADIUS_PX = {"disc": 22, "square": 26}  # half of a sign's width
+REACH_PX = 26  # half of the widest sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class SceneSettings:
     side_px: int = 448
     num_signs: int = 5
     has_near_miss: bool = True
-    near_miss_px: tuple[float, float] = (74.0, 104.0)
+    near_miss_px: tuple[float, float] = (80.0, 110.0)
     num_clutter: int = 60
     num_occluders: int = 6
     margin_px: int = 44
@@ -131,7 +134,8 @@ def draw_scene(
     for _ in range(settings.num_occluders):
         _draw_occluder(canvas, rng, rng.choice(signs))
     for sign in signs:
-        panel = _panel(sign.stripes, rng.randrange(STRIPE_PERIOD_PX))
+        phase = rng.randrange(STRIPE_PERIOD_PX)
+        panel = _panel(sign.stripes, phase, grain_seed=rng.getrandbits(32))
         image.paste(panel, (int(sign.panel.left), int(sign.panel.top)))
     return Scene(image, signs)
 
@@ -197,8 +201,15 @@ def _draw_occluder(canvas: ImageDraw.ImageDraw, rng: random.Random, sign: Sign) 
     canvas.line((x, y, *end), fill=(grey, grey, grey), width=rng.randrange(2, 5))
 
 
+def _panel(stripes: str, phase: int, *, grain_seed: int) -> Image.Image:
+    grain = np.random.default_rng(grain_seed).normal(0.0, GRAIN, (PANEL_PX, PANEL_PX))
+    grey = np.clip(clean_panel(stripes, phase) + grain, 0, 255)
+    return Image.fromarray(grey.astype(np.uint8), "L").convert("RGB")
+
+
 @cache
-def _panel(stripes: str, phase: int) -> Image.Image:
+def clean_panel(stripes: str, phase: int) -> np.ndarray:
+    """[PANEL_PX, PANEL_PX] grey levels: stripes under a Hann window, so that they end nowhere."""
     rows, columns = np.mgrid[0:PANEL_PX, 0:PANEL_PX]
     across = {
         "vertical": columns,
@@ -207,7 +218,8 @@ def _panel(stripes: str, phase: int) -> Image.Image:
         "falling": rows - columns,
     }
     is_white = (across[stripes] + phase) % STRIPE_PERIOD_PX < STRIPE_PERIOD_PX // 2
-    return Image.fromarray(np.where(is_white, 255, 0).astype(np.uint8), "L").convert("RGB")
+    fade = np.hanning(PANEL_PX + 2)[1:-1]
+    return 128 + STRIPE_CONTRAST * np.where(is_white, 1, -1) * np.outer(fade, fade)
 
 
 @cache

@@ -1,6 +1,6 @@
 """The made world on disk, in the real data sets' formats, so that it is read by the same readers.
 
-    ROOT/world.json                 the settings that made it; other settings make it again
+    ROOT/world.json                 the settings that made it; other settings need another ROOT
     ROOT/train_RL.jsonl             questions for rollouts           (released RL format)
     ROOT/train_SFT.jsonl            the teacher's traces             (released SFT format)
     ROOT/train_signs.jsonl          what is drawn where              (for the tower's first lessons)
@@ -42,7 +42,7 @@ from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
 from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
 from vigorl.data.splits import DataSplits
 
-VERSION = 1  # raise it when the drawing, the questions or the files change
+VERSION = 2  # raise it when the drawing, the questions or the files change
 _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
 
@@ -154,6 +154,7 @@ class MadeWorld:
         stamp |= {"version": VERSION, "scene": asdict(self.scene), "num_traces": self.num_traces}
         if self.num_traces:
             stamp |= {"mix": asdict(self.mix), "teacher": asdict(self.teacher), "view": self.view}
+            stamp["tool"] = {k: str(v) for k, v in vars(self.tool).items()} if self.tool else None
         return json.loads(json.dumps(stamp))
 
     def _write(self, root: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Size
 from vigorl.data.scenes.draw import (
     COLOURS,
-    PANEL_PX,
+    GRAIN,
     REACH_PX,
     SHAPES,
     STRIPE_PERIOD_PX,
     STRIPES,
     Scene,
     SceneSettings,
-    _panel,
+    clean_panel,
     draw_scene,
     scene_size,
 )
@@ -102,8 +102,11 @@ def test_a_panel_stands_on_the_picture_exactly_where_it_says(scenes: list[Scene]
     for scene in scenes[:10]:
         for sign in scene.signs:
             shown = _pixels(scene.image.crop(tuple(int(v) for v in sign.panel.as_tuple())))
-            drawn = [_pixels(_panel(sign.stripes, phase)) for phase in range(STRIPE_PERIOD_PX)]
-            assert any((shown == panel).all() for panel in drawn)  # no stroke crosses it
+            grain = [
+                np.abs(shown[..., 0] - clean_panel(sign.stripes, phase)).mean()
+                for phase in range(STRIPE_PERIOD_PX)
+            ]
+            assert min(grain) < GRAIN  # mean of |normal| is 0.8 sigma; no stroke crosses it
 
 
 def test_colours_shapes_and_stripes_all_occur() -> None:
@@ -114,28 +117,30 @@ def test_colours_shapes_and_stripes_all_occur() -> None:
         assert abs(sum(sign.stripes == stripes for sign in signs) - 250) < 50
 
 
-@pytest.mark.parametrize(("stripes", "phase"), PANELS)
-def test_every_aligned_block_of_a_panel_has_the_same_mean(stripes: str, phase: int) -> None:
-    panel = _pixels(_panel(stripes, phase))
-    blocks = panel.reshape(PANEL_PX // 4, 4, PANEL_PX // 4, 4, 3).sum(axis=(1, 3))
-    assert (blocks == 8 * 255).all()  # half of the 16 pixels are white
-
-
-def test_panels_of_all_kinds_look_the_same_at_a_quarter_of_their_side() -> None:
-    small = {
-        _panel(stripes, phase).resize((5, 5), Image.Resampling.BOX).tobytes()
-        for stripes, phase in PANELS
-    }
-    assert len(small) == 1
+@pytest.mark.parametrize("offset", [(0, 0), (1, 0), (2, 3), (3, 1)])
+def test_a_quarter_of_the_side_leaves_less_of_the_stripes_than_the_grain(
+    offset: tuple[int, int],
+) -> None:
+    """Through the processor's own filter (bicubic), wherever the panel stands in the 4 px grid."""
+    shown = []
+    for stripes, phase in PANELS:
+        ground = Image.new("L", (64, 64), 128)
+        panel = Image.fromarray(clean_panel(stripes, phase).round().astype(np.uint8))
+        ground.paste(panel, (16 + offset[0], 16 + offset[1]))
+        shown.append(np.asarray(ground.resize((16, 16), Image.Resampling.BICUBIC), dtype=float))
+    spread = np.ptp(np.stack(shown), axis=0).max()
+    assert spread <= GRAIN / 2  # grey levels; at full size stripes differ by 160
 
 
 def test_panels_of_all_kinds_differ_at_full_size() -> None:
-    assert len({_panel(stripes, phase).tobytes() for stripes, phase in PANELS}) == len(PANELS)
+    panels = [clean_panel(stripes, phase) for stripes, phase in PANELS]
+    for one, other in combinations(panels, 2):
+        assert np.abs(one - other).mean() > GRAIN
 
 
 @pytest.mark.parametrize("stripes", STRIPES)
 def test_stripes_run_the_way_they_are_called(stripes: str) -> None:
-    panel = _pixels(_panel(stripes, 0))[..., 0]
+    panel = clean_panel(stripes, 0) > 128
     along = {  # from a pixel to its neighbour along the stripe
         "vertical": (panel[:-1], panel[1:]),
         "horizontal": (panel[:, :-1], panel[:, 1:]),
@@ -161,9 +166,9 @@ def test_settings_that_cannot_be_drawn_name_their_key(settings: dict[str, Any], 
 
 
 def test_signs_that_do_not_fit_are_an_error_not_an_endless_search() -> None:
-    # the field is 464 - 2 * 44 - 6 = 370 px wide: no twin 600 px away stands on it
-    settings = SceneSettings(num_signs=12, side_px=464, margin_px=44)
-    crowded = SceneSettings(num_signs=12, side_px=464, margin_px=44, near_miss_px=(600.0, 700.0))
+    # the field is 520 - 2 * 44 - 6 = 426 px wide: no twin 700 px away stands on it
+    settings = SceneSettings(num_signs=12, side_px=520, margin_px=44)
+    crowded = SceneSettings(num_signs=12, side_px=520, margin_px=44, near_miss_px=(700.0, 800.0))
     assert len(draw_scene(settings, seed=0).signs) == 12
     with pytest.raises(ConfigError, match="do not fit"):
         draw_scene(crowded, seed=0)
@@ -183,12 +188,13 @@ def test_a_scene_on_photographs_has_the_signs_of_its_settings(
         assert len(scene.signs) == 5
         sign = scene.signs[0]
         x, y = int(sign.center.x), int(sign.center.y)
-        # between panel (10 px) and rim (20 px): the sign's colour, or a grey stroke over it
+        # between panel (14 px) and rim (20 px): the sign's colour, or a grey stroke over it
         ring = [
-            scene.image.getpixel((x + round(14 * math.cos(a)), y + round(14 * math.sin(a))))
-            for a in np.linspace(0, 2 * math.pi, 16, endpoint=False)
+            scene.image.getpixel((x + dx, y + dy))
+            for across in (-4, 0, 4)
+            for dx, dy in ((17, across), (-17, across), (across, 17), (across, -17))
         ]
-        assert ring.count(COLOURS[sign.colour]) >= 8
+        assert ring.count(COLOURS[sign.colour]) >= 6
 
 
 def test_photographs_leave_the_same_seed_the_same(real_photographs: list[Image.Image]) -> None:

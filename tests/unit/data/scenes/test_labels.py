@@ -64,9 +64,9 @@ def test_a_crop_that_is_shown_smaller_has_fewer_tokens() -> None:
 
 
 def test_a_sign_whose_panel_is_cut_has_no_label() -> None:
-    # the panel reaches from x = 190 to 210; these crops begin at 190 and at 191
-    whole = token_labels([RED_DISC], _crop(190, 24), factor=28).labels
-    cut = token_labels([RED_DISC], _crop(191, 24), factor=28).labels
+    # the panel reaches from x = 186 to 214; these crops begin at 186 and at 187
+    whole = token_labels([RED_DISC], _crop(186, 24), factor=28).labels
+    cut = token_labels([RED_DISC], _crop(187, 24), factor=28).labels
     assert NAMES.index("red disc") in whole["name"]
     assert set(cut["name"]) == {NOTHING}
     assert set(cut["stripes"]) == {IGNORE}

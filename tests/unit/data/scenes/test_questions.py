@@ -40,7 +40,7 @@ def test_an_attribute_question_asks_for_the_first_sign() -> None:
     assert task.question == "How do the stripes on the red disc run?"
     assert task.answer == "vertical"
     assert task.options == STRIPES
-    assert task.targets == (Box(90, 90, 110, 110),)  # the panel: 10 px to each side
+    assert task.targets == (Box(86, 86, 114, 114),)  # the panel: 14 px to each side
     assert (task.id, task.images, task.category) == ("7", ("a.png",), "direct_attributes")
 
 
@@ -87,7 +87,7 @@ def test_a_comparison_names_both_signs_and_needs_both_panels() -> None:
     assert task.question == "Which has vertical stripes, the red disc or the blue disc?"
     assert task.options == ("the red disc", "the blue disc", "both", "neither")
     assert task.answer == "both"
-    assert task.targets == (Box(90, 90, 110, 110), Box(290, 290, 310, 310))
+    assert task.targets == (Box(86, 86, 114, 114), Box(286, 286, 314, 314))
 
 
 def test_targets_lie_on_the_picture(drawn: list[Scene]) -> None:

@@ -1,4 +1,4 @@
-"""Traces parse, encode, and say what the picture shows; a teacher that aims well is always right."""
+"""Traces parse, encode and say what the picture shows; a teacher that aims well is always right."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _share_right(traces: list[tuple[TaskRecord, TraceRecord]]) -> float:
 
 
 def test_a_teacher_that_aims_well_is_always_right(asked: list[tuple[TaskRecord, Scene]]) -> None:
-    traces = _traces(asked, good_aim_frac=1.0)
+    traces = _traces(asked, first_error_px=8)
     assert _share_right(traces) == 1.0
     for task, trace in traces:
         num_looks = 2 if task.category == "comparison" else 1
@@ -79,7 +79,7 @@ def test_looking_again_helps(asked: list[tuple[TaskRecord, Scene]]) -> None:
 def test_it_looks_at_a_sign_at_most_max_looks_times(
     asked: list[tuple[TaskRecord, Scene]], max_looks: int
 ) -> None:
-    for task, trace in _traces(asked, look_again_frac=1.0, aim_error_px=200, max_looks=max_looks):
+    for task, trace in _traces(asked, look_again_frac=1.0, first_error_px=200, max_looks=max_looks):
         num_signs = 2 if task.category == "comparison" else 1
         assert num_signs <= len(trace.trace.steps) - 1 <= num_signs * max_looks
 
@@ -93,7 +93,7 @@ def test_every_zoom_trace_survives_the_grammar(asked: list[tuple[TaskRecord, Sce
 def test_every_look_points_where_it_zooms_with_two_digits(
     asked: list[tuple[TaskRecord, Scene]],
 ) -> None:
-    for _, record in _traces(asked, aim_error_px=300):
+    for _, record in _traces(asked, first_error_px=300):
         for step in record.trace.steps[:-1]:
             (point,) = find_points(step.think)
             assert step.tool_call is not None
@@ -179,7 +179,7 @@ def test_a_pointing_trace_says_where_every_sign_is() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"good_aim_frac": 1.5}, {"look_again_frac": -0.1}, {"max_looks": 0}, {"aim_error_px": -1}],
+    [{"later_error_px": -1}, {"look_again_frac": -0.1}, {"max_looks": 0}, {"first_error_px": -1}],
 )
 def test_settings_out_of_range_name_their_key(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
