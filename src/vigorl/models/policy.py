@@ -257,7 +257,7 @@ class Policy(nn.Module):
         weights = {}
         for name, weight in export_weights(self.model, dtype=dtype):
             if is_writer:
-                weights[name] = weight.cpu()
+                weights[name] = weight.detach().to("cpu", copy=True)  # not a view of a buffer
         if is_writer:
             write_folder(Path(folder), weights=weights, model=self.model, source=self.source)
 
