@@ -82,7 +82,8 @@ def evaluate(run: Run, moment: str) -> None:
     model = run.folder / "model" if moment == "end" else start
     door(
         "evaluate", "eval_vstar", f"model.path='{model}'", f"paths.run='{folder}'",
-        f"task={run.task}", f"name='eval/{run.name}/{moment}'", "data.root=${paths.world}/questions_0",
+        f"task={run.task}", f"name='eval/{run.name}/{moment}'",
+        "data.root=${paths.world}/questions_0",
     )  # fmt: skip
 
 
