@@ -108,12 +108,13 @@ class ScriptedTeacher:
         is.
         """
         error = self.settings.first_error_px if is_first else self.settings.later_error_px
-        x, y = (
-            sign.center.x + rng.uniform(-error, error),
-            sign.center.y + rng.uniform(-error, error),
-        )
         low, high = 0.09 * image.original.width, 0.885 * image.original.width
-        return Point(min(max(x, low), high), min(max(y, low), high))
+
+        def near(center: float) -> float:
+            # drawn inside, not pushed back: greedy decoding would pick the pile at the border
+            return rng.uniform(max(center - error, low), min(center + error, high))
+
+        return Point(near(sign.center.x), near(sign.center.y))
 
     def _look(self, opening: str, point: Point, image: ImageView) -> Step:
         think = f"{opening} is at {render_point(_to_view(point, image))}."
