@@ -11,6 +11,7 @@ import torch
 from tests.unit.rollout.world import ANSWER, World
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import Completion, Engine, GenerationRequest, SamplingParams
+from vigorl.models.weight_export import export_weights
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine
@@ -157,7 +158,7 @@ def test_publishing_stamps_the_version(
     engine = make()
     assert engine.policy_version == 0
     before = run(engine, requests)
-    engine.publish(iter(world.model().state_dict().items()), version=7)
+    engine.publish(export_weights(world.model()), version=7)
     assert engine.policy_version == 7
     for request_id, completion in run(engine, requests).items():
         assert_same(completion, before[request_id])
@@ -174,7 +175,7 @@ def test_new_weights_change_what_a_real_policy_says(
     with torch.no_grad():
         for weight in model.model.visual.parameters():  # the tower alone: its caches must go too
             weight.mul_(1.5)
-    engine.publish(model.state_dict().items(), version=1)
+    engine.publish(export_weights(model), version=1)
     after = run(engine, requests)
     assert any(after[r.id].logprobs[0] != pytest.approx(before[r.id].logprobs[0], abs=1e-4)
                for r in requests)  # fmt: skip
