@@ -40,10 +40,12 @@ class TokenReward:
         return RewardBreakdown(sum(i % 7 for i in ids) / (6 * len(ids)), {})
 
 
-def settings(root: Path, *overrides: str, door: str = "train") -> DictConfig:
+def settings(
+    root: Path, *overrides: str, door: str = "train", small: list[str] = SMALL
+) -> DictConfig:
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # mlflow sets it to the store of the last run
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return compose(door, [*SMALL, f"paths.root={root}", *overrides])
+        return compose(door, [*small, f"paths.root={root}", *overrides])
 
 
 def store(root: Path) -> MlflowClient:
