@@ -5,6 +5,7 @@ configs/train.yaml.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,11 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
 
 
 def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
-    load = lambda **kwargs: Policy.from_pretrained(  # noqa: E731
+    load = partial(
+        Policy.from_pretrained,
         parts.model_folder,
         dtype=cfg.model.dtype,
         attn_implementation=cfg.model.attn_implementation,
-        **kwargs,
     )
     policy = load(
         freeze_vision_tower=cfg.model.freeze_vision_tower,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
@@ -76,3 +77,12 @@ class RolloutBuffer(Dataset[PolicyBatch]):
 def weighted(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[TrainingSample]:
     """Samples with their token weights set."""
     return [replace(s, token_weight=w) for s, w in zip(samples, weights, strict=True)]
+
+
+def batch_loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:
+    """A loader for data sets whose items are whole batches already, handed on as they are."""
+    return DataLoader(dataset, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item

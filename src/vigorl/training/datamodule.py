@@ -24,7 +24,7 @@ from vigorl.data.datasets import fingerprint
 from vigorl.data.encoding import encode_trace
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.rollout.environment import Environment
-from vigorl.training.buffer import RolloutBuffer, weighted
+from vigorl.training.buffer import RolloutBuffer, batch_loader, weighted
 from vigorl.training.plan import PhasePlan
 
 
@@ -111,7 +111,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         if self.plan is not None:
             self._check_accumulation(self.plan.accumulate(world_size))
             self.buffer = RolloutBuffer(self.plan.batches_per_phase(world_size))
-            return _loader(self.buffer)
+            return batch_loader(self.buffer)
         assert self.traces is not None
         self._check_accumulation(self.traces.accumulate(world_size))
         batches = TraceBatches(
@@ -122,7 +122,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             world_size=world_size,
             rank=rank,
         )
-        return _loader(batches, num_workers=self.num_workers)
+        return batch_loader(batches, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         if self.traces is None:
@@ -147,7 +147,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             world_size=world_size,
             rank=rank,
         )
-        return _loader(batches)
+        return batch_loader(batches)
 
     def collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
         codec = self.environment.codec
@@ -245,11 +245,3 @@ class TraceBatches(Dataset[TrainingBatch]):
         ranked = sorted(weighted(chosen, weights), key=self._datamodule.num_tokens)
         first = (micro * self._world_size + self._rank) * self._settings.micro_batch_size
         return self._datamodule.collate(ranked[first : first + self._settings.micro_batch_size])
-
-
-def _loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:
-    return DataLoader(dataset, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers)
-
-
-def _as_it_is(item: Any) -> Any:
-    return item

@@ -28,6 +28,7 @@ from vigorl.data.scenes.labels import CLASSES, IGNORE, NOTHING, token_labels
 from vigorl.data.scenes.world import MadeWorld, read_signs
 from vigorl.models.losses import LossOutput, MetricSum
 from vigorl.rollout.environment import Environment
+from vigorl.training.buffer import batch_loader
 from vigorl.training.policy_module import PolicyModule
 
 
@@ -117,7 +118,7 @@ class TowerDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[LabelledViews]:
         epoch = self.trainer.current_epoch if self.trainer else 0
         dataset = _Views(self.rows, self, order=f"{self.seed}/{epoch}")
-        return DataLoader(dataset, batch_size=None, collate_fn=_as_it_is)
+        return batch_loader(dataset)
 
 
 class _Views(Dataset[LabelledViews]):
@@ -156,7 +157,3 @@ class _Views(Dataset[LabelledViews]):
         y = min(max(sign.center.y + rng.uniform(-reach, reach), 0), whole.original.height - 1)
         window = zoom_window(Point(x, y), image=whole.original, side_px=self._data.window_px)
         return ImageView(whole.path, whole.original, images.crop_size(self._data.view_px), window)
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
