@@ -1,11 +1,12 @@
-"""A scripted, weak teacher: its traces show the form (point, zoom, say what is seen, answer), not
-the skill.
+"""A scripted, hasty teacher: its traces show the form (point, zoom, say what is seen, answer) and
+every good habit, but most of the time not the good habit.
 
-It knows where every sign is, but takes its first aim carelessly and seldom looks again when the
-zoom shows something else: it answers from what it saw. When it does look again it aims well.
-Fine-tuning on it gives a policy that speaks the grammar and is right about half of the time; what
-is left to learn, reinforcement learning has to find: check what the zoom shows, look again, aim
-well at once.
+It sees well and aims well. But it mostly goes by the colour alone and looks at the leftmost sign of
+that colour, seldom looks again when the zoom shows another sign than the asked one, and seldom
+looks at the second of two signs that it is to compare: it answers from what it saw. Fine-tuning on
+it gives a policy that speaks the grammar and is right about half of the time; what is left to
+learn, reinforcement learning has to find: check what the zoom shows, look again, look at all that
+is asked.
 """
 
 from __future__ import annotations
@@ -24,30 +25,34 @@ from vigorl.data.scenes.questions import COMPARISON, pick_compared
 
 @dataclass(frozen=True, slots=True)
 class TeacherSettings:
-    """How weak the teacher is.
+    """How hasty the teacher is.
 
     Attributes:
-        first_error_px: Its first look at a sign falls anywhere within this distance of it on each
-            axis, original pixels.
-        later_error_px: The same for further looks at that sign.
-        look_again_frac: Share of misses after which it looks again; else it answers from what it
-            saw.
+        hasty_frac: Share of first looks that go to the leftmost sign of the right colour, whatever
+            its shape.
+        look_again_frac: Share of misses after which it looks again, at the right sign; else it
+            answers from what it saw.
+        look_at_second_frac: Share of comparisons in which it looks at the second sign too; else it
+            guesses that one's stripes.
+        error_px: A look falls anywhere within this distance of its sign on each axis, original
+            pixels.
         max_looks: Looks at one sign at most.
     """
 
-    first_error_px: int = 60
-    later_error_px: int = 8
-    look_again_frac: float = 0.3
-    max_looks: int = 2
+    hasty_frac: float = 0.8
+    look_again_frac: float = 0.2
+    look_at_second_frac: float = 0.3
+    error_px: int = 8
+    max_looks: int = 3
 
     def __post_init__(self) -> None:
-        if not 0 <= self.look_again_frac <= 1:
-            raise ConfigError("look_again_frac is a share between 0 and 1")
+        for key in ("hasty_frac", "look_again_frac", "look_at_second_frac"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"{key} is a share between 0 and 1, got {getattr(self, key)}")
+        if self.error_px < 0:
+            raise ConfigError(f"error_px must be at least 0, got {self.error_px}")
         if self.max_looks < 1:
             raise ConfigError(f"max_looks must be at least 1, got {self.max_looks}")
-        for key in ("first_error_px", "later_error_px"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{key} must be at least 0, got {getattr(self, key)}")
 
 
 class ScriptedTeacher:
@@ -60,20 +65,26 @@ class ScriptedTeacher:
         self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random
     ) -> TraceRecord:
         """A multi-turn trace: zoom at each sign the question names, say what is there, answer."""
+        settings = self.settings
         asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
         steps: list[Step] = []
         seen = ""  # what the last zoom showed, told at the start of the next thought
         found: list[str] = []
         for sign in asked:
+            if found and rng.random() >= settings.look_at_second_frac:
+                found.append(rng.choice(STRIPES))
+                break
             stripes = ""
-            for look in range(self.settings.max_looks):
-                point = self._aim(sign, image, rng, is_first=look == 0)
+            for look in range(settings.max_looks):
+                is_hasty = look == 0 and rng.random() < settings.hasty_frac
+                aimed = _leftmost_of_colour(sign, scene) if is_hasty else sign
+                point = self._aim(aimed, image, rng)
                 turn_around = "Wait. " if look else ""
                 steps.append(self._look(f"{seen}{turn_around}The {sign.name}", point, image))
                 shown = self._shown(scene, point, image)
                 seen = _tell(shown)
                 stripes = shown.stripes if shown else ""
-                if shown == sign or rng.random() >= self.settings.look_again_frac:
+                if shown == sign or rng.random() >= settings.look_again_frac:
                     break
             found.append(stripes or rng.choice(STRIPES))
         answer = _conclude(task, found)
@@ -103,11 +114,9 @@ class ScriptedTeacher:
             task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.size
         )
 
-    def _aim(self, sign: Sign, image: ImageView, rng: random.Random, *, is_first: bool) -> Point:
-        """A point near the sign, ORIGINAL frame, kept off the picture's outer tenth, where no sign
-        is.
-        """
-        error = self.settings.first_error_px if is_first else self.settings.later_error_px
+    def _aim(self, sign: Sign, image: ImageView, rng: random.Random) -> Point:
+        """A point near the sign, ORIGINAL frame, off the outer tenth, where no sign is."""
+        error = self.settings.error_px
         low, high = 0.09 * image.original.width, 0.885 * image.original.width
 
         def near(center: float) -> float:
@@ -145,6 +154,11 @@ def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: st
         category="pointing",
     )
     return TraceRecord(task, Trace((Step(think),), task.answer), frame=image.size)
+
+
+def _leftmost_of_colour(sign: Sign, scene: Scene) -> Sign:
+    same = (one for one in scene.signs if one.colour == sign.colour)
+    return min(same, key=lambda one: one.center.x)
 
 
 def _tell(shown: Sign | None) -> str:

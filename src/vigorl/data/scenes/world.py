@@ -12,7 +12,6 @@ Every picture is a scene of its own: splits draw from seeds that never meet.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +51,7 @@ class TraceMix:
     shares, and a pointing exercise.
 
     Attributes:
-        zoom: Share of multi-turn traces of the weak teacher.
+        zoom: Share of multi-turn traces of the hasty teacher.
         single_look: Share of traces of one turn with points, no zoom.
         ungrounded: Share of traces of one turn without points.
         pointing: Whether each scene also gets a trace that says where every sign is.
@@ -82,7 +81,7 @@ class MadeWorld:
         photographs: A folder of real photographs to draw on; None draws plain clutter.
         num_traces: Scenes with traces; 0 writes none.
         mix: Which traces.
-        teacher: How weak the teacher is.
+        teacher: How hasty the teacher is.
         tool: The zoom that traces call; needed with traces.
         view: Size in pixels at which the model sees a whole picture: the frame of the traces'
             coordinates.
@@ -134,10 +133,6 @@ class MadeWorld:
             train_traces=train_traces,
             val_traces=val_traces,
         )
-
-    def default_name(self) -> str:
-        """A folder name that differs when the settings do."""
-        return hashlib.sha256(json.dumps(self._stamp(), sort_keys=True).encode()).hexdigest()[:12]
 
     def _stamp(self) -> dict[str, object]:
         stamp: dict[str, object] = {

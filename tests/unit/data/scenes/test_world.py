@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,7 +130,7 @@ def test_the_same_settings_write_nothing_again(world: MadeWorld) -> None:
         ({"seed": 1}, "seed"),
         ({"comparison_frac": 0.5}, "comparison_frac"),
         ({"scene": SceneSettings(num_clutter=6)}, "scene"),
-        ({"teacher": TeacherSettings(max_looks=3)}, "teacher"),
+        ({"teacher": TeacherSettings(max_looks=2)}, "teacher"),
         ({"num_traces": 0}, "num_traces"),
     ],
 )
@@ -142,11 +141,6 @@ def test_other_settings_in_the_same_place_are_refused(
     with pytest.raises(ConfigError, match=rf"data\.root=.*\b{named}\b"):
         _world(Path(world.root), **changed).prepare()
     assert _stamps(Path(world.root)) == before
-
-
-def test_another_seed_has_another_default_name(world: MadeWorld) -> None:
-    assert world.default_name() == _world(Path("elsewhere")).default_name()
-    assert world.default_name() != replace(world, seed=1).default_name()
 
 
 def test_a_world_cut_short_is_written_again(tmp_path: Path) -> None:
