@@ -141,7 +141,7 @@ class _Views(Dataset[LabelledViews]):
         pairs = [(signs, images.whole(path)) for path, signs in rows]
         pairs += [(signs, self._crop(signs, view, rng, images)) for signs, view in pairs]
         blocks = [images.pixels(view) for _, view in pairs]
-        labels = [token_labels(signs, view, factor=images.factor).labels for signs, view in pairs]
+        labels = [token_labels(signs, view, factor=images.factor) for signs, view in pairs]
         return LabelledViews(
             torch.cat([block.pixel_values for block in blocks]),
             torch.tensor([block.grid_thw for block in blocks]),

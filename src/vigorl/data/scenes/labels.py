@@ -9,7 +9,6 @@ which way its stripes run) it takes minutes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.records import ImageView
@@ -29,19 +28,10 @@ CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLabels:
+def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> dict[str, list[int]]:
     """One label per image token, row by row, for each of CLASSES; IGNORE where there is none.
 
-    Attributes:
-        labels: {class name: [tokens]}.
-    """
-
-    labels: dict[str, list[int]]
-
-
-def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> TokenLabels:
-    """Label the tokens of a view, each of which covers factor x factor pixels of it.
+    A token covers factor x factor pixels of the view.
 
     A whole picture gives names and positions (tens and ones of the pixel where the sign is, which
     is how a trace writes it); its stripes cannot be seen. A crop gives names and stripes.
@@ -64,7 +54,7 @@ def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> Toke
         else:
             labels["x_tens"][token], labels["x_ones"][token] = divmod(int(local.x), 10)
             labels["y_tens"][token], labels["y_ones"][token] = divmod(int(local.y), 10)
-    return TokenLabels(labels)
+    return labels
 
 
 def _size(box: Box) -> Size:

@@ -28,7 +28,7 @@ def test_names_cover_all_signs() -> None:
 
 
 def test_a_whole_picture_gives_names_and_places() -> None:
-    labels = token_labels([RED_DISC, BLUE_SQUARE], WHOLE, factor=28).labels
+    labels = token_labels([RED_DISC, BLUE_SQUARE], WHOLE, factor=28)
     assert {len(values) for values in labels.values()} == {16}
     assert labels["name"][0 * 4 + 1] == NAMES.index("red disc")
     assert labels["name"][2 * 4 + 3] == NAMES.index("blue square")
@@ -42,13 +42,13 @@ def test_a_whole_picture_gives_names_and_places() -> None:
 
 
 def test_a_whole_picture_tells_no_stripes() -> None:
-    labels = token_labels([RED_DISC, BLUE_SQUARE], WHOLE, factor=28).labels
+    labels = token_labels([RED_DISC, BLUE_SQUARE], WHOLE, factor=28)
     assert set(labels["stripes"]) == {IGNORE}
 
 
 def test_a_crop_gives_names_and_stripes_but_no_places() -> None:
     # the disc is at (200 - 144, 80 - 24) = (56, 56) of the crop: row 2, column 2
-    labels = token_labels([RED_DISC, BLUE_SQUARE], _crop(144, 24), factor=28).labels
+    labels = token_labels([RED_DISC, BLUE_SQUARE], _crop(144, 24), factor=28)
     assert labels["name"][10] == NAMES.index("red disc")
     assert labels["stripes"][10] == STRIPES.index("rising")
     assert _rest(labels["name"], 10) == {NOTHING}
@@ -59,14 +59,14 @@ def test_a_crop_gives_names_and_stripes_but_no_places() -> None:
 
 def test_a_crop_that_is_shown_smaller_has_fewer_tokens() -> None:
     # (56, 56) of 112 is (28, 28) of 56: row 1, column 1 of two columns
-    labels = token_labels([RED_DISC], _crop(144, 24, view_px=56), factor=28).labels
+    labels = token_labels([RED_DISC], _crop(144, 24, view_px=56), factor=28)
     assert labels["name"] == [NOTHING, NOTHING, NOTHING, NAMES.index("red disc")]
 
 
 def test_a_sign_whose_panel_is_cut_has_no_label() -> None:
     # the panel reaches from x = 186 to 214; these crops begin at 186 and at 187
-    whole = token_labels([RED_DISC], _crop(186, 24), factor=28).labels
-    cut = token_labels([RED_DISC], _crop(187, 24), factor=28).labels
+    whole = token_labels([RED_DISC], _crop(186, 24), factor=28)
+    cut = token_labels([RED_DISC], _crop(187, 24), factor=28)
     assert NAMES.index("red disc") in whole["name"]
     assert set(cut["name"]) == {NOTHING}
     assert set(cut["stripes"]) == {IGNORE}
