@@ -1,7 +1,7 @@
 """A run's folder and its MLflow run: begun, or gone on with.
 
 RUN/config.yaml     the resolved settings
-RUN/run.json        which MLflow run it is
+RUN/run.json        which MLflow run it is, and what its command line said
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
 RUN/model/          the trained model, a Hugging Face folder
@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 from lightning_utilities.core.rank_zero import rank_zero_only
@@ -82,9 +84,36 @@ def start_run(cfg: DictConfig) -> Run:
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
     logger = instantiate(cfg.logger)
-    if isinstance(logger, MLFlowLogger) and _is_first_process():
-        (folder / "run.json").write_text(json.dumps({"mlflow_run_id": logger.run_id}))
+    if _is_first_process():
+        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else None
+        identity = {"mlflow_run_id": run_id, "overrides": _command_line()}
+        (folder / "run.json").write_text(json.dumps(identity))
     return Run(folder, logger, None)
+
+
+def resumed_settings(cfg: DictConfig) -> DictConfig:
+    """The settings of the run in `resume`: what its command line said, then what this one says.
+
+    Raises:
+        ConfigError: `resume` names a folder that is not a run.
+    """
+    said = [*_identity(Path(cfg.resume))["overrides"], *_command_line()]
+    last = {override.partition("=")[0]: override for override in said}
+    return compose(HydraConfig.get().job.config_name, list(last.values()))
+
+
+def _command_line() -> list[str]:
+    """Its overrides; none outside a door."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def _identity(folder: Path) -> dict[str, Any]:
+    """What run.json says: of the run in a folder, or of its first stage."""
+    found = sorted([folder / "run.json", *folder.glob("*/run.json")], key=lambda p: len(p.parts))
+    for path in found:
+        if path.is_file():
+            return json.loads(path.read_text())
+    raise ConfigError(f"resume={str(folder)!r} is not a run's folder: it has no run.json")
 
 
 def _is_first_process() -> bool:
@@ -101,14 +130,11 @@ def _agree_on_folder(cfg: DictConfig) -> None:
 
 def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(f"resume={cfg.resume!r} is not a run's folder: it has no config.yaml")
+    run_id = _identity(folder)["mlflow_run_id"]
     OmegaConf.update(cfg, "paths.run", str(folder))
-    extra = {}
-    if (folder / "run.json").is_file():
-        extra["run_id"] = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
+    logger = instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
     found = list_checkpoints(folder / "checkpoints")
-    return Run(folder, instantiate(cfg.logger, **extra), found[-1] if found else None)
+    return Run(folder, logger, found[-1] if found else None)
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -24,7 +24,7 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, start_run
+from vigorl.tracking import Run, resumed_settings, start_run
 
 prepare_process()
 
@@ -32,13 +32,19 @@ prepare_process()
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics.
 
-    A stage that has left its model in `paths.base` is not done again.
+    A stage that has left its model in `paths.base` is not done again, and one that has begun there
+    is gone on with when `resume` names that folder.
     """
-    OmegaConf.update(cfg, "paths.base", str(cfg.paths.base))  # one time of day for all stages
+    if not cfg.get("stages"):
+        return train_stage(cfg)
+    OmegaConf.update(cfg, "paths.base", str(cfg.resume or cfg.paths.base))  # one time of day
     metrics: dict[str, float] = {}
-    for stage in cfg.get("stages") or [""]:
-        staged = stage_config(cfg, cfg.stages[stage]) if stage else cfg
-        if not stage or not (Path(staged.paths.run) / "model").exists():
+    for stage in cfg.stages:
+        staged = stage_config(cfg, cfg.stages[stage])
+        folder = Path(staged.paths.run)
+        if not (folder / "model").exists():
+            is_begun = bool(cfg.resume) and (folder / "run.json").exists()
+            staged.resume = str(folder) if is_begun else None
             metrics = train_stage(staged)
     return metrics
 
@@ -136,7 +142,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
 def main(cfg: DictConfig) -> None:
-    train(cfg)
+    train(resumed_settings(cfg) if cfg.resume else cfg)
 
 
 if __name__ == "__main__":

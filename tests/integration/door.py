@@ -81,12 +81,14 @@ class KillingReward(TokenReward):
         return super().breakdown(rollout)
 
 
-def run_door(*overrides: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_door(
+    *overrides: str, small: list[str] = SMALL, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """`python -m vigorl.train` in a process of its own."""
     env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
     env.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
-        [sys.executable, "-m", "vigorl.train", *SMALL, *overrides],
+        [sys.executable, "-m", "vigorl.train", *small, *overrides],
         cwd=Path(CONFIGS).parent,
         env=env,
         capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,17 @@ def test_a_bad_line_is_named(tmp_path: Path) -> None:
     lines[2] = lines[2][:-5]
     path.write_text("\n".join(lines))
     with pytest.raises(DataError, match=r"train_RL\.jsonl:3: "):
+        train(settings(tmp_path, "logger=none"))
+
+
+def test_a_box_off_the_picture_is_named(tmp_path: Path) -> None:
+    path = world(tmp_path) / "train_RL.jsonl"
+    lines = path.read_text().splitlines()
+    row = json.loads(lines[1])
+    row["targets"][0] = [430, 10, 460, 40]
+    lines[1] = json.dumps(row)
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"train_RL\.jsonl:2: .*targets.* 448x448 picture"):
         train(settings(tmp_path, "logger=none"))
 
 
