@@ -40,7 +40,7 @@ class ZoomDiversityReward:
         max_points: Places that are paid, >= 1.
         free_points: The first places that are not paid (1 pays like the released k - 1).
         min_distance_px: Two places closer than this are one; pixels of `frame`.
-        frame: ORIGINAL, or RESIZED as in the released code.
+        frame: RESIZED, the pixels the policy points in (as the released code), or ORIGINAL.
         only_if_correct: Pay only on wholly right answers.
     Source: paper sec. 4 (+0.2 per distinct point, at most 4, at least 10 px apart).
     """
@@ -49,7 +49,7 @@ class ZoomDiversityReward:
     max_points: int = 4
     free_points: int = 0
     min_distance_px: float = 10.0
-    frame: Frame = Frame.ORIGINAL
+    frame: Frame = Frame.RESIZED
     only_if_correct: bool = True
 
     def __post_init__(self) -> None:

@@ -123,6 +123,8 @@ def test_diversity_measures_in_the_frame_it_is_told():
     near = zooms((50, 20), (53, 20))  # 3 px apart as shown, 12 px in the file
     assert ZoomDiversityReward(frame="original")(near) == 0.4
     assert ZoomDiversityReward(frame="resized")(near) == 0.2
+    assert ZoomDiversityReward()(near) == 0.2
+    assert vigorl_paper()(near) < vigorl_paper()(zooms((50, 20), (70, 20)))
 
 
 def test_diversity_free_points_pay_like_the_released_code():
