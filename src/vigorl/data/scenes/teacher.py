@@ -87,6 +87,8 @@ class ScriptedTeacher:
                 if shown == sign or rng.random() >= settings.look_again_frac:
                     break
             found.append(stripes or rng.choice(STRIPES))
+            if task.category == COMPARISON and stripes:
+                seen += _judge(task, stripes)
         answer = _conclude(task, found)
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.size)
 
@@ -167,11 +169,20 @@ def _tell(shown: Sign | None) -> str:
     )
 
 
+def _judge(task: TaskRecord, stripes: str) -> str:
+    """Said aloud after each look of a comparison, so that the answer follows from two words."""
+    return "That is a match. " if stripes == _asked_stripes(task) else "That is no match. "
+
+
+def _asked_stripes(task: TaskRecord) -> str:
+    return next(kind for kind in STRIPES if f" {kind} " in task.question)
+
+
 def _conclude(task: TaskRecord, found: list[str]) -> str:
     """The answer that follows from the stripes it believes it saw."""
     if task.category != COMPARISON:
         return found[0]
-    asked = next(kind for kind in STRIPES if f" {kind} " in task.question)
+    asked = _asked_stripes(task)
     matches = (found[0] == asked, found[1] == asked)
     first, second, both, neither = task.options
     return both if all(matches) else first if matches[0] else second if matches[1] else neither

@@ -92,7 +92,7 @@ class MadeWorld:
     num_train: int = 2000
     num_val: int = 128
     num_test: int = 600
-    comparison_frac: float = 0.4
+    comparison_frac: float = 0.5
     seed: int = 0
     photographs: str | None = None
     num_traces: int = 0
