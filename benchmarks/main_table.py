@@ -18,8 +18,11 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from vigorl.data.images import ImageStore
 from vigorl.evaluation.plots import plot_bars_with_intervals, plot_curves
 from vigorl.evaluation.report import EvaluationReport
+from vigorl.rollout.picture import rollout_picture
+from vigorl.rollout.recorder import read_rollouts
 
 OUT = Path("outputs/table")
 DOCS = Path("docs")
@@ -49,6 +52,17 @@ RUNS = (
     Run("released reward", "grpo_vstar_released_reward"),
     Run("no warm start", "grpo_vstar_no_warm_start"),
 )
+
+
+SEEDS = ("seed 0", "seed 1", "seed 2")
+CURVES = (  # file, metric, title, runs
+    ("curves.png", "val/accuracy", "Greedy accuracy on held-out questions", [r.name for r in RUNS]),
+    ("zoom_hits.png", "val/zoom_hit_frac", "Zooms whose window holds a target", SEEDS),
+    ("released_reward.png", "val/accuracy", "Our reward and the released code's, same start",
+     ("seed 0", "released reward")),
+    ("released_zooms.png", "val/zooms_mean", "Zooms per question: our reward and the released one",
+     ("seed 0", "released reward")),
+)  # fmt: skip
 
 
 def main() -> None:
@@ -124,6 +138,7 @@ def write_table(runs: list[Run]) -> None:
     (DOCS / "results.json").write_text(json.dumps(results, indent=1))
     print(text)
     plot(runs, results)
+    draw_example(runs[0])
 
 
 def plot(runs: list[Run], results: dict[str, dict]) -> None:
@@ -138,13 +153,23 @@ def plot(runs: list[Run], results: dict[str, dict]) -> None:
         chance=chance, highlight=[run.name for run in runs if run.name.startswith("seed")],
     )  # fmt: skip
     client = MlflowClient("sqlite:///outputs/mlflow.db")
-    for metric, file in (("val/accuracy", "curves.png"), ("val/zoom_hit_frac", "zoom_hits.png")):
-        curves = {run.name: history(client, run, metric) for run in runs}
+    for file, metric, title, names in CURVES:
+        curves = {run.name: history(client, run, metric) for run in runs if run.name in names}
         curves = {name: curve for name, curve in curves.items() if curve}
+        is_share = metric != "val/zooms_mean"
         plot_curves(
-            curves, DOCS / file, title=metric, ylabel=metric, xlabel="updates", is_share=True,
+            curves, DOCS / file, title=title, ylabel=metric, xlabel="updates", is_share=is_share,
             chance=chance if metric == "val/accuracy" else None,
         )  # fmt: skip
+
+
+def draw_example(run: Run) -> None:
+    """docs/rollout.png: a comparison answered right after looking again, or else the busiest."""
+    records = read_rollouts(run.folder / "end" / "rollouts.jsonl")
+    right = [one.scored for one in records if one.scored.reward.parts["accuracy"] == 1.0]
+    best = max(right, key=lambda one: (len(set(one.rollout.crops)), one.rollout.task.id))
+    model = run.folder / "model"
+    rollout_picture(best, ImageStore.from_pretrained(model)).save(DOCS / "rollout.png")
 
 
 def history(client: MlflowClient, run: Run, metric: str) -> list[tuple[float, float]]:
