@@ -41,7 +41,7 @@ from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
 from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
 from vigorl.data.splits import DataSplits
 
-VERSION = 2  # raise it when the drawing, the questions or the files change
+VERSION = 3  # raise it when the drawing, the questions or the files change
 _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
 
