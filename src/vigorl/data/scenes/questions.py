@@ -1,13 +1,10 @@
 """Questions about a scene, as task records: one sign's stripes (one zoom), or two signs compared
 (two zooms).
 
-Both kinds have four answers, equally likely, so that guessing is right a quarter of the time
-whichever kind is asked, and looking at only one of two compared signs leaves two answers open.
+Guessing is right in a quarter of the first kind and in a sixteenth of the second.
 """
 
 from __future__ import annotations
-
-import random
 
 from vigorl.core.records import TaskRecord
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
@@ -32,8 +29,9 @@ def ask_attribute(scene: Scene, *, id: str, image: str) -> TaskRecord:
     )
 
 
-def comparison_options(first: Sign, second: Sign) -> tuple[str, str, str, str]:
-    return (f"the {first.name}", f"the {second.name}", "both", "neither")
+def comparison_answer(first: str, second: str) -> str:
+    """Both stripes, in the order of the question."""
+    return f"{first} and {second}"
 
 
 def pick_compared(scene: Scene) -> tuple[Sign, Sign]:
@@ -43,31 +41,19 @@ def pick_compared(scene: Scene) -> tuple[Sign, Sign]:
     return scene.signs[0], scene.signs[-1]
 
 
-def ask_comparison(scene: Scene, rng: random.Random, *, id: str, image: str) -> TaskRecord:
-    """Which of two signs has the given stripes: one, the other, both or neither.
+def ask_comparison(scene: Scene, *, id: str, image: str) -> TaskRecord:
+    """How the stripes of two signs run, side by side.
 
-    Stripes are drawn independently, so the two agree in a quarter of the scenes; there the answer
-    is "both". Elsewhere it is one of the other three at random. Hence each answer comes up a
-    quarter of the time.
+    Stripes are drawn independently, so each of the sixteen answers is equally likely, and looking
+    at only one of the two signs leaves four of them open.
     """
     first, second = pick_compared(scene)
-    options = comparison_options(first, second)
-    if first.stripes == second.stripes:
-        stripes, answer = first.stripes, options[2]
-    else:
-        neither = [kind for kind in STRIPES if kind not in (first.stripes, second.stripes)]
-        choices = (
-            (first.stripes, options[0]),
-            (second.stripes, options[1]),
-            (rng.choice(neither), options[3]),
-        )
-        stripes, answer = rng.choice(choices)
     return TaskRecord(
         id=id,
-        question=f"Which has {stripes} stripes, the {first.name} or the {second.name}?",
-        answer=answer,
+        question=f"Compare the stripes on the {first.name} and the {second.name}.",
+        answer=comparison_answer(first.stripes, second.stripes),
         images=(image,),
-        options=options,
+        options=tuple(comparison_answer(a, b) for a in STRIPES for b in STRIPES),
         targets=(first.panel, second.panel),
         category=COMPARISON,
     )

@@ -20,7 +20,7 @@ from vigorl.core.protocols import Tool
 from vigorl.core.records import ImageView, TaskRecord, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace, render_point
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
-from vigorl.data.scenes.questions import COMPARISON, pick_compared
+from vigorl.data.scenes.questions import COMPARISON, comparison_answer, pick_compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,6 @@ class ScriptedTeacher:
                 if shown == sign or rng.random() >= settings.look_again_frac:
                     break
             found.append(stripes or rng.choice(STRIPES))
-            if task.category == COMPARISON and stripes:
-                seen += _judge(task, stripes)
         answer = _conclude(task, found)
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.size)
 
@@ -169,23 +167,9 @@ def _tell(shown: Sign | None) -> str:
     )
 
 
-def _judge(task: TaskRecord, stripes: str) -> str:
-    """Said aloud after each look of a comparison, so that the answer follows from two words."""
-    return "That is a match. " if stripes == _asked_stripes(task) else "That is no match. "
-
-
-def _asked_stripes(task: TaskRecord) -> str:
-    return next(kind for kind in STRIPES if f" {kind} " in task.question)
-
-
 def _conclude(task: TaskRecord, found: list[str]) -> str:
     """The answer that follows from the stripes it believes it saw."""
-    if task.category != COMPARISON:
-        return found[0]
-    asked = _asked_stripes(task)
-    matches = (found[0] == asked, found[1] == asked)
-    first, second, both, neither = task.options
-    return both if all(matches) else first if matches[0] else second if matches[1] else neither
+    return comparison_answer(*found) if task.category == COMPARISON else found[0]
 
 
 def _to_view(point: Point, image: ImageView) -> Point:

@@ -83,6 +83,7 @@ class MadeWorld:
         mix: Which traces.
         teacher: How hasty the teacher is.
         tool: The zoom that traces call; needed with traces.
+        trace_categories: Traces to serve ("pointing" is the exercise); None serves all.
         view: Size in pixels at which the model sees a whole picture: the frame of the traces'
             coordinates.
     """
@@ -99,6 +100,7 @@ class MadeWorld:
     mix: TraceMix = field(default_factory=TraceMix)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     tool: Tool | None = None
+    trace_categories: tuple[str, ...] | None = None
     view: int = 112
 
     def prepare(self) -> None:
@@ -125,6 +127,8 @@ class MadeWorld:
     def load(self) -> DataSplits:
         root = Path(self.root)
         traces = read_sft_json(root / "train_SFT.jsonl") if self.num_traces else []
+        if self.trace_categories is not None:
+            traces = [trace for trace in traces if trace.task.category in self.trace_categories]
         train_traces, val_traces = split_by_image(traces, holdout_frac=0.05) if traces else ([], [])
         return DataSplits(
             train_tasks=read_rl_jsonl(root / "train_RL.jsonl"),
@@ -173,7 +177,7 @@ class MadeWorld:
     def _ask(self, scene: Scene, split: str, index: int, image: str, id: str) -> TaskRecord:
         rng = random.Random(f"{self._scene_seed(split, index)}/question")
         if rng.random() < self.comparison_frac:
-            return ask_comparison(scene, rng, id=id, image=image)
+            return ask_comparison(scene, id=id, image=image)
         return ask_attribute(scene, id=id, image=image)
 
     def _questions(

@@ -36,8 +36,7 @@ def asked() -> list[tuple[TaskRecord, Scene]]:
     pairs = []
     for seed in range(NUM_SCENES):
         scene = draw_scene(SMALL, seed=seed)
-        rng = random.Random(seed)
-        compared = ask_comparison(scene, rng, id=str(seed), image="a.png")
+        compared = ask_comparison(scene, id=str(seed), image="a.png")
         simple = ask_attribute(scene, id=str(seed), image="a.png")
         pairs.append((compared if seed % 2 else simple, scene))
     return pairs
@@ -70,7 +69,7 @@ def test_a_teacher_that_is_never_hasty_is_always_right(
 def test_the_hasty_teacher_is_often_wrong_and_better_than_guessing(
     asked: list[tuple[TaskRecord, Scene]],
 ) -> None:
-    assert 0.4 < _share_right(_traces(asked)) < 0.8
+    assert 0.3 < _share_right(_traces(asked)) < 0.7
 
 
 def test_haste_goes_to_the_leftmost_sign_of_the_colour(
@@ -183,8 +182,8 @@ def test_a_single_look_answers_at_once_and_guesses(
         assert parse_trace(record.trace.turns()) == record.trace
         assert task.options.count(record.trace.answer) == 1
         num_right += record.trace.answer == task.answer
-    # guessing: 1/4 for attributes; 1/4 to 3/8 for comparisons of which 9/16 answers are "neither"
-    assert 0.12 < num_right / len(asked) < 0.45
+    # guessing: 1/4 for attributes, 1/16 for the comparisons that are half of them
+    assert 0.05 < num_right / len(asked) < 0.3
 
 
 def test_a_pointing_trace_says_where_every_sign_is() -> None:
