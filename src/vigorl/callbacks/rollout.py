@@ -140,10 +140,15 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
     ) -> None:
         phase = trainer.current_epoch
-        tasks = self._tasks_of_phase(trainer, datamodule, plan)
+        tasks = datamodule.splits.train_tasks
+        chosen = plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=self.seed)
         self.publish(trainer, module)
         rollouts, stats = self._generate(
-            self.environment, tasks, name=f"train/{phase}", group_size=plan.group_size
+            self.environment,
+            [tasks[i] for i in chosen],
+            trainer,
+            name=f"train/{phase}",
+            group_size=plan.group_size,
         )
         started = time.perf_counter()
         scored = score_groups(rollouts, self.reward, scale_by_std=self.scale_by_std)
@@ -161,15 +166,6 @@ class RolloutCallback(L.Callback):
         datamodule.buffer.fill(items)
         costs = _costs(stats) | {"time/prepare_s": (time.perf_counter() - started, 1)}
         self._log("train", phase, scored, trainer, module, extra=costs)
-
-    def _tasks_of_phase(
-        self, trainer: L.Trainer, datamodule: GroundedTraceDataModule, plan: PhasePlan
-    ) -> list[TaskRecord]:
-        tasks = datamodule.splits.train_tasks
-        chosen = plan.prompts_of_phase(
-            trainer.current_epoch, num_prompts=len(tasks), seed=self.seed
-        )
-        return [tasks[i] for i in chosen[trainer.global_rank :: trainer.world_size]]
 
     def _micro_batches(
         self,
@@ -225,20 +221,30 @@ class RolloutCallback(L.Callback):
             return {}
         self.publish(trainer, module)
         rollouts, stats = self._generate(
-            self.eval_environment,
-            tasks[trainer.global_rank :: trainer.world_size],
-            name="val",
-            group_size=1,
+            self.eval_environment, tasks, trainer, name="val", group_size=1
         )
         scored = score_rollouts(rollouts, self.reward)
         done = trainer.current_epoch + (trainer.global_step > 0)
         return self._log("val", done, scored, trainer, module, extra=_costs(stats))
 
     def _generate(
-        self, environment: Environment, tasks: Sequence[TaskRecord], *, name: str, group_size: int
+        self,
+        environment: Environment,
+        tasks: Sequence[TaskRecord],
+        trainer: L.Trainer,
+        *,
+        name: str,
+        group_size: int,
     ) -> tuple[list[Rollout], CollectStats]:
+        """This rank's share of the tasks."""
         dialogs = build_dialogs(
-            environment, tasks, group_size=group_size, phase=name, run_seed=self.seed
+            environment,
+            tasks,
+            group_size=group_size,
+            phase=name,
+            run_seed=self.seed,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
         )
         finished = 0
 
