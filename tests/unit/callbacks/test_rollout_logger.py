@@ -68,7 +68,9 @@ def test_every_phase_is_recorded_and_every_other_one_has_a_page(
     assert names(tmp_path, "jsonl") == [*phases, "val_phase_0001"]
     assert names(tmp_path, "html") == [phases[0], phases[2], "val_phase_0001"]
     pages = (phases[0], phases[2], "val_phase_0001")
-    assert store.logged == [f"rollouts/{name}.{kind}" for name in pages for kind in ("html", "jsonl")]
+    assert store.logged == [
+        f"rollouts/{name}.{kind}" for name in pages for kind in ("html", "jsonl")
+    ]
     found = list(read_rollouts(tmp_path / "train_phase_0003.jsonl"))
     assert [one.scored.rollout.group for one in found] == ["g0", "g1", "g2", "g3"]
     assert {(one.phase, one.run_seed) for one in found} == {("train/3", 3)}
