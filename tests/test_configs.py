@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from vigorl.build import CONFIGS, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.train import stage_config
 
@@ -149,10 +150,47 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
 
 @pytest.mark.parametrize("option", options("data"))
 def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
-    overrides = ["data.root=somewhere"] if option == "vstar_folder" else []
-    cfg = compose_door("train", f"data={option}", *overrides)
-    check_targets(resolved(cfg))
-    instantiate(cfg.data)
+    for door in ("train", "evaluate"):
+        missing = OmegaConf.missing_keys(compose_door(door, f"data={option}"))
+        assert missing <= {"data.root", "data.file"}
+        paths = [f"{key}=somewhere" for key in missing]
+        cfg = compose_door(door, f"data={option}", *paths)
+        check_targets(resolved(cfg))
+        instantiate(cfg.data)
+
+
+def test_screenspot_has_two_spellings() -> None:
+    pro = "data.read._target_=vigorl.data.sources.screenspot.read_screenspot_pro"
+    for overrides, reader in (([], read_screenspot_v2), ([pro], read_screenspot_pro)):
+        cfg = compose_door("evaluate", "data=screenspot", "data.file=somewhere", *overrides)
+        assert instantiate(cfg.data).read.func is reader
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_local"),
+    [
+        ("sqlite:///here/mlflow.db", True),
+        ("file:///here/mlruns", True),
+        ("here/mlruns", True),
+        ("http://my-server:5000", False),
+        ("https://my-server", False),
+        ("databricks", False),
+    ],
+)
+@pytest.mark.parametrize("route", ["variable", "setting"])
+def test_only_a_store_on_this_disk_has_its_artifacts_beside_it(
+    route: str, uri: str, is_local: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    overrides = [f"paths.root={tmp_path}"]
+    if route == "variable":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    else:
+        overrides.append(f"logger.tracking_uri={uri}")
+    logger = compose_door("train", *overrides).logger
+    assert logger.tracking_uri == uri
+    beside = (tmp_path / "outputs" / "mlartifacts").as_uri()
+    assert logger.artifact_location == (beside if is_local else None)
 
 
 @pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])

@@ -16,6 +16,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from hydra.utils import instantiate
@@ -55,9 +56,12 @@ def prepare_process() -> None:
         warnings.filterwarnings("ignore", message=re.escape(expected))
 
 
-def _artifacts(outputs: str) -> str | None:
-    """Where MLflow keeps pages and models of the local store; None leaves it to a server."""
-    if os.environ.get("MLFLOW_TRACKING_URI"):
+def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
+    """Where MLflow keeps pages and models: beside a store on this disk; None leaves it to a
+    server.
+    """
+    is_on_disk = urlsplit(tracking_uri or "").scheme in ("", "file", "sqlite")
+    if not is_on_disk or tracking_uri == "databricks":
         return None
     return (Path(outputs).resolve() / "mlartifacts").as_uri()
 

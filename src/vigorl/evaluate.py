@@ -1,14 +1,17 @@
 """Evaluate: `python -m vigorl.evaluate experiment=eval_vstar model.path=RUN/model`.
 
-Prints a table with intervals; leaves report.json, a page with pictures and a record of every
-rollout in the run's folder and in MLflow. `compare_with=other/report.json` adds the paired
-difference to another model on the same questions.
+Records the settings, versions and a fingerprint of the questions, then answers them. Prints a table
+with intervals; leaves report.json, a page with pictures and a record of every rollout in the run's
+folder and in MLflow. `compare_with=other/report.json` adds the paired difference to another model
+on the same questions, as metrics and comparison.json too.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import hydra
@@ -23,8 +26,10 @@ from vigorl.build import (
     check_settings,
     prepare_process,
 )
+from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
+from vigorl.data.datasets import fingerprint
 from vigorl.data.splits import DataSource
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
@@ -37,14 +42,19 @@ prepare_process()
 
 def run_evaluation(cfg: DictConfig) -> EvaluationReport:
     check_settings(cfg)
+    other = read_report(cfg.compare_with) if cfg.compare_with else None
     with start_run(cfg) as run:
-        return judge(cfg, run)
+        return judge(cfg, run, other)
 
 
-def judge(cfg: DictConfig, run: Run) -> EvaluationReport:
-    """Straight down: data -> engine -> rollouts -> report, record, page."""
-    parts = build_parts(cfg)
+def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> EvaluationReport:
+    """Straight down: settings -> tasks -> engine -> rollouts -> report, record, page."""
+    run.record(cfg, None)
     tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
+    run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
+    if other is not None:
+        check_questions(other, tasks, path=cfg.compare_with)
+    parts = build_parts(cfg)
     scored: list[ScoredRollout] = []
     report = evaluate(
         build_engine(cfg, parts),
@@ -56,6 +66,7 @@ def judge(cfg: DictConfig, run: Run) -> EvaluationReport:
         run_seed=cfg.seed,
         on_scored=scored.append,
     )
+    print(report.table())
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
         for one in scored:
             recorder.write(one, phase=cfg.split)
@@ -68,11 +79,44 @@ def judge(cfg: DictConfig, run: Run) -> EvaluationReport:
     )
     (run.folder / "rollouts.html").write_text(page, encoding="utf-8")
     (run.folder / "report.json").write_text(report.to_json())
-    run.record(cfg, None)
     run.logger.log_metrics(report.scalars(), step=0)
+    if other is not None:
+        compare(report, other, run, path=cfg.compare_with)
     if isinstance(run.logger, MLFlowLogger):
         run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
     return report
+
+
+def read_report(path: str) -> EvaluationReport:
+    """Another evaluation's report.json.
+
+    Raises:
+        ConfigError: There is no such file.
+        DataError: It is not a report.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"compare_with={path!r} is not a file; name another run's report.json")
+    return EvaluationReport.from_json(Path(path).read_text(), path=path)
+
+
+def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, path: str) -> None:
+    """Refuse a report on other questions, before any answer is paid for."""
+    odd = sorted({one.id for one in other.questions} ^ {task.id for task in tasks})
+    if odd:
+        raise ConfigError(
+            f"compare_with={path} was not measured on the same questions: {len(odd)} differ, such "
+            f"as {odd[:3]}; give both evaluations the same data, split, limit and seed"
+        )
+
+
+def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path: str) -> None:
+    """Print, log and write the paired difference."""
+    difference = report.compare(other)
+    print(f"against {path}:\n{difference}")
+    numbers = asdict(difference)
+    run.logger.log_metrics({f"compare/{name}": float(n) for name, n in numbers.items()}, step=0)
+    text = json.dumps({"compare_with": str(path), **numbers}, indent=1)
+    (run.folder / "comparison.json").write_text(text + "\n")
 
 
 def load_tasks(
@@ -89,11 +133,7 @@ def load_tasks(
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    report = run_evaluation(cfg)
-    print(report.table())
-    if cfg.compare_with:
-        other = EvaluationReport.from_json(Path(cfg.compare_with).read_text())
-        print(f"against {cfg.compare_with}:\n{report.compare(other)}")
+    run_evaluation(cfg)
 
 
 if __name__ == "__main__":

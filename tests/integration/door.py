@@ -85,7 +85,7 @@ def run_door(
     *overrides: str, small: list[str] = SMALL, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """`python -m vigorl.train` in a process of its own."""
-    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
+    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "src:."}
     env.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
         [sys.executable, "-m", "vigorl.train", *small, *overrides],

@@ -79,7 +79,9 @@ class RolloutCallback(L.Callback):
         normalization: How the tokens of an optimizer batch are averaged.
         constant_length: Tokens; only for "constant_length".
         scale_by_std: Advantages are divided by the group's spread.
-        mask_truncated: Rollouts that a limit ended teach nothing.
+        mask_truncated: Rollouts that a limit ended teach nothing; `train/empty_update_frac` is the
+            share of a phase's updates in which that leaves no token at all, so that their gradient
+            is 0.
         eval_every: Epochs between evaluations; 0 leaves only the first and the last.
         eval_limit: Most validation tasks; None takes all.
     """
@@ -140,15 +142,20 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
     ) -> None:
         phase = trainer.current_epoch
-        tasks = self._tasks_of_phase(trainer, datamodule, plan)
+        tasks = datamodule.splits.train_tasks
+        chosen = plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=self.seed)
         self.publish(trainer, module)
         rollouts, stats = self._generate(
-            self.environment, tasks, name=f"train/{phase}", group_size=plan.group_size
+            self.environment,
+            [tasks[i] for i in chosen],
+            trainer,
+            name=f"train/{phase}",
+            group_size=plan.group_size,
         )
         started = time.perf_counter()
         scored = score_groups(rollouts, self.reward, scale_by_std=self.scale_by_std)
         samples = training_samples(scored, mask_truncated=self.mask_truncated)
-        micro_batches = self._micro_batches(
+        micro_batches, num_empty = self._micro_batches(
             samples, plan, trainer, datamodule, has_kl=module.kl_coef > 0
         )
         has_several_updates = plan.updates_per_phase > 1
@@ -159,17 +166,10 @@ class RolloutCallback(L.Callback):
             items.append(PolicyBatch(batch, old, module.reference_logprobs(batch)))
         assert datamodule.buffer is not None
         datamodule.buffer.fill(items)
-        costs = _costs(stats) | {"time/prepare_s": (time.perf_counter() - started, 1)}
-        self._log("train", phase, scored, trainer, module, extra=costs)
-
-    def _tasks_of_phase(
-        self, trainer: L.Trainer, datamodule: GroundedTraceDataModule, plan: PhasePlan
-    ) -> list[TaskRecord]:
-        tasks = datamodule.splits.train_tasks
-        chosen = plan.prompts_of_phase(
-            trainer.current_epoch, num_prompts=len(tasks), seed=self.seed
-        )
-        return [tasks[i] for i in chosen[trainer.global_rank :: trainer.world_size]]
+        extra = _costs(stats) | {"time/prepare_s": (time.perf_counter() - started, 1)}
+        if self.mask_truncated:
+            extra["train/empty_update_frac"] = (num_empty, plan.updates_per_phase)
+        self._log("train", phase, scored, trainer, module, extra=extra)
 
     def _micro_batches(
         self,
@@ -179,28 +179,36 @@ class RolloutCallback(L.Callback):
         datamodule: GroundedTraceDataModule,
         *,
         has_kl: bool,
-    ) -> list[list[TrainingSample]]:
-        """Samples in optimizer batches and these in micro-batches, weights set over all ranks."""
+    ) -> tuple[list[list[TrainingSample]], int]:
+        """Samples in optimizer batches and these in micro-batches, weights set over all ranks; and
+        how many optimizer batches have no token to learn from.
+        """
         per_update = plan.sequences_per_update // trainer.world_size
         micro_batches: list[list[TrainingSample]] = []
+        num_empty = 0
         for pass_number in range(plan.passes):
             order = list(range(len(samples)))
             random.Random(f"{self.seed}/{trainer.current_epoch}/{pass_number}").shuffle(order)
             for first in range(0, len(order), per_update):
                 update = [samples[i] for i in order[first : first + per_update]]
-                update = weighted(update, self._weights(update, trainer))
+                weights = self._weights(update, trainer)
+                num_empty += weights is None
+                update = weighted(update, weights or [0.0] * len(update))
                 update.sort(key=datamodule.num_tokens)  # little padding; the weights are fixed
                 if not has_kl:
                     update = _without_idle(update, at_least=plan.accumulate(trainer.world_size))
                 micro_batches += _cut(update, plan.accumulate(trainer.world_size))
-        return micro_batches
+        return micro_batches, num_empty
 
-    def _weights(self, update: Sequence[TrainingSample], trainer: L.Trainer) -> list[float]:
+    def _weights(self, update: Sequence[TrainingSample], trainer: L.Trainer) -> list[float] | None:
+        """Of this rank's samples; None where all samples of all ranks are masked."""
         own = [sum(sample.loss_mask) for sample in update]
         counts: list[list[int]] = [own]
         if trainer.world_size > 1:
             counts = [[]] * trainer.world_size
             dist.all_gather_object(counts, own)
+        if not any(any(rank) for rank in counts):
+            return None
         weights = token_weights(
             [count for rank in counts for count in rank],
             normalization=self.normalization,
@@ -225,20 +233,30 @@ class RolloutCallback(L.Callback):
             return {}
         self.publish(trainer, module)
         rollouts, stats = self._generate(
-            self.eval_environment,
-            tasks[trainer.global_rank :: trainer.world_size],
-            name="val",
-            group_size=1,
+            self.eval_environment, tasks, trainer, name="val", group_size=1
         )
         scored = score_rollouts(rollouts, self.reward)
         done = trainer.current_epoch + (trainer.global_step > 0)
         return self._log("val", done, scored, trainer, module, extra=_costs(stats))
 
     def _generate(
-        self, environment: Environment, tasks: Sequence[TaskRecord], *, name: str, group_size: int
+        self,
+        environment: Environment,
+        tasks: Sequence[TaskRecord],
+        trainer: L.Trainer,
+        *,
+        name: str,
+        group_size: int,
     ) -> tuple[list[Rollout], CollectStats]:
+        """This rank's share of the tasks."""
         dialogs = build_dialogs(
-            environment, tasks, group_size=group_size, phase=name, run_seed=self.seed
+            environment,
+            tasks,
+            group_size=group_size,
+            phase=name,
+            run_seed=self.seed,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
         )
         finished = 0
 
@@ -284,8 +302,11 @@ def _spread(tasks: Sequence[TaskRecord], limit: int | None) -> list[TaskRecord]:
 def _without_idle(update: Sequence[TrainingSample], *, at_least: int) -> list[TrainingSample]:
     """The samples that can move the policy: without KL, an advantage of 0 is a gradient of 0.
 
-    The others already count in every token's weight, so leaving them out changes no number but the
-    time; a few are kept where there would be a micro-batch of none.
+    The others already count in every token's weight, so the loss and its gradient stay the same (to
+    rounding) and a phase takes less time. What the training step measures is then over the busy
+    samples only: `train/entropy`, `train/ratio_max`, `train/policy_loss`, `kl/old`, `clip/*` and
+    `kl/sampling_*`; over all of them would need the forward passes that this saves. A few idle ones
+    are kept where there would be a micro-batch of none.
     """
     busy = [sample for sample in update if sample.advantage != 0.0 and any(sample.loss_mask)]
     idle = [sample for sample in update if not (sample.advantage != 0.0 and any(sample.loss_mask))]

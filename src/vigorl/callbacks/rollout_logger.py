@@ -1,5 +1,5 @@
-"""Puts rollouts where a person looks: a page with pictures per logged phase in MLflow, a JSONL line
-per rollout on disk.
+"""Puts rollouts where a person looks: a JSONL line per rollout on disk, and every so many phases a
+page with pictures, which goes to MLflow with its record.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from vigorl.rollout.recorder import RolloutRecorder
 class RolloutLogger(L.Callback):
     """Writes pages and records.
 
+    A record has a file of its own per phase and rank, so a resumed run, which repeats the phase it
+    was killed in, writes that one anew. It costs about 0.2 ms and 6 kB per rollout of the tiny
+    model, 1 ms and 30 kB at 1000 tokens a rollout.
+
     Args:
-        folder: Where pages and records go; pages also become artifacts `rollouts/...` of the MLflow
-            run.
+        folder: Where pages and records go; a page and its records also become artifacts
+            `rollouts/...` of the MLflow run.
         images: Pictures of views.
-        every: Phases between logged ones; the first phase and every evaluation are always logged.
+        every: Phases between pages; the first phase and every evaluation always have one.
         num_groups: Groups on a page, best and worst.
         max_eval_rollouts: Rollouts of an evaluation on its page.
     """
@@ -47,21 +51,26 @@ class RolloutLogger(L.Callback):
                 callback.listeners.append(self._log)
 
     def _log(self, report: PhaseReport, trainer: L.Trainer) -> None:
+        name = f"{report.kind}_phase_{report.phase:04d}"
+        self._record(report, name, trainer)
         if report.kind == "train" and report.phase % self.every:
             return
-        name = f"{report.kind}_phase_{report.phase:04d}"
-        rank = "" if trainer.world_size == 1 else f"_rank{trainer.global_rank}"
-        records = self.folder / f"{name}{rank}.jsonl"
-        records.unlink(missing_ok=True)  # a resumed run repeats the phase it was killed in
-        with RolloutRecorder(records, run_seed=report.run_seed) as recorder:
-            for scored in report.scored:
-                recorder.write(scored, phase=f"{report.kind}/{report.phase}")
+        trainer.strategy.barrier()  # all ranks have written their records
         if trainer.is_global_zero:
             page = self.folder / f"{name}.html"
             page.write_text(self._page(report, trainer), encoding="utf-8")
             for logger in trainer.loggers:
                 if isinstance(logger, MLFlowLogger):
-                    logger.experiment.log_artifact(logger.run_id, str(page), "rollouts")
+                    for path in (page, *sorted(self.folder.glob(f"{name}*.jsonl"))):
+                        logger.experiment.log_artifact(logger.run_id, str(path), "rollouts")
+
+    def _record(self, report: PhaseReport, name: str, trainer: L.Trainer) -> None:
+        rank = "" if trainer.world_size == 1 else f"_rank{trainer.global_rank}"
+        path = self.folder / f"{name}{rank}.jsonl"
+        path.unlink(missing_ok=True)
+        with RolloutRecorder(path, run_seed=report.run_seed) as recorder:
+            for scored in report.scored:
+                recorder.write(scored, phase=f"{report.kind}/{report.phase}")
 
     def _page(self, report: PhaseReport, trainer: L.Trainer) -> str:
         return render_page(

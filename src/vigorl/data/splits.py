@@ -6,22 +6,27 @@ A new data set is one reader in `sources/`, one class here if its split is speci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
 from vigorl.data.datasets import Record, split_by_image
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class DataSplits:
-    """What a run learns from, is watched on, and is judged by; no picture stands in two splits.
+    """What a run learns from, is watched on, and is judged by; no picture file stands in two of the
+    three.
 
     Attributes:
         train_tasks: Questions for rollouts.
@@ -29,6 +34,8 @@ class DataSplits:
         test_tasks: A benchmark; only `evaluate` looks at them.
         train_traces: Worked solutions to imitate.
         val_traces: Held-out ones.
+    Raises:
+        DataError: A picture file stands in two of train, val and test; names it.
     """
 
     train_tasks: Sequence[TaskRecord] = ()
@@ -36,6 +43,18 @@ class DataSplits:
     test_tasks: Sequence[TaskRecord] = ()
     train_traces: Sequence[TraceRecord] = ()
     val_traces: Sequence[TraceRecord] = ()
+
+    def __post_init__(self) -> None:
+        train = picture_files(self.train_tasks) | picture_files(self.train_traces)
+        val = picture_files(self.val_tasks) | picture_files(self.val_traces)
+        test = picture_files(self.test_tasks)
+        for names, shared in (
+            ("train and val", train & val),
+            ("train and test", train & test),
+            ("val and test", val & test),
+        ):
+            if shared:
+                raise DataError(f"{len(shared)} pictures are in {names}", path=min(shared))
 
 
 class DataSource(Protocol):
@@ -50,21 +69,23 @@ class DataSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VStarFolder:
-    """A folder in V*Bench's layout: for evaluation, or to try the whole loop on a few pictures of
-    your own.
+    """A folder in V*Bench's layout: a benchmark, or pictures of your own to try the whole loop on.
 
     Attributes:
         root: Holds the category folders.
         categories: Which of them.
-        holdout_frac: Share of pictures held out of training as `val_tasks`; all pictures are
-            `test_tasks` too, as the folder is a benchmark: a score on them after training on them
-            says nothing.
+        as_benchmark: All questions are `test_tasks`, for models that never saw the pictures;
+            nothing is left to train on.
+        val_frac: Share of the questions held out as `val_tasks`, by whole pictures.
+        test_frac: Share held out as `test_tasks`.
         seed: Of the split and of the order of options.
     """
 
     root: str
     categories: Sequence[str] = CATEGORIES
-    holdout_frac: float = 0.5
+    as_benchmark: bool = False
+    val_frac: float = 0.25
+    test_frac: float = 0.25
     seed: int = 0
 
     def prepare(self) -> None:
@@ -72,14 +93,43 @@ class VStarFolder:
 
     def load(self) -> DataSplits:
         tasks = read_vstar_folder(self.root, categories=tuple(self.categories), seed=self.seed)
-        train, val = split_by_image(tasks, holdout_frac=self.holdout_frac, seed=self.seed)
-        return DataSplits(train_tasks=train, val_tasks=val, test_tasks=tasks)
+        return _split(self, tasks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionFile:
+    """A benchmark that is one file: to judge on, or to train on one part and judge on another.
+
+    Attributes:
+        file: The questions.
+        read: Reads them: a reader in `sources` that takes the file and `image_root`.
+        image_root: Where picture names start; None is the reader's own default.
+        as_benchmark, val_frac, test_frac: As in `VStarFolder`.
+        seed: Of the split.
+    """
+
+    file: str
+    read: Callable[..., Sequence[TaskRecord]]
+    image_root: str | None = None
+    as_benchmark: bool = False
+    val_frac: float = 0.25
+    test_frac: float = 0.25
+    seed: int = 0
+
+    def prepare(self) -> None:
+        _require(self.file, "data.file")
+
+    def load(self) -> DataSplits:
+        return _split(self, self.read(self.file, image_root=self.image_root))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedFiles:
     """The files of the ViGoRL release: RL JSONL for rollouts, SFT JSON for traces; either may be
     absent.
+
+    Records whose pictures are also in the benchmark are left out of training and validation, those
+    whose pictures are also in validation out of training; how many is logged.
 
     Attributes:
         train_tasks: RL JSONL.
@@ -88,7 +138,7 @@ class ReleasedFiles:
         image_root: Where picture names start; None is each file's own folder.
         answer_kind: How answers are judged: text, point or action.
         test: Reads the benchmark, such as a partial of a reader in `sources`.
-        holdout_frac: Share of pictures held out where no validation file is given.
+        holdout_frac: Share of pictures held out where no validation file is given, and of traces.
         seed: Of the split.
     """
 
@@ -111,25 +161,27 @@ class ReleasedFiles:
                 _require(getattr(self, key), f"data.{key}")
 
     def load(self) -> DataSplits:
-        kind = AnswerKind(self.answer_kind)
-        read = lambda path: read_rl_jsonl(path, answer_kind=kind, image_root=self.image_root)  # noqa: E731
-        train_tasks = read(self.train_tasks) if self.train_tasks else []
-        if self.val_tasks:
-            val_tasks = read(self.val_tasks)
-        else:
+        kind, root = AnswerKind(self.answer_kind), self.image_root
+        read = lambda path: read_rl_jsonl(path, answer_kind=kind, image_root=root) if path else []  # noqa: E731
+        test_tasks = self.test() if self.test else ()
+        of_test = picture_files(test_tasks)
+        train_tasks = _without(read(self.train_tasks), of_test, "data.train_tasks", "test")
+        val_tasks = _without(read(self.val_tasks), of_test, "data.val_tasks", "test")
+        if not self.val_tasks:
             train_tasks, val_tasks = self._hold_out(train_tasks)
+
         traces = (
-            read_sft_json(self.traces, answer_kind=kind, image_root=self.image_root)
-            if self.traces
-            else []
+            read_sft_json(self.traces, answer_kind=kind, image_root=root) if self.traces else []
         )
-        held_out = {image for task in val_tasks for image in task.images}
-        traces = [t for t in traces if not held_out.intersection(t.task.images)]
-        train_traces, val_traces = self._hold_out(traces)
+        held_out = of_test | picture_files(val_tasks)
+        train_traces, val_traces = self._hold_out(
+            _without(traces, held_out, "data.traces", "val or test")
+        )
+        held_out = picture_files(val_tasks) | picture_files(val_traces)
         return DataSplits(
-            train_tasks=train_tasks,
+            train_tasks=_without(train_tasks, held_out, "data.train_tasks", "val"),
             val_tasks=val_tasks,
-            test_tasks=self.test() if self.test else (),
+            test_tasks=test_tasks,
             train_traces=train_traces,
             val_traces=val_traces,
         )
@@ -138,6 +190,57 @@ class ReleasedFiles:
         if not records:
             return [], []
         return split_by_image(records, holdout_frac=self.holdout_frac, seed=self.seed)
+
+
+def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
+    """The pictures of records, as absolute paths."""
+    tasks = (record.task if isinstance(record, TraceRecord) else record for record in records)
+    return {os.path.abspath(path) for task in tasks for path in task.images}
+
+
+def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:
+    """Train, validation and test by whole pictures, or all of it test."""
+    if source.as_benchmark:
+        return DataSplits(test_tasks=tasks)
+    rest_frac = 1 - source.test_frac
+    if not 0 <= source.val_frac < rest_frac:
+        raise ConfigError(
+            f"data.val_frac={source.val_frac} and data.test_frac={source.test_frac} leave nothing "
+            "to train on; data.as_benchmark=true makes all questions the test"
+        )
+    try:
+        rest, test = split_by_image(tasks, holdout_frac=source.test_frac, seed=source.seed)
+        train, val = split_by_image(
+            rest, holdout_frac=source.val_frac / rest_frac, seed=source.seed
+        )
+    except DataError as error:
+        raise DataError(
+            f"too few pictures for train, val and test ({error}); data.as_benchmark=true makes all "
+            "questions the test, data.val_frac=0 or data.test_frac=0 leaves one of them empty"
+        ) from error
+    return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test)
+
+
+def _without(
+    records: Sequence[Record], pictures: set[str], key: str, split: str
+) -> Sequence[Record]:
+    """The records that show none of the pictures of a held-out split.
+
+    Raises:
+        DataError: That leaves none.
+    """
+    kept = [record for record in records if not picture_files([record]) & pictures]
+    if len(kept) < len(records):
+        if not kept:
+            raise DataError(f"all pictures of {key} are in {split} too; nothing is left")
+        _LOG.warning(
+            "%s: %d of %d records left out, their pictures are in %s too",
+            key,
+            len(records) - len(kept),
+            len(records),
+            split,
+        )
+    return kept
 
 
 def _require(path: str, key: str) -> None:

@@ -63,25 +63,32 @@ def build_dialogs(
     group_size: int,
     phase: str,
     run_seed: int,
+    rank: int = 0,
+    num_ranks: int = 1,
 ) -> list[Dialog]:
     """`group_size` dialogs per task, groups one after the other.
 
-    A task that occurs again in the same phase gets a group of its own with noise of its own.
+    A task that occurs again in the same phase, on this rank or another, gets a group of its own
+    with noise of its own.
 
     Args:
         environment: What all dialogs share.
-        tasks: The questions.
+        tasks: The questions of all ranks.
         group_size: Rollouts per question.
         phase: Names the phase, such as "train/3"; part of group names and of every seed.
         run_seed: Of the run.
+        rank: Tasks `rank`, `rank + num_ranks`, ... get dialogs here.
+        num_ranks: Ranks that share the tasks.
     """
     if group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     seen: Counter[str] = Counter()
     dialogs: list[Dialog] = []
-    for task in tasks:
+    for number, task in enumerate(tasks):
         repeat = seen[task.id]
         seen[task.id] += 1
+        if number % num_ranks != rank:
+            continue
         group = f"{phase}/{task.id}" + (f"#{repeat + 1}" if repeat else "")
         seeds = [
             derive_seed(run_seed, phase, task.id, repeat, index) for index in range(group_size)

@@ -144,6 +144,8 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
+        if value and isinstance(value[0], int | float):  # the long ones: ids and logprobs
+            return value
         return [_to_plain(item) for item in value]
     return value
 

@@ -4,7 +4,8 @@ sampled.
 What this is: PPO's clip with its own upper bound, a dual clip, a k3 KL to the start checkpoint as a
 loss term (absent at coefficient 0), token weights fixed over the whole optimizer batch. What was
 left out: a critic, an entropy bonus, GAE. Rollouts, rewards and advantages come in the batch;
-`callbacks.rollout` makes them.
+`callbacks.rollout` makes them, and without KL leaves out those with an advantage of 0: what a step
+measures (entropy, ratios, clips, the gap to the engine) is over the tokens it learns from.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class GRPOModule(PolicyModule):
 
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
         """How far the engine that sampled and the trainer disagree, in nats per token (k3 and
-        largest).
+        largest), over the rollouts in the batch.
         """
         if batch.sampling_logprobs is None:
             return

@@ -118,6 +118,39 @@ def test_a_task_drawn_twice_gets_two_groups_with_different_noise(world: World) -
     assert len({dialog.next_request().seed for dialog in dialogs}) == 4
 
 
+def test_ranks_share_the_dialogs_of_one_process(world: World) -> None:
+    tasks = [world.task(name) for name in "aabab"]
+
+    def dialogs(**ranks: int) -> list[tuple[str, int]]:
+        found = build_dialogs(
+            world.environment(), tasks, group_size=2, phase="p", run_seed=0, **ranks
+        )
+        return [(dialog.group, dialog.next_request().seed) for dialog in found]
+
+    alone = dialogs()
+    pairs = [alone[i : i + 2] for i in range(0, 10, 2)]
+    assert dialogs(rank=0, num_ranks=2) == [*pairs[0], *pairs[2], *pairs[4]]
+    assert dialogs(rank=1, num_ranks=2) == [*pairs[1], *pairs[3]]
+
+
+def test_a_task_drawn_on_two_ranks_gets_two_groups_with_different_noise(world: World) -> None:
+    one_prompt_twice = [world.task()] * 2
+    ranks = [
+        build_dialogs(
+            world.environment(),
+            one_prompt_twice,
+            group_size=2,
+            phase="p",
+            run_seed=0,
+            rank=rank,
+            num_ranks=2,
+        )
+        for rank in (0, 1)
+    ]
+    assert [[dialog.group for dialog in one] for one in ranks] == [["p/disc"] * 2, ["p/disc#2"] * 2]
+    assert len({dialog.next_request().seed for one in ranks for dialog in one}) == 4
+
+
 def test_seeds_follow_from_run_phase_task_and_index(world: World) -> None:
     def seeds(phase: str, run_seed: int) -> list[int]:
         dialogs = build_dialogs(

@@ -1,0 +1,129 @@
+"""The evaluation door with an engine that answers from a script: what it records, and when."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.door import SMALL, STARTING, only_run, settings, store
+from vigorl.core.errors import ConfigError, DataError, EngineError
+from vigorl.core.protocols import Engine, GenerationRequest
+from vigorl.core.trace import render_answer_turn
+from vigorl.data.encoding import ChatCodec
+from vigorl.evaluate import run_evaluation
+from vigorl.evaluation.report import EvaluationReport
+from vigorl.rollout.engines.scripted import ScriptedEngine
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def says_red(*, codec: ChatCodec, **_: Any) -> Engine:
+    return ScriptedEngine(lambda _: render_answer_turn("It is there.", "red"), codec)
+
+
+def says_nothing(*, codec: ChatCodec, **_: Any) -> Engine:
+    return ScriptedEngine(lambda _: "", codec)
+
+
+def dies(*, codec: ChatCodec, **_: Any) -> Engine:
+    def script(request: GenerationRequest) -> str:
+        raise EngineError("out of memory")
+
+    return ScriptedEngine(script, codec)
+
+
+def must_not_start(**_: Any) -> Engine:
+    raise AssertionError("the engine was built")
+
+
+def evaluation(
+    root: Path, engine: str, *overrides: str, small: list[str] = SMALL
+) -> EvaluationReport:
+    """With the run's files in ROOT/run."""
+    answering = f"engine._target_=tests.integration.test_evaluate.{engine}"
+    said = [*STARTING, "limits.max_new_tokens=64", f"paths.run={root}/run", answering, *overrides]
+    return run_evaluation(settings(root, *said, door="evaluate", small=small))
+
+
+def test_settings_and_data_are_recorded_before_the_first_answer(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="out of memory"):
+        evaluation(tmp_path, "dies")
+    run = only_run(tmp_path)
+    assert run.info.status == "FAILED"
+    assert run.data.params["split"] == "test"
+    assert "version.torch" in run.data.params
+    assert "git.commit" in run.data.tags
+    assert (tmp_path / "run/config.yaml").is_file()
+    whole = run.data.params["data/evaluated_tasks"]
+    assert len(whole) == 16
+
+    other = tmp_path / "limited"
+    evaluation(other, "says_red", "limit=3")
+    assert only_run(other).data.params["data/evaluated_tasks"] != whole
+
+
+def test_a_comparison_is_printed_and_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    evaluation(before, "says_nothing")
+    path = before / "run/report.json"
+    report = evaluation(after, "says_red", f"compare_with={path}")
+    found = report.compare(EvaluationReport.from_json(path.read_text()))
+    assert f"against {path}:\n{found}" in capsys.readouterr().out
+    run = only_run(after)
+    assert run.data.metrics["compare/difference"] == pytest.approx(found.difference)
+    assert run.data.metrics["compare/p_value"] == pytest.approx(found.p_value)
+    assert run.data.metrics["compare/num_questions"] == found.num_questions == 4
+    written = json.loads((after / "run/comparison.json").read_text())
+    assert (written["compare_with"], written["low"]) == (str(path), found.low)
+    logged = {one.path for one in store(after).list_artifacts(run.info.run_id)}
+    assert {"comparison.json", "report.json", "rollouts.jsonl", "rollouts.html"} <= logged
+
+
+def test_a_report_that_cannot_be_compared_with_is_found_before_any_answer(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"compare_with='absent\.json' is not a file"):
+        evaluation(tmp_path, "must_not_start", "compare_with=absent.json")
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(DataError, match=r"bad\.json: not an evaluation report"):
+        evaluation(tmp_path, "must_not_start", f"compare_with={tmp_path}/bad.json")
+    assert not (tmp_path / "outputs/mlflow.db").exists()  # not even a failed run
+
+    evaluation(tmp_path, "says_red", "limit=3")
+    report = f"{tmp_path}/run/report.json"
+    with pytest.raises(ConfigError, match="not measured on the same questions: 1 differ"):
+        evaluation(tmp_path / "b", "must_not_start", f"compare_with={report}")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no real sample data beside this checkout")
+def test_screenspot_and_vstar_questions_are_reached(tmp_path: Path) -> None:
+    small = [override for override in SMALL if override != "debug=fast"]  # sizes of the made world
+    screens = SHARED / "screenspot_mini" / "screenspot_web_v2.json"
+    report = evaluation(
+        tmp_path / "screens",
+        "says_red",
+        "data=screenspot",
+        f"data.file={screens}",
+        "data.as_benchmark=true",
+        "task=web_grounding_point",
+        small=small,
+    )
+    assert report.accuracy.num_questions == 5
+    assert set(report.by_category) == {"web/text", "web/icon"}
+
+    row = {"image": "direct_attributes/ambulance_man.jpg", "label": "B",
+           "text": "What?\n(A) blue\n(B) red", "category": "direct_attributes"}  # fmt: skip
+    (tmp_path / "test_questions.jsonl").write_text(json.dumps(row))
+    report = evaluation(
+        tmp_path / "questions",
+        "says_red",
+        "data=vstar_questions",
+        f"data.file={tmp_path}/test_questions.jsonl",
+        f"data.image_root={SHARED}/vstar_mini",
+        "data.as_benchmark=true",
+        small=small,
+    )
+    assert (report.accuracy.value, report.chance) == (1.0, 0.5)
