@@ -106,12 +106,20 @@ def start_run(cfg: DictConfig) -> Run:
     settle(cfg, "paths.run")
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
-    logger = instantiate(cfg.logger)
-    if is_first_process():
-        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else None
-        identity = {"mlflow_run_id": run_id, "overrides": _said(cfg)}
-        _write_identity(folder / "run.json", identity)
-    return Run(folder, logger)
+
+    def begin() -> str:  # by one process: MLflow's store does not bear being made twice at once
+        logger = instantiate(cfg.logger)
+        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else ""
+        _write_identity(
+            folder / "run.json", {"mlflow_run_id": run_id or None, "overrides": _said(cfg)}
+        )
+        return run_id or ""
+
+    return Run(folder, _logger(cfg, from_first_process(cfg, f"{cfg.name} run", begin)))
+
+
+def _logger(cfg: DictConfig, run_id: str | None) -> Logger:
+    return instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
 
 
 def settle(cfg: DictConfig, key: str) -> None:
@@ -240,9 +248,10 @@ def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
     run_id = json.loads(_identity_files(folder)[0].read_text())["mlflow_run_id"]
     OmegaConf.update(cfg, "paths.run", str(folder))
-    logger = instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
     found = list_checkpoints(folder / "checkpoints")
-    return Run(folder, logger, is_resumed=True, checkpoint=found[-1] if found else None)
+    return Run(
+        folder, _logger(cfg, run_id), is_resumed=True, checkpoint=found[-1] if found else None
+    )
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,17 +1,26 @@
 """The main job and the evaluation on real photographs in V*Bench's own layout.
 
 No skill is expected of a tiny model there; what must be right is that real files, questions and
-boxes go the whole way, and that the pages show them.
+boxes go the whole way, that every crop is what its box says, and that the pages show them.
 """
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image, ImageOps
+from transformers import AutoImageProcessor
 
 from tests.integration.door import SMALL, VARIED_REWARD, settings
+from vigorl.build import ASSETS, build_parts
+from vigorl.core.records import ImageView
 from vigorl.evaluate import run_evaluation
+from vigorl.rollout.recorder import read_rollouts
 from vigorl.train import train
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "vstar_mini"
@@ -20,30 +29,65 @@ pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="no V*Bench sample folder beside this checkout"
 )
 
+# `debug=fast` makes the made world small; a folder of pictures has no such keys
+BASE = [override for override in SMALL if override != "debug=fast"]
+PHOTOGRAPHS = ["data=vstar_folder", f"data.root={FOLDER}"]
+PLAN = [
+    "plan.prompts_per_phase=2",
+    "plan.group_size=4",
+    "plan.sequences_per_update=8",
+    "plan.micro_batch_size=4",
+    "num_phases=1",
+]
+
+
+def cut(view: ImageView) -> Image.Image:
+    """What a view must show, from the file and the record alone."""
+    with Image.open(view.path) as file:
+        original = ImageOps.exif_transpose(file).convert("RGB")
+    assert original.size == (view.original.width, view.original.height)
+    assert view.box is not None
+    window = original.crop(tuple(round(side) for side in view.box.as_tuple()))
+    return window.resize((view.size.width, view.size.height), Image.Resampling.BICUBIC)
+
+
+def embedded_pngs(page: str) -> set[tuple[tuple[int, int], bytes]]:
+    """Size and pixels of every picture that a page embeds without loss."""
+    found = set()
+    for data in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page):
+        image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        found.add((image.size, image.tobytes()))
+    return found
+
 
 def test_training_and_evaluation_run_through_on_real_photographs(tmp_path: Path) -> None:
-    # `debug=fast` makes the made world small; a folder of pictures has no such keys
-    base = [override for override in SMALL if override != "debug=fast"]
-    overrides = ["data=vstar_folder", f"data.root={FOLDER}"]
-    plan = {"prompts_per_phase": 2, "group_size": 4, "sequences_per_update": 8}
-    small = [f"plan.{key}={value}" for key, value in plan.items()]
-    train(
-        settings(
-            tmp_path,
-            *overrides,
-            *small,
-            "plan.micro_batch_size=4",
-            "num_phases=1",
-            VARIED_REWARD,
-            small=base,
-        )
-    )
+    cfg = settings(tmp_path, *PHOTOGRAPHS, *PLAN, VARIED_REWARD, small=BASE)
+    train(cfg)
     (run,) = (tmp_path / "outputs" / "grpo_vstar").iterdir()
+    rollouts = [
+        recorded.scored.rollout
+        for recorded in read_rollouts(run / "rollouts" / "train_phase_0000.jsonl")
+    ]
+    crops = [view for rollout in rollouts for view in rollout.crops]
+    assert crops, "no rollout zoomed"
+    assert max(len(rollout.turns) for rollout in rollouts) > 1
+
     page = (run / "rollouts" / "train_phase_0000.html").read_text()
     assert "original, the policy sees" in page
-    assert page.count("data:image/") >= 2
+    shown = embedded_pngs(page)  # crops are small enough to be embedded without loss
+    images = build_parts(cfg).images
+    processor = AutoImageProcessor.from_pretrained(ASSETS / "tiny_start", backend="pil")
+    for view in crops:
+        wanted = cut(view)
+        assert (
+            view.original.width > 448
+        )  # a photograph, much larger than what the policy sees of it
+        assert images.image(view).tobytes() == wanted.tobytes()
+        patches = processor(images=[wanted], do_resize=False, return_tensors="pt")
+        assert torch.equal(images.pixels(view).pixel_values, patches["pixel_values"])
+        assert (wanted.size, wanted.tobytes()) in shown
 
-    model = ["model.maker=null", f"model.path={run / 'model'}"]
-    report = run_evaluation(settings(tmp_path, *overrides, *model, door="evaluate", small=base))
+    model = f"model.path={run / 'model'}"
+    report = run_evaluation(settings(tmp_path, *PHOTOGRAPHS, model, door="evaluate", small=BASE))
     assert report.accuracy.num_questions == 5
     assert set(report.by_category) == {"direct_attributes", "relative_position"}
