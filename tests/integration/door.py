@@ -136,7 +136,7 @@ def run_door(
     timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """`python -m vigorl.train` in a process of its own, or in those that a launcher starts."""
-    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
+    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": ".:src"}
     env.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
         [sys.executable, *launcher, "-m", "vigorl.train", *small, *overrides],
