@@ -12,15 +12,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 
-from lightning.fabric.plugins.environments import (
-    ClusterEnvironment,
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import (
     LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
+    find_free_network_port,
 )
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from vigorl.core.errors import ConfigError
 

@@ -80,4 +80,4 @@ def _compile_nothing() -> None:
     """
     import deepspeed.ops  # optional, and slow to import
 
-    vars(deepspeed.ops).setdefault("__compatible_ops__", {})
+    deepspeed.ops.__dict__.setdefault("__compatible_ops__", {})
