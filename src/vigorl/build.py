@@ -27,6 +27,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.processes import from_first_process
 from vigorl.rollout.environment import Environment, RolloutLimits
 
 CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
@@ -97,7 +98,10 @@ def build_parts(cfg: DictConfig) -> Parts:
     """The model folder (made first where the config says so), and the dialogs on its tokenizer and
     processor.
     """
-    folder = str(instantiate(cfg.model.maker)) if cfg.model.get("maker") else cfg.model.path
+    folder = cfg.model.path
+    if cfg.model.get("maker"):
+        make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
+        folder = from_first_process(cfg, f"{cfg.name} model", make)
     codec = ChatCodec.from_pretrained(folder)
     images = ImageStore.from_pretrained(folder, **cfg.pixels)
     shared = {

@@ -1,7 +1,7 @@
 """A run's folder and its MLflow run: begun, or gone on with.
 
 RUN/config.yaml     the resolved settings
-RUN/run.json        which MLflow run it is, and what its command line said
+RUN/run.json        which MLflow run it is, and what its command lines said
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
 RUN/model/          the trained model, a Hugging Face folder
@@ -9,27 +9,29 @@ RUN/model/          the trained model, a Hugging Face folder
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
-from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.callbacks.checkpoint import list_checkpoints
 from vigorl.core.errors import ConfigError
+from vigorl.processes import from_first_process, is_first_process
 from vigorl.training.datamodule import GroundedTraceDataModule
 
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
-_FOLDER = "VIGORL_RUN_FOLDER"  # inherited by the processes that Lightning starts
+_FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
+_ABSENT = "(absent)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,14 @@ class Run:
     Attributes:
         folder: Of all its files.
         logger: Lightning's.
+        is_resumed: Rather than begun.
         checkpoint: To go on from, or None at a fresh start.
     """
 
     folder: Path
     logger: Logger
-    checkpoint: Path | None
+    is_resumed: bool = False
+    checkpoint: Path | None = None
 
     def __enter__(self) -> Run:
         return self
@@ -54,10 +58,14 @@ class Run:
         self.logger.finalize("failed" if kind else "success")
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
-        """Settings, versions, commit and what data it is fed; once per run."""
-        if not _is_first_process() or (self.folder / "config.yaml").exists():
+        """Settings, versions, commit and what data it is fed; of a resumed run, what changed."""
+        if not is_first_process():
             return
-        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        path = self.folder / "config.yaml"
+        if self.is_resumed and path.exists():
+            self._record_changes(cfg)
+            return
+        path.write_text(OmegaConf.to_yaml(cfg, resolve=True))
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
         flat |= {f"version.{name}": version(name) for name in PACKAGES}
         if isinstance(datamodule, GroundedTraceDataModule):
@@ -65,10 +73,25 @@ class Run:
             datamodule.setup()
             flat |= datamodule.fingerprints()
         self.logger.log_hyperparams(flat)
+        self._tag({"git.commit": git_commit()})
+
+    def _record_changes(self, cfg: DictConfig) -> None:
+        """A further resume goes on with what this command line said; MLflow's parameters stay."""
+        if said := _said(cfg):
+            for path in _identity_files(Path(cfg.paths.base)):
+                _write_identity(path, json.loads(path.read_text()) | {"overrides": said})
+        config = self.folder / "config.yaml"
+        if changed := changed_settings(OmegaConf.load(config), cfg):
+            config.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+            at = self.checkpoint.stem if self.checkpoint else "the start"
+            self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
+
+    def _tag(self, tags: Mapping[str, str]) -> None:
         if isinstance(self.logger, MLFlowLogger):
             client, run_id = self.logger.experiment, self.logger.run_id
             assert run_id is not None
-            client.set_tag(run_id, "git.commit", git_commit())
+            for name, text in tags.items():
+                client.set_tag(run_id, name, text)
             client.log_artifact(run_id, str(self.folder / "config.yaml"))
 
 
@@ -80,61 +103,155 @@ def start_run(cfg: DictConfig) -> Run:
     """
     if cfg.get("resume"):
         return _resumed(cfg)
-    _agree_on_folder(cfg)
+    settle(cfg, "paths.run")
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
-    logger = instantiate(cfg.logger)
-    if _is_first_process():
-        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else None
-        identity = {"mlflow_run_id": run_id, "overrides": _command_line()}
-        (folder / "run.json").write_text(json.dumps(identity))
-    return Run(folder, logger, None)
+
+    def begin() -> str:  # by one process: MLflow's store does not bear being made twice at once
+        logger = instantiate(cfg.logger)
+        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else ""
+        _write_identity(
+            folder / "run.json", {"mlflow_run_id": run_id or None, "overrides": _said(cfg)}
+        )
+        return run_id or ""
+
+    return Run(folder, _logger(cfg, from_first_process(cfg, f"{cfg.name} run", begin)))
 
 
-def resumed_settings(cfg: DictConfig) -> DictConfig:
-    """The settings of the run in `resume`: what its command line said, then what this one says.
+def _logger(cfg: DictConfig, run_id: str | None) -> Logger:
+    return instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
 
+
+def settle(cfg: DictConfig, key: str) -> None:
+    """One value in all processes of the run, whose clocks would name different folders."""
+    value = from_first_process(cfg, f"{cfg.name} {key}", lambda: str(OmegaConf.select(cfg, key)))
+    OmegaConf.update(cfg, key, value)
+
+
+def resumed_settings(
+    cfg: DictConfig, stages_of: Callable[[DictConfig], Sequence[DictConfig]]
+) -> DictConfig:
+    """The settings of the run in `resume`: what its command lines said, then what this one says.
+
+    Args:
+        cfg: As composed from this command line alone.
+        stages_of: The stages that a config leaves to do; the config itself where it has none.
     Raises:
-        ConfigError: `resume` names a folder that is not a run.
+        ConfigError: `resume` names a folder that is not a run, or its YAMLs have changed since.
     """
-    said = [*_identity(Path(cfg.resume))["overrides"], *_command_line()]
-    last = {override.partition("=")[0]: override for override in said}
-    return compose(HydraConfig.get().job.config_name, list(last.values()))
+    folder, said = Path(cfg.resume), _command_line()
+    before = _overrides(folder)
+    door = HydraConfig.get().job.config_name
+    resumed = compose(door, [*_merged(before, said), f"resume={folder}"])
+    if is_first_process():
+        unchanged = compose(door, [*before, f"resume={folder}"])
+        for old, new in zip(stages_of(unchanged), stages_of(resumed), strict=False):
+            _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, said)
+    return resumed
+
+
+def changed_settings(old: Any, new: DictConfig) -> dict[str, tuple[Any, Any]]:
+    """{key: (old value, new value)} of what may change a run's numbers, and what is not named after
+    the clock.
+    """
+    new = copy.deepcopy(new)
+    OmegaConf.set_struct(new, False)
+    new.paths = old.paths  # many values hold a folder's name
+    raw = flatten(OmegaConf.to_container(new, resolve=False))
+    clock = [key for key, value in raw.items() if "${now:" in str(value)]
+    clock += [k for k, v in raw.items() if any(f"${{{key}}}" in str(v) for key in clock)]
+    before, after = (flatten(OmegaConf.to_container(one, resolve=True)) for one in (old, new))
+    pairs = {k: (before.get(k, _ABSENT), after.get(k, _ABSENT)) for k in sorted(before | after)}
+    return {
+        key: (a, b)
+        for key, (a, b) in pairs.items()
+        if a != b and key not in clock and key.partition(".")[0] not in _FREE
+    }
+
+
+def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, said: Sequence[str]) -> None:
+    """Differences to what the run used are taken only from this command line."""
+    if not path.exists():
+        return
+    named = [_key(override).lstrip("+~") for override in said]
+    taken = changed_settings(old, new)
+    drifted = [
+        f"  {key}: {a} -> {b}"
+        for key, (a, b) in changed_settings(OmegaConf.load(path), new).items()
+        if key not in taken and not any(f"{key}.".startswith(f"{one}.") for one in named)
+    ]
+    if drifted:
+        lines = [
+            f"{path} holds other settings than the run's command line gives today:",
+            *drifted,
+            "undo that change, or say on this command line which values shall be taken",
+        ]
+        raise ConfigError("\n".join(lines))
 
 
 def _command_line() -> list[str]:
-    """Its overrides; none outside a door."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    """Its overrides, as they were said; none outside a door."""
+    if not HydraConfig.initialized():
+        return []
+    said = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(override) for override in cast(list[Any], said)]
 
 
-def _identity(folder: Path) -> dict[str, Any]:
-    """What run.json says: of the run in a folder, or of its first stage."""
-    found = sorted([folder / "run.json", *folder.glob("*/run.json")], key=lambda p: len(p.parts))
-    for path in found:
-        if path.is_file():
-            return json.loads(path.read_text())
-    raise ConfigError(f"resume={str(folder)!r} is not a run's folder: it has no run.json")
+def _said(cfg: DictConfig) -> list[str]:
+    """What all command lines of the run said, this one last."""
+    now = _command_line()
+    is_resumed = any(_key(override) == "resume" for override in now)
+    return _merged(_overrides(Path(cfg.paths.base)), now) if is_resumed else now
 
 
-def _is_first_process() -> bool:
-    return getattr(rank_zero_only, "rank", 0) == 0  # Lightning sets it when it is imported
+def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    last = {_key(override): override for override in (*before, *now)}
+    return [override for key, override in last.items() if key != "resume"]
 
 
-def _agree_on_folder(cfg: DictConfig) -> None:
-    """The clock that names a run's folder has moved on when Lightning starts other processes."""
-    if _is_first_process():
-        os.environ[_FOLDER] = str(cfg.paths.run)
-    elif _FOLDER in os.environ:
-        OmegaConf.update(cfg, "paths.run", os.environ[_FOLDER])
+def _key(override: str) -> str:
+    return override.partition("=")[0]
+
+
+def _identity_files(folder: Path) -> list[Path]:
+    """The run.json of the run in a folder, or of its stages.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if (folder / "run.json").is_file():
+        return [folder / "run.json"]
+    if not (found := sorted(folder.glob("*/run.json"))):
+        raise ConfigError(f"resume={str(folder)!r} is not a run's folder: it has no run.json")
+    return found
+
+
+def _write_identity(path: Path, identity: Mapping[str, Any]) -> None:
+    """At once: another process of a resumed run may be reading it."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(identity))
+    part.replace(path)
+
+
+def _overrides(folder: Path) -> list[str]:
+    path = _identity_files(folder)[0]
+    identity = json.loads(path.read_text())
+    if "overrides" not in identity:
+        raise ConfigError(
+            f"{path} is of an older version, which did not write down the command line; add to it "
+            '"overrides": ["experiment=...", ...], what the command line said'
+        )
+    return identity["overrides"]
 
 
 def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
-    run_id = _identity(folder)["mlflow_run_id"]
+    run_id = json.loads(_identity_files(folder)[0].read_text())["mlflow_run_id"]
     OmegaConf.update(cfg, "paths.run", str(folder))
-    logger = instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
     found = list_checkpoints(folder / "checkpoints")
-    return Run(folder, logger, found[-1] if found else None)
+    return Run(
+        folder, _logger(cfg, run_id), is_resumed=True, checkpoint=found[-1] if found else None
+    )
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -24,29 +24,36 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, resumed_settings, start_run
+from vigorl.tracking import Run, resumed_settings, settle, start_run
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """One run, or its stages one after the other; returns the last metrics.
-
-    A stage that has left its model in `paths.base` is not done again, and one that has begun there
-    is gone on with when `resume` names that folder.
-    """
-    if not cfg.get("stages"):
-        return train_stage(cfg)
-    OmegaConf.update(cfg, "paths.base", str(cfg.resume or cfg.paths.base))  # one time of day
+    """One run, or its stages one after the other; returns the last metrics."""
+    settle(cfg, "paths.base")
     metrics: dict[str, float] = {}
-    for stage in cfg.stages:
-        staged = stage_config(cfg, cfg.stages[stage])
-        folder = Path(staged.paths.run)
-        if not (folder / "model").exists():
-            is_begun = bool(cfg.resume) and (folder / "run.json").exists()
-            staged.resume = str(folder) if is_begun else None
-            metrics = train_stage(staged)
+    for stage in stages_to_do(cfg):
+        metrics = train_stage(stage)
     return metrics
+
+
+def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
+    """The run itself, or its stages without those that have left their model in `paths.base`.
+
+    With `resume`, `paths.base` is that folder, and a stage that has begun there is gone on with.
+    """
+    if cfg.resume:
+        OmegaConf.update(cfg, "paths.base", str(cfg.resume))
+    if not cfg.get("stages"):
+        if cfg.resume:
+            OmegaConf.update(cfg, "paths.run", str(cfg.resume))
+        return [cfg]
+    stages = [stage_config(cfg, cfg.stages[stage]) for stage in cfg.stages]
+    for stage in stages:
+        is_begun = bool(cfg.resume) and Path(stage.paths.run, "run.json").exists()
+        stage.resume = stage.paths.run if is_begun else None
+    return [stage for stage in stages if not Path(stage.paths.run, "model").exists()]
 
 
 def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
@@ -142,7 +149,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
 def main(cfg: DictConfig) -> None:
-    train(resumed_settings(cfg) if cfg.resume else cfg)
+    train(resumed_settings(cfg, stages_to_do) if cfg.resume else cfg)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The real doors, small: two phases of two prompts x four rollouts on a dozen made pictures."""
+"""The real doors, small: two phases of two prompts x four rollouts, with zooms, on a dozen made
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -15,20 +18,19 @@ from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 
-from vigorl.build import CONFIGS
+from vigorl.build import ASSETS, CONFIGS
 from vigorl.core.rollout import RewardBreakdown, Rollout
+from vigorl.models.tiny import untrained_copy
+from vigorl.training.from_nothing import make_for_world
 
-# no test may rest on what the start checkpoint can do: its sizes, other weights, and short turns
-SMALL = [
-    "debug=fast",
-    "num_threads=1",
-    "trainer.accelerator=cpu",
+# with whole turns the start checkpoint that ships zooms; no test may rest on more than that
+SMALL = ["debug=fast", "num_threads=1", "trainer.accelerator=cpu"]
+UNTRAINED = [
     "limits.max_new_tokens=12",
     "model.path=${paths.run}/untrained",
-    "model.maker={_target_:vigorl.models.tiny.untrained_copy,"
+    "model.maker={_target_:tests.integration.door.make_and_note,"
     "source:${paths.start},folder:${model.path},seed:3}",
 ]
-STARTING = ["model.maker=null", "model.path=${paths.start}"]  # with the shipped one all the same
 VARIED_REWARD = "reward._target_=tests.integration.door.TokenReward"
 
 
@@ -64,6 +66,30 @@ def history(root: Path, name: str) -> list[tuple[int, float]]:
     return sorted((metric.step, metric.value) for metric in found)
 
 
+def all_metrics(root: Path) -> dict[str, dict[int, set[float]]]:
+    """Every value that was ever logged, by name and updates done; how long things took left out."""
+    client, run = store(root), only_run(root)
+    found: dict[str, dict[int, set[float]]] = {}
+    for name in run.data.metrics:
+        if "time/" not in name and "perf/" not in name:
+            for metric in client.get_metric_history(run.info.run_id, name):
+                found.setdefault(name, {}).setdefault(metric.step, set()).add(metric.value)
+    return found
+
+
+def has_several_turns(root: Path) -> bool:
+    """Whether every phase and every evaluation of the only run had crops and further turns."""
+    kinds = ("rollout", "val")
+    zooms = [value for kind in kinds for _, value in history(root, f"{kind}/zooms_mean")]
+    turns = [value for kind in kinds for _, value in history(root, f"{kind}/turns_mean")]
+    return min(zooms) > 0 and min(turns) > 1
+
+
+def start_weights() -> dict[str, torch.Tensor]:
+    """Of the start checkpoint, as a run loads them."""
+    return {name: weight.float() for name, weight in weights(ASSETS / "tiny_start").items()}
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
@@ -75,20 +101,45 @@ def same_weights(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 class KillingReward(TokenReward):
     """Kills this very process (kill -9) in the middle of the fourth phase."""
 
+    phase = 3
+
     def breakdown(self, rollout: Rollout) -> RewardBreakdown:
-        if rollout.group.startswith("train/3/"):
+        if rollout.group.startswith(f"train/{self.phase}/"):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().breakdown(rollout)
 
 
+class SoonKillingReward(KillingReward):
+    """In the second phase."""
+
+    phase = 1
+
+
+def make_and_note(*, source: str, folder: str, seed: int) -> str:
+    """An untrained copy, and a line in `made` beside it."""
+    with Path(folder).with_name("made").open("a") as made:
+        print(os.getpid(), file=made)
+    return untrained_copy(source, folder, seed=seed)
+
+
+def make_for_world_and_note(*, folder: str, **settings: Any) -> str:
+    """The same for a model that is made for its world."""
+    with Path(folder).with_name("made").open("a") as made:
+        print(os.getpid(), file=made)
+    return make_for_world(folder=folder, **settings)
+
+
 def run_door(
-    *overrides: str, small: list[str] = SMALL, timeout: float = 300
+    *overrides: str,
+    small: list[str] = SMALL,
+    launcher: tuple[str, ...] = (),
+    timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m vigorl.train` in a process of its own."""
-    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": "src:."}
+    """`python -m vigorl.train` in a process of its own, or in those that a launcher starts."""
+    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": ".:src"}
     env.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.run(
-        [sys.executable, "-m", "vigorl.train", *small, *overrides],
+        [sys.executable, *launcher, "-m", "vigorl.train", *small, *overrides],
         cwd=Path(CONFIGS).parent,
         env=env,
         capture_output=True,

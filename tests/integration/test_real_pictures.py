@@ -1,18 +1,27 @@
 """The main job and the evaluation on real photographs in V*Bench's own layout.
 
 No skill is expected of a tiny model there; what must be right is that real files, questions and
-boxes go the whole way, and that the pages show them.
+boxes go the whole way, that every crop is what its box says, and that the pages show them.
 """
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image, ImageOps
+from transformers import AutoImageProcessor
 
 from tests.integration.door import SMALL, VARIED_REWARD, settings
+from vigorl.build import ASSETS, build_parts
+from vigorl.core.records import ImageView
 from vigorl.evaluate import run_evaluation
 from vigorl.evaluation.report import EvaluationReport
+from vigorl.rollout.recorder import read_rollouts
 from vigorl.train import train
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -24,21 +33,60 @@ pytestmark = pytest.mark.skipif(
 
 # `debug=fast` makes the made world small; other sources have no such keys
 BASE = [override for override in SMALL if override != "debug=fast"]
+PHOTOGRAPHS = ["data=vstar_folder", f"data.root={FOLDER}"]
 PLAN = {"prompts_per_phase": 2, "group_size": 4, "sequences_per_update": 8, "micro_batch_size": 4}
 ONE_PHASE = ["num_phases=1", VARIED_REWARD, *(f"plan.{key}={value}" for key, value in PLAN.items())]
 
 
+def cut(view: ImageView) -> Image.Image:
+    """What a view must show, from the file and the record alone."""
+    with Image.open(view.path) as file:
+        original = ImageOps.exif_transpose(file).convert("RGB")
+    assert original.size == (view.original.width, view.original.height)
+    assert view.box is not None
+    window = original.crop(tuple(round(side) for side in view.box.as_tuple()))
+    return window.resize((view.size.width, view.size.height), Image.Resampling.BICUBIC)
+
+
+def embedded_pngs(page: str) -> set[tuple[tuple[int, int], bytes]]:
+    """Size and pixels of every picture that a page embeds without loss."""
+    found = set()
+    for data in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page):
+        image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        found.add((image.size, image.tobytes()))
+    return found
+
+
 def test_training_and_evaluation_run_through_on_real_photographs(tmp_path: Path) -> None:
-    overrides = ["data=vstar_folder", f"data.root={FOLDER}"]
-    train(settings(tmp_path, *overrides, *ONE_PHASE, small=BASE))
+    cfg = settings(tmp_path, *PHOTOGRAPHS, *ONE_PHASE, small=BASE)
+    train(cfg)
     (run,) = (tmp_path / "outputs" / "grpo_vstar").iterdir()
+    rollouts = [
+        recorded.scored.rollout
+        for recorded in read_rollouts(run / "rollouts" / "train_phase_0000.jsonl")
+    ]
+    crops = [view for rollout in rollouts for view in rollout.crops]
+    assert crops, "no rollout zoomed"
+    assert max(len(rollout.turns) for rollout in rollouts) > 1
+
     page = (run / "rollouts" / "train_phase_0000.html").read_text()
     assert "original, the policy sees" in page
-    assert page.count("data:image/") >= 2
+    shown = embedded_pngs(page)  # crops are small enough to be embedded without loss
+    images = build_parts(cfg).images
+    processor = AutoImageProcessor.from_pretrained(ASSETS / "tiny_start", backend="pil")
+    for view in crops:
+        wanted = cut(view)
+        assert (
+            view.original.width > 448
+        )  # a photograph, much larger than what the policy sees of it
+        assert images.image(view).tobytes() == wanted.tobytes()
+        patches = processor(images=[wanted], do_resize=False, return_tensors="pt")
+        assert torch.equal(images.pixels(view).pixel_values, patches["pixel_values"])
+        assert (wanted.size, wanted.tobytes()) in shown
 
     def evaluated(*more: str) -> EvaluationReport:
         model = ["model.maker=null", f"model.path={run / 'model'}"]
-        said = [*overrides, *model, *more, f"paths.run={tmp_path}/{len(more)}"]
+        said = [*PHOTOGRAPHS, *model, *more, f"paths.run={tmp_path}/{len(more)}"]
         return run_evaluation(settings(tmp_path, *said, door="evaluate", small=BASE))
 
     # of the folder it was trained on, the model is asked only what it never saw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 
 from tests.integration.door import (
     VARIED_REWARD,
+    all_metrics,
+    has_several_turns,
     only_run,
     run_door,
     same_weights,
     settings,
-    store,
     weights,
 )
 from vigorl.train import train
@@ -23,20 +25,10 @@ pytestmark = pytest.mark.slow
 FOUR_PHASES = ["num_phases=4", "max_epochs=4", "callbacks.checkpoint.every=2"]
 
 
-def all_metrics(root: Path) -> dict[str, dict[int, set[float]]]:
-    """Every value that was ever logged, by name and updates done; how long things took left out."""
-    client, run = store(root), only_run(root)
-    found: dict[str, dict[int, set[float]]] = {}
-    for name in run.data.metrics:
-        if "time/" not in name and "perf/" not in name:
-            for metric in client.get_metric_history(run.info.run_id, name):
-                found.setdefault(name, {}).setdefault(metric.step, set()).add(metric.value)
-    return found
-
-
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(settings(whole, *FOUR_PHASES, VARIED_REWARD, f"paths.run={whole}/run"))
+    assert has_several_turns(whole)
 
     folders = [f"paths.root={killed}", f"paths.run={killed}/run"]
     killing = VARIED_REWARD.replace("TokenReward", "KillingReward")
@@ -55,6 +47,15 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert len(all_metrics(whole)["train/loss"]) == 4
     assert same_weights(weights(killed / "run/model"), weights(whole / "run/model"))
     assert only_run(killed).info.status == "FINISHED"
+
+    # what that command line said is taken, written down, and known to a further one
+    said = json.loads((killed / "run/run.json").read_text())["overrides"]
+    assert VARIED_REWARD in said
+    assert killing not in said
+    assert "KillingReward" not in (killed / "run/config.yaml").read_text()
+    tag = only_run(killed).data.tags["changed.reward._target_"]
+    names = [f"tests.integration.door.{name}" for name in ("KillingReward", "TokenReward")]
+    assert tag == " -> ".join(names) + " at phase-00002"
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:

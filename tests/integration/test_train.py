@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from tests.integration.door import (
-    STARTING,
+    UNTRAINED,
     VARIED_REWARD,
+    has_several_turns,
     history,
     only_run,
     same_weights,
     settings,
+    start_weights,
     store,
     weights,
 )
@@ -55,6 +57,10 @@ def test_every_update_is_logged(trained: Path) -> None:
     assert all(norm > 0 for _, norm in history(trained, "train/grad_norm"))
 
 
+def test_rollouts_have_several_turns_and_crops(trained: Path) -> None:
+    assert has_several_turns(trained)
+
+
 def test_one_update_per_phase_is_on_policy_and_engine_and_trainer_agree(trained: Path) -> None:
     assert [value for _, value in history(trained, "train/ratio_max")] == [1.0, 1.0]
     assert max(gap for _, gap in history(trained, "kl/sampling_gap_max")) < 1e-4
@@ -78,7 +84,7 @@ def test_pages_config_and_model_are_artifacts(trained: Path) -> None:
 
 
 def test_the_model_learned_and_loads_again(trained: Path) -> None:
-    start = weights(trained / "run/untrained")
+    start = start_weights()
     now = weights(trained / "run/model")
     moved = {name for name in now if not torch.equal(now[name], start[name])}
     assert moved
@@ -110,7 +116,6 @@ def test_export_says_what_is_missing(tmp_path: Path) -> None:
 def test_the_trained_model_can_be_evaluated(trained: Path) -> None:
     run = trained / "evaluated"
     overrides = [
-        "model.maker=null",
         f"model.path={trained}/run/model",
         f"paths.run={run}",
         "limit=3",
@@ -133,8 +138,7 @@ def test_the_trained_model_can_be_evaluated(trained: Path) -> None:
     ],
 )
 def test_controls_run(experiment: str, tmp_path: Path) -> None:
-    start = [] if experiment == "grpo_vstar_no_warm_start" else STARTING
-    metrics = train(settings(tmp_path, f"experiment={experiment}", "logger=none", *start))
+    metrics = train(settings(tmp_path, f"experiment={experiment}", "logger=none"))
     assert {"val/accuracy", "reward/total", "train/loss"} <= metrics.keys()
 
 
@@ -177,7 +181,7 @@ SFT = [
 
 
 def test_fine_tuning_lowers_the_loss(tmp_path: Path) -> None:
-    train(settings(tmp_path, *SFT, f"paths.run={tmp_path}/run"))
+    train(settings(tmp_path, *SFT, *UNTRAINED, f"paths.run={tmp_path}/run"))
     losses = [value for _, value in history(tmp_path, "train/loss")]
     assert len(losses) >= 6
     assert losses[-1] < losses[0]

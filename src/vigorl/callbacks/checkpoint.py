@@ -62,6 +62,7 @@ class PhaseCheckpoint(Checkpoint):
         if self.model_folder is None or not isinstance(pl_module, PolicyModule):
             return
         pl_module.policy.save_pretrained(self.model_folder, dtype=self.model_dtype)
+        trainer.strategy.barrier()  # a next stage loads it
         if self.log_model and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, MLFlowLogger):

@@ -55,6 +55,7 @@ class ZeROStrategy(DeepSpeedStrategy):
         if self._is_cuda:
             super().setup_environment()
         else:
+            _compile_nothing()
             super(DDPStrategy, self).setup_environment()  # DeepSpeedStrategy's own refuses CPUs
             self.setup_distributed()
 
@@ -71,3 +72,12 @@ class ZeROStrategy(DeepSpeedStrategy):
     @property
     def _is_cuda(self) -> bool:
         return isinstance(self.accelerator, CUDAAccelerator)
+
+
+def _compile_nothing() -> None:
+    """Keep DeepSpeed from building its collectives for CPUs at the first start: that takes minutes
+    and a C++ compiler, and a start that is killed meanwhile blocks all later ones by its lock file.
+    """
+    import deepspeed.ops  # optional, and slow to import
+
+    deepspeed.ops.__dict__.setdefault("__compatible_ops__", {})

@@ -76,7 +76,8 @@ class TowerModule(PolicyModule):
                 counts = label != NOTHING
             right = (scores.argmax(-1) == label) & counts
             metrics[f"see/{name}_accuracy"] = MetricSum(right.sum(), counts.sum())
-        return self.report(LossOutput(loss, metrics))
+        # a mean over this rank's tokens; `report` takes the ranks' shares of one sum
+        return self.report(LossOutput(loss / self.trainer.world_size, metrics))
 
 
 class TowerDataModule(L.LightningDataModule):
@@ -85,7 +86,7 @@ class TowerDataModule(L.LightningDataModule):
     Args:
         source: A made world with traces.
         environment: For its picture store.
-        views_per_step: Scenes per step; each gives its whole picture and one crop.
+        views_per_step: Scenes per step over all ranks; each gives its whole picture and one crop.
         window_px: Side of the crops, as the zoom cuts them.
         view_px: Side at which they are shown; that of whole pictures, so that one batch has one
             grid.
@@ -116,16 +117,25 @@ class TowerDataModule(L.LightningDataModule):
         self.rows = read_signs(Path(self.source.root) / "train_signs.jsonl")
 
     def train_dataloader(self) -> DataLoader[LabelledViews]:
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        dataset = _Views(self.rows, self, order=f"{self.seed}/{epoch}")
-        return batch_loader(dataset)
+        epoch, shard = 0, slice(None)
+        if self.trainer is not None:
+            epoch = self.trainer.current_epoch
+            shard = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        return batch_loader(_Views(self.rows, self, order=f"{self.seed}/{epoch}", shard=shard))
 
 
 class _Views(Dataset[LabelledViews]):
+    """A step's views are the same however many ranks share them; `shard` are this one's."""
+
     def __init__(
-        self, rows: Sequence[tuple[str, tuple[Sign, ...]]], data: TowerDataModule, *, order: str
+        self,
+        rows: Sequence[tuple[str, tuple[Sign, ...]]],
+        data: TowerDataModule,
+        *,
+        order: str,
+        shard: slice,
     ) -> None:
-        self._rows, self._data, self._order = list(rows), data, order
+        self._rows, self._data, self._order, self._shard = list(rows), data, order, shard
         random.Random(order).shuffle(self._rows)
 
     def __len__(self) -> int:
@@ -140,6 +150,7 @@ class _Views(Dataset[LabelledViews]):
         images = self._data.images
         pairs = [(signs, images.whole(path)) for path, signs in rows]
         pairs += [(signs, self._crop(signs, view, rng, images)) for signs, view in pairs]
+        pairs = pairs[self._shard]
         blocks = [images.pixels(view) for _, view in pairs]
         labels = [token_labels(signs, view, factor=images.factor) for signs, view in pairs]
         return LabelledViews(

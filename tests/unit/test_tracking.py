@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.build import CONFIGS, prepare_process
+from vigorl.core.errors import ConfigError
+from vigorl.tracking import resumed_settings, start_run
+from vigorl.train import stages_to_do
+
+prepare_process()
+BEGUN = ["logger=none", "optimizer.lr=1e-3"]
+
+
+@pytest.fixture(autouse=True)
+def hydra_in_use() -> Iterator[None]:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        yield
+    HydraConfig.instance().cfg = None
+
+
+def command(*overrides: str) -> DictConfig:
+    """The config that a door gets from a command line."""
+    HydraConfig.instance().set_config(compose("train", list(overrides), return_hydra_config=True))
+    return compose("train", list(overrides))
+
+
+def begun(folder: Path, *overrides: str) -> Path:
+    """The folder of a run that has just begun."""
+    cfg = command(*BEGUN, f"paths.root={folder}", f"paths.run={folder}/run", *overrides)
+    start_run(cfg).record(cfg, None)
+    return folder / "run"
+
+
+def resume(run: Path, *overrides: str) -> DictConfig:
+    return resumed_settings(command(f"resume={run}", *overrides), stages_to_do)
+
+
+def edit(run: Path, key: str, value: object) -> None:
+    """As if the run had used another value than the YAMLs give today."""
+    used = OmegaConf.load(run / "config.yaml")
+    OmegaConf.update(used, key, value)
+    OmegaConf.save(used, run / "config.yaml")
+
+
+def test_a_run_goes_on_with_what_its_command_line_said(tmp_path: Path) -> None:
+    cfg = resume(begun(tmp_path))
+    assert cfg.optimizer.lr == 1e-3
+    assert cfg.resume == str(tmp_path / "run")
+
+
+def test_changed_yamls_are_refused_and_named(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    edit(run, "module.clip_high", 0.5)
+    edit(run, "plan.passes", 7)
+    with pytest.raises(ConfigError, match=r"module\.clip_high: 0\.5 -> 0\.28") as caught:
+        resume(run)
+    assert "plan.passes: 7 -> 1" in str(caught.value)
+    assert str(run / "config.yaml") in str(caught.value)
+    with pytest.raises(ConfigError, match=r"module\.clip_high"):
+        resume(run, "plan.passes=7")  # one is said, the other still is not
+
+
+def test_a_key_that_is_there_on_one_side_only_is_named(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    used = OmegaConf.load(run / "config.yaml")
+    del used.module.clip_low
+    OmegaConf.save(used, run / "config.yaml")
+    with pytest.raises(ConfigError, match=r"module\.clip_low: \(absent\) -> 0\.2"):
+        resume(run)
+
+
+@pytest.mark.parametrize("said", ["module.clip_high=0.5", "module.clip_high=0.6"])
+def test_what_the_command_line_says_is_taken(said: str, tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    edit(run, "module.clip_high", 0.5)
+    assert f"module.clip_high={resume(run, said).module.clip_high}" == said
+
+
+def test_what_follows_from_the_command_line_is_taken(tmp_path: Path) -> None:
+    cfg = resume(begun(tmp_path), "num_phases=7", "strategy=ddp")
+    assert cfg.trainer.max_epochs == 7
+
+
+def test_place_threads_and_time_of_day_may_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(tmp_path, "name=at_${now:%f}", "model.path=${paths.run}/model")
+    edit(run, "num_threads", 3)
+    moved = run.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    resume(moved)
+    assert resume(Path("moved")).resume == "moved"
+
+
+def test_what_was_said_is_known_to_a_further_resume(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    cfg = resume(run, "optimizer.lr=5e-4", "num_phases=7")
+    (cfg,) = stages_to_do(cfg)
+    start_run(cfg).record(cfg, None)
+    assert OmegaConf.load(run / "config.yaml").trainer.max_epochs == 7
+    further = resume(run)
+    assert (further.optimizer.lr, further.num_phases) == (5e-4, 7)
+    said = json.loads((run / "run.json").read_text())["overrides"]
+    assert not any(override.startswith("resume=") for override in said)
+
+
+def test_stages_are_compared_each_with_its_own(tmp_path: Path) -> None:
+    base = ["experiment=sft_vstar", f"paths.base={tmp_path}/base", "logger=none"]
+    see, speak = stages_to_do(command(*base))
+    for stage in (see, speak):
+        start_run(stage).record(stage, None)
+    resume(tmp_path / "base")
+    edit(tmp_path / "base/speak", "optimizer.lr", 1.0)
+    with pytest.raises(ConfigError, match=r"speak/config\.yaml .*\n  optimizer\.lr: 1\.0 -> "):
+        resume(tmp_path / "base")
+    (tmp_path / "base/speak/model").mkdir()  # done: nothing of it is gone on with
+    resume(tmp_path / "base")
+
+
+def test_an_older_run_says_what_to_do(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run / "run.json").write_text('{"mlflow_run_id": null}')
+    with pytest.raises(ConfigError, match=r'run\.json .*"overrides": \["experiment'):
+        resume(run)
+
+
+def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a run's folder"):
+        resume(tmp_path)
