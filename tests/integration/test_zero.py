@@ -17,7 +17,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.deepspeed]
 # KL, because on-policy advantages alone make a loss of 0; a large eps, because AdamW makes steps
 # of full length from rounding errors in place of 0. The norm is above 1, so clipping acts.
 WORK = [VARIED_REWARD, "kl_coef=0.5", "optimizer.warmup_frac=0", "+optimizer.eps=1e-4"]
-SAME = ("train/loss", "kl/ref", "train/entropy", "reward/total", "val/completion_tokens_mean")
+SAME = (
+    "train/loss",
+    "train/lr",
+    "train/grad_norm",
+    "kl/ref",
+    "train/entropy",
+    "reward/total",
+    "val/completion_tokens_mean",
+)
 
 
 @pytest.fixture(scope="module")

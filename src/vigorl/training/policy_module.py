@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError, VigorlError
@@ -171,12 +172,16 @@ class PolicyModule(L.LightningModule):
         return output.loss * micro_batches * ranks
 
     _loss_of_update = 0.0
+    _lr_of_update = 0.0
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # once the step is taken, Lightning sets the rate of the next one
+        self._lr_of_update = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        if isinstance(self.trainer.strategy, DeepSpeedStrategy):
+            return  # what stands in p.grad is neither summed over ranks nor the whole update's
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        if gradients:  # DeepSpeed keeps its own
-            norm = torch.nn.utils.get_total_norm(gradients)
-            self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
@@ -186,8 +191,11 @@ class PolicyModule(L.LightningModule):
             {"train/loss": (self._loss_of_update * self.trainer.world_size, 1)}
         )
         self._loss_of_update = 0.0
+        if isinstance(self.trainer.strategy, DeepSpeedStrategy):
+            norm = self.trainer.strategy.deepspeed_engine.get_global_grad_norm()
+            self.step_metrics.add_maxima({} if norm is None else {"train/grad_norm": norm})
         metrics = self.step_metrics.compute()
-        metrics["train/lr"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        metrics["train/lr"] = self._lr_of_update
         self.log_dict(metrics)
 
     def transfer_batch_to_device(
