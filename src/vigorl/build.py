@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
+from lightning.fabric import Fabric
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
@@ -26,6 +28,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.models.pretrained import parse_dtype
 from vigorl.rollout.environment import Environment, RolloutLimits
 
 CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
@@ -114,15 +117,38 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
         folder=parts.model_folder,
         codec=parts.codec,
         images=parts.images,
-        dtype=cfg.model.dtype,
+        dtype=cfg.model.engine_dtype,
         attn_implementation=cfg.model.attn_implementation,
     )
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse a config with a value still missing, naming the key."""
+    """Refuse a config with a value still missing, or that cannot learn, naming the key."""
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+    if cfg.get("module"):
+        _check_precision(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
+
+
+def _check_precision(cfg: DictConfig) -> None:
+    """Refuse AdamW on 16-bit weights: a step of lr 1e-6 rounds to nothing in nearly all of them.
+
+    DeepSpeed steps float32 copies, and adapters are float32 beside any weights.
+    """
+    is_half = parse_dtype(cfg.model.dtype).itemsize < 4 and cfg.model.lora is None
+    is_made_half = cfg.trainer.precision in ("16-true", "bf16-true")
+    if (is_half or is_made_half) and not _is_deepspeed(cfg.strategy):
+        raise ConfigError(
+            f"model.dtype={cfg.model.dtype} with trainer.precision={cfg.trainer.precision} and "
+            "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
+            "set model.dtype=float32 and precision=bf16-mixed"
+        )
+
+
+def _is_deepspeed(strategy: DictConfig | str) -> bool:
+    if isinstance(strategy, str):
+        return strategy.startswith("deepspeed")
+    return issubclass(get_class(strategy._target_), DeepSpeedStrategy)

@@ -108,7 +108,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     )
     extra: dict[str, Any] = {}
     if cfg.module.get("kl_coef") and cfg.model.lora is None:
-        extra["reference"] = load()
+        extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
+        extra["reference_dtype"] = cfg.model.reference_dtype
     return assemble(
         cfg.module,
         policy,

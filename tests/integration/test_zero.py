@@ -61,3 +61,20 @@ def test_two_processes_learn_what_one_learns(strategy: str, alone: Path, tmp_pat
     # each rank rolled out its own half of the prompts
     halves = [tmp_path / f"run/rollouts/train_phase_0000_rank{rank}.jsonl" for rank in (0, 1)]
     assert all(half.is_file() for half in halves)
+
+
+@pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
+def test_zero_computes_in_bfloat16_and_steps_float32(strategy: str, tmp_path: Path) -> None:
+    ranks = [f"strategy={strategy}", "trainer.devices=2", "plan.micro_batch_size=2"]
+    mixed = ["precision=bf16-mixed", "model.engine_dtype=bfloat16", "optimizer.lr=1e-6"]
+    steps = ["optimizer.warmup_frac=0", "kl_coef=0.5", VARIED_REWARD]
+    result = run_door(*ranks, *mixed, *steps, f"paths.root={tmp_path}", f"paths.run={tmp_path}/run")
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-6000:]
+    assert history(tmp_path, "kl/ref")[0][1] == pytest.approx(0.0, abs=1e-9)
+    assert min(norm for _, norm in history(tmp_path, "train/grad_norm")) > 0.0
+
+    phases = [tmp_path / f"run/checkpoints/phase-0000{phase}.ckpt" for phase in (1, 2)]
+    first, last = (weights(export(str(path), f"{path}.model")) for path in phases)
+    layers = [name for name in last if "layers." in name and "visual" not in name]
+    moved = sum(int((first[name] != last[name]).sum()) for name in layers)
+    assert moved > 0.9 * sum(last[name].numel() for name in layers)  # in bfloat16: nearly none

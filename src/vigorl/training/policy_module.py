@@ -5,6 +5,7 @@ report it.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,12 @@ class PolicyModule(L.LightningModule):
             banned_ids=self.banned_ids,
             with_entropy=with_entropy,
         )
+
+    def as_in_training(self) -> AbstractContextManager[None]:
+        """Autocast as Lightning sets it up for a training step, for forward passes outside of one:
+        numbers that are compared must be computed alike.
+        """
+        return self.trainer.precision_plugin.forward_context()
 
     def features(self, batch: TrainingBatch) -> Tensor | None:
         """Image features from the cache when the tower is frozen; None: the policy runs it, with

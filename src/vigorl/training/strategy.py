@@ -43,6 +43,8 @@ class ZeROStrategy(DeepSpeedStrategy):
         super().__init__(stage=stage, **kwargs)
         if isinstance(self.config, dict):  # AdamW is ours, also where its states are offloaded
             self.config.setdefault("zero_force_ds_cpu_optimizer", False)
+            # hundreds of micro-batches summed in bfloat16 would lose the last of them
+            self.config.setdefault("data_types", {"grad_accum_dtype": "fp32"})
 
     @property
     def root_device(self) -> torch.device:
