@@ -117,6 +117,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
         temperature=cfg.task.temperature,
+        vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )
 

@@ -77,6 +77,8 @@ class PolicyModule(L.LightningModule):
         banned_ids: Tokens the policy is never allowed to sample; engines mask the same ones.
         temperature: At which rollouts are sampled and log-probabilities taken.
         logits_chunk_tokens: Most tokens whose logits are alive at once.
+        vision_cache_bytes: Most bytes of a frozen tower's features kept on the device; None is no
+            limit.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class PolicyModule(L.LightningModule):
         banned_ids: tuple[int, ...] = (),
         temperature: float = 1.0,
         logits_chunk_tokens: int = 4096,
+        vision_cache_bytes: int | None = None,
     ) -> None:
         super().__init__()
         policy.train()  # models load in eval mode, in which gradient checkpointing is off
@@ -95,7 +98,9 @@ class PolicyModule(L.LightningModule):
         self.banned_ids, self.temperature = tuple(banned_ids), temperature
         self.logits_chunk_tokens = logits_chunk_tokens
         self.step_metrics = StepMetrics()
-        self.vision_cache = VisionCache(policy) if policy.is_vision_frozen else None
+        self.vision_cache = (
+            VisionCache(policy, max_bytes=vision_cache_bytes) if policy.is_vision_frozen else None
+        )
 
     def setup(self, stage: str) -> None:
         if (
