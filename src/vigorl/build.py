@@ -112,6 +112,8 @@ def build_parts(cfg: DictConfig) -> Parts:
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
+    """An engine with `device: auto` in its YAML is told this process's device."""
+    device = {"device": own_device(cfg)} if cfg.engine.get("device") == "auto" else {}
     return assemble(
         cfg.engine,
         folder=parts.model_folder,
@@ -119,7 +121,16 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
         images=parts.images,
         dtype=cfg.model.engine_dtype,
         attn_implementation=cfg.model.attn_implementation,
+        **device,
     )
+
+
+def own_device(cfg: DictConfig) -> torch.device:
+    """The device that Lightning gives this process, found as the Trainer finds it: by accelerator,
+    and by local rank where there are several.
+    """
+    one_of = {key: cfg.trainer[key] for key in ("accelerator", "devices", "num_nodes")}
+    return Fabric(**one_of).device
 
 
 def check_settings(cfg: DictConfig) -> None:

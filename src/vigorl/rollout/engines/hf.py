@@ -10,8 +10,8 @@ their ends:
     3. one forward pass over what is left to read, then one per token; rows that are done leave
        once they are half of the batch.
 
-Left out: continuous batching (a request waits for the batch in progress), paged attention, more
-than one device. vLLM has them.
+Left out: continuous batching (a request waits for the batch in progress), paged attention, one
+model over several devices. vLLM has them.
 """
 
 from __future__ import annotations
