@@ -36,12 +36,13 @@ ASSETS = Path(__file__).resolve().parent / "assets"
 
 
 def prepare_process() -> None:
-    """What each door does before it reads its config: teach the YAMLs ${vigorl_asset:...} and
-    ${vigorl_accumulate:...}, and quieten libraries that print what nobody asked for.
+    """What each door does before it reads its config: teach the YAMLs ${vigorl_...:...}, and
+    quieten libraries that print what nobody asked for.
     """
     OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
     OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
     OmegaConf.register_new_resolver("vigorl_artifacts", _artifacts, replace=True)
+    OmegaConf.register_new_resolver("vigorl_system", _system_text, replace=True)
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
@@ -63,6 +64,11 @@ def _artifacts(outputs: str) -> str | None:
     if os.environ.get("MLFLOW_TRACKING_URI"):
         return None
     return (Path(outputs).resolve() / "mlartifacts").as_uri()
+
+
+def _system_text(prompt: DictConfig) -> str:
+    """Of a prompt's node."""
+    return instantiate(prompt).system
 
 
 def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
