@@ -23,6 +23,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.train import stage_config
+from vigorl.training.policy_module import OptimizerSettings
 
 prepare_process()
 
@@ -212,6 +213,92 @@ def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     assert (cfg.task.tools[0].window_px, cfg.task.tools[0].view_px) == (364, 672)
     # table A1 (SFT)
     assert cfg.traces.sequences_per_update == 32
+
+
+@pytest.mark.parametrize("data", ["released_files", "made_world_traces"])
+@pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])
+def test_full_scales_fine_tune_the_pretrained_model_as_the_paper(scale: str, data: str) -> None:
+    cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}", f"data={data}")
+    assert stages_of(cfg) == [cfg]
+    assert cfg.model.path == f"Qwen/Qwen2.5-VL-{scale[-2:].upper()}-Instruct"
+    assert cfg.model.maker is None
+    # Sarch et al. 2025, table A1
+    assert instantiate(cfg.optimizer) == OptimizerSettings(
+        lr=1e-6, weight_decay=0.01, schedule="cosine", warmup_frac=0.03, betas=[0.9, 0.999]
+    )
+    assert (cfg.trainer.max_epochs, cfg.trainer.gradient_clip_val) == (3, 1.0)
+    assert (cfg.traces.sequences_per_update, cfg.traces.max_tokens) == (32, 8192)
+    assert cfg.model.freeze_vision_tower
+    instantiate(cfg.data)
+
+
+def test_the_released_traces_are_named_on_the_command_line() -> None:
+    given = ["data=released_files", "data.traces=SFT.json", "data.image_root=pictures"]
+    cfg = compose_door("train", "experiment=sft_vstar", "scale=qwen2_5_vl_7b", *given)
+    source = instantiate(cfg.data)
+    assert (source.traces, source.image_root) == ("SFT.json", "pictures")
+    own = compose_door("train", "experiment=sft_vstar", "scale=qwen2_5_vl_7b", "optimizer.lr=1e-5")
+    assert (own.optimizer.lr, own.optimizer.schedule) == (1e-5, "cosine")
+
+
+@pytest.mark.parametrize(("scale", "side"), [("tiny", 112), ("qwen2_5_vl_7b", 448)])
+def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
+    cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
+    source = instantiate(cfg.data)
+    assert source.view == side
+    assert side**2 <= min(cfg.pixels.max_pixels, source.scene.side_px**2)
+    assert source.mix.zoom_system == instantiate(cfg.task.prompt).system
+
+
+def test_the_tiny_start_is_made_from_nothing() -> None:
+    see, speak = stages_of(compose_door("train", "experiment=sft_vstar"))
+    assert (see.name, see.max_epochs, see.optimizer.lr) == ("sft_vstar/see", 3, 2.5e-3)
+    assert (speak.name, speak.max_epochs, speak.optimizer.lr) == ("sft_vstar/speak", 4, 2e-3)
+    assert speak.model.path.endswith("/see/model")
+    for stage in (see, speak):
+        assert stage.data.num_traces == 12000
+        assert stage.pixels.cache_bytes == 12 * 2**30
+        assert stage.trainer.gradient_clip_val == 1.0
+        assert stage.trainer.precision == "32-true"
+        assert (stage.model.dtype, stage.model.engine_dtype) == ("float32", "float32")
+
+
+@pytest.mark.parametrize("experiment", ["grpo_vstar", "sft_vstar"])
+def test_full_scales_learn_in_float32_and_compute_in_bfloat16(experiment: str) -> None:
+    cfg = compose_door("train", f"experiment={experiment}", "scale=qwen2_5_vl_7b")
+    assert (cfg.model.dtype, cfg.trainer.precision) == ("float32", "bf16-mixed")
+    assert (cfg.model.engine_dtype, cfg.model.reference_dtype) == ("bfloat16", None)
+
+
+HALF = [
+    ["model.dtype=bfloat16"],
+    ["model.dtype=float16", "precision=16-mixed", "strategy=ddp"],
+    ["precision=bf16-true"],
+    ["trainer.precision=16-true", "strategy=ddp"],
+]
+LORA = "model.lora={_target_:vigorl.models.lora.LoraSettings}"
+
+
+@pytest.mark.parametrize("overrides", HALF)
+def test_adamw_on_sixteen_bit_weights_is_refused(overrides: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"model\.dtype=.*trainer\.precision="):
+        check_settings(compose_door("train", *overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.dtype=bfloat16", "precision=bf16-mixed", "strategy=zero2"],  # steps float32 copies
+        ["precision=bf16-true", "strategy=zero3"],
+        ["model.dtype=bfloat16", LORA],  # the adapters are float32
+    ],
+)
+def test_float32_copies_and_adapters_learn_beside_sixteen_bit_weights(overrides: list[str]) -> None:
+    check_settings(compose_door("train", *overrides))
+
+
+def test_sixteen_bit_weights_can_be_evaluated() -> None:
+    check_settings(compose_door("evaluate", "model.dtype=bfloat16"))
 
 
 def test_fine_tuning_has_no_kl() -> None:

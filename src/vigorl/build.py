@@ -19,7 +19,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
+from lightning.fabric import Fabric
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
@@ -27,6 +29,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.rollout.environment import Environment, RolloutLimits
 
@@ -35,12 +38,13 @@ ASSETS = Path(__file__).resolve().parent / "assets"
 
 
 def prepare_process() -> None:
-    """What each door does before it reads its config: teach the YAMLs ${vigorl_asset:...} and
-    ${vigorl_accumulate:...}, and quieten libraries that print what nobody asked for.
+    """What each door does before it reads its config: teach the YAMLs ${vigorl_...:...}, and
+    quieten libraries that print what nobody asked for.
     """
     OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
     OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
     OmegaConf.register_new_resolver("vigorl_artifacts", _artifacts, replace=True)
+    OmegaConf.register_new_resolver("vigorl_system", _system_text, replace=True)
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
@@ -65,6 +69,11 @@ def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
     if not is_on_disk or tracking_uri == "databricks":
         return None
     return (Path(outputs).resolve() / "mlartifacts").as_uri()
+
+
+def _system_text(prompt: DictConfig) -> str:
+    """Of a prompt's node."""
+    return instantiate(prompt).system
 
 
 def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
@@ -117,20 +126,54 @@ def build_parts(cfg: DictConfig) -> Parts:
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
+    """An engine with `device: auto` in its YAML is told this process's device."""
+    device = {"device": own_device(cfg)} if cfg.engine.get("device") == "auto" else {}
     return assemble(
         cfg.engine,
         folder=parts.model_folder,
         codec=parts.codec,
         images=parts.images,
-        dtype=cfg.model.dtype,
+        dtype=cfg.model.engine_dtype,
         attn_implementation=cfg.model.attn_implementation,
+        **device,
     )
 
 
+def own_device(cfg: DictConfig) -> torch.device:
+    """The device that Lightning gives this process, found as the Trainer finds it: by accelerator,
+    and by local rank where there are several.
+    """
+    one_of = {key: cfg.trainer[key] for key in ("accelerator", "devices", "num_nodes")}
+    return Fabric(**one_of).device
+
+
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse a config with a value still missing, naming the key."""
+    """Refuse a config with a value still missing, or that cannot learn, naming the key."""
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+    if cfg.get("module"):
+        _check_precision(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
+
+
+def _check_precision(cfg: DictConfig) -> None:
+    """Refuse AdamW on 16-bit weights: a step of lr 1e-6 rounds to nothing in nearly all of them.
+
+    DeepSpeed steps float32 copies, and adapters are float32 beside any weights.
+    """
+    is_half = parse_dtype(cfg.model.dtype).itemsize < 4 and cfg.model.lora is None
+    is_made_half = cfg.trainer.precision in ("16-true", "bf16-true")
+    if (is_half or is_made_half) and not _is_deepspeed(cfg.strategy):
+        raise ConfigError(
+            f"model.dtype={cfg.model.dtype} with trainer.precision={cfg.trainer.precision} and "
+            "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
+            "set model.dtype=float32 and precision=bf16-mixed"
+        )
+
+
+def _is_deepspeed(strategy: DictConfig | str) -> bool:
+    if isinstance(strategy, str):
+        return strategy.startswith("deepspeed")
+    return issubclass(get_class(strategy._target_), DeepSpeedStrategy)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hydra
 import torch
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import CONFIGS, prepare_process
@@ -36,7 +37,7 @@ def export(checkpoint: str, folder: str, *, dtype: str | None = None) -> Path:
     if not config.is_file():
         raise ConfigError(f"{config} is missing: the checkpoint must stand in its run's folder")
     model = OmegaConf.load(config).model
-    policy = Policy.from_pretrained(model.path, dtype=model.dtype)
+    policy = Policy.from_pretrained(model.path, dtype=model.dtype, lora=instantiate(model.lora))
     prefix = "policy.model."
     weights = {k.removeprefix(prefix): v for k, v in _state(path).items() if k.startswith(prefix)}
     policy.model.load_state_dict(weights)

@@ -115,7 +115,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     )
     extra: dict[str, Any] = {}
     if cfg.module.get("kl_coef") and cfg.model.lora is None:
-        extra["reference"] = load()
+        extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
+        extra["reference_dtype"] = cfg.model.reference_dtype
     return assemble(
         cfg.module,
         policy,
@@ -123,6 +124,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
         temperature=cfg.task.temperature,
+        vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )
 

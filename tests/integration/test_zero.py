@@ -39,7 +39,15 @@ WORK = [
     "optimizer.schedule=linear",
     "+optimizer.eps=1e-5",
 ]
-SAME = ("train/loss", "kl/ref", "train/entropy", "reward/total", "val/completion_tokens_mean")
+SAME = (
+    "train/loss",
+    "train/lr",
+    "train/grad_norm",
+    "kl/ref",
+    "train/entropy",
+    "reward/total",
+    "val/completion_tokens_mean",
+)
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +123,20 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert all_metrics(tmp_path) == all_metrics(whole)
     assert len(all_metrics(whole)["train/loss"]) == 2
     assert same_weights(weights(tmp_path / "run/model"), weights(whole / "run/model"))
+
+
+@pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
+def test_zero_computes_in_bfloat16_and_steps_float32(strategy: str, tmp_path: Path) -> None:
+    ranks = [f"strategy={strategy}", "trainer.devices=2", "plan.micro_batch_size=2"]
+    mixed = ["precision=bf16-mixed", "model.engine_dtype=bfloat16", "optimizer.lr=1e-6"]
+    steps = ["optimizer.warmup_frac=0", "kl_coef=0.5", VARIED_REWARD]
+    result = run_door(*ranks, *mixed, *steps, f"paths.root={tmp_path}", f"paths.run={tmp_path}/run")
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-6000:]
+    assert history(tmp_path, "kl/ref")[0][1] == pytest.approx(0.0, abs=1e-9)
+    assert min(norm for _, norm in history(tmp_path, "train/grad_norm")) > 0.0
+
+    phases = [tmp_path / f"run/checkpoints/phase-0000{phase}.ckpt" for phase in (1, 2)]
+    first, last = (weights(export(str(path), f"{path}.model")) for path in phases)
+    layers = [name for name in last if "layers." in name and "visual" not in name]
+    moved = sum(int((first[name] != last[name]).sum()) for name in layers)
+    assert moved > 0.9 * sum(last[name].numel() for name in layers)  # in bfloat16: nearly none

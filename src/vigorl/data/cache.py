@@ -25,7 +25,7 @@ class ByteCache(Generic[Key, Value]):
         num_bytes: What the kept values weigh together.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: float) -> None:
         self.max_bytes = max_bytes
         self.num_hits = self.num_misses = self.num_bytes = 0
         self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
@@ -35,20 +35,30 @@ class ByteCache(Generic[Key, Value]):
 
     def get(self, key: Key, *, make: Callable[[], Value], weigh: Callable[[Value], int]) -> Value:
         """The kept value, or a new one from `make`, whose bytes `weigh` says."""
-        if key in self._entries:
+        found = self.find(key)
+        if found is not None:
             self.num_hits += 1
-            self._entries.move_to_end(key)
-            return self._entries[key][0]
+            return found
         self.num_misses += 1
         value = make()
-        weight = weigh(value)
+        self.put(key, value, weight=weigh(value))
+        return value
+
+    def find(self, key: Key) -> Value | None:
+        """The kept value, which counts as a use of it but as no lookup; None if there is none."""
+        if key not in self._entries:
+            return None
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
+
+    def put(self, key: Key, value: Value, *, weight: int) -> None:
+        """Keep a value that is not kept yet, at the cost of those used longest ago."""
         if weight <= self.max_bytes:
             self._entries[key] = (value, weight)
             self.num_bytes += weight
             while self.num_bytes > self.max_bytes:
                 _, (_, dropped) = self._entries.popitem(last=False)
                 self.num_bytes -= dropped
-        return value
 
     def clear(self) -> None:
         """Drop everything; the counters stay."""

@@ -53,7 +53,7 @@ class LoraSettings:
 
 
 def add_lora(model: nn.Module, settings: LoraSettings) -> None:
-    """Put adapters into `model` in place; afterwards only they are trainable.
+    """Put float32 adapters into `model` in place; afterwards only they are trainable.
 
     Raises:
         ConfigError: No layer of the language model has one of the names.
@@ -73,6 +73,9 @@ def add_lora(model: nn.Module, settings: LoraSettings) -> None:
         raise ConfigError(
             f"lora.target_modules={list(settings.target_modules)}: {error}"
         ) from error
+    for layer in lora_layers(model).values():
+        for weight in lora_weights(layer):  # peft follows the dtype of the weights beside them
+            weight.data = weight.data.float()
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:

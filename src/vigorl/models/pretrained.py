@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import save_torch_state_dict, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from vigorl.core.errors import ConfigError
@@ -86,6 +86,14 @@ def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) ->
             first = sorted(map(str, loading[problem]))[:3]
             raise ConfigError(f"{folder}: {len(loading[problem])} {problem}, such as {first}")
     return model
+
+
+def cast_weights(module: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the parameters in place. Buffers stay as they are: with rotary frequencies in bfloat16
+    a far token is somewhere else.
+    """
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype)
 
 
 def freeze_vision(model: PreTrainedModel, *, is_tower_frozen: bool, is_merger_frozen: bool) -> None:

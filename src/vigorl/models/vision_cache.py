@@ -3,11 +3,12 @@
 A frozen tower gives the same features to the old-logprob, the reference and every update pass, and
 to all rollouts that look at one picture. So it runs once per picture and phase. Features are kept
 by `ImageView` (file, box and size): the key is what was shown, so two rollouts that zoom into the
-same window share it.
+same window share it. Under a limit, those used longest ago are forgotten first.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import ImageView
+from vigorl.data.cache import ByteCache
 from vigorl.models.policy import Policy
 
 PixelsFn = Callable[[Sequence[ImageView]], tuple[Tensor, Tensor]]
@@ -35,6 +37,7 @@ class VisionCache:
         self,
         policy: Policy,
         *,
+        max_bytes: int | None = None,
         max_patches: int | None = None,
         always_call: bool = False,
         storage: torch.device | str | None = None,
@@ -43,6 +46,7 @@ class VisionCache:
 
         Args:
             policy: Its vision side must be frozen, else features would go stale.
+            max_bytes: Most bytes of features kept between calls; None is no limit.
             max_patches: Most patches (before merging) in one call of the tower, a single larger
                 picture excepted; None is no limit.
             always_call: Call the tower equally often on all ranks and at least once per `get`, with
@@ -50,22 +54,28 @@ class VisionCache:
                 then call `get` equally often.
             storage: Where features are kept, such as "cpu"; None is the tower's own device.
         Raises:
-            ConfigError: The vision side is not frozen, or `max_patches` is under 1.
+            ConfigError: The vision side is not frozen, or a limit is under 1.
         """
         if not policy.is_vision_frozen:
             raise ConfigError(
                 "a VisionCache needs a frozen vision tower and merger: "
                 "set freeze_vision_tower=true, or do without the cache"
             )
-        if max_patches is not None and max_patches < 1:
-            raise ConfigError(f"max_patches must be at least 1, got {max_patches}")
+        for name, limit in (("max_patches", max_patches), ("max_bytes", max_bytes)):
+            if limit is not None and limit < 1:
+                raise ConfigError(f"{name} must be at least 1, got {limit}")
         self.policy, self.max_patches, self.always_call = policy, max_patches, always_call
         self.storage = storage
         self.hits = self.misses = self.num_calls = 0
-        self._features: dict[ImageView, Tensor] = {}
+        self._features: ByteCache[ImageView, Tensor] = ByteCache(max_bytes or math.inf)
 
     def __len__(self) -> int:
         return len(self._features)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all features kept."""
+        return self._features.num_bytes
 
     def get(
         self, views: Sequence[ImageView], pixels_fn: PixelsFn
@@ -78,7 +88,9 @@ class VisionCache:
                 handed; asked only for views that are missing, each once, and once per call of the
                 tower.
         """
-        missing = [view for view in dict.fromkeys(views) if view not in self._features]
+        unique = dict.fromkeys(views)
+        found = {view: kept for view in unique if (kept := self._features.find(view)) is not None}
+        missing = [view for view in unique if view not in found]
         self.misses += len(missing)
         self.hits += len(views) - len(missing)
         batches = list(self._batches(missing))
@@ -88,13 +100,14 @@ class VisionCache:
             features = self.policy.encode_views(pixel_values, grid_thw)
             for view, feature in zip(batch, features, strict=True):
                 # a copy: the slice would keep the whole call's features alive
-                self._features[view] = feature.detach().to(device=self.storage, copy=True)
+                found[view] = feature.detach().to(device=self.storage, copy=True)
+                self._features.put(view, found[view], weight=found[view].nbytes)
         for _ in range(num_blank):
             self.policy.encode_blank()
         self.num_calls += len(batches) + num_blank
         device = self.policy.device
         blank = torch.empty(0, self.policy.feature_width, device=device, dtype=self.policy.dtype)
-        return torch.cat([blank, *(self._features[view].to(device) for view in views)])
+        return torch.cat([blank, *(found[view].to(device) for view in views)])
 
     def clear(self) -> None:
         """Forget all features and start counting at zero."""

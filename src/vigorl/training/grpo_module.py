@@ -20,6 +20,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.losses import ImportanceLevel, grpo_loss
 from vigorl.models.policy import Policy
+from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_module import PolicyModule
 
@@ -31,6 +32,9 @@ class GRPOModule(PolicyModule):
         policy: The model that learns.
         reference: The start checkpoint, frozen; None without KL, or with LoRA (whose adapters are
             switched off instead).
+        reference_dtype: Of the reference's weights; None follows the policy's, which DeepSpeed may
+            have cast, so that the KL starts at 0. With bfloat16 beside a float32 policy it starts
+            a little above.
         clip_low: See `models.losses.grpo_loss`.
         clip_high: See there.
         dual_clip: See there; None leaves it out.
@@ -44,6 +48,7 @@ class GRPOModule(PolicyModule):
         policy: Policy,
         *,
         reference: Policy | None = None,
+        reference_dtype: str | None = None,
         clip_low: float = 0.2,
         clip_high: float = 0.28,
         dual_clip: float | None = 3.0,
@@ -61,9 +66,11 @@ class GRPOModule(PolicyModule):
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
+        self.reference_dtype = parse_dtype(reference_dtype) if reference_dtype else None
 
     def on_fit_start(self) -> None:
         for reference in self._reference:
+            cast_weights(reference, self.reference_dtype or self.policy.dtype)
             reference.to(self.device)
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
@@ -92,7 +99,8 @@ class GRPOModule(PolicyModule):
     @torch.no_grad()
     def start_logprobs(self, batch: TrainingBatch) -> Tensor:
         """Under the weights of the phase's start."""
-        return self.logprobs(batch)[0]
+        with self.as_in_training():
+            return self.logprobs(batch)[0]
 
     @torch.no_grad()
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor | None:
@@ -101,7 +109,7 @@ class GRPOModule(PolicyModule):
             return None
         reference = self._reference[0] if self._reference else self.policy
         without_adapters = nullcontext() if self._reference else self.policy.as_reference()
-        with without_adapters:
+        with without_adapters, self.as_in_training():
             return reference.response_logprobs(
                 batch,
                 features=self.features(

@@ -5,11 +5,13 @@ report it.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError, VigorlError
@@ -75,6 +77,8 @@ class PolicyModule(L.LightningModule):
         banned_ids: Tokens the policy is never allowed to sample; engines mask the same ones.
         temperature: At which rollouts are sampled and log-probabilities taken.
         logits_chunk_tokens: Most tokens whose logits are alive at once.
+        vision_cache_bytes: Most bytes of a frozen tower's features kept on the device; None is no
+            limit.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class PolicyModule(L.LightningModule):
         banned_ids: tuple[int, ...] = (),
         temperature: float = 1.0,
         logits_chunk_tokens: int = 4096,
+        vision_cache_bytes: int | None = None,
     ) -> None:
         super().__init__()
         policy.train()  # models load in eval mode, in which gradient checkpointing is off
@@ -93,7 +98,9 @@ class PolicyModule(L.LightningModule):
         self.banned_ids, self.temperature = tuple(banned_ids), temperature
         self.logits_chunk_tokens = logits_chunk_tokens
         self.step_metrics = StepMetrics()
-        self.vision_cache = VisionCache(policy) if policy.is_vision_frozen else None
+        self.vision_cache = (
+            VisionCache(policy, max_bytes=vision_cache_bytes) if policy.is_vision_frozen else None
+        )
 
     def setup(self, stage: str) -> None:
         if (
@@ -145,6 +152,12 @@ class PolicyModule(L.LightningModule):
             with_entropy=with_entropy,
         )
 
+    def as_in_training(self) -> AbstractContextManager[None]:
+        """Autocast as Lightning sets it up for a training step, for forward passes outside of one:
+        numbers that are compared must be computed alike.
+        """
+        return self.trainer.precision_plugin.forward_context()
+
     def features(self, batch: TrainingBatch) -> Tensor | None:
         """Image features from the cache when the tower is frozen; None: the policy runs it, with
         gradient.
@@ -171,12 +184,16 @@ class PolicyModule(L.LightningModule):
         return output.loss * micro_batches * ranks
 
     _loss_of_update = 0.0
+    _lr_of_update = 0.0
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # once the step is taken, Lightning sets the rate of the next one
+        self._lr_of_update = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        if isinstance(self.trainer.strategy, DeepSpeedStrategy):
+            return  # what stands in p.grad is neither summed over ranks nor the whole update's
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        if gradients:  # DeepSpeed keeps its own
-            norm = torch.nn.utils.get_total_norm(gradients)
-            self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
@@ -186,8 +203,11 @@ class PolicyModule(L.LightningModule):
             {"train/loss": (self._loss_of_update * self.trainer.world_size, 1)}
         )
         self._loss_of_update = 0.0
+        if isinstance(self.trainer.strategy, DeepSpeedStrategy):
+            norm = self.trainer.strategy.deepspeed_engine.get_global_grad_norm()
+            self.step_metrics.add_maxima({} if norm is None else {"train/grad_norm": norm})
         metrics = self.step_metrics.compute()
-        metrics["train/lr"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        metrics["train/lr"] = self._lr_of_update
         self.log_dict(metrics)
 
     def transfer_batch_to_device(

@@ -30,6 +30,9 @@ class _KeptInputs(DeepSpeedPrecision):
 class ZeROStrategy(DeepSpeedStrategy):
     """ZeRO stage 1, 2 or 3.
 
+    Under bf16-mixed stages 2 and 3 sum gradients in float32, stage 1 in bfloat16: with float32
+    there, DeepSpeed writes checkpoints that its own reader (and so `export`) cannot read.
+
     Args:
         stage: What is partitioned over ranks: 1 optimizer states, 2 and gradients, 3 and weights.
         kwargs: Of Lightning's `DeepSpeedStrategy` (offload, bucket sizes, a config file).
@@ -43,6 +46,8 @@ class ZeROStrategy(DeepSpeedStrategy):
         super().__init__(stage=stage, **kwargs)
         if isinstance(self.config, dict):  # AdamW is ours, also where its states are offloaded
             self.config.setdefault("zero_force_ds_cpu_optimizer", False)
+            if stage > 1:  # hundreds of micro-batches summed in bfloat16 would lose the last ones
+                self.config.setdefault("data_types", {"grad_accum_dtype": "fp32"})
 
     @property
     def root_device(self) -> torch.device:

@@ -12,6 +12,7 @@ from tests.unit.models.small import (
     assert_same_grads,
     grads,
     make_batch,
+    make_model,
     make_policy,
     patch_of,
     save_folder,
@@ -22,6 +23,7 @@ from vigorl.models import logprobs
 from vigorl.models.lora import LoraSettings, lora_layers
 from vigorl.models.losses import sft_loss
 from vigorl.models.policy import Policy
+from vigorl.models.pretrained import cast_weights
 
 TWO_PICTURES = [(4, 4), (2, 4)]
 
@@ -296,3 +298,21 @@ def test_from_pretrained_takes_its_settings_from_the_call(tmp_path) -> None:
     assert not policy.is_vision_frozen
     assert policy.source == tmp_path
     assert policy.model.config._attn_implementation == "sdpa"
+
+
+def test_weights_are_cast_and_rotary_frequencies_are_not() -> None:
+    policy = make_policy()
+    frequencies = {name: buffer.clone() for name, buffer in policy.named_buffers()}
+    cast_weights(policy, torch.bfloat16)
+    assert {weight.dtype for weight in policy.parameters()} == {torch.bfloat16}
+    assert any("inv_freq" in name for name in frequencies)
+    assert all(torch.equal(frequencies[name], buffer) for name, buffer in policy.named_buffers())
+
+
+def test_adapters_are_float32_beside_bfloat16_weights() -> None:
+    model = make_model().to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
+    policy = Policy(model, lora=LoraSettings(rank=2))
+    assert {w.dtype for w in policy.parameters() if w.requires_grad} == {torch.float32}
+    logprobs, _ = policy.response_logprobs(make_batch([(4, 4)]))
+    logprobs.sum().backward()
+    assert policy.dtype is torch.bfloat16

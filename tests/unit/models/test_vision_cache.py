@@ -88,6 +88,21 @@ def test_calls_hold_at_most_max_patches() -> None:
     assert pixels.asked == [(A,), (B,)]
 
 
+def test_a_full_cache_forgets_what_was_used_longest_ago_and_still_answers() -> None:
+    policy, pixels = make_policy(), Pixels()
+    whole = VisionCache(make_policy()).get((A, B, C), Pixels())  # 4 + 2 + 2 tokens of 64 floats
+    cache = VisionCache(policy, max_bytes=6 * 64 * 4)
+    for views in ((A,), (B,), (A,), (C,), (A,)):  # B has to go for C
+        cache.get(views, pixels)
+        assert cache.num_bytes <= 6 * 64 * 4
+    assert pixels.asked == [(A,), (B,), (C,)]
+    torch.testing.assert_close(cache.get((A, B, C), pixels), whole, atol=1e-6, rtol=1e-5)
+    assert (pixels.asked[-1], len(cache)) == ((B,), 2)
+    tiny = VisionCache(policy, max_bytes=1)  # keeps nothing
+    torch.testing.assert_close(tiny.get((A, B, C), pixels), whole, atol=1e-6, rtol=1e-5)
+    assert (len(tiny), tiny.num_bytes) == (0, 0)
+
+
 def test_always_call_runs_the_tower_when_nothing_is_missing() -> None:
     policy, pixels = make_policy(), Pixels()
     calls, cache = count_calls(policy), VisionCache(policy, always_call=True)
@@ -104,3 +119,5 @@ def test_a_learning_tower_or_merger_cannot_be_cached() -> None:
             VisionCache(make_policy(**settings))
     with pytest.raises(ConfigError, match="max_patches"):
         VisionCache(make_policy(), max_patches=0)
+    with pytest.raises(ConfigError, match="max_bytes"):
+        VisionCache(make_policy(), max_bytes=0)

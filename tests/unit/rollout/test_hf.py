@@ -19,6 +19,21 @@ def engine_of(world: World, **settings: int) -> HFEngine:
     return HFEngine(world.model(), world.codec, world.images, **settings)
 
 
+def test_an_engine_goes_to_its_device_in_its_dtype_and_keeps_its_rotary_frequencies(
+    world: World,
+) -> None:
+    model = world.model()
+    frequencies = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    engine = HFEngine(model, world.codec, world.images, dtype=torch.bfloat16)
+    assert (engine.device, engine.dtype) == (torch.device("cpu"), torch.bfloat16)
+    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+    assert any("inv_freq" in name for name in frequencies)
+    assert all(torch.equal(frequencies[name], buffer) for name, buffer in model.named_buffers())
+    assert run(engine, first_turn(world))
+    elsewhere = HFEngine(world.model(), world.codec, world.images, device="meta")
+    assert elsewhere.device.type == "meta"
+
+
 def first_turn(
     world: World, name: str = "disc", *, seed: int = 1, **params: float
 ) -> GenerationRequest:

@@ -67,6 +67,11 @@ def fit(numbers: list[float], *, accumulate: int) -> tuple[Tensor, float]:
     module = SumModule(make_policy(), images=cast(Any, None), optimizer=OptimizerSettings(lr=1.0))
     norm = module.policy.model.get_parameter("model.language_model.norm.weight")
     before = norm.detach().clone()
+    trainer = run(module, numbers, accumulate=accumulate)
+    return before - norm.detach(), float(trainer.callback_metrics["train/loss"])
+
+
+def run(module: SumModule, numbers: list[float], *, accumulate: int) -> Trainer:
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -78,7 +83,7 @@ def fit(numbers: list[float], *, accumulate: int) -> tuple[Tensor, float]:
     )
     loader = DataLoader(cast(Any, numbers), batch_size=None, collate_fn=lambda one: one)
     trainer.fit(cast(LightningModule, module), loader)
-    return before - norm.detach(), float(trainer.callback_metrics["train/loss"])
+    return trainer
 
 
 def test_micro_batches_make_the_step_of_their_sum() -> None:
@@ -89,6 +94,24 @@ def test_micro_batches_make_the_step_of_their_sum() -> None:
     whole, whole_loss = fit([10.0], accumulate=1)
     torch.testing.assert_close(moved, whole)
     assert loss == pytest.approx(whole_loss)
+
+
+class ScheduledModule(SumModule):
+    """Steps by the settings' own optimizer and schedule; notes what is logged."""
+
+    def configure_optimizers(self) -> Any:
+        return PolicyModule.configure_optimizers(self)
+
+    def log_dict(self, dictionary: Any, *args: Any, **kwargs: Any) -> None:
+        self.rates = [*getattr(self, "rates", []), dictionary["train/lr"]]
+
+
+def test_the_logged_rate_is_that_of_the_step_just_taken() -> None:
+    # warm-up over ceil(0.5 * 4) = 2 steps, then linear from 1 to 0 over 2
+    settings = OptimizerSettings(lr=1.0, schedule="linear", warmup_frac=0.5)
+    module = ScheduledModule(make_policy(), images=cast(Any, None), optimizer=settings)
+    run(module, [1.0] * 8, accumulate=2)
+    assert module.rates == [0.5, 1.0, 1.0, 0.5]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:

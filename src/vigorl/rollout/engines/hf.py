@@ -10,8 +10,8 @@ their ends:
     3. one forward pass over what is left to read, then one per token; rows that are done leave
        once they are half of the batch.
 
-Left out: continuous batching (a request waits for the batch in progress), paged attention, more
-than one device. vLLM has them.
+Left out: continuous batching (a request waits for the batch in progress), paged attention, one
+model over several devices. vLLM has them.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class HFEngine:
             )
         self._device, self._dtype = torch.device(device), dtype
         module: Any = model  # transformers wraps `to` in a decorator that hides its signature
-        self._model: Any = module.to(device=self._device, dtype=dtype).eval().requires_grad_(False)
+        self._model: Any = module.to(device=self._device).eval().requires_grad_(False)
+        for weight in self._model.parameters():
+            weight.data = weight.data.to(dtype)  # not the buffers: rotary frequencies stay float32
         self._codec, self._images, self._max_batch_size = codec, images, max_batch_size
         self._banned = torch.zeros(
             self._model.lm_head.out_features, dtype=torch.bool, device=self._device
@@ -137,6 +139,16 @@ class HFEngine:
             folder, dtype=torch_dtype, attn_implementation=attn_implementation
         )
         return cls(model, codec, images, dtype=torch_dtype, **settings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self._model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return self._model.dtype
 
     @property
     def policy_version(self) -> int:

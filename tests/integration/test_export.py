@@ -1,0 +1,25 @@
+"""What a run with adapters leaves behind: a plain model, also from its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.door import VARIED_REWARD, same_weights, settings, weights
+from vigorl.export import export
+from vigorl.train import train
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_checkpoint_with_adapters_exports_to_the_merged_model(tmp_path: Path) -> None:
+    lora = "model.lora={_target_:vigorl.models.lora.LoraSettings,rank:4,target_modules:[q_proj]}"
+    run = tmp_path / "run"
+    train(settings(tmp_path, VARIED_REWARD, lora, "optimizer.warmup_frac=0", f"paths.run={run}"))
+    export(str(run / "checkpoints/phase-00002.ckpt"), str(tmp_path / "exported"))
+    exported, start = weights(tmp_path / "exported"), weights(run / "untrained")
+    assert same_weights(exported, weights(run / "model"))
+    moved = {name for name in start if not exported[name].equal(start[name])}
+    assert moved
+    assert all(name.endswith("q_proj.weight") for name in moved)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+import torch
+
+from tests.test_configs import compose_door
+from vigorl.build import Parts, build_engine
+
+PARTS = Parts("folder", *cast(Any, [None] * 4))
+
+
+def told(**settings: Any) -> dict[str, Any]:
+    """An engine that is what it was told."""
+    return settings
+
+
+def build(*overrides: str, door: str = "train") -> dict[str, Any]:
+    cfg = compose_door(door, "engine._target_=tests.unit.test_build.told", *overrides)
+    return cast(Any, build_engine(cfg, PARTS))
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize("door", ["train", "evaluate"])
+def test_the_engine_is_where_lightning_puts_this_process(
+    door: str, two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build(door=door)["device"] == torch.device("cuda:0")
+    assert build("trainer.accelerator=cpu", door=door)["device"] == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert build("trainer.devices=2", door=door)["device"] == torch.device("cuda:1")
+    assert build("engine.device=cuda:0", "trainer.devices=2", door=door)["device"] == "cuda:0"
+
+
+def test_without_a_gpu_the_engine_is_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert build("trainer.accelerator=auto")["device"].type in ("cpu", "mps")
+
+
+def test_an_engine_without_a_device_setting_is_told_none() -> None:
+    assert "device" not in build("~engine.device")
+
+
+def test_the_engine_has_a_dtype_of_its_own() -> None:
+    assert build("model.engine_dtype=bfloat16")["dtype"] == "bfloat16"
