@@ -6,6 +6,7 @@ import inspect
 import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -251,11 +252,16 @@ def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
 
 
 def test_the_tiny_start_is_made_from_nothing() -> None:
-    see, speak = stages_of(compose_door("train", "experiment=sft_vstar"))
-    assert (see.name, see.max_epochs, see.optimizer.lr) == ("sft_vstar/see", 3, 2.5e-3)
-    assert (speak.name, speak.max_epochs, speak.optimizer.lr) == ("sft_vstar/speak", 4, 2e-3)
-    assert speak.model.path.endswith("/see/model")
-    for stage in (see, speak):
+    stages = stages_of(compose_door("train", "experiment=sft_vstar"))
+    assert [(stage.name, stage.max_epochs, stage.optimizer.lr) for stage in stages] == [
+        ("sft_vstar/see", 3, 2.5e-3),
+        ("sft_vstar/point", 3, 1.5e-3),
+        ("sft_vstar/speak", 2, 1e-3),
+        ("sft_vstar/practise", 3, 2e-3),
+    ]
+    for before, stage in pairwise(stages):
+        assert stage.model.path == f"{before.paths.run}/model"
+    for stage in stages:
         assert stage.data.num_traces == 12000
         assert stage.pixels.cache_bytes == 12 * 2**30
         assert stage.trainer.gradient_clip_val == 1.0
