@@ -47,10 +47,10 @@ RUNS = (
     Run("seed 1", "grpo_vstar", ("seed=1",)),
     Run("seed 2", "grpo_vstar", ("seed=2",)),
     Run("single look", "grpo_vstar_single_turn", task="visual_search_point"),
+    Run("no warm start", "grpo_vstar_no_warm_start"),
+    Run("released reward", "grpo_vstar_released_reward"),
     Run("no grounding", "grpo_vstar_no_grounding", task="visual_search_think"),
     Run("no diversity bonus", "grpo_vstar_no_diversity"),
-    Run("released reward", "grpo_vstar_released_reward"),
-    Run("no warm start", "grpo_vstar_no_warm_start"),
 )
 
 
@@ -87,18 +87,23 @@ def train(run: Run) -> None:
 
 
 def evaluate(run: Run, moment: str) -> None:
-    """Before the first update and after the last; runs that share a start evaluate the same one."""
-    folder = run.folder / moment
+    """Before the first update and after the last; a start that runs share is evaluated once."""
+    folder, made = judged(run, moment), run.folder / "untrained"
     if (folder / "report.json").exists():
         return
-    made = run.folder / "untrained"
     start = made if made.exists() else Path("src/vigorl/assets/tiny_start")
     model = run.folder / "model" if moment == "end" else start
     door(
         "evaluate", "eval_vstar", f"model.path='{model}'", f"paths.run='{folder}'",
-        f"task={run.task}", f"name='eval/{run.name}/{moment}'",
+        f"task={run.task}", f"name='eval/{folder.parent.name}/{folder.name}'",
         "data.root=${paths.world}/questions_0",
     )  # fmt: skip
+
+
+def judged(run: Run, moment: str) -> Path:
+    """Where the evaluation of a run's start or end lies."""
+    is_shared = moment == "start" and not (run.folder / "untrained").exists()
+    return OUT / "start" / run.task if is_shared else run.folder / moment
 
 
 def door(name: str, experiment: str, *overrides: str) -> None:
@@ -179,7 +184,7 @@ def history(client: MlflowClient, run: Run, metric: str) -> list[tuple[float, fl
 
 
 def report(run: Run, moment: str) -> EvaluationReport:
-    return EvaluationReport.from_json((run.folder / moment / "report.json").read_text())
+    return EvaluationReport.from_json((judged(run, moment) / "report.json").read_text())
 
 
 def percent(one: EvaluationReport) -> str:
