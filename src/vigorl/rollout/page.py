@@ -43,6 +43,7 @@ from vigorl.rollout.picture import (
 
 __all__ = ["pick_groups", "render_page", "rollout_picture"]
 
+_MOST_OPTIONS = 8  # beyond these, options that nobody chose are left out
 _TILES = {  # the metrics that come first, and what they are called
     "reward/total": "reward",
     "rollout/accuracy": "accuracy",
@@ -299,10 +300,14 @@ def _pixels(size: Size) -> str:
 
 
 def _options(rollouts: Sequence[Rollout]) -> str:
-    """Each option with its votes; without options the right answer and what was said."""
+    """Each option with its votes (of many, only those that matter); without options the right
+    answer and what was said.
+    """
     task = rollouts[0].task
     votes = Counter(_voted(rollout, task) for rollout in rollouts)
     named = [*task.options] if task.options else [task.answer]
+    if len(named) > _MOST_OPTIONS:
+        named = [text for text in named if votes[text] or is_correct(text, task)]
     named += [text for text, _ in votes.most_common() if text not in named]
     rows = []
     for text in named:

@@ -214,6 +214,16 @@ def test_votes_count_letters_and_texts_as_one_option(store: ImageStore, picture:
     )
 
 
+def test_of_many_options_only_the_chosen_and_the_right_are_shown(store: ImageStore, picture: str):
+    many = tuple(f"answer {letter}" for letter in "abcdefghij")
+    task = builders.task(options=many, answer="answer c")
+    chose = builders.rollout(builders.answer_turn("answer e"), task=task)
+    text = Outline(page_of(store, at(picture, chose))).text
+    assert "answer c" in text
+    assert "answer e" in text
+    assert "answer d" not in text
+
+
 @pytest.mark.parametrize("groups", [[], [[]]])
 def test_nothing_to_show_is_still_a_page(store: ImageStore, groups: list[list[ScoredRollout]]):
     assert "0 groups, 0 rollouts" in Outline(render_page(groups, images=store, title="x")).text
