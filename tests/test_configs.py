@@ -260,7 +260,7 @@ def test_the_tiny_start_is_made_from_nothing() -> None:
         ("sft_vstar/practise", 3, 2e-3),
     ]
     for before, stage in pairwise(stages):
-        assert stage.model.path == f"{before.paths.run}/model"
+        assert stage.model.path.endswith(f"/{before.name.removeprefix('sft_vstar/')}/model")
     for stage in stages:
         assert stage.data.num_traces == 12000
         assert stage.pixels.cache_bytes == 12 * 2**30

@@ -113,8 +113,7 @@ def test_what_was_said_is_known_to_a_further_resume(tmp_path: Path) -> None:
 
 def test_stages_are_compared_each_with_its_own(tmp_path: Path) -> None:
     base = ["experiment=sft_vstar", f"paths.base={tmp_path}/base", "logger=none"]
-    see, speak = stages_to_do(command(*base))
-    for stage in (see, speak):
+    for stage in stages_to_do(command(*base)):
         start_run(stage).record(stage, None)
     resume(tmp_path / "base")
     edit(tmp_path / "base/speak", "optimizer.lr", 1.0)

@@ -11,7 +11,7 @@ from vigorl.data.scenes.labels import NAMES
 from vigorl.data.scenes.world import MadeWorld
 from vigorl.models.tiny import TinySettings, make_tiny
 
-ATOMS = (*NAMES, *STRIPES, "no sign")  # what a trace chooses between: a token each
+ATOMS = (*NAMES, *STRIPES)  # what a trace chooses between: a token each
 
 
 def make_for_world(
