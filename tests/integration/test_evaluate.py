@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.door import SMALL, STARTING, only_run, settings, store
+from tests.integration.door import SMALL, only_run, settings, store
 from vigorl.core.errors import ConfigError, DataError, EngineError
 from vigorl.core.protocols import Engine, GenerationRequest
 from vigorl.core.trace import render_answer_turn
@@ -44,7 +44,7 @@ def evaluation(
 ) -> EvaluationReport:
     """With the run's files in ROOT/run."""
     answering = f"engine._target_=tests.integration.test_evaluate.{engine}"
-    said = [*STARTING, "limits.max_new_tokens=64", f"paths.run={root}/run", answering, *overrides]
+    said = [f"paths.run={root}/run", answering, *overrides]
     return run_evaluation(settings(root, *said, door="evaluate", small=small))
 
 

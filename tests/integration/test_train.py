@@ -165,7 +165,7 @@ def test_a_phase_in_which_all_is_cut_off_teaches_nothing(tmp_path: Path) -> None
     assert [value for _, value in history(tmp_path, "rollout/truncated_frac")] == [1.0, 1.0]
     assert [value for _, value in history(tmp_path, "train/empty_update_frac")] == [1.0, 1.0]
     assert [value for _, value in history(tmp_path, "train/loss")] == [0.0, 0.0]
-    assert same_weights(weights(tmp_path / "run/model"), weights(tmp_path / "run/untrained"))
+    assert same_weights(weights(tmp_path / "run/model"), start_weights())
 
 
 SFT = [
