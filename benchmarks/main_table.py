@@ -3,7 +3,7 @@
 Trains every run of RUNS one after the other (nothing else should be running), evaluates its start
 and its end greedily on the same 1,000 test questions, and writes docs/results.md, docs/results.json
 and the plots. A run that is done is not done again; delete its folder under outputs/table to repeat
-it. About an hour on two cores.
+it. About forty minutes on two cores.
 """
 
 from __future__ import annotations

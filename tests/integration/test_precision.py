@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.integration.door import VARIED_REWARD, history, settings, weights
+from tests.integration.door import VARIED_REWARD, history, settings, start_weights, weights
 from vigorl.export import export
 from vigorl.train import train
 
@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_small_steps_reach_most_weights(trained: Path) -> None:
     export(str(trained / "run/checkpoints/phase-00001.ckpt"), str(trained / "first"))
-    start, now = weights(trained / "run/untrained"), weights(trained / "first")
+    start, now = start_weights(), weights(trained / "first")
     layers = [name for name in now if "layers." in name and "visual" not in name]
     moved = sum(int((now[name] != start[name]).sum()) for name in layers)
     assert {now[name].dtype for name in layers} == {torch.float32}
