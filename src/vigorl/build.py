@@ -53,7 +53,6 @@ def prepare_process() -> None:
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts
         "You passed in a `val_dataloader`",
-        "You have overridden `transfer_batch_to_device`",
         "`isinstance(treespec, LeafSpec)` is deprecated",
         "The 'train_dataloader' does not have many workers",
         "The 'val_dataloader' does not have many workers",

@@ -5,6 +5,7 @@ pictures.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,8 +20,12 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from vigorl.build import ASSETS, CONFIGS
+from vigorl.core.protocols import GenerationRequest
 from vigorl.core.rollout import RewardBreakdown, Rollout
+from vigorl.core.trace import Step, ToolCall, Trace
+from vigorl.data.encoding import ChatCodec
 from vigorl.models.tiny import untrained_copy
+from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 from vigorl.training.from_nothing import make_for_world
 
 # with whole turns the start checkpoint that ships zooms; no test may rest on more than that
@@ -127,6 +132,19 @@ def make_for_world_and_note(*, folder: str, **settings: Any) -> str:
     with Path(folder).with_name("made").open("a") as made:
         print(os.getpid(), file=made)
     return make_for_world(folder=folder, **settings)
+
+
+def zooming_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
+    """Looks at two places, other ones for each request, then answers "A": crops without skill."""
+
+    def script(request: GenerationRequest) -> str:
+        size, rng = request.views[0].size, random.Random(request.seed)
+        place = [rng.randrange(size.width), rng.randrange(size.height)]
+        call = ToolCall("search_coordinate", {"coordinate": place})
+        look = Step("Look here.", call)
+        return Trace((look, look, Step("Seen.")), "A").turns()[turn_number(request) - 1]
+
+    return ScriptedEngine(script, codec)
 
 
 def run_door(

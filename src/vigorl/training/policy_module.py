@@ -210,11 +210,6 @@ class PolicyModule(L.LightningModule):
         metrics["train/lr"] = self._lr_of_update
         self.log_dict(metrics)
 
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        return batch.to(device)
-
     def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:
         blocks = [self.images.pixels(view) for view in views]
         return (

@@ -58,9 +58,6 @@ class SumModule(PolicyModule):
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD(self.trained_parameters(), lr=1.0)
 
-    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        return batch
-
 
 def fit(numbers: list[float], *, accumulate: int) -> tuple[Tensor, float]:
     """How far the vector moved, and the loss that was logged."""
