@@ -7,23 +7,33 @@ import sys
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 SAY = """
-import os
+import os, sys
 from omegaconf import OmegaConf
 from vigorl.processes import from_first_process, is_first_process
 cfg = OmegaConf.create({"trainer": {"devices": 2, "num_nodes": 1}})
 for key in ("base", "model"):
     print(is_first_process(), from_first_process(cfg, key, lambda: f"{key} of {os.getpid()}"))
+sys.stdin.read()  # as in a run, the first process lives longer than the questions of the others
 """
 
 
 def answers(*environments: dict[str, str]) -> list[list[str]]:
+    """The two lines of each process; the processes end together."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", SAY], env=os.environ | env, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-u", "-c", SAY],
+            env=os.environ | env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for env in environments
     ]
-    return [process.communicate(timeout=300)[0].split("\n")[:2] for process in started]
+    try:
+        return [[process.stdout.readline().strip() for _ in range(2)] for process in started]  # pyright: ignore[reportOptionalMemberAccess]
+    finally:
+        for process in started:
+            process.communicate("", timeout=300)
 
 
 def test_under_slurm_the_first_process_decides_for_all() -> None:
