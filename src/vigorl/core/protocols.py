@@ -61,6 +61,30 @@ class Completion:
     is_finished: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PromptReading:
+    """How an engine reads a request's prompt, for whoever compares it with the trainer's reading.
+
+    Attributes:
+        token_ids: [L] pictures expanded.
+        image_tokens: How many tokens each picture takes, in order.
+        positions: [3, L] M-RoPE positions: time, row, column.
+    """
+
+    token_ids: tuple[int, ...]
+    image_tokens: tuple[int, ...]
+    positions: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStats:
+    """What one publishing of weights cost."""
+
+    version: int
+    num_bytes: int
+    seconds: float
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Generates turns.

