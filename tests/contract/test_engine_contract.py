@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
 
 import pytest
 import torch
 
-from tests.unit.rollout.world import ANSWER, World
+from tests.unit.rollout.world import ANSWER, ZOOM, World
 from vigorl.core.errors import EngineError
-from vigorl.core.protocols import Completion, Engine, GenerationRequest, SamplingParams
+from vigorl.core.protocols import (
+    Completion,
+    Engine,
+    GenerationRequest,
+    ReadingEngine,
+    SamplingParams,
+)
+from vigorl.data.encoding import expand_image_pads
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine
+from vigorl.rollout.engines.vllm import VLLMEngine
 
 
 def scripted(world: World) -> Engine:
@@ -25,14 +35,41 @@ def scripted(world: World) -> Engine:
     return ScriptedEngine(script, world.codec, delay=lambda request: request.seed % 3)
 
 
-def hf(world: World) -> Engine:
+def hf(world: World) -> HFEngine:
     return HFEngine(world.model(), world.codec, world.images, max_batch_size=3)
 
 
-ENGINES: dict[str, Callable[[World], Engine]] = {"scripted": scripted, "hf": hf}
+@cache  # vLLM takes ten seconds to start, and a process holds one
+def started_vllm(folder: str, world: World) -> VLLMEngine:
+    return VLLMEngine(
+        folder,
+        world.codec,
+        world.images,
+        dtype="float32",
+        max_images=4,
+        max_model_len=4096,
+        kv_cache_gib=0.25,
+        block_size=32,
+        enforce_eager=True,
+    )
 
 
-@pytest.fixture(params=ENGINES)
+def vllm(world: World) -> Engine:
+    engine = started_vllm(str(world.folder), world)
+    engine.publish(export_weights(world.model()), version=0)
+    return engine
+
+
+ENGINES: dict[str, Callable[[World], Engine]] = {"scripted": scripted, "hf": hf, "vllm": vllm}
+NEEDS_VLLM = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="needs vLLM: make test-vllm"),
+]
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=NEEDS_VLLM if name == "vllm" else ()) for name in ENGINES]
+)
 def make(request: pytest.FixtureRequest, world: World) -> Callable[[], Engine]:
     return lambda: ENGINES[request.param](world)
 
@@ -160,6 +197,9 @@ def test_publishing_stamps_the_version(
     before = run(engine, requests)
     engine.publish(export_weights(world.model()), version=7)
     assert engine.policy_version == 7
+    cost = engine.last_publish
+    assert cost is not None
+    assert (cost.version, cost.num_bytes) == (7, sum(w.nbytes for w in world.model().parameters()))
     for request_id, completion in run(engine, requests).items():
         assert_same(completion, before[request_id])
 
@@ -179,6 +219,61 @@ def test_new_weights_change_what_a_real_policy_says(
     after = run(engine, requests)
     assert any(after[r.id].logprobs[0] != pytest.approx(before[r.id].logprobs[0], abs=1e-4)
                for r in requests)  # fmt: skip
+
+
+def test_new_weights_are_the_new_weights(
+    make: Callable[[], Engine], requests: list[GenerationRequest], world: World
+) -> None:
+    """Every one of them, tied ones too: as the reference engine with the same weights."""
+    engine = make()
+    if isinstance(engine, ScriptedEngine):
+        pytest.skip("a script has no weights")
+    model, reference = world.model(), hf(world)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+    for one in (engine, reference):
+        one.publish(export_weights(model), version=1)
+    greedy = [replace(r, sampling=replace(r.sampling, temperature=0.0)) for r in requests]
+    expected = run(reference, greedy)
+    for request_id, completion in run(engine, greedy).items():
+        assert_same(completion, expected[request_id])
+
+
+def test_a_cancelled_request_never_comes_back(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    engine = make()
+    for request in requests:
+        engine.submit(request)
+    engine.cancel([requests[1].id, "never asked"])
+    assert engine.num_in_flight == len(requests) - 1
+    left = [request for request in requests if request.id != requests[1].id]
+    found: list[Completion] = []
+    while engine.num_in_flight:
+        found += engine.poll()
+    assert sorted(c.request_id for c in found) == sorted(request.id for request in left)
+    assert_same(run(engine, [requests[1]])[requests[1].id], run(make(), requests)[requests[1].id])
+
+
+def test_it_shows_how_it_reads_a_prompt(make: Callable[[], Engine], world: World) -> None:
+    engine = make()
+    if not isinstance(engine, ReadingEngine):
+        pytest.skip("a script reads nothing")
+    dialog = build_dialogs(
+        world.environment(), [world.task()], group_size=1, phase="p", run_seed=0
+    )[0]
+    ids = tuple(world.codec.completion_ids(ZOOM))
+    dialog.accept(Completion(dialog.next_request().id, ids, (-1.0,) * len(ids), is_finished=True))
+    request = dialog.next_request()  # two pictures of different sizes
+    reading = engine.read(request)
+    counts = tuple(world.images.num_tokens(view) for view in request.views)
+    expanded = expand_image_pads(request.prompt_ids, counts, image_id=world.codec.image_id)
+    assert (reading.image_tokens, reading.token_ids) == (counts, tuple(expanded))
+    assert len(counts) == 2
+    assert reading.positions == hf(world).read(request).positions
+    assert run(engine, [request])[request.id].token_ids  # and can still generate it
 
 
 def test_it_runs_dialogs(make: Callable[[], Engine], world: World) -> None:

@@ -112,12 +112,34 @@ class Engine(Protocol):
         """
         ...
 
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        """Give requests up: `poll` never returns them. Ids that are not in flight are ignored."""
+        ...
+
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         """Load new weights (name, tensor) and stamp the version.
 
         Every cache that holds work of the old weights is dropped.
         """
         ...
+
+    @property
+    def last_publish(self) -> PublishStats | None:
+        """What the last `publish` cost; None before the first."""
+        ...
+
+    def sleep(self) -> None:
+        """Give the device's memory back until the next `publish`, which must come before the next
+        request; an engine that has none to give does nothing, and then needs no `publish`.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadingEngine(Protocol):
+    """An engine that can show how it reads a prompt."""
+
+    def read(self, request: GenerationRequest) -> PromptReading: ...
 
 
 class ToolError(Exception):

@@ -112,7 +112,8 @@ def collect(
         dialogs: Fresh ones; their states change.
         phase: Names the phase in errors.
         on_done: Called with each rollout as it finishes, in order of finishing.
-        should_cancel: Asked after each poll; True drains the engine and returns what has finished.
+        should_cancel: Asked after each poll; True gives up what is in flight and returns what has
+            finished.
     Raises:
         EngineError: The engine died, or broke its protocol; the message names the phase and how
             far it came.
@@ -124,9 +125,11 @@ def collect(
         run.submit(range(len(dialogs)))
         while run.pending:
             ready = run.poll()
-            was_cancelled = was_cancelled or (should_cancel is not None and should_cancel())
-            if not was_cancelled:
-                run.submit(ready)
+            was_cancelled = should_cancel is not None and should_cancel()
+            if was_cancelled:
+                engine.cancel(run.pending)
+                break
+            run.submit(ready)
     except EngineError as error:
         done = sum(dialog.is_done for dialog in dialogs)
         raise EngineError(

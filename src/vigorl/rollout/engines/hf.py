@@ -16,6 +16,7 @@ model over several devices. vLLM has them.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGe
 from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import ConfigError, EngineError
-from vigorl.core.protocols import Completion, GenerationRequest
+from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
 from vigorl.core.records import ImageView
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
@@ -121,6 +122,7 @@ class HFEngine:
         self._features: OrderedDict[ImageView, Tensor] = OrderedDict()
         self._max_feature_tokens = feature_cache_tokens
         self._policy_version = 0
+        self.last_publish: PublishStats | None = None
 
     @classmethod
     def from_pretrained(
@@ -193,6 +195,20 @@ class HFEngine:
             for row in rows
         ]
 
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        for request_id in request_ids:
+            self._queue.pop(request_id, None)
+
+    def sleep(self) -> None:
+        """Nothing: its weights stay where they are."""
+
+    def read(self, request: GenerationRequest) -> PromptReading:
+        """As a request of its own, without what is cached of it."""
+        counts = tuple(self._images.num_tokens(view) for view in request.views)
+        ids = expand_image_pads(request.prompt_ids, counts, image_id=self._codec.image_id)
+        positions = self._positions(ids, request.views).tolist()
+        return PromptReading(tuple(ids), counts, tuple(tuple(axis) for axis in positions))
+
     @torch.no_grad()
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         """Copy weights in place by the names they have in the model's Hugging Face folder; a tied
@@ -202,6 +218,7 @@ class HFEngine:
             EngineError: A name is unknown or missing, or a shape differs; the weights are then in
                 an undefined state.
         """
+        started, num_bytes = time.perf_counter(), 0
         own = revert_weight_conversion(self._model, dict(self._model.state_dict()))
         loaded: set[int] = set()
         for name, tensor in weights:
@@ -212,12 +229,14 @@ class HFEngine:
                 raise EngineError(f"published weight {name} is {shapes}")
             own[name].copy_(tensor)
             loaded.add(own[name].data_ptr())
+            num_bytes += tensor.nbytes
         missing = [name for name, tensor in own.items() if tensor.data_ptr() not in loaded]
         if missing:
             raise EngineError(f"{len(missing)} weights were not published, such as {missing[0]}")
         self._prefixes.clear()
         self._features.clear()
         self._policy_version = version
+        self.last_publish = PublishStats(version, num_bytes, time.perf_counter() - started)
 
     def _generate(self, batch: list[GenerationRequest]) -> list[_Row]:
         keys = [(request.prompt_ids, request.views) for request in batch]

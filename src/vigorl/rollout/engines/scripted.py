@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vigorl.core.errors import EngineError
-from vigorl.core.protocols import Completion, GenerationRequest
+from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
 from vigorl.data.encoding import ChatCodec
 
 
@@ -57,6 +57,7 @@ class ScriptedEngine:
         self._shuffle = None if shuffle_seed is None else random.Random(shuffle_seed)
         self._waiting: list[_Waiting] = []
         self._policy_version = 0
+        self.last_publish: PublishStats | None = None
         self.num_ticks = 0
 
     @property
@@ -85,9 +86,16 @@ class ScriptedEngine:
         return [self._complete(waiting.request) for waiting in finished]
 
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
-        for _ in weights:  # an exporter may be a generator with work to do
-            pass
+        num_bytes = sum(tensor.nbytes for _, tensor in weights)
         self._policy_version = version
+        self.last_publish = PublishStats(version, num_bytes, seconds=0.0)
+
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        given_up = set(request_ids)
+        self._waiting = [one for one in self._waiting if one.request.id not in given_up]
+
+    def sleep(self) -> None:
+        """Nothing: a script takes no memory."""
 
     def _complete(self, request: GenerationRequest) -> Completion:
         ids = tuple(self._codec.completion_ids(self._script(request)))

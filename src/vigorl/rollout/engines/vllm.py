@@ -70,11 +70,12 @@ class VLLMEngine:
         kv_cache_gib: Keys and values, instead of what `memory_share` leaves; needed on the CPU.
         picture_cache_gib: Processed pictures kept for the next turn; 0 keeps none.
         prefix_caching: Keep keys and values of earlier turns and of a group's prompt.
+        block_size: Tokens per block of keys and values, which is what the prefix cache reuses;
+            None takes vLLM's (128 on the CPU: more than a tiny prompt).
         tensor_parallel_size: Ranks that share one engine.
         enforce_eager: No CUDA graphs: slower, starts faster.
         can_sleep: Give the GPU's memory back in `sleep`.
         stop_strings: End a turn as the end token does; the tokens that wrote them are kept.
-        lora_rank: Serve adapters of this rank, published alone; None: whole weights.
         extra: More of vLLM's `EngineArgs`.
     Raises:
         ConfigError: vLLM is not installed, or refuses the settings.
@@ -96,6 +97,7 @@ class VLLMEngine:
         kv_cache_gib: float | None = None,
         picture_cache_gib: float = 4.0,
         prefix_caching: bool = True,
+        block_size: int | None = None,
         tensor_parallel_size: int = 1,
         enforce_eager: bool = False,
         can_sleep: bool = False,
@@ -119,6 +121,7 @@ class VLLMEngine:
             "tensor_parallel_size": tensor_parallel_size,
             "enforce_eager": enforce_eager,
             "enable_sleep_mode": can_sleep,
+            **({} if block_size is None else {"block_size": block_size}),
             **(extra or {}),
         }
         self._requests: dict[str, GenerationRequest] = {}
