@@ -38,6 +38,7 @@ from vigorl.rollout.experience import (
     score_rollouts,
     training_samples,
 )
+from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.buffer import PolicyBatch, weighted
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.grpo_module import GRPOModule
@@ -84,6 +85,7 @@ class RolloutCallback(L.Callback):
             is 0.
         eval_every: Epochs between evaluations; 0 leaves only the first and the last.
         eval_limit: Most validation tasks; None takes all.
+        alignment: Compares engine and trainer before a phase is learned from; None trusts them.
     """
 
     def __init__(
@@ -100,15 +102,18 @@ class RolloutCallback(L.Callback):
         mask_truncated: bool = False,
         eval_every: int = 0,
         eval_limit: int | None = None,
+        alignment: AlignmentCheck | None = None,
     ) -> None:
         self.engine, self.environment, self.eval_environment = engine, environment, eval_environment
         self.reward, self.seed = reward, seed
         self.normalization, self.constant_length = Normalization(normalization), constant_length
         self.scale_by_std, self.mask_truncated = scale_by_std, mask_truncated
         self.eval_every, self.eval_limit = eval_every, eval_limit
+        self.alignment = alignment
         self.listeners: list[Listener] = []
         self.on_progress: Callable[[str, int, int], None] = lambda name, done, total: None
         self._is_published = -1
+        self._maxima: dict[str, float] = {}
 
     # ---- Lightning hooks -------------------------------------------------------------------------
 
@@ -155,6 +160,8 @@ class RolloutCallback(L.Callback):
         started = time.perf_counter()
         scored = score_groups(rollouts, self.reward, scale_by_std=self.scale_by_std)
         samples = training_samples(scored, mask_truncated=self.mask_truncated)
+        aligned = self._align(phase, rollouts, samples, module, datamodule)
+        self._rest()
         micro_batches, num_empty = self._micro_batches(
             samples, plan, trainer, datamodule, has_kl=module.kl_coef > 0
         )
@@ -167,6 +174,7 @@ class RolloutCallback(L.Callback):
         assert datamodule.buffer is not None
         datamodule.buffer.fill(items)
         extra = _costs(stats) | {"time/prepare_s": (time.perf_counter() - started, 1)}
+        extra |= self._publish_cost() | aligned
         if self.mask_truncated:
             extra["train/empty_update_frac"] = (num_empty, plan.updates_per_phase)
         self._log("train", phase, scored, trainer, module, extra=extra)
@@ -226,6 +234,33 @@ class RolloutCallback(L.Callback):
             self.engine.publish(export_weights(module.policy.model), version=version)
             self._is_published = version
 
+    def _rest(self) -> None:
+        """While the policy is updated the engine needs no memory, and its weights are outdated."""
+        self.engine.sleep()
+        self._is_published = -1
+
+    def _align(
+        self,
+        phase: int,
+        rollouts: Sequence[Rollout],
+        samples: Sequence[TrainingSample],
+        module: PolicyModule,
+        datamodule: GroundedTraceDataModule,
+    ) -> dict[str, tuple[float, float]]:
+        if self.alignment is None or not self.alignment.is_due(phase):
+            return {}
+        gaps = self.alignment(
+            rollouts, samples, engine=self.engine, module=module, datamodule=datamodule
+        )
+        self._maxima["align/max_gap"] = gaps.largest
+        return {"align/mean_gap": (gaps.total, gaps.num_tokens)}
+
+    def _publish_cost(self) -> dict[str, tuple[float, float]]:
+        cost = self.engine.last_publish
+        if cost is None:
+            return {}
+        return {"time/publish_s": (cost.seconds, 1), "perf/publish_mb": (cost.num_bytes / 1e6, 1)}
+
     def evaluate(self, trainer: L.Trainer, module: PolicyModule) -> dict[str, float]:
         """Generate on the validation tasks, score, log as "val/..."."""
         tasks = _spread(_datamodule(trainer).splits.val_tasks, self.eval_limit)
@@ -249,14 +284,15 @@ class RolloutCallback(L.Callback):
         group_size: int,
     ) -> tuple[list[Rollout], CollectStats]:
         """This rank's share of the tasks."""
+        sharing = getattr(self.engine, "tensor_parallel_size", 1)  # ranks with the same requests
         dialogs = build_dialogs(
             environment,
             tasks,
             group_size=group_size,
             phase=name,
             run_seed=self.seed,
-            rank=trainer.global_rank,
-            num_ranks=trainer.world_size,
+            rank=trainer.global_rank // sharing,
+            num_ranks=trainer.world_size // sharing,
         )
         finished = 0
 
@@ -266,7 +302,13 @@ class RolloutCallback(L.Callback):
             self.on_progress(name, finished, len(dialogs))
 
         collected = collect(self.engine, dialogs, phase=name, on_done=count)
-        return collected.rollouts, collected.stats
+        own = trainer.global_rank % sharing
+        rollouts = [
+            rollout
+            for number, rollout in enumerate(collected.rollouts)
+            if number // group_size % sharing == own
+        ]
+        return rollouts, collected.stats
 
     # ---- metrics ---------------------------------------------------------------------------------
 
@@ -282,6 +324,8 @@ class RolloutCallback(L.Callback):
     ) -> dict[str, float]:
         collected = StepMetrics()
         collected.add_sums(dict(metric_sums(scored)) | dict(extra))
+        collected.add_maxima(self._maxima)
+        self._maxima.clear()
         metrics = collected.compute()
         if kind == "val":
             metrics = {f"val/{_short(name)}": value for name, value in metrics.items()}

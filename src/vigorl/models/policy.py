@@ -125,6 +125,11 @@ class Policy(nn.Module):
         return self.model.dtype
 
     @property
+    def image_token_id(self) -> int:
+        """The picture placeholder."""
+        return self.model.config.image_token_id
+
+    @property
     def is_vision_frozen(self) -> bool:
         """Whether neither tower nor merger learns, so that features can be reused."""
         return not any(weight.requires_grad for weight in vision_tower(self.model).parameters())
@@ -196,11 +201,21 @@ class Policy(nn.Module):
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             image_grid_thw=batch.image_grid_thw,
-            mm_token_type_ids=(batch.input_ids == self.model.config.image_token_id).int(),
+            mm_token_type_ids=self._token_types(batch),
             mm_encoder_outputs={"image": self._encoder_output(features)} if len(features) else {},
             use_cache=False,
         ).last_hidden_state
         return hidden if unused is None else hidden + 0.0 * unused.sum()
+
+    def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
+        """The M-RoPE positions that `forward` uses: time, row, column."""
+        positions, _ = self.model.model.get_rope_index(  # pyright: ignore[reportCallIssue]
+            batch.input_ids,
+            mm_token_type_ids=self._token_types(batch),
+            image_grid_thw=batch.image_grid_thw if len(batch.image_grid_thw) else None,
+            attention_mask=batch.attention_mask,
+        )
+        return positions
 
     def response_logprobs(
         self,
@@ -267,6 +282,9 @@ class Policy(nn.Module):
             pooler_output=(merged,),  # pyright: ignore[reportArgumentType]  one tensor per picture, or of all
             deepstack_features=[(level,) for level in levels],  # pyright: ignore[reportArgumentType]
         )
+
+    def _token_types(self, batch: TrainingBatch) -> Int[Tensor, "batch tokens"]:
+        return (batch.input_ids == self.image_token_id).int()
 
     def _check_image_tokens(self, batch: TrainingBatch, features: Tensor) -> None:
         """Each picture has one unbroken run of placeholders, as long as its grid says."""

@@ -164,7 +164,7 @@ class VLLMEngine:
             self.num_steps += 1
             try:
                 outputs = self._vllm.step()
-            except Exception as error:  # noqa: BLE001  whatever it is, the engine is dead
+            except Exception as error:
                 raise EngineError(
                     f"vLLM failed with {len(self._requests)} requests in flight: "
                     f"{type(error).__name__}: {error}"
@@ -249,7 +249,7 @@ class VLLMEngine:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
-            from vllm import EngineArgs, LLMEngine
+            from vllm import EngineArgs, LLMEngine  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ConfigError(
                 f"engine=vllm needs vLLM ({error}): pip install 'vigorl[vllm]', or "
@@ -300,8 +300,8 @@ class VLLMEngine:
         )
 
     def _sampling(self, request: GenerationRequest) -> Any:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
+        from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
 
         wanted = request.sampling
         return SamplingParams(
