@@ -5,7 +5,7 @@ Same weights, other kernels, other dtype: the engine samples from q (`sampling_l
 trainer scores as p (`old_logprobs`). A policy gradient of p on samples of q is biased; weighting
 each token's loss with p/q takes the bias out, and a cap keeps the variance in.
 
-    levels   token          p/q of each token: low variance, biased by the gap in the tokens around it
+    levels   token          p/q of each token: low variance, biased by the gap of its neighbours
              sequence       their product over a rollout's sampled tokens: unbiased, high variance
              sequence_mean  their geometric mean: biased, does not grow with the length
     modes    truncate       min(p/q, cap_high)
@@ -122,17 +122,17 @@ def importance_weights(
         sampling_logprobs: Nats, the engine's.
         loss_mask: 1 on sampled tokens; elsewhere the weight is 1.
         correction: Level, mode and caps.
-    Source: truncated: E. Ionides, "Truncated Importance Sampling", JCGS 17 (2008); per token between
-        engine and trainer: F. Yao et al., "Your Efficient RL Framework Secretly Brings You
+    Source: truncated: E. Ionides, "Truncated Importance Sampling", JCGS 17 (2008); that per token,
+        between engine and trainer: F. Yao et al., "Your Efficient RL Framework Secretly Brings You
         Off-Policy RL Training" (2025), TIS. Masked on both sides: IcePop in arXiv:2510.18855. Per
         sequence: J. Liu et al., "When Speed Kills Stability" (2025).
     """
     mask = loss_mask.bool()
     gap = _gap(old_logprobs, sampling_logprobs, mask)
     is_nil = gap.abs().amax(-1, keepdim=True) <= correction.min_gap
-    log_ratio = gap
+    log_ratio = gap.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     if correction.level != CorrectionLevel.TOKEN:
-        log_ratio = gap.sum(-1, keepdim=True)
+        log_ratio = log_ratio.sum(-1, keepdim=True)
         if correction.level == CorrectionLevel.SEQUENCE_MEAN:
             log_ratio = log_ratio / mask.sum(-1, keepdim=True).clamp(min=1)
     is_corrected = mask & ~is_nil
