@@ -23,6 +23,9 @@ class EffectiveSampleFraction(Metric):
     """
 
     full_state_update = False
+    total: Tensor
+    total_of_squares: Tensor
+    num: Tensor
 
     def __init__(self) -> None:
         super().__init__()

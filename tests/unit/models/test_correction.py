@@ -104,6 +104,14 @@ def test_weights_stay_finite(level: str, gap: float) -> None:
     assert weights.tolist() == [pytest.approx([math.exp(math.copysign(20, gap))] * 2 + [1.0])]
 
 
+def test_gaps_without_end_in_both_directions_cancel_over_a_rollout() -> None:
+    sampling = torch.tensor([[-math.inf, 0.0]])
+    old = torch.tensor([[0.0, -math.inf]])
+    correction = ImportanceCorrection(level="sequence")
+    weights = importance_weights(old, sampling, torch.ones(1, 2), correction=correction).weights
+    assert weights.tolist() == [[1.0, 1.0]]  # 20 - 20 nats, not nan
+
+
 def test_a_rollout_without_a_sampled_token_weighs_one() -> None:
     for level in LEVELS:
         assert weigh(mask=torch.zeros(2, 4), level=level) == [[1.0] * 4, [1.0] * 4]
