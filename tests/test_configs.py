@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from vigorl.build import CONFIGS, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
+from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.train import stage_config
 from vigorl.training.policy_module import OptimizerSettings
@@ -274,6 +275,34 @@ def test_full_scales_learn_in_float32_and_compute_in_bfloat16(experiment: str) -
     cfg = compose_door("train", f"experiment={experiment}", "scale=qwen2_5_vl_7b")
     assert (cfg.model.dtype, cfg.trainer.precision) == ("float32", "bf16-mixed")
     assert (cfg.model.engine_dtype, cfg.model.reference_dtype) == ("bfloat16", None)
+
+
+@pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])
+def test_full_scales_correct_for_the_engines_bfloat16(scale: str) -> None:
+    cfg = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
+    assert instantiate(cfg.module.importance_correction) == ImportanceCorrection(
+        level="token", mode="truncate", cap_high=2.0
+    )
+    off = compose_door("train", f"scale={scale}", "importance_correction=null")
+    assert off.module.importance_correction is None
+    check_settings(off)
+
+
+def test_the_tiny_engine_is_exact_and_its_gap_only_measured() -> None:
+    cfg = compose_door("train")
+    assert cfg.module.importance_correction is None
+    assert cfg.model.engine_dtype == cfg.model.dtype == "float32"
+    on = "importance_correction={_target_:vigorl.models.correction.ImportanceCorrection}"
+    assert instantiate(compose_door("train", on).module.importance_correction) == (
+        ImportanceCorrection()
+    )
+
+
+@pytest.mark.parametrize("setting", ["level=turn", "mode=clip", "cap_high=1", "cap_low=0.5"])
+def test_a_wrong_correction_is_refused_by_its_key(setting: str) -> None:
+    cfg = compose_door("train", "scale=qwen2_5_vl_7b", f"importance_correction.{setting}")
+    with pytest.raises(ConfigError, match=rf"importance_correction\.{setting.split('=')[0]}"):
+        check_settings(cfg)
 
 
 HALF = [

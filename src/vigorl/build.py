@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.fabric import Fabric
 from lightning.pytorch.strategies import DeepSpeedStrategy
@@ -153,6 +154,7 @@ def check_settings(cfg: DictConfig) -> None:
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
     if cfg.get("module"):
         _check_precision(cfg)
+        _check_correction(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -170,6 +172,14 @@ def _check_precision(cfg: DictConfig) -> None:
             "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
             "set model.dtype=float32 and precision=bf16-mixed"
         )
+
+
+def _check_correction(cfg: DictConfig) -> None:
+    """Refuse a bad correction before any weights are loaded, and in its own words."""
+    try:
+        instantiate(cfg.module.get("importance_correction"))
+    except InstantiationException as error:
+        raise (error.__cause__ or error) from None
 
 
 def _is_deepspeed(strategy: DictConfig | str) -> bool:

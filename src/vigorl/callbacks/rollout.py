@@ -348,9 +348,9 @@ def _without_idle(update: Sequence[TrainingSample], *, at_least: int) -> list[Tr
 
     The others already count in every token's weight, so the loss and its gradient stay the same (to
     rounding) and a phase takes less time. What the training step measures is then over the busy
-    samples only: `train/entropy`, `train/ratio_max`, `train/policy_loss`, `kl/old`, `clip/*` and
-    `kl/sampling_*`; over all of them would need the forward passes that this saves. A few idle ones
-    are kept where there would be a micro-batch of none.
+    samples only: `train/entropy`, `train/ratio_max`, `train/policy_loss`, `kl/old`, `clip/*`,
+    `kl/sampling_*` and `sampling_ratio/*`; over all of them would need the forward passes that this
+    saves. A few idle ones are kept where there would be a micro-batch of none.
     """
     busy = [sample for sample in update if sample.advantage != 0.0 and any(sample.loss_mask)]
     idle = [sample for sample in update if not (sample.advantage != 0.0 and any(sample.loss_mask))]

@@ -6,8 +6,8 @@ micro-batches and ranks add up to it exactly, however the batch was cut. (The re
 over each micro-batch, so a token's weight depends on its company.) Whoever averages gradients over
 N ranks or N accumulated micro-batches must multiply by N again.
 
-Left out: a value function, an entropy bonus, and correction for the gap between sampler and trainer
-(the old log-probabilities are the trainer's own, recomputed).
+The old log-probabilities are the trainer's own, recomputed; what the engine thought of its tokens
+comes in as importance weights (`models.correction`). Left out: a value function, an entropy bonus.
 """
 
 from __future__ import annotations
@@ -90,12 +90,13 @@ def grpo_loss(
     ref_logprobs: Float[Tensor, "batch tokens"] | None = None,
     entropy: Float[Tensor, "batch tokens"] | None = None,
     importance_level: ImportanceLevel | str = ImportanceLevel.TOKEN,
+    importance_weights: Float[Tensor, "batch tokens"] | None = None,
 ) -> LossOutput:
     """Clipped policy gradient with the group's advantages, plus KL to the reference as a loss.
 
     With r = exp(policy - old): l = -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), and where A <
     0 no more than dual_clip * |A|, so that a token the policy has come to love cannot blow up the
-    step.
+    step. Importance weights multiply l, clips and all, and leave the KL alone.
 
     Args:
         policy_logprobs: Nats, under the weights being trained.
@@ -111,6 +112,8 @@ def grpo_loss(
         ref_logprobs: Nats, under the reference; given with kl_coef 0 it is only measured.
         entropy: Nats per token, only measured.
         importance_level: Ratio per token, or per sequence.
+        importance_weights: Of the policy that `old_logprobs` come from over the engine that
+            sampled, no gradient; None is 1 everywhere.
     Raises:
         ConfigError: A clip outside its range, or `kl_coef` without `ref_logprobs`.
     Source: PPO arXiv:1707.06347 eq. 7; dual clip arXiv:1912.09729 eq. 5; clip higher
@@ -131,6 +134,8 @@ def grpo_loss(
     if dual_clip is not None:
         capped = torch.minimum(token_loss, -advantage * dual_clip)
         token_loss = torch.where(advantage < 0, capped, token_loss)
+    if importance_weights is not None:
+        token_loss = token_loss * importance_weights.detach()
     metrics = {"train/policy_loss": token_loss}
     if ref_logprobs is not None:
         metrics["kl/ref"] = k3_kl(policy_logprobs, ref_logprobs.detach(), mask)

@@ -2,8 +2,9 @@
 sampled.
 
 What this is: PPO's clip with its own upper bound, a dual clip, a k3 KL to the start checkpoint as a
-loss term (absent at coefficient 0), token weights fixed over the whole optimizer batch. What was
-left out: a critic, an entropy bonus, GAE. Rollouts, rewards and advantages come in the batch;
+loss term (absent at coefficient 0), token weights fixed over the whole optimizer batch, importance
+weights where the engine that sampled is not the trainer to the last digit. What was left out: a
+critic, an entropy bonus, GAE. Rollouts, rewards and advantages come in the batch;
 `callbacks.rollout` makes them, and without KL leaves out those with an advantage of 0: what a step
 measures (entropy, ratios, clips, the gap to the engine) is over the tokens it learns from.
 """
@@ -18,6 +19,11 @@ from torch import Tensor
 
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
+from vigorl.models.correction import (
+    ImportanceCorrection,
+    importance_weights,
+    sampling_gap_metrics,
+)
 from vigorl.models.losses import ImportanceLevel, grpo_loss
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
@@ -40,6 +46,8 @@ class GRPOModule(PolicyModule):
         dual_clip: See there; None leaves it out.
         kl_coef: Cost of a nat of KL to the reference.
         importance_level: One ratio per token, or per sequence.
+        importance_correction: Of the gap between the engine that sampled and the trainer; None
+            only measures it.
         kwargs: Of `PolicyModule`.
     """
 
@@ -54,6 +62,7 @@ class GRPOModule(PolicyModule):
         dual_clip: float | None = 3.0,
         kl_coef: float = 0.0,
         importance_level: str = "token",
+        importance_correction: ImportanceCorrection | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -63,6 +72,7 @@ class GRPOModule(PolicyModule):
             raise ConfigError("module.reference has no effect with module.kl_coef=0")
         self.clip_low, self.clip_high, self.dual_clip = clip_low, clip_high, dual_clip
         self.kl_coef, self.importance_level = kl_coef, ImportanceLevel(importance_level)
+        self.importance_correction = importance_correction
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
@@ -79,6 +89,7 @@ class GRPOModule(PolicyModule):
         # with one update per phase the weights that sampled are the weights now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
+        weights = self._importance_weights(batch, old)
         return self.report(
             grpo_loss(
                 logprobs,
@@ -93,6 +104,7 @@ class GRPOModule(PolicyModule):
                 ref_logprobs=item.ref_logprobs,
                 entropy=entropy,
                 importance_level=self.importance_level,
+                importance_weights=weights,
             )
         )
 
@@ -121,13 +133,29 @@ class GRPOModule(PolicyModule):
             )[0]
 
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
-        """How far the engine that sampled and the trainer disagree, in nats per token (k3 and
-        largest), over the rollouts in the batch.
-        """
+        """Of the rollouts in the batch, corrected or not."""
+        if batch.sampling_logprobs is not None:
+            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, batch.loss_mask)
+            self.step_metrics.add_sums(sums)
+            self.step_metrics.add_maxima(maxima)
+
+    def _importance_weights(self, batch: TrainingBatch, old: Tensor) -> Tensor | None:
+        """None without correction; counts what the caps changed and what is left of the sample."""
+        if self.importance_correction is None:
+            return None
         if batch.sampling_logprobs is None:
-            return
-        mask = batch.loss_mask.bool()
-        gap = torch.where(mask, old - batch.sampling_logprobs, 0.0)
-        k3 = torch.where(mask, gap.exp() - 1 - gap, 0.0)
-        self.step_metrics.add_sums({"kl/sampling_vs_train": (k3.sum(), mask.sum())})
-        self.step_metrics.add_maxima({"kl/sampling_gap_max": gap.abs().max()})
+            raise ConfigError(
+                "module.importance_correction needs an engine that says how likely its tokens were"
+            )
+        weights, is_capped = importance_weights(
+            old,
+            batch.sampling_logprobs,
+            batch.loss_mask,
+            correction=self.importance_correction,
+        )
+        sampled = batch.loss_mask.bool()
+        self.step_metrics.add_sums(
+            {"sampling_ratio/corrected_frac": (is_capped.sum(), sampled.sum())}
+        )
+        self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
+        return weights

@@ -12,6 +12,38 @@ from torch import Tensor, nn
 from torchmetrics import MaxMetric, MeanMetric, Metric
 
 
+class EffectiveSampleFraction(Metric):
+    """Effective sample size of all weights seen, as a share of their number: (sum w)^2 / (n sum
+    w^2).
+
+    1 when all weigh the same, 1/n when one outweighs the rest, 0 when all are 0. Sums are kept, so
+    that it is that of all micro-batches and ranks together.
+
+    Source: L. Kish, "Survey Sampling" (1965), sec. 11.2.
+    """
+
+    full_state_update = False
+    total: Tensor
+    total_of_squares: Tensor
+    num: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "total_of_squares", "num"):
+            zero = torch.tensor(0.0, dtype=torch.float64)
+            self.add_state(name, default=zero, dist_reduce_fx="sum")
+
+    def update(self, weights: Tensor) -> None:
+        self.total += weights.sum()
+        self.total_of_squares += weights.square().sum()
+        self.num += weights.numel()
+
+    def compute(self) -> Tensor:
+        """NaN when nothing was weighed."""
+        tiny = torch.finfo(torch.float64).tiny
+        return self.total.square() / (self.num * self.total_of_squares.clamp(min=tiny))
+
+
 class StepMetrics(nn.Module):
     """Collects metrics until `compute`, which reduces them over ranks and forgets them.
 
@@ -34,6 +66,11 @@ class StepMetrics(nn.Module):
     def add_maxima(self, maxima: Mapping[str, Tensor | float]) -> None:
         for name, value in maxima.items():
             self._get(name, MaxMetric).update(torch.as_tensor(value).cpu())
+
+    def add_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Count weights, whose name then gives their `EffectiveSampleFraction`."""
+        for name, value in weights.items():
+            self._get(name, EffectiveSampleFraction).update(value.double().cpu())
 
     def compute(self) -> dict[str, float]:
         """Reduced values by name; all ranks must call it."""
