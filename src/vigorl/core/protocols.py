@@ -52,13 +52,29 @@ class GenerationRequest:
 class Completion:
     """A finished turn: the sampled ids (end token included when sampled) and one logprob each.
 
-    `is_finished` is False when the token limit cut it.
+    `is_finished` is False when the token limit cut it. An engine that knows no logprobs gives none
+    at all; such a turn cannot be trained on by RL (`Rollout.sampling_logprobs` raises).
     """
 
     request_id: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     is_finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStats:
+    """What one publish cost.
+
+    Attributes:
+        bytes: Of the weights, as they were sent.
+        seconds: From the first weight to the last engine that has them.
+        version: The policy version.
+    """
+
+    bytes: int
+    seconds: float
+    version: int
 
 
 @runtime_checkable
