@@ -303,7 +303,7 @@ def test_all_servers_down_names_each_and_its_last_error(
     servers = [start(), start(lambda path, body: (500, "out of memory"))]
     engine = connect(*servers, give_up_s=0.3, max_attempts=100)
     servers[0].kill()
-    with pytest.raises(EngineError, match=r"0\.3 s") as caught:
+    with pytest.raises(EngineError, match=r"all servers are down.*0\.3") as caught:
         run(engine, ask(world, 3))
     assert f"{servers[0].url} (" in str(caught.value)
     assert "refused" in str(caught.value)
@@ -392,7 +392,7 @@ def test_weights_of_another_run_are_not_judged_as_the_models_own(
     server = start()
     server.label = "vigorl-9-another-run"
     with pytest.raises(EngineError, match="another run has published; restart it"):
-        run(connect(server, give_up_s=0.2), ask(world))
+        run(connect(server, give_up_s=1e6), ask(world))  # waiting would not help
 
 
 def test_a_server_that_is_down_gets_the_weights_when_it_returns(

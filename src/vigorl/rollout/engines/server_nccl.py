@@ -178,7 +178,8 @@ class FanOutClient:
             from vllm.distributed.weight_transfer import HTTPVLLMWeightSyncClient  # pyright: ignore[reportMissingImports]
 
             make = HTTPVLLMWeightSyncClient
-        self._clients: list[Any] = [make(url, timeout=timeout_s) for url in urls]
+        one: Any = make
+        self._clients: list[Any] = [one(url, timeout=timeout_s) for url in urls]
         self._sizes = sizes
 
     def each(self, call: Callable[[Any], None]) -> None:

@@ -6,7 +6,7 @@
                  the others after a pause that doubles, with jitter
     recovery     one thread per server that is down asks after its health until it is ready again
     giving up    a job after `max_attempts` failures; every job once all servers have been down for
-                 `give_up_s`
+                 `give_up_s`, or cannot be used however long one waits
 
 A 4xx is nobody's bad luck: the job fails at once with the server's own words.
 """
@@ -14,6 +14,7 @@ A 4xx is nobody's bad luck: the job fails at once with the server's own words.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import queue
 import random
@@ -150,8 +151,8 @@ class ServerPool:
 
     Args:
         urls: Base URLs, such as http://host:8000.
-        revive: Makes sure that the server at a URL is ready for jobs; raises `TransientError` or
-            `EngineError` when it is not yet.
+        revive: Makes sure that the server at a URL is ready for jobs; raises `TransientError` when
+            it is not yet, `EngineError` when waiting does not help.
         max_concurrent: Jobs at once on each server.
         max_attempts: Failures after which a job is given up.
         backoff_s: Pause after a job's first failure, and before a failed server is first asked
@@ -302,13 +303,16 @@ class ServerPool:
             self._pause(self._backoff(attempts))
             try:
                 self._revive(server.url)
-            except (TransientError, EngineError) as error:
-                server.last_error = str(error)
-                continue
+                is_ready, since = True, server.down_since
+            except TransientError as error:
+                is_ready, since, server.last_error = False, server.down_since, str(error)
+            except EngineError as error:
+                is_ready, since, server.last_error = False, -math.inf, str(error)
             with self._changed:
-                server.is_up = True
+                server.is_up, server.down_since = is_ready, since
                 self._changed.notify_all()
-            return
+            if is_ready:
+                return
 
     def _backoff(self, attempts: int) -> float:
         longest = min(self._backoff_s * 2 ** min(attempts - 1, 30), self._max_backoff_s)
@@ -320,4 +324,4 @@ class ServerPool:
 
     def _obituary(self) -> str:
         lines = [f"{server.url} ({server.last_error})" for server in self._servers]
-        return f"no server has been up for {self._give_up_s:g} s: " + "; ".join(lines)
+        return f"all servers are down (engine.give_up_s={self._give_up_s:g}): " + "; ".join(lines)
