@@ -52,7 +52,8 @@ class GenerationRequest:
 class Completion:
     """A finished turn: the sampled ids (end token included when sampled) and one logprob each.
 
-    `is_finished` is False when the token limit cut it.
+    `is_finished` is False when the token limit cut it. An engine that knows no logprobs gives none
+    at all; such a turn cannot be trained on by RL (`Rollout.sampling_logprobs` raises).
     """
 
     request_id: str
@@ -78,11 +79,17 @@ class PromptReading:
 
 @dataclass(frozen=True, slots=True)
 class PublishStats:
-    """What one publishing of weights cost."""
+    """What one publish cost.
 
-    version: int
+    Attributes:
+        num_bytes: Of the weights, as they were sent.
+        seconds: From the first weight to the last engine that has them.
+        version: The policy version.
+    """
+
     num_bytes: int
     seconds: float
+    version: int
 
 
 @runtime_checkable

@@ -49,7 +49,7 @@ class Turn:
             trained on.
         completion_ids: Sampled tokens, the turn's end token included when it was sampled.
         sampling_logprobs: One per completion token, nats, at sampling temperature, from the engine
-            that sampled it.
+            that sampled it; none at all where that engine knows none (a teacher behind a chat API).
         text: Prefix and completion decoded, without special tokens.
         observation_ids: The environment's tokens up to and including the next assistant header;
             empty on the last turn.
@@ -70,7 +70,7 @@ class Turn:
     tool_error: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.completion_ids) != len(self.sampling_logprobs):
+        if self.sampling_logprobs and len(self.completion_ids) != len(self.sampling_logprobs):
             raise ValueError(
                 f"{len(self.completion_ids)} completion tokens but "
                 f"{len(self.sampling_logprobs)} sampling logprobs"
@@ -127,9 +127,19 @@ class Rollout:
 
     @property
     def sampling_logprobs(self) -> tuple[float, ...]:
-        """As long as `token_ids`; 0.0 where nothing was sampled."""
+        """As long as `token_ids`; 0.0 where nothing was sampled.
+
+        Raises:
+            ValueError: A turn came from an engine that knows no logprobs: it can be judged or
+                shown, not trained on by RL.
+        """
         logprobs = [0.0] * len(self.prompt_ids)
         for turn in self.turns:
+            if turn.completion_ids and not turn.sampling_logprobs:
+                raise ValueError(
+                    f"rollout {self.group}/{self.index} has no sampling logprobs, because its "
+                    "engine gives none; RL needs them"
+                )
             logprobs += (
                 [0.0] * len(turn.prefix_ids)
                 + list(turn.sampling_logprobs)

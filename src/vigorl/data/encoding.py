@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from transformers import AutoTokenizer
@@ -125,6 +126,41 @@ class ChatCodec:
         return self._tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+
+    def messages_of(self, ids: Sequence[int]) -> list[Message]:
+        """The dialog in the ids of a request, ONE placeholder per picture: the inverse of
+        `prompt_ids` and of what the environment writes after it.
+
+        The last message is the assistant's that is to be written, with the words it is opened with,
+        usually none. A text that holds a literal `<image>` comes back with `< image >` there, or it
+        would read as one more picture.
+
+        Raises:
+            ValueError: The ids are not a dialog of this codec that ends in an assistant's turn.
+        """
+        starts = [i for i, token in enumerate(ids) if token == self._start_id]
+        if not starts or starts[0] != 0:
+            raise ValueError("the ids do not begin with a message")
+        bounds = [*starts, len(ids)]
+        messages = [self._message_of(ids[a + 1 : b]) for a, b in pairwise(bounds)]
+        if messages[-1].role != "assistant" or self.end_id in ids[starts[-1] :]:
+            raise ValueError("the ids do not end in an assistant's turn")
+        return messages
+
+    def _message_of(self, ids: Sequence[int]) -> Message:
+        """Of what stands behind a message's start, up to the next one's."""
+        content = list(ids[: ids.index(self.end_id)] if self.end_id in ids else ids)
+        parts: list[list[int]] = [[]]
+        for token in content:
+            if token == self.image_id:
+                parts.append([])
+            else:
+                parts[-1].append(token)
+        texts = [self.decode(part).replace(IMAGE_SLOT, "< image >") for part in parts]
+        role, line_break, first = texts[0].partition("\n")
+        if not line_break:
+            raise ValueError(f"a message has no role: {texts[0][:80]!r}")
+        return Message(role, IMAGE_SLOT.join([first, *texts[1:]]), len(parts) - 1)
 
     def _plain_ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[

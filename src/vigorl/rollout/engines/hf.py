@@ -236,7 +236,7 @@ class HFEngine:
         self._prefixes.clear()
         self._features.clear()
         self._policy_version = version
-        self.last_publish = PublishStats(version, num_bytes, time.perf_counter() - started)
+        self.last_publish = PublishStats(num_bytes, time.perf_counter() - started, version)
 
     def _generate(self, batch: list[GenerationRequest]) -> list[_Row]:
         keys = [(request.prompt_ids, request.views) for request in batch]

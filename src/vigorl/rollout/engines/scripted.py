@@ -88,7 +88,7 @@ class ScriptedEngine:
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         num_bytes = sum(tensor.nbytes for _, tensor in weights)
         self._policy_version = version
-        self.last_publish = PublishStats(version, num_bytes, seconds=0.0)
+        self.last_publish = PublishStats(num_bytes, seconds=0.0, version=version)
 
     def cancel(self, request_ids: Iterable[str]) -> None:
         given_up = set(request_ids)

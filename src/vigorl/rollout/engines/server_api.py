@@ -1,0 +1,222 @@
+"""What the `server` engine says to a server, and how it reads the answer.
+
+    tokens    vLLM's /inference/v1/generate: ids in, ids and logprobs out. The one for RL: nothing
+              is decoded and encoded again.
+    chat      /v1/chat/completions of any OpenAI-compatible endpoint, for teachers: text both ways,
+              encoded by our own codec, so the ids are ours and there are no logprobs.
+
+Left out on purpose: logprobs of the chat format. A teacher's tokens are not ours, and where they
+are, the tokens format has them. Its completions carry none and `Rollout.sampling_logprobs` refuses
+to make up any, so such a rollout can be judged or turned into a trace but never trained on by RL.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from vigorl.core.errors import EngineError
+from vigorl.core.protocols import Completion, GenerationRequest
+from vigorl.core.records import ImageView
+from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.cache import ByteCache
+from vigorl.data.encoding import ChatCodec
+from vigorl.data.images import ImageStore
+from vigorl.data.prompts import Message
+from vigorl.rollout.engines.server_pool import TransientError
+
+BAN = (
+    -100.0
+)  # vLLM's strongest bias: leaves a banned token e^-100, below a float32 logprob's last bit
+NO_LOGPROB = -9000.0  # vLLM writes -9999 where it has none
+
+
+class WireFormat(Protocol):
+    """One kind of endpoint; used by several threads at once."""
+
+    path: str
+    health_path: str
+    has_logprobs: bool
+
+    def body(self, request: GenerationRequest) -> dict[str, Any]:
+        """What is posted."""
+        ...
+
+    def read(self, request: GenerationRequest, answer: Any) -> Completion:
+        """The completion in an answer.
+
+        Raises:
+            TransientError: The server gave up on the request.
+            EngineError: The answer is not what the request asked for.
+        """
+        ...
+
+    def weight_labels(self, answer: Any) -> frozenset[str]:
+        """The labels of the weights that sampled the answer; empty where the server tells none."""
+        ...
+
+
+class DataUrls:
+    """Views as lossless PNG data URLs, kept while they are in use."""
+
+    def __init__(self, images: ImageStore, *, cache_bytes: int = 1 << 29) -> None:
+        self._images, self._lock = images, threading.Lock()
+        self._urls: ByteCache[ImageView, str] = ByteCache(cache_bytes)
+
+    def url(self, view: ImageView) -> str:
+        with self._lock:  # neither the store nor the cache knows threads
+            found = self._urls.find(view)
+            if found is not None:
+                return found
+            picture = self._images.image(view)
+        file = io.BytesIO()
+        picture.save(file, "PNG", compress_level=1)
+        url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        with self._lock:
+            if self._urls.find(view) is None:
+                self._urls.put(view, url, weight=len(url))
+        return url
+
+
+class TokensFormat:
+    """vLLM's token-in, token-out endpoint.
+
+    Args:
+        codec: Says which token ends a turn and which are banned.
+        images: Pixels of views.
+        model: The served model's name; None where the server has one.
+    """
+
+    path = "/inference/v1/generate"
+    health_path = "/health"
+    has_logprobs = True
+
+    def __init__(self, codec: ChatCodec, images: ImageStore, *, model: str | None = None) -> None:
+        self._codec, self._urls, self._model = codec, DataUrls(images), model
+        self._bias = {str(token): BAN for token in codec.banned_ids}
+
+    def body(self, request: GenerationRequest) -> dict[str, Any]:
+        urls = [self._urls.url(view) for view in request.views]
+        parts = [{"type": "image_url", "url": url} for url in urls]
+        return ({"model": self._model} if self._model else {}) | {
+            "token_ids": request.prompt_ids,
+            "content_parts": parts or None,
+            "sampling_params": {
+                "max_tokens": request.sampling.max_new_tokens,
+                "temperature": request.sampling.temperature,
+                "top_p": request.sampling.top_p,
+                "seed": request.seed,
+                "stop_token_ids": [self._codec.end_id],
+                "ignore_eos": True,
+                "logprobs": 0,
+                "detokenize": False,
+                "logit_bias": self._bias,
+            },
+        }
+
+    def read(self, request: GenerationRequest, answer: Any) -> Completion:
+        choice = _choice(answer, request)
+        ids = tuple(choice.get("token_ids") or ())
+        entries = (choice.get("logprobs") or {}).get("content") or []
+        if [entry.get("token_id") for entry in entries] != list(ids):
+            raise EngineError(f"{request.id}: the server's logprobs are not those of its tokens")
+        logprobs = tuple(float(entry["logprob"]) for entry in entries)
+        if any(logprob < NO_LOGPROB for logprob in logprobs):
+            raise EngineError(f"{request.id}: the server has no logprob for a token it sampled")
+        is_finished = ids[-1:] == (self._codec.end_id,)
+        if not is_finished and len(ids) < request.sampling.max_new_tokens:
+            raise EngineError(
+                f"{request.id}: the server cut the turn after {len(ids)} of "
+                f"{request.sampling.max_new_tokens} tokens; raise its --max-model-len"
+            )
+        return Completion(request.id, ids, logprobs, is_finished=is_finished)
+
+    def weight_labels(self, answer: Any) -> frozenset[str]:
+        spans = answer["choices"][0].get("weight_versions") or []
+        return frozenset(span["version"] for span in spans)
+
+
+class ChatFormat:
+    """An OpenAI-compatible chat endpoint.
+
+    A turn that is opened with words of ours (the forced answer) is sent as a message to continue,
+    which vLLM and SGLang know and others refuse.
+
+    Args:
+        codec: Turns prompts into messages and answers into ids.
+        images: Pixels of views.
+        model: The served model's name.
+        extra: Joined to every request, over what is there; None removes a field.
+    """
+
+    path = "/v1/chat/completions"
+    health_path = "/v1/models"
+    has_logprobs = False
+
+    def __init__(
+        self,
+        codec: ChatCodec,
+        images: ImageStore,
+        *,
+        model: str,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._codec, self._urls, self._model = codec, DataUrls(images), model
+        self._extra = dict(extra or {})
+
+    def body(self, request: GenerationRequest) -> dict[str, Any]:
+        *messages, opened = self._codec.messages_of(request.prompt_ids)
+        body: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": request.sampling.max_new_tokens,
+            "temperature": request.sampling.temperature,
+            "top_p": request.sampling.top_p,
+            "seed": request.seed,
+        }
+        if opened.text:
+            messages.append(opened)
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        views = iter(request.views)
+        body["messages"] = [
+            {"role": message.role, "content": self._content(message, views)} for message in messages
+        ]
+        return {name: value for name, value in (body | self._extra).items() if value is not None}
+
+    def read(self, request: GenerationRequest, answer: Any) -> Completion:
+        choice = _choice(answer, request)
+        ids = self._codec.completion_ids(choice["message"].get("content") or "")
+        is_finished = choice["finish_reason"] != "length"
+        if not is_finished:
+            ids = ids[:-1]  # the end token that nobody sampled
+        limit = request.sampling.max_new_tokens
+        return Completion(
+            request.id, tuple(ids[:limit]), (), is_finished=is_finished and len(ids) <= limit
+        )
+
+    def weight_labels(self, answer: Any) -> frozenset[str]:
+        return frozenset()
+
+    def _content(self, message: Message, views: Any) -> str | list[dict[str, Any]]:
+        if not message.num_images:
+            return message.text
+        texts = message.text.split(IMAGE_SLOT)
+        parts: list[dict[str, Any]] = []
+        for number, text in enumerate(texts):
+            if number:
+                url = self._urls.url(next(views))
+                parts.append({"type": "image_url", "image_url": {"url": url}})
+            if text:
+                parts.append({"type": "text", "text": text})
+        return parts
+
+
+def _choice(answer: Any, request: GenerationRequest) -> dict[str, Any]:
+    if not isinstance(answer, dict) or not answer.get("choices"):
+        raise EngineError(f"{request.id}: the server's answer holds no choice: {str(answer)[:200]}")
+    choice = answer["choices"][0]
+    if choice.get("finish_reason") in ("abort", "error"):
+        raise TransientError(f"the server ended the request with {choice['finish_reason']!r}")
+    return choice

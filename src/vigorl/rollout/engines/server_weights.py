@@ -1,0 +1,286 @@
+"""How new weights reach servers: through shared memory here, by GPU in `server_nccl.py`.
+
+A publish is versioned by a label that no other publish has. A server that has loaded the weights is
+given the label, and stamps every completion with it, so that one sampled by a server that restarted
+(and has the old weights again), or was fed by another run, is recognised and thrown away.
+
+The shards of the last publish stay in shared memory until the next one: a server that comes back in
+the middle of a phase loads them before it gets another request.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import tempfile
+import time
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vigorl.core.errors import EngineError
+from vigorl.core.protocols import PublishStats
+from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
+
+START_LABEL = "default"  # of weights that a server has loaded by itself
+FOLDER_PREFIX = "vigorl-weights-"
+
+
+class WeightTransfer(Protocol):
+    """One way of bringing weights to all servers.
+
+    Attributes:
+        label: Of the weights that every completion must come from.
+    """
+
+    label: str
+
+    def publish(
+        self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
+    ) -> PublishStats:
+        """Bring new weights to every server that is up; called by all ranks together.
+
+        Raises:
+            EngineError: No server has them.
+        """
+        ...
+
+    def bring_up_to_date(self, url: str) -> None:
+        """Make a server that was down have the weights of the last publish.
+
+        Raises:
+            TransientError: It cannot have them now.
+            EngineError: It refused them.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class NoTransfer:
+    """For teachers, and for judging: the servers keep the weights they were started with."""
+
+    label = START_LABEL
+
+    def publish(
+        self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
+    ) -> PublishStats:
+        raise EngineError(
+            "engine.transfer=none: these servers take no weights, so a policy cannot be trained "
+            "with them; set engine.transfer=shared_memory, nccl or ipc"
+        )
+
+    def bring_up_to_date(self, url: str) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class SharedMemoryTransfer:
+    """Weights as a sharded checkpoint in shared memory, loaded by `reload_weights` of the workers.
+
+    Rank 0 writes; the servers run on its host. The folder goes when the engine does, and one that a
+    killed run has left behind goes at the next publish of any run.
+
+    Args:
+        http: To the servers, which run with VLLM_SERVER_DEV_MODE=1.
+        dtype: In which weights are sent: the one that servers compute in.
+        bucket_bytes: Most bytes of a shard, a single larger weight excepted.
+        folder: Where; a file system in memory.
+        timeout_s: For a server to load.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        *,
+        dtype: torch.dtype,
+        bucket_bytes: int = 1 << 30,
+        folder: str = "/dev/shm",
+        timeout_s: float = 600.0,
+    ) -> None:
+        self.label, self._http, self._dtype = START_LABEL, http, dtype
+        self._bucket_bytes, self._root, self._timeout_s = bucket_bytes, Path(folder), timeout_s
+        self._shards: Path | None = None
+        self._owner: Any = None  # the open file whose lock says that the folder is in use
+
+    def publish(
+        self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
+    ) -> PublishStats:
+        meet()  # no rank generates any more
+        started, stats, failure = time.perf_counter(), None, None
+        if own_rank() == 0:
+            try:
+                stats = self._send(weights, pool, version=version, started=started)
+            except (OSError, EngineError) as error:
+                failure = f"version {version} could not be published: {error}"
+        for _ in weights:  # gathered by all ranks together, so to the end
+            pass
+        self.label, self._shards, stats, failure = from_rank_0(
+            (self.label, self._shards, stats, failure)
+        )
+        if failure is not None or stats is None:
+            raise EngineError(failure or "rank 0 published nothing")
+        return stats
+
+    def bring_up_to_date(self, url: str) -> None:
+        label, shards = self.label, self._shards
+        if label == START_LABEL or shards is None:
+            if self._label_of(url) != START_LABEL:
+                raise EngineError(f"{url} holds weights that another run has published; restart it")
+            return
+        if not shards.is_dir():
+            raise TransientError("the published weights are not on this host")
+        with open(shards / f"{uuid.uuid5(uuid.NAMESPACE_URL, url)}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # other ranks see the same server come back
+            if self._label_of(url) != label:
+                self._load(url, shards, label)
+
+    def close(self) -> None:
+        if self._owner is not None:
+            self._release()
+            self._owner = None
+
+    def _send(
+        self,
+        weights: Iterable[tuple[str, Tensor]],
+        pool: ServerPool,
+        *,
+        version: int,
+        started: float,
+    ) -> PublishStats:
+        self.close()  # before the new ones: memory for one copy is enough
+        remove_abandoned(self._root)
+        shards = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=self._root))
+        self._owner = open(shards / "owner.lock", "w")  # noqa: SIM115
+        fcntl.flock(self._owner, fcntl.LOCK_EX)
+        self._release = weakref.finalize(self, shutil.rmtree, shards, ignore_errors=True)
+        num_bytes = write_shards(
+            weights, shards, dtype=self._dtype, bucket_bytes=self._bucket_bytes
+        )
+        self._shards, self.label = shards, f"vigorl-{version}-{uuid.uuid4().hex[:12]}"
+        urls = pool.up_urls
+        with ThreadPoolExecutor(max(len(urls), 1)) as threads:
+            problems = list(threads.map(self._try_load, urls))
+        for url, problem in zip(urls, problems, strict=True):
+            if problem is not None:
+                pool.mark_down(url, problem)
+        if None not in problems:
+            raise EngineError("no server took the weights: " + "; ".join(filter(None, problems)))
+        return PublishStats(num_bytes, time.perf_counter() - started, version)
+
+    def _try_load(self, url: str) -> str | None:
+        """What is wrong with a server that is to have the weights; None when it has them."""
+        try:
+            self.bring_up_to_date(url)
+        except TransientError as error:
+            return f"{url}: {error}"
+        return None
+
+    def _label_of(self, url: str) -> str:
+        return self._http.call(f"{url}/weight_info", method="GET", timeout_s=30)["weight_version"]
+
+    def _load(self, url: str, shards: Path, label: str) -> None:
+        reload_weights = {"method": "reload_weights", "kwargs": {"weights_path": str(shards)}}
+        self._http.call(f"{url}/collective_rpc", reload_weights, timeout_s=self._timeout_s)
+        finish_load(self._http, url, label)
+
+
+def finish_load(http: HttpClient, url: str, label: str) -> None:
+    """Drop every cache that holds work of a server's old weights, then give it its new label.
+
+    Raises:
+        TransientError: Requests that nobody waits for any more hold the prefix cache.
+    """
+    for _ in range(50):
+        if http.call(f"{url}/reset_prefix_cache", timeout_s=30)["success"]:
+            break
+        time.sleep(0.1)  # aborted requests leave within a step
+    else:
+        raise TransientError("the prefix cache could not be dropped: requests are running")
+    http.call(f"{url}/reset_mm_cache", timeout_s=30)
+    http.call(f"{url}/reset_encoder_cache", timeout_s=30)
+    http.call(f"{url}/update_weight_version", {"new_version": label}, timeout_s=30)
+
+
+def write_shards(
+    weights: Iterable[tuple[str, Tensor]], folder: Path, *, dtype: torch.dtype, bucket_bytes: int
+) -> int:
+    """Write weights as a sharded Hugging Face checkpoint; the bytes written.
+
+    Never holds more than one shard besides what is written.
+    """
+    shard_of: dict[str, str] = {}
+    total = 0
+    for number, bucket in enumerate(buckets(weights, dtype=dtype, bucket_bytes=bucket_bytes)):
+        name = f"model-{number:05d}.safetensors"
+        save_file(bucket, folder / name, metadata={"format": "pt"})
+        shard_of |= dict.fromkeys(bucket, name)
+        total += sum(tensor.nbytes for tensor in bucket.values())
+    index = {"metadata": {"total_size": total}, "weight_map": shard_of}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    return total
+
+
+def buckets(
+    weights: Iterable[tuple[str, Tensor]], *, dtype: torch.dtype, bucket_bytes: int
+) -> Iterator[dict[str, Tensor]]:
+    """Weights in main memory, cast, as many at once as fit into `bucket_bytes`."""
+    bucket: dict[str, Tensor] = {}
+    num_bytes = 0
+    for name, weight in weights:
+        tensor = weight.detach().to("cpu", dtype if weight.is_floating_point() else None)
+        if tensor.untyped_storage().nbytes() != tensor.nbytes or not tensor.is_contiguous():
+            tensor = tensor.clone(
+                memory_format=torch.contiguous_format
+            )  # safetensors wants its own
+        if bucket and num_bytes + tensor.nbytes > bucket_bytes:
+            yield bucket
+            bucket, num_bytes = {}, 0
+        bucket[name] = tensor
+        num_bytes += tensor.nbytes
+    if bucket:
+        yield bucket
+
+
+def remove_abandoned(root: Path, *, older_than_s: float = 60.0) -> None:
+    """Delete folders of weights whose owner has died: nobody holds their lock."""
+    for folder in root.glob(f"{FOLDER_PREFIX}*"):
+        try:
+            if time.time() - folder.stat().st_mtime < older_than_s:
+                continue  # its owner may be about to lock it
+            with open(folder / "owner.lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # in use, someone else's, or just gone
+            continue
+
+
+def own_rank() -> int:
+    """0 in a run of one process."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def meet() -> None:
+    """Wait for all ranks."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+
+
+def from_rank_0(value: Any) -> Any:
+    """What rank 0 gives, on every rank."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,148 @@
+"""A server in this process that speaks the formats of the `server` engine, and fails on demand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from vigorl.data.encoding import ChatCodec
+
+START_LABEL = "default"
+Fault = Callable[[str, dict[str, Any]], "tuple[int, str] | str | None"]
+
+
+class FakeServer:
+    """A policy whose completion is a function of the request's seed.
+
+    Args:
+        codec: Encodes completions.
+        fault: Called with (path, body) before each answer; may block, may return (status, text) to
+            answer that instead, or "hang up" to cut the connection.
+    Attributes:
+        posts: (path, body) of everything posted, in order.
+        loaded: Names in the checkpoints that were loaded.
+    """
+
+    def __init__(self, codec: ChatCodec, fault: Fault | None = None) -> None:
+        self.codec, self.fault = codec, fault or (lambda path, body: None)
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        self.headers: list[dict[str, str]] = []
+        self.loaded: list[set[str]] = []
+        self.can_reset = True
+        self._port = 0
+        self.start()
+
+    def start(self) -> None:
+        """As a new process would: with the weights it finds on its disk, on the same port."""
+        self.label = START_LABEL
+        self._http = _Http(("127.0.0.1", self._port), _handler(self))
+        self._port = self._http.server_address[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def kill(self) -> None:
+        """As kill -9 would: connections in use are cut, new ones refused."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._http.cut_all()
+
+    def generated(self) -> list[dict[str, Any]]:
+        return [body for path, body in self.posts if path == "/inference/v1/generate"]
+
+    def answer(self, path: str, body: dict[str, Any]) -> Any:
+        if path == "/inference/v1/generate":
+            return self._generate(body)
+        if path == "/v1/chat/completions":
+            message = {"content": f"<think> {body['seed']} </think>"}
+            return {"choices": [{"message": message, "finish_reason": "stop"}]}
+        if path == "/weight_info":
+            return {"weight_version": self.label}
+        if path == "/update_weight_version":
+            self.label = body["new_version"]
+        if path == "/collective_rpc":
+            folder = Path(body["kwargs"]["weights_path"])
+            index = json.loads((folder / "model.safetensors.index.json").read_text())
+            self.loaded.append(set(index["weight_map"]))
+            assert {p.name for p in folder.glob("*.safetensors")} == set(
+                index["weight_map"].values()
+            )
+        if path == "/reset_prefix_cache":
+            return {"success": self.can_reset}
+        return {}
+
+    def _generate(self, body: dict[str, Any]) -> Any:
+        sampling = body["sampling_params"]
+        ids = self.codec.completion_ids(f"<think> {sampling['seed']} </think>")
+        ids = ids[: sampling["max_tokens"]]
+        logprobs = [{"token_id": token, "logprob": -0.5, "rank": 1} for token in ids]
+        span = {"version": self.label, "start": 0, "end": len(ids)}
+        choice = {
+            "finish_reason": "stop" if ids[-1] == self.codec.end_id else "length",
+            "token_ids": ids,
+            "logprobs": {"content": logprobs},
+            "weight_versions": [span],
+        }
+        return {"choices": [choice]}
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, *args: Any) -> None:
+        self.open: set[Any] = set()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.open.discard(request)
+        super().shutdown_request(request)
+
+    def cut_all(self) -> None:
+        for request in list(self.open):
+            self.shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Cut connections are the point of these tests."""
+
+
+def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._reply({})
+
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = json.loads(raw) if raw else {}
+            fake.posts.append((self.path, body))
+            fake.headers.append(dict(self.headers))
+            self._reply(body)
+
+        def _reply(self, body: dict[str, Any]) -> None:
+            found = fake.fault(self.path, body)
+            if found == "hang up":
+                self.close_connection = True
+                return
+            status, text = (
+                found
+                if isinstance(found, tuple)
+                else (200, json.dumps(fake.answer(self.path, body)))
+            )
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    return Handler
