@@ -19,7 +19,7 @@ class EffectiveSampleFraction(Metric):
     1 when all weigh the same, 1/n when one outweighs the rest, 0 when all are 0. Sums are kept, so
     that it is that of all micro-batches and ranks together.
 
-    Source: L. Kish, "Survey Sampling" (1965), sec. 11.2.
+    Source: L. Kish, "Survey Sampling" (1965).
     """
 
     full_state_update = False
