@@ -1,4 +1,4 @@
-"""Lets the CUDA build of torchvision be imported beside a CPU build of torch, as far as vLLM needs it.
+"""Lets a CUDA build of torchvision be imported beside a CPU build of torch: all that vLLM needs.
 
 The package index of a test machine may hold no CPU build of torchvision; the other one stops its
 own import with "operator torchvision::nms does not exist". Declaring its two operators first is

@@ -161,9 +161,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     picture = tmp_path_factory.mktemp("small") / "noise.png"
     Image.effect_noise((448, 448), 90).convert("RGB").save(picture)
     limits = {"min_pixels": 112 * 112, "max_pixels": 112 * 112}
-    return Small(
-        ChatCodec.from_pretrained(FOLDER), ImageStore.from_pretrained(FOLDER, **limits), str(picture)
-    )  # fmt: skip
+    images = ImageStore.from_pretrained(FOLDER, **limits)
+    return Small(ChatCodec.from_pretrained(FOLDER), images, str(picture))
 
 
 def assert_same(left: list[Rollout], right: list[Rollout], *, gap: float = 1e-3) -> None:
