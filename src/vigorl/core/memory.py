@@ -6,8 +6,8 @@ learning take turns, so of what each needs on top only the larger counts:
 
     peak = sum(always) + max(sum(generating), sum(learning))
 
-What follows from shapes is exact (weights, gradients, AdamW, keys and values). Activations are a
-rule of thumb that is good to about a third. Lengths are the limits of the settings, so a run whose
+What follows from shapes is exact (weights, gradients, AdamW, keys and values). Activations and
+logits are counted on one layer; the vision tower's are a rule of thumb. Lengths are the limits of the settings, so a run whose
 rollouts are shorter stays below. Left out: fragmentation, NCCL's buffers, ZeRO's gather buckets and
 offloading, tensor parallelism, kernels that keep scores (attn_implementation=eager).
 """
@@ -226,21 +226,27 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
 
 
 def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
-    """What the language model's layers keep of a micro-batch for the backward pass. A rule of
-    thumb.
+    """What the language model's layers keep of a micro-batch for the backward pass.
 
-    Per token and layer 16 hidden + 4 kv + 4 intermediate numbers: inputs and float32 copies of two
-    norms, queries, keys and values before and after rotation, attention's output, gate, up, their
-    product and its input. With checkpointing each layer's input, and one layer whole.
+    Bytes per token and layer, on float32 weights (computing in float32 or under autocast):
 
-    Source: counted on transformers' Qwen2.5-VL decoder layer, after arXiv:2205.05198, section 4.1,
-    whose 34 bytes per token and hidden number are of a GPT layer.
+        32 hidden + (2 kv + 4 intermediate) x compute_bytes
+
+    two norms' inputs and float32 copies, what the projections read, queries and attention's output;
+    keys and values; gate, up, gate's activation and the product. On 16-bit weights 20 hidden. The
+    layer that is in its backward pass counts twice, for its gradients. With checkpointing: each
+    layer's input, and that one layer. Beside them the mask of a padded batch.
+
+    Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa, counted;
+    a test counts them again. After arXiv:2205.05198, section 4.1, which is of a GPT layer.
     """
     tokens = load.micro_batch_size * load.sequence_tokens
-    numbers = 16 * model.hidden + 4 * model.kv_width + 4 * model.intermediate
-    layer = tokens * numbers * load.compute_bytes
+    inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
+    layer = tokens * ((32 if load.weight_bytes == 4 else 20) * model.hidden + inner)
     inputs = tokens * model.hidden * load.weight_bytes * model.layers
-    return inputs + layer if load.is_checkpointed else layer * model.layers
+    mask = tokens * load.sequence_tokens * load.compute_bytes
+    kept = inputs + layer if load.is_checkpointed else layer * model.layers
+    return kept + layer + mask
 
 
 def tower_bytes(
