@@ -7,9 +7,10 @@ learning take turns, so of what each needs on top only the larger counts:
     peak = sum(always) + max(sum(generating), sum(learning))
 
 What follows from shapes is exact (weights, gradients, AdamW, keys and values). Activations and
-logits are counted on one layer; the vision tower's are a rule of thumb. Lengths are the limits of the settings, so a run whose
-rollouts are shorter stays below. Left out: fragmentation, NCCL's buffers, ZeRO's gather buckets and
-offloading, tensor parallelism, kernels that keep scores (attn_implementation=eager).
+logits are counted on one layer; the vision tower's are a rule of thumb. Lengths are the limits of
+the settings, so a run whose rollouts are shorter stays below. Left out: fragmentation, NCCL's
+buffers, ZeRO's gather buckets and offloading, tensor parallelism, kernels that keep scores
+(attn_implementation=eager).
 """
 
 from __future__ import annotations
@@ -237,8 +238,8 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
     layer that is in its backward pass counts twice, for its gradients. With checkpointing: each
     layer's input, and that one layer. Beside them the mask of a padded batch.
 
-    Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa, counted;
-    a test counts them again. After arXiv:2205.05198, section 4.1, which is of a GPT layer.
+    Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa,
+    counted; a test counts them again. After arXiv:2205.05198, section 4.1, of a GPT layer.
     """
     tokens = load.micro_batch_size * load.sequence_tokens
     inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
@@ -249,9 +250,7 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
     return kept + layer + mask
 
 
-def tower_bytes(
-    model: ModelSize, num_tokens: int, *, dtype_bytes: int, num_layers: int = 1
-) -> int:
+def tower_bytes(model: ModelSize, num_tokens: int, *, dtype_bytes: int, num_layers: int = 1) -> int:
     """One pass of pictures through the vision tower: patches as float32, and the layers whose
     activations are held at once. A rule of thumb.
     """

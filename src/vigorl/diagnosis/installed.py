@@ -73,7 +73,7 @@ def check_requirements(
             rows.append(Row(Status.OK, requirement.name, f"{found}; {wanted}"))
         elif not is_right and is_needed:
             text = f"{found or 'not installed'}; {wanted}: make setup, or pip install"
-            rows.append(Row(Status.FAIL, requirement.name, f"{text} '{str(requirement)}'"))
+            rows.append(Row(Status.FAIL, requirement.name, f"{text} '{requirement!s}'"))
         elif not is_right and found is not None:
             text = f"{found}; {wanted} (these settings do not use it)"
             rows.append(Row(Status.WARN, requirement.name, text))

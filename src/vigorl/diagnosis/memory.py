@@ -123,8 +123,9 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     """What the trainer holds; None where nothing is trained."""
     if not cfg.get("module"):
         return None
-    is_zero = not isinstance(cfg.strategy, str) and issubclass(
-        get_class(cfg.strategy._target_), DeepSpeedStrategy
+    strategy = cfg.strategy
+    is_zero = isinstance(strategy, DictConfig) and issubclass(
+        get_class(strategy._target_), DeepSpeedStrategy
     )
     compute = 4 if str(cfg.trainer.precision).startswith("32") else 2
     own = parse_dtype(cfg.model.dtype).itemsize
@@ -141,7 +142,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         weight_bytes=own,
         compute_bytes=compute,
         num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
-        zero_stage=cfg.strategy.stage if is_zero else None,
+        zero_stage=strategy.stage if is_zero else None,
         reference_bytes=reference,
         micro_batch_size=(traces or cfg.plan).micro_batch_size,
         sequence_tokens=response if traces else prompt + picture + response,
