@@ -207,7 +207,7 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
             "activations",
             activation_bytes(model, load),
             When.LEARNING,
-            "plan.micro_batch_size=1, limits.max_response_tokens"
+            "plan.micro_batch_size=1, a smaller limits.max_response_tokens"
             if load.is_checkpointed
             else "model.gradient_checkpointing=true, plan.micro_batch_size=1",
         ),
@@ -222,7 +222,9 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
     pictures = load.micro_batch_size * load.picture_tokens
     layers = model.vision_depth if load.is_tower_trained and not load.is_checkpointed else 1
     size = tower_bytes(model, pictures, dtype_bytes=load.compute_bytes, num_layers=layers)
-    items.append(MemoryItem("pictures of a step", size, When.LEARNING, "pixels.max_pixels"))
+    items.append(
+        MemoryItem("pictures of a step", size, When.LEARNING, "a smaller pixels.max_pixels")
+    )
     return items
 
 
@@ -267,7 +269,9 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
     if load.reserved_bytes is not None:
         return [
             MemoryItem(
-                "engine's share", load.reserved_bytes, advice="engine.gpu_memory_utilization"
+                "engine's share",
+                load.reserved_bytes,
+                advice="a smaller engine.gpu_memory_utilization",
             )
         ]
     half = f"engine.max_batch_size={max(load.batch_size // 4, 1)}"
@@ -286,9 +290,9 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
             advice="+engine.feature_cache_tokens=8192",
         ),
         MemoryItem(
-            "KV cache", 2 * batch_kv, When.GENERATING, f"{half}, limits.max_response_tokens"
+            "KV cache", 2 * batch_kv, When.GENERATING, f"{half}, a smaller limits.max_response_tokens"
         ),
-        MemoryItem("reading prompts", reading, When.GENERATING, f"{half}, pixels.max_pixels"),
+        MemoryItem("reading prompts", reading, When.GENERATING, f"{half}, a smaller pixels.max_pixels"),
         MemoryItem(
             "engine's pictures", tower_bytes(model, load.encode_tokens, dtype_bytes=size),
             When.GENERATING,

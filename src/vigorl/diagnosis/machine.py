@@ -87,8 +87,9 @@ def check_devices(cfg: DictConfig, machine: Machine) -> list[Row]:
     if is_on_gpu(cfg, machine):
         found = len(machine.gpus)
         status = Status.OK if found >= wanted else Status.FAIL
-        sizes = ", ".join(f"{gpu.total / GIB:.0f} GiB" for gpu in machine.gpus) or "none"
-        return [Row(status, "GPUs", f"{found} here ({sizes}); {where}")]
+        sizes = sorted({f"{gpu.total / GIB:.0f}" for gpu in machine.gpus})
+        here = f"{found} here of {' and '.join(sizes)} GiB" if found else "none here"
+        return [Row(status, "GPUs", f"{here}; {where}")]
     status = Status.OK if wanted <= machine.num_cpus else Status.WARN
     return [Row(status, "CPU", f"{machine.num_cpus} cores, no GPU is used; {where}")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.strategies import DeepSpeedStrategy
@@ -77,9 +78,10 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     )
     if has_weights:
         return [Row(Status.OK, "model", text)], model
-    return [
-        Row(Status.WARN, "model", f"{text}; its weights are not here and would be downloaded")
-    ], model
+    if Path(path).is_dir():
+        return [Row(Status.FAIL, "model", f"{text}; but the folder has no .safetensors")], model
+    text += "; not on this disk yet: a run would download the weights first"
+    return [Row(Status.WARN, "model", text)], model
 
 
 def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:

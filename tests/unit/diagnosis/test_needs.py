@@ -14,6 +14,7 @@ from vigorl.diagnosis.machine import Space
 from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.report import Row, Status
 from vigorl.doctor import diagnose
+from vigorl.models.model_size import read_config
 
 TRAINED = 7_615_616_512
 ALL = 8_292_166_656
@@ -86,11 +87,23 @@ def test_a_server_holds_its_weights_elsewhere(seven: str) -> None:
     assert not {"engine weights", "KV cache"} & names
 
 
-def test_weights_that_are_not_here_are_a_warning(seven: str) -> None:
-    (row, *_) = rows_of(1, seven)
-    assert row.status is Status.WARN
+def test_a_folder_without_weights_fails_and_is_measured(seven: str) -> None:
+    folder = Path(seven.removeprefix("model.path="))
+    assert rows_of(1, seven)[0].status is Status.OK
+    (folder / "model.safetensors").unlink()
+    (row, *others) = rows_of(1, seven)
+    assert row.status is Status.FAIL
     assert "8,292.2 M weights, 676.6 M" in row.text
-    assert "would be downloaded" in row.text
+    assert "no .safetensors" in row.text
+    assert others
+
+
+def test_weights_in_no_folder_are_a_warning(monkeypatch: pytest.MonkeyPatch, seven: str) -> None:
+    config, _ = read_config(seven.removeprefix("model.path="))
+    monkeypatch.setattr("vigorl.diagnosis.memory.read_config", lambda _: (config, False))
+    rows, model = check_model(settings("model.path=owner/name"))
+    assert (rows[0].status, "would download" in rows[0].text) == (Status.WARN, True)
+    assert model is not None
 
 
 def test_a_missing_model_fails_and_the_other_rows_are_there(tmp_path: Path) -> None:
@@ -119,6 +132,6 @@ def test_an_evaluation_has_no_optimizer() -> None:
 def test_nothing_the_settings_lack_is_a_crash(seven: str, scale: str, experiment: str) -> None:
     cfg = settings(f"experiment={experiment}", f"scale={scale}", "data=vstar_folder", seven)
     cfg.engine._target_ = "???"
-    assert {"settings", "data", "engine", "shared memory", "model"} <= set(
+    assert {"settings", "data", "engine", "shared memory"} <= set(
         failures(diagnose(cfg, machine()))
     )

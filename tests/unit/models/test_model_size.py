@@ -36,11 +36,12 @@ VISION_7B = {
 
 
 def qwen_7b(folder: Path) -> Path:
-    """A folder with nothing but the config of Qwen2.5-VL-7B's shape."""
+    """A folder with the config of Qwen2.5-VL-7B's shape, and an empty file for its weights."""
     config = {"model_type": "qwen2_5_vl", "tie_word_embeddings": False}
     config |= {"text_config": TEXT_7B, "vision_config": VISION_7B}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").touch()
     return folder
 
 
@@ -80,7 +81,7 @@ def test_seven_billion_weights_are_counted_without_one_of_them(tmp_path: Path) -
     layer = 3584**2 + 3584 + 2 * (3584 * 512 + 512) + 3584**2 + 3 * 3584 * 18944 + 2 * 3584
     language = 2 * 152064 * 3584 + 28 * layer + 3584
     assert (tower, language) == (676_550_144, 7_615_616_512)
-    assert not has_weights
+    assert has_weights
     assert size.num_vision_params == tower
     assert size.num_params == tower + language == 8_292_166_656
     assert size.num_trainable == language
@@ -100,16 +101,16 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_activations_are_what_autograd_saves(dtype: torch.dtype) -> None:
     text = TEXT_7B | {
-        "hidden_size": 256,
+        "hidden_size": 512,
         "num_hidden_layers": 12,
-        "num_attention_heads": 8,
+        "num_attention_heads": 4,  # of 128, as the rotary sections take
         "num_key_value_heads": 2,
-        "intermediate_size": 1024,
+        "intermediate_size": 2048,
         "vocab_size": 64,
         "bos_token_id": None,
         "eos_token_id": None,
     }
-    vision = VISION_7B | {"depth": 1, "hidden_size": 64, "num_heads": 2, "out_hidden_size": 256}
+    vision = VISION_7B | {"depth": 1, "hidden_size": 64, "num_heads": 2, "out_hidden_size": 512}
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
     model = AutoModelForImageTextToText.from_config(config, dtype=dtype)
     batch, tokens = 2, 64
