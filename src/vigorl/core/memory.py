@@ -274,7 +274,7 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
                 advice="a smaller engine.gpu_memory_utilization",
             )
         ]
-    half = f"engine.max_batch_size={max(load.batch_size // 4, 1)}"
+    fewer = f"engine.max_batch_size={max(load.batch_size // 4, 1)}, a smaller"
     size, rows = load.dtype_bytes, load.batch_size
     batch_kv = model.kv_bytes(rows * load.sequence_tokens, dtype_bytes=size)
     numbers = 6 * model.hidden + 2 * model.kv_width + 3 * model.intermediate
@@ -290,9 +290,9 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
             advice="+engine.feature_cache_tokens=8192",
         ),
         MemoryItem(
-            "KV cache", 2 * batch_kv, When.GENERATING, f"{half}, a smaller limits.max_response_tokens"
+            "KV cache", 2 * batch_kv, When.GENERATING, f"{fewer} limits.max_response_tokens"
         ),
-        MemoryItem("reading prompts", reading, When.GENERATING, f"{half}, a smaller pixels.max_pixels"),
+        MemoryItem("reading prompts", reading, When.GENERATING, f"{fewer} pixels.max_pixels"),
         MemoryItem(
             "engine's pictures", tower_bytes(model, load.encode_tokens, dtype_bytes=size),
             When.GENERATING,
