@@ -6,7 +6,7 @@ VLLM_VENV ?= .venv-vllm
 BIN := $(VENV)/bin
 STORE ?= sqlite:///outputs/mlflow.db
 
-.PHONY: setup train evaluate start-checkpoint ui test test-vllm check format clean
+.PHONY: setup train doctor evaluate start-checkpoint ui test test-vllm check format clean
 
 setup: $(VENV)/.base
 
@@ -22,6 +22,9 @@ $(VENV)/.dev: $(VENV)/.base
 
 train: setup
 	$(BIN)/python -m vigorl.train experiment=grpo_vstar $(ARGS)
+
+doctor: setup
+	$(BIN)/python -m vigorl.doctor experiment=grpo_vstar $(ARGS)
 
 evaluate: setup
 	$(BIN)/python -m vigorl.evaluate experiment=eval_vstar $(ARGS)

@@ -1,0 +1,1 @@
+"""What the doctor looks at: one function per question, each gives rows of the table."""

@@ -1,0 +1,262 @@
+"""From settings to the memory that they need, against what is there."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.utils import get_class, instantiate
+from lightning.pytorch.strategies import DeepSpeedStrategy
+from omegaconf import DictConfig
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.memory import (
+    GIB,
+    EngineLoad,
+    LearningLoad,
+    MemoryItem,
+    ModelSize,
+    When,
+    advise,
+    checkpoint_bytes,
+    engine_items,
+    learning_items,
+    peak_bytes,
+)
+from vigorl.diagnosis.engine import engine_kind
+from vigorl.diagnosis.machine import Machine, Space, is_on_gpu
+from vigorl.diagnosis.report import Row, Status
+from vigorl.models.model_size import measure_model, read_config
+from vigorl.models.pretrained import parse_dtype
+from vigorl.rollout.engines import hf
+from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS
+from vigorl.training.policy_module import PolicyModule
+
+PROGRAM_BYTES = 3 * GIB // 4  # Python with torch, transformers, Lightning and MLflow
+CUDA_BYTES = GIB // 2  # a context with its kernels
+CHARACTERS_PER_TOKEN = 3  # of a prompt, cautiously
+QUESTION_TOKENS = 128  # the question, its options and the chat's own tokens
+VLLM_SHARE = 0.9  # of a GPU, where its settings do not say
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run needs.
+
+    Attributes:
+        device: Per rank, on its device.
+        host: Per rank, in RAM, also where the device is a GPU.
+        disk: Of a run's folder and its MLflow record.
+    """
+
+    device: tuple[MemoryItem, ...]
+    host: tuple[MemoryItem, ...]
+    disk: int
+
+
+def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
+    """The model's config, and what it counts to; None where there is none."""
+    path, maker = cfg.model.path, cfg.model.get("maker")
+    if maker and maker.get("source") and isinstance(maker.source, str):
+        path = maker.source  # a copy of its shape is made at the start
+    try:
+        config, has_weights = read_config(path)
+        model = measure_model(
+            config,
+            freeze_vision_tower=cfg.model.freeze_vision_tower,
+            freeze_merger=cfg.model.freeze_merger,
+            lora=instantiate(cfg.model.lora),
+        )
+    except ConfigError as error:
+        text = f"{error}; set model.path to a folder, or fetch it where there is internet: hf "
+        return [Row(Status.FAIL, "model", f"{text}download {path}")], None
+    text = (
+        f"{path}: {model.num_params / 1e6:,.1f} M weights, {model.num_vision_params / 1e6:,.1f} M "
+        f"of them in the vision tower, {model.num_trainable / 1e6:,.1f} M learn"
+    )
+    if has_weights:
+        return [Row(Status.OK, "model", text)], model
+    if Path(path).is_dir():
+        return [Row(Status.FAIL, "model", f"{text}; but the folder has no .safetensors")], model
+    text += "; not on this disk yet: a run would download the weights first"
+    return [Row(Status.WARN, "model", text)], model
+
+
+def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
+    """Of a run with these settings."""
+    is_gpu = is_on_gpu(cfg, machine)
+    learning, engine = learning_load(cfg, model), engine_load(cfg, model, machine)
+    device: list[MemoryItem] = [*(learning_items(model, learning) if learning else ())]
+    device += engine_items(model, engine) if engine else ()
+    loading, disk = 0, 0
+    if learning:
+        device.append(_kept_features(cfg, model, learning))
+        own = parse_dtype(cfg.model.dtype).itemsize
+        copies = own if learning.reference_bytes is None else 2 * own
+        loading = model.num_base * copies
+        saved = parse_dtype(cfg.callbacks.checkpoint.get("model_dtype") or cfg.model.dtype).itemsize
+        # the checkpoints that are kept and one being written; the model, and again in MLflow
+        kept = cfg.callbacks.checkpoint.get("keep", 2) + 1
+        disk = kept * checkpoint_bytes(model, learning) + 2 * model.num_base * saved
+    host = [
+        MemoryItem("the program", PROGRAM_BYTES, is_on_host=True),
+        MemoryItem(
+            "decoded pictures",
+            cfg.pixels.cache_bytes,
+            advice="pixels.cache_bytes=1073741824",
+            is_on_host=True,
+        ),
+    ]
+    if is_gpu:
+        device.append(MemoryItem("CUDA context", CUDA_BYTES))
+        loaded = MemoryItem(
+            "weights while loading",
+            loading,
+            advice="model.reference_dtype=bfloat16",
+            is_on_host=True,
+        )
+        host.append(loaded)
+    return Needs(tuple(device), tuple(host), disk)
+
+
+def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
+    """What the trainer holds; None where nothing is trained."""
+    if not cfg.get("module"):
+        return None
+    strategy = cfg.strategy
+    is_zero = isinstance(strategy, DictConfig) and issubclass(
+        get_class(strategy._target_), DeepSpeedStrategy
+    )
+    compute = 4 if str(cfg.trainer.precision).startswith("32") else 2
+    own = parse_dtype(cfg.model.dtype).itemsize
+    if is_zero or str(cfg.trainer.precision).endswith("-true"):
+        own = compute
+    reference = None
+    if cfg.module.get("kl_coef") and cfg.model.lora is None:
+        named = cfg.model.reference_dtype
+        reference = parse_dtype(named).itemsize if named else own
+    traces = cfg.datamodule.get("traces")
+    response = traces.max_tokens if traces else cfg.task.limits.max_response_tokens
+    prompt, picture = prompt_tokens(cfg), model.picture_tokens(cfg.pixels.max_pixels)
+    return LearningLoad(
+        weight_bytes=own,
+        compute_bytes=compute,
+        num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
+        zero_stage=strategy.stage if is_zero else None,
+        reference_bytes=reference,
+        micro_batch_size=(traces or cfg.plan).micro_batch_size,
+        sequence_tokens=response if traces else prompt + picture + response,
+        response_tokens=response,
+        picture_tokens=picture + (cfg.task.limits.max_images - 1) * crop_tokens(cfg, model),
+        is_tower_trained=not cfg.model.freeze_vision_tower,
+        is_checkpointed=cfg.model.gradient_checkpointing,
+        logits_chunk_tokens=cfg.module.get("logits_chunk_tokens")
+        or _default(PolicyModule, "logits_chunk_tokens"),
+    )
+
+
+def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLoad | None:
+    """What the engine holds on the trainer's device; None where its weights are elsewhere."""
+    kind, engine = engine_kind(cfg), cfg.engine
+    if kind not in ("hf", "vllm"):
+        return None
+    reserved = None
+    if kind == "vllm" and is_on_gpu(cfg, machine) and machine.gpus:
+        share = engine.get("gpu_memory_utilization") or VLLM_SHARE
+        reserved = int(share * min(gpu.total for gpu in machine.gpus))
+    is_hf = kind == "hf"
+    setting = lambda name: engine.get(name) or (_default(hf.HFEngine, name) if is_hf else 0)  # noqa: E731
+    prompt = prompt_tokens(cfg) + model.picture_tokens(cfg.pixels.max_pixels)
+    return EngineLoad(
+        dtype_bytes=parse_dtype(cfg.model.engine_dtype).itemsize,
+        batch_size=engine.get("max_batch_size") or _default(hf.HFEngine, "max_batch_size"),
+        prompt_tokens=prompt,
+        sequence_tokens=prompt + cfg.task.limits.max_response_tokens + GROWTH_SLOTS,
+        prefix_cache_tokens=setting("prefix_cache_tokens"),
+        feature_cache_tokens=setting("feature_cache_tokens"),
+        encode_tokens=hf.ENCODE_TOKENS,
+        reserved_bytes=reserved,
+    )
+
+
+def prompt_tokens(cfg: DictConfig) -> int:
+    """Of the text before the first turn, about."""
+    system = instantiate(cfg.task.prompt).system
+    return len(system) // CHARACTERS_PER_TOKEN + QUESTION_TOKENS
+
+
+def crop_tokens(cfg: DictConfig, model: ModelSize) -> int:
+    """Of the largest crop that a tool shows; 0 without tools."""
+    sides = [tool.get("view_px", 0) for tool in cfg.task.tools]
+    return max((model.picture_tokens(side**2) for side in sides), default=0)
+
+
+def _kept_features(cfg: DictConfig, model: ModelSize, load: LearningLoad) -> MemoryItem:
+    """Of a frozen tower, until the phase ends: those of all its pictures, or the limit."""
+    limit = cfg.model.vision_cache_bytes or 0
+    advice = f"model.vision_cache_bytes={limit // 4}"
+    if not cfg.model.freeze_vision_tower or cfg.model.freeze_merger is False:
+        return MemoryItem("kept features", 0)
+    if cfg.datamodule.get("plan") is None:
+        return MemoryItem("kept features", limit, advice=advice)
+    prompts = -(-cfg.plan.prompts_per_phase // load.num_ranks)
+    crops = prompts * cfg.plan.group_size * (cfg.task.limits.max_images - 1)
+    tokens = prompts * model.picture_tokens(cfg.pixels.max_pixels)
+    tokens += crops * crop_tokens(cfg, model)
+    size = tokens * model.feature_width * load.compute_bytes
+    return MemoryItem("kept features", min(size, limit) if limit else size, advice=advice)
+
+
+def _default(callee: type, name: str) -> int:
+    return inspect.signature(callee).parameters[name].default
+
+
+def item_rows(items: Sequence[MemoryItem]) -> list[Row]:
+    """What takes at least a hundredth of all, largest first, and the rest as one row."""
+    total = sum(item.num_bytes for item in items)
+    large = [i for i in sorted(items, key=lambda i: -i.num_bytes) if i.num_bytes * 100 >= total]
+    during = {When.ALWAYS: "", When.GENERATING: "while sampling", When.LEARNING: "in a step"}
+    rows = [
+        Row(Status.NOTE, f"  {i.name}", f"{i.num_bytes / GIB:8.3f} GiB  {during[i.when]}".rstrip())
+        for i in large
+    ]
+    rest = total - sum(item.num_bytes for item in large)
+    return [*rows, Row(Status.NOTE, "  the rest", f"{rest / GIB:8.3f} GiB")] if rest else rows
+
+
+def check_memory(cfg: DictConfig, found: Needs, machine: Machine) -> list[Row]:
+    """The items, and each kind of memory with its verdict; the last row sums up."""
+    ranks = cfg.trainer.devices
+    items = (*found.device, *found.host)
+    header = f"of each of {ranks} processes" if ranks > 1 else "of the process"
+    header += ", at most: every sequence as long as the limits allow"
+    rows = [Row(Status.NOTE, "memory", header), *item_rows(items)]
+    if not is_on_gpu(cfg, machine):
+        return [*rows, verdict("RAM", items, machine.ram, copies=ranks)]
+    if not machine.gpus:
+        size = peak_bytes(found.device) / GIB
+        rows.append(Row(Status.FAIL, "GPU memory", f"needs {size:.1f} GiB per GPU; none is here"))
+    else:
+        smallest = min(machine.gpus[:ranks], key=lambda gpu: gpu.total)
+        rows.append(verdict("GPU memory", found.device, smallest, where=" per GPU"))
+    return [*rows, verdict("RAM", found.host, machine.ram, copies=ranks)]
+
+
+def verdict(
+    name: str, items: Sequence[MemoryItem], there: Space, *, copies: int = 1, where: str = ""
+) -> Row:
+    """Whether the peak of the items fits, and if it does not, what would make it smaller."""
+    needed = copies * peak_bytes(items)
+    if needed > there.total:
+        text = (
+            f"does not fit: needs {needed / GIB:.1f} GiB{where}, there are "
+            f"{there.total / GIB:.1f}: try {advise(items)}"
+        )
+        return Row(Status.FAIL, name, text)
+    text = f"fits: {needed / GIB:.1f} of {there.total / GIB:.1f} GiB{where}"
+    if needed > there.free:
+        text += f", but only {there.free / GIB:.1f} are free now: other programs hold the rest"
+        return Row(Status.WARN, name, text)
+    return Row(Status.OK, name, text)

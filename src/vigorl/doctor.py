@@ -1,0 +1,76 @@
+"""Look before a run: `python -m vigorl.doctor experiment=grpo_vstar scale=qwen2_5_vl_7b ...`.
+
+Takes what `vigorl.train` takes (with `--config-name evaluate` what `vigorl.evaluate` takes) and
+prints a table: versions against the tested ones, devices, the model, data, engine, MLflow, disk,
+and the memory that these settings need against what is there. Loads no weights, makes nothing.
+Exit code 0 without a FAIL, else 1. Left out: what stages change (sft_vstar at the tiny scale),
+other nodes than this one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from vigorl.build import CONFIGS, prepare_process
+from vigorl.core.errors import VigorlError
+from vigorl.diagnosis.engine import check_engine
+from vigorl.diagnosis.installed import check_installed
+from vigorl.diagnosis.machine import (
+    Machine,
+    check_devices,
+    check_disk,
+    check_shared_memory,
+    look,
+)
+from vigorl.diagnosis.memory import check_memory, check_model, needs
+from vigorl.diagnosis.report import Row, Status, render
+from vigorl.diagnosis.sources import check_config, check_data, check_tracking
+
+prepare_process()
+
+
+def diagnose(cfg: DictConfig, machine: Machine) -> list[Row]:
+    """Every row of the table; the memory's verdict last."""
+    return [
+        *asked("Python", lambda: check_installed(cfg)),
+        *asked("settings", lambda: check_config(cfg)),
+        *asked("devices", lambda: check_devices(cfg, machine)),
+        *asked("shared memory", lambda: check_shared_memory(cfg, machine)),
+        *asked("engine", lambda: check_engine(cfg)),
+        *asked("MLflow", lambda: check_tracking(cfg)),
+        *asked("data", lambda: check_data(cfg)),
+        *asked("model", lambda: check_model_and_memory(cfg, machine)),
+    ]
+
+
+def asked(name: str, question: Callable[[], list[Row]]) -> list[Row]:
+    """The rows of a question; one that the settings leave unanswerable fails alone."""
+    try:
+        return question()
+    except (VigorlError, OmegaConfBaseException, HydraException, OSError, ImportError) as error:
+        return [Row(Status.FAIL, name, f"{type(error).__name__}: {error}")]
+
+
+def check_model_and_memory(cfg: DictConfig, machine: Machine) -> list[Row]:
+    rows, model = check_model(cfg)
+    if model is None:
+        return [*rows, Row(Status.NOTE, "memory", "not known without the model's config.json")]
+    found = needs(cfg, model, machine)
+    return [*rows, *check_disk(cfg, needed=found.disk), *check_memory(cfg, found, machine)]
+
+
+@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+def main(cfg: DictConfig) -> None:
+    rows = diagnose(cfg, look())
+    print(render(rows))
+    sys.exit(any(row.status is Status.FAIL for row in rows))
+
+
+if __name__ == "__main__":
+    main()

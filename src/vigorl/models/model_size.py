@@ -1,0 +1,124 @@
+"""The size of a model from its config.json alone: built on torch's meta device, counted, thrown
+away. No weight is read or made, so a model of any size takes seconds and no memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import torch
+from huggingface_hub import hf_hub_url, try_to_load_from_cache
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.memory import ModelSize
+from vigorl.models.lora import LoraSettings
+from vigorl.models.policy import Policy
+from vigorl.models.pretrained import FAMILIES, vision_tower
+
+
+def read_config(folder_or_id: str, *, timeout_s: float = 5.0) -> tuple[dict[str, Any], bool]:
+    """A model's config.json: of a folder, of the Hugging Face cache, or from the hub.
+
+    Args:
+        folder_or_id: As `Policy.from_pretrained` takes it.
+        timeout_s: For the hub.
+    Returns:
+        The config, and whether the weights are on this disk too.
+    Raises:
+        ConfigError: There is none, or not of a supported family.
+    """
+    path = Path(folder_or_id).expanduser()
+    has_weights = True
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ConfigError(f"{path}: no config.json, so this is not a Hugging Face model folder")
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        has_weights = any(path.glob("*.safetensors"))
+    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", folder_or_id) or path.parent.is_dir():
+        raise ConfigError(f"{path}: no such folder")
+    elif isinstance(cached := try_to_load_from_cache(folder_or_id, "config.json"), str):
+        config = json.loads(Path(cached).read_text(encoding="utf-8"))
+        has_weights = any(Path(cached).parent.glob("*.safetensors"))
+    else:
+        config, has_weights = _from_hub(folder_or_id, timeout_s), False
+    if config.get("model_type") not in FAMILIES:
+        raise ConfigError(
+            f"{folder_or_id}: model_type {config.get('model_type')!r} is not one of "
+            f"{', '.join(FAMILIES)}"
+        )
+    return config, has_weights
+
+
+def _from_hub(name: str, timeout_s: float) -> dict[str, Any]:
+    # one question: huggingface_hub would ask six times, for half a minute
+    try:
+        with urlopen(hf_hub_url(name, "config.json"), timeout=timeout_s) as answer:
+            return json.loads(answer.read())
+    except (URLError, TimeoutError, json.JSONDecodeError) as error:
+        raise ConfigError(
+            f"{name}: no such folder, not in the Hugging Face cache, and the hub gave no "
+            f"config.json ({error})"
+        ) from error
+
+
+def measure_model(
+    config: Mapping[str, Any],
+    *,
+    freeze_vision_tower: bool = True,
+    freeze_merger: bool | None = None,
+    lora: LoraSettings | None = None,
+) -> ModelSize:
+    """Count a model's weights, and those that learn, as `Policy.from_pretrained` would leave them.
+
+    Args:
+        config: config.json.
+        freeze_vision_tower: As `Policy.from_pretrained` takes it; so are the others.
+        freeze_merger: See there.
+        lora: See there.
+    Raises:
+        ConfigError: Settings that exclude each other.
+    """
+    settings = {key: value for key, value in config.items() if key != "model_type"}
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(
+            AutoConfig.for_model(config["model_type"], **settings)
+        )
+        policy = Policy(
+            model,
+            freeze_vision_tower=freeze_vision_tower,
+            freeze_merger=freeze_merger,
+            lora=lora,
+        )
+    text, vision = model.config.get_text_config(), model.config.vision_config
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    width = getattr(vision, "embed_dim", vision.hidden_size)  # Qwen2-VL's hidden_size is the text's
+    return ModelSize(
+        num_params=_count(model),
+        num_vision_params=_count(vision_tower(model)),
+        num_trainable=sum(w.numel() for w in model.parameters() if w.requires_grad),
+        num_adapter=sum(w.numel() for name, w in model.named_parameters() if ".lora_" in name),
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        intermediate=text.intermediate_size,
+        kv_width=text.num_key_value_heads * head_dim,
+        vocab=text.vocab_size,
+        feature_width=policy.feature_width,
+        vision_hidden=width,
+        vision_intermediate=getattr(vision, "intermediate_size", 4 * width),
+        vision_depth=vision.depth,
+        patch_dim=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
+        patches_per_token=vision.spatial_merge_size**2,
+        pixels_per_token=(vision.patch_size * vision.spatial_merge_size) ** 2,
+    )
+
+
+def _count(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())

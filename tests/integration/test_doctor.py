@@ -1,0 +1,44 @@
+"""The doctor's door as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vigorl.build import CONFIGS
+
+pytestmark = pytest.mark.slow
+
+
+def run_doctor(*overrides: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": ".:src", "OMP_NUM_THREADS": "1"}
+    env.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.run(
+        [sys.executable, "-m", "vigorl.doctor", *overrides],
+        cwd=Path(CONFIGS).parent,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_main_job_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+    done = run_doctor("experiment=grpo_vstar", f"paths.root={tmp_path}", "trainer.accelerator=cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAIL" not in done.stdout
+    assert "fits: " in done.stdout.splitlines()[-1] + done.stdout.splitlines()[-2]
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_failure_is_the_exit_code(tmp_path: Path) -> None:
+    done = run_doctor(f"paths.root={tmp_path}", f"model.path={tmp_path}/gone")
+    assert done.returncode == 1
+    assert "FAIL  model" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,137 @@
+"""Settings against machines that are not here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.diagnosis.machines import failures, machine, settings
+from tests.unit.models.test_model_size import qwen_7b
+from vigorl.core.memory import GIB
+from vigorl.diagnosis.machine import Space
+from vigorl.diagnosis.memory import check_memory, check_model, needs
+from vigorl.diagnosis.report import Row, Status
+from vigorl.doctor import diagnose
+from vigorl.models.model_size import read_config
+
+TRAINED = 7_615_616_512
+ALL = 8_292_166_656
+
+
+@pytest.fixture
+def seven(tmp_path: Path) -> str:
+    return f"model.path={qwen_7b(tmp_path / '7b')}"
+
+
+def test_the_tiny_scale_fits_a_laptop() -> None:
+    rows = diagnose(settings("logger=none"), machine())
+    assert rows[-1].name == "RAM"
+    assert rows[-1].status is Status.OK
+    assert rows[-1].text.startswith("fits: ")
+
+
+def test_too_little_memory_fails_with_what_would_help() -> None:
+    last = diagnose(settings("logger=none"), machine(ram_gib=2))[-1]
+    assert last.status is Status.FAIL
+    assert last.text.startswith("does not fit: needs ")
+    assert "there are 2.0: try model.gradient_checkpointing=true" in last.text
+
+
+def test_memory_that_other_programs_hold_is_a_warning() -> None:
+    there = replace(machine(), ram=Space(24 * GIB, GIB))
+    last = diagnose(settings("logger=none"), there)[-1]
+    assert (last.status, "only 1.0 are free now" in last.text) == (Status.WARN, True)
+
+
+def rows_of(there_gpus: int, *overrides: str) -> list[Row]:
+    cfg = settings("experiment=grpo_vstar", "scale=qwen2_5_vl_7b", *overrides)
+    rows, model = check_model(cfg)
+    assert model is not None
+    there = machine(gpus=there_gpus, ram_gib=2000)
+    return [*rows, *check_memory(cfg, needs(cfg, model, there), there)]
+
+
+def test_seven_billion_weights_do_not_fit_one_gpu(seven: str) -> None:
+    (row,) = [row for row in rows_of(1, seven) if row.name == "GPU memory"]
+    assert row.status is Status.FAIL
+    assert "per GPU, there are 79.0: try " in row.text
+    assert "engine.max_batch_size=32" in row.text  # hf at its longest: the largest of all
+    assert "strategy=zero2 trainer.devices=8" in row.text
+
+
+def test_seven_billion_weights_fit_eight_gpus_with_zero_and_a_smaller_batch(seven: str) -> None:
+    fewer = ["engine.max_batch_size=8", "+module.logits_chunk_tokens=1024", "kl_coef=0"]
+    rows = rows_of(8, seven, "strategy=zero3", "trainer.devices=8", *fewer)
+    assert failures(rows) == []
+    shown = {row.name.strip(): row.text for row in rows}
+    assert shown["AdamW moments"].split()[0] == f"{TRAINED / GIB:.3f}"  # 8 bytes over 8 ranks
+    assert shown["engine weights"].split()[0] == f"{2 * ALL / GIB:.3f}"
+    # loading in float32 takes RAM of all processes before any of them has moved to its GPU
+    assert shown["weights while loading"].split()[0] == f"{4 * ALL / GIB:.3f}"
+
+
+def test_a_vllm_engine_takes_its_share_of_the_gpu(seven: str) -> None:
+    target = "engine._target_=vigorl.rollout.engines.vllm.VLLMEngine"
+    rows = rows_of(1, seven, target, "+engine.gpu_memory_utilization=0.5")
+    shown = {row.name.strip(): row.text for row in rows}
+    assert shown["engine's share"].split()[0] == "39.500"
+    assert "KV cache" not in shown
+
+
+def test_a_server_holds_its_weights_elsewhere(seven: str) -> None:
+    rows = rows_of(1, seven, "engine._target_=vigorl.rollout.engines.server.ServerEngine")
+    names = {row.name.strip() for row in rows}
+    assert "weights" in names
+    assert not {"engine weights", "KV cache"} & names
+
+
+def test_a_folder_without_weights_fails_and_is_measured(seven: str) -> None:
+    folder = Path(seven.removeprefix("model.path="))
+    assert rows_of(1, seven)[0].status is Status.OK
+    (folder / "model.safetensors").unlink()
+    (row, *others) = rows_of(1, seven)
+    assert row.status is Status.FAIL
+    assert "8,292.2 M weights, 676.6 M" in row.text
+    assert "no .safetensors" in row.text
+    assert others
+
+
+def test_weights_in_no_folder_are_a_warning(monkeypatch: pytest.MonkeyPatch, seven: str) -> None:
+    config, _ = read_config(seven.removeprefix("model.path="))
+    monkeypatch.setattr("vigorl.diagnosis.memory.read_config", lambda _: (config, False))
+    rows, model = check_model(settings("model.path=owner/name"))
+    assert (rows[0].status, "would download" in rows[0].text) == (Status.WARN, True)
+    assert model is not None
+
+
+def test_a_missing_model_fails_and_the_other_rows_are_there(tmp_path: Path) -> None:
+    rows = diagnose(settings("logger=none", f"model.path={tmp_path}/gone"), machine())
+    assert failures(rows) == ["model"]
+    (row,) = [row for row in rows if row.name == "model"]
+    assert "gone: no such folder" in row.text
+    assert "model.path" in row.text
+
+
+def test_a_model_that_the_run_makes_is_measured_by_its_source() -> None:
+    rows = diagnose(settings("logger=none", "experiment=grpo_vstar_no_warm_start"), machine())
+    assert "model" not in failures(rows)
+
+
+def test_an_evaluation_has_no_optimizer() -> None:
+    rows = diagnose(settings("logger=none", door="evaluate"), machine())
+    names = {row.name.strip() for row in rows}
+    assert failures(rows) == []
+    assert "KV cache" in names
+    assert not {"AdamW moments", "activations"} & names
+
+
+@pytest.mark.parametrize("scale", ["tiny", "qwen2_5_vl_7b"])
+@pytest.mark.parametrize("experiment", ["grpo_vstar", "sft_vstar"])
+def test_nothing_the_settings_lack_is_a_crash(seven: str, scale: str, experiment: str) -> None:
+    cfg = settings(f"experiment={experiment}", f"scale={scale}", "data=vstar_folder", seven)
+    cfg.engine._target_ = "???"
+    assert {"settings", "data", "engine", "shared memory"} <= set(
+        failures(diagnose(cfg, machine()))
+    )
