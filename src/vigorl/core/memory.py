@@ -271,7 +271,7 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
             MemoryItem(
                 "engine's share",
                 load.reserved_bytes,
-                advice="a smaller engine.gpu_memory_utilization",
+                advice="a smaller engine.memory_share",
             )
         ]
     fewer = f"engine.max_batch_size={max(load.batch_size // 4, 1)}, a smaller"

@@ -164,7 +164,7 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         return None
     reserved = None
     if kind == "vllm" and is_on_gpu(cfg, machine) and machine.gpus:
-        share = engine.get("gpu_memory_utilization") or VLLM_SHARE
+        share = engine.get("memory_share") or VLLM_SHARE
         reserved = int(share * min(gpu.total for gpu in machine.gpus))
     is_hf = kind == "hf"
     setting = lambda name: engine.get(name) or (_default(hf.HFEngine, name) if is_hf else 0)  # noqa: E731

@@ -54,7 +54,7 @@ def rows_of(there_gpus: int, *overrides: str) -> list[Row]:
 
 
 def test_seven_billion_weights_do_not_fit_one_gpu(seven: str) -> None:
-    (row,) = [row for row in rows_of(1, seven) if row.name == "GPU memory"]
+    (row,) = [row for row in rows_of(1, seven, "engine=hf") if row.name == "GPU memory"]
     assert row.status is Status.FAIL
     assert "per GPU, there are 79.0: try " in row.text
     assert "engine.max_batch_size=32" in row.text  # hf at its longest: the largest of all
@@ -62,7 +62,12 @@ def test_seven_billion_weights_do_not_fit_one_gpu(seven: str) -> None:
 
 
 def test_seven_billion_weights_fit_eight_gpus_with_zero_and_a_smaller_batch(seven: str) -> None:
-    fewer = ["engine.max_batch_size=8", "+module.logits_chunk_tokens=1024", "kl_coef=0"]
+    fewer = [
+        "engine=hf",
+        "engine.max_batch_size=8",
+        "+module.logits_chunk_tokens=1024",
+        "kl_coef=0",
+    ]
     rows = rows_of(8, seven, "strategy=zero3", "trainer.devices=8", *fewer)
     assert failures(rows) == []
     shown = {row.name.strip(): row.text for row in rows}
@@ -73,8 +78,7 @@ def test_seven_billion_weights_fit_eight_gpus_with_zero_and_a_smaller_batch(seve
 
 
 def test_a_vllm_engine_takes_its_share_of_the_gpu(seven: str) -> None:
-    target = "engine._target_=vigorl.rollout.engines.vllm.VLLMEngine"
-    rows = rows_of(1, seven, target, "+engine.gpu_memory_utilization=0.5")
+    rows = rows_of(1, seven, "engine=vllm", "engine.memory_share=0.5")
     shown = {row.name.strip(): row.text for row in rows}
     assert shown["engine's share"].split()[0] == "39.500"
     assert "KV cache" not in shown
