@@ -22,6 +22,8 @@ ON_GPU = [
     VARIED_REWARD,
     "trainer.accelerator=auto",
     "precision=bf16-mixed",
+    "alignment.max_mean_gap=0.1",
+    "alignment.max_gap=null",
     "model.engine_dtype=bfloat16",
     "kl_coef=0.5",
 ]

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 MIXED = [
     VARIED_REWARD,
     "precision=bf16-mixed",
+    "alignment.max_mean_gap=0.1",
+    "alignment.max_gap=null",
     "model.engine_dtype=bfloat16",
     "kl_coef=0.5",
     "optimizer.lr=1e-6",

@@ -137,6 +137,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 def test_zero_computes_in_bfloat16_and_steps_float32(strategy: str, tmp_path: Path) -> None:
     ranks = [f"strategy={strategy}", "trainer.devices=2", "plan.micro_batch_size=2"]
     mixed = ["precision=bf16-mixed", "model.engine_dtype=bfloat16", "optimizer.lr=1e-6"]
+    mixed += ["alignment.max_mean_gap=0.1", "alignment.max_gap=null"]
     steps = ["optimizer.warmup_frac=0", "kl_coef=0.5", VARIED_REWARD]
     result = run_door(*ranks, *mixed, *steps, f"paths.root={tmp_path}", f"paths.run={tmp_path}/run")
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-6000:]

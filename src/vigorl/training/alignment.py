@@ -224,5 +224,6 @@ def _raise_together(fault: str | None) -> None:
     for one in faults:
         if one is not None:
             raise AlignmentError(
-                f"engine and trainer disagree: {one}. Nothing was learned from this phase"
+                f"engine and trainer disagree: {one}. Nothing was learned from this phase. 16-bit "
+                "arithmetic needs more room: alignment.max_mean_gap, alignment.max_gap"
             )
