@@ -60,7 +60,7 @@ class ZeROStrategy(DeepSpeedStrategy):
         if self._is_cuda:
             super().setup_environment()
         else:
-            _compile_nothing()
+            compile_nothing()
             super(DDPStrategy, self).setup_environment()  # DeepSpeedStrategy's own refuses CPUs
             self.setup_distributed()
 
@@ -79,7 +79,7 @@ class ZeROStrategy(DeepSpeedStrategy):
         return isinstance(self.accelerator, CUDAAccelerator)
 
 
-def _compile_nothing() -> None:
+def compile_nothing() -> None:
     """Keep DeepSpeed from building its collectives for CPUs at the first start: that takes minutes
     and a C++ compiler, and a start that is killed meanwhile blocks all later ones by its lock file.
     """

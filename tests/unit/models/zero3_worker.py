@@ -19,6 +19,7 @@ from vigorl.models.losses import sft_loss
 from vigorl.models.policy import Policy
 from vigorl.models.vision_cache import VisionCache
 from vigorl.models.weight_export import export_weights, weight_fingerprint
+from vigorl.training.strategy import compile_nothing
 
 CONFIG = {
     "train_micro_batch_size_per_gpu": 1,
@@ -86,6 +87,7 @@ def check(folder: Path, saved: Path, settings: dict[str, Any]) -> None:
 
 def main(folder: Path) -> None:
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    compile_nothing()
     deepspeed.init_distributed("gloo")
     for tied in (False, True):
         start = folder / f"tied_{tied}"
