@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import ANSWER, World
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import Completion, Engine, GenerationRequest, SamplingParams
@@ -15,6 +16,7 @@ from vigorl.models.weight_export import export_weights
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine
+from vigorl.rollout.engines.server import ServerEngine
 
 
 def scripted(world: World) -> Engine:
@@ -29,7 +31,14 @@ def hf(world: World) -> Engine:
     return HFEngine(world.model(), world.codec, world.images, max_batch_size=3)
 
 
-ENGINES: dict[str, Callable[[World], Engine]] = {"scripted": scripted, "hf": hf}
+def server(world: World) -> Engine:
+    urls = [FakeServer(world.codec, folder=world.folder).url for _ in range(2)]
+    return ServerEngine.connect(
+        codec=world.codec, images=world.images, urls=urls, shared_folder=str(world.folder)
+    )
+
+
+ENGINES: dict[str, Callable[[World], Engine]] = {"scripted": scripted, "hf": hf, "server": server}
 
 
 @pytest.fixture(params=ENGINES)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import World
@@ -20,6 +25,7 @@ from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.server_nccl import FanOutClient
+from vigorl.rollout.engines.server_pool import ServerPool
 from vigorl.rollout.engines.server_weights import remove_abandoned, write_shards
 
 GENERATE = "/inference/v1/generate"
@@ -106,11 +112,6 @@ def test_what_is_sent_and_what_comes_back(world: World, start: Any, connect: Any
 
 
 def test_pictures_arrive_without_loss(world: World, start: Any, connect: Any) -> None:
-    import base64
-    import io
-
-    from PIL import Image
-
     server = start()
     (request,) = ask(world)
     run(connect(server), [request])
@@ -165,8 +166,6 @@ def test_a_failed_attempt_is_tried_again(
 def test_pauses_double_up_to_the_longest(
     world: World, start: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vigorl.rollout.engines.server_pool import ServerPool
-
     pauses: list[float] = []
     monkeypatch.setattr(ServerPool, "_pause", lambda self, seconds: pauses.append(seconds))
     server = start(lambda path, body: (429, "slow down") if path == GENERATE else None)
@@ -439,8 +438,6 @@ def test_publish_refuses_while_requests_are_in_flight(
 
 
 def test_shards_are_cut_before_they_grow_too_large(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     flat = torch.arange(12, dtype=torch.float32)  # as DeepSpeed lays weights out
     weights = [("a", flat[:4].view(2, 2)), ("b", flat[4:8]), ("c", flat[8:].view(2, 2).T)]
     assert write_shards(weights, tmp_path, dtype=torch.float32, bucket_bytes=32) == 48
@@ -512,8 +509,6 @@ def test_a_teacher_sees_messages_and_pictures(world: World, start: Any, teacher:
 
 
 def test_a_teachers_turn_can_be_opened(world: World, start: Any, teacher: Any) -> None:
-    from dataclasses import replace
-
     server, (request,) = start(), ask(world)
     opened = (*request.prompt_ids, *world.codec.prefix_ids("<answer>"))
     run(teacher(server), [replace(request, prompt_ids=opened)])
@@ -526,8 +521,6 @@ def test_a_teachers_turn_can_be_opened(world: World, start: Any, teacher: Any) -
 def test_a_teachers_turn_that_was_cut_is_not_finished(
     reason: str, limit: int, world: World, start: Any, teacher: Any
 ) -> None:
-    from dataclasses import replace
-
     server, (request,) = start(), ask(world)
     text = "one two three"
     server.answer = lambda path, body: {
