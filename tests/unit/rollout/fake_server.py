@@ -153,6 +153,8 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
                 else (200, json.dumps(fake.answer(self.path, body)))
             )
             self.send_response(status)
+            if status == 302:
+                self.send_header("Location", text)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text.encode())

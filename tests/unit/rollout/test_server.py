@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -196,28 +199,31 @@ def test_a_slow_answer_is_a_failed_attempt(world: World, start: Any, connect: An
 def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
     world: World, start: Any, connect: Any
 ) -> None:
-    first, second = ask(world, 2)
-    gate = threading.Event()
+    first, refused = ask(world, 2)
+    again = replace(first, seed=first.seed + 1)
+    gates = {first.seed: threading.Event(), again.seed: threading.Event()}
 
     def fault(path: str, body: Any) -> tuple[int, str] | None:
-        if path != GENERATE:
-            return None
-        if body["sampling_params"]["seed"] == second.seed:
+        seed = body["sampling_params"]["seed"]
+        if seed == refused.seed:
             return (400, "bad request")
-        gate.wait(10)
+        gates[seed].wait(10)
         return None
 
     server = start(fault)
     engine = connect(server)
     engine.submit(first)
     wait_until(lambda: len(server.generated()) == 1)
-    engine.submit(second)
+    engine.submit(refused)
     with pytest.raises(EngineError, match="bad request"):
         engine.poll()
     assert engine.num_in_flight == 0
-    gate.set()
-    assert list(run(engine, [first])) == [first.id]  # asked twice, answered once
-    time.sleep(0.1)
+    engine.submit(again)  # the same id, while the server still works on the first
+    gates[first.seed].set()
+    wait_until(lambda: not engine._finished.empty())
+    gates[again.seed].set()
+    (completion,) = engine.poll()
+    assert world.codec.decode(completion.token_ids) == f"<think> {again.seed} </think>"
     assert engine.poll() == []
 
 
@@ -459,6 +465,36 @@ def test_only_abandoned_folders_are_removed(tmp_path: Path, start: Any, connect:
     assert list(tmp_path.iterdir()) == [live]
 
 
+@pytest.mark.slow
+def test_one_rank_publishes_for_all(world: World, start: Any, tmp_path: Path) -> None:
+    """Two processes, two servers, one of them restarted before the ranks sample."""
+    servers = [start(), start()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    worker = ["-m", "tests.unit.rollout.server_worker", str(tmp_path), str(world.codec.end_id)]
+    process = subprocess.Popen(
+        [*command, *worker, *(server.url for server in servers)],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        while not (tmp_path / "published").exists():
+            assert process.poll() is None, process.communicate()[0].decode()[-5000:]
+            time.sleep(0.05)
+        assert [len(server.loaded) for server in servers] == [1, 1]  # not once per rank
+        label = servers[0].label
+        servers[0].kill()
+        servers[0].start()
+        (tmp_path / "restarted").touch()
+        output = process.communicate(timeout=120)[0].decode()
+        assert process.returncode == 0, output[-5000:]
+        assert servers[0].label == servers[1].label == label
+        assert not list(tmp_path.glob("vigorl-weights-*"))
+    finally:
+        process.kill()
+
+
 def test_workers_of_several_servers_have_ranks_of_their_own() -> None:
     seen: dict[str, Any] = {}
 
@@ -562,8 +598,10 @@ def test_the_key_is_in_no_error(world: World, start: Any, teacher: Any) -> None:
 def test_a_redirect_does_not_carry_the_key_elsewhere(
     world: World, start: Any, teacher: Any
 ) -> None:
+    elsewhere = start()
+    server = start(lambda path, body: (302, elsewhere.url))
     with pytest.raises(EngineError, match="answered 302"):
-        run(teacher(start(lambda path, body: (302, "over there"))), ask(world))
+        run(teacher(server), ask(world))
 
 
 # ---- settings ------------------------------------------------------------------------------------
