@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -477,10 +478,13 @@ def test_one_rank_publishes_for_all(world: World, start: Any, tmp_path: Path) ->
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
+        deadline = time.monotonic() + 120
         while not (tmp_path / "published").exists():
             assert process.poll() is None, process.communicate()[0].decode()[-5000:]
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         assert [len(server.loaded) for server in servers] == [1, 1]  # not once per rank
         label = servers[0].label
@@ -492,7 +496,8 @@ def test_one_rank_publishes_for_all(world: World, start: Any, tmp_path: Path) ->
         assert servers[0].label == servers[1].label == label
         assert not list(tmp_path.glob("vigorl-weights-*"))
     finally:
-        process.kill()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_workers_of_several_servers_have_ranks_of_their_own() -> None:
