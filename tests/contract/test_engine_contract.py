@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import ANSWER, ZOOM, World
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import (
@@ -24,6 +25,7 @@ from vigorl.models.weight_export import export_weights
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine
+from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.vllm import VLLMEngine
 
 
@@ -37,6 +39,13 @@ def scripted(world: World) -> Engine:
 
 def hf(world: World) -> HFEngine:
     return HFEngine(world.model(), world.codec, world.images, max_batch_size=3)
+
+
+def server(world: World) -> Engine:
+    urls = [FakeServer(world.codec, folder=world.folder).url for _ in range(2)]
+    return ServerEngine.connect(
+        codec=world.codec, images=world.images, urls=urls, shared_folder=str(world.folder)
+    )
 
 
 @cache  # vLLM takes ten seconds to start, and a process holds one
@@ -60,7 +69,12 @@ def vllm(world: World) -> Engine:
     return engine
 
 
-ENGINES: dict[str, Callable[[World], Engine]] = {"scripted": scripted, "hf": hf, "vllm": vllm}
+ENGINES: dict[str, Callable[[World], Engine]] = {
+    "scripted": scripted,
+    "hf": hf,
+    "server": server,
+    "vllm": vllm,
+}
 NEEDS_VLLM = [
     pytest.mark.vllm,
     pytest.mark.skipif(find_spec("vllm") is None, reason="needs vLLM: make test-vllm"),
@@ -226,8 +240,8 @@ def test_new_weights_are_the_new_weights(
 ) -> None:
     """Every one of them, tied ones too: as the reference engine with the same weights."""
     engine = make()
-    if isinstance(engine, ScriptedEngine):
-        pytest.skip("a script has no weights")
+    if isinstance(engine, ScriptedEngine | ServerEngine):
+        pytest.skip("no policy behind it here; tests/vllm has real servers")
     model, reference = world.model(), hf(world)
     torch.manual_seed(3)
     with torch.no_grad():

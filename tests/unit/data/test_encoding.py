@@ -255,3 +255,38 @@ def test_a_records_own_system_text_replaces_the_prompts(
     record = zoom_record(picture(), system="Only read.")
     text = codec.decode(encode(record, codec, store, prompt=Prompt("Zoom.")).token_ids)
     assert text.startswith("system\nOnly read.\n")
+
+
+def test_messages_come_back_from_the_ids_of_a_dialog(codec: ChatCodec) -> None:
+    chat = [
+        Message("system", "Be exact.\nBe brief."),
+        Message("user", "<image>Which of\n<image> is red?", 2),
+    ]
+    prompt = codec.prompt_ids(chat)
+    assert codec.messages_of(prompt) == [*chat, Message("assistant", "")]
+    assert codec.prompt_ids(codec.messages_of(prompt)[:-1]) == prompt
+    shown = observation_text("Here is the crop.")
+    dialog = [*prompt, *codec.completion_ids("<think> I look. </think>")]
+    dialog += [*codec.observation_ids(shown), *codec.completion_ids("No.")]
+    dialog += codec.observation_ids(error_observation_text("There is no tool of that name."))
+    assert codec.messages_of([*dialog, *codec.prefix_ids(FORCED_ANSWER_PREFIX)]) == [
+        *chat,
+        Message("assistant", "<think> I look. </think>"),
+        Message("user", shown, 1),
+        Message("assistant", "No."),
+        Message("user", error_observation_text("There is no tool of that name.")),
+        Message("assistant", FORCED_ANSWER_PREFIX),
+    ]
+
+
+def test_text_that_reads_like_a_picture_is_not_one(codec: ChatCodec) -> None:
+    ids = [*codec.prompt_ids([Message("user", "?")]), *codec.completion_ids("an <image> of")]
+    ids += codec.observation_ids(error_observation_text("no"))
+    assert codec.messages_of(ids)[1] == Message("assistant", "an < image > of")
+
+
+def test_ids_that_are_no_dialog_have_no_messages(codec: ChatCodec) -> None:
+    prompt = codec.prompt_ids([Message("user", "?")])
+    for ids in ([], prompt[1:], [*prompt, *codec.completion_ids("done")], prompt[:-2]):
+        with pytest.raises(ValueError, match=r"do not|no role"):
+            codec.messages_of(ids)

@@ -9,7 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 from vigorl.data.encoding import ChatCodec
+from vigorl.models.weight_export import weight_fingerprint
 
 START_LABEL = "default"
 Fault = Callable[[str, dict[str, Any]], "tuple[int, str] | str | None"]
@@ -22,23 +25,28 @@ class FakeServer:
         codec: Encodes completions.
         fault: Called with (path, body) before each answer; may block, may return (status, text) to
             answer that instead, or "hang up" to cut the connection.
+        folder: A model folder; logprobs then depend on the weights in it, or loaded later.
     Attributes:
         posts: (path, body) of everything posted, in order.
         loaded: Names in the checkpoints that were loaded.
     """
 
-    def __init__(self, codec: ChatCodec, fault: Fault | None = None) -> None:
+    def __init__(
+        self, codec: ChatCodec, fault: Fault | None = None, *, folder: Path | None = None
+    ) -> None:
         self.codec, self.fault = codec, fault or (lambda path, body: None)
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.loaded: list[set[str]] = []
         self.can_reset = True
+        self.folder = folder
         self._port = 0
         self.start()
 
     def start(self) -> None:
         """As a new process would: with the weights it finds on its disk, on the same port."""
         self.label = START_LABEL
+        self.logprob = logprob_of(self.folder) if self.folder else -0.5
         self._http = _Http(("127.0.0.1", self._port), _handler(self))
         self._port = self._http.server_address[1]
         self.url = f"http://127.0.0.1:{self._port}"
@@ -67,6 +75,7 @@ class FakeServer:
             folder = Path(body["kwargs"]["weights_path"])
             index = json.loads((folder / "model.safetensors.index.json").read_text())
             self.loaded.append(set(index["weight_map"]))
+            self.logprob = logprob_of(folder) if self.folder else -0.5
             assert {p.name for p in folder.glob("*.safetensors")} == set(
                 index["weight_map"].values()
             )
@@ -78,7 +87,7 @@ class FakeServer:
         sampling = body["sampling_params"]
         ids = self.codec.completion_ids(f"<think> {sampling['seed']} </think>")
         ids = ids[: sampling["max_tokens"]]
-        logprobs = [{"token_id": token, "logprob": -0.5, "rank": 1} for token in ids]
+        logprobs = [{"token_id": token, "logprob": self.logprob, "rank": 1} for token in ids]
         span = {"version": self.label, "start": 0, "end": len(ids)}
         choice = {
             "finish_reason": "stop" if ids[-1] == self.codec.end_id else "length",
@@ -87,6 +96,12 @@ class FakeServer:
             "weight_versions": [span],
         }
         return {"choices": [choice]}
+
+
+def logprob_of(folder: Path) -> float:
+    """A number in -1..0 that another set of weights changes."""
+    weights = {name: w for p in folder.glob("*.safetensors") for name, w in load_file(p).items()}
+    return -int(weight_fingerprint(weights.items()), 16) / 16**16
 
 
 class _Http(ThreadingHTTPServer):
@@ -138,6 +153,8 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
                 else (200, json.dumps(fake.answer(self.path, body)))
             )
             self.send_response(status)
+            if status == 302:
+                self.send_header("Location", text)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text.encode())

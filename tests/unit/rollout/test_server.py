@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import World
@@ -20,6 +29,7 @@ from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.server_nccl import FanOutClient
+from vigorl.rollout.engines.server_pool import ServerPool
 from vigorl.rollout.engines.server_weights import remove_abandoned, write_shards
 
 GENERATE = "/inference/v1/generate"
@@ -106,11 +116,6 @@ def test_what_is_sent_and_what_comes_back(world: World, start: Any, connect: Any
 
 
 def test_pictures_arrive_without_loss(world: World, start: Any, connect: Any) -> None:
-    import base64
-    import io
-
-    from PIL import Image
-
     server = start()
     (request,) = ask(world)
     run(connect(server), [request])
@@ -165,8 +170,6 @@ def test_a_failed_attempt_is_tried_again(
 def test_pauses_double_up_to_the_longest(
     world: World, start: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vigorl.rollout.engines.server_pool import ServerPool
-
     pauses: list[float] = []
     monkeypatch.setattr(ServerPool, "_pause", lambda self, seconds: pauses.append(seconds))
     server = start(lambda path, body: (429, "slow down") if path == GENERATE else None)
@@ -197,28 +200,31 @@ def test_a_slow_answer_is_a_failed_attempt(world: World, start: Any, connect: An
 def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
     world: World, start: Any, connect: Any
 ) -> None:
-    first, second = ask(world, 2)
-    gate = threading.Event()
+    first, refused = ask(world, 2)
+    again = replace(first, seed=first.seed + 1)
+    gates = {first.seed: threading.Event(), again.seed: threading.Event()}
 
     def fault(path: str, body: Any) -> tuple[int, str] | None:
-        if path != GENERATE:
-            return None
-        if body["sampling_params"]["seed"] == second.seed:
+        seed = body["sampling_params"]["seed"]
+        if seed == refused.seed:
             return (400, "bad request")
-        gate.wait(10)
+        gates[seed].wait(10)
         return None
 
     server = start(fault)
     engine = connect(server)
     engine.submit(first)
     wait_until(lambda: len(server.generated()) == 1)
-    engine.submit(second)
+    engine.submit(refused)
     with pytest.raises(EngineError, match="bad request"):
         engine.poll()
     assert engine.num_in_flight == 0
-    gate.set()
-    assert list(run(engine, [first])) == [first.id]  # asked twice, answered once
-    time.sleep(0.1)
+    engine.submit(again)  # the same id, while the server still works on the first
+    gates[first.seed].set()
+    wait_until(lambda: not engine._finished.empty())
+    gates[again.seed].set()
+    (completion,) = engine.poll()
+    assert world.codec.decode(completion.token_ids) == f"<think> {again.seed} </think>"
     assert engine.poll() == []
 
 
@@ -439,8 +445,6 @@ def test_publish_refuses_while_requests_are_in_flight(
 
 
 def test_shards_are_cut_before_they_grow_too_large(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     flat = torch.arange(12, dtype=torch.float32)  # as DeepSpeed lays weights out
     weights = [("a", flat[:4].view(2, 2)), ("b", flat[4:8]), ("c", flat[8:].view(2, 2).T)]
     assert write_shards(weights, tmp_path, dtype=torch.float32, bucket_bytes=32) == 48
@@ -460,6 +464,40 @@ def test_only_abandoned_folders_are_removed(tmp_path: Path, start: Any, connect:
     assert dead.exists()  # young: its owner may be about to lock it
     remove_abandoned(tmp_path, older_than_s=0)
     assert list(tmp_path.iterdir()) == [live]
+
+
+@pytest.mark.slow
+def test_one_rank_publishes_for_all(world: World, start: Any, tmp_path: Path) -> None:
+    """Two processes, two servers, one of them restarted before the ranks sample."""
+    servers = [start(), start()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    worker = ["-m", "tests.unit.rollout.server_worker", str(tmp_path), str(world.codec.end_id)]
+    process = subprocess.Popen(
+        [*command, *worker, *(server.url for server in servers)],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "published").exists():
+            assert process.poll() is None, process.communicate()[0].decode()[-5000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert [len(server.loaded) for server in servers] == [1, 1]  # not once per rank
+        label = servers[0].label
+        servers[0].kill()
+        servers[0].start()
+        (tmp_path / "restarted").touch()
+        output = process.communicate(timeout=120)[0].decode()
+        assert process.returncode == 0, output[-5000:]
+        assert servers[0].label == servers[1].label == label
+        assert not list(tmp_path.glob("vigorl-weights-*"))
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_workers_of_several_servers_have_ranks_of_their_own() -> None:
@@ -512,8 +550,6 @@ def test_a_teacher_sees_messages_and_pictures(world: World, start: Any, teacher:
 
 
 def test_a_teachers_turn_can_be_opened(world: World, start: Any, teacher: Any) -> None:
-    from dataclasses import replace
-
     server, (request,) = start(), ask(world)
     opened = (*request.prompt_ids, *world.codec.prefix_ids("<answer>"))
     run(teacher(server), [replace(request, prompt_ids=opened)])
@@ -526,8 +562,6 @@ def test_a_teachers_turn_can_be_opened(world: World, start: Any, teacher: Any) -
 def test_a_teachers_turn_that_was_cut_is_not_finished(
     reason: str, limit: int, world: World, start: Any, teacher: Any
 ) -> None:
-    from dataclasses import replace
-
     server, (request,) = start(), ask(world)
     text = "one two three"
     server.answer = lambda path, body: {
@@ -569,8 +603,10 @@ def test_the_key_is_in_no_error(world: World, start: Any, teacher: Any) -> None:
 def test_a_redirect_does_not_carry_the_key_elsewhere(
     world: World, start: Any, teacher: Any
 ) -> None:
+    elsewhere = start()
+    server = start(lambda path, body: (302, elsewhere.url))
     with pytest.raises(EngineError, match="answered 302"):
-        run(teacher(start(lambda path, body: (302, "over there"))), ask(world))
+        run(teacher(server), ask(world))
 
 
 # ---- settings ------------------------------------------------------------------------------------

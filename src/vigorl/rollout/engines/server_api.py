@@ -122,14 +122,14 @@ class TokensFormat:
         ids = tuple(choice.get("token_ids") or ())
         entries = (choice.get("logprobs") or {}).get("content") or []
         if [entry.get("token_id") for entry in entries] != list(ids):
-            raise EngineError(f"{request.id}: the server's logprobs are not those of its tokens")
+            raise EngineError("the server's logprobs are not those of its tokens")
         logprobs = tuple(float(entry["logprob"]) for entry in entries)
         if any(logprob < NO_LOGPROB for logprob in logprobs):
-            raise EngineError(f"{request.id}: the server has no logprob for a token it sampled")
+            raise EngineError("the server has no logprob for a token it sampled")
         is_finished = ids[-1:] == (self._codec.end_id,)
         if not is_finished and len(ids) < request.sampling.max_new_tokens:
             raise EngineError(
-                f"{request.id}: the server cut the turn after {len(ids)} of "
+                f"the server cut the turn after {len(ids)} of "
                 f"{request.sampling.max_new_tokens} tokens; raise its --max-model-len"
             )
         return Completion(request.id, ids, logprobs, is_finished=is_finished)
@@ -215,7 +215,7 @@ class ChatFormat:
 
 def _choice(answer: Any, request: GenerationRequest) -> dict[str, Any]:
     if not isinstance(answer, dict) or not answer.get("choices"):
-        raise EngineError(f"{request.id}: the server's answer holds no choice: {str(answer)[:200]}")
+        raise EngineError(f"the server's answer holds no choice: {str(answer)[:200]}")
     choice = answer["choices"][0]
     if choice.get("finish_reason") in ("abort", "error"):
         raise TransientError(f"the server ended the request with {choice['finish_reason']!r}")

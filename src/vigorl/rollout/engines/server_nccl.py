@@ -1,7 +1,8 @@
 """Weights from GPU to GPU, through vLLM's own interface for trainers (`vllm.distributed`).
 
     nccl    servers on any host; they and rank 0 of the trainer form one NCCL group
-    ipc     servers on the very GPUs that the trainer uses
+    ipc     servers on the very GPUs that the trainer uses; both sides need
+            VLLM_ALLOW_INSECURE_SERIALIZATION=1
 
 A bucket at a time: between one `start_weight_update` and one `finish_weight_update`, each bucket is
 one `send_weights` of vLLM's trainer engine, so no rank holds more than one.
