@@ -30,6 +30,7 @@ BOLD = [
     VARIED_REWARD, "engine=vllm", "engine_limits.kv_cache_gib=0.25", "limits.max_new_tokens=48",
     "model.freeze_vision_tower=false", "optimizer.lr=0.003", "optimizer.warmup_frac=0",
     "rollout.alignment.every=1", "rollout.alignment.num_rollouts=8",
+    "data.num_train=2",  # the same pictures in both phases
 ]  # fmt: skip
 
 

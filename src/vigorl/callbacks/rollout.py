@@ -29,7 +29,7 @@ from vigorl.core.metrics import metric_sums
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
-from vigorl.models.weight_export import export_weights
+from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import CollectStats, build_dialogs, collect
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import (
@@ -231,7 +231,8 @@ class RolloutCallback(L.Callback):
         """Give the engine the weights as they are now, unless it has them."""
         version = trainer.global_step
         if self._is_published != version:
-            self.engine.publish(export_weights(module.policy.model), version=version)
+            export = export_adapters if self.engine.takes_adapters else export_weights
+            self.engine.publish(export(module.policy.model), version=version)
             self._is_published = version
 
     def _rest(self) -> None:

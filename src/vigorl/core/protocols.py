@@ -123,6 +123,13 @@ class Engine(Protocol):
         """Give requests up: `poll` never returns them. Ids that are not in flight are ignored."""
         ...
 
+    @property
+    def takes_adapters(self) -> bool:
+        """Whether `publish` wants the adapters alone (`models.weight_export.export_adapters`), to
+        put them on the weights that the engine started with.
+        """
+        ...
+
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         """Load new weights (name, tensor) and stamp the version.
 

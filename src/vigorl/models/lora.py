@@ -7,7 +7,7 @@ always a merged, plain model).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -21,6 +21,8 @@ from vigorl.core.errors import ConfigError
 @runtime_checkable
 class LoraLayer(Protocol):
     """What is used of a layer that peft put adapters on."""
+
+    scaling: Mapping[str, float]
 
     @property
     def active_adapters(self) -> Sequence[str]: ...
@@ -95,6 +97,15 @@ def merged_weight(weight: Tensor, layer: LoraLayer) -> Tensor:
         for adapter in layer.active_adapters:
             merged = merged + layer.get_delta_weight(adapter).float()
         return merged.to(weight.dtype)
+
+
+def scaled_halves(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    """Copies of A [rank, in] and B [out, rank] of the one adapter: what the layer adds to its
+    output is B A input, its scale inside B.
+    """
+    (adapter,) = layer.active_adapters
+    down, up = (weight.detach() for weight in lora_weights(layer))
+    return down.clone(), up * layer.scaling[adapter]
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Weights on their way out of the trainer: by the released names, a bucket at a time.
 
 `export_weights` feeds `Engine.publish` and `Policy.save_pretrained`; `load_weights` is its other
-end for a model in this process. Under ZeRO-3 each bucket is gathered, copied and let go, so no rank
-ever holds the whole model.
+end for a model in this process. `export_adapters` feeds engines that have the base and add the
+adapters themselves. Under ZeRO-3 each bucket is gathered, copied and let go, so no rank ever holds
+the whole model.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import EngineError
-from vigorl.models.lora import LoraLayer, lora_layers, lora_weights, merged_weight
+from vigorl.models.lora import (
+    LoraLayer,
+    lora_layers,
+    lora_weights,
+    merged_weight,
+    scaled_halves,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,29 @@ def export_weights(
             # a gathered weight is gone once the context ends
             tensors = [(i.name, _value(i, dtype, is_copied=is_sharded)) for i in bucket]
         yield from tensors
+
+
+def export_adapters(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+    """The adapters alone, named as peft saves them, scaled so that their alpha is their rank.
+
+    Under ZeRO-3 all ranks must run through it together, and to the end.
+
+    Args:
+        model: The policy's transformers model, with adapters; stays as it is.
+    Yields:
+        ("base_model.model.MODULE.lora_A.weight", [rank, in]) and
+        ("base_model.model.MODULE.lora_B.weight", [out, rank]), copies in the adapters' own dtype.
+    """
+    for item in _exportables(model):
+        if item.layer is None:
+            continue
+        halves = lora_weights(item.layer)
+        is_sharded = any(hasattr(weight, "ds_id") for weight in halves)
+        with _gather(halves) if is_sharded else nullcontext():
+            down, up = scaled_halves(item.layer)
+        module = f"base_model.model.{item.name.removesuffix('.weight')}"
+        yield f"{module}.lora_A.weight", down
+        yield f"{module}.lora_B.weight", up
 
 
 def load_weights(model: PreTrainedModel, weights: Iterable[tuple[str, Tensor]]) -> None:

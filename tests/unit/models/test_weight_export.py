@@ -11,7 +11,12 @@ from tests.unit.models.small import FAMILIES, make_batch, make_model, make_polic
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
-from vigorl.models.weight_export import export_weights, load_weights, weight_fingerprint
+from vigorl.models.weight_export import (
+    export_adapters,
+    export_weights,
+    load_weights,
+    weight_fingerprint,
+)
 
 
 def names_in(folder: Path) -> set[str]:
@@ -155,3 +160,27 @@ def test_saving_over_the_source_keeps_the_companions(tmp_path: Path) -> None:
 def test_a_policy_without_a_folder_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not loaded from a folder"):
         make_policy().save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adapters_alone_on_the_start_weights_are_the_merged_weights(
+    tmp_path: Path, family: str
+) -> None:
+    save_folder(tmp_path, family)
+    start = dict(export_weights(Policy.from_pretrained(tmp_path, dtype="float32").model))
+    lora = LoraSettings(rank=3, alpha=12.0, target_modules=("q_proj", "down_proj"))
+    policy = Policy.from_pretrained(tmp_path, dtype="float32", lora=lora)
+    shake(policy, "lora_")
+    adapters = dict(export_adapters(policy.model))
+    merged = dict(export_weights(policy.model))
+    changed = {name for name in merged if not torch.equal(merged[name], start[name])}
+    assert len(adapters) == 2 * len(changed) > 0
+    for name in changed:
+        module = f"base_model.model.{name.removesuffix('.weight')}"
+        down, up = (adapters[f"{module}.lora_{half}.weight"] for half in "AB")
+        assert down.shape[0] == up.shape[1] == 3
+        torch.testing.assert_close(start[name] + up @ down, merged[name], atol=1e-6, rtol=1e-5)
+
+
+def test_without_adapters_there_is_nothing_to_export() -> None:
+    assert list(export_adapters(make_model())) == []

@@ -18,7 +18,7 @@ from vigorl.models.lora import LoraSettings
 from vigorl.models.losses import sft_loss
 from vigorl.models.policy import Policy
 from vigorl.models.vision_cache import VisionCache
-from vigorl.models.weight_export import export_weights, weight_fingerprint
+from vigorl.models.weight_export import export_adapters, export_weights, weight_fingerprint
 from vigorl.training.strategy import compile_nothing
 
 CONFIG = {
@@ -66,6 +66,10 @@ def check(folder: Path, saved: Path, settings: dict[str, Any]) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     engine.backward(sft_loss(found, batch.loss_mask, batch.token_weight).loss)
     assert weight_fingerprint(export_weights(policy.model, bucket_bytes=20_000)) == start
+    own = dict(export_adapters(alone.model))
+    for name, weight in export_adapters(policy.model):
+        torch.testing.assert_close(weight, own.pop(name), msg=name)
+    assert not own
     engine.step()
 
     for rows in ROWS:

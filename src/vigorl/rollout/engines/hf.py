@@ -157,6 +157,10 @@ class HFEngine:
         return self._policy_version
 
     @property
+    def takes_adapters(self) -> bool:
+        return False
+
+    @property
     def num_in_flight(self) -> int:
         return len(self._queue)
 

@@ -167,6 +167,10 @@ class ServerEngine:
         return self._policy_version
 
     @property
+    def takes_adapters(self) -> bool:
+        return False
+
+    @property
     def num_in_flight(self) -> int:
         return len(self._in_flight)
 

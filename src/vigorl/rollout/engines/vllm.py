@@ -21,17 +21,21 @@ Left out: speculative decoding, quantised weights, more than one picture placeho
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
@@ -75,6 +79,8 @@ class VLLMEngine:
         tensor_parallel_size: Ranks that share one engine.
         enforce_eager: No CUDA graphs: slower, starts faster.
         can_sleep: Give the GPU's memory back in `sleep`.
+        adapter_rank: Of the policy's adapters. They alone are then published, and vLLM puts them on
+            the weights of `folder`; None publishes all weights.
         stop_strings: End a turn as the end token does; the tokens that wrote them are kept.
         extra: More of vLLM's `EngineArgs`.
     Raises:
@@ -101,12 +107,14 @@ class VLLMEngine:
         tensor_parallel_size: int = 1,
         enforce_eager: bool = False,
         can_sleep: bool = False,
+        adapter_rank: int | None = None,
         stop_strings: Sequence[str] = (),
         extra: dict[str, Any] | None = None,
     ) -> None:
         self._codec, self._images = codec, images
         self._stop_strings = list(stop_strings)
         self.tensor_parallel_size, self._can_sleep = tensor_parallel_size, can_sleep
+        self._adapter_rank = adapter_rank
         self._settings: dict[str, Any] = {
             "model": folder,
             "dtype": dtype,
@@ -122,10 +130,12 @@ class VLLMEngine:
             "enforce_eager": enforce_eager,
             "enable_sleep_mode": can_sleep,
             **({} if block_size is None else {"block_size": block_size}),
+            **({} if adapter_rank is None else _lora_settings(adapter_rank)),
             **(extra or {}),
         }
         self._requests: dict[str, GenerationRequest] = {}
         self._pictures: ByteCache[ImageView, Image.Image] = ByteCache(1 << 28)
+        self._adapters: Any = None  # vLLM's name for those that were published last
         self._policy_version = 0
         self._is_asleep = False
         self.last_publish: PublishStats | None = None
@@ -134,6 +144,10 @@ class VLLMEngine:
     @property
     def policy_version(self) -> int:
         return self._policy_version
+
+    @property
+    def takes_adapters(self) -> bool:
+        return self._adapter_rank is not None
 
     @property
     def num_in_flight(self) -> int:
@@ -153,7 +167,9 @@ class VLLMEngine:
         prompt = self._prompt(request)
         try:
             (rendered,) = self._vllm.renderer.render_cmpl([prompt])
-            self._vllm.add_request(request.id, rendered, self._sampling(request))
+            self._vllm.add_request(
+                request.id, rendered, self._sampling(request), lora_request=self._adapters
+            )
         except (ValueError, RuntimeError) as error:
             raise EngineError(f"vLLM refused request {request.id}: {error}") from error
         self._requests[request.id] = request
@@ -183,8 +199,8 @@ class VLLMEngine:
 
     @torch.no_grad()
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
-        """Load new weights by the names they have in the model's folder, drop every cache of the
-        old ones, stamp the version.
+        """Load new weights by the names they have in the model's folder (or adapters by peft's),
+        drop every cache of the old ones, stamp the version.
 
         Raises:
             EngineError: A name is unknown, or a weight is missing; the engine is then unusable.
@@ -203,9 +219,12 @@ class VLLMEngine:
         if self._is_asleep:
             vllm.wake_up(tags=["weights"])
         try:
-            vllm.collective_rpc("start_weight_update")
-            vllm.collective_rpc("update_weights", args=({"weights": counted()},))
-            vllm.collective_rpc("finish_weight_update")
+            if self.takes_adapters:
+                self._load_adapters(dict(counted()))
+            else:
+                vllm.collective_rpc("start_weight_update")
+                vllm.collective_rpc("update_weights", args=({"weights": counted()},))
+                vllm.collective_rpc("finish_weight_update")
         except (ValueError, RuntimeError, KeyError, AssertionError) as error:
             raise EngineError(f"vLLM refused the weights of version {version}: {error}") from error
         if self._is_asleep:
@@ -216,9 +235,12 @@ class VLLMEngine:
         self.last_publish = PublishStats(num_bytes, time.perf_counter() - started, version)
 
     def sleep(self) -> None:
-        """Give the device's memory back, weights included, until the next `publish`."""
+        """Give the device's memory back, weights included, until the next `publish`.
+
+        A base that only adapters are published for waits in the host's memory.
+        """
         if self._can_sleep and not self._is_asleep:
-            self._vllm.sleep(level=2)
+            self._vllm.sleep(level=1 if self.takes_adapters else 2)
             self._is_asleep = True
 
     def read(self, request: GenerationRequest) -> PromptReading:
@@ -327,11 +349,34 @@ class VLLMEngine:
         )
         return Completion(output.request_id, ids, logprobs, made.finish_reason == "stop")
 
+    def _load_adapters(self, adapters: dict[str, torch.Tensor]) -> None:
+        """vLLM reads adapters from a folder as peft writes it: one in memory, gone afterwards."""
+        from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
+
+        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        with TemporaryDirectory(prefix="vigorl-adapters-", dir=memory) as folder:
+            on_host = {name: weight.contiguous().cpu() for name, weight in adapters.items()}
+            save_file(on_host, Path(folder, "adapter_model.safetensors"))
+            modules = sorted({name.split(".")[-3] for name in adapters})
+            rank = self._adapter_rank
+            config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": modules}
+            Path(folder, "adapter_config.json").write_text(json.dumps(config))
+            self._vllm.add_lora(LoRARequest("policy", 1, folder, load_inplace=True))
+        self._adapters = LoRARequest("policy", 1, folder)  # known by its number from now on
+
     def _drop_caches(self) -> None:
         if not self._vllm.reset_prefix_cache():
             raise EngineError("vLLM kept its prefix cache of the old weights")
         self._vllm.reset_mm_cache()
         self._vllm.reset_encoder_cache()
+
+
+def _lora_settings(rank: int) -> dict[str, Any]:
+    """vLLM's, which knows some ranks only."""
+    larger = [one for one in (8, 16, 32, 64, 128, 256, 320, 512) if one >= rank]
+    if not larger:
+        raise ConfigError(f"engine.adapter_rank={rank}: vLLM takes 512 at most; null publishes all")
+    return {"enable_lora": True, "max_lora_rank": larger[0]}
 
 
 def _launcher(tensor_parallel_size: int) -> dict[str, Any]:
