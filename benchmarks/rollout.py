@@ -182,8 +182,9 @@ class Meter:
         else:
             model = cast(Any, engine)._model.model
             tower, language_model = model.visual, model.language_model
-        tower.register_forward_pre_hook(self._on_tower, with_kwargs=True)
-        language_model.register_forward_pre_hook(self._on_step, with_kwargs=True)
+        # not hooks: vLLM's own `__call__` goes around them
+        tower.forward = self._seen(tower.forward, self._on_tower)
+        language_model.forward = self._seen(language_model.forward, self._on_step)
 
     def counts(self) -> dict[str, float]:
         read = self._num_read
@@ -198,11 +199,18 @@ class Meter:
             "reading_s": self.reading_s,
         }
 
-    def _on_tower(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _seen(self, call: Callable[..., Any], look: Callable[..., None]) -> Callable[..., Any]:
+        def seen(*args: Any, **kwargs: Any) -> Any:
+            look(*args, **kwargs)
+            return call(*args, **kwargs)
+
+        return seen
+
+    def _on_tower(self, *args: Any, **kwargs: Any) -> None:
         grids = kwargs["grid_thw"] if "grid_thw" in kwargs else args[1]
         self.num_pictures += len(grids)
 
-    def _on_step(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _on_step(self, *_: Any, **kwargs: Any) -> None:
         self.num_steps += 1
         embeds = kwargs.get("inputs_embeds")
         if embeds is not None and embeds.ndim == 3 and embeds.shape[1] > 1:  # hf: rows x tokens

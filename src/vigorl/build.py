@@ -30,6 +30,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.rollout.environment import Environment, RolloutLimits
@@ -126,8 +127,15 @@ def build_parts(cfg: DictConfig) -> Parts:
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
-    """An engine with `device: auto` in its YAML is told this process's device."""
-    device = {"device": own_device(cfg)} if cfg.engine.get("device") == "auto" else {}
+    """An engine with `device: auto` in its YAML is told this process's device; one with
+    `adapter_rank: auto`, the rank of the policy's adapters.
+    """
+    known: dict[str, Any] = {}
+    if cfg.engine.get("device") == "auto":
+        known["device"] = own_device(cfg)
+    if cfg.engine.get("adapter_rank") == "auto":
+        lora: LoraSettings | None = instantiate(cfg.model.lora)
+        known["adapter_rank"] = lora.rank if lora else None
     return assemble(
         cfg.engine,
         folder=parts.model_folder,
@@ -135,7 +143,7 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
         images=parts.images,
         dtype=cfg.model.engine_dtype,
         attn_implementation=cfg.model.attn_implementation,
-        **device,
+        **known,
     )
 
 
