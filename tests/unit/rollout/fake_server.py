@@ -45,7 +45,7 @@ class FakeServer:
 
     def start(self) -> None:
         """As a new process would: with the weights it finds on its disk, on the same port."""
-        self.label = START_LABEL
+        self.label, self.adapters = START_LABEL, dict[str, float]()
         self.logprob = logprob_of(self.folder) if self.folder else -0.5
         self._http = _Http(("127.0.0.1", self._port), _handler(self))
         self._port = self._http.server_address[1]
@@ -57,6 +57,14 @@ class FakeServer:
         self._http.shutdown()
         self._http.server_close()
         self._http.cut_all()
+
+    def refusal(self, path: str, body: dict[str, Any]) -> tuple[int, str] | None:
+        """As vLLM answers a request for a model that it does not have."""
+        if path == "/inference/v1/generate" and body.get("model", "base") not in (
+            "base", *self.adapters
+        ):  # fmt: skip
+            return 404, f"the model {body['model']} does not exist"
+        return None
 
     def generated(self) -> list[dict[str, Any]]:
         return [body for path, body in self.posts if path == "/inference/v1/generate"]
@@ -79,6 +87,14 @@ class FakeServer:
             assert {p.name for p in folder.glob("*.safetensors")} == set(
                 index["weight_map"].values()
             )
+        if path == "/v1/load_lora_adapter":
+            folder = Path(body["lora_path"])
+            self.adapters[body["lora_name"]] = logprob_of(folder)
+            self.loaded.append(set(load_file(folder / "adapter_model.safetensors")))
+        if path == "/v1/unload_lora_adapter":
+            del self.adapters[body["lora_name"]]
+        if path == "/v1/models":
+            return {"data": [{"id": name} for name in ("base", *self.adapters)]}
         if path == "/reset_prefix_cache":
             return {"success": self.can_reset}
         return {}
@@ -87,7 +103,8 @@ class FakeServer:
         sampling = body["sampling_params"]
         ids = self.codec.completion_ids(f"<think> {sampling['seed']} </think>")
         ids = ids[: sampling["max_tokens"]]
-        logprobs = [{"token_id": token, "logprob": self.logprob, "rank": 1} for token in ids]
+        logprob = self.adapters.get(body.get("model", ""), self.logprob)
+        logprobs = [{"token_id": token, "logprob": logprob, "rank": 1} for token in ids]
         span = {"version": self.label, "start": 0, "end": len(ids)}
         choice = {
             "finish_reason": "stop" if ids[-1] == self.codec.end_id else "length",
@@ -143,7 +160,7 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
             self._reply(body)
 
         def _reply(self, body: dict[str, Any]) -> None:
-            found = fake.fault(self.path, body)
+            found = fake.fault(self.path, body) or fake.refusal(self.path, body)
             if found == "hang up":
                 self.close_connection = True
                 return

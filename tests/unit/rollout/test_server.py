@@ -392,6 +392,46 @@ def test_a_completion_from_other_weights_is_thrown_away(
     assert server.label.startswith("vigorl-3-")
 
 
+def test_adapters_alone_are_sent_and_asked_for(world: World, start: Any, connect: Any) -> None:
+    servers = [start(), start()]
+    engine = connect(*servers, adapters_only=True)
+    assert engine.takes_adapters
+    assert run(engine, ask(world))  # the base, before the first publish
+    for version in (1, 2):  # the second takes the first one's place
+        engine.publish(iter(adapters(version)), version=version)
+        assert engine.last_publish.num_bytes == sum(w.nbytes for _, w in adapters(version))
+        for server in servers:
+            assert list(server.adapters) == [server.label]
+            assert server.loaded[-1] == {name for name, _ in adapters(version)}
+        (completion,) = run(engine, ask(world)).values()
+        assert set(completion.logprobs) == set(servers[0].adapters.values())
+    servers[0].kill()
+    servers[0].start()  # with the base alone: it refuses, is given the adapters, and is asked again
+    assert len(run(engine, ask(world, 4))) == 4
+    assert list(servers[0].adapters) in ([], [servers[1].label])
+
+
+def test_a_server_that_lost_its_adapters_is_given_them_again(
+    world: World, start: Any, connect: Any
+) -> None:
+    server = start()
+    engine = connect(server, adapters_only=True)
+    engine.publish(iter(adapters(1)), version=1)
+    server.adapters.clear()
+    server.label = "default"  # as after a restart that no connection noticed
+    assert run(engine, ask(world))
+    assert list(server.adapters) == [server.label]
+
+
+def adapters(seed: int) -> list[tuple[str, torch.Tensor]]:
+    torch.manual_seed(seed)
+    module = "base_model.model.model.layers.0.self_attn.q_proj"
+    return [
+        (f"{module}.lora_A.weight", torch.randn(2, 4)),
+        (f"{module}.lora_B.weight", torch.randn(4, 2)),
+    ]
+
+
 def test_weights_of_another_run_are_not_judged_as_the_models_own(
     world: World, start: Any, connect: Any
 ) -> None:
@@ -625,6 +665,7 @@ def test_a_redirect_does_not_carry_the_key_elsewhere(
         ({"api": "chat", "transfer": "none"}, r"engine\.model"),
         ({"extra": {"top_k": 1}}, r"engine\.extra has no effect"),
         ({"api_key_env": "NOT_SET_ANYWHERE"}, "NOT_SET_ANYWHERE, which is not set"),
+        ({"adapters_only": True, "transfer": "nccl"}, "adapters_only needs"),
         ({"max_concurrent": 0}, "max_concurrent"),
     ],
 )

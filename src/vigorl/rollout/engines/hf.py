@@ -341,7 +341,7 @@ class HFEngine:
             row.token_ids.append(tokens[i])
             row.logprobs.append(logprobs[i])
             row.is_ended = tokens[i] == self._codec.end_id
-            if row.is_ended and self._prefixes.is_enabled:
+            if row.is_done and self._prefixes.is_enabled:
                 read = (*row.request.prompt_ids, *row.token_ids[:-1])  # the last was never fed
                 self._prefixes.put(read, row.request.views, cache.extract(i))
 

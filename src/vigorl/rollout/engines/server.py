@@ -15,6 +15,7 @@ Start one or more servers; each is one data-parallel replica, and may itself be 
     --generation-config vllm                  no sampling defaults from the model's folder
     --limit-mm-per-prompt '{"image": 5}'      at least task.limits.max_images
     --weight-transfer-config '{"backend": "nccl"}'     for engine.transfer=nccl (or "ipc")
+    VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, --enable-lora --max-lora-rank 16    for engine.adapters_only
 
 On a CPU, add VLLM_CPU_KVCACHE_SPACE=1 and
 
@@ -54,8 +55,15 @@ from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.rollout.engines.server_api import ChatFormat, TokensFormat, WireFormat
 from vigorl.rollout.engines.server_nccl import GPUTransfer
-from vigorl.rollout.engines.server_pool import HttpClient, Job, ServerPool, TransientError
+from vigorl.rollout.engines.server_pool import (
+    HttpClient,
+    Job,
+    NotFoundError,
+    ServerPool,
+    TransientError,
+)
 from vigorl.rollout.engines.server_weights import (
+    AdapterTransfer,
     NoTransfer,
     SharedMemoryTransfer,
     WeightTransfer,
@@ -107,6 +115,7 @@ class ServerEngine:
         model: str | None = None,
         extra: Mapping[str, Any] | None = None,
         api_key_env: str | None = None,
+        adapters_only: bool = False,
         dtype: str = "float32",
         bucket_bytes: int = 1 << 30,
         shared_folder: str = "/dev/shm",
@@ -127,6 +136,7 @@ class ServerEngine:
             model: The served model's name; "chat" needs it.
             extra: Further fields of a chat request; null removes one of ours.
             api_key_env: Environment variable with the API key; None sends none.
+            adapters_only: Of a policy with adapters they alone are sent, by "shared_memory".
             dtype: In which weights are sent: the one that the servers compute in.
             bucket_bytes: Most bytes of weights handled at once.
             shared_folder: A file system in memory, for "shared_memory".
@@ -142,12 +152,15 @@ class ServerEngine:
         wire = _wire(api, codec, images, model=model, extra=extra)
         if transfer != "none" and not wire.has_logprobs:
             raise ConfigError(f"engine.api={api} takes no weights: set engine.transfer=none")
+        if adapters_only and transfer != "shared_memory":
+            raise ConfigError("engine.adapters_only needs engine.transfer=shared_memory")
+        by_memory = AdapterTransfer if adapters_only else SharedMemoryTransfer
         shared: dict[str, Any] = {
             "dtype": getattr(torch, dtype), "bucket_bytes": bucket_bytes, "timeout_s": timeout_s
         }  # fmt: skip
         makers = {
             "none": NoTransfer,
-            "shared_memory": partial(SharedMemoryTransfer, http, folder=shared_folder, **shared),
+            "shared_memory": partial(by_memory, http, folder=shared_folder, **shared),
             "nccl": partial(GPUTransfer, "nccl", http, address=transfer_address, **shared),
             "ipc": partial(GPUTransfer, "ipc", http, **shared),
         }
@@ -168,7 +181,7 @@ class ServerEngine:
 
     @property
     def takes_adapters(self) -> bool:
-        return False
+        return self._transfer.takes_adapters
 
     @property
     def num_in_flight(self) -> int:
@@ -253,9 +266,16 @@ class ServerEngine:
         self._in_flight.clear()
 
     def _generate(self, request: GenerationRequest, url: str) -> Completion:
+        body = self._wire.body(request)
+        if self._transfer.model:
+            body |= {"model": self._transfer.model}
         try:
-            answer = self._http.call(url + self._wire.path, self._wire.body(request))
+            answer = self._http.call(url + self._wire.path, body)
             completion = self._wire.read(request, answer)
+        except NotFoundError as error:
+            if not self._transfer.model:
+                raise EngineError(f"request {request.id}: {error}") from error
+            raise TransientError(f"it has lost the adapters: {error}", is_down=True) from error
         except EngineError as error:
             raise EngineError(f"request {request.id}: {error}") from error
         other = self._wire.weight_labels(answer) - {self._transfer.label}

@@ -48,6 +48,9 @@ class GPUTransfer:
         timeout_s: For one call.
     """
 
+    takes_adapters = False
+    model = None
+
     def __init__(
         self,
         backend: str,

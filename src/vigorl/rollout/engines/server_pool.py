@@ -49,6 +49,10 @@ class TransientError(Exception):
         self.is_down, self.retry_after_s = is_down, retry_after_s
 
 
+class NotFoundError(EngineError):
+    """The server has no such route, or no such model."""
+
+
 class _Bearer(AuthBase):
     """The key in the header; as an `AuthBase`, a netrc file cannot replace it."""
 
@@ -82,12 +86,19 @@ class HttpClient:
         self._auth, self._timeout_s, self._local = _Bearer(key), timeout_s, threading.local()
 
     def call(
-        self, url: str, body: Any = None, *, method: str = "POST", timeout_s: float | None = None
+        self,
+        url: str,
+        body: Any = None,
+        *,
+        method: str = "POST",
+        timeout_s: float | None = None,
+        is_json: bool = True,
     ) -> Any:
-        """The decoded answer; None where it is empty.
+        """The decoded answer; None where it is empty, or is to be plain text.
 
         Raises:
             TransientError: No connection, a time-out, a 5xx or 429, or half an answer.
+            NotFoundError: A 404.
             EngineError: Any other answer but success, with its text.
         """
         session = getattr(self._local, "session", None)
@@ -101,7 +112,7 @@ class HttpClient:
             )  # fmt: skip
             status, text = reply.status_code, self._auth.redact(reply.text[:1000])
             if status < 300:
-                return reply.json() if reply.content else None
+                return reply.json() if reply.content and is_json else None
         except requests.RequestException as error:
             reason = self._auth.redact(f"{type(error).__name__}: {error}")
             raise TransientError(reason, is_down=True) from None
@@ -112,7 +123,8 @@ class HttpClient:
                 is_down=status >= 500,
                 retry_after_s=float(after) if after.isdigit() else None,
             )
-        raise EngineError(f"{url} answered {status}: {text}")
+        kind = NotFoundError if status == 404 else EngineError
+        raise kind(f"{url} answered {status}: {text}")
 
 
 @dataclass(slots=True)

@@ -29,9 +29,11 @@ from torch import Tensor
 
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import PublishStats
+from vigorl.rollout.engines.adapters import write_adapters
 from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
 
 START_LABEL = "default"  # of weights that a server has loaded by itself
+LABEL_PREFIX = "vigorl-"  # of weights that were published
 FOLDER_PREFIX = "vigorl-weights-"
 
 
@@ -40,9 +42,15 @@ class WeightTransfer(Protocol):
 
     Attributes:
         label: Of the weights that every completion must come from.
+        takes_adapters: The adapters alone are sent, to servers that hold the base.
+        model: What requests must ask for; None: what the server was started with.
     """
 
     label: str
+    takes_adapters: bool
+
+    @property
+    def model(self) -> str | None: ...
 
     def publish(
         self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
@@ -70,6 +78,8 @@ class NoTransfer:
     """For teachers, and for judging: the servers keep the weights they were started with."""
 
     label = START_LABEL
+    takes_adapters = False
+    model = None
 
     def publish(
         self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
@@ -100,6 +110,8 @@ class SharedMemoryTransfer:
         timeout_s: For a server to load.
     """
 
+    takes_adapters = False
+
     def __init__(
         self,
         http: HttpClient,
@@ -113,6 +125,10 @@ class SharedMemoryTransfer:
         self._bucket_bytes, self._root, self._timeout_s = bucket_bytes, Path(folder), timeout_s
         self._shards: Path | None = None
         self._owner: Any = None  # the open file whose lock says that the folder is in use
+
+    @property
+    def model(self) -> str | None:
+        return None
 
     def publish(
         self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
@@ -165,10 +181,8 @@ class SharedMemoryTransfer:
         self._owner = open(shards / "owner.lock", "w")  # noqa: SIM115
         fcntl.flock(self._owner, fcntl.LOCK_EX)
         self._release = weakref.finalize(self, shutil.rmtree, shards, ignore_errors=True)
-        num_bytes = write_shards(
-            weights, shards, dtype=self._dtype, bucket_bytes=self._bucket_bytes
-        )
-        self._shards, self.label = shards, f"vigorl-{version}-{uuid.uuid4().hex[:12]}"
+        num_bytes = self._write(weights, shards)
+        self._shards, self.label = shards, f"{LABEL_PREFIX}{version}-{uuid.uuid4().hex[:12]}"
         urls = pool.up_urls
         with ThreadPoolExecutor(max(len(urls), 1)) as threads:
             problems = list(threads.map(self._try_load, urls))
@@ -190,10 +204,41 @@ class SharedMemoryTransfer:
     def _label_of(self, url: str) -> str:
         return self._http.call(f"{url}/weight_info", method="GET", timeout_s=30)["weight_version"]
 
+    def _write(self, weights: Iterable[tuple[str, Tensor]], folder: Path) -> int:
+        return write_shards(weights, folder, dtype=self._dtype, bucket_bytes=self._bucket_bytes)
+
     def _load(self, url: str, shards: Path, label: str) -> None:
         reload_weights = {"method": "reload_weights", "kwargs": {"weights_path": str(shards)}}
         self._http.call(f"{url}/collective_rpc", reload_weights, timeout_s=self._timeout_s)
         finish_load(self._http, url, label)
+
+
+class AdapterTransfer(SharedMemoryTransfer):
+    """The adapters alone, as a folder in shared memory; servers run with --enable-lora.
+
+    Each publish is a model of its own to a server, so one that has only the old adapters, or none,
+    refuses a request instead of answering it.
+    """
+
+    takes_adapters = True
+
+    @property
+    def model(self) -> str | None:
+        return None if self.label == START_LABEL else self.label
+
+    def _write(self, weights: Iterable[tuple[str, Tensor]], folder: Path) -> int:
+        return write_adapters(weights, folder)
+
+    def _load(self, url: str, shards: Path, label: str) -> None:
+        served = self._http.call(f"{url}/v1/models", method="GET", timeout_s=30)["data"]
+        for name in (one["id"] for one in served if one["id"].startswith(LABEL_PREFIX)):
+            self._adapter_call(url, "unload", {"lora_name": name})
+        self._adapter_call(url, "load", {"lora_name": label, "lora_path": str(shards)})
+        finish_load(self._http, url, label)
+
+    def _adapter_call(self, url: str, verb: str, body: dict[str, str]) -> None:
+        route = f"{url}/v1/{verb}_lora_adapter"
+        self._http.call(route, body, timeout_s=self._timeout_s, is_json=False)
 
 
 def finish_load(http: HttpClient, url: str, label: str) -> None:

@@ -21,7 +21,6 @@ Left out: speculative decoding, quantised weights, more than one picture placeho
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
@@ -35,7 +34,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from safetensors.torch import save_file
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
@@ -43,6 +41,7 @@ from vigorl.core.records import ImageView
 from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.rollout.engines.adapters import write_adapters
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -220,7 +219,7 @@ class VLLMEngine:
             vllm.wake_up(tags=["weights"])
         try:
             if self.takes_adapters:
-                self._load_adapters(dict(counted()))
+                self._load_adapters(counted())
             else:
                 vllm.collective_rpc("start_weight_update")
                 vllm.collective_rpc("update_weights", args=({"weights": counted()},))
@@ -349,18 +348,13 @@ class VLLMEngine:
         )
         return Completion(output.request_id, ids, logprobs, made.finish_reason == "stop")
 
-    def _load_adapters(self, adapters: dict[str, torch.Tensor]) -> None:
-        """vLLM reads adapters from a folder as peft writes it: one in memory, gone afterwards."""
+    def _load_adapters(self, adapters: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """By a folder in memory, which is gone afterwards."""
         from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
 
         memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
         with TemporaryDirectory(prefix="vigorl-adapters-", dir=memory) as folder:
-            on_host = {name: weight.contiguous().cpu() for name, weight in adapters.items()}
-            save_file(on_host, Path(folder, "adapter_model.safetensors"))
-            modules = sorted({name.split(".")[-3] for name in adapters})
-            rank = self._adapter_rank
-            config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": modules}
-            Path(folder, "adapter_config.json").write_text(json.dumps(config))
+            write_adapters(adapters, Path(folder))
             self._vllm.add_lora(LoRARequest("policy", 1, folder, load_inplace=True))
         self._adapters = LoRARequest("policy", 1, folder)  # known by its number from now on
 
