@@ -29,7 +29,7 @@ def test_two_ranks_sample_a_phase_once(tmp_path: Path, tensor_parallel_size: int
     assert max(value for _, value in history(tmp_path, "align/max_gap")) < 1e-3
     folder = Path(only_run(tmp_path).data.params["paths.run"], "rollouts")
     lines = [
-        json.loads(line)
+        json.loads(line)["scored"]["rollout"]
         for file in folder.glob("train_*.jsonl")
         for line in file.read_text().splitlines()
     ]
