@@ -147,6 +147,7 @@ class EngineLoad:
         encode_tokens: Picture tokens that go through the tower at once.
         reserved_bytes: What an engine takes whole, such as vLLM's share of the device; replaces
             all of the above. None where it takes what it needs.
+        is_asleep_in_updates: What is reserved is given back while the policy is updated.
     """
 
     dtype_bytes: int
@@ -157,6 +158,7 @@ class EngineLoad:
     feature_cache_tokens: int
     encode_tokens: int
     reserved_bytes: int | None = None
+    is_asleep_in_updates: bool = False
 
 
 def learning_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
@@ -271,7 +273,8 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
             MemoryItem(
                 "engine's share",
                 load.reserved_bytes,
-                advice="a smaller engine.memory_share",
+                When.GENERATING if load.is_asleep_in_updates else When.ALWAYS,
+                advice="a smaller engine_limits.memory_share",
             )
         ]
     fewer = f"engine.max_batch_size={max(load.batch_size // 4, 1)}, a smaller"

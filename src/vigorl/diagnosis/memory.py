@@ -162,10 +162,7 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
     kind, engine = engine_kind(cfg), cfg.engine
     if kind not in ("hf", "vllm"):
         return None
-    reserved = None
-    if kind == "vllm" and is_on_gpu(cfg, machine) and machine.gpus:
-        share = engine.get("memory_share") or VLLM_SHARE
-        reserved = int(share * min(gpu.total for gpu in machine.gpus))
+    reserved = _vllm_bytes(cfg, model, machine) if kind == "vllm" else None
     is_hf = kind == "hf"
     setting = lambda name: engine.get(name) or (_default(hf.HFEngine, name) if is_hf else 0)  # noqa: E731
     prompt = prompt_tokens(cfg) + model.picture_tokens(cfg.pixels.max_pixels)
@@ -178,7 +175,19 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         feature_cache_tokens=setting("feature_cache_tokens"),
         encode_tokens=hf.ENCODE_TOKENS,
         reserved_bytes=reserved,
+        is_asleep_in_updates=bool(engine.get("can_sleep")) and is_on_gpu(cfg, machine),
     )
+
+
+def _vllm_bytes(cfg: DictConfig, model: ModelSize, machine: Machine) -> int:
+    """Its share of a GPU; on a CPU, and where `kv_cache_gib` is set, what it holds."""
+    engine = cfg.engine
+    if engine.get("kv_cache_gib") is None and is_on_gpu(cfg, machine) and machine.gpus:
+        share = engine.get("memory_share") or VLLM_SHARE
+        return int(share * min(gpu.total for gpu in machine.gpus))
+    weights = model.num_base * parse_dtype(cfg.model.engine_dtype).itemsize
+    kept = (engine.get("kv_cache_gib") or 0) + (engine.get("picture_cache_gib") or 0)
+    return weights + int(kept * GIB)
 
 
 def prompt_tokens(cfg: DictConfig) -> int:

@@ -82,6 +82,17 @@ def test_a_vllm_engine_takes_its_share_of_the_gpu(seven: str) -> None:
     shown = {row.name.strip(): row.text for row in rows}
     assert shown["engine's share"].split()[0] == "39.500"
     assert "KV cache" not in shown
+    assert shown["engine's share"].endswith("while sampling")  # it sleeps in updates
+    stays = rows_of(1, seven, "engine=vllm", "engine_limits.can_sleep=false")
+    assert not {r.name.strip(): r.text for r in stays}["engine's share"].endswith("sampling")
+
+
+def test_on_a_cpu_vllm_takes_its_weights_and_its_caches() -> None:
+    rows = diagnose(settings("logger=none", "engine=vllm"), machine())
+    shown = {row.name.strip(): row.text for row in rows}
+    weights, keys_and_values, pictures = 9_194_240 / GIB, 1.0, 0.5
+    expected = weights + keys_and_values + pictures
+    assert shown["engine's share"].strip() == f"{expected:.3f} GiB"
 
 
 def test_a_server_holds_its_weights_elsewhere(seven: str) -> None:

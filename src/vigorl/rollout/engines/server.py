@@ -32,6 +32,10 @@ Rollouts of one group go to one server, so its prefix cache serves them all. A s
 costs retries (`server_pool.py`): requests carry their own noise, so another server gives the same
 completion. What reaches a server that returns is in `server_weights.py`.
 
+A CPU server whose model has tied embeddings keeps its OLD output head when it reloads weights (vLLM
+0.32 multiplies with a copy that is prepared once); the alignment check stops such a run. Take
+engine=vllm there, which prepares it anew, or engine.adapters_only.
+
 A teacher takes no weights and gives no logprobs (`server_api.py`):
 
     python -m vigorl.evaluate engine=server engine.api=chat engine.transfer=none \\
