@@ -423,6 +423,11 @@ def test_a_server_that_lost_its_adapters_is_given_them_again(
     assert list(server.adapters) == [server.label]
 
 
+def test_a_policy_without_adapters_is_told_so(world: World, start: Any, connect: Any) -> None:
+    with pytest.raises(EngineError, match=r"set model\.lora"):
+        connect(start(), adapters_only=True).publish(iter([]), version=1)
+
+
 def adapters(seed: int) -> list[tuple[str, torch.Tensor]]:
     torch.manual_seed(seed)
     module = "base_model.model.model.layers.0.self_attn.q_proj"
