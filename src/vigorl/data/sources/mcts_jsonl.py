@@ -12,78 +12,12 @@ Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from vigorl.core.geometry import Point
+from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.data.sources.rows import Row, read_lines
-
-
-@dataclass(frozen=True, slots=True)
-class SearchRollout:
-    """One simulation from a node to an answer.
-
-    Attributes:
-        answer: Its final answer, or None when it gave none.
-        reward: What the judge gave it, 1.0 for right.
-        texts: Its steps below the node, in order; they are not nodes of the tree.
-    """
-
-    answer: str | None
-    reward: float
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchNode:
-    """One thought of the tree.
-
-    Attributes:
-        text: The thought as generated; the root's is the question.
-        is_terminal: Whether it answers.
-        value: Mean or summed reward, as the search left it.
-        num_visits: How often the search passed.
-        rollouts: Simulations that started here.
-        children: Further thoughts.
-        used_points: Points that the path has spoken of, in the teacher's frame.
-    """
-
-    text: str
-    is_terminal: bool
-    value: float
-    num_visits: int
-    rollouts: tuple[SearchRollout, ...] = ()
-    children: tuple[SearchNode, ...] = ()
-    used_points: tuple[Point, ...] = ()
-
-    def walk(self) -> Iterator[SearchNode]:
-        """This node and all below it, parents first."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
-
-
-@dataclass(frozen=True, slots=True)
-class SearchTreeRecord:
-    """One searched question.
-
-    Attributes:
-        id: The question's.
-        question: As it was put to the teacher.
-        answer: The right one.
-        image: The picture file.
-        root: The tree.
-        system_prompt: What the teacher was told.
-        source: "file:line".
-    """
-
-    id: str
-    question: str
-    answer: str
-    image: str
-    root: SearchNode
-    system_prompt: str = ""
-    source: str = ""
 
 
 def read_mcts_jsonl(
