@@ -1,7 +1,7 @@
 """What a teacher's search leaves: a tree of thoughts per question.
 
-A node is one thought. It is written as it was generated: in the single-turn form a sentence or a
-<think> block with points; in the multi-turn form a whole assistant turn, <think> block and tool call
+A node is one thought, written as it was generated: in the single-turn form a sentence or a <think>
+block with points; in the multi-turn form a whole assistant turn, <think> block and tool call
 (`core.trace`), whose observation follows from it and is not stored. The root is the question. A
 terminal node answers; its one rollout has no further texts.
 """
