@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vigorl.core.geometry import Point
+from vigorl.core.geometry import Point, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,10 @@ class SearchTreeRecord:
         root: The tree.
         system_prompt: What the teacher was told.
         source: "file:line".
+        frame: The picture size that its points refer to; None: that of the file.
+        solved_at: Simulation, from 1, that found the first right answer; None: none did, or nobody
+            noted it.
+        num_simulations: That the tree took; None: nobody noted it.
     """
 
     id: str
@@ -87,3 +91,11 @@ class SearchTreeRecord:
     root: SearchNode
     system_prompt: str = ""
     source: str = ""
+    frame: Size | None = None
+    solved_at: int | None = None
+    num_simulations: int | None = None
+
+    @property
+    def is_solved(self) -> bool:
+        """A right answer was found somewhere."""
+        return any(one.is_right for node in self.root.walk() for one in node.rollouts)

@@ -10,7 +10,8 @@ What ends or continues a dialog after a turn, first match wins:
     cut by the tokens-per-turn limit                    TURN_LENGTH
     cut because the token budget shortened the turn     TOKEN_BUDGET
     holds an answer                                     ANSWERED
-    neither an answer nor the start of a tool call      NO_ACTION
+    neither an answer nor the start of a tool call      NO_ACTION, unless thoughts are asked for one
+                                                        by one (`step_reply`)
     was the last by max_turns or max_images             TURN_LIMIT
     was the last because no further crop would fit      TOKEN_BUDGET
     the observation leaves no room for another turn     TOKEN_BUDGET
@@ -22,6 +23,7 @@ costs a turn. Observations never repeat the policy's own text, which could hold 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -104,6 +106,8 @@ class Environment:
         limits: How far a dialog may go.
         temperature: Of the sampling; 0 is greedy.
         top_p: Nucleus mass in (0, 1].
+        step_reply: What a turn that only thinks is answered with, for teachers that think one step
+            per reply; "" ends the dialog there.
     Raises:
         ConfigError: Settings that contradict each other or have no effect.
     """
@@ -118,8 +122,9 @@ class Environment:
         limits: RolloutLimits,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        step_reply: str = "",
     ) -> None:
-        if not tools and limits.max_turns > 1:
+        if not (tools or step_reply) and limits.max_turns > 1:
             raise ConfigError(f"limits.max_turns={limits.max_turns} has no effect without tools")
         if tools and limits.max_turns == 1:
             raise ConfigError("tools have no effect with limits.max_turns=1")
@@ -129,7 +134,7 @@ class Environment:
         if len(self.tools) != len(tools):
             raise ConfigError(f"two tools share a name: {[tool.name for tool in tools]}")
         self.prompt, self.codec, self.images, self.limits = prompt, codec, images, limits
-        self.temperature, self.top_p = temperature, top_p
+        self.temperature, self.top_p, self.step_reply = temperature, top_p, step_reply
         self.banned_ids = frozenset(codec.banned_ids)
         self.forced_ids = (
             tuple(codec.prefix_ids(FORCED_ANSWER_PREFIX)) if limits.forced_answer else ()
@@ -187,9 +192,42 @@ class Dialog:
         self._last_turn_reason = self._why_last_turn()
         self._stop_reason: StopReason | None = None
 
+    def fork(self, *, index: int, seed: int) -> Dialog:
+        """Another dialog that goes on from here, with an index and noise of its own.
+
+        Raises:
+            RuntimeError: A turn is being generated, or the dialog is done.
+        """
+        if self._request is not None or self.is_done:
+            raise RuntimeError(f"dialog {self.group}/{self.index} cannot be forked now")
+        other = copy.copy(self)
+        other.index, other.seed = index, seed
+        other._turns, other._views = list(self._turns), list(self._views)
+        other._token_ids = list(self._token_ids)
+        return other
+
     @property
     def is_done(self) -> bool:
         return self._stop_reason is not None
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why it is done; None while it is not."""
+        return self._stop_reason
+
+    @property
+    def image(self) -> ImageView:
+        """The first picture of the prompt, whole: the one that tools look into."""
+        return self._prompt_views[0]
+
+    def is_step(self, turn: Turn) -> bool:
+        """Whether a turn is one thought of several, asked for one by one."""
+        return bool(self._env.step_reply) and TOOL_CALL not in turn.text
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Those that have been taken so far."""
+        return tuple(self._turns)
 
     @property
     def num_turns(self) -> int:
@@ -282,12 +320,16 @@ class Dialog:
         if parsed.answer is not None:
             return StopReason.ANSWERED
         if parsed.tool_call is None and TOOL_CALL not in text:
-            return StopReason.NO_ACTION
+            is_thought = bool(self._env.step_reply and parsed.think)
+            return self._last_turn_reason if is_thought else StopReason.NO_ACTION
         return self._last_turn_reason
 
     def _observe(self, turn: Turn, parsed: ParsedTurn) -> Turn:
-        result, error = self._call_tool(parsed)
-        text = observation_text(result.shown) if result else error_observation_text(error)
+        if self.is_step(turn):
+            result, error, text = None, "", self._env.step_reply
+        else:
+            result, error = self._call_tool(parsed)
+            text = observation_text(result.shown) if result else error_observation_text(error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
         add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
         ids = tuple(self._env.codec.observation_ids(text, add_end=add_end))

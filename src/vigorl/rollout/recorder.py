@@ -102,7 +102,7 @@ class RolloutRecorder:
         self.path, self._run_seed = Path(path), run_seed
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            _cut_torn_line(self.path)
+            cut_torn_line(self.path)
         self._file = open(self.path, "ab")  # noqa: SIM115 - stays open until close
 
     def write(self, scored: ScoredRollout, *, phase: str) -> None:
@@ -120,7 +120,8 @@ class RolloutRecorder:
         self.close()
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Drop what stands after a file's last newline: a line that a crash has cut off."""
     with open(path, "r+b") as file:
         end = file.seek(0, os.SEEK_END)
         whole = end

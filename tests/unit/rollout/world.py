@@ -49,7 +49,11 @@ class World:
             "max_new_tokens": 200,
             "max_response_tokens": 4000,
         }
-        settings = {key: overrides.pop(key) for key in ("temperature", "top_p") if key in overrides}
+        settings = {
+            key: overrides.pop(key)
+            for key in ("temperature", "top_p", "step_reply")
+            if key in overrides
+        }
         return Environment(
             prompt=Prompt("Point, zoom, then answer."),
             codec=self.codec,

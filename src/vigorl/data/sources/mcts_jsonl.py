@@ -5,17 +5,21 @@
               "rollouts": [{"final_answer": "red", "reward": 1.0, "ephemeral_texts": ["..."]}],
               "children": [...], "used_coords": [[50, 20]]}}
 
-Only read here; turning a tree into chains is the business of `search`.
+Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
+"solved_at", "num_simulations", and "is_hit" of a node. Turning a tree into chains is the business
+of `search`.
 Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from vigorl.core.geometry import Point
+from vigorl.core.geometry import Point, Size
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.data.sources.rows import Row, read_lines
 
@@ -49,7 +53,60 @@ def _record(row: Row, *, root: Path) -> SearchTreeRecord:
         root=_node(replace(row, values=tree, name="tree")),
         system_prompt=row.text("system_prompt", default=""),
         source=row.source,
+        frame=_frame(row),
+        solved_at=_count(row, "solved_at"),
+        num_simulations=_count(row, "num_simulations"),
     )
+
+
+def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
+    """A tree as a line's object; the inverse of what `read_mcts_jsonl` makes of it.
+
+    Args:
+        record: A tree; its `source` is not kept.
+        root: The folder from which its picture is named.
+    """
+    frame = record.frame
+    return {
+        "id": record.id,
+        "question": record.question,
+        "image": Path(os.path.relpath(record.image, root)).as_posix(),
+        "true_answer": record.answer,
+        "system_prompt": record.system_prompt,
+        "frame": None if frame is None else [frame.width, frame.height],
+        "solved_at": record.solved_at,
+        "num_simulations": record.num_simulations,
+        "tree": _node_row(record.root),
+    }
+
+
+def _node_row(node: SearchNode) -> dict[str, Any]:
+    return {
+        "thought_text": node.text,
+        "is_terminal": node.is_terminal,
+        "value": node.value,
+        "visit_count": node.num_visits,
+        "rollouts": [
+            {"final_answer": r.answer, "reward": r.reward, "ephemeral_texts": list(r.texts)}
+            for r in node.rollouts
+        ],
+        "children": [_node_row(child) for child in node.children],
+        "used_coords": [[point.x, point.y] for point in node.used_points],
+        **({} if node.is_hit is None else {"is_hit": node.is_hit}),
+    }
+
+
+def _frame(row: Row) -> Size | None:
+    frame = row.values.get("frame")
+    if frame is None:
+        return None
+    if not (isinstance(frame, list) and len(frame) == 2 and all(type(n) is int for n in frame)):
+        row.fail(f'"frame" must be [width, height], got {frame!r}')
+    return Size(*frame)
+
+
+def _count(row: Row, key: str) -> int | None:
+    return None if row.values.get(key) is None else int(row.number(key))
 
 
 def _node(row: Row) -> SearchNode:
@@ -70,7 +127,15 @@ def _node(row: Row) -> SearchNode:
             for i, values in enumerate(children)
         ),
         used_points=tuple(_points(row)),
+        is_hit=_hit(row),
     )
+
+
+def _hit(row: Row) -> bool | None:
+    hit = row.values.get("is_hit")
+    if hit is not None and not isinstance(hit, bool):
+        row.fail(f'"is_hit" must be true, false or missing, got {hit!r}')
+    return hit
 
 
 def _rollout(row: Row) -> SearchRollout:

@@ -1,0 +1,1 @@
+"""A teacher's tree search, and the worked solutions that come from it."""
