@@ -128,7 +128,7 @@ def test_looks_are_checked_against_the_targets(world: World) -> None:
         nodes = [node for tree in grow(world, tasks=near, **given) for node in tree.root.walk()]
         return {node.is_hit for node in nodes if "tool_call" in node.text}
 
-    assert hits(Box(0, 0, 448, 448)) == {True}
+    assert hits(Box(0, 0, 448, 448)) == {True, False}  # windows that hold its middle or do not
     assert hits(Box(440, 440, 448, 448)) == {False}
     assert hits() == {None}
     assert hits(check=lambda task, text, points: points[0].x > 60) == {True, False}
