@@ -127,7 +127,10 @@ def load_tasks(
     """
     source.prepare()
     splits = source.load()
-    tasks = list({"test": splits.test_tasks, "val": splits.val_tasks}[split])
+    named = {"test": splits.test_tasks, "val": splits.val_tasks, "train": splits.train_tasks}
+    if split not in named:
+        raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
+    tasks = list(named[split])
     return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
 
 
