@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -30,7 +31,14 @@ from vigorl.training.policy_module import OptimizerSettings
 prepare_process()
 
 ROOT = Path(CONFIGS).parent
-EXPERIMENTS = sorted(path.stem for path in Path(CONFIGS, "experiment").rglob("*.yaml"))
+SEARCHES = ["mcts_vstar"]  # of the synthesize door
+EXPERIMENTS = sorted(
+    path.stem for path in Path(CONFIGS, "experiment").rglob("*.yaml") if path.stem not in SEARCHES
+)
+ONLY_THE_USER_KNOWS = {
+    "sft_from_mcts": ["data.path=chains.jsonl"],
+    "grpo_from_mcts": ["from_model=${paths.start}"],
+}
 SCALES = ("tiny", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
 
 
@@ -91,16 +99,35 @@ def check_targets(cfg: dict[str, Any]) -> None:
 def test_every_experiment_gives_each_target_what_it_takes(
     door: str, experiment: str, scale: str
 ) -> None:
-    cfg = compose_door(door, f"experiment={experiment}", f"scale={scale}")
+    given = ONLY_THE_USER_KNOWS.get(experiment, [])
+    cfg = compose_door(door, f"experiment={experiment}", f"scale={scale}", *given)
     for stage in stages_of(cfg):
         check_settings(stage)
         check_targets(resolved(stage))
 
 
 @pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", SEARCHES)
+def test_every_search_gives_each_target_what_it_takes(experiment: str, scale: str) -> None:
+    cfg = compose_door("synthesize", f"experiment={experiment}", f"scale={scale}")
+    check_settings(cfg)
+    check_targets(resolved(cfg))
+    for node in (cfg.data, cfg.search, cfg.budget):
+        instantiate(node)
+
+
+@pytest.mark.parametrize("experiment", ONLY_THE_USER_KNOWS)
+def test_what_only_the_user_knows_is_asked_for(experiment: str) -> None:
+    (key,) = (one.partition("=")[0] for one in ONLY_THE_USER_KNOWS[experiment])
+    with pytest.raises((ConfigError, OmegaConfBaseException), match=key):
+        check_settings(compose_door("train", f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_builds_all_that_needs_no_weights(experiment: str, scale: str) -> None:
-    composed = compose_door("train", f"experiment={experiment}", f"scale={scale}")
+    given = ONLY_THE_USER_KNOWS.get(experiment, [])
+    composed = compose_door("train", f"experiment={experiment}", f"scale={scale}", *given)
     for cfg in stages_of(composed):
         for node in (*cfg.prompts.values(), *cfg.task.tools, cfg.data, cfg.trainer):
             instantiate(node)
@@ -155,7 +182,7 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
 def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
     for door in ("train", "evaluate"):
         missing = OmegaConf.missing_keys(compose_door(door, f"data={option}"))
-        assert missing <= {"data.root", "data.file"}
+        assert missing <= {"data.root", "data.file", "data.path"}
         paths = [f"{key}=somewhere" for key in missing]
         cfg = compose_door(door, f"data={option}", *paths)
         check_targets(resolved(cfg))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -190,6 +190,49 @@ class ReleasedFiles:
         if not records:
             return [], []
         return split_by_image(records, holdout_frac=self.holdout_frac, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithTraces:
+    """Another source's questions, with the worked solutions of a file.
+
+    Solutions whose pictures are in the other source's validation or test are left out; how many is
+    logged.
+
+    Attributes:
+        base: Gives the questions; its own traces are not used.
+        path: SFT JSON or JSONL, such as the chains of a search.
+        image_root: Where its picture names start; None is the file's own folder.
+        answer_kind: How answers are judged: text, point or action.
+        holdout_frac: Share of its pictures held out for the loss on traces.
+        seed: Of that split.
+    """
+
+    base: DataSource
+    path: str
+    image_root: str | None = None
+    answer_kind: str = "text"
+    holdout_frac: float = 0.05
+    seed: int = 0
+
+    def prepare(self) -> None:
+        _require(self.path, "data.path")
+        self.base.prepare()
+
+    def load(self) -> DataSplits:
+        splits = self.base.load()
+        kind = AnswerKind(self.answer_kind)
+        traces = read_sft_json(
+            self.path, answer_kind=kind, image_root=self.image_root, keep_system=False
+        )
+        held_out = picture_files(splits.val_tasks) | picture_files(splits.test_tasks)
+        traces = _without(traces, held_out, "data.path", "val or test")
+        if not traces:
+            raise DataError("all of its pictures are in validation or test", path=self.path)
+        train, val = split_by_image(traces, holdout_frac=self.holdout_frac, seed=self.seed)
+        # what the loss is watched on is not sampled from either
+        tasks = _without(splits.train_tasks, picture_files(val), "data.base", "val")
+        return replace(splits, train_tasks=tasks, train_traces=train, val_traces=val)
 
 
 def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
