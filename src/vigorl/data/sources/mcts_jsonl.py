@@ -16,7 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vigorl.core.geometry import Point
+from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
+from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.sources.rows import Row, read_lines
 
 
@@ -35,6 +37,32 @@ def read_mcts_jsonl(
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
     return [_record(row, root=root) for row in read_lines(path)]
+
+
+def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TEXT) -> TaskRecord:
+    """The question of a tree as a task, for trees whose task rows are not at hand.
+
+    Args:
+        tree: Its question may open with an `<image>` slot; a POINT answer is the box to hit, as
+            text.
+        answer_kind: How its answers are judged; the file does not say.
+    Raises:
+        DataError: A POINT answer is no box on the picture, or slots do not fit one picture.
+    """
+    row = Row({}, Path(tree.source or tree.image))
+    row.check_slots(tree.question, num_images=1)
+    box = None
+    if answer_kind is AnswerKind.POINT:
+        box = row.point_target(tree.answer, key="true_answer", on=row.picture_size(tree.image))
+    return TaskRecord(
+        id=tree.id,
+        question=tree.question.removeprefix(IMAGE_SLOT).lstrip("\n"),
+        answer=tree.answer,
+        images=(tree.image,),
+        answer_kind=answer_kind,
+        answer_box=box,
+        source=tree.source,
+    )
 
 
 def _record(row: Row, *, root: Path) -> SearchTreeRecord:

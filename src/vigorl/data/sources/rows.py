@@ -188,6 +188,13 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
+def write_items(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON list, an object per line; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    items = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(f"[\n{items}\n]\n", encoding="utf-8")
+
+
 def numbers(box: Box, *, form: BoxForm) -> list[float]:
     """A box as the files spell it; whole numbers without a decimal point."""
     left, top, right, bottom = box.as_tuple()
