@@ -24,7 +24,7 @@ from torch import Tensor
 from vigorl.build import CONFIGS, Parts, build_engine, build_parts, prepare_process
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout
 from vigorl.data.collate import collate as collate_samples
-from vigorl.evaluate import load_tasks
+from vigorl.data.splits import load_tasks
 from vigorl.models.policy import Policy
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.experience import training_samples

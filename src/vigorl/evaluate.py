@@ -9,7 +9,6 @@ on the same questions, as metrics and comparison.json too.
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +29,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
-from vigorl.data.splits import DataSource
+from vigorl.data.splits import load_tasks
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
 from vigorl.rollout.page import render_page
@@ -117,21 +116,6 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
     run.logger.log_metrics({f"compare/{name}": float(n) for name, n in numbers.items()}, step=0)
     text = json.dumps({"compare_with": str(path), **numbers}, indent=1)
     (run.folder / "comparison.json").write_text(text + "\n")
-
-
-def load_tasks(
-    source: DataSource, split: str, *, limit: int | None, seed: int
-) -> Sequence[TaskRecord]:
-    """The tasks of a split; a limited number of them is a random one, the same for the same
-    seed.
-    """
-    source.prepare()
-    splits = source.load()
-    named = {"test": splits.test_tasks, "val": splits.val_tasks, "train": splits.train_tasks}
-    if split not in named:
-        raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
-    tasks = list(named[split])
-    return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="evaluate")

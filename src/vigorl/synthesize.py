@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from vigorl.build import CONFIGS, build_engine, build_parts, check_settings, prepare_process
-from vigorl.evaluate import load_tasks
+from vigorl.data.splits import load_tasks
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.record import TreeRecorder
 from vigorl.tracking import Run, start_run

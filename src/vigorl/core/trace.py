@@ -32,15 +32,14 @@ TOOL_CALL, END_TOOL_CALL = "<tool_call>", "</tool_call>"
 OBSERVATION, END_OBSERVATION = "<observation>", "</observation>"
 ANSWER, END_ANSWER = "<answer>", "</answer>"
 
-FORCED_ANSWER_PREFIX = (
-    f"{THINK} Based on all the information I've gathered, I'll now provide my final answer. "
-    f"{END_THINK}\n{ANSWER}"
-)
+FINAL_THOUGHT = "Based on all the information I've gathered, I'll now provide my final answer."
+FORCED_ANSWER_PREFIX = f"{THINK} {FINAL_THOUGHT} {END_THINK}\n{ANSWER}"
+TURN_AROUND = "Wait, that does not hold up. Let me try another way."
 
 _TAG = re.compile(r"</?(?:think|tool_call|observation|answer)>")
 _BLOCK = re.compile(r"<(think|tool_call|answer)>(.*?)</\1>", re.DOTALL)
 # Nine digits at most: Python refuses integers of thousands of digits, and a policy may write one.
-_POINT = re.compile(r"\(\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*\)")
+POINT_PATTERN = re.compile(r"\(\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*\)")
 
 
 class TurnProblem(StrEnum):
@@ -152,12 +151,12 @@ def error_observation_text(reason: str) -> str:
 
 def find_points(text: str) -> tuple[Point, ...]:
     """Every integer pair "(x, y)" in reading order."""
-    return tuple(Point(int(x), int(y)) for x, y in _POINT.findall(text))
+    return tuple(Point(int(x), int(y)) for x, y in POINT_PATTERN.findall(text))
 
 
 def parse_point(text: str) -> Point | None:
     """The one point that makes up a whole text such as an answer; None for anything else."""
-    match = _POINT.fullmatch(text.strip())
+    match = POINT_PATTERN.fullmatch(text.strip())
     return Point(int(match[1]), int(match[2])) if match else None
 
 

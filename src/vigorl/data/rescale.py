@@ -12,10 +12,7 @@ from dataclasses import replace
 
 from vigorl.core.geometry import FrameMap, Point, Size
 from vigorl.core.records import AnswerKind, TraceRecord
-from vigorl.core.trace import (
-    _POINT as POINT_PATTERN,
-)  # the grammar's one pattern, so that no second one can differ
-from vigorl.core.trace import Step, ToolCall, Trace, render_point
+from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, render_point
 
 
 def rescaled_trace(record: TraceRecord, *, target: Size) -> Trace:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -233,6 +234,24 @@ class WithTraces:
         # what the loss is watched on is not sampled from either
         tasks = _without(splits.train_tasks, picture_files(val), "data.base", "val")
         return replace(splits, train_tasks=tasks, train_traces=train, val_traces=val)
+
+
+def load_tasks(
+    source: DataSource, split: str, *, limit: int | None, seed: int
+) -> Sequence[TaskRecord]:
+    """The tasks of a split; a limited number of them is a random one, the same for the same
+    seed.
+
+    Raises:
+        ConfigError: There is no such split.
+    """
+    source.prepare()
+    splits = source.load()
+    named = {"test": splits.test_tasks, "val": splits.val_tasks, "train": splits.train_tasks}
+    if split not in named:
+        raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
+    tasks = list(named[split])
+    return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
 
 
 def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:

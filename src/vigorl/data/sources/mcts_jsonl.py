@@ -13,15 +13,16 @@ Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vigorl.core.geometry import Point, Size
+from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
-from vigorl.data.sources.rows import Row, read_lines
+from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.sources.rows import Row, read_lines, relative_name
 
 
 def read_mcts_jsonl(
@@ -39,6 +40,32 @@ def read_mcts_jsonl(
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
     return [_record(row, root=root) for row in read_lines(path)]
+
+
+def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TEXT) -> TaskRecord:
+    """The question of a tree as a task, for trees whose task rows are not at hand.
+
+    Args:
+        tree: Its question may open with an `<image>` slot; a POINT answer is the box to hit, as
+            text.
+        answer_kind: How its answers are judged; the file does not say.
+    Raises:
+        DataError: A POINT answer is no box on the picture, or slots do not fit one picture.
+    """
+    row = Row({}, Path(tree.source or tree.image))
+    row.check_slots(tree.question, num_images=1)
+    box = None
+    if answer_kind is AnswerKind.POINT:
+        box = row.point_target(tree.answer, key="true_answer", on=row.picture_size(tree.image))
+    return TaskRecord(
+        id=tree.id,
+        question=tree.question.removeprefix(IMAGE_SLOT).lstrip("\n"),
+        answer=tree.answer,
+        images=(tree.image,),
+        answer_kind=answer_kind,
+        answer_box=box,
+        source=tree.source,
+    )
 
 
 def _record(row: Row, *, root: Path) -> SearchTreeRecord:
@@ -70,7 +97,7 @@ def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
     return {
         "id": record.id,
         "question": record.question,
-        "image": Path(os.path.relpath(record.image, root)).as_posix(),
+        "image": relative_name(record.image, root=Path(root)),
         "true_answer": record.answer,
         "system_prompt": record.system_prompt,
         "frame": None if frame is None else [frame.width, frame.height],

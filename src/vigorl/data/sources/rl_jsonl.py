@@ -91,11 +91,7 @@ def read_targets(row: Row, image: str) -> tuple[Box, ...]:
 def write_rl_jsonl(
     records: Iterable[TaskRecord], path: str | Path, *, image_root: str | Path | None = None
 ) -> None:
-    """Write tasks so that `read_rl_jsonl` gives them back (all but `source`).
-
-    Raises:
-        DataError: A picture is not under the root.
-    """
+    """Write tasks so that `read_rl_jsonl` gives them back (all but `source`)."""
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
     rows = ({"problem": r.question, **task_columns(r, root=root)} for r in records)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +189,13 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
+def write_items(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON list, an object per line; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    items = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(f"[\n{items}\n]\n", encoding="utf-8")
+
+
 def numbers(box: Box, *, form: BoxForm) -> list[float]:
     """A box as the files spell it; whole numbers without a decimal point."""
     left, top, right, bottom = box.as_tuple()
@@ -201,17 +209,8 @@ def point_target_text(box: Box) -> str:
 
 
 def relative_name(path: str, *, root: Path) -> str:
-    """How a file names a picture: relative to the root, with forward slashes.
-
-    Raises:
-        DataError: The picture is not under the root.
-    """
-    try:
-        return Path(path).resolve().relative_to(root.resolve()).as_posix()
-    except ValueError as error:
-        raise DataError(
-            f"the picture must be under {root} to be written relative to it", path=path
-        ) from error
+    """How a file names a picture: by the way there from the root, with forward slashes."""
+    return Path(os.path.relpath(Path(path).resolve(), root.resolve())).as_posix()
 
 
 def _parse(text: str, *, path: Path, line: int | None = None) -> Any:

@@ -25,7 +25,14 @@ from vigorl.core.geometry import Size
 from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
 from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
 from vigorl.data.sources.rl_jsonl import read_targets, task_columns
-from vigorl.data.sources.rows import Row, read_items, read_lines, read_text, write_lines
+from vigorl.data.sources.rows import (
+    Row,
+    read_items,
+    read_lines,
+    read_text,
+    write_items,
+    write_lines,
+)
 
 SHOWN = (
     "Here is the crop of the image"  # introduces the crops of written files; readers do not keep it
@@ -62,14 +69,19 @@ def read_sft_json(
 def write_sft_jsonl(
     records: Iterable[TraceRecord], path: str | Path, *, image_root: str | Path | None = None
 ) -> None:
-    """Write solutions so that `read_sft_json` gives them back (all but `source`).
-
-    Raises:
-        DataError: A picture is not under the root.
-    """
+    """Write solutions so that `read_sft_json` gives them back (all but `source`)."""
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
     write_lines(path, (_row(record, root=root) for record in records))
+
+
+def write_sft_json(
+    records: Iterable[TraceRecord], path: str | Path, *, image_root: str | Path | None = None
+) -> None:
+    """The same rows as one JSON list, a row per line, as the released files have them."""
+    path = Path(path)
+    root = path.parent if image_root is None else Path(image_root)
+    write_items(path, (_row(record, root=root) for record in records))
 
 
 def _record(row: Row, *, root: Path, answer_kind: AnswerKind, keep_system: bool) -> TraceRecord:

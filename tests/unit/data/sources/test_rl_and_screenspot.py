@@ -109,9 +109,15 @@ def test_written_tasks_come_back(
     assert [replace(r, source="") for r in back] == [record, record]
 
 
-def test_a_picture_outside_the_root_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="must be under"):
-        write_rl_jsonl([task(images=("/elsewhere/a.png",))], tmp_path / "x.jsonl")
+def test_a_picture_elsewhere_is_named_by_the_way_there(
+    tmp_path: Path, picture: Callable[..., str]
+) -> None:
+    far = task(images=(picture("far/a.png"),))
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    write_rl_jsonl([far], tmp_path / "deep" / "er" / "x.jsonl")
+    (back,) = read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl")
+    assert Path(back.images[0]).samefile(far.images[0])
+    assert "../../far/a.png" in (tmp_path / "deep" / "er" / "x.jsonl").read_text()
 
 
 def screens(tmp_path: Path, picture: Callable[..., str], **values: object) -> Path:

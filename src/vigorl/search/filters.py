@@ -1,0 +1,244 @@
+"""Which drafts of a tree are fit to learn from, and how many each rule removed.
+
+The released code filters nothing but equal strings. Here a draft must first be usable at all (it
+follows the grammar, answers right by our own judge, speaks of places on the picture, and its tool
+calls work), then meet the limits, then differ from what the tree has already given.
+
+Near-duplicates are told by answer and places, not by shared words: two chains that look at the same
+places show the learner the same crops, however the teacher phrased it that day, and chains of one
+question share most of their words even where they look at different things.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.geometry import FrameMap, Point
+from vigorl.core.protocols import Tool, ToolError
+from vigorl.core.records import AnswerKind, ImageView, TaskRecord, TraceRecord
+from vigorl.core.rewards.answers import is_correct, normalize_answer
+from vigorl.core.trace import Trace, find_points, parse_point, parse_trace
+
+
+class Removal(StrEnum):
+    """Why a draft was removed: the first rule that it broke, in this order."""
+
+    GRAMMAR = "grammar"  # its turns are no trace
+    WRONG_ANSWER = "wrong_answer"  # the teacher's judge took it, ours does not
+    OFF_PICTURE = "off_picture"  # a thought speaks of a point that is not on the picture
+    REFUSED_CALL = "refused_call"  # a call of another tool, or one that the tool refuses
+    TOO_LONG = "too_long"
+    TOO_FEW_POINTS = "too_few_points"
+    TOO_MANY_POINTS = "too_many_points"
+    REPEATED_POINTS = "repeated_points"
+    NEAR_DUPLICATE = "near_duplicate"  # the same answer by way of the same places
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSettings:
+    """The limits. A chain's points are where it looks; without a look, where its thought points.
+
+    Attributes:
+        max_length: Of all turns together, in what `measure` counts; None: any.
+        min_points: Fewest points; 1 keeps what is grounded at all.
+        max_points: Most points; None: any.
+        max_repeats: How many points may return to an earlier place; None: any. A thought rightly
+            names a place twice; a look has no reason to.
+        near_px: Points at most this far apart, in pixels as the teacher saw the picture, are one
+            place; 28 is one picture token of Qwen2.5-VL.
+        keep_near_duplicates: Whether chains of one tree may have the same answer and places.
+    """
+
+    max_length: int | None = None
+    min_points: int = 1
+    max_points: int | None = None
+    max_repeats: int | None = None
+    near_px: float = 28.0
+    keep_near_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        for key, least in (("max_length", 1), ("max_points", 0), ("max_repeats", 0)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ConfigError(f"{key} must be at least {least} or null, got {value}")
+        if self.min_points < 0:
+            raise ConfigError(f"min_points must be at least 0, got {self.min_points}")
+        if self.max_points is not None and self.max_points < self.min_points:
+            raise ConfigError(
+                f"max_points={self.max_points} is under min_points={self.min_points}: "
+                "no chain could pass"
+            )
+        if not self.near_px >= 0:
+            raise ConfigError(f"near_px must be at least 0, got {self.near_px}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A chain as assistant turns, not yet looked at."""
+
+    turns: tuple[str, ...]
+    is_corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedTrace:
+    """A draft that passed."""
+
+    record: TraceRecord
+    is_corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FilterReport:
+    """How many drafts there were and why some are gone; reports add up.
+
+    Attributes:
+        num_drafts: Before any rule.
+        removed: Per rule, for the rules that removed something.
+    """
+
+    num_drafts: int
+    removed: Mapping[Removal, int]
+
+    @property
+    def num_kept(self) -> int:
+        return self.num_drafts - sum(self.removed.values())
+
+    def __add__(self, other: FilterReport) -> FilterReport:
+        removed = Counter(self.removed) + Counter(other.removed)
+        return FilterReport(self.num_drafts + other.num_drafts, dict(removed))
+
+
+def filter_drafts(
+    drafts: Sequence[Draft],
+    task: TaskRecord,
+    *,
+    image: ImageView,
+    tool: Tool | None = None,
+    settings: FilterSettings | None = None,
+    measure: Callable[[str], int] = len,
+) -> tuple[list[SolvedTrace], FilterReport]:
+    """The drafts of ONE tree that pass; of near-duplicates the first.
+
+    Args:
+        drafts: All of one task.
+        task: Their task.
+        image: The whole picture as the teacher saw it; its `size` is the frame of all coordinates.
+        tool: What the looks call; drafts that call a tool need one.
+        settings: The limits.
+        measure: Length of a text; characters by default, a tokenizer's count just as well.
+    Raises:
+        ConfigError: A draft calls a tool and there is none.
+    """
+    settings = settings or FilterSettings()
+    kept: list[SolvedTrace] = []
+    removed: Counter[Removal] = Counter()
+    seen: list[_Gist] = []
+    for draft in drafts:
+        judged = _judge(draft, task, image=image, tool=tool, settings=settings, measure=measure)
+        if isinstance(judged, Removal):
+            removed[judged] += 1
+            continue
+        trace, gist = judged
+        if not settings.keep_near_duplicates:
+            if any(gist.is_near(other, px=settings.near_px) for other in seen):
+                removed[Removal.NEAR_DUPLICATE] += 1
+                continue
+            seen.append(gist)
+        kept.append(SolvedTrace(TraceRecord(task, trace, frame=image.size), draft.is_corrected))
+    return kept, FilterReport(len(drafts), dict(removed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Gist:
+    """What makes two chains of a tree the same: kind, answer, and places in order."""
+
+    is_corrected: bool
+    answer: str
+    points: tuple[Point, ...]
+
+    def is_near(self, other: _Gist, *, px: float) -> bool:
+        return (
+            (self.is_corrected, self.answer) == (other.is_corrected, other.answer)
+            and len(self.points) == len(other.points)
+            and all(a.distance(b) <= px for a, b in zip(self.points, other.points, strict=True))
+        )
+
+
+def _judge(
+    draft: Draft,
+    task: TaskRecord,
+    *,
+    image: ImageView,
+    tool: Tool | None,
+    settings: FilterSettings,
+    measure: Callable[[str], int],
+) -> tuple[Trace, _Gist] | Removal:
+    try:
+        trace = parse_trace(list(draft.turns))
+    except ValueError:
+        return Removal.GRAMMAR
+    if not is_correct(trace.answer, task, view=image):
+        return Removal.WRONG_ANSWER
+    mentioned = [point for step in trace.steps for point in find_points(step.think)]
+    if not all(point.is_inside(image.size) for point in mentioned):
+        return Removal.OFF_PICTURE
+    looks = _looks(trace, image=image, tool=tool)
+    if looks is None:
+        return Removal.REFUSED_CALL
+    length = measure("\n".join(trace.turns()))
+    if settings.max_length is not None and length > settings.max_length:
+        return Removal.TOO_LONG
+    points = tuple(looks if len(trace.steps) > 1 else mentioned)
+    broken = _broken_limit(points, settings=settings)
+    return broken or (trace, _gist(draft, trace, points, task=task))
+
+
+def _looks(trace: Trace, *, image: ImageView, tool: Tool | None) -> list[Point] | None:
+    """Where the calls look, in the frame of `image.size`; None when one of them would not work."""
+    looks: list[Point] = []
+    for step in trace.steps[:-1]:
+        if tool is None:
+            raise ConfigError("tool is null, but the traces call one; give the tool that they call")
+        call = step.tool_call
+        if call is None or call.name != tool.name:
+            return None
+        try:
+            result = tool.call(call.arguments, image=image)
+        except ToolError:
+            return None
+        looks.append(FrameMap(image.original, image.size).point(result.point))
+    return looks
+
+
+def _broken_limit(points: Sequence[Point], *, settings: FilterSettings) -> Removal | None:
+    if len(points) < settings.min_points:
+        return Removal.TOO_FEW_POINTS
+    if settings.max_points is not None and len(points) > settings.max_points:
+        return Removal.TOO_MANY_POINTS
+    num_repeats = _num_repeats(points, px=settings.near_px)
+    if settings.max_repeats is not None and num_repeats > settings.max_repeats:
+        return Removal.REPEATED_POINTS
+    return None
+
+
+def _num_repeats(points: Iterable[Point], *, px: float) -> int:
+    """Points that lie near an earlier one."""
+    seen: list[Point] = []
+    num_repeats = 0
+    for point in points:
+        num_repeats += any(point.distance(other) <= px for other in seen)
+        seen.append(point)
+    return num_repeats
+
+
+def _gist(draft: Draft, trace: Trace, points: tuple[Point, ...], *, task: TaskRecord) -> _Gist:
+    """A POINT answer is one more place: two of them need not agree to the pixel."""
+    place = parse_point(trace.answer) if task.answer_kind is AnswerKind.POINT else None
+    if place is not None:
+        return _Gist(draft.is_corrected, "", (*points, place))
+    return _Gist(draft.is_corrected, normalize_answer(trace.answer), points)
