@@ -2,14 +2,18 @@
 
 A teacher searches a tree for each question; `trees.jsonl` in the run's folder has a line for each
 that is finished, so a search that was killed goes on with `resume=RUN`. From all trees come worked
-solutions, `chains.jsonl` and `chains.json`, to fine-tune on:
+solutions, `chains.jsonl` and, in the released form, `chains.json`:
 
-    python -m vigorl.train experiment=sft_from_mcts data.traces=RUN/chains.jsonl
+    python -m vigorl.train experiment=sft_from_mcts data.path=RUN/chains.jsonl
+
+`trees=FILE` makes them from a file of trees that is there already, such as a released one.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import hydra
 from hydra.utils import instantiate
@@ -17,28 +21,56 @@ from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from vigorl.build import CONFIGS, build_engine, build_parts, check_settings, prepare_process
+from vigorl.build import (
+    CONFIGS,
+    Parts,
+    build_engine,
+    build_parts,
+    check_settings,
+    prepare_process,
+)
+from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.search_tree import SearchTreeRecord
+from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
 from vigorl.search.forest import ForestStats, grow_forest
+from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees, write_traces
 from vigorl.search.record import TreeRecorder
 from vigorl.tracking import Run, start_run
 
 prepare_process()
 
 
-def run_search(cfg: DictConfig) -> ForestStats:
+def run_synthesis(cfg: DictConfig) -> Linearized:
     check_settings(cfg)
     with start_run(cfg) as run:
-        return search(cfg, run)
+        return synthesize(cfg, run)
 
 
-def search(cfg: DictConfig, run: Run) -> ForestStats:
-    """Straight down: settings -> tasks -> engine -> trees -> chains -> page."""
+def synthesize(cfg: DictConfig, run: Run) -> Linearized:
+    """Straight down: settings -> tasks -> trees -> chains."""
     run.record(cfg, None)
-    tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
     parts = build_parts(cfg)
-    stats = ForestStats()
-    with TreeRecorder(run.folder / "trees.jsonl") as recorder:
+    if cfg.trees:
+        trees = read_mcts_jsonl(cfg.trees)
+        kind = AnswerKind(cfg.answer_kind)
+        tasks: Sequence[TaskRecord] = [tree_task(tree, answer_kind=kind) for tree in trees]
+    else:
+        tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
+        trees = search(cfg, run, tasks, parts)
+    found = linearize(cfg, tasks, trees, parts)
+    write_chains(run, found)
+    if isinstance(run.logger, MLFlowLogger):
+        run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
+    return found
+
+
+def search(
+    cfg: DictConfig, run: Run, tasks: Sequence[TaskRecord], parts: Parts
+) -> list[SearchTreeRecord]:
+    """The trees of the tasks; those that the run's file has already are not grown again."""
+    stats, path = ForestStats(), run.folder / "trees.jsonl"
+    with TreeRecorder(path) as recorder:
         todo = [task for task in tasks if task.id not in recorder.done]
         with tqdm(
             total=len(tasks), initial=len(tasks) - len(todo), unit="tree", dynamic_ncols=True,
@@ -48,9 +80,10 @@ def search(cfg: DictConfig, run: Run) -> ForestStats:
             def show(now: ForestStats) -> None:
                 nonlocal stats
                 stats = now
+                speed = now.num_tokens / max(now.wall_s, 1e-9)
                 bar.set_postfix_str(
-                    f"solved {now.num_solved} of {now.num_trees}, {now.num_requests} requests, "
-                    f"{now.num_tokens / max(now.wall_s, 1e-9):.0f} tokens/s"
+                    f"{now.num_solved} of {now.num_trees} solved, {now.num_requests} requests, "
+                    f"{speed:.0f} tokens/s"
                 )
 
             for tree in grow_forest(
@@ -66,18 +99,17 @@ def search(cfg: DictConfig, run: Run) -> ForestStats:
                 recorder.write(tree)
                 bar.update()
     log_costs(run, stats)
-    return stats
+    return read_mcts_jsonl(path)
 
 
 def log_costs(run: Run, stats: ForestStats) -> None:
     """What this process has spent; a resumed search logs what it added."""
-    wall = max(stats.wall_s, 1e-9)
     metrics = {
         "search/requests": stats.num_requests,
         "search/tokens": stats.num_tokens,
         "search/repeats": stats.num_repeats,
         "time/search_s": stats.wall_s,
-        "perf/tokens_per_s": stats.num_tokens / wall,
+        "perf/tokens_per_s": stats.num_tokens / max(stats.wall_s, 1e-9),
         "perf/max_in_flight": stats.max_in_flight,
     }
     run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
@@ -86,13 +118,56 @@ def log_costs(run: Run, stats: ForestStats) -> None:
         f"{stats.num_requests} requests, {stats.num_tokens} tokens"
         + (", ended by the budget" if stats.is_cut else "")
     )
-    if isinstance(run.logger, MLFlowLogger):
-        run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
+
+
+def linearize(
+    cfg: DictConfig,
+    tasks: Sequence[TaskRecord],
+    trees: Sequence[SearchTreeRecord],
+    parts: Parts,
+) -> Linearized:
+    """Worked solutions of the trees, filtered and picked."""
+    of_id = {task.id: task for task in tasks}
+    searched = [
+        SearchedTask(tree, of_id[tree.id], parts.images.whole(tree.image, source=tree.source))
+        for tree in trees
+        if tree.id in of_id
+    ]
+    return linearize_trees(
+        searched,
+        tool=next(iter(parts.environment.tools.values()), None),
+        settings=instantiate(cfg.chains.settings),
+        filters=instantiate(cfg.chains.filters),
+        picking=instantiate(cfg.chains.picking),
+    )
+
+
+def write_chains(run: Run, found: Linearized) -> None:
+    """Both files, what was removed, and what it comes to."""
+    kept, report = found.records, found.report
+    metrics: dict[str, float] = {
+        "chains/trees": found.num_trees,
+        "chains/solved_frac": found.num_solved / max(found.num_trees, 1),
+        "chains/picked": len(kept),
+        "chains/corrected_frac": found.num_corrected / max(len(kept), 1),
+        "chains/turns_mean": sum(len(one.trace.steps) for one in kept) / max(len(kept), 1),
+    }
+    metrics |= {f"chains/removed_{why}": count for why, count in report.removed.items()}
+    if kept:
+        metrics["chains/bytes_per_chain"] = write_traces(kept, run.folder / "chains.jsonl")
+        write_traces(kept, run.folder / "chains.json")
+    run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
+    removed = ", ".join(f"{count} {why}" for why, count in report.removed.items() if count)
+    print(
+        f"{len(kept)} chains of {found.num_solved} of {found.num_trees} trees, "
+        f"{found.num_corrected} of them corrected; removed: {removed or 'none'}\n"
+        f"{Path(run.folder, 'chains.jsonl') if kept else 'no chain, so no file'}"
+    )
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="synthesize")
 def main(cfg: DictConfig) -> None:
-    run_search(cfg)
+    run_synthesis(cfg)
 
 
 if __name__ == "__main__":
