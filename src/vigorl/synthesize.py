@@ -18,7 +18,7 @@ from pathlib import Path
 import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from vigorl.build import (
@@ -36,15 +36,24 @@ from vigorl.data.splits import load_tasks
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees, write_traces
 from vigorl.search.record import TreeRecorder
-from vigorl.tracking import Run, start_run
+from vigorl.tracking import Run, resumed_settings, start_run
 
 prepare_process()
 
 
 def run_synthesis(cfg: DictConfig) -> Linearized:
+    (cfg,) = in_its_folder(cfg)
     check_settings(cfg)
     with start_run(cfg) as run:
         return synthesize(cfg, run)
+
+
+def in_its_folder(cfg: DictConfig) -> list[DictConfig]:
+    """With `resume`, that is the folder."""
+    if cfg.resume:
+        OmegaConf.update(cfg, "paths.base", str(cfg.resume))
+        OmegaConf.update(cfg, "paths.run", str(cfg.resume))
+    return [cfg]
 
 
 def synthesize(cfg: DictConfig, run: Run) -> Linearized:
@@ -167,7 +176,7 @@ def write_chains(run: Run, found: Linearized) -> None:
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="synthesize")
 def main(cfg: DictConfig) -> None:
-    run_synthesis(cfg)
+    run_synthesis(resumed_settings(cfg, in_its_folder) if cfg.resume else cfg)
 
 
 if __name__ == "__main__":
