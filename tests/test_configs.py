@@ -26,6 +26,7 @@ from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.train import stage_config
+from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.policy_module import OptimizerSettings
 
 prepare_process()
@@ -162,7 +163,16 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
     ("group", "option"),
     [
         (group, option)
-        for group in ("task", "strategy", "engine", "logger", "trainer", "callbacks", "algorithm")
+        for group in (
+            "task",
+            "strategy",
+            "engine",
+            "logger",
+            "trainer",
+            "callbacks",
+            "algorithm",
+            "difficulty",
+        )
         for option in options(group)
     ],
 )
@@ -377,6 +387,25 @@ def test_micro_batches_shrink_with_devices() -> None:
 def test_an_unknown_key_is_an_error_that_names_it() -> None:
     with pytest.raises(ConfigCompositionException, match=r"optimizer\.learning_rate"):
         compose_door("train", "optimizer.learning_rate=1")
+
+
+def test_difficulty_is_chosen_on_the_command_line() -> None:
+    cfg = compose_door("train")
+    assert cfg.difficulty is None
+    assert cfg.datamodule.difficulty is None
+    # the YAML says the defaults of the class, and one of them is said otherwise
+    on = compose_door("train", "difficulty=solve_rate", "difficulty.floor_frac=0.2")
+    check_settings(on)
+    assert instantiate(on.datamodule.difficulty) == SolveRateSampling(floor_frac=0.2)
+
+
+def test_difficulty_is_refused_before_any_weights_are_loaded() -> None:
+    bad = compose_door("train", "difficulty=solve_rate", "difficulty.skip_above=0.2")
+    with pytest.raises(ConfigError, match=r"^difficulty\.skip_above must be in"):
+        check_settings(bad)
+    for stage in stages_of(compose_door("train", "experiment=sft_vstar", "difficulty=solve_rate")):
+        with pytest.raises(ConfigError, match="difficulty has no effect on SFT"):
+            check_settings(stage)
 
 
 def test_an_unknown_experiment_is_an_error_that_lists_them() -> None:

@@ -163,6 +163,7 @@ def check_settings(cfg: DictConfig) -> None:
     if cfg.get("module"):
         _check_precision(cfg)
         _check_correction(cfg)
+        _check_difficulty(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -183,9 +184,22 @@ def _check_precision(cfg: DictConfig) -> None:
 
 
 def _check_correction(cfg: DictConfig) -> None:
-    """Refuse a bad correction before any weights are loaded, and in its own words."""
+    """Refuse a bad correction before any weights are loaded."""
+    _try_out(cfg.module.get("importance_correction"))
+
+
+def _check_difficulty(cfg: DictConfig) -> None:
+    """Refuse a bad one, or one without effect, before any weights are loaded."""
+    if cfg.get("difficulty") is not None:
+        _try_out(cfg.difficulty)
+        if not cfg.datamodule.get("plan"):
+            raise ConfigError("difficulty has no effect on SFT: it chooses prompts of rollouts")
+
+
+def _try_out(node: DictConfig | None) -> None:
+    """Instantiate it, so that it can refuse its settings in its own words."""
     try:
-        instantiate(cfg.module.get("importance_correction"))
+        instantiate(node)
     except InstantiationException as error:
         raise (error.__cause__ or error) from None
 

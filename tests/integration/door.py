@@ -147,6 +147,20 @@ def zooming_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
     return ScriptedEngine(script, codec)
 
 
+def guessing_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
+    """Looks at a place, then guesses one of four letters: some groups have it right, some have not,
+    whatever the weights.
+    """
+
+    def script(request: GenerationRequest) -> str:
+        rng = random.Random(request.seed)
+        place = [rng.randrange(100), rng.randrange(100)]
+        look = Step("Look here.", ToolCall("search_coordinate", {"coordinate": place}))
+        return Trace((look, Step("Seen.")), rng.choice("ABCD")).turns()[turn_number(request) - 1]
+
+    return ScriptedEngine(script, codec)
+
+
 def run_door(
     *overrides: str,
     small: list[str] = SMALL,

@@ -24,7 +24,8 @@ class PhaseCheckpoint(Checkpoint):
     is complete.
 
     Everything a phase does follows from its number, the seed and the weights, so weights, optimizer
-    and schedule are all the state there is. Lightning runs checkpoint callbacks last: the
+    and schedule are all the state there is, with the data module's solve rates where difficulty
+    counts. Lightning runs checkpoint callbacks last: the
     evaluation of a phase is logged before it is saved.
 
     Args:

@@ -7,8 +7,9 @@ For GRPO, each Lightning epoch is one phase:
     batches -> fill the buffer
 
 For both, it evaluates the policy by generation on held-out tasks: before the first update, every
-`eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights), so a
-resumed run repeats the phase it was killed in.
+`eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights), and of
+the data module's solve rates where difficulty counts, so a resumed run repeats the phase it was
+killed in.
 """
 
 from __future__ import annotations
@@ -147,18 +148,18 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
     ) -> None:
         phase = trainer.current_epoch
-        tasks = datamodule.splits.train_tasks
-        chosen = plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=self.seed)
+        prompts = datamodule.prompts_of_phase(phase, seed=self.seed)
         self.publish(trainer, module)
         rollouts, stats = self._generate(
             self.environment,
-            [tasks[i] for i in chosen],
+            prompts.tasks,
             trainer,
             name=f"train/{phase}",
             group_size=plan.group_size,
         )
         started = time.perf_counter()
         scored = score_groups(rollouts, self.reward, scale_by_std=self.scale_by_std)
+        datamodule.measure(scored)
         samples = training_samples(scored, mask_truncated=self.mask_truncated)
         aligned = self._align(phase, rollouts, samples, module, datamodule)
         self._rest()
@@ -174,7 +175,7 @@ class RolloutCallback(L.Callback):
         assert datamodule.buffer is not None
         datamodule.buffer.fill(items)
         extra = _costs(stats) | {"time/prepare_s": (time.perf_counter() - started, 1)}
-        extra |= self._publish_cost() | aligned
+        extra |= self._publish_cost() | aligned | dict(prompts.metrics)
         if self.mask_truncated:
             extra["train/empty_update_frac"] = (num_empty, plan.updates_per_phase)
         self._log("train", phase, scored, trainer, module, extra=extra)

@@ -72,7 +72,7 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
     rollouts = list(rollouts)
     hits = [zoom_hits(rollout) for rollout in rollouts if rollout.task.targets]
     values: dict[str, Sequence[float]] = {
-        "rollout/accuracy": [_is_right(rollout) for rollout in rollouts],
+        "rollout/accuracy": [is_right(rollout) for rollout in rollouts],
         "rollout/valid_frac": [_VALID(rollout) for rollout in rollouts],
         "rollout/turns_mean": [len(rollout.turns) for rollout in rollouts],
         "rollout/zooms_mean": [len(rollout.crops) for rollout in rollouts],
@@ -87,7 +87,8 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
     return {name: [float(value) for value in measured] for name, measured in values.items()}
 
 
-def _is_right(rollout: Rollout) -> bool:
+def is_right(rollout: Rollout) -> bool:
+    """Whether its answer is wholly right; what `rollout/accuracy` is the mean of."""
     first = rollout.prompt_views[0] if rollout.prompt_views else None
     return is_correct(rollout.answer, rollout.task, view=first)
 

@@ -7,25 +7,37 @@ known before a batch is cut into micro-batches and ranks.
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
+import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset
 
 from vigorl.core.advantages import Normalization, token_weights
 from vigorl.core.errors import ConfigError
-from vigorl.core.records import TraceRecord
-from vigorl.core.rollout import TrainingSample
+from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.datasets import fingerprint
 from vigorl.data.encoding import encode_trace
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.rollout.environment import Environment
 from vigorl.training.buffer import RolloutBuffer, batch_loader, weighted
+from vigorl.training.difficulty import SolveRateSampling, check_choice
 from vigorl.training.plan import PhasePlan
+from vigorl.training.solve_rates import (
+    SolveRates,
+    Tally,
+    add_tallies,
+    read_solve_rates,
+    tally_rollouts,
+)
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,19 @@ class TraceBatching:
         return self.sequences_per_update // (world_size * self.micro_batch_size)
 
 
+@dataclass(frozen=True, slots=True)
+class PhasePrompts:
+    """What a phase asks, over all ranks.
+
+    Attributes:
+        tasks: In order.
+        metrics: (sum, count) by name; none where difficulty does not count.
+    """
+
+    tasks: Sequence[TaskRecord]
+    metrics: Mapping[str, tuple[float, float]]
+
+
 class GroundedTraceDataModule(L.LightningDataModule):
     """Shared by SFT (`traces` given) and GRPO (`plan` given).
 
@@ -65,6 +90,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
             encoded with the same ones.
         plan: Of a rollout phase; the train loader is the buffer that `callbacks.rollout` fills.
         traces: Batching; the train loader serves encoded traces.
+        difficulty: Which prompts a phase takes, by how often they are solved; None asks every
+            prompt once per pass over the data.
         seed: Of the shuffling.
         num_workers: Processes that collate traces.
         with_pixels: Whether batches carry pixels; not needed when a frozen tower's features are
@@ -78,6 +105,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         environment: Environment,
         plan: PhasePlan | None = None,
         traces: TraceBatching | None = None,
+        difficulty: SolveRateSampling | None = None,
         seed: int = 0,
         num_workers: int = 0,
         with_pixels: bool = False,
@@ -85,11 +113,14 @@ class GroundedTraceDataModule(L.LightningDataModule):
         super().__init__()
         if (plan is None) == (traces is None):
             raise ConfigError("give the data module either data.plan (GRPO) or data.traces (SFT)")
+        if difficulty is not None and plan is None:
+            raise ConfigError("difficulty has no effect on SFT: it chooses prompts of rollouts")
         self.source, self.environment = source, environment
-        self.plan, self.traces = plan, traces
+        self.plan, self.traces, self.difficulty = plan, traces, difficulty
         self.seed, self.num_workers, self.with_pixels = seed, num_workers, with_pixels
         self.splits = DataSplits()
         self.buffer: RolloutBuffer | None = None
+        self.solve_rates: SolveRates | None = None
         self._encoded: dict[str, list[TrainingSample]] = {}
 
     def prepare_data(self) -> None:
@@ -98,6 +129,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if not (self.splits.train_tasks or self.splits.train_traces):
             self.splits = self.source.load()
+        if self.difficulty is not None and self.solve_rates is None:
+            self.solve_rates = self._rates_before(self.difficulty)
         if self.traces is None or self._encoded:
             return
         if not self.splits.train_traces:
@@ -149,6 +182,49 @@ class GroundedTraceDataModule(L.LightningDataModule):
         )
         return batch_loader(batches)
 
+    def prompts_of_phase(self, phase: int, *, seed: int) -> PhasePrompts:
+        """The same on every rank, from (seed, phase, solve rates so far)."""
+        assert self.plan is not None
+        tasks, count = self.splits.train_tasks, self.plan.prompts_per_phase
+        if self.difficulty is None or self.solve_rates is None:
+            chosen = self.plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=seed)
+            return PhasePrompts([tasks[i] for i in chosen], {})
+        rates = [self.solve_rates.of(task.id) for task in tasks]
+        choice = self.difficulty.choose(rates, phase=phase, count=count, seed=seed)
+        if choice.num_filled and self._trainer().is_global_zero:
+            _LOG.warning(
+                "phase %d: %d of %d training tasks are always or never solved, so %d of %d prompts "
+                "are such ones; harder data, or other difficulty.skip_*, would teach more",
+                *(phase, choice.num_skipped, len(tasks), choice.num_filled, count),
+            )
+        metrics = {
+            "data/rated_frac": (sum(rate is not None for rate in rates), len(tasks)),
+            "data/skipped_frac": (choice.num_skipped, len(tasks)),
+            "data/filled_frac": (choice.num_filled, count),
+            "data/difficulty_mean": (sum(choice.difficulties), count),
+        }
+        return PhasePrompts([tasks[i] for i in choice.indices], metrics)
+
+    def measure(self, scored: Sequence[ScoredRollout]) -> None:
+        """Learn from this rank's groups how hard their tasks are; all ranks must call it."""
+        if self.solve_rates is None:
+            return
+        own = tally_rollouts(scored)
+        tallies: list[dict[str, Tally]] = [own]
+        if self._trainer().world_size > 1:
+            tallies = [{}] * self._trainer().world_size
+            dist.all_gather_object(tallies, own)
+        self.solve_rates.update(add_tallies(tallies))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning saves it with the weights; empty where difficulty does not count."""
+        return {} if self.solve_rates is None else self.solve_rates.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning calls it after `setup` and before the first phase that is left to do."""
+        if self.solve_rates is not None:  # a run may go on without
+            self.solve_rates.load_state_dict(state_dict)
+
     def collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
         codec = self.environment.codec
         return collate(
@@ -168,6 +244,16 @@ class GroundedTraceDataModule(L.LightningDataModule):
         """Length with pictures expanded."""
         images = sum(self.environment.images.num_tokens(view) - 1 for view in sample.views)
         return len(sample.token_ids) + images
+
+    def _rates_before(self, difficulty: SolveRateSampling) -> SolveRates:
+        assert self.plan is not None
+        tasks = self.splits.train_tasks
+        check_choice(len(tasks), self.plan.prompts_per_phase)
+        before: dict[str, float] = {}
+        if difficulty.trees is not None:
+            ids = (task.id for task in tasks)
+            before = read_solve_rates(difficulty.trees, ids, image_root=difficulty.image_root)
+        return SolveRates(smoothing=difficulty.smoothing, before=before)
 
     def _encode(self, record: TraceRecord) -> TrainingSample:
         assert self.traces is not None

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch.distributed as dist
 
 from tests import builders
 from vigorl.core.errors import ConfigError
-from vigorl.core.rollout import TrainingSample
+from vigorl.core.rollout import ScoredRollout, TrainingSample
+from vigorl.data.splits import DataSplits
 from vigorl.training.datamodule import GroundedTraceDataModule, TraceBatches, TraceBatching
+from vigorl.training.difficulty import SolveRateSampling
+from vigorl.training.plan import PhasePlan
+from vigorl.training.solve_rates import tally_rollouts
 
 
 class Uncollated:
@@ -113,3 +119,102 @@ def test_ranks_that_do_not_divide_the_update_are_refused() -> None:
 def test_either_a_plan_or_traces() -> None:
     with pytest.raises(ConfigError, match=r"either data\.plan"):
         GroundedTraceDataModule(source=cast(Any, None), environment=cast(Any, None))
+
+
+TASKS = [builders.task(id=str(i), images=(f"{i}.png",)) for i in range(6)]
+PLAN = PhasePlan(prompts_per_phase=2, group_size=2, sequences_per_update=4, micro_batch_size=2)
+
+
+def grpo(
+    *, num_tasks: int = 6, num_ranks: int = 1, difficulty: SolveRateSampling | None = None
+) -> GroundedTraceDataModule:
+    source = SimpleNamespace(load=lambda: DataSplits(train_tasks=TASKS[:num_tasks]))
+    module = GroundedTraceDataModule(
+        source=cast(Any, source), environment=cast(Any, None), plan=PLAN, difficulty=difficulty
+    )
+    module.trainer = cast(Any, SimpleNamespace(world_size=num_ranks, is_global_zero=True))
+    module.setup()
+    return module
+
+
+def asked(module: GroundedTraceDataModule, phase: int) -> list[str]:
+    return [task.id for task in module.prompts_of_phase(phase, seed=0).tasks]
+
+
+def group(task_id: str, *answers: str) -> list[ScoredRollout]:
+    task = TASKS[int(task_id)]
+    return [builders.scored(builders.rollout(builders.answer_turn(a), task=task)) for a in answers]
+
+
+SOLVED = [one for i in "0123" for one in group(i, "red", "red")]  # 4 of 6 tasks
+
+
+def test_without_difficulty_prompts_follow_the_plan_and_nothing_is_kept() -> None:
+    module = grpo()
+    module.measure(SOLVED)
+    for phase in range(5):
+        chosen = PLAN.prompts_of_phase(phase, num_prompts=6, seed=0)
+        assert asked(module, phase) == [str(i) for i in chosen]
+    assert not module.prompts_of_phase(0, seed=0).metrics
+    assert module.state_dict() == {}
+
+
+def test_measured_groups_steer_the_next_phases() -> None:
+    module = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    module.measure(SOLVED)
+    assert [set(asked(module, phase)) for phase in range(3)] == [{"4", "5"}] * 3
+    metrics = module.prompts_of_phase(0, seed=0).metrics
+    assert metrics["data/skipped_frac"] == (4, 6)
+    assert metrics["data/rated_frac"] == (4, 6)
+    assert metrics["data/filled_frac"] == (0, 2)
+    assert metrics["data/difficulty_mean"] == (1.0, 2)  # two unknown ones, 1/2 each
+
+
+def test_a_phase_of_solved_prompts_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    module = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    module.measure(SOLVED)
+    asked(module, 7)
+    assert not caplog.records
+    module.measure(group("4", "red", "red"))
+    assert "5" in asked(module, 7)
+    assert "phase 7: 5 of 6 training tasks are always or never solved, so 1 of 2" in caplog.text
+
+
+def test_a_state_brings_the_choice_back() -> None:
+    module = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    module.measure(SOLVED)
+    other = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    assert set(asked(other, 3)) != {"4", "5"}
+    other.load_state_dict(module.state_dict())
+    assert asked(other, 3) == asked(module, 3)
+    grpo().load_state_dict(module.state_dict())  # a run may go on without difficulty
+
+
+def test_ranks_agree_on_what_they_measured_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = [group("0", "red", "red"), group("1", "red", "blue")]
+
+    def gather(found: list[Any], own: Any) -> None:
+        found[:] = [tally_rollouts(shard) for shard in shards]
+
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    states = []
+    for shard in shards:
+        module = grpo(num_ranks=2, difficulty=SolveRateSampling())
+        module.measure(shard)
+        states.append(module.state_dict())
+    assert states == [{"solve_rates": {"0": 1.0, "1": 0.5}}] * 2
+
+
+def test_difficulty_needs_prompts_to_choose_from() -> None:
+    with pytest.raises(ConfigError, match=r"plan\.prompts_per_phase=2 asks all 2 training tasks"):
+        grpo(num_tasks=2, difficulty=SolveRateSampling())
+
+
+def test_difficulty_is_refused_in_sft() -> None:
+    with pytest.raises(ConfigError, match="difficulty has no effect on SFT"):
+        GroundedTraceDataModule(
+            source=cast(Any, None),
+            environment=cast(Any, None),
+            traces=TraceBatching(sequences_per_update=4, micro_batch_size=2),
+            difficulty=SolveRateSampling(),
+        )

@@ -1,0 +1,158 @@
+"""Which prompts a phase takes when their difficulty counts.
+
+A group whose rollouts are all right, or all wrong, has equal rewards and teaches nothing. A task
+that the policy solves with probability p has a 0/1 reward of variance p(1 - p), so tasks near 1/2
+are taken more often, those at the ends hardly at all:
+
+    solve rate   0     1/8    1/2    none    7/8    1
+    weight       skip  0.44   1      1       0.44   skip      4p(1-p), exponent 1
+
+Where rates come from is in `training.solve_rates`. What a phase takes is a pure function of (seed,
+phase, rates so far); a checkpoint holds the rates.
+
+Left out: sampling again until a group's rewards differ (DAPO), which has no planned cost; an age of
+rates: one that was measured long ago counts like a new one until its task is asked again.
+
+Sources: skipping at the ends is DAPO's dynamic sampling, arXiv:2503.14476; p(1 - p) is sampling for
+learnability, arXiv:2408.15099.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vigorl.core.errors import ConfigError
+
+UNKNOWN_RATE = 0.5  # what a task without a rate counts as: it is sought out
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChoice:
+    """What a phase takes.
+
+    Attributes:
+        indices: Into the training tasks, in the order of the phase, none twice.
+        difficulties: [len(indices)] 1 - solve rate; 1/2 where there is none.
+        num_skipped: Tasks of the whole set whose rate lies at an end.
+        num_filled: Places of the phase that went to skipped tasks because there were too few
+            others, beyond those that the floor gives them.
+    """
+
+    indices: tuple[int, ...]
+    difficulties: tuple[float, ...]
+    num_skipped: int
+    num_filled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveRateSampling:
+    """How solve rates decide.
+
+    Attributes:
+        skip_below: Tasks with a rate up to this are skipped as never solved; in [0, 1/2).
+        skip_above: Tasks with a rate from this are skipped as always solved; in (1/2, 1].
+        floor_frac: Share of the prompts that goes to skipped tasks, evenly, so that they are
+            measured again; in [0, 1). At 0 a skipped task comes back only where the others do not
+            fill a phase.
+        exponent: The others are drawn with weight (4p(1-p))^exponent; 0 draws them evenly.
+        smoothing: Weight of a task's old rate when a group measures a new one; in [0, 1), 0 keeps
+            the last. A first measurement stands as it is. Above 0 a rate only comes near 0 and 1
+            once it has left them, so thresholds of exactly 0 and 1 then skip little.
+        trees: JSONL of search trees (`data.sources.mcts_jsonl`), whose tasks start with their
+            share of right rollouts; None starts without rates. A tree and a task belong together
+            by id.
+        image_root: Where the trees' picture names start; None is the file's own folder.
+    Raises:
+        ConfigError: A value outside its range, or `image_root` without `trees`.
+    """
+
+    skip_below: float = 0.03
+    skip_above: float = 0.97
+    floor_frac: float = 0.05
+    exponent: float = 1.0
+    smoothing: float = 0.5
+    trees: str | None = None
+    image_root: str | None = None
+
+    def __post_init__(self) -> None:
+        for key, is_fine, wanted in (
+            ("skip_below", 0 <= self.skip_below < UNKNOWN_RATE, "[0, 0.5)"),
+            ("skip_above", UNKNOWN_RATE < self.skip_above <= 1, "(0.5, 1]"),
+            ("floor_frac", 0 <= self.floor_frac < 1, "[0, 1)"),
+            ("exponent", 0 <= self.exponent < math.inf, "[0, inf)"),
+            ("smoothing", 0 <= self.smoothing < 1, "[0, 1)"),
+        ):
+            if not is_fine:
+                raise ConfigError(f"difficulty.{key} must be in {wanted}, got {getattr(self, key)}")
+        if self.image_root is not None and self.trees is None:
+            raise ConfigError("difficulty.image_root has no effect without difficulty.trees")
+
+    def choose(
+        self, rates: Sequence[float | None], *, phase: int, count: int, seed: int
+    ) -> PromptChoice:
+        """The tasks of a phase, without replacement.
+
+        Skipped tasks get `floor_frac` of the places, counted over the phases so far, and those that
+        the others cannot fill: a phase is always whole, even where every task is solved.
+
+        Args:
+            rates: [num_tasks] in [0, 1]; None where nobody measured.
+            phase: From 0.
+            count: Prompts of a phase, fewer than tasks.
+            seed: Of the run.
+        Raises:
+            ConfigError: A phase asks for every task anyway.
+        Source: Gumbel noise on log weights, and the largest win, is weighted sampling without
+            replacement: W. Kool et al., arXiv:1903.06059.
+        """
+        check_choice(len(rates), count)
+        rng = random.Random(f"{seed}/{phase}/difficulty")
+        noise = [_gumbel(rng) for _ in rates]  # one per task, whatever its rate
+        known = [UNKNOWN_RATE if rate is None else rate for rate in rates]
+        is_kept = [self.skip_below < rate < self.skip_above for rate in known]
+        skipped = [i for i in range(len(known)) if not is_kept[i]]
+        kept = [i for i in range(len(known)) if is_kept[i]]
+
+        due = self._floor_until(phase + 1, count) - self._floor_until(phase, count)
+        num_floor = min(due, len(skipped))
+        num_kept = min(count - num_floor, len(kept))
+        kept.sort(key=lambda i: self.exponent * _log_variance(known[i]) + noise[i], reverse=True)
+        skipped.sort(key=lambda i: noise[i], reverse=True)
+        chosen = kept[:num_kept] + skipped[: count - num_kept]
+        rng.shuffle(chosen)  # ranks take every other one
+        return PromptChoice(
+            indices=tuple(chosen),
+            difficulties=tuple(1 - known[i] for i in chosen),
+            num_skipped=len(skipped),
+            num_filled=count - num_kept - num_floor,
+        )
+
+    def _floor_until(self, phase: int, count: int) -> int:
+        """Places that the floor gives in all phases before this one."""
+        return math.floor(phase * count * self.floor_frac)
+
+
+def check_choice(num_tasks: int, count: int) -> None:
+    """Refuse a difficulty that could choose nothing.
+
+    Raises:
+        ConfigError: Names the keys.
+    """
+    if num_tasks <= count:
+        raise ConfigError(
+            f"difficulty has no effect: plan.prompts_per_phase={count} asks all {num_tasks} "
+            "training tasks in every phase"
+        )
+
+
+def _log_variance(rate: float) -> float:
+    """Of a 0/1 reward; 0 at its largest, one half."""
+    return math.log(4 * rate * (1 - rate))
+
+
+def _gumbel(rng: random.Random) -> float:
+    return -math.log(max(rng.expovariate(1.0), sys.float_info.min))

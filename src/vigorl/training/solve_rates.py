@@ -1,0 +1,117 @@
+"""How often each task is solved: from search trees before the run, then from the run's own groups.
+
+Right means a wholly right answer, as in `rollout/accuracy`, whatever reward trains. Right rollouts
+and rollouts are counted per task, so that trees, groups and ranks add up; an id that several tasks
+share has one rate.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.metrics import is_right
+from vigorl.core.rollout import ScoredRollout
+from vigorl.core.search_tree import SearchTreeRecord
+from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Right rollouts out of some rollouts of one task."""
+
+    num_right: int = 0
+    num: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.num_right + other.num_right, self.num + other.num)
+
+
+class SolveRates:
+    """What is known of each task so far.
+
+    Args:
+        smoothing: See `SolveRateSampling`.
+        before: {task id: rate} from before the run; not part of the state, a run that goes on
+            reads it again.
+    """
+
+    def __init__(self, *, smoothing: float, before: Mapping[str, float] | None = None) -> None:
+        self._smoothing, self._before = smoothing, dict(before or {})
+        self._measured: dict[str, float] = {}
+
+    def of(self, task_id: str) -> float | None:
+        return self._measured.get(task_id, self._before.get(task_id))
+
+    def update(self, tallies: Mapping[str, Tally]) -> None:
+        """Take in what a phase's groups of all ranks have shown, by task id."""
+        for task_id, tally in tallies.items():
+            measured, old = tally.num_right / tally.num, self.of(task_id)
+            if old is not None:
+                measured = self._smoothing * old + (1 - self._smoothing) * measured
+            self._measured[task_id] = measured
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"solve_rates": dict(self._measured)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._measured = dict(state["solve_rates"])
+
+
+def tally_rollouts(scored: Iterable[ScoredRollout]) -> dict[str, Tally]:
+    """By task id."""
+    return add_tallies(
+        {one.rollout.task.id: Tally(int(is_right(one.rollout)), 1)} for one in scored
+    )
+
+
+def add_tallies(shards: Iterable[Mapping[str, Tally]]) -> dict[str, Tally]:
+    """Of disjoint parts, such as ranks."""
+    total: dict[str, Tally] = {}
+    for shard in shards:
+        for task_id, tally in shard.items():
+            total[task_id] = total.get(task_id, Tally()) + tally
+    return total
+
+
+def tally_tree(tree: SearchTreeRecord) -> Tally:
+    """All rollouts of a tree, wherever they start.
+
+    A search goes where it found right answers, so this is a little above the solve rate of the
+    teacher, who may also be better than the policy: a first guess until a group has measured.
+    """
+    rollouts = [rollout for node in tree.root.walk() for rollout in node.rollouts]
+    return Tally(sum(rollout.is_right for rollout in rollouts), len(rollouts))
+
+
+def solve_rate(tree: SearchTreeRecord) -> float | None:
+    """Share of right rollouts in a tree; None for a tree without rollouts."""
+    tally = tally_tree(tree)
+    return tally.num_right / tally.num if tally.num else None
+
+
+def read_solve_rates(
+    path: str, task_ids: Iterable[str], *, image_root: str | None = None
+) -> dict[str, float]:
+    """{task id: rate} of the tasks that a JSONL of search trees knows; trees of one id are added.
+
+    Raises:
+        DataError: See `read_mcts_jsonl`.
+        ConfigError: It knows none of them.
+    """
+    wanted = set(task_ids)
+    trees = read_mcts_jsonl(path, image_root=image_root)
+    tallies = add_tallies({tree.id: tally_tree(tree)} for tree in trees if tree.id in wanted)
+    rates = {task_id: t.num_right / t.num for task_id, t in tallies.items() if t.num}
+    if not rates:
+        raise ConfigError(
+            f"difficulty.trees={path!r} has no effect: none of its {len(trees)} trees has "
+            f"rollouts and the id of one of the {len(wanted)} training tasks"
+        )
+    _LOG.info("%s: solve rates of %d of %d training tasks", path, len(rates), len(wanted))
+    return rates
