@@ -25,7 +25,12 @@ from vigorl.training.difficulty import SolveRateSampling
 pytestmark = pytest.mark.slow
 
 NUM_TASKS, NUM_PROMPTS = 8, 4
-SETTINGS: dict[str, Any] = {"skip_below": 0.1, "skip_above": 0.9, "smoothing": 0.25, "exponent": 2.0}
+SETTINGS: dict[str, Any] = {
+    "skip_below": 0.1,
+    "skip_above": 0.9,
+    "smoothing": 0.25,
+    "exponent": 2.0,
+}
 WORK = [
     "num_phases=4",
     "max_epochs=4",
