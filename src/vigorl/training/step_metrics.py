@@ -81,7 +81,7 @@ class StepMetrics(nn.Module):
             value = metric.compute() if metric.update_called or _world_size() > 1 else torch.nan
             if not torch.isnan(torch.as_tensor(value)):
                 values[name] = float(value)
-            metric.cpu().reset()
+        self._metrics.clear()  # a metric that was reset would go on in float32
         return values
 
     def _get(self, name: str, kind: type[Metric]) -> Metric:

@@ -27,6 +27,15 @@ def test_means_keep_double_precision() -> None:
     assert metrics.compute() == {"x": 16777217.0}
 
 
+def test_means_are_the_same_however_often_it_has_computed_before() -> None:
+    metrics, sums = StepMetrics(), {"x": (0.1, 1)}  # 0.1 is another number in float32
+    found = []
+    for _ in range(3):
+        metrics.add_sums(sums)
+        found.append(metrics.compute())
+    assert found == [{"x": 0.1}] * 3
+
+
 def test_maxima() -> None:
     metrics = StepMetrics()
     metrics.add_maxima({"gap": 1.0})
