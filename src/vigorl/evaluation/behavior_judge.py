@@ -31,6 +31,7 @@ from vigorl.rollout.engines.server_pool import HttpClient, Job, ServerPool
 
 CHAT_PATH = "/v1/chat/completions"
 
+_HOPELESS = 16  # failures at the start after which nothing more is asked
 _TOTAL = re.compile(r"<total>\s*(\d{1,3})\s*</total>")
 
 _PROMPT = """\
@@ -136,7 +137,7 @@ class ChatJudge:
         """One reply per prompt, in their order; None where every attempt failed.
 
         Raises:
-            EngineError: Not one prompt got a reply (a wrong key, URL or model); the first failure.
+            EngineError: No reply to any of the first prompts: a wrong key, URL or model.
         """
         finished: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         # No health is asked after: not every endpoint has such a route. Attempts are the limit.
@@ -145,24 +146,18 @@ class ChatJudge:
             for i, prompt in enumerate(prompts):
                 run, done = partial(self._reply, prompt), partial(_hand_over, finished, i)
                 pool.submit(Job(name=f"question {i} to the judge", key=str(i), run=run, done=done))
-            found = dict(finished.get() for _ in prompts)
+            return _collect(finished, num_prompts=len(prompts))
         finally:
             pool.close()
-        for result in found.values():
-            if not isinstance(result, str | VigorlError):
-                raise result
-        replies = [found[i] if isinstance(found[i], str) else None for i in range(len(prompts))]
-        if prompts and not any(isinstance(result, str) for result in found.values()):
-            raise EngineError(f"the judge gave no reply at all: {found[0]}")
-        return replies
 
     def _reply(self, prompt: str, url: str) -> str:
         body = self._fields | {"messages": [{"role": "user", "content": prompt}]}
         answer = self._http.call(url + CHAT_PATH, body)
         try:
-            return answer["choices"][0]["message"]["content"] or ""
+            content = answer["choices"][0]["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
             raise EngineError(f"the judge's answer has no message: {str(answer)[:200]}") from error
+        return content if isinstance(content, str) else ""
 
 
 def judge_behaviors(judge: Judge, rollouts: Sequence[Rollout]) -> dict[Behavior, tuple[Count, ...]]:
@@ -198,6 +193,20 @@ def read_total(reply: str) -> Count:
     """The last number in its tags; a judge may quote others before."""
     totals = _TOTAL.findall(reply)
     return int(totals[-1]) if totals else Missing.UNREADABLE
+
+
+def _collect(finished: queue.SimpleQueue[tuple[int, Any]], *, num_prompts: int) -> list[str | None]:
+    replies: dict[int, str | None] = {}
+    for _ in range(num_prompts):
+        number, result = finished.get()
+        if not isinstance(result, str | VigorlError):
+            raise result
+        replies[number] = result if isinstance(result, str) else None
+        if len(replies) == min(num_prompts, _HOPELESS) and not any(
+            reply is not None for reply in replies.values()
+        ):
+            raise EngineError(f"the judge gave no reply to {len(replies)} questions: {result}")
+    return [replies[i] for i in range(num_prompts)]
 
 
 def _hand_over(finished: queue.SimpleQueue[tuple[int, Any]], number: int, result: Any) -> None:

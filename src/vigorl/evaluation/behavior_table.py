@@ -31,12 +31,12 @@ Counts = Mapping[Behavior, tuple[Count, ...]]
 
 @dataclass(frozen=True, slots=True)
 class MeanCount:
-    """A mean over traces.
+    """A mean over traces, or a mean difference between the traces of two conditions.
 
     Attributes:
         value: Times per trace.
-        interval: 95 %, bootstrap over questions; None where all counts are equal, since resampling
-            them would claim certainty.
+        interval: 95 %, over questions; None where all counts (or differences) are equal, since
+            resampling them would claim certainty.
         num_traces: Whose count is there.
     """
 
@@ -44,10 +44,12 @@ class MeanCount:
     interval: tuple[float, float] | None
     num_traces: int
 
-    def __str__(self) -> str:
+    def text(self, *, sign: str = "") -> str:
+        """For a table; with sign="+" gains show theirs."""
         if self.interval is None:
-            return f"{self.value:.2f} [all equal]"
-        return f"{self.value:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}]"
+            return f"{self.value:{sign}.2f} [all equal]"
+        low, high = self.interval
+        return f"{self.value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,8 @@ class BehaviorTable:
     only_correct: bool
     seed: int
 
-    def difference(
-        self, name: str, counter: str, behavior: Behavior
-    ) -> tuple[float, float, float] | None:
-        """A condition minus the first, question by question: (mean, low, high).
+    def difference(self, name: str, counter: str, behavior: Behavior) -> MeanCount | None:
+        """A condition minus the first, question by question.
 
         None when no question has a count in both.
         """
@@ -114,8 +114,10 @@ class BehaviorTable:
         ]
         if not pairs:
             return None
+        differences = {mine - base for mine, base in pairs}
         mine, base = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return (fmean(mine) - fmean(base), *difference_interval(mine, base))
+        interval = difference_interval(mine, base) if len(differences) > 1 else None
+        return MeanCount(fmean(mine) - fmean(base), interval, len(pairs))
 
     def markdown(self) -> str:
         """Means, then differences to the first condition, then what is missing."""
@@ -124,25 +126,24 @@ class BehaviorTable:
         lines = [f"| condition | counted by | {names} | accuracy, % |", f"{rule}---|"]
         for one in self.conditions:
             for counter in one.counts:
-                cells = " | ".join(self._cell(one, counter, behavior) for behavior in Behavior)
+                found = [one.mean(counter, behavior) for behavior in Behavior]
+                cells = " | ".join(self._cell(mean) for mean in found)
                 lines.append(f"| {one.name} | {counter} | {cells} | {_percent(one.accuracy)} |")
         if len(self.conditions) > 1:
             first = self.conditions[0].name
             lines += ["", f"| minus {first}, paired | counted by | {names} |", rule]
         for one in self.conditions[1:]:
             for counter in one.counts:
-                cells = " | ".join(
-                    _signed(self.difference(one.name, counter, behavior)) for behavior in Behavior
-                )
+                found = [self.difference(one.name, counter, behavior) for behavior in Behavior]
+                cells = " | ".join(self._cell(mean, sign="+") for mean in found)
                 lines.append(f"| {one.name} | {counter} | {cells} |")
         return "\n".join([*lines, "", *self._notes()]) + "\n"
 
-    def _cell(self, one: ConditionBehaviors, counter: str, behavior: Behavior) -> str:
-        mean = one.mean(counter, behavior)
+    def _cell(self, mean: MeanCount | None, *, sign: str = "") -> str:
         if mean is None:
             return "no count"
-        short = mean.num_traces < len(self.question_ids)
-        return f"{mean} (n = {mean.num_traces})" if short else str(mean)
+        is_short = mean.num_traces < len(self.question_ids)
+        return mean.text(sign=sign) + (f" (n = {mean.num_traces})" if is_short else "")
 
     def _notes(self) -> list[str]:
         which = "that every condition got right" if self.only_correct else "that all share"
@@ -265,9 +266,3 @@ def _accuracy(shared: Sequence[str], right: set[str]) -> Accuracy:
 
 def _percent(one: Accuracy) -> str:
     return f"{100 * one.value:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
-
-
-def _signed(difference: tuple[float, float, float] | None) -> str:
-    if difference is None:
-        return "no pair"
-    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)

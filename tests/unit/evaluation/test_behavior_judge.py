@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -140,17 +141,35 @@ def test_one_failure_is_one_missing_reply(start: Any):
             return 200, '{"choices": []}'
         if text == "slow" and tries.count("slow") < 3:
             return "hang up"
-        return chat(None if text == "silent" else text)
+        return chat({"silent": None, "parts": [{"text": "hm"}]}.get(text, text))
 
-    asked = ["good", "refused", "dead", "odd", "slow", "silent"]
+    asked = ["good", "refused", "dead", "odd", "slow", "silent", "parts"]
     replies = judge_at(start(fault), max_attempts=3, max_concurrent=1).ask(asked)
-    assert replies == ["good", None, None, None, "slow", ""]
-    assert [tries.count(text) for text in asked] == [1, 1, 3, 1, 3, 1]
+    assert replies == ["good", None, None, None, "slow", "", ""]
+    assert [tries.count(text) for text in asked] == [1, 1, 3, 1, 3, 1, 1]
 
 
 def test_a_judge_that_never_replies_is_an_error_with_the_servers_words(start: Any):
-    with pytest.raises(EngineError, match=r"no reply at all.*401.*bad key"):
+    with pytest.raises(EngineError, match=r"no reply to 2 questions.*401.*bad key"):
         judge_at(start(lambda path, body: (401, "bad key"))).ask(["a", "b"])
+
+
+def test_a_hopeless_judge_is_not_asked_everything(start: Any):
+    is_over = threading.Event()
+
+    def refuse(path: str, body: dict[str, Any]) -> tuple[int, str]:
+        if len(server.posts) > 16:
+            is_over.wait(20)
+        return 401, "bad key"
+
+    server = start(refuse)
+    with pytest.raises(EngineError, match="no reply to 16 questions"):
+        judge_at(server, max_concurrent=1).ask(["a"] * 40)
+    assert len(server.posts) <= 17
+    is_over.set()
+    late = start(lambda path, body: chat("yes") if len(late.posts) == 16 else (400, "no"))
+    replies = judge_at(late, max_concurrent=1).ask(["a"] * 40)
+    assert replies.count("yes") == 1
 
 
 def test_the_key_is_sent_and_told_nobody(start: Any, monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,7 @@ from tests.builders import answer_turn, rollout, scored, task, zoom_turn
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.rollout import Rollout
 from vigorl.evaluation.behavior_judge import Missing
-from vigorl.evaluation.behavior_table import compare_behaviors, read_condition
+from vigorl.evaluation.behavior_table import MeanCount, compare_behaviors, read_condition
 from vigorl.evaluation.behaviors import Behavior
 from vigorl.evaluation.statistics import bootstrap_interval, difference_interval, wilson_interval
 from vigorl.rollout.recorder import RolloutRecorder
@@ -87,14 +87,20 @@ def test_means_and_paired_differences_have_the_houses_intervals():
     assert mean is not None
     assert (mean.value, mean.num_traces) == (2.25, 4)
     assert mean.interval == bootstrap_interval([1, 2, 3, 3])
-    low, high = difference_interval([1, 2, 3, 3], [1, 1, 1, 1])
-    assert table.difference("y", "rules", REGIONS) == (1.25, low, high)
+    interval = difference_interval([1, 2, 3, 3], [1, 1, 1, 1])
+    assert table.difference("y", "rules", REGIONS) == MeanCount(1.25, interval, 4)
 
 
 def test_equal_counts_claim_no_certainty():
-    mean = compare_behaviors({"x": [asked("a"), asked("b")]}).conditions[0].mean("rules", REGIONS)
-    assert mean is not None
-    assert (mean.value, mean.interval, str(mean)) == (1.0, None, "1.00 [all equal]")
+    first = [asked("a"), asked("b", zooms=2)]
+    second = [asked("a", zooms=2), asked("b", zooms=3)]
+    table = compare_behaviors({"x": first, "y": second, "z": first[::-1]})
+    assert table.difference("y", "rules", REGIONS) == MeanCount(1.0, None, 2)
+    assert table.difference("z", "rules", REGIONS) == MeanCount(0.0, None, 2)
+    assert table.conditions[0].mean("rules", Behavior.BACKTRACKING) == MeanCount(0.0, None, 2)
+    text = table.markdown()
+    assert "| y | rules | +1.00 [all equal] |" in text
+    assert "| 0.00 [all equal] | 100.0 [34.2, 100.0] |" in text
 
 
 def test_a_judge_counts_beside_the_rules_and_what_is_missing_is_in_no_mean():
@@ -108,18 +114,14 @@ def test_a_judge_counts_beside_the_rules_and_what_is_missing_is_in_no_mean():
     x, y = table.conditions
     assert x.counts["rules"][REGIONS] == (1, 1)
     assert x.counts["judge"][REGIONS] == (4, Missing.FAILED)
-    mean = x.mean("judge", REGIONS)
-    assert mean is not None
-    assert (mean.value, mean.num_traces) == (4.0, 1)  # not 2.0
+    assert x.mean("judge", REGIONS) == MeanCount(4.0, None, 1)  # not 2.0 of two
     assert y.mean("judge", Behavior.SUBGOALS) is None
     assert (x.num_missing("judge", Missing.FAILED), y.num_missing("judge", Missing.FAILED)) == (
         1,
         0,
     )
     assert y.num_missing("judge", Missing.UNREADABLE) == 2
-    difference = table.difference("y", "judge", REGIONS)
-    assert difference is not None
-    assert difference[0] == 1.0  # of "a" alone: 5 - 4
+    assert table.difference("y", "judge", REGIONS) == MeanCount(1.0, None, 1)  # of "a": 5 - 4
     assert table.difference("y", "judge", Behavior.SUBGOALS) is None
     text = table.markdown()
     assert "| x | judge | 4.00 [all equal] (n = 1) | 0.00 [all equal] |" in text
