@@ -154,6 +154,20 @@ def find_points(text: str) -> tuple[Point, ...]:
     return tuple(Point(int(x), int(y)) for x, y in POINT_PATTERN.findall(text))
 
 
+def split_at_points(text: str) -> tuple[list[tuple[str, Point]], str]:
+    """Every point with the words between it and the point before, and the words after the last.
+
+    >>> split_at_points("From (1, 2) to (3, 4).")
+    ([('From ', Point(x=1, y=2)), (' to ', Point(x=3, y=4))], '.')
+    """
+    pieces: list[tuple[str, Point]] = []
+    end = 0
+    for match in POINT_PATTERN.finditer(text):
+        pieces.append((text[end : match.start()], Point(int(match[1]), int(match[2]))))
+        end = match.end()
+    return pieces, text[end:]
+
+
 def parse_point(text: str) -> Point | None:
     """The one point that makes up a whole text such as an answer; None for anything else."""
     match = POINT_PATTERN.fullmatch(text.strip())

@@ -116,7 +116,7 @@ class EvaluationReport:
     Attributes:
         name: What was evaluated, such as "vstar".
         questions: In the order of the tasks; at least one, ids unique, equally many rollouts each.
-        metrics: `core.metrics.rollout_metrics` of all rollouts.
+        metrics: `core.metrics.rollout_metrics` and `behaviors.behavior_metrics` of all rollouts.
         policy_version: The published weights.
         temperature: Of the sampling; 0 is greedy.
         run_seed: Of the sampling noise.

@@ -19,6 +19,7 @@ from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Environment
@@ -68,7 +69,7 @@ def evaluate(
     return EvaluationReport(
         name=name,
         questions=tuple(outcomes),
-        metrics=rollout_metrics(scored),
+        metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,

@@ -16,6 +16,7 @@ from scipy import stats
 from vigorl.core.metrics import paired_difference_interval, wilson_interval
 
 __all__ = [
+    "bootstrap_interval",
     "difference_interval",
     "mean_interval",
     "paired_difference_interval",
@@ -65,10 +66,29 @@ def difference_interval(
         return paired_difference_interval(
             [score == 1 for score in a], [score == 1 for score in b], confidence=confidence
         )
-    differences = _differences(a, b)
-    draws = np.random.default_rng(seed).integers(0, len(a), size=(_NUM_RESAMPLES, len(a)))
+    return bootstrap_interval(_differences(a, b).tolist(), confidence=confidence, seed=seed)
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap of a mean, for values without known bounds such as counts.
+
+    Equal values give an interval without width, which is no certainty: the caller has to say so.
+
+    Args:
+        values: [n] one per question, n >= 1.
+        confidence: In (0, 1).
+        seed: Of the resampling.
+    Raises:
+        ValueError: No value.
+    """
+    if not values:
+        raise ValueError("need at least one value")
+    draws = np.random.default_rng(seed).integers(0, len(values), size=(_NUM_RESAMPLES, len(values)))
     tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(differences[draws].mean(axis=1), [tail, 100 - tail])
+    means = np.asarray(values, dtype=float)[draws].mean(axis=1)
+    low, high = np.percentile(means, [tail, 100 - tail])
     return (float(low), float(high))
 
 

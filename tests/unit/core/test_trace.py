@@ -10,6 +10,7 @@ from vigorl.core.trace import (
     parse_point,
     parse_trace,
     parse_turn,
+    split_at_points,
 )
 
 THINK = "<think> a </think>"
@@ -61,6 +62,14 @@ def test_a_readable_action_is_kept_beside_a_problem():
     parsed = parse_turn("so " + THINK + CALL)
     assert parsed.problem is TurnProblem.TEXT_OUTSIDE_TAGS
     assert parsed.tool_call == ToolCall("zoom", {})
+
+
+def test_the_words_between_points():
+    assert split_at_points("From (1,2) to ( 30 , -4 ).") == (
+        [("From ", Point(1, 2)), (" to ", Point(30, -4))],
+        ".",
+    )
+    assert split_at_points("none (1.5, 2)") == ([], "none (1.5, 2)")
 
 
 def test_points_of_a_thought():

@@ -56,6 +56,7 @@ def test_one_greedy_rollout_per_task(world: World):
     assert report.chance == 0.5  # two options
     assert report.metrics["rollout/zoom_hit_frac"] == 1.0
     assert report.metrics["rollout/turns_mean"] == 2.0
+    assert report.metrics["behaviors/regions_explored_mean"] == 1.0
     assert (report.policy_version, report.temperature, report.name) == (5, 0.0, "val")
     assert [one.rollout.task.id for one in seen] == ["a", "b", "c"]
     assert seen[0].reward.total > seen[1].reward.total

@@ -8,7 +8,12 @@ import random
 import pytest
 
 from vigorl.core.metrics import paired_difference_interval, wilson_interval
-from vigorl.evaluation.statistics import difference_interval, mean_interval, paired_p_value
+from vigorl.evaluation.statistics import (
+    bootstrap_interval,
+    difference_interval,
+    mean_interval,
+    paired_p_value,
+)
 
 
 def test_binary_scores_give_wilson():
@@ -80,6 +85,18 @@ def test_bootstrap_holds_the_difference_and_does_not_change():
     assert high - low == pytest.approx(2 * 1.96 * spread / math.sqrt(80), rel=0.1)
     assert difference_interval(a, b) == (low, high)
     assert difference_interval(b, a)[1] == pytest.approx(-low, abs=0.02)
+
+
+def test_bootstrap_of_counts():
+    counts = [0] * 60 + [1] * 30 + [4] * 10  # mean 0.7, sample variance 1.42
+    low, high = bootstrap_interval(counts)
+    assert low < 0.7 < high
+    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(1.42 / 100), rel=0.1)
+    assert bootstrap_interval(counts) == (low, high)
+    assert bootstrap_interval(counts, confidence=0.5)[0] > low
+    assert bootstrap_interval([3, 3]) == (3.0, 3.0)
+    with pytest.raises(ValueError, match="at least one"):
+        bootstrap_interval([])
 
 
 def test_unequal_lengths_are_refused():
