@@ -53,9 +53,8 @@ def wrong(answer: str | None = "blue") -> SearchRollout:
 
 
 def node(text: str = "<think> Look. </think>", **fields: Any) -> SearchNode:
-    return SearchNode(
-        **({"text": text, "is_terminal": False, "value": 0.0, "num_visits": 1} | fields)
-    )
+    fields = {"is_terminal": False, "value": 0.0, "num_visits": 1} | fields
+    return SearchNode(text, **fields)
 
 
 def tree(*children: SearchNode, id: str = "t", image: str = "", **fields: Any) -> SearchTreeRecord:
@@ -104,7 +103,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] != ["style"]:
+            self.text += data
 
     def values(self, name: str) -> list[str]:
         return [value for _, attrs in self.tags if (value := attrs.get(name))]
@@ -117,10 +117,10 @@ def render(
     store: ImageStore,
     trees: list[SearchTreeRecord],
     given: list[TaskRecord] | None = None,
-    **kw: Any,
+    **settings: Any,
 ) -> Page:
     by_id = {task.id: task for task in given or []}
-    return Page(render_search_page(trees, by_id, images=store, title="search", **kw))
+    return Page(render_search_page(trees, by_id, images=store, title="search", **settings))
 
 
 # ---- numbers -------------------------------------------------------------------------------------
@@ -180,9 +180,8 @@ def test_points_of_a_thought_are_those_that_its_parent_has_not() -> None:
 def test_values_are_shares_whether_means_or_sums() -> None:
     means = node(value=0.5, children=(node(value=1.0), node(value=-0.5)))
     assert value_shares(means) == {0: 0.5, 1: 1.0, 2: 0.0}
-    sums = node(
-        value=3.0, num_visits=4, children=(node(value=1.0, num_visits=2), node(num_visits=0))
-    )
+    below = (node(value=1.0, num_visits=2), node(num_visits=0))
+    sums = node(value=3.0, num_visits=4, children=below)
     assert value_shares(sums) == {0: 0.75, 1: 0.5, 2: 0.0}
 
 
@@ -223,7 +222,7 @@ def test_the_page_shows_every_picked_tree_and_its_numbers(store: ImageStore, pic
         "Which colour has late?", "Which colour has never?", "solved by simulation 3 of 4",
         "not solved in 2 simulations", "3 thoughts, up to 2 deep", "3 of 5 rollouts right",
         "0 of 1 rollout right", "1 of 2 looks hit a target", "9 to 91 %",  # Wilson, 1 of 2
-        "1,234 requests", "17", "cut by its budget", "✓ red ×2", "✗ no answer",
+        "1,234 requests", "thoughts asked again17", "cut by its budget", "✓ red ×2", "✗ no answer",
     ):  # fmt: skip
         assert words in page.text, words
     assert page.values("id").count("picture-0") == 1  # one picture, embedded once
@@ -259,7 +258,8 @@ def test_discs_hide_neither_each_other_nor_a_small_target(store: ImageStore, pic
         assert one.distance(Point(200, 80)) < 80
     dots = [attrs for tag, attrs in page.tags if tag == "circle" and attrs.get("r") == "2.2"]
     assert {(attrs["cx"], attrs["cy"]) for attrs in dots} == {("200.0", "80.0")}
-    assert "target" in page.text
+    without = render(store, [tree(*same, image=picture)])
+    assert page.text.count("target") == without.text.count("target") + 1  # its box, by its name
 
 
 def test_links_lead_to_thoughts_and_ids_are_unique(store: ImageStore, picture: str) -> None:
