@@ -27,7 +27,7 @@ from vigorl.search.report_tree import MIDDLE, solved_words, tree_section
 __all__ = ["pick_trees", "render_search_page", "search_metrics"]
 
 _TILES = {  # beside the share of solved trees
-    "search/solved_at_mean": "solved by simulation",
+    "search/solved_at_mean": "solved at, on average",
     "search/nodes_mean": "thoughts per tree",
     "search/depth_mean": "deepest thought",
     "search/right_frac": "rollouts right",

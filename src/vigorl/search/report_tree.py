@@ -252,14 +252,15 @@ def _facts(node: SearchNode) -> str:
 
 
 def _answers(tree: SearchTreeRecord) -> str:
-    """What rollouts answered, and how often."""
+    """What rollouts answered, and how often; what is right comes first."""
     votes = Counter((one.answer, one.is_right) for one in _rollouts(tree))
+    ranked = sorted(votes, key=lambda vote: (not vote[1], -votes[vote]))
     rows = "".join(
         f'<li class="{"is-right" if right else ""}"><span class="right">{"✓" if right else ""}'
         f'</span><span class="text">{_answer_words(answer, limit=60)}</span><span class="track">'
         f'<i style="width:{100 * votes[answer, right] / votes.total():.0f}%"></i></span>'
         f'<span class="num">{votes[answer, right]}</span></li>'
-        for (answer, right), _ in votes.most_common(_MOST_ANSWERS)
+        for answer, right in ranked[:_MOST_ANSWERS]
     )
     label = "answers of the rollouts and how often each was given"
     note = f'<p class="small soft">the right answer: {escape(tree.answer)}</p>'
@@ -335,7 +336,7 @@ def _outcomes(node: SearchNode) -> str:
     votes = Counter((one.answer, one.is_right) for one in node.rollouts)
     ends = [
         f'<span class="{"right" if right else "wrong"}">{"✓" if right else "✗"} '
-        f"{_answer_words(answer, limit=24)}{f' ×{times}' if times > 1 else ''}"
+        f"{_answer_words(answer, limit=32)}{f' ×{times}' if times > 1 else ''}"
         "</span>"
         for (answer, right), times in votes.items()
     ]

@@ -262,6 +262,13 @@ def test_discs_hide_neither_each_other_nor_a_small_target(store: ImageStore, pic
     assert page.text.count("target") == without.text.count("target") + 1  # its box, by its name
 
 
+def test_the_right_answer_leads_the_many_that_were_given(store: ImageStore, picture: str) -> None:
+    guesses = [node(rollouts=(wrong(f"guess {i}"),) * 2) for i in range(20)]
+    found = node(rollouts=(right("the red one"),))
+    page = render(store, [tree(*guesses, found, image=picture)])
+    assert page.text.index("the red one") < page.text.index("guess 0") < page.text.index("guess 6")
+
+
 def test_links_lead_to_thoughts_and_ids_are_unique(store: ImageStore, picture: str) -> None:
     page = render(store, [two_deep(id=f"t{i}", image=picture) for i in range(3)])
     ids = page.values("id")
