@@ -244,12 +244,12 @@ def _card_head(
         f'<dl class="parts">{parts}</dl>'
         f'<span class="small">{advantage_bar(scored.advantage, scale=advantage_scale)} '
         f'<span class="soft">advantage</span></span>'
-        f'<span class="small soft">{ended} · {_count(len(rollout.turns), "turn")} · '
-        f"{_count(tokens, 'token')} · policy v{rollout.policy_version}</span></header>"
+        f'<span class="small soft">{ended} · {count_of(len(rollout.turns), "turn")} · '
+        f"{count_of(tokens, 'token')} · policy v{rollout.policy_version}</span></header>"
     )
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -286,7 +286,7 @@ def _own_picture(rollout: Rollout, drawer: Drawer) -> str:
 
 
 def _turn_column(turn: Turn, number: int, rollout: Rollout, drawer: Drawer) -> str:
-    tokens = _count(len(turn.completion_ids), "token")
+    tokens = count_of(len(turn.completion_ids), "token")
     pieces = [f"<h4>turn {number} <span>· {tokens}</span></h4>", _policy_text(turn)]
     problem = turn.parsed.problem
     if problem is not None and turn.parsed.detail not in turn.tool_error:
@@ -296,7 +296,7 @@ def _turn_column(turn: Turn, number: int, rollout: Rollout, drawer: Drawer) -> s
     if turn.tool_error:
         pieces.append(f'<p class="problem text">⚠ tool error: {escape(turn.tool_error)}</p>')
     elif turn.observation:
-        pieces.append(_blocks(turn.observation.replace(IMAGE_SLOT, "").strip(), is_open=""))
+        pieces.append(text_blocks(turn.observation.replace(IMAGE_SLOT, "").strip()))
     if turn.view is not None:
         pieces.append(_crop_figure(turn, turn.view, number, rollout, drawer))
     return f'<li class="turn">{"".join(pieces)}</li>'
@@ -317,15 +317,15 @@ def _crop_figure(turn: Turn, view: ImageView, number: int, rollout: Rollout, dra
 
 def _policy_text(turn: Turn) -> str:
     if turn.prefix_ids and turn.text.startswith(FORCED_ANSWER_PREFIX):
-        forced = _blocks(FORCED_ANSWER_PREFIX, is_open="")
-        own = _blocks(turn.text.removeprefix(FORCED_ANSWER_PREFIX), is_open="answer")
+        forced = text_blocks(FORCED_ANSWER_PREFIX)
+        own = text_blocks(turn.text.removeprefix(FORCED_ANSWER_PREFIX), is_open="answer")
         return (
             f'<div class="forced" title="put into its mouth, never trained on">{forced}</div>{own}'
         )
-    return _blocks(turn.text, is_open="")
+    return text_blocks(turn.text)
 
 
-def _blocks(text: str, *, is_open: str) -> str:
+def text_blocks(text: str, *, is_open: str = "") -> str:
     """Text with its tags set back and one paragraph per block.
 
     Args:

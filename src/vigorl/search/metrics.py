@@ -1,0 +1,123 @@
+"""What a search found in numbers: means over trees, and how soon trees are solved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vigorl.core.geometry import Point
+from vigorl.core.metrics import means, wilson_interval
+from vigorl.core.search_tree import SearchNode, SearchTreeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedNode:
+    """A node and its place in its tree.
+
+    Attributes:
+        node: The thought.
+        number: In reading order, parents first; the root is 0.
+        depth: Thoughts from the question to here, this one included; the root's is 0.
+        parent: Its parent's number; None for the root.
+        points: That this thought added to its path, in the tree's frame.
+    """
+
+    node: SearchNode
+    number: int
+    depth: int
+    parent: int | None
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedShare:
+    """Share of trees that were solved by a simulation, and its 95 % Wilson interval."""
+
+    simulation: int
+    share: float
+    low: float
+    high: float
+
+
+def numbered_nodes(root: SearchNode) -> list[NumberedNode]:
+    """All nodes in reading order; the root comes first."""
+    nodes: list[NumberedNode] = []
+
+    def visit(node: SearchNode, above: NumberedNode | None) -> None:
+        depth, parent = (0, None) if above is None else (above.depth + 1, above.number)
+        before = () if above is None else above.node.used_points
+        here = NumberedNode(node, len(nodes), depth, parent, _added(node.used_points, before))
+        nodes.append(here)
+        for child in node.children:
+            visit(child, here)
+
+    visit(root, None)
+    return nodes
+
+
+def search_metrics(trees: Sequence[SearchTreeRecord]) -> dict[str, float]:
+    """Means over trees; a metric that nothing was counted for is left out, so none is ever NaN.
+
+    Keys, each with `search/` before it. Per tree: `solved_frac` (a right answer somewhere),
+    `mixed_frac` (right and wrong rollouts: of such a tree there is something to learn),
+    `nodes_mean` (thoughts; the question is none), `depth_mean` (of the deepest thought),
+    `rollouts_mean`, `simulations_mean` where it was noted; `solved_at_mean` of solved trees that
+    noted it. Over all rollouts, `right_frac` and `no_answer_frac`. Over all thoughts that somebody
+    checked, `hit_frac`.
+    """
+    values: dict[str, list[float]] = {name: [] for name in _TREE_METRICS}
+    for tree in trees:
+        for name, value in _tree_values(tree):
+            values[name].append(value)
+    return means({f"search/{name}": (math.fsum(some), len(some)) for name, some in values.items()})
+
+
+def solved_shares(trees: Sequence[SearchTreeRecord]) -> list[SolvedShare]:
+    """The cumulative share of trees with `solved_at` <= k, for k = 1 to the last simulation.
+
+    Solved trees that did not note when are left out of numerator and denominator.
+    """
+    known = [tree for tree in trees if tree.solved_at is not None or not tree.is_solved]
+    solved_at = [tree.solved_at for tree in known if tree.solved_at is not None]
+    last = max([*solved_at, *(tree.num_simulations or 0 for tree in known)], default=0)
+    shares = []
+    for simulation in range(1, last + 1):
+        count = sum(at <= simulation for at in solved_at)
+        low, high = wilson_interval(count, len(known))
+        shares.append(SolvedShare(simulation, count / len(known), low, high))
+    return shares
+
+
+_TREE_METRICS = (
+    "solved_frac", "mixed_frac", "solved_at_mean", "nodes_mean", "depth_mean", "simulations_mean",
+    "rollouts_mean", "right_frac", "no_answer_frac", "hit_frac",
+)  # fmt: skip
+
+
+def _tree_values(tree: SearchTreeRecord) -> Iterator[tuple[str, float]]:
+    thoughts = numbered_nodes(tree.root)[1:]
+    rollouts = [rollout for node in tree.root.walk() for rollout in node.rollouts]
+    are_right = [rollout.is_right for rollout in rollouts]
+    yield "solved_frac", float(any(are_right))
+    yield "mixed_frac", float(any(are_right) and not all(are_right))
+    yield "nodes_mean", float(len(thoughts))
+    yield "depth_mean", float(max((place.depth for place in thoughts), default=0))
+    yield "rollouts_mean", float(len(rollouts))
+    if tree.solved_at is not None:
+        yield "solved_at_mean", float(tree.solved_at)
+    if tree.num_simulations is not None:
+        yield "simulations_mean", float(tree.num_simulations)
+    for rollout in rollouts:
+        yield "right_frac", float(rollout.is_right)
+        yield "no_answer_frac", float(rollout.answer is None)
+    for place in thoughts:
+        if place.node.is_hit is not None:
+            yield "hit_frac", float(place.node.is_hit)
+
+
+def _added(points: tuple[Point, ...], before: tuple[Point, ...]) -> tuple[Point, ...]:
+    """What is new of a path's points; a foreign file may not begin with those of the parent."""
+    if points[: len(before)] == before:
+        return points[len(before) :]
+    return tuple(point for point in points if point not in before)
