@@ -35,7 +35,9 @@ from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees, write_traces
+from vigorl.search.metrics import search_metrics
 from vigorl.search.record import TreeRecorder
+from vigorl.search.report import render_search_page
 from vigorl.tracking import Run, resumed_settings, start_run
 
 prepare_process()
@@ -57,7 +59,7 @@ def in_its_folder(cfg: DictConfig) -> list[DictConfig]:
 
 
 def synthesize(cfg: DictConfig, run: Run) -> Linearized:
-    """Straight down: settings -> tasks -> trees -> chains."""
+    """Straight down: settings -> tasks -> trees -> chains -> page."""
     run.record(cfg, None)
     parts = build_parts(cfg)
     if cfg.trees:
@@ -69,6 +71,15 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         trees = search(cfg, run, tasks, parts)
     found = linearize(cfg, tasks, trees, parts)
     write_chains(run, found)
+    page = render_search_page(
+        trees,
+        {task.id: task for task in tasks},
+        images=parts.images,
+        title=cfg.name,
+        chains=found.records,
+    )
+    (run.folder / "search.html").write_text(page, encoding="utf-8")
+    run.logger.log_metrics(search_metrics(trees), step=0)
     if isinstance(run.logger, MLFlowLogger):
         run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
     return found

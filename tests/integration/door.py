@@ -161,6 +161,26 @@ def guessing_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
     return ScriptedEngine(script, codec)
 
 
+def wandering_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
+    """Looks about or answers with one of the stripes, by the request's noise."""
+
+    def script(request: GenerationRequest) -> str:
+        size, rng = request.views[0].size, random.Random(request.seed)
+        place = [rng.randrange(size.width), rng.randrange(size.height)]
+        look = Step(
+            f"Look at ({place[0]}, {place[1]}).",
+            ToolCall("search_coordinate", {"coordinate": place}),
+        )
+        kinds = ["vertical", "horizontal", "rising", "falling"]
+        answer = rng.choice(kinds)
+        if "Compare" in codec.decode(request.prompt_ids):
+            answer += f" and {rng.choice(kinds)}"
+        turns = Trace((look, Step("Seen.")), answer).turns()
+        return turns[0] if rng.random() < 0.5 else turns[1]
+
+    return ScriptedEngine(script, codec)
+
+
 def run_door(
     *overrides: str,
     small: list[str] = SMALL,
