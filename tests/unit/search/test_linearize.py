@@ -162,6 +162,10 @@ def test_a_terminal_node_without_a_rollout_and_a_right_answer_gives_nothing(text
     assert single(searched(node("At (50, 20).", children=(leaf,)))) == []
 
 
+def test_a_thought_that_never_went_on_is_no_answer() -> None:
+    assert single(searched(node("At (50, 20).", children=(node("red"),)))) == []
+
+
 def test_the_answer_is_read_from_the_text_where_the_rollout_has_none() -> None:
     one = searched(node("S.", right("<think> x </think> <answer> red </answer>", answer=None)))
     assert single(one) == [turns(Step("S. x"))]
@@ -243,6 +247,12 @@ def test_a_tree_of_turns_is_a_dialog_already() -> None:
     assert dialogs(one)[0] == expected
     with pytest.raises(ConfigError, match="form=single_turn, but the tree of disc calls tools"):
         draft_chains(one, settings=SINGLE)
+
+
+def test_one_tool_call_in_a_rollout_makes_it_a_tree_of_turns() -> None:
+    texts = (call_text(50, 20), render_answer_turn("It is red.", "red"))
+    assert tree_form(searched(rollouts=(right(*texts),)).tree) is TreeForm.TURNS
+    assert tree_form(searched(rollouts=(right(texts[1]),)).tree) is TreeForm.THOUGHTS
 
 
 def test_a_corrected_dialog_drops_the_wrong_answer_and_turns_around_in_the_next_thought() -> None:
