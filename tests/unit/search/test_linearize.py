@@ -380,6 +380,13 @@ def test_a_correction_is_no_duplicate_of_the_direct_chain() -> None:
     assert [one.is_corrected for one in kept] == [False, True]
 
 
+def test_right_answers_that_differ_are_no_duplicates() -> None:
+    asked = task(answer_kind=AnswerKind.ACTION, answer="type [7] [red]", options=())
+    told = [turns(Step("At (50, 20)."), answer=f"type [7] [{text}]") for text in ("red", "Rouge")]
+    kept, _ = filter_drafts(drafts(*told), asked, image=view())  # what is typed is not judged
+    assert len(kept) == 2
+
+
 def test_point_answers_are_near_duplicates_by_distance() -> None:
     asked = task(answer_kind=AnswerKind.POINT, answer_box=Box(190, 70, 210, 90), options=())
     told = [turns(Step("At (50, 20)."), answer=f"({x}, 20)") for x in (48, 50, 52)]
