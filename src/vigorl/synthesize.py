@@ -34,10 +34,11 @@ from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
 from vigorl.search.forest import ForestStats, grow_forest
-from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees, write_traces
+from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees
 from vigorl.search.metrics import search_metrics
 from vigorl.search.record import TreeRecorder
 from vigorl.search.report import render_search_page
+from vigorl.search.writer import write_traces
 from vigorl.tracking import Run, resumed_settings, start_run
 
 prepare_process()

@@ -50,9 +50,9 @@ from vigorl.search.linearize import (
     draft_chains,
     linearize_trees,
     split_looks,
-    write_traces,
 )
 from vigorl.search.picking import PickSettings, pick_traces
+from vigorl.search.writer import write_traces
 
 TOOL = ZoomPoint(window_px=112, view_px=56)
 SINGLE = LinearizeSettings(form=TraceForm.SINGLE_TURN)
@@ -162,6 +162,10 @@ def test_a_terminal_node_without_a_rollout_and_a_right_answer_gives_nothing(text
     assert single(searched(node("At (50, 20).", children=(leaf,)))) == []
 
 
+def test_a_thought_that_never_went_on_is_no_answer() -> None:
+    assert single(searched(node("At (50, 20).", children=(node("red"),)))) == []
+
+
 def test_the_answer_is_read_from_the_text_where_the_rollout_has_none() -> None:
     one = searched(node("S.", right("<think> x </think> <answer> red </answer>", answer=None)))
     assert single(one) == [turns(Step("S. x"))]
@@ -243,6 +247,12 @@ def test_a_tree_of_turns_is_a_dialog_already() -> None:
     assert dialogs(one)[0] == expected
     with pytest.raises(ConfigError, match="form=single_turn, but the tree of disc calls tools"):
         draft_chains(one, settings=SINGLE)
+
+
+def test_one_tool_call_in_a_rollout_makes_it_a_tree_of_turns() -> None:
+    texts = (call_text(50, 20), render_answer_turn("It is red.", "red"))
+    assert tree_form(searched(rollouts=(right(*texts),)).tree) is TreeForm.TURNS
+    assert tree_form(searched(rollouts=(right(texts[1]),)).tree) is TreeForm.THOUGHTS
 
 
 def test_a_corrected_dialog_drops_the_wrong_answer_and_turns_around_in_the_next_thought() -> None:
@@ -368,6 +378,13 @@ def test_a_correction_is_no_duplicate_of_the_direct_chain() -> None:
     both = drafts(GOOD) + drafts(GOOD, is_corrected=True)
     kept, _ = filter_drafts(both, TASK, image=view(), tool=TOOL)
     assert [one.is_corrected for one in kept] == [False, True]
+
+
+def test_right_answers_that_differ_are_no_duplicates() -> None:
+    asked = task(answer_kind=AnswerKind.ACTION, answer="type [7] [red]", options=())
+    told = [turns(Step("At (50, 20)."), answer=f"type [7] [{text}]") for text in ("red", "Rouge")]
+    kept, _ = filter_drafts(drafts(*told), asked, image=view())  # what is typed is not judged
+    assert len(kept) == 2
 
 
 def test_point_answers_are_near_duplicates_by_distance() -> None:
@@ -555,13 +572,28 @@ def test_what_a_released_tree_says_as_dialogs(rollout_file: Path) -> None:
     ]  # fmt: skip
 
 
+# Imports no torch: two processes more in a suite that has to stay fast.
 SCRIPT = """
 import json, sys
-from tests.unit.search.test_linearize import TOOL, read_searched
-from vigorl.search.linearize import LinearizeSettings, linearize_trees
+from tests.builders import task, view
+from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
+from vigorl.rollout.tools.zoom_point import ZoomPoint
+from vigorl.search.linearize import LinearizeSettings, SearchedTask, linearize_trees
 from vigorl.search.picking import PickSettings
+
+def searched(number):
+    tries = [
+        SearchRollout("red" if x else "blue", float(x > 0), (f"At ({x}, {number}).", "So."))
+        for x in (0, 30, 60, 90)
+    ]
+    node = SearchNode("First at (99, 99).", False, 0.5, 4, tuple(tries))
+    root = SearchNode("What?", False, 0.5, 4, children=(node,))
+    tree = SearchTreeRecord(f"t{number}", "What?", "red", "disc.png", root)
+    return SearchedTask(tree, task(id=tree.id), view())
+
 done = linearize_trees(
-    read_searched(sys.argv[1])[:: int(sys.argv[2])], tool=TOOL,
+    [searched(number) for number in range(6)][:: int(sys.argv[1])],
+    tool=ZoomPoint(window_px=112, view_px=56),
     settings=LinearizeSettings(move_first_frac=0.5),
     picking=PickSettings(max_per_tree=2, corrected_frac=0.5),
 )
@@ -569,16 +601,16 @@ print(json.dumps([[r.task.id, r.trace.turns()] for r in done.records]))
 """
 
 
-def test_neither_the_hash_seed_nor_the_order_of_trees_matters(rollout_file: Path) -> None:
-    def run(hash_seed: str, step: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(rollout_file), step],
-            env=os.environ | {"PYTHONHASHSEED": hash_seed},
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
+def test_neither_the_hash_seed_nor_the_order_of_trees_matters() -> None:
+    def run(hash_seed: str, step: str) -> list[Any]:
+        command = [sys.executable, "-c", SCRIPT, step]
+        env = os.environ | {"PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
 
     first = run("1", "1")
-    assert len(json.loads(first)) == 4
+    assert len(first) == 12  # six trees, two each
+    assert {"First" in told[0] for _, told in first} == {True, False}  # some were moved
     assert run("2", "-1") == first
 
 

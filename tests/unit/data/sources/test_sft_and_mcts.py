@@ -12,10 +12,10 @@ import pytest
 
 from tests.builders import task
 from vigorl.core.errors import DataError
-from vigorl.core.geometry import Point, Size
+from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace
-from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
+from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
 
 LOOK = '<think> At (50, 20). </think>\n<tool_call>\n{"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}\n</tool_call>'  # fmt: skip # noqa: E501
@@ -161,3 +161,30 @@ def test_a_bad_node_says_where_in_the_tree_it_is(
     bad = SEARCHED | {"tree": NODE | {"children": [NODE | child]}}
     with pytest.raises(DataError, match=r"sft.json:2: " + message):
         read_mcts_jsonl(write(SEARCHED, bad, as_list=False))
+
+
+def test_the_task_of_a_tree_is_the_question_without_its_slot(write: Callable[..., Path]) -> None:
+    searched = SEARCHED | {"question": "<image>\nPress it.", "true_answer": "(10, 20, 30, 40)"}
+    (tree,) = read_mcts_jsonl(write(searched, as_list=False))
+    asked = tree_task(tree, answer_kind=AnswerKind.POINT)
+    assert (asked.id, asked.question, asked.answer) == ("7", "Press it.", "(10, 20, 30, 40)")
+    assert asked.answer_box == Box(10, 20, 30, 40)
+    assert (asked.images, asked.source) == ((tree.image,), tree.source)
+    assert tree_task(tree).answer_box is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"true_answer": "red"}, '"true_answer" must be a box'),
+        ({"true_answer": "(10, 20, 300, 40)"}, "is not on the 100x80 picture"),
+        ({"question": "<image> and <image>?"}, "2 <image> slots in the question, but 1 pictures"),
+    ],
+)
+def test_a_tree_that_makes_no_task_names_file_and_line(
+    write: Callable[..., Path], wrong: dict[str, str], message: str
+) -> None:
+    good = {"true_answer": "(10, 20, 30, 40)"}
+    trees = read_mcts_jsonl(write(SEARCHED, SEARCHED | good | wrong, as_list=False))
+    with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
+        tree_task(trees[1], answer_kind=AnswerKind.POINT)
