@@ -458,7 +458,7 @@ def test_what_there_is_too_much_of_is_left_out() -> None:
 
 def test_the_choice_depends_on_the_seed_and_not_on_the_order() -> None:
     traces = pool(a=(30, 9), b=(30, 9), c=(3, 3))
-    for frac in (None, 0.3):
+    for frac in (None, 0.1):  # few corrections: which tree gives them is drawn
         settings = PickSettings(max_per_tree=5, corrected_frac=frac)
         picked = pick_traces(traces, settings=settings)
         assert pick_traces(traces[::-1], settings=settings) == picked
@@ -547,6 +547,7 @@ def test_a_released_file_is_linearized_written_and_read_back(
     done = linearize_trees(read_searched(rollout_file), tool=TOOL, settings=settings)
     assert (done.num_trees, done.num_solved, done.num_corrected) == (2, 2, 2)
     assert done.report == FilterReport(6, {})
+    assert {record.frame for record in done.records} == {Size(448, 448)}
     out = rollout_file.parent / name
     num_bytes = write_traces(done.records, out)
     assert num_bytes == out.stat().st_size / 6
@@ -595,7 +596,7 @@ done = linearize_trees(
     [searched(number) for number in range(6)][:: int(sys.argv[1])],
     tool=ZoomPoint(window_px=112, view_px=56),
     settings=LinearizeSettings(move_first_frac=0.5),
-    picking=PickSettings(max_per_tree=2, corrected_frac=0.5),
+    picking=PickSettings(max_per_tree=3, corrected_frac=0.3),
 )
 print(json.dumps([[r.task.id, r.trace.turns()] for r in done.records]))
 """
@@ -609,7 +610,7 @@ def test_neither_the_hash_seed_nor_the_order_of_trees_matters() -> None:
         return json.loads(done.stdout)
 
     first = run("1", "1")
-    assert len(first) == 12  # six trees, two each
+    assert len(first) == 18  # six trees, three each; which give the 5 corrections is drawn
     assert {"First" in told[0] for _, told in first} == {True, False}  # some were moved
     assert run("2", "-1") == first
 
