@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ import pytest
 import torch.distributed as dist
 
 from tests import builders
+from tests.unit.training.test_solve_rates import write_trees
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.splits import DataSplits
@@ -168,6 +170,14 @@ def test_measured_groups_steer_the_next_phases() -> None:
     assert metrics["data/rated_frac"] == (4, 6)
     assert metrics["data/filled_frac"] == (0, 2)
     assert metrics["data/difficulty_mean"] == (1.0, 2)  # two unknown ones, 1/2 each
+
+
+def test_search_trees_steer_the_first_phase(tmp_path: Path) -> None:
+    trees = write_trees(tmp_path, **{name: [1.0, 1.0] for name in "0123"}, **{"4": [1.0, 0.0]})
+    module = grpo(difficulty=SolveRateSampling(floor_frac=0, trees=trees))
+    assert set(asked(module, 0)) == {"4", "5"}
+    assert module.prompts_of_phase(0, seed=0).metrics["data/rated_frac"] == (5, 6)
+    assert module.state_dict() == {"solve_rates": {}}  # read again when the run goes on
 
 
 def test_a_phase_of_solved_prompts_says_so(caplog: pytest.LogCaptureFixture) -> None:
