@@ -24,7 +24,7 @@ def write_traces(
         Bytes per trace.
     Raises:
         ConfigError: Another ending.
-        DataError: No record, or a picture is not under the root.
+        DataError: No record.
     """
     path = Path(path)
     writers = {".json": write_sft_json, ".jsonl": write_sft_jsonl}
