@@ -41,8 +41,9 @@ class SearchSettings:
         num_retries: Further tries for a thought that repeats a point or cannot be read (released:
             0, it is dropped).
         near_px: Points this close, on both axes, are the same (released: equal as text).
-        settle_after: A subtree whose rollouts all ended alike, all right or all wrong, and are at
-            least so many, is not gone into again; 0 goes on (as released).
+        solved_after: A subtree of at least so many rollouts, all of them right, is not gone into
+            again; 0 goes on (as released).
+        hopeless_after: The same for one whose rollouts are all wrong.
     """
 
     num_simulations: int = 20
@@ -51,13 +52,14 @@ class SearchSettings:
     exploration: float = 2.0
     num_retries: int = 2
     near_px: float = 0.0
-    settle_after: int = 8
+    solved_after: int = 8
+    hopeless_after: int = 32
 
     def __post_init__(self) -> None:
         for key in ("num_simulations", "num_children", "num_rollouts"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"search.{key} must be at least 1, got {getattr(self, key)}")
-        for key in ("exploration", "num_retries", "near_px", "settle_after"):
+        for key in ("exploration", "num_retries", "near_px", "solved_after", "hopeless_after"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"search.{key} must be at least 0, got {getattr(self, key)}")
 
@@ -284,9 +286,12 @@ class TreeSearch:
         """Nothing is left to learn below it."""
         if node.thought.is_terminal:
             return True
-        least = self.settings.settle_after
-        if least and node.num_outcomes >= least and node.num_right in (0, node.num_outcomes):
-            return True
+        for least, all_alike in (
+            (self.settings.solved_after, node.num_right == node.num_outcomes),
+            (self.settings.hopeless_after, node.num_right == 0),
+        ):
+            if least and node.num_outcomes >= least and all_alike:
+                return True
         return node.is_expanded and all(self._is_settled(child) for child in node.children)
 
     def _is_new(self, thought: Thought) -> bool:

@@ -84,15 +84,20 @@ def test_the_next_simulation_goes_where_ucb_is_highest() -> None:
         return outcomes.get(job.id.partition("r")[0], places(job)) if "r" in job.id else places(job)
 
     # equal visits: exploration is the same for all three, so the value decides
-    search = grow(SearchSettings(num_simulations=2, settle_after=0), answers)
+    search = grow(SearchSettings(num_simulations=2, solved_after=0, hopeless_after=0), answers)
     root = search.tree()
     assert [len(child.children) for child in root.children] == [0, 3, 0]
     assert root.children[1].num_visits == 2 + 6
     # 14 visits of the root: 1.0 + 2 sqrt(ln 13 / 9) against 0 + 2 sqrt(ln 13 / 3)
     assert 1 + 2 * math.sqrt(math.log(13) / 9) > 2 * math.sqrt(math.log(13) / 3)
-    third = grow(SearchSettings(num_simulations=3, settle_after=0), answers).tree()
+    third = grow(
+        SearchSettings(num_simulations=3, solved_after=0, hopeless_after=0), answers
+    ).tree()
     assert [len(child.children) for child in third.children] == [0, 3, 0]
-    curious = grow(SearchSettings(num_simulations=3, settle_after=0, exploration=9.0), answers)
+    curious = grow(
+        SearchSettings(num_simulations=3, solved_after=0, hopeless_after=0, exploration=9.0),
+        answers,
+    )
     assert [len(child.children) for child in curious.tree().children] == [3, 3, 0]
 
 
@@ -146,9 +151,10 @@ def test_a_tree_in_which_nothing_is_left_ends_early() -> None:
 
 def test_a_subtree_that_always_ends_alike_is_not_gone_into_again() -> None:
     # all rollouts of the tree are right: 6 after one simulation, 12 after two
-    assert grow(SearchSettings(settle_after=8), Places()).num_simulations == 2
-    assert grow(SearchSettings(settle_after=8), Places(WRONG)).num_simulations == 2
-    on = grow(SearchSettings(settle_after=0, num_simulations=5), Places())
+    assert grow(SearchSettings(solved_after=8), Places()).num_simulations == 2
+    assert grow(SearchSettings(hopeless_after=8), Places(WRONG)).num_simulations == 2
+    assert grow(SearchSettings(hopeless_after=13), Places(WRONG)).num_simulations == 3
+    on = grow(SearchSettings(solved_after=0, hopeless_after=0, num_simulations=5), Places())
     assert on.num_simulations == 5
 
 
@@ -172,7 +178,7 @@ def test_visits_and_values_are_those_of_the_rollouts_below() -> None:
             return at(rng.random(), rng.random())
         return RIGHT if rng.random() < 0.5 else WRONG
 
-    for node in grow(SearchSettings(settle_after=0), answers).tree().walk():
+    for node in grow(SearchSettings(solved_after=0, hopeless_after=0), answers).tree().walk():
         below = [r for one in node.walk() for r in one.rollouts]
         assert node.num_visits == len(below)
         assert node.value == pytest.approx(sum(r.reward for r in below) / len(below))
