@@ -1,9 +1,10 @@
-"""Makes the stored rollouts of the notebooks again: `python notebooks/data/make.py`.
+"""Makes the stored rollouts and trees of the notebooks again: `python notebooks/data/make.py`.
 
-Six scenes of the made world, four rollouts each. A scripted teacher says what to do, better or
-worse from rollout to rollout; dialog, crops, rewards and advantages come from the same parts that
-train. Paths in the record are relative to notebooks/. The record holds token ids: make it again
-when the tokenizer of the start checkpoint changes.
+Six scenes of the made world, four rollouts each, and a search tree each. A scripted teacher says
+what to do in the rollouts, better or worse from one to the next; the trees are the start
+checkpoint's own. Dialog, crops, rewards and advantages come from the same parts that train. Paths
+in the record are relative to notebooks/, those of the trees to their file. The record holds token
+ids: make it again when the tokenizer of the start checkpoint changes.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from vigorl.data.scenes.draw import Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.questions import ask_attribute, ask_comparison
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
 from vigorl.rollout.collector import build_dialogs, collect
+from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 from vigorl.rollout.environment import Environment, RolloutLimits
 from vigorl.rollout.experience import score_groups
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.rollout.tools.zoom_point import ZoomPoint
+from vigorl.search.forest import grow_forest
+from vigorl.search.mcts import SearchSettings
+from vigorl.search.record import TreeRecorder
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
 START = Path(vigorl.__file__).parent / "assets" / "tiny_start"
@@ -38,6 +43,7 @@ CAREFUL = TeacherSettings(hasty_frac=0.0, look_at_second_frac=1.0)
 HASTY = TeacherSettings(hasty_frac=1.0, look_again_frac=0.0, look_at_second_frac=0.0)
 LOOKS_AGAIN = TeacherSettings(hasty_frac=1.0, look_again_frac=1.0, look_at_second_frac=1.0)
 KEEPS_MISSING = replace(CAREFUL, error_px=100, look_again_frac=1.0, max_looks=2)
+SEARCH = SearchSettings(num_simulations=8, near_px=2)
 LUCK = (CAREFUL, HASTY, LOOKS_AGAIN, KEEPS_MISSING)  # one rollout each of every group
 
 
@@ -92,6 +98,13 @@ def main() -> None:
     with RolloutRecorder(record, run_seed=RUN_SEED) as recorder:
         for one in score_groups(rollouts, grounded_zoom_reward()):
             recorder.write(one, phase=PHASE)
+
+    trees = Path("data/trees.jsonl")
+    trees.unlink(missing_ok=True)
+    policy = HFEngine.from_pretrained(folder=str(START), codec=codec, images=images)
+    with TreeRecorder(trees) as recorder:
+        for tree in grow_forest(policy, environment, tasks, SEARCH, run_seed=RUN_SEED):
+            recorder.write(tree)
 
 
 if __name__ == "__main__":
