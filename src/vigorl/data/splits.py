@@ -228,8 +228,6 @@ class WithTraces:
         )
         held_out = picture_files(splits.val_tasks) | picture_files(splits.test_tasks)
         traces = _without(traces, held_out, "data.path", "val or test")
-        if not traces:
-            raise DataError("all of its pictures are in validation or test", path=self.path)
         train, val = split_by_image(traces, holdout_frac=self.holdout_frac, seed=self.seed)
         # what the loss is watched on is not sampled from either
         tasks = _without(splits.train_tasks, picture_files(val), "data.base", "val")

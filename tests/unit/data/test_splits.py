@@ -26,6 +26,7 @@ from vigorl.data.splits import (
     QuestionFile,
     ReleasedFiles,
     VStarFolder,
+    WithTraces,
     picture_files,
 )
 from vigorl.rollout.tools.zoom_point import ZoomPoint
@@ -91,6 +92,12 @@ def released_files(root: Path, picture: Picture, *, with_val: bool = True) -> Da
     )
 
 
+def with_traces(root: Path, picture: Picture) -> DataSource:
+    """The same, with the traces of a file of its own."""
+    base = released_files(root, picture)
+    return WithTraces(base=base, path=str(root / "traces.jsonl"), holdout_frac=0.3)
+
+
 def made_world(root: Path, picture: Picture) -> DataSource:
     return MadeWorld(
         root=str(root / "world"),
@@ -109,6 +116,7 @@ SOURCES = {
     "screenspot": screenspot,
     "released_files": released_files,
     "released_files_without_val": partial(released_files, with_val=False),
+    "with_traces": with_traces,
     "made_world": made_world,
 }
 
@@ -212,3 +220,22 @@ def test_real_samples(real_data: Path, tmp_path: Path) -> None:
     folder = VStarFolder(root=str(real_data / "vstar_mini")).load()
     counts = [len(t) for t in (folder.train_tasks, folder.val_tasks, folder.test_tasks)]
     assert counts == [3, 1, 1]
+
+
+def test_a_trace_file_is_asked_for_before_anything_is_made(
+    tmp_path: Path, picture: Picture
+) -> None:
+    source = WithTraces(base=released_files(tmp_path, picture), path=str(tmp_path / "not.jsonl"))
+    with pytest.raises(ConfigError, match=r"data\.path"):
+        source.prepare()
+
+
+def test_traces_of_nothing_but_validation_pictures_are_an_error(
+    tmp_path: Path, picture: Picture
+) -> None:
+    base = released_files(tmp_path, picture)
+    held_out = [TraceRecord(one, Trace((Step("It is red."),), "red"))
+                for one in base.load().val_tasks]  # fmt: skip
+    write_sft_jsonl(held_out, tmp_path / "held_out.jsonl")
+    with pytest.raises(DataError, match=r"data\.path are in val or test"):
+        WithTraces(base=base, path=str(tmp_path / "held_out.jsonl")).load()

@@ -257,3 +257,46 @@ def test_a_supervised_trace_has_the_tokens_of_its_rollout(world: World, num_zoom
     assert sample.token_ids == rollout.token_ids
     assert sample.loss_mask == rollout.loss_mask
     assert sample.views == rollout.views
+
+
+def test_forks_share_what_was_and_nothing_after(world: World) -> None:
+    trunk = world.environment().start(world.task(), group="g", index=0, seed=1)
+    reply(trunk, world.codec.completion_ids(ZOOM))
+    forks = [trunk.fork(index=number, seed=number) for number in (1, 2)]
+    texts = (ZOOM_AGAIN, ANSWER)
+    for fork, text in zip(forks, texts, strict=True):
+        reply(fork, world.codec.completion_ids(text))
+    reply(forks[0], world.codec.completion_ids(ANSWER))
+    long, short = (fork.rollout() for fork in forks)
+    assert [turn.text for turn in long.turns] == [ZOOM, ZOOM_AGAIN, ANSWER]
+    assert [turn.text for turn in short.turns] == [ZOOM, ANSWER]
+    assert (len(long.views), len(short.views), trunk.num_turns) == (3, 2, 1)
+    assert (long.index, short.index) == (1, 2)
+    assert play(world.environment(), world, ZOOM, ANSWER).token_ids == short.token_ids
+
+
+def test_forks_have_noise_and_names_of_their_own(world: World) -> None:
+    trunk = world.environment().start(world.task(), group="g", index=0, seed=1)
+    asked = [trunk.fork(index=i, seed=i).next_request() for i in (1, 2)]
+    assert len({request.id for request in asked}) == len({r.seed for r in asked}) == 2
+    assert asked[0].prompt_ids == asked[1].prompt_ids
+    trunk.next_request()
+    with pytest.raises(RuntimeError, match="cannot be forked now"):
+        trunk.fork(index=3, seed=3)
+    reply(trunk, world.codec.completion_ids(ANSWER))
+    with pytest.raises(RuntimeError, match="cannot be forked now"):
+        trunk.fork(index=3, seed=3)
+
+
+def test_a_thought_alone_is_answered_where_thoughts_are_asked_for_one_by_one(
+    world: World,
+) -> None:
+    thought = "<think> Something is at (50, 20). </think>"
+    asked = world.environment(tools=[], step_reply="Go on.")
+    rollout = play(asked, world, thought, thought, ANSWER)
+    assert [turn.observation for turn in rollout.turns] == ["Go on.", "Go on.", ""]
+    assert {turn.tool_error for turn in rollout.turns} == {""}
+    assert (rollout.stop_reason, rollout.answer) == (StopReason.ANSWERED, "red")
+    assert sum(rollout.loss_mask) == sum(len(turn.completion_ids) for turn in rollout.turns)
+    assert play(asked, world, "no thought").stop_reason is StopReason.NO_ACTION
+    assert play(world.environment(), world, thought).stop_reason is StopReason.NO_ACTION
