@@ -120,6 +120,7 @@ def build_parts(cfg: DictConfig) -> Parts:
         "images": images,
         "tools": [instantiate(tool) for tool in cfg.task.tools],
         "limits": RolloutLimits(**cfg.task.limits),
+        "step_reply": cfg.task.get("step_reply", ""),
     }
     sampled = Environment(**shared, temperature=cfg.task.temperature, top_p=cfg.task.top_p)
     judged = Environment(**shared, temperature=cfg.task.eval_temperature)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Point
 from vigorl.core.records import TaskRecord
-from vigorl.core.trace import IMAGE_SLOT, Step, ToolCall, Trace, render_point
+from vigorl.core.trace import END_THINK, IMAGE_SLOT, THINK, Step, ToolCall, Trace, render_point
 
 OPTIONS = "\nOptions:\n{options}"
 
@@ -127,6 +127,18 @@ def _one_reply_format(think: str, answer: str) -> str:
     return "Reply once, in this form:\n" + Trace((Step(think),), answer).turns()[0] + "\n"
 
 
+def _step_format(answer: str) -> str:
+    step = f"{THINK} One thought about the place at (x, y). {END_THINK}"
+    finish = Trace((Step("What settles it."),), answer).turns()[0]
+    return (
+        "Every reply is either one step of your reasoning, about one place:\n"
+        f"{step}\n"
+        "or, once you are sure, the end:\n"
+        f"{finish}\n"
+        "Say what is there and whether it matters, and take in several candidates before you end.\n"
+    )
+
+
 _POINTS = "x counts pixels from the left edge of the picture, y from the top; use whole numbers.\n"
 _SPREAD = "Look before you conclude, and never return to a spot that you have already seen.\n"
 _GROUNDED = (
@@ -202,6 +214,33 @@ def web_grounding_point() -> Prompt:
         "You are shown a screenshot and told what a user wants to do; find the element to use.\n"
         + _one_reply_format("The steps of your reasoning.", "(x, y)")
         + _GROUNDED + _POINTS
+        + "The answer is one point on that element.\n"
+    )  # fmt: skip
+
+
+def visual_search_steps() -> Prompt:
+    """One thought per reply, for a teacher's search; answered with the option's text."""
+    return _prompt(
+        "You answer questions about details of a picture.\n"
+        + _step_format("text of the option") + _POINTS + _SPREAD + _OPTION_ANSWER,
+        options=OPTIONS,
+    )  # fmt: skip
+
+
+def spatial_steps() -> Prompt:
+    """The same for questions about where things are and how they move."""
+    return _prompt(
+        "You answer questions about how the things in one or more pictures lie and move in space.\n"
+        + _step_format("text of the option") + _POINTS + _SPREAD + _OPTION_ANSWER,
+        options=OPTIONS,
+    )  # fmt: skip
+
+
+def web_grounding_steps() -> Prompt:
+    """The same for a point on the asked element of a screenshot."""
+    return _prompt(
+        "You are shown a screenshot and told what a user wants to do; find the element to use.\n"
+        + _step_format("(x, y)") + _POINTS + _SPREAD
         + "The answer is one point on that element.\n"
     )  # fmt: skip
 

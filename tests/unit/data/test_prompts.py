@@ -15,7 +15,8 @@ from vigorl.data.prompts import OPTIONS, Message, Prompt
 FULL = [
     prompts.visual_search_zoom, prompts.web_grounding_zoom, prompts.visual_search_point,
     prompts.visual_search_think, prompts.spatial_point, prompts.web_grounding_point,
-    prompts.web_action_point,
+    prompts.web_action_point, prompts.visual_search_steps, prompts.spatial_steps,
+    prompts.web_grounding_steps,
 ]  # fmt: skip
 TINY = [prompts.tiny_zoom, prompts.tiny_point, prompts.tiny_think]
 
