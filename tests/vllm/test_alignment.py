@@ -121,7 +121,8 @@ def test_an_honest_engine_passes_in_every_phase(tmp_path: Path) -> None:
 
 def test_adapters_alone_pass_in_every_phase(tmp_path: Path) -> None:
     lora = "model.lora={_target_:vigorl.models.lora.LoraSettings,rank:4}"
-    train(settings(tmp_path, *BOLD, lora))  # an engine with room for adapters: one of its own
+    # an engine with room for adapters: one of its own
+    train(settings(tmp_path, *BOLD, lora, "model.freeze_vision_tower=true"))
     assert max(value for _, value in history(tmp_path, "align/max_gap")) < 1e-3
     sizes = [value for _, value in history(tmp_path, "perf/publish_mb")]
     assert len(sizes) == 2
