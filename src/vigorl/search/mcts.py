@@ -122,8 +122,7 @@ class _Node:
     rollouts: list[SearchRollout] = field(default_factory=list)
     num_visits: int = 0
     value: float = 0.0
-    num_right: int = 0  # of all rollouts in the subtree
-    num_outcomes: int = 0
+    num_right: int = 0  # of its visits: each is a rollout in the subtree
     is_expanded: bool = False
 
     def path(self) -> Iterator[_Node]:
@@ -272,7 +271,6 @@ class TreeSearch:
         for one in node.path():
             one.num_visits += 1
             one.value += (outcome.reward - one.value) / one.num_visits
-            one.num_outcomes += 1
             one.num_right += outcome.is_right
 
     # ---- judgements ------------------------------------------------------------------------------
@@ -287,10 +285,10 @@ class TreeSearch:
         if node.thought.is_terminal:
             return True
         for least, all_alike in (
-            (self.settings.solved_after, node.num_right == node.num_outcomes),
+            (self.settings.solved_after, node.num_right == node.num_visits),
             (self.settings.hopeless_after, node.num_right == 0),
         ):
-            if least and node.num_outcomes >= least and all_alike:
+            if least and node.num_visits >= least and all_alike:
                 return True
         return node.is_expanded and all(self._is_settled(child) for child in node.children)
 
