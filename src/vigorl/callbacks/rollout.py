@@ -22,7 +22,6 @@ from itertools import pairwise
 
 import lightning as L
 import torch
-import torch.distributed as dist
 
 from vigorl.core.advantages import Normalization, token_weights
 from vigorl.core.errors import ConfigError
@@ -45,6 +44,7 @@ from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.grpo_module import GRPOModule
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.ranks import from_all_ranks
 from vigorl.training.step_metrics import StepMetrics
 
 Listener = Callable[["PhaseReport", L.Trainer], None]
@@ -212,10 +212,7 @@ class RolloutCallback(L.Callback):
     def _weights(self, update: Sequence[TrainingSample], trainer: L.Trainer) -> list[float] | None:
         """Of this rank's samples; None where all samples of all ranks are masked."""
         own = [sum(sample.loss_mask) for sample in update]
-        counts: list[list[int]] = [own]
-        if trainer.world_size > 1:
-            counts = [[]] * trainer.world_size
-            dist.all_gather_object(counts, own)
+        counts = from_all_ranks(own, num_ranks=trainer.world_size)
         if not any(any(rank) for rank in counts):
             return None
         weights = token_weights(

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from vigorl.core.errors import AlignmentError, ConfigError
@@ -26,6 +25,7 @@ from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.ranks import from_all_ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class AlignmentCheck:
             found = _gaps(batch, logprobs, row)
             fault = fault or self._too_far(rollouts[i], batch, logprobs, row, found)
             gaps = gaps.joined(found)
-        _raise_together(fault)
+        _raise_together(fault, num_ranks=module.trainer.world_size)
         return gaps
 
     def _misreading(
@@ -216,12 +216,8 @@ def _first_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
 
-def _raise_together(fault: str | None) -> None:
-    faults: list[str | None] = [fault]
-    if dist.is_available() and dist.is_initialized():
-        faults = [None] * dist.get_world_size()
-        dist.all_gather_object(faults, fault)
-    for one in faults:
+def _raise_together(fault: str | None, *, num_ranks: int) -> None:
+    for one in from_all_ranks(fault, num_ranks=num_ranks):
         if one is not None:
             raise AlignmentError(
                 f"engine and trainer disagree: {one}. Nothing was learned from this phase. 16-bit "

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
-import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset
 
 from vigorl.core.advantages import Normalization, token_weights
@@ -29,9 +28,9 @@ from vigorl.rollout.environment import Environment
 from vigorl.training.buffer import RolloutBuffer, batch_loader, weighted
 from vigorl.training.difficulty import SolveRateSampling, check_choice
 from vigorl.training.plan import PhasePlan
+from vigorl.training.ranks import from_all_ranks
 from vigorl.training.solve_rates import (
     SolveRates,
-    Tally,
     add_tallies,
     read_solve_rates,
     tally_rollouts,
@@ -209,11 +208,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         """Learn from this rank's groups how hard their tasks are; all ranks must call it."""
         if self.solve_rates is None:
             return
-        own = tally_rollouts(scored)
-        tallies: list[dict[str, Tally]] = [own]
-        if self._trainer().world_size > 1:
-            tallies = [{}] * self._trainer().world_size
-            dist.all_gather_object(tallies, own)
+        tallies = from_all_ranks(tally_rollouts(scored), num_ranks=self._trainer().world_size)
         self.solve_rates.update(add_tallies(tallies))
 
     def state_dict(self) -> dict[str, Any]:

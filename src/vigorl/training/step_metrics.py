@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torchmetrics import MaxMetric, MeanMetric, Metric
 
+from vigorl.training.ranks import from_all_ranks
+
 
 class EffectiveSampleFraction(Metric):
     """Effective sample size of all weights seen, as a share of their number: (sum w)^2 / (n sum
@@ -100,8 +102,5 @@ def _reducing_device() -> str:
 
 
 def _union_over_ranks(kinds: dict[str, type[Metric]]) -> dict[str, type[Metric]]:
-    if _world_size() == 1:
-        return kinds
-    gathered: list[dict[str, type[Metric]] | None] = [None] * _world_size()
-    dist.all_gather_object(gathered, kinds)
-    return {name: kind for one in gathered if one for name, kind in one.items()}
+    gathered = from_all_ranks(kinds, num_ranks=_world_size())
+    return {name: kind for one in gathered for name, kind in one.items()}
