@@ -124,6 +124,7 @@ def logprob_of(folder: Path) -> float:
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # the library's 5 resets connections that come in a burst
 
     def __init__(self, *args: Any) -> None:
         self.open: set[Any] = set()
