@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from vigorl.core.errors import ConfigError
@@ -35,7 +35,8 @@ class SearchSettings:
 
     Attributes:
         num_simulations: Expansions of a tree (released script: 8).
-        num_children: Thoughts asked for at each.
+        num_children: Thoughts asked for at each; 0 grows no tree: each simulation rolls the
+            question itself out, the single tries that a search is compared with.
         num_rollouts: From each new child to an answer.
         exploration: c of value + c sqrt(ln(visits of parent + 1) / (visits + 1)).
         num_retries: Further tries for a thought that repeats a point or cannot be read (released:
@@ -56,12 +57,13 @@ class SearchSettings:
     hopeless_after: int = 32
 
     def __post_init__(self) -> None:
-        for key in ("num_simulations", "num_children", "num_rollouts"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"search.{key} must be at least 1, got {getattr(self, key)}")
-        for key in ("exploration", "num_retries", "near_px", "solved_after", "hopeless_after"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"search.{key} must be at least 0, got {getattr(self, key)}")
+        for field_ in fields(self):
+            least = 1 if field_.name in ("num_simulations", "num_rollouts") else 0
+            if getattr(self, field_.name) < least:
+                raise ConfigError(
+                    f"search.{field_.name} must be at least {least}, "
+                    f"got {getattr(self, field_.name)}"
+                )
 
 
 class JobKind(StrEnum):
@@ -162,7 +164,7 @@ class TreeSearch:
         self._simulation = 0
         self._leaf: _Node = self._nodes[0]
         self._slots: list[_Slot] = []
-        # of this simulation's children, by the job that brought the child
+        # of the nodes that this simulation rolls out, by the job that brought the node
         self._outcomes: dict[str, list[SearchRollout | None]] = {}
         self.num_repeats = 0
         self.solved_at: int | None = None
@@ -199,7 +201,7 @@ class TreeSearch:
             self._settle_slots()
         else:
             outcomes = self._outcomes[job.source]
-            outcomes[int(job_id.rpartition("r")[2])] = found
+            outcomes[int(job_id.rpartition("r")[2]) % len(outcomes)] = found
         self._end_if_complete()
 
     def tree(self) -> SearchNode:
@@ -218,9 +220,12 @@ class TreeSearch:
             open_children = [child for child in node.children if not self._is_settled(child)]
             node = max(open_children, key=lambda child: self._score(child, node))
         self._simulation += 1
-        self._leaf, node.is_expanded = node, True
+        self._leaf, self._outcomes = node, {}
         self._slots = [_Slot() for _ in range(self.settings.num_children)]
-        self._outcomes = {}
+        if not self._slots:
+            self._roll_out(node)
+            return
+        node.is_expanded = True
         for number in range(len(self._slots)):
             self._ask(number)
 
@@ -248,20 +253,23 @@ class TreeSearch:
         node = _Node(len(self._nodes), job, thought, leaf, (*leaf.used, *thought.points))
         self._nodes.append(node)
         leaf.children.append(node)
-        if thought.reward is not None:
+        if thought.reward is None:
+            self._roll_out(node)
+        else:
             self._outcomes[job] = [SearchRollout(thought.answer, thought.reward, ())]
-            return
-        count = self.settings.num_rollouts
-        self._outcomes[job] = [None] * count
-        self._ready += [Job(f"n{node.number}r{i}", JobKind.ROLLOUT, job) for i in range(count)]
+
+    def _roll_out(self, node: _Node) -> None:
+        numbers = range(len(node.rollouts), len(node.rollouts) + self.settings.num_rollouts)
+        self._outcomes[node.job] = [None] * len(numbers)
+        self._ready += [Job(f"n{node.number}r{i}", JobKind.ROLLOUT, node.job) for i in numbers]
 
     def _end_if_complete(self) -> None:
         if self._ready or self._asked:
             return
-        for child in self._leaf.children:
-            for outcome in self._outcomes[child.job]:
+        for node in (self._leaf, *self._leaf.children):
+            for outcome in self._outcomes.get(node.job, ()):
                 assert outcome is not None
-                self._add(child, outcome)
+                self._add(node, outcome)
         self._begin()
 
     def _add(self, node: _Node, outcome: SearchRollout) -> None:

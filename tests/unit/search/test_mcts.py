@@ -184,6 +184,17 @@ def test_visits_and_values_are_those_of_the_rollouts_below() -> None:
         assert node.value == pytest.approx(sum(r.reward for r in below) / len(below))
 
 
+def test_without_children_the_question_itself_is_rolled_out() -> None:
+    tries = iter([WRONG, WRONG, WRONG, RIGHT, WRONG, WRONG])
+    search = grow(SearchSettings(num_children=0, num_simulations=3), lambda job: next(tries))
+    root = search.tree()
+    assert (root.children, len(root.rollouts), root.num_visits) == ((), 6, 6)
+    assert (search.solved_at, search.num_simulations) == (2, 3)
+    assert root.value == pytest.approx(1 / 6)
+    sure = grow(SearchSettings(num_children=0, solved_after=4), lambda job: RIGHT)
+    assert sure.num_simulations == 2
+
+
 def test_an_answer_of_the_wrong_kind_or_to_no_job_is_an_error() -> None:
     search = TreeSearch(SearchSettings(), question="q")
     (job, *_) = search.jobs()
@@ -195,7 +206,7 @@ def test_an_answer_of_the_wrong_kind_or_to_no_job_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"num_children": 0}, {"num_simulations": 0}, {"num_rollouts": 0}, {"exploration": -1}],
+    [{"num_children": -1}, {"num_simulations": 0}, {"num_rollouts": 0}, {"exploration": -1}],
 )
 def test_settings_that_cannot_work_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=rf"search\.{next(iter(setting))}"):
