@@ -159,7 +159,9 @@ def plot(runs: list[Run], results: dict[str, dict]) -> None:
     )  # fmt: skip
     client = MlflowClient("sqlite:///outputs/mlflow.db")
     for file, metric, title, names in CURVES:
-        curves = {run.name: history(client, run, metric) for run in runs if run.name in names}
+        curves = {
+            run.name: history(client, run.folder, metric) for run in runs if run.name in names
+        }
         curves = {name: curve for name, curve in curves.items() if curve}
         is_share = metric != "val/zooms_mean"
         plot_curves(
@@ -177,8 +179,9 @@ def draw_example(run: Run) -> None:
     rollout_picture(best, ImageStore.from_pretrained(model)).save(DOCS / "rollout.png")
 
 
-def history(client: MlflowClient, run: Run, metric: str) -> list[tuple[float, float]]:
-    run_id = json.loads((run.folder / "run.json").read_text())["mlflow_run_id"]
+def history(client: MlflowClient, folder: Path, metric: str) -> list[tuple[float, float]]:
+    """A metric of the run in a folder, by step."""
+    run_id = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
     points = {point.step: point.value for point in client.get_metric_history(run_id, metric)}
     return sorted(points.items())
 
