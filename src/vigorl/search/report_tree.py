@@ -2,7 +2,7 @@
 
 A disc on the picture and a line of text with the same number are the same thought; a disc links to
 its line. Discs that would cover one another are moved apart, and a thin line leads to the place.
-Left out on purpose: the words of rollouts; the file of the search has them.
+Left out on purpose: the words of rollouts in a tree; the file of the search has them.
 """
 
 from __future__ import annotations
@@ -289,8 +289,22 @@ def _text_tree(places: Sequence[NumberedNode], shares: Mapping[int, float], anch
         )
 
     if not children:
-        return '<p class="soft">no thought was kept</p>'
+        return _tries(places[0].node)
     return f'<ul class="thoughts">{items(0)}</ul>'
+
+
+def _tries(root: SearchNode) -> str:
+    """Where no tree was grown: each try with its words, the first right one open."""
+    if not root.rollouts:
+        return '<p class="soft">no thought was kept</p>'
+    first_right = next((one for one in root.rollouts if one.is_right), None)
+    items = "".join(
+        f"<li><details{' open' if one is first_right else ''}><summary>"
+        f'<span class="num">{number}</span> {_outcome(one.answer, one.is_right)}</summary>'
+        f'<div class="body">{"".join(map(text_blocks, one.texts))}</div></details></li>'
+        for number, one in enumerate(root.rollouts, 1)
+    )
+    return f'<ul class="thoughts">{items}</ul>'
 
 
 def _way_to_right(places: Sequence[NumberedNode]) -> set[int]:
@@ -334,16 +348,18 @@ def _one_line(node: SearchNode) -> str:
 def _outcomes(node: SearchNode) -> str:
     """The answers of the rollouts from here, alike ones together."""
     votes = Counter((one.answer, one.is_right) for one in node.rollouts)
-    ends = [
-        f'<span class="{"right" if right else "wrong"}">{"✓" if right else "✗"} '
-        f"{_answer_words(answer, limit=32)}{f' ×{times}' if times > 1 else ''}"
-        "</span>"
-        for (answer, right), times in votes.items()
-    ]
+    ends = [_outcome(answer, right, times) for (answer, right), times in votes.items()]
     what = "answers" if node.is_terminal else "rollouts"
     if not ends:
         return ""
     return f'<span class="soft">{what}</span>{"".join(ends)}'
+
+
+def _outcome(answer: str | None, is_right: bool, times: int = 1) -> str:
+    return (
+        f'<span class="{"right" if is_right else "wrong"}">{"✓" if is_right else "✗"} '
+        f"{_answer_words(answer, limit=32)}{f' ×{times}' if times > 1 else ''}</span>"
+    )
 
 
 def _short(text: str, limit: int) -> str:

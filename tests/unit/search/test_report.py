@@ -364,3 +364,13 @@ def test_a_real_search_is_shown(world: World) -> None:
     thoughts = sum(len(list(one.root.walk())) - 1 for one in trees)
     assert len([one for one in page.values("id") if "-n" in one]) == thoughts
     assert stats[-1].num_solved / 5 == search_metrics(trees)["search/solved_frac"]
+
+
+def test_single_tries_are_shown_with_their_words(store: ImageStore, picture: str) -> None:
+    said = SearchRollout("red", 1.0, ("<think> Look. </think>", render_answer_turn("Red.", "red")))
+    root = node("Which colour?", rollouts=(wrong(), said, right()))
+    tries = SearchTreeRecord("t", "Which colour?", "red", picture, root, frame=Size(112, 112))
+    page = render(store, [tries])
+    is_open = ["open" in attrs for tag, attrs in page.tags if tag == "details"][-3:]
+    assert is_open == [False, True, False]  # the first right one
+    assert "Red." in page.text and "no thought was kept" not in page.text
