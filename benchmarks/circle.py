@@ -32,7 +32,7 @@ NUM_QUESTIONS = 600
 NUM_UPDATES = 54  # three epochs of the chains of one search
 TRIES = (  # as many as have a search's tokens: `python benchmarks/search.py quality`
     "search.num_children=0", "search.num_rollouts=1", "search.num_simulations=11",
-    "search.solved_after=0", "search.hopeless_after=0", "chains.picking.corrected_frac=0",
+    "chains.picking.corrected_frac=0",
 )  # fmt: skip
 
 

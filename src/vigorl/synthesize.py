@@ -150,9 +150,7 @@ def linearize(
     """Worked solutions of the trees, filtered and picked."""
     of_id = {task.id: task for task in tasks}
     searched = [
-        SearchedTask(tree, of_id[tree.id], parts.images.whole(tree.image, source=tree.source))
-        for tree in trees
-        if tree.id in of_id
+        SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees if tree.id in of_id
     ]
     return linearize_trees(
         searched,

@@ -16,15 +16,17 @@ turns, thought and tool call (`core.trace`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import islice, product
 
 from vigorl.core.records import ImageView, TaskRecord
 from vigorl.core.rewards.answers import is_correct, normalize_answer
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import ANSWER, END_ANSWER, END_THINK, THINK, TOOL_CALL
+
+_MAX_PAIRS = 64  # of one node: two tries of a search make one, forty single tries would make 400
 
 
 class TreeForm(StrEnum):
@@ -54,9 +56,16 @@ class Chain:
 
 
 def tree_form(tree: SearchTreeRecord) -> TreeForm:
-    """Which form the texts have: one tool call anywhere below the root makes it TURNS."""
-    calls = any(TOOL_CALL in text for text in _texts(tree.root))
-    return TreeForm.TURNS if calls else TreeForm.THOUGHTS
+    """Which form the texts have: a tool call in a node makes it TURNS; of a tree without any node,
+    one in a rollout.
+
+    Nodes are what the search took for readable; a rollout may hold a call that was refused.
+    """
+    texts = [node.text for child in tree.root.children for node in child.walk()]
+    if not texts:
+        texts = [text for rollout in tree.root.rollouts for text in rollout.texts]
+    is_called = any(TOOL_CALL in text for text in texts)
+    return TreeForm.TURNS if is_called else TreeForm.THOUGHTS
 
 
 def find_chains(tree: SearchTreeRecord, task: TaskRecord, *, image: ImageView) -> list[Chain]:
@@ -82,11 +91,24 @@ def find_chains(tree: SearchTreeRecord, task: TaskRecord, *, image: ImageView) -
         found += [Chain(shared, one.texts, one.answer) for one in right]
         found += [
             Chain(shared, good.texts, good.answer, bad.texts, bad.answer)
-            for bad in wrong
-            for good in right
+            for bad, good in _pairs(wrong, right)
             if bad.texts
         ]
     return found
+
+
+def _pairs(
+    wrong: Sequence[SearchRollout], right: Sequence[SearchRollout]
+) -> Iterable[tuple[SearchRollout, SearchRollout]]:
+    """All pairs, or of very many so many that every try is in about as many of them."""
+    if len(wrong) * len(right) <= _MAX_PAIRS:
+        return product(wrong, right)
+    turns = (
+        (bad, right[(number + shift) % len(right)])
+        for shift in range(len(right))
+        for number, bad in enumerate(wrong)
+    )
+    return islice(turns, _MAX_PAIRS)
 
 
 def bare_thoughts(texts: Iterable[str], answer: str | None) -> list[str]:
@@ -127,9 +149,3 @@ def _paths(
     yield path, node
     for child in node.children:
         yield from _paths(child, path)
-
-
-def _texts(root: SearchNode) -> Iterator[str]:
-    yield from (node.text for child in root.children for node in child.walk())
-    rollouts = chain.from_iterable(node.rollouts for node in root.walk())
-    yield from chain.from_iterable(rollout.texts for rollout in rollouts)

@@ -21,6 +21,7 @@ from vigorl.core.geometry import FrameMap, Point
 from vigorl.core.protocols import Tool, ToolError
 from vigorl.core.records import AnswerKind, ImageView, TaskRecord, TraceRecord
 from vigorl.core.rewards.answers import is_correct, normalize_answer
+from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.trace import Trace, find_points, parse_point, parse_trace
 
 
@@ -31,6 +32,9 @@ class Removal(StrEnum):
     WRONG_ANSWER = "wrong_answer"  # the teacher's judge took it, ours does not
     OFF_PICTURE = "off_picture"  # a thought speaks of a point that is not on the picture
     REFUSED_CALL = "refused_call"  # a call of another tool, or one that the tool refuses
+    NO_SECOND_LOOK = "no_second_look"  # it turns around, and looks nowhere afterwards
+    WAS_RIGHT = "was_right"  # it turns around from a target, or from where it looks afterwards
+    TOO_MANY_TURNS = "too_many_turns"
     TOO_LONG = "too_long"
     TOO_FEW_POINTS = "too_few_points"
     TOO_MANY_POINTS = "too_many_points"
@@ -43,6 +47,8 @@ class FilterSettings:
     """The limits. A chain's points are where it looks; without a look, where its thought points.
 
     Attributes:
+        max_turns: Most turns of a dialog, looks and answer; None: any. A corrected chain holds two
+            tries and may be longer than any dialog that the policy is let to have.
         max_length: Of all turns together, in what `measure` counts; None: any.
         min_points: Fewest points; 1 keeps what is grounded at all.
         max_points: Most points; None: any.
@@ -53,6 +59,7 @@ class FilterSettings:
         keep_near_duplicates: Whether chains of one tree may have the same answer and places.
     """
 
+    max_turns: int | None = None
     max_length: int | None = None
     min_points: int = 1
     max_points: int | None = None
@@ -61,7 +68,8 @@ class FilterSettings:
     keep_near_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        for key, least in (("max_length", 1), ("max_points", 0), ("max_repeats", 0)):
+        limits = {"max_turns": 1, "max_length": 1, "max_points": 0, "max_repeats": 0}
+        for key, least in limits.items():
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ConfigError(f"{key} must be at least {least} or null, got {value}")
@@ -78,10 +86,19 @@ class FilterSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A chain as assistant turns, not yet looked at."""
+    """A chain as assistant turns, not yet looked at.
+
+    Attributes:
+        turns: Of the policy.
+        turned_at: Of a corrected chain, the turn that turns around; None for a direct one.
+    """
 
     turns: tuple[str, ...]
-    is_corrected: bool
+    turned_at: int | None = None
+
+    @property
+    def is_corrected(self) -> bool:
+        return self.turned_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +207,33 @@ def _judge(
     looks = _looks(trace, image=image, tool=tool)
     if looks is None:
         return Removal.REFUSED_CALL
+    if draft.turned_at is not None and len(trace.steps) > 1:
+        before, after = looks[: draft.turned_at], looks[draft.turned_at :]
+        if not after:
+            return Removal.NO_SECOND_LOOK
+        if before and _was_right(before[-1], after, task, px=settings.near_px):
+            return Removal.WAS_RIGHT
+    if settings.max_turns is not None and len(trace.steps) > settings.max_turns:
+        return Removal.TOO_MANY_TURNS
     length = measure("\n".join(trace.turns()))
     if settings.max_length is not None and length > settings.max_length:
         return Removal.TOO_LONG
-    points = tuple(looks if len(trace.steps) > 1 else mentioned)
+    points = tuple([one.point for one in looks] if len(trace.steps) > 1 else mentioned)
     broken = _broken_limit(points, settings=settings)
     return broken or (trace, _gist(draft, trace, points, task=task))
 
 
-def _looks(trace: Trace, *, image: ImageView, tool: Tool | None) -> list[Point] | None:
-    """Where the calls look, in the frame of `image.size`; None when one of them would not work."""
-    looks: list[Point] = []
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a call shows: its point in the frame of the dialog, and the crop."""
+
+    point: Point
+    view: ImageView
+
+
+def _looks(trace: Trace, *, image: ImageView, tool: Tool | None) -> list[_Look] | None:
+    """Where the calls look; None when one of them would not work."""
+    looks: list[_Look] = []
     for step in trace.steps[:-1]:
         if tool is None:
             raise ConfigError("tool is null, but the traces call one; give the tool that they call")
@@ -211,8 +244,17 @@ def _looks(trace: Trace, *, image: ImageView, tool: Tool | None) -> list[Point] 
             result = tool.call(call.arguments, image=image)
         except ToolError:
             return None
-        looks.append(FrameMap(image.original, image.size).point(result.point))
+        place = FrameMap(image.original, image.size).point(result.point)
+        looks.append(_Look(place, result.view))
     return looks
+
+
+def _was_right(left: _Look, after: Sequence[_Look], task: TaskRecord, *, px: float) -> bool:
+    """Whether the place that a chain turns around from was where it should look: turning around
+    there would teach doubt.
+    """
+    returns = any(left.point.distance(look.point) <= px for look in after)
+    return returns or is_zoom_hit(left.view, task.targets)
 
 
 def _broken_limit(points: Sequence[Point], *, settings: FilterSettings) -> Removal | None:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Point, Size
@@ -30,12 +31,14 @@ from vigorl.core.trace import (
     FINAL_THOUGHT,
     POINT_PATTERN,
     THINK,
+    TOOL_CALL,
     TURN_AROUND,
     Step,
     ToolCall,
     Trace,
     parse_turn,
 )
+from vigorl.data.images import ImageStore
 from vigorl.search.chains import (
     Chain,
     TreeForm,
@@ -102,6 +105,12 @@ class SearchedTask:
     tree: SearchTreeRecord
     task: TaskRecord
     image: ImageView
+
+    @classmethod
+    def of(cls, tree: SearchTreeRecord, task: TaskRecord, images: ImageStore) -> Self:
+        """With the picture in the tree's own frame, whatever size this run shows pictures at."""
+        whole = images.whole(tree.image, source=tree.source)
+        return cls(tree, task, replace(whole, size=tree.frame or whole.original))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +204,8 @@ def draft_chains(
             trace = Trace((Step(" ".join(thoughts)),), answer)
         else:
             trace = _dialog(thoughts, answer, searched=searched, tool=tool, settings=settings)
-        drafts.append(Draft(tuple(trace.turns()), bool(chain.wrong)))
+        told = (i for i, step in enumerate(trace.steps) if TURN_AROUND in step.think)
+        drafts.append(Draft(tuple(trace.turns()), next(told) if chain.wrong else None))
     return drafts
 
 
@@ -236,13 +246,18 @@ def split_looks(
 def _tell(chain: Chain) -> tuple[list[str], str]:
     """A chain of bare thoughts in order, and its answer; no thoughts when nothing is to be told.
 
-    A corrected chain needs something said before the turn-around and something after it.
+    A corrected chain needs something said before the turn-around and something after it. Its wrong
+    try came to an answer: one that a limit cut off may stop within a word.
     """
     path = (*chain.shared, *chain.right)
+    if any(TOOL_CALL in text for text in (*path, *chain.wrong)):
+        return [], ""  # a stray call among thoughts: what it would have shown is not there
     stated = split_answer(path[-1])[1] if path else None
     answer = chain.answer if chain.answer is not None else stated or ""
     if not chain.wrong:
         return bare_thoughts(path, answer), answer
+    if chain.wrong_answer is None and split_answer(chain.wrong[-1])[1] is None:
+        return [], answer
     wrong = bare_thoughts(chain.wrong, chain.wrong_answer)
     right = bare_thoughts(chain.right, answer)
     if not wrong or not right:
@@ -251,15 +266,20 @@ def _tell(chain: Chain) -> tuple[list[str], str]:
 
 
 def _drafts_of_turns(chain: Chain) -> Iterator[Draft]:
-    """A chain of whole turns; of the wrong try what comes before its answer."""
+    """A chain of whole turns; of the wrong try what comes before its answer.
+
+    The filters see to it that a corrected one looks again after it has turned around, and that the
+    place it turns away from was wrong.
+    """
     if not chain.wrong:
-        yield Draft((*chain.shared, *chain.right), is_corrected=False)
+        yield Draft((*chain.shared, *chain.right))
         return
     wrong = [turn for turn in chain.wrong if parse_turn(turn).answer is None]
     if wrong and chain.right:
         first, *rest = chain.right
         first = first.replace(THINK, f"{THINK} {TURN_AROUND}", 1)
-        yield Draft((*chain.shared, *wrong, first, *rest), is_corrected=True)
+        turned_at = len(chain.shared) + len(wrong)
+        yield Draft((*chain.shared, *wrong, first, *rest), turned_at)
 
 
 def _dialog(

@@ -290,6 +290,8 @@ class TreeSearch:
 
     def _is_settled(self, node: _Node) -> bool:
         """Nothing is left to learn below it."""
+        if not self.settings.num_children:
+            return False  # every single try is made
         if node.thought.is_terminal:
             return True
         for least, all_alike in (

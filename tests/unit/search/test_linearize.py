@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import Qwen2VLImageProcessorPil
 
 from tests.builders import call_text, task, view
 from vigorl.core.errors import ConfigError, DataError
@@ -31,6 +32,7 @@ from vigorl.core.trace import (
     Trace,
     render_answer_turn,
 )
+from vigorl.data.images import ImageStore
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.rollout.tools.zoom_point import ZoomPoint
@@ -278,6 +280,43 @@ def test_a_wrong_try_that_answered_at_once_leaves_no_dialog_to_correct() -> None
     assert dialogs(one) == [(call_text(50, 20), end)]
 
 
+def test_a_stray_call_in_a_rollout_leaves_a_tree_of_thoughts_what_it_is() -> None:
+    stray = right("See.", call_text(50, 20), "<answer> red </answer>")
+    one = searched(node("A disc at (50, 20).", stray, right("It is red.")))
+    assert tree_form(one.tree) is TreeForm.THOUGHTS
+    assert single(one) == [turns(Step("A disc at (50, 20). It is red."))]
+
+
+def test_a_wrong_try_that_a_limit_cut_off_is_not_told() -> None:
+    cut = wrong("I look at the corner near (1", answer=None)
+    one = searched(node("A disc at (50, 20).", cut, right("It is (40, 30).")))
+    assert [draft.is_corrected for draft in draft_chains(one, settings=SINGLE)] == [False]
+
+
+def test_of_many_tries_every_one_is_in_about_as_many_pairs() -> None:
+    tries = [wrong(f"W{i}.") for i in range(20)] + [right(f"R{i}.") for i in range(20)]
+    told = [d.turns[0] for d in draft_chains(searched(node("S.", *tries)), settings=SINGLE)][20:]
+    assert len(set(told)) == len(told) == 64
+    for kind in "WR":
+        counts = [sum(f" {kind}{i}. " in text for text in told) for i in range(20)]
+        assert {3, 4} == set(counts)
+
+
+def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path) -> None:
+    """Seen at 448 (as the file is) by the teacher, at 112 by this run's policy."""
+    Image.new("RGB", (448, 448)).save(tmp_path / "disc.png")
+    size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
+    store = ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    one = searched(node("A disc at (200, 80).", right("It is red.")))
+    for frame, kept in ((None, 1), (Size(448, 448), 1), (Size(112, 112), 0)):
+        tree = replace(one.tree, image=str(tmp_path / "disc.png"), frame=frame)
+        found = linearize_trees([SearchedTask.of(tree, TASK, store)], tool=TOOL, settings=MULTI)
+        assert len(found.records) == kept  # (200, 80) is off a picture of 112 px
+        for record in found.records:
+            assert record.frame == Size(448, 448)
+            assert record.trace.steps[0].tool_call == look("", 200, 80).tool_call
+
+
 def test_a_dialog_needs_a_tool() -> None:
     with pytest.raises(ConfigError, match="tool is null"):
         draft_chains(searched(node("A (1, 1).", right("B."))))
@@ -286,8 +325,8 @@ def test_a_dialog_needs_a_tool() -> None:
 # Filters
 
 
-def drafts(*told: tuple[str, ...], is_corrected: bool = False) -> list[Draft]:
-    return [Draft(one, is_corrected) for one in told]
+def drafts(*told: tuple[str, ...], turned_at: int | None = None) -> list[Draft]:
+    return [Draft(one, turned_at) for one in told]
 
 
 GOOD = turns(look("Near (50, 20).", 50, 20), Step("It is red."))
@@ -375,9 +414,45 @@ def test_near_duplicates_have_the_answer_and_the_places_in_common(
 
 
 def test_a_correction_is_no_duplicate_of_the_direct_chain() -> None:
-    both = drafts(GOOD) + drafts(GOOD, is_corrected=True)
+    both = drafts(GOOD) + drafts(GOOD, turned_at=0)
     kept, _ = filter_drafts(both, TASK, image=view(), tool=TOOL)
     assert [one.is_corrected for one in kept] == [False, True]
+
+
+ASTRAY = look("Astray.", 9, 9)  # in the frame of 112; the target is around (50, 20)
+FOUND = look(f"{TURN_AROUND} Found.", 50, 20)
+WITH_TARGET = replace(TASK, targets=(Box(190, 70, 210, 90),))
+
+
+@pytest.mark.parametrize(
+    ("steps", "turned_at", "reason"),
+    [
+        ((ASTRAY, FOUND, Step("It is red.")), 1, None),
+        ((ASTRAY, Step(f"{TURN_AROUND} It is red.")), 1, Removal.NO_SECOND_LOOK),
+        ((look("There.", 52, 22), FOUND, Step("Red.")), 1, Removal.WAS_RIGHT),  # goes back there
+        ((look("There.", 60, 20), ASTRAY, Step("Red.")), 1, Removal.WAS_RIGHT),  # holds the target
+    ],
+)
+def test_a_correction_leaves_a_wrong_place_and_looks_again(
+    steps: tuple[Step, ...], turned_at: int, reason: Removal | None
+) -> None:
+    kept, report = filter_drafts(
+        drafts(turns(*steps), turned_at=turned_at), WITH_TARGET, image=view(), tool=TOOL,
+        settings=FilterSettings(near_px=5.0),
+    )  # fmt: skip
+    assert report.removed == ({} if reason is None else {reason: 1})
+    assert len(kept) == (reason is None)
+
+
+def test_a_dialog_has_no_more_turns_than_the_policy_may() -> None:
+    told = turns(ASTRAY, FOUND, Step("It is red."))
+    for most, kept in ((3, 1), (2, 0)):
+        settings = FilterSettings(max_turns=most)
+        found, report = filter_drafts(
+            drafts(told), TASK, image=view(), tool=TOOL, settings=settings
+        )
+        assert len(found) == kept
+        assert report.removed == ({} if kept else {Removal.TOO_MANY_TURNS: 1})
 
 
 def test_right_answers_that_differ_are_no_duplicates() -> None:
