@@ -160,6 +160,7 @@ def grow_forest(
             if not engine.num_in_flight:
                 break
             yield from forest.work()
+            yield from forest.checked()
             if on_progress is not None:
                 on_progress(forest.stats)
             if forest.budget.is_used_up(forest.stats):
@@ -200,7 +201,7 @@ class _Forest:
         self._send_jobs(_Tree(task, search, {"": root}))
 
     def work(self) -> list[SearchTreeRecord]:
-        """Let the engine work once; the trees that are finished now."""
+        """Let the engine work once; the trees that this finished."""
         self.stats.max_in_flight = max(self.stats.max_in_flight, len(self.flights))
         try:
             completions = self.engine.poll()
@@ -223,10 +224,14 @@ class _Forest:
             self._send_jobs(tree)
             if tree.search.is_done:
                 finished += self._harvest(tree)
-        if self.check is not None:
-            with self._check_failure(self.check):
-                finished += self.check.poll()
         return self._count(finished)
+
+    def checked(self) -> list[SearchTreeRecord]:
+        """The trees whose verdicts have come in, without waiting."""
+        if self.check is None:
+            return []
+        with self._check_failure(self.check):
+            return self._count(self.check.poll())
 
     def wait_for_check(self) -> Iterator[SearchTreeRecord]:
         """The trees that only wait for their verdicts, one after the other."""

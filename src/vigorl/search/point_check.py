@@ -108,7 +108,8 @@ class PointCheck:
         self._open_image = lru_cache(_OPEN_PICTURES)(open_image)
         self._open: dict[Future[str], tuple[_Checked, int]] = {}
         self._replies: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
-        self._complete: list[_Checked] = []
+        self._held: list[_Checked] = []  # complete, but the judge is silent
+        self._ready: list[_Checked] = []
         self._has_reply, self._num_failed, self._last_error = False, 0, ""
 
     @classmethod
@@ -138,7 +139,8 @@ class PointCheck:
     @property
     def num_waiting(self) -> int:
         """Trees that have been submitted and not handed out."""
-        return len({id(checked) for checked, _ in self._open.values()}) + len(self._complete)
+        being_checked = {id(checked) for checked, _ in self._open.values()}
+        return len(being_checked) + len(self._held) + len(self._ready)
 
     def submit(self, tree: SearchTreeRecord) -> None:
         """Ask about every thought of a finished tree that has points and is not checked.
@@ -160,18 +162,20 @@ class PointCheck:
             reply.add_done_callback(self._replies.put)
             checked.num_open += 1
         if not checked.num_open:
-            self._complete.append(checked)
+            self._ready.append(checked)
 
     def poll(self) -> list[SearchTreeRecord]:
         """The trees whose verdicts are in, without waiting.
 
         Raises:
-            EngineError: The judge is out of reach.
+            EngineError: The judge is out of reach; what was checked before has been handed out.
             DataError: A picture cannot be read.
         """
-        while not self._replies.empty():
+        while not self._is_hopeless and not self._replies.empty():
             self._take(self._replies.get())
-        return [] if self._num_failed else self._hand_out()
+        if self._is_hopeless and not self._ready:
+            raise self._out_of_reach()
+        return self._hand_out()
 
     def finish(self) -> Iterator[SearchTreeRecord]:
         """The trees that are left, each as soon as its verdicts are in.
@@ -181,19 +185,27 @@ class PointCheck:
             DataError: A picture cannot be read.
         """
         while self._open:
-            self._take(self._replies.get())
+            if not self._is_hopeless:
+                self._take(self._replies.get())
             yield from self.poll()
-        if self._num_failed and not self._has_reply:
+        yield from self._hand_out()
+        if self._is_hopeless or (self._num_failed and not self._has_reply):
             raise self._out_of_reach()
+        self._ready, self._held = self._held, []
         yield from self._hand_out()
 
     def cancel(self) -> None:
         """Let go of all trees, and ask no more."""
         waiting = list(self._open)
-        self._open.clear()
-        self._complete.clear()
+        for trees in (self._open, self._held, self._ready):
+            trees.clear()
+        self._num_failed = 0
         for reply in waiting:
             reply.cancel()
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return self._num_failed >= HOPELESS
 
     def _take(self, reply: Future[str]) -> None:
         if reply not in self._open:
@@ -205,10 +217,11 @@ class PointCheck:
             self._has_reply, self._num_failed = True, 0
         except EngineError as error:
             self._num_failed, self._last_error = self._num_failed + 1, str(error)
-            if self._num_failed == HOPELESS:
-                raise self._out_of_reach() from error
         if not checked.num_open:
-            self._complete.append(checked)
+            self._held.append(checked)
+        if not self._num_failed:
+            self._ready += self._held
+            self._held.clear()
 
     def _out_of_reach(self) -> EngineError:
         return EngineError(
@@ -217,12 +230,12 @@ class PointCheck:
         )
 
     def _hand_out(self) -> list[SearchTreeRecord]:
-        complete, self._complete = self._complete, []
+        ready, self._ready = self._ready, []
         return [
             replace(
                 one.tree, root=_with_hits(one.tree.root, iter(one.hits)), checked_by=CheckedBy.JUDGE
             )
-            for one in complete
+            for one in ready
         ]
 
     def _prompt(self, place: NumberedNode, tree: SearchTreeRecord, whole: ImageView) -> JudgePrompt:

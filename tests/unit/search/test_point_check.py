@@ -245,6 +245,19 @@ def test_a_judge_out_of_reach_is_an_error(picture: str) -> None:
     assert hits(one) == [True, None]
 
 
+def test_what_was_checked_before_the_judge_fell_silent_is_handed_out(picture: str) -> None:
+    for is_last in (True, False):
+        judge = in_turn(YES, *[None] * HOPELESS, "")
+        check = PointCheck(judge, tools=TOOLS)
+        check.submit(tree(picture, look(20, 20), id="early"))
+        check.submit(tree(picture, *(look(x, 20) for x in range(20, 20 + HOPELESS)), id="late"))
+        judge.submit(JudgePrompt("")).result()  # it answers in order
+        found = check.finish() if is_last else iter(check.poll())
+        assert next(found).id == "early"
+        with pytest.raises(EngineError, match=f"no reply to {HOPELESS} questions"):
+            next(found) if is_last else check.poll()
+
+
 def test_a_picture_that_is_gone_is_named(picture: str) -> None:
     check = PointCheck(FakeJudge(lambda prompt: str(drawn(prompt))), tools=TOOLS)
     Path(picture).write_bytes(Path(picture).read_bytes()[:900])  # its header is whole
