@@ -17,9 +17,9 @@ import argparse
 import json
 from pathlib import Path
 
-from vigorl.evaluation.behavior_judge import ChatJudge
 from vigorl.evaluation.behavior_table import compare_behaviors, read_condition
 from vigorl.evaluation.behaviors import BehaviorRules
+from vigorl.rollout.judge import ChatJudge
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,11 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from vigorl.build import CONFIGS, check_settings, prepare_process
+from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
+from vigorl.search.point_check import PointCheck
 from vigorl.train import stage_config
 from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.policy_module import OptimizerSettings
@@ -115,6 +116,20 @@ def test_every_search_gives_each_target_what_it_takes(experiment: str, scale: st
     check_targets(resolved(cfg))
     for node in (cfg.data, cfg.search, cfg.budget):
         instantiate(node)
+
+
+@pytest.mark.parametrize("option", options("check"))
+def test_every_check_is_made_from_its_yaml(option: str) -> None:
+    cfg = compose_door("synthesize", "experiment=mcts_vstar", f"check={option}")
+    if option == "none":
+        assert cfg.check is None
+        return
+    with pytest.raises(ConfigError, match=r"set check\.model, check\.urls"):
+        check_settings(cfg)
+    given = ["check.urls=[http://host:1]", "check.model=wise", "check.extra={thinking: {level: 1}}"]
+    cfg = compose_door("synthesize", "experiment=mcts_vstar", f"check={option}", *given)
+    check_targets(resolved(cfg))
+    assert isinstance(assemble(cfg.check, tools={}), PointCheck)
 
 
 @pytest.mark.parametrize("experiment", ONLY_THE_USER_KNOWS)

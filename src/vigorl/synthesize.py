@@ -7,6 +7,13 @@ solutions, `chains.jsonl` and, in the released form, `chains.json`:
     python -m vigorl.train experiment=sft_from_mcts data.path=RUN/chains.jsonl
 
 `trees=FILE` makes them from a file of trees that is there already, such as a released one.
+
+Whether a thought points where it should is recorded with it: by the data's target boxes, or by a
+judge, where the data has none and there is one to ask:
+
+    python -m vigorl.synthesize experiment=mcts_vstar data=vstar_questions data.file=... \\
+        check=judge 'check.urls=[https://api.example.com]' check.model=NAME \\
+        check.api_key_env=EXAMPLE_KEY
 """
 
 from __future__ import annotations
@@ -24,18 +31,22 @@ from tqdm import tqdm
 from vigorl.build import (
     CONFIGS,
     Parts,
+    assemble,
     build_engine,
     build_parts,
     check_settings,
     prepare_process,
 )
+from vigorl.core.errors import ConfigError
 from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
+from vigorl.rollout.picture import target_boxes
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees
 from vigorl.search.metrics import search_metrics
+from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 from vigorl.search.report import render_search_page
 from vigorl.search.writer import write_traces
@@ -64,6 +75,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     run.record(cfg, None)
     parts = build_parts(cfg)
     if cfg.trees:
+        if cfg.check is not None:
+            raise ConfigError("check has no effect with trees=FILE: nothing is searched")
         trees = read_mcts_jsonl(cfg.trees)
         kind = AnswerKind(cfg.answer_kind)
         tasks: Sequence[TaskRecord] = [tree_task(tree, answer_kind=kind) for tree in trees]
@@ -90,6 +103,7 @@ def search(
     cfg: DictConfig, run: Run, tasks: Sequence[TaskRecord], parts: Parts
 ) -> list[SearchTreeRecord]:
     """The trees of the tasks; those that the run's file has already are not grown again."""
+    check = build_check(cfg, tasks, parts)
     stats, path = ForestStats(), run.folder / "trees.jsonl"
     with TreeRecorder(path) as recorder:
         todo = [task for task in tasks if task.id not in recorder.done]
@@ -105,6 +119,7 @@ def search(
                 bar.set_postfix_str(
                     f"{now.num_solved} of {now.num_trees} solved, {now.num_requests} requests, "
                     f"{speed:.0f} tokens/s"
+                    + (f", {now.num_unchecked} unchecked" if now.num_unchecked else "")
                 )
 
             for tree in grow_forest(
@@ -115,12 +130,24 @@ def search(
                 run_seed=cfg.seed,
                 max_in_flight=cfg.max_in_flight,
                 budget=instantiate(cfg.budget),
+                check=check,
                 on_progress=show,
             ):
                 recorder.write(tree)
                 bar.update()
     log_costs(run, stats)
     return read_mcts_jsonl(path)
+
+
+def build_check(cfg: DictConfig, tasks: Sequence[TaskRecord], parts: Parts) -> PointCheck | None:
+    """The judge of points, where one is named and there is something to ask it."""
+    if cfg.check is None:
+        return None
+    if all(target_boxes(task) for task in tasks):
+        raise ConfigError(
+            "check has no effect: the data has target boxes for every question; set check=none"
+        )
+    return assemble(cfg.check, tools=parts.environment.tools)
 
 
 def log_costs(run: Run, stats: ForestStats) -> None:
@@ -133,10 +160,14 @@ def log_costs(run: Run, stats: ForestStats) -> None:
         "perf/tokens_per_s": stats.num_tokens / max(stats.wall_s, 1e-9),
         "perf/max_in_flight": stats.max_in_flight,
     }
+    num_asked = stats.num_checked + stats.num_unchecked
+    if num_asked:
+        metrics |= {"search/checked": stats.num_checked, "search/unchecked": stats.num_unchecked}
     run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
     print(
         f"{stats.num_trees} trees in {stats.wall_s:.0f} s, {stats.num_solved} solved, "
         f"{stats.num_requests} requests, {stats.num_tokens} tokens"
+        + (f", verdicts on {stats.num_checked} of {num_asked} looks" if num_asked else "")
         + (", ended by the budget" if stats.is_cut else "")
     )
 

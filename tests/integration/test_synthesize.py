@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.integration.door import SMALL, history, only_run, settings
-from vigorl.core.errors import ConfigError
+from tests.unit.rollout.fake_server import FakeServer, chat_reply
+from vigorl.build import ASSETS
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.search_tree import CheckedBy
+from vigorl.data.encoding import ChatCodec
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
+from vigorl.search.metrics import numbered_nodes
+from vigorl.search.point_check import read_verdict
 from vigorl.synthesize import run_synthesis
 from vigorl.train import train
 
@@ -63,6 +72,114 @@ def test_a_search_with_a_budget_says_so(tmp_path: Path, capsys: pytest.CaptureFi
     found = run_synthesis(search_settings(tmp_path, "budget.max_requests=5", "max_in_flight=2"))
     assert "ended by the budget" in capsys.readouterr().out
     assert found.num_trees < 6
+
+
+class JudgeServer(FakeServer):
+    """Believes in looks with an even x, gives one reply in a while without a verdict, and may fall
+    silent.
+    """
+
+    num_replies: float = float("inf")
+
+    def __init__(self) -> None:
+        codec = ChatCodec.from_pretrained(str(ASSETS / "tiny_start"))
+        super().__init__(codec, lambda path, body: self.judge(body))
+
+    def judge(self, body: dict[str, Any]) -> tuple[int, str]:
+        self.num_replies -= 1
+        if self.num_replies < 0:
+            return 401, "the key has run out"
+        return chat_reply(
+            self.verdict(" ".join(p.get("text", "") for p in body["messages"][0]["content"]))
+        )
+
+    @staticmethod
+    def verdict(prompt: str) -> str:
+        (x,) = re.findall(r"Look at \((\d+), \d+\)", prompt)
+        return "Hm." if int(x) % 10 == 7 else f"<verdict>{'no' if int(x) % 2 else 'yes'}</verdict>"
+
+
+@pytest.fixture
+def judge() -> Iterator[JudgeServer]:
+    server = JudgeServer()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def boxless(tmp_path: Path) -> list[str]:
+    """Settings for data without target boxes."""
+    rows = []
+    for number in range(16):
+        Image.effect_noise((448, 448), 20 + number).convert("RGB").save(tmp_path / f"{number}.png")
+        rows.append({
+            "id": f"q{number}", "problem": "<image>How do the stripes run?",
+            "answer": "vertical", "images": [f"{number}.png"],
+        })  # fmt: skip
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [
+        "num_threads=1", "data=released_files", f"data.train_tasks={file}", "limit=12",
+        "search.num_simulations=6", SEARCH[-1],
+    ]  # fmt: skip
+
+
+def test_a_judge_checks_looks_where_the_data_has_no_boxes(
+    tmp_path: Path,
+    judge: JudgeServer,
+    boxless: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WISE_KEY", "s3cret")
+    asked = [
+        *boxless, "max_in_flight=1", "check=judge", f"check.urls=[{judge.url}]",
+        "check.model=wise", "check.api_key_env=WISE_KEY", "check.extra={thinking: {level: 1}}",
+        "check.max_attempts=1",
+    ]  # fmt: skip
+
+    def searched(root: str, *overrides: str) -> Any:
+        return settings(tmp_path / root, *asked, *overrides, door="synthesize", small=[])
+
+    run_synthesis(searched("whole"))
+    run = Path(only_run(tmp_path / "whole").data.params["paths.run"])
+    trees = read_mcts_jsonl(run / "trees.jsonl")
+    assert {tree.checked_by for tree in trees} == {CheckedBy.JUDGE}
+    looks = [place.node for tree in trees for place in numbered_nodes(tree.root) if place.points]
+    expected = [read_verdict(judge.verdict(node.text)) for node in looks]
+    assert [node.is_hit for node in looks] == expected
+    assert {True, False} <= set(expected)
+    num_checked = len(looks) - expected.count(None)
+    assert history(tmp_path / "whole", "search/checked")[-1][1] == num_checked
+    assert history(tmp_path / "whole", "search/unchecked")[-1][1] == expected.count(None)
+    share = expected.count(True) / num_checked
+    assert history(tmp_path / "whole", "search/judged_hit_frac")[-1][1] == pytest.approx(share)
+    assert "by the judge" in (run / "search.html").read_text()
+    assert f"verdicts on {num_checked} of {len(looks)} looks" in capsys.readouterr().out
+    assert {headers["Authorization"] for headers in judge.headers} == {"Bearer s3cret"}
+    assert judge.posts[0][1]["thinking"] == {"level": 1}
+    assert not any(b"s3cret" in file.read_bytes() for file in run.rglob("*") if file.is_file())
+
+    # a judge that falls silent ends the search; what it has checked is kept, and the rest follows
+    judge.num_replies = len(looks) // 2
+    with pytest.raises(EngineError, match=r"the check of points failed.*the key has run out"):
+        run_synthesis(searched("cut"))
+    cut = Path(only_run(tmp_path / "cut").data.params["paths.run"])
+    assert 0 < len(read_mcts_jsonl(cut / "trees.jsonl")) < len(trees)
+    judge.num_replies = float("inf")
+    run_synthesis(searched("cut", f"resume={cut}"))
+    lines, whole = ((one / "trees.jsonl").read_text().splitlines() for one in (cut, run))
+    assert sorted(lines) == sorted(whole)
+
+
+def test_a_judge_without_anything_to_ask_is_refused(tmp_path: Path) -> None:
+    check = ["check=judge", "check.urls=[http://localhost:1]", "check.model=wise"]
+    with pytest.raises(ConfigError, match="check has no effect: the data has target boxes"):
+        run_synthesis(search_settings(tmp_path / "boxes", *check))
+    with pytest.raises(ConfigError, match="check has no effect with trees=FILE"):
+        run_synthesis(search_settings(tmp_path / "trees", *check, "trees=some.jsonl"))
+    with pytest.raises(ConfigError, match=r"set check\.model, check\.urls"):
+        run_synthesis(search_settings(tmp_path / "nobody", "check=judge"))
 
 
 def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from vigorl.core.geometry import Point, Size
+
+
+class CheckedBy(StrEnum):
+    """Who said of a tree's thoughts whether they point where they should."""
+
+    BOXES = "boxes"  # the data's
+    JUDGE = "judge"  # a model that was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,9 @@ class SearchNode:
         rollouts: Simulations that started here.
         children: Further thoughts.
         used_points: Points that the path has spoken of, in the teacher's frame.
-        is_hit: Whether one of its points lies in a target, by the data's boxes or a judge; None:
-            nobody looked.
+        is_hit: Whether one of its points lies in a target, by the data's boxes or a judge
+            (`SearchTreeRecord.checked_by`); None: nobody looked, or the judge gave no verdict. The
+            search itself pays no heed to it.
     """
 
     text: str
@@ -82,6 +91,7 @@ class SearchTreeRecord:
         solved_at: Simulation, from 1, that found the first right answer; None: none did, or nobody
             noted it.
         num_simulations: That the tree took; None: nobody noted it.
+        checked_by: Who said which of its thoughts hit; None: nobody, or nobody noted it.
     """
 
     id: str
@@ -94,6 +104,7 @@ class SearchTreeRecord:
     frame: Size | None = None
     solved_at: int | None = None
     num_simulations: int | None = None
+    checked_by: CheckedBy | None = None
 
     @property
     def is_solved(self) -> bool:

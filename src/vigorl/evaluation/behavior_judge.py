@@ -11,27 +11,20 @@ and reported, never taken for 0: the released code does that, so each failed cal
 mean. The judge reads all turns and what the environment said, not the first thought alone as there.
 The rules of `behaviors` are another instrument; the two are never added up.
 
-Left out: pictures for the judge (the paper's has none either), and several replies a question.
+Left out: pictures for the judge (the paper's has none either).
 """
 
 from __future__ import annotations
 
-import queue
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import partial
-from typing import Any, Protocol
 
-from vigorl.core.errors import EngineError, VigorlError
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.evaluation.behaviors import Behavior
-from vigorl.rollout.engines.server_pool import HttpClient, Job, ServerPool
+from vigorl.rollout.judge import Judge, JudgePrompt, ask_judge
 
-CHAT_PATH = "/v1/chat/completions"
-
-_HOPELESS = 16  # failures at the start after which nothing more is asked
 _TOTAL = re.compile(r"<total>\s*(\d{1,3})\s*</total>")
 
 _PROMPT = """\
@@ -88,78 +81,6 @@ class Missing(StrEnum):
 Count = int | Missing
 
 
-class Judge(Protocol):
-    """Answers prompts."""
-
-    def ask(self, prompts: Sequence[str]) -> Sequence[str | None]:
-        """One reply per prompt, in their order; None for a prompt that got none."""
-        ...
-
-
-class ChatJudge:
-    """A model behind an OpenAI-compatible chat endpoint.
-
-    Args:
-        urls: Base URLs, such as https://api.example.com, of servers of the same model.
-        model: The served model's name.
-        api_key_env: Environment variable with the API key; None sends none.
-        max_new_tokens: For one reply.
-        extra: Further fields of a request, over what is there; None removes one.
-        timeout_s: For one reply.
-        max_concurrent: Requests at once on each server.
-        max_attempts: Of one request.
-        pool_settings: Others of `ServerPool`.
-    """
-
-    def __init__(
-        self,
-        urls: Sequence[str],
-        *,
-        model: str,
-        api_key_env: str | None = None,
-        max_new_tokens: int = 256,
-        extra: Mapping[str, Any] | None = None,
-        timeout_s: float = 120.0,
-        max_concurrent: int = 8,
-        max_attempts: int = 4,
-        **pool_settings: Any,
-    ) -> None:
-        self._http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
-        self._urls = list(urls)
-        self._pool_settings = pool_settings | {
-            "max_concurrent": max_concurrent, "max_attempts": max_attempts
-        }  # fmt: skip
-        fields = {"model": model, "max_tokens": max_new_tokens, "temperature": 0.0, "seed": 0}
-        fields |= dict(extra or {})
-        self._fields = {name: value for name, value in fields.items() if value is not None}
-
-    def ask(self, prompts: Sequence[str]) -> list[str | None]:
-        """One reply per prompt, in their order; None where every attempt failed.
-
-        Raises:
-            EngineError: No reply to any of the first prompts: a wrong key, URL or model.
-        """
-        finished: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-        # No health is asked after: not every endpoint has such a route. Attempts are the limit.
-        pool = ServerPool(self._urls, revive=lambda url: None, **self._pool_settings)
-        try:
-            for i, prompt in enumerate(prompts):
-                run, done = partial(self._reply, prompt), partial(_hand_over, finished, i)
-                pool.submit(Job(name=f"question {i} to the judge", key=str(i), run=run, done=done))
-            return _collect(finished, num_prompts=len(prompts))
-        finally:
-            pool.close()
-
-    def _reply(self, prompt: str, url: str) -> str:
-        body = self._fields | {"messages": [{"role": "user", "content": prompt}]}
-        answer = self._http.call(url + CHAT_PATH, body)
-        try:
-            content = answer["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError) as error:
-            raise EngineError(f"the judge's answer has no message: {str(answer)[:200]}") from error
-        return content if isinstance(content, str) else ""
-
-
 def judge_behaviors(judge: Judge, rollouts: Sequence[Rollout]) -> dict[Behavior, tuple[Count, ...]]:
     """One count per behaviour and rollout, in their order.
 
@@ -167,7 +88,8 @@ def judge_behaviors(judge: Judge, rollouts: Sequence[Rollout]) -> dict[Behavior,
         EngineError: The judge cannot be reached at all.
     """
     asked = [(behavior, rollout) for behavior in Behavior for rollout in rollouts]
-    replies = judge.ask([judge_prompt(behavior, rollout) for behavior, rollout in asked])
+    prompts = [JudgePrompt(judge_prompt(behavior, rollout)) for behavior, rollout in asked]
+    replies = ask_judge(judge, prompts)
     counts: dict[Behavior, list[Count]] = {behavior: [] for behavior in Behavior}
     for (behavior, _), reply in zip(asked, replies, strict=True):
         counts[behavior].append(Missing.FAILED if reply is None else read_total(reply))
@@ -193,21 +115,3 @@ def read_total(reply: str) -> Count:
     """The last number in its tags; a judge may quote others before."""
     totals = _TOTAL.findall(reply)
     return int(totals[-1]) if totals else Missing.UNREADABLE
-
-
-def _collect(finished: queue.SimpleQueue[tuple[int, Any]], *, num_prompts: int) -> list[str | None]:
-    replies: dict[int, str | None] = {}
-    for _ in range(num_prompts):
-        number, result = finished.get()
-        if not isinstance(result, str | VigorlError):
-            raise result
-        replies[number] = result if isinstance(result, str) else None
-        if len(replies) == min(num_prompts, _HOPELESS) and not any(
-            reply is not None for reply in replies.values()
-        ):
-            raise EngineError(f"the judge gave no reply to {len(replies)} questions: {result}")
-    return [replies[i] for i in range(num_prompts)]
-
-
-def _hand_over(finished: queue.SimpleQueue[tuple[int, Any]], number: int, result: Any) -> None:
-    finished.put((number, result))

@@ -20,10 +20,11 @@ from statistics import fmean
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rollout import Rollout
-from vigorl.evaluation.behavior_judge import Count, Judge, Missing, judge_behaviors
+from vigorl.evaluation.behavior_judge import Count, Missing, judge_behaviors
 from vigorl.evaluation.behaviors import Behavior, BehaviorRules
 from vigorl.evaluation.report import Accuracy
 from vigorl.evaluation.statistics import bootstrap_interval, difference_interval, mean_interval
+from vigorl.rollout.judge import Judge
 from vigorl.rollout.recorder import read_rollouts
 
 Counts = Mapping[Behavior, tuple[Count, ...]]

@@ -6,12 +6,17 @@
 A node's dialog is kept, and each job goes on from a fork of it: pictures and observations are those
 of rollouts, and prefix caches serve a whole tree. Noise is seeded by (run seed, task, job), so a
 tree depends neither on the others nor on what the engine finishes first.
+
+Thoughts are checked against the data's boxes as they come; where there are none, a judge may be
+asked (`point_check.py`), once the tree is finished and while the search goes on. Neither changes
+what is searched.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vigorl.core.errors import ConfigError, EngineError
@@ -21,11 +26,13 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.answers import score_answer
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import StopReason, Turn
-from vigorl.core.search_tree import SearchRollout, SearchTreeRecord
+from vigorl.core.search_tree import CheckedBy, SearchRollout, SearchTreeRecord
 from vigorl.rollout.environment import Dialog, Environment, derive_seed
+from vigorl.rollout.picture import target_boxes
 from vigorl.search.mcts import Job, JobKind, SearchSettings, Thought, TreeSearch
+from vigorl.search.metrics import numbered_nodes
+from vigorl.search.point_check import PointCheck
 
-PointCheck = Callable[[TaskRecord, str, Sequence[Point]], bool | None]
 OUT_OF_TURNS = (StopReason.TURN_LIMIT, StopReason.TOKEN_BUDGET)
 
 
@@ -63,8 +70,10 @@ class ForestStats:
     """What a search has cost so far.
 
     Attributes:
-        num_trees: Finished.
+        num_trees: Finished, and checked where they are to be.
         num_solved: Of these, with a right answer somewhere.
+        num_checked: Thoughts of these that the judge gave a verdict on.
+        num_unchecked: Those that it gave none on: no reply, or one that could not be read.
         num_requests: Answered by the engine.
         num_tokens: Sampled.
         num_repeats: Thoughts that repeated a point or could not be read.
@@ -75,6 +84,8 @@ class ForestStats:
 
     num_trees: int = 0
     num_solved: int = 0
+    num_checked: int = 0
+    num_unchecked: int = 0
     num_requests: int = 0
     num_tokens: int = 0
     num_repeats: int = 0
@@ -125,34 +136,44 @@ def grow_forest(
         settings: Of each tree.
         run_seed: Of the sampling noise.
         max_in_flight: A new tree begins while the engine has fewer requests than this.
-        budget: Ends the search early; trees that are not finished are given up.
-        check: Says of a thought's points whether one is where it should look, for tasks whose data
-            has no target boxes; None leaves it open.
+        budget: Ends the search early; trees that are not finished are given up, those that wait for
+            their verdicts are not.
+        check: Asked about thoughts of tasks whose data has no target boxes; None leaves them open.
         on_progress: Called after each poll.
     Raises:
         ConfigError: Greedy sampling, by which all children would be the same.
-        EngineError: The engine died; the message says how far the search was.
+        EngineError: The engine died, or the judge is out of reach; the message says how far the
+            search was.
     """
     if environment.temperature == 0:
         raise ConfigError("task.temperature=0: all children of a node would be the same thought")
     forest = _Forest(engine, environment, settings, run_seed, budget or Budget(), check)
     waiting = iter(tasks)
     has_more = True
-    while True:
-        while has_more and engine.num_in_flight < max_in_flight:
-            task = next(waiting, None)
-            has_more = task is not None
-            if task is not None:
-                forest.plant(task)
-        if not engine.num_in_flight:
-            return
-        yield from forest.work()
-        if on_progress is not None:
-            on_progress(forest.stats)
-        if forest.budget.is_used_up(forest.stats):
-            forest.stats.is_cut = True
-            engine.cancel(list(forest.flights))
-            return
+    try:
+        while True:
+            while has_more and engine.num_in_flight < max_in_flight:
+                task = next(waiting, None)
+                has_more = task is not None
+                if task is not None:
+                    forest.plant(task)
+            if not engine.num_in_flight:
+                break
+            yield from forest.work()
+            yield from forest.checked()
+            if on_progress is not None:
+                on_progress(forest.stats)
+            if forest.budget.is_used_up(forest.stats):
+                forest.stats.is_cut = True
+                break
+        engine.cancel(list(forest.flights))
+        for tree in forest.wait_for_check():
+            yield tree
+            if on_progress is not None:
+                on_progress(forest.stats)
+    finally:
+        if check is not None:
+            check.cancel()
 
 
 class _Forest:
@@ -202,8 +223,44 @@ class _Forest:
                 continue
             self._send_jobs(tree)
             if tree.search.is_done:
-                finished.append(self._harvest(tree))
-        self.stats.wall_s = time.perf_counter() - self._started
+                finished += self._harvest(tree)
+        return self._count(finished)
+
+    def checked(self) -> list[SearchTreeRecord]:
+        """The trees whose verdicts have come in, without waiting."""
+        if self.check is None:
+            return []
+        with self._check_failure(self.check):
+            return self._count(self.check.poll())
+
+    def wait_for_check(self) -> Iterator[SearchTreeRecord]:
+        """The trees that only wait for their verdicts, one after the other."""
+        if self.check is not None:
+            with self._check_failure(self.check):
+                for tree in self.check.finish():
+                    yield from self._count([tree])
+
+    @contextmanager
+    def _check_failure(self, check: PointCheck) -> Iterator[None]:
+        try:
+            yield
+        except EngineError as error:
+            self.engine.cancel(list(self.flights))
+            raise EngineError(
+                f"the check of points failed with {self.stats.num_trees} trees finished and "
+                f"{check.num_waiting} waiting for it: {error}"
+            ) from error
+
+    def _count(self, finished: list[SearchTreeRecord]) -> list[SearchTreeRecord]:
+        stats = self.stats
+        for tree in finished:
+            stats.num_trees += 1
+            stats.num_solved += tree.solved_at is not None
+            if tree.checked_by is CheckedBy.JUDGE:
+                hits = [place.node.is_hit for place in numbered_nodes(tree.root) if place.points]
+                stats.num_unchecked += hits.count(None)
+                stats.num_checked += len(hits) - hits.count(None)
+        stats.wall_s = time.perf_counter() - self._started
         return finished
 
     def _goes_on(self, flight: _Flight) -> bool:
@@ -212,7 +269,7 @@ class _Forest:
         turn = dialog.turns[-1]
         if job.kind is JobKind.THOUGHT:
             tree.dialogs[job.id] = dialog
-            tree.search.tell(job.id, _thought(dialog, turn, self.check))
+            tree.search.tell(job.id, _thought(dialog, turn))
             return False
         flight.texts.append(turn.text)
         if not dialog.is_done:
@@ -235,12 +292,12 @@ class _Forest:
         self.flights[request.id] = flight
         self.engine.submit(request)
 
-    def _harvest(self, tree: _Tree) -> SearchTreeRecord:
+    def _harvest(self, tree: _Tree) -> list[SearchTreeRecord]:
+        """The tree; none while it is checked."""
         search, task, image = tree.search, tree.task, tree.dialogs[""].image
-        self.stats.num_trees += 1
-        self.stats.num_solved += search.solved_at is not None
         self.stats.num_repeats += search.num_repeats
-        return SearchTreeRecord(
+        has_boxes = bool(target_boxes(task))
+        record = SearchTreeRecord(
             id=task.id,
             question=task.question,
             answer=task.answer,
@@ -250,10 +307,15 @@ class _Forest:
             frame=image.size,
             solved_at=search.solved_at,
             num_simulations=search.num_simulations,
+            checked_by=CheckedBy.BOXES if has_boxes else None,
         )
+        if self.check is None or has_boxes:
+            return [record]
+        self.check.submit(record)
+        return []
 
 
-def _thought(dialog: Dialog, turn: Turn, check: PointCheck | None) -> Thought:
+def _thought(dialog: Dialog, turn: Turn) -> Thought:
     """What the last turn of a dialog adds to the tree."""
     parsed, whole = turn.parsed, dialog.image
     points = parsed.points
@@ -267,7 +329,7 @@ def _thought(dialog: Dialog, turn: Turn, check: PointCheck | None) -> Thought:
         answer=parsed.answer,
         reward=_judge(dialog) if dialog.is_done else None,
         is_readable=bool(parsed.think) and (has_acted or is_over) and not turn.tool_error,
-        is_hit=_is_hit(dialog, turn, points, check),
+        is_hit=_is_hit(dialog, turn, points),
     )
 
 
@@ -276,17 +338,13 @@ def _judge(dialog: Dialog) -> float:
     return score_answer(dialog.rollout().answer, dialog.task, view=dialog.image)
 
 
-def _is_hit(
-    dialog: Dialog, turn: Turn, points: Sequence[Point], check: PointCheck | None
-) -> bool | None:
-    """Whether the turn looked where it should: by the data's boxes, or by who is asked to check."""
-    task, whole = dialog.task, dialog.image
-    if not points:
+def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:
+    """Whether the turn looked where it should, by the data's boxes; None where it has none."""
+    boxes, whole = target_boxes(dialog.task), dialog.image
+    if not points or not boxes:
         return None
-    if not task.targets:
-        return check(task, turn.text, points) if check else None
     if turn.view is not None:
-        return is_zoom_hit(turn.view, task.targets)
+        return is_zoom_hit(turn.view, boxes)
     to_original = FrameMap(whole.size, whole.original)
     places = [to_original.point(point) for point in points]
-    return any(box.contains(place) for box in task.targets for place in places)
+    return any(box.contains(place) for box in boxes for place in places)

@@ -98,7 +98,8 @@ class Thought:
         answer: Its final answer, where it is the end of its path.
         reward: Of that end, 1.0 for right; None where the path can go on.
         is_readable: It follows the grammar.
-        is_hit: Whether a point of it lies in a target; None: unknown.
+        is_hit: Whether a point of it lies in a target; None: unknown. Only passed on: what is
+            explored depends on outcomes alone.
     """
 
     text: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vigorl.core.geometry import Point
 from vigorl.core.metrics import means, wilson_interval
-from vigorl.core.search_tree import SearchNode, SearchTreeRecord
+from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ def search_metrics(trees: Sequence[SearchTreeRecord]) -> dict[str, float]:
     `mixed_frac` (right and wrong rollouts: of such a tree there is something to learn),
     `nodes_mean` (thoughts; the question is none), `depth_mean` (of the deepest thought),
     `rollouts_mean`, `simulations_mean` where it was noted; `solved_at_mean` of solved trees that
-    noted it. Over all rollouts, `right_frac` and `no_answer_frac`. Over all thoughts that somebody
-    checked, `hit_frac`.
+    noted it. Over all rollouts, `right_frac` and `no_answer_frac`. Over all thoughts that were
+    checked, `hit_frac` by the data's boxes and `judged_hit_frac` by a judge: two instruments, whose
+    numbers do not compare.
     """
     values: dict[str, list[float]] = {name: [] for name in _TREE_METRICS}
     for tree in trees:
@@ -91,7 +92,7 @@ def solved_shares(trees: Sequence[SearchTreeRecord]) -> list[SolvedShare]:
 
 _TREE_METRICS = (
     "solved_frac", "mixed_frac", "solved_at_mean", "nodes_mean", "depth_mean", "simulations_mean",
-    "rollouts_mean", "right_frac", "no_answer_frac", "hit_frac",
+    "rollouts_mean", "right_frac", "no_answer_frac", "hit_frac", "judged_hit_frac",
 )  # fmt: skip
 
 
@@ -111,9 +112,10 @@ def _tree_values(tree: SearchTreeRecord) -> Iterator[tuple[str, float]]:
     for rollout in rollouts:
         yield "right_frac", float(rollout.is_right)
         yield "no_answer_frac", float(rollout.answer is None)
+    is_judged = tree.checked_by is CheckedBy.JUDGE
     for place in thoughts:
         if place.node.is_hit is not None:
-            yield "hit_frac", float(place.node.is_hit)
+            yield "judged_hit_frac" if is_judged else "hit_frac", float(place.node.is_hit)
 
 
 def _added(points: tuple[Point, ...], before: tuple[Point, ...]) -> tuple[Point, ...]:

@@ -33,6 +33,7 @@ _TILES = {  # beside the share of solved trees
     "search/right_frac": "rollouts right",
     "search/mixed_frac": "trees with right and wrong",
     "search/hit_frac": "looks that hit a target",
+    "search/judged_hit_frac": "looks that hit, by the judge",
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.records import TaskRecord
-from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
+from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import parse_turn
 from vigorl.rollout.page_rollout import (
     Drawer,
@@ -105,19 +105,31 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 def _head(tree: SearchTreeRecord, task: TaskRecord | None, places: Sequence[NumberedNode]) -> str:
     thoughts = places[1:]
     rollouts = _rollouts(tree)
-    checked = [place.node.is_hit for place in thoughts if place.node.is_hit is not None]
     depth = max((place.depth for place in thoughts), default=0)
     facts = [
         solved_words(tree),
         f"{count_of(len(thoughts), 'thought')}, up to {depth} deep",
         f"{sum(one.is_right for one in rollouts)} of {count_of(len(rollouts), 'rollout')} right",
-        *([f"{sum(checked)} of {count_of(len(checked), 'look')} hit a target"] if checked else []),
+        *_hit_words(tree, thoughts),
         *(escape(text) for text in (task.category if task else "", tree.id, tree.source) if text),
     ]
     return (
         f'<div class="head"><h2 class="text">{escape(tree.question)}</h2>'
         f'<p class="meta soft">{" · ".join(facts)}</p></div>'
     )
+
+
+def _hit_words(tree: SearchTreeRecord, thoughts: Sequence[NumberedNode]) -> list[str]:
+    hits = [place.node.is_hit for place in thoughts if place.points]
+    checked = [hit for hit in hits if hit is not None]
+    words = [f"{sum(checked)} of {count_of(len(checked), 'look')} hit a target"] if checked else []
+    if tree.checked_by is not CheckedBy.JUDGE:
+        return words
+    num_open = len(hits) - len(checked)
+    return [
+        *(f"{text}, by the judge" for text in words),
+        *([f"{count_of(num_open, 'look')} without a verdict"] if num_open else []),
+    ]
 
 
 def _rollouts(tree: SearchTreeRecord) -> list[SearchRollout]:
@@ -322,8 +334,8 @@ def _way_to_right(places: Sequence[NumberedNode]) -> set[int]:
 
 def _thought(place: NumberedNode, share: float, *, is_open: bool) -> str:
     node = place.node
-    hit = {True: '<span class="right" title="a point of it lies in a target">◎ hit</span>',
-           False: '<span title="no point of it lies in a target">○ miss</span>',
+    hit = {True: '<span class="right" title="it looks at a target">◎ hit</span>',
+           False: '<span title="it looks at no target">○ miss</span>',
            None: ""}[node.is_hit]  # fmt: skip
     chip = f'<span class="chip" style="background:{value_colour(share)}">{place.number}</span>'
     facts = (

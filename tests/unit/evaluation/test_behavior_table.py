@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import behaviors as command
 from tests.builders import answer_turn, rollout, scored, task, zoom_turn
+from tests.unit.rollout.fake_judge import in_turn
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.rollout import Rollout
 from vigorl.evaluation.behavior_judge import Missing
@@ -26,16 +27,6 @@ def asked(name: str, *, zooms: int = 1, answer: str = "red", index: int = 0) -> 
     turns = [zoom_turn(x, y) for x, y in PLACES[:zooms]]
     end = answer_turn(answer, think="Done.")
     return rollout(*turns, end, task=task(id=name), index=index)
-
-
-class Counter:
-    """A judge that replies what it was told to, in turn."""
-
-    def __init__(self, *replies: str | None) -> None:
-        self.replies = iter(replies)
-
-    def ask(self, prompts: Sequence[str]) -> list[str | None]:
-        return [next(self.replies) for _ in prompts]
 
 
 def test_only_shared_questions_are_counted_in_the_same_order():
@@ -106,7 +97,7 @@ def test_equal_counts_claim_no_certainty():
 def test_a_judge_counts_beside_the_rules_and_what_is_missing_is_in_no_mean():
     first, second = [asked("a"), asked("b")], [asked("a", zooms=2), asked("b", zooms=2)]
     zeros = ["<total>0</total>"] * 6
-    judge = Counter(
+    judge = in_turn(
         "<total>4</total>", None, *zeros,
         "<total>5</total>", "<total>9</total>", "?", "?", *zeros[:4],
     )  # fmt: skip

@@ -115,6 +115,12 @@ class FakeServer:
         return {"choices": [choice]}
 
 
+def chat_reply(content: Any) -> tuple[int, str]:
+    """What a `fault` returns for a chat reply of its own."""
+    choice = {"message": {"content": content}, "finish_reason": "stop"}
+    return 200, json.dumps({"choices": [choice]})
+
+
 def logprob_of(folder: Path) -> float:
     """A number in -1..0 that another set of weights changes."""
     weights = {name: w for p in folder.glob("*.safetensors") for name, w in load_file(p).items()}

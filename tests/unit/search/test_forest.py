@@ -1,25 +1,34 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import re
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import builders
+from tests.unit.rollout.fake_judge import FakeJudge
 from tests.unit.rollout.world import World
 from vigorl.core.errors import ConfigError, DataError, EngineError
 from vigorl.core.geometry import Box
 from vigorl.core.protocols import GenerationRequest
-from vigorl.core.records import TaskRecord
-from vigorl.core.search_tree import SearchTreeRecord
+from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn, render_answer_turn
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.rollout.engines.scripted import ScriptedEngine
+from vigorl.rollout.judge import JudgePrompt
 from vigorl.search.forest import Budget, ForestStats, grow_forest
 from vigorl.search.mcts import SearchSettings
+from vigorl.search.metrics import numbered_nodes
+from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 
 SETTINGS = SearchSettings(num_simulations=4, num_children=2)
@@ -113,6 +122,7 @@ def test_a_tree_comes_back_from_its_line(world: World, tmp_path: Path) -> None:
     (again,) = read_mcts_jsonl(tmp_path / "trees.jsonl")
     assert again.root == trees[0].root
     assert (again.frame, again.solved_at) == (trees[0].frame, trees[0].solved_at)
+    assert again.checked_by is CheckedBy.BOXES
     assert Path(again.image).resolve() == Path(trees[0].image).resolve()
     row = json.loads((tmp_path / "trees.jsonl").read_text())
     assert {"thought_text", "is_terminal", "value", "visit_count", "rollouts", "children"} <= set(
@@ -131,7 +141,161 @@ def test_looks_are_checked_against_the_targets(world: World) -> None:
     assert hits(Box(0, 0, 448, 448)) == {True, False}  # windows that hold its middle or do not
     assert hits(Box(440, 440, 448, 448)) == {False}
     assert hits() == {None}
-    assert hits(check=lambda task, text, points: points[0].x > 60) == {True, False}
+
+
+def test_the_box_of_an_answer_is_a_target(world: World) -> None:
+    points = [
+        builders.task(
+            id=f"t{i}", images=(world.picture,), targets=(), answer_kind=AnswerKind.POINT,
+            answer="(50, 20)", answer_box=Box(0, 0, 448, 448),
+        )
+        for i in range(4)
+    ]  # fmt: skip
+    trees = grow(world, tasks=points)
+    assert {tree.checked_by for tree in trees} == {CheckedBy.BOXES}
+    nodes = [node for tree in trees for node in tree.root.walk() if "tool_call" in node.text]
+    assert {node.is_hit for node in nodes} == {True, False}
+
+
+# ---- a judge of points ---------------------------------------------------------------------------
+
+
+def right_half(prompt: JudgePrompt) -> str:
+    """Yes to looks right of the middle, after a while that is never the same."""
+    time.sleep(random.random() / 200)
+    match = re.search(r'"coordinate": \[(\d+), \d+\]', prompt.text)
+    return f"<verdict>{'yes' if match and int(match[1]) > 60 else 'no'}</verdict>"
+
+
+def without_boxes(world: World, count: int = 5) -> list[TaskRecord]:
+    return [replace(task, targets=()) for task in tasks(world, count)]
+
+
+def judged(
+    world: World, script: Any = right_half, *, num_threads: int = 8, **given: Any
+) -> list[SearchTreeRecord]:
+    check = PointCheck(
+        FakeJudge(script, num_threads=num_threads), tools={builders.TOOL_NAME: world.zoom()}
+    )
+    return grow(world, **({"tasks": without_boxes(world), "check": check} | given))
+
+
+def bare(tree: SearchTreeRecord) -> SearchTreeRecord:
+    """As if nobody had checked it."""
+
+    def unchecked(node: SearchNode) -> SearchNode:
+        children = tuple(unchecked(child) for child in node.children)
+        return replace(node, is_hit=None, children=children)
+
+    return replace(tree, root=unchecked(tree.root), checked_by=None)
+
+
+def test_a_judge_is_asked_where_there_are_no_boxes(world: World, tmp_path: Path) -> None:
+    stats: list[ForestStats] = []
+    trees = judged(world, on_progress=stats.append)
+    for tree in trees:
+        assert tree.checked_by is CheckedBy.JUDGE
+        for node in list(tree.root.walk())[1:]:
+            match = re.search(r'"coordinate": \[(\d+)', node.text)
+            is_grounded = match is not None and not node.is_terminal
+            assert node.is_hit == (int(match[1]) > 60 if match else None) or not is_grounded
+    looks = [place for tree in trees for place in numbered_nodes(tree.root) if place.points]
+    assert all(place.node.is_hit is not None for place in looks)
+    assert (stats[-1].num_checked, stats[-1].num_unchecked) == (len(looks), 0)
+    assert stats[-1].num_trees == len(trees) == 5
+    expected = lines(trees, tmp_path / "one")
+    assert lines(judged(world, num_threads=1), tmp_path / "again") == expected
+    assert {tree.id: bare(tree) for tree in trees} == {
+        tree.id: tree for tree in grow(world, tasks=without_boxes(world))
+    }  # what is searched is the same
+
+
+def test_data_with_boxes_asks_no_judge(world: World) -> None:
+    def refuse(prompt: JudgePrompt) -> str:
+        raise AssertionError("asked")
+
+    trees = judged(world, refuse, tasks=tasks(world))
+    assert {tree.checked_by for tree in trees} == {CheckedBy.BOXES}
+    mixed = [*tasks(world, 2), *[replace(world.task(f"bare {i}"), targets=()) for i in range(2)]]
+    found = {tree.id: tree.checked_by for tree in judged(world, tasks=mixed)}
+    assert found == {
+        "disc 0": CheckedBy.BOXES, "disc 1": CheckedBy.BOXES,
+        "bare 0": CheckedBy.JUDGE, "bare 1": CheckedBy.JUDGE,
+    }  # fmt: skip
+
+
+def test_the_search_goes_on_while_the_judge_thinks(world: World) -> None:
+    """The judge says nothing before the engine has had its last request."""
+    engine_is_done = threading.Event()
+    alone = [ForestStats()]
+    grow(world, tasks=without_boxes(world), max_in_flight=1, on_progress=alone.append)
+
+    def slow(prompt: JudgePrompt) -> str:
+        assert engine_is_done.wait(60)
+        return right_half(prompt)
+
+    def show(stats: ForestStats) -> None:
+        if stats.num_requests == alone[-1].num_requests:
+            engine_is_done.set()
+        else:
+            assert stats.num_checked == 0
+
+    assert len(judged(world, slow, max_in_flight=1, on_progress=show)) == 5
+
+
+def test_a_budget_waits_for_verdicts(world: World, tmp_path: Path) -> None:
+    is_cut = threading.Event()
+
+    def slow(prompt: JudgePrompt) -> str:
+        assert is_cut.wait(60)
+        return right_half(prompt)
+
+    seen: list[ForestStats] = []
+
+    def show(stats: ForestStats) -> None:
+        seen.append(stats)
+        if stats.num_requests >= 60:
+            is_cut.set()
+
+    given = {"tasks": without_boxes(world, 30), "max_in_flight": 1}
+    cut = judged(world, slow, budget=Budget(max_requests=60), on_progress=show, **given)
+    assert seen[-1].is_cut
+    assert 0 < len(cut) == seen[-1].num_trees < 30
+    assert lines(cut, tmp_path / "cut") <= lines(judged(world, **given), tmp_path / "whole")
+
+
+def test_unreadable_replies_are_counted(world: World) -> None:
+    stats: list[ForestStats] = []
+    trees = judged(world, lambda prompt: "no idea", on_progress=stats.append)
+    assert stats[-1].num_checked == 0
+    assert stats[-1].num_unchecked == sum(
+        bool(place.points) for tree in trees for place in numbered_nodes(tree.root)
+    )
+    assert {node.is_hit for tree in trees for node in tree.root.walk()} == {None}
+
+
+def test_a_judge_out_of_reach_ends_the_search_with_what_it_has(world: World) -> None:
+    teacher, found = engine(world), list[SearchTreeRecord]()
+    replies = itertools.chain(["<verdict>yes</verdict>"] * 30, itertools.repeat(None))
+    judge = FakeJudge(lambda prompt: next(replies))
+    check = PointCheck(judge, tools={builders.TOOL_NAME: world.zoom()})
+    growing = grow_forest(
+        teacher, world.environment(), without_boxes(world, 30), SETTINGS, run_seed=0,
+        max_in_flight=4, check=check,
+    )  # fmt: skip
+    with pytest.raises(EngineError) as caught:
+        found.extend(growing)
+    match = re.fullmatch(
+        r"the check of points failed with (\d+) trees finished and (\d+) waiting for it: the judge "
+        r"gave no reply to 16 questions one after the other: the fake judge is busy",
+        str(caught.value),
+    )
+    assert match
+    assert int(match[1]) == len(found) > 0
+    assert int(match[2]) > 0
+    assert teacher.num_in_flight == check.num_waiting == 0
+    looks = [place for tree in found for place in numbered_nodes(tree.root) if place.points]
+    assert all(place.node.is_hit for place in looks)
 
 
 def test_what_cannot_be_carried_out_is_asked_for_again(world: World) -> None:

@@ -17,7 +17,7 @@ from tests.unit.search.test_forest import SETTINGS, engine, tasks
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import TaskRecord, TraceRecord
-from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
+from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import parse_trace, render_answer_turn
 from vigorl.data.images import ImageStore
 from vigorl.rollout.picture import RIGHT, WRONG
@@ -141,6 +141,14 @@ def test_metrics_are_means_over_what_was_counted() -> None:
     }
 
 
+def test_what_a_judge_said_is_a_number_of_its_own() -> None:
+    judged = tree(node(is_hit=True), node(is_hit=True), node(), checked_by=CheckedBy.JUDGE)
+    found = search_metrics([two_deep(), judged])
+    assert found["search/hit_frac"] == 1 / 2
+    assert found["search/judged_hit_frac"] == 1.0
+    assert "search/hit_frac" not in search_metrics([judged])
+
+
 def test_metrics_without_a_case_are_left_out() -> None:
     assert search_metrics([]) == {}
     bare = search_metrics([tree(frame=None)])
@@ -229,6 +237,18 @@ def test_the_page_shows_every_picked_tree_and_its_numbers(store: ImageStore, pic
     only_first = render(store, trees, num_trees=1)
     assert "Which colour has late?" in only_first.text
     assert "Which colour has never?" not in only_first.text
+
+
+def test_the_page_says_who_checked(store: ImageStore, picture: str) -> None:
+    at = Point(30, 30)
+    looks = [node(used_points=(at,), is_hit=hit) for hit in (True, True, False, None)]
+    page = render(store, [tree(*looks, image=picture, checked_by=CheckedBy.JUDGE)])
+    assert "2 of 3 looks hit a target, by the judge · 1 look without a verdict" in page.text
+    assert "looks that hit, by the judge67 %" in page.text
+    assert page.text.count("◎ hit") == 2
+    boxes = render(store, [tree(*looks, image=picture, checked_by=CheckedBy.BOXES)])
+    assert "2 of 3 looks hit a target · t" in boxes.text
+    assert "judge" not in boxes.text
 
 
 def test_discs_lie_where_thoughts_point(store: ImageStore, picture: str) -> None:

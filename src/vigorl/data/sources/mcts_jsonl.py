@@ -6,8 +6,8 @@
               "children": [...], "used_coords": [[50, 20]]}}
 
 Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
-"solved_at", "num_simulations", and "is_hit" of a node. Turning a tree into chains is the business
-of `search`.
+"solved_at", "num_simulations", "checked_by", and "is_hit" of a node. Turning a tree into chains is
+the business of `search`.
 Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from vigorl.core.geometry import Point, Size
 from vigorl.core.records import AnswerKind, TaskRecord
-from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
+from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.sources.rows import Row, read_lines, relative_name
 
@@ -83,6 +83,7 @@ def _record(row: Row, *, root: Path) -> SearchTreeRecord:
         frame=_frame(row),
         solved_at=_count(row, "solved_at"),
         num_simulations=_count(row, "num_simulations"),
+        checked_by=_checked_by(row),
     )
 
 
@@ -103,6 +104,7 @@ def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
         "frame": None if frame is None else [frame.width, frame.height],
         "solved_at": record.solved_at,
         "num_simulations": record.num_simulations,
+        "checked_by": record.checked_by,
         "tree": _node_row(record.root),
     }
 
@@ -134,6 +136,13 @@ def _frame(row: Row) -> Size | None:
 
 def _count(row: Row, key: str) -> int | None:
     return None if row.values.get(key) is None else int(row.number(key))
+
+
+def _checked_by(row: Row) -> CheckedBy | None:
+    name = row.values.get("checked_by")
+    if name is not None and name not in list(CheckedBy):
+        row.fail(f'"checked_by" must be {", ".join(CheckedBy)} or missing, got {name!r}')
+    return None if name is None else CheckedBy(name)
 
 
 def _node(row: Row) -> SearchNode:

@@ -15,8 +15,11 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
+
+from PIL import Image
 
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import Completion, GenerationRequest
@@ -25,7 +28,6 @@ from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import Message
 from vigorl.rollout.engines.server_pool import TransientError
 
 BAN = (
@@ -59,6 +61,32 @@ class WireFormat(Protocol):
         ...
 
 
+def png_url(picture: Image.Image) -> str:
+    """A picture as a lossless PNG data URL."""
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def chat_content(text: str, urls: Sequence[str]) -> str | list[dict[str, Any]]:
+    """The content of a chat message: plain text, or parts where it has pictures.
+
+    Args:
+        text: With one slot `<image>` per picture; without pictures any text.
+        urls: The pictures in the order of their slots.
+    Raises:
+        ValueError: Not one slot per picture.
+    """
+    if not urls:
+        return text
+    first, *rest = text.split(IMAGE_SLOT)
+    parts: list[dict[str, Any]] = [{"type": "text", "text": first}]
+    for url, after in zip(urls, rest, strict=True):
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+        parts.append({"type": "text", "text": after})
+    return [part for part in parts if part.get("text") != ""]
+
+
 class DataUrls:
     """Views as lossless PNG data URLs, kept while they are in use."""
 
@@ -72,9 +100,7 @@ class DataUrls:
             if found is not None:
                 return found
             picture = self._images.image(view)
-        file = io.BytesIO()
-        picture.save(file, "PNG", compress_level=1)
-        url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        url = png_url(picture)
         with self._lock:
             if self._urls.find(view) is None:
                 self._urls.put(view, url, weight=len(url))
@@ -179,9 +205,13 @@ class ChatFormat:
         if opened.text:
             messages.append(opened)
             body |= {"continue_final_message": True, "add_generation_prompt": False}
-        views = iter(request.views)
+        urls = map(self._urls.url, request.views)
         body["messages"] = [
-            {"role": message.role, "content": self._content(message, views)} for message in messages
+            {
+                "role": message.role,
+                "content": chat_content(message.text, list(islice(urls, message.num_images))),
+            }
+            for message in messages
         ]
         return {name: value for name, value in (body | self._extra).items() if value is not None}
 
@@ -198,19 +228,6 @@ class ChatFormat:
 
     def weight_labels(self, answer: Any) -> frozenset[str]:
         return frozenset()
-
-    def _content(self, message: Message, views: Any) -> str | list[dict[str, Any]]:
-        if not message.num_images:
-            return message.text
-        texts = message.text.split(IMAGE_SLOT)
-        parts: list[dict[str, Any]] = []
-        for number, text in enumerate(texts):
-            if number:
-                url = self._urls.url(next(views))
-                parts.append({"type": "image_url", "image_url": {"url": url}})
-            if text:
-                parts.append({"type": "text", "text": text})
-        return parts
 
 
 def _choice(answer: Any, request: GenerationRequest) -> dict[str, Any]:

@@ -75,14 +75,17 @@ class HttpClient:
         api_key_env: Environment variable with the key; None sends none. The key itself is in no
             error, log or repr.
         timeout_s: For an answer; 5 s of it for the connection.
+        section: Of the settings, for errors.
     Raises:
         ConfigError: The variable is not set.
     """
 
-    def __init__(self, *, api_key_env: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, *, api_key_env: str | None, timeout_s: float, section: str = "engine"
+    ) -> None:
         key = os.environ.get(api_key_env) if api_key_env else None
         if api_key_env and not key:
-            raise ConfigError(f"engine.api_key_env names {api_key_env}, which is not set")
+            raise ConfigError(f"{section}.api_key_env names {api_key_env}, which is not set")
         self._auth, self._timeout_s, self._local = _Bearer(key), timeout_s, threading.local()
 
     def call(
@@ -171,6 +174,7 @@ class ServerPool:
             again; both double.
         max_backoff_s: Longest of these pauses.
         give_up_s: How long all servers may be down.
+        section: Of the settings, for errors.
     Raises:
         ConfigError: No URL, one given twice, one that is not http(s), or one with a password in it.
     """
@@ -185,25 +189,30 @@ class ServerPool:
         backoff_s: float = 0.5,
         max_backoff_s: float = 30.0,
         give_up_s: float = 600.0,
+        section: str = "engine",
     ) -> None:
+        if isinstance(urls, str):
+            raise ConfigError(f"{section}.urls is a list: '{section}.urls=[{urls}]'")
         bases = [url.rstrip("/") for url in urls]
         for base in bases:
             parts = urlsplit(base)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ConfigError(f"engine.urls: {base!r} is not like http://host:8000")
+                raise ConfigError(f"{section}.urls: {base!r} is not like http://host:8000")
             if parts.username or parts.password:
-                raise ConfigError("engine.urls: put no password into a URL, use api_key_env")
+                raise ConfigError(f"{section}.urls: put no password into a URL, use api_key_env")
         if not bases or len(set(bases)) != len(bases):
-            raise ConfigError(f"engine.urls must be one or more different servers, got {bases}")
+            raise ConfigError(f"{section}.urls must be one or more different servers, got {bases}")
         if max_concurrent < 1 or max_attempts < 1:
-            raise ConfigError("engine.max_concurrent and engine.max_attempts must be at least 1")
+            raise ConfigError(
+                f"{section}.max_concurrent and {section}.max_attempts must be at least 1"
+            )
         self._servers = [_Server(base) for base in bases]
         self._revive, self._max_concurrent, self._max_attempts = (
             revive, max_concurrent, max_attempts,
         )  # fmt: skip
         self._backoff_s, self._max_backoff_s = backoff_s, max_backoff_s
         self._give_up_s, self._changed = give_up_s, threading.Condition()
-        self._is_closed = False
+        self._section, self._is_closed = section, False
 
     @property
     def urls(self) -> list[str]:
@@ -336,4 +345,5 @@ class ServerPool:
 
     def _obituary(self) -> str:
         lines = [f"{server.url} ({server.last_error})" for server in self._servers]
-        return f"all servers are down (engine.give_up_s={self._give_up_s:g}): " + "; ".join(lines)
+        setting = f"{self._section}.give_up_s={self._give_up_s:g}"
+        return f"all servers are down ({setting}): " + "; ".join(lines)

@@ -14,6 +14,7 @@ from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.search_tree import CheckedBy
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
@@ -161,6 +162,14 @@ def test_a_bad_node_says_where_in_the_tree_it_is(
     bad = SEARCHED | {"tree": NODE | {"children": [NODE | child]}}
     with pytest.raises(DataError, match=r"sft.json:2: " + message):
         read_mcts_jsonl(write(SEARCHED, bad, as_list=False))
+
+
+def test_who_checked_a_tree_is_known_or_nobody(write: Callable[..., Path]) -> None:
+    judged = SEARCHED | {"checked_by": "judge"}
+    first, second = read_mcts_jsonl(write(SEARCHED, judged, as_list=False))
+    assert (first.checked_by, second.checked_by) == (None, CheckedBy.JUDGE)
+    with pytest.raises(DataError, match=r'sft.json:1: .*"checked_by" must be boxes, judge'):
+        read_mcts_jsonl(write(SEARCHED | {"checked_by": "me"}, as_list=False))
 
 
 def test_the_task_of_a_tree_is_the_question_without_its_slot(write: Callable[..., Path]) -> None:
