@@ -165,6 +165,7 @@ def check_settings(cfg: DictConfig) -> None:
         _check_precision(cfg)
         _check_correction(cfg)
         _check_difficulty(cfg)
+        _try_out(cfg.get("early_stop"))
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
