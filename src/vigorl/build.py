@@ -50,7 +50,7 @@ def prepare_process() -> None:
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
-    for noisy in ("alembic", "lightning.pytorch", "lightning.fabric"):
+    for noisy in ("alembic", "lightning.pytorch", "lightning.fabric", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts

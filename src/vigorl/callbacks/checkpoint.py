@@ -4,6 +4,7 @@ end.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from vigorl.callbacks.early_stop import EarlyStop
 from vigorl.core.errors import ConfigError
 from vigorl.training.policy_module import PolicyModule
 
+_LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"phase-(\d+)\.ckpt$")
 
 
@@ -29,8 +31,8 @@ class PhaseCheckpoint(Checkpoint):
 
     Everything a phase does follows from its number, the seed and the weights, so weights, optimizer
     and schedule are all the state there is, with the data module's solve rates where difficulty
-    counts. Lightning runs checkpoint callbacks last: the evaluation of a phase is logged, and
-    judged by `EarlyStop`, before it is saved.
+    counts and what `EarlyStop` has seen. Lightning runs checkpoint callbacks last: the evaluation
+    of a phase is logged and judged before it is saved.
 
     With an `EarlyStop` the best phase's weights are the trained model, the start's where no phase
     was better. They wait beside `model_folder` (model.best-00003), and superseded ones are removed
@@ -91,13 +93,16 @@ class PhaseCheckpoint(Checkpoint):
         if best is None:
             self._write_model(trainer, pl_module, self.model_folder)
         elif trainer.is_global_zero and (best.exists() or not self.model_folder.exists()):
+            # a finished run that is resumed has moved it already
             _remove(self.model_folder)
             best.rename(self.model_folder)
         trainer.strategy.barrier()  # a next stage loads it
-        if self.log_model and trainer.is_global_zero:
-            for logger in trainer.loggers:
-                if isinstance(logger, MLFlowLogger):
-                    logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
+        if not trainer.is_global_zero:
+            return
+        _LOG.info("the trained model is in %s", self.model_folder)
+        for logger in trainer.loggers:
+            if self.log_model and isinstance(logger, MLFlowLogger):
+                logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
 
     def _keep_best(self, trainer: L.Trainer, module: L.LightningModule, *, done: int) -> None:
         best = self._best_folder()
