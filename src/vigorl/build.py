@@ -50,7 +50,7 @@ def prepare_process() -> None:
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
-    for noisy in ("alembic", "lightning.pytorch", "lightning.fabric"):
+    for noisy in ("alembic", "lightning.pytorch", "lightning.fabric", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts
@@ -165,6 +165,7 @@ def check_settings(cfg: DictConfig) -> None:
         _check_precision(cfg)
         _check_correction(cfg)
         _check_difficulty(cfg)
+        _try_out(cfg.get("early_stop"))
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 

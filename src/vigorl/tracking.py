@@ -4,7 +4,8 @@ RUN/config.yaml     the resolved settings
 RUN/run.json        which MLflow run it is, and what its command lines said
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
-RUN/model/          the trained model, a Hugging Face folder
+RUN/model/          the trained model, a Hugging Face folder; with early_stop, until the end,
+                    RUN/model.best-00003/ of the best phase so far
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
 
 
 def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
-    """The shared rollout callback first: what it finds, the others log."""
+    """The shared rollout callback first: what it finds, the others judge, log and save."""
     callbacks: list[L.Callback] = []
     if cfg.get("rollout"):
         callbacks.append(
@@ -143,6 +143,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
                 seed=cfg.seed,
             )
         )
+    if cfg.get("early_stop"):
+        callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
         extra = {"images": parts.images} if name == "rollout_logger" else {}
         callbacks.append(assemble(node, **extra))

@@ -120,6 +120,28 @@ class SoonKillingReward(KillingReward):
     phase = 1
 
 
+class HumpReward:
+    """A reward by the number of updates that the policy has had: it rises, then falls."""
+
+    by_updates = (0.25, 0.5, 0.75, 0.625, 0.5, 0.875)
+    kills_at = -1
+
+    def breakdown(self, rollout: Rollout) -> RewardBreakdown:
+        if rollout.policy_version == self.kills_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return RewardBreakdown(self.by_updates[rollout.policy_version], {})
+
+
+class KillingHumpReward(HumpReward):
+    """Kills this very process (kill -9) in the evaluation after four updates."""
+
+    kills_at = 4
+
+
+class FallingReward(HumpReward):
+    by_updates = (0.75, 0.5, 0.625)
+
+
 def make_and_note(*, source: str, folder: str, seed: int) -> str:
     """An untrained copy, and a line in `made` beside it."""
     with Path(folder).with_name("made").open("a") as made:

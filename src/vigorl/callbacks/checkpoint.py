@@ -4,8 +4,12 @@ end.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 import lightning as L
@@ -13,9 +17,11 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import MLFlowLogger
 
+from vigorl.callbacks.early_stop import EarlyStop
 from vigorl.core.errors import ConfigError
 from vigorl.training.policy_module import PolicyModule
 
+_LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"phase-(\d+)\.ckpt$")
 
 
@@ -25,14 +31,20 @@ class PhaseCheckpoint(Checkpoint):
 
     Everything a phase does follows from its number, the seed and the weights, so weights, optimizer
     and schedule are all the state there is, with the data module's solve rates where difficulty
-    counts. Lightning runs checkpoint callbacks last: the
-    evaluation of a phase is logged before it is saved.
+    counts and what `EarlyStop` has seen. Lightning runs checkpoint callbacks last: the evaluation
+    of a phase is logged and judged before it is saved.
+
+    With an `EarlyStop` the best phase's weights are the trained model, the start's where no phase
+    was better. They wait beside `model_folder` (model.best-00003), and superseded ones are removed
+    only when a checkpoint that knows the successor stands: a run that is killed goes on with the
+    best of the checkpoint that it goes on from.
 
     Args:
         folder: Of the checkpoints.
         every: Phases between saves; the last phase is always saved.
         keep: Newest checkpoints to keep.
-        model_folder: The trained model goes here as a Hugging Face folder; None writes none.
+        model_folder: The trained model goes here as a Hugging Face folder, when training has ended;
+            None writes none.
         model_dtype: Of the saved weights; None keeps the training's.
         log_model: Also as an artifact of the MLflow run.
     """
@@ -53,42 +65,91 @@ class PhaseCheckpoint(Checkpoint):
         self.model_folder = Path(model_folder) if model_folder else None
         self.model_dtype = getattr(torch, model_dtype) if model_dtype else None
         self.log_model = log_model
+        self._early_stop: EarlyStop | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(callback, EarlyStop):
+                self._early_stop = callback
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._keep_best(trainer, pl_module, done=0)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
-        if done % self.every == 0 or done == trainer.max_epochs:
-            self._save(trainer, self.folder / f"phase-{done:05d}.ckpt")
+        self._keep_best(trainer, pl_module, done=done)
+        if done % self.every == 0 or done == trainer.max_epochs or trainer.should_stop:
+            with _written_whole(trainer, self.folder / f"phase-{done:05d}.ckpt") as part:
+                trainer.save_checkpoint(part)
+            if trainer.is_global_zero:
+                self._remove_old()
+            trainer.strategy.barrier()
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.model_folder is None or not isinstance(pl_module, PolicyModule):
             return
-        pl_module.policy.save_pretrained(self.model_folder, dtype=self.model_dtype)
+        best = self._best_folder()
+        if best is None:
+            self._write_model(trainer, pl_module, self.model_folder)
+        elif trainer.is_global_zero and (best.exists() or not self.model_folder.exists()):
+            # a finished run that is resumed has moved it already
+            _remove(self.model_folder)
+            best.rename(self.model_folder)
         trainer.strategy.barrier()  # a next stage loads it
-        if self.log_model and trainer.is_global_zero:
-            for logger in trainer.loggers:
-                if isinstance(logger, MLFlowLogger):
-                    logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
+        if not trainer.is_global_zero:
+            return
+        _LOG.info("the trained model is in %s", self.model_folder)
+        for logger in trainer.loggers:
+            if self.log_model and isinstance(logger, MLFlowLogger):
+                logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
 
-    def _save(self, trainer: L.Trainer, path: Path) -> None:
-        part = path.with_name(path.name + ".part")
-        if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _remove(part)
-        trainer.strategy.barrier()
-        trainer.save_checkpoint(part)
-        trainer.strategy.barrier()
-        if trainer.is_global_zero:
-            _remove(path)
-            part.rename(path)
-            for old in list_checkpoints(self.folder)[: -self.keep]:
-                _remove(old)
-        trainer.strategy.barrier()
+    def _keep_best(self, trainer: L.Trainer, module: L.LightningModule, *, done: int) -> None:
+        best = self._best_folder()
+        is_new = self._early_stop is not None and self._early_stop.best_phase == done
+        if is_new and best is not None and isinstance(module, PolicyModule):
+            self._write_model(trainer, module, best)
+
+    def _best_folder(self) -> Path | None:
+        """Of the best phase so far; None where none is judged or no model is written."""
+        phase = self._early_stop.best_phase if self._early_stop is not None else None
+        if phase is None or self.model_folder is None:
+            return None
+        return self.model_folder.with_name(f"{self.model_folder.name}.best-{phase:05d}")
+
+    def _write_model(self, trainer: L.Trainer, module: PolicyModule, folder: Path) -> None:
+        with _written_whole(trainer, folder) as part:
+            module.policy.save_pretrained(part, dtype=self.model_dtype)
+
+    def _remove_old(self) -> None:
+        for old in list_checkpoints(self.folder)[: -self.keep]:
+            _remove(old)
+        if self.model_folder is not None:
+            for folder in self.model_folder.parent.glob(f"{escape(self.model_folder.name)}.best-*"):
+                if folder != self._best_folder():
+                    _remove(folder)
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     found = [path for path in Path(folder).glob("phase-*.ckpt") if _NAME.search(path.name)]
     return sorted(found, key=lambda path: int(_NAME.search(path.name).group(1)))  # pyright: ignore[reportOptionalMemberAccess]
+
+
+@contextmanager
+def _written_whole(trainer: L.Trainer, path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to; once all ranks have, it is moved there."""
+    part = path.with_name(path.name + ".part")
+    if trainer.is_global_zero:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)
+    trainer.strategy.barrier()
+    yield part
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        _remove(path)
+        part.rename(path)
+    trainer.strategy.barrier()
 
 
 def _remove(path: Path) -> None:

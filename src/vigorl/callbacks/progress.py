@@ -15,7 +15,8 @@ from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 
 
 class PhaseProgress(L.Callback):
-    """Shows phases (or epochs), what is going on inside one, and the latest reward and accuracy.
+    """Shows phases (or epochs), what is going on inside one, the latest reward and accuracy, and
+    where `EarlyStop` judges, which phase is the best.
 
     On a terminal it is one line that changes; elsewhere (a log file, CI) a line per report.
     """
@@ -56,6 +57,8 @@ class PhaseProgress(L.Callback):
             self._shown["loss"] = f"{float(loss):.3f}"
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if (best := trainer.callback_metrics.get("best/phase")) is not None:
+            self._shown["best"] = f"phase {int(best)}"
         if self._bar is not None:
             self._bar.update(1)
             if self._bar.disable and "reward" not in self._shown:

@@ -85,6 +85,7 @@ class GRPOModule(PolicyModule):
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
+        self.count_padding(batch)
         logprobs, entropy = self.logprobs(batch, with_entropy=True)
         # with one update per phase the weights that sampled are the weights now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs

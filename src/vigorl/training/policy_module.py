@@ -166,6 +166,12 @@ class PolicyModule(L.LightningModule):
             return None
         return self.vision_cache.get(batch.views, self._pixels)
 
+    def count_padding(self, batch: TrainingBatch) -> None:
+        """For `perf/padding_frac`: positions of an update's micro-batches that hold no token."""
+        mask = batch.attention_mask
+        padding = {"perf/padding_frac": (mask.numel() - mask.sum(), mask.numel())}
+        self.step_metrics.add_sums(padding)
+
     def report(self, output: LossOutput) -> Tensor:
         """Count a loss for the step's metrics and scale it for Lightning.
 

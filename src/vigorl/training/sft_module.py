@@ -18,6 +18,7 @@ class SFTModule(PolicyModule):
     """One training step: batch -> logprobs -> loss."""
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        self.count_padding(batch)
         logprobs, _ = self.logprobs(batch)
         return self.report(sft_loss(logprobs, batch.loss_mask, batch.token_weight))
 

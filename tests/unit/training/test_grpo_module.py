@@ -104,6 +104,7 @@ def test_what_is_logged_is_over_all_sampled_tokens() -> None:
     assert logged["kl/sampling_vs_train"] == pytest.approx(
         (ratios - 1 - ratios.log()).mean().item(), rel=1e-4
     )
+    assert logged["perf/padding_frac"] == 0.0
     shares = [v for n, v in logged.items() if n.startswith("sampling_ratio/")]
     assert len(shares) == 7 + 2
     assert sum(shares) == pytest.approx(

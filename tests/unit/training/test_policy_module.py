@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tests.unit.models.small import make_policy
+from tests.unit.models.small import make_batch, make_policy
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.models.losses import LossOutput
 from vigorl.training.policy_module import OptimizerSettings, PolicyModule
@@ -114,6 +115,14 @@ def test_the_logged_rate_is_that_of_the_step_just_taken() -> None:
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(VigorlError, match="the loss is nan at step 0"):
         fit([float("nan")], accumulate=1)
+
+
+def test_padding_is_counted_over_all_positions_of_an_update() -> None:
+    module = SumModule(make_policy(), images=cast(Any, None), optimizer=OptimizerSettings(lr=1.0))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    module.count_padding(replace(make_batch([], []), attention_mask=mask))
+    module.count_padding(make_batch([]))  # five tokens
+    assert module.step_metrics.compute() == {"perf/padding_frac": pytest.approx(2 / 15)}
 
 
 def test_vectors_have_no_weight_decay(monkeypatch: pytest.MonkeyPatch) -> None:
