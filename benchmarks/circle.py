@@ -52,10 +52,10 @@ class Arm:
         teacher, sft, grpo = (self.folder / part for part in ("teacher", "sft", "grpo"))
         seed = f"seed={self.seed}"
         if not (teacher / "chains.jsonl").exists():
-            door(
-                "synthesize", "mcts_vstar", f"paths.run='{teacher}'", f"limit={NUM_QUESTIONS}",
-                seed, *self.overrides,
-            )  # fmt: skip
+            is_begun = (teacher / "trees.jsonl").exists()
+            where = f"resume='{teacher}'" if is_begun else f"paths.run='{teacher}'"
+            limit = f"limit={NUM_QUESTIONS}"
+            door("synthesize", "mcts_vstar", where, limit, seed, *self.overrides)
         if not (sft / "model").exists():
             door(
                 "train", "sft_from_mcts", f"data.path='{teacher / 'chains.jsonl'}'", seed,
@@ -70,10 +70,11 @@ class Arm:
             evaluate(part / "model", part / "test")
 
     def figures(self) -> dict[str, float]:
-        """What the teacher spent and what came of it."""
+        """What the teacher spent, over all its processes, and what came of it."""
         client = MlflowClient("sqlite:///outputs/mlflow.db")
         run = json.loads((self.folder / "teacher" / "run.json").read_text())["mlflow_run_id"]
-        return client.get_run(run).data.metrics
+        spent = client.get_metric_history(run, "search/tokens")
+        return client.get_run(run).data.metrics | {"search/tokens": sum(one.value for one in spent)}
 
 
 def main() -> None:

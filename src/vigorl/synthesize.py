@@ -44,13 +44,16 @@ from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
 from vigorl.rollout.picture import target_boxes
 from vigorl.search.forest import ForestStats, grow_forest
-from vigorl.search.linearize import Linearized, SearchedTask, linearize_trees
+from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.metrics import search_metrics
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 from vigorl.search.report import render_search_page
 from vigorl.search.writer import write_traces
-from vigorl.tracking import Run, resumed_settings, start_run
+from vigorl.tracking import Run, changed_settings, resumed_settings, start_run
+
+# What a tree depends on: a resumed search keeps these.
+TREE_SETTINGS = ("seed", "search", "task", "data", "split", "model", "pixels", "limits", "zoom")
 
 prepare_process()
 
@@ -58,6 +61,7 @@ prepare_process()
 def run_synthesis(cfg: DictConfig) -> Linearized:
     (cfg,) = in_its_folder(cfg)
     check_settings(cfg)
+    refuse_other_trees(cfg)
     with start_run(cfg) as run:
         return synthesize(cfg, run)
 
@@ -72,8 +76,9 @@ def in_its_folder(cfg: DictConfig) -> list[DictConfig]:
 
 def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     """Straight down: settings -> tasks -> trees -> chains -> page."""
-    run.record(cfg, None)
     parts = build_parts(cfg)
+    check_form(cfg, parts)
+    run.record(cfg, None)
     if cfg.trees:
         if cfg.check is not None:
             raise ConfigError("check has no effect with trees=FILE: nothing is searched")
@@ -82,7 +87,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         tasks: Sequence[TaskRecord] = [tree_task(tree, answer_kind=kind) for tree in trees]
     else:
         tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
-        trees = search(cfg, run, tasks, parts)
+        ids = {task.id for task in tasks}
+        trees = [tree for tree in search(cfg, run, tasks, parts) if tree.id in ids]
     found = linearize(cfg, tasks, trees, parts)
     write_chains(run, found)
     page = render_search_page(
@@ -99,6 +105,42 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     return found
 
 
+def check_form(cfg: DictConfig, parts: Parts) -> None:
+    """Before a search is paid for: whether its trees can become what is asked for."""
+    has_tool, form = bool(parts.environment.tools), TraceForm(cfg.chains.settings.form)
+    if form is TraceForm.MULTI_TURN and not has_tool:
+        raise ConfigError(
+            "chains.settings.form=multi_turn, but the task has no tool for its looks: take "
+            "single_turn, and afterwards trees=RUN/trees.jsonl with a task that zooms"
+        )
+    if form is TraceForm.SINGLE_TURN and has_tool and not cfg.trees:
+        raise ConfigError(
+            "chains.settings.form=single_turn, but the task has a tool: its thoughts tell what "
+            "crops showed; take multi_turn, or a task of bare thoughts (task=visual_search_steps)"
+        )
+
+
+def refuse_other_trees(cfg: DictConfig) -> None:
+    """Trees of another search in the run's folder are not mixed with this one's."""
+    folder = Path(cfg.paths.run)
+    if cfg.trees or not (folder / "trees.jsonl").exists():
+        return
+    if not cfg.resume:
+        raise ConfigError(
+            f"{folder} has the trees of a search: resume={folder} goes on with it, "
+            "another paths.run begins a new one"
+        )
+    changed = changed_settings(OmegaConf.load(folder / "config.yaml"), cfg)
+    other = [
+        f"  {key}: {old} -> {new}"
+        for key, (old, new) in changed.items()
+        if key.partition(".")[0] in TREE_SETTINGS
+    ]
+    if other:
+        lines = [f"the trees in {folder} were grown with other settings:", *other]
+        raise ConfigError("\n".join([*lines, "take these back, or begin a new search"]))
+
+
 def search(
     cfg: DictConfig, run: Run, tasks: Sequence[TaskRecord], parts: Parts
 ) -> list[SearchTreeRecord]:
@@ -107,6 +149,8 @@ def search(
     stats, path = ForestStats(), run.folder / "trees.jsonl"
     with TreeRecorder(path) as recorder:
         todo = [task for task in tasks if task.id not in recorder.done]
+        if not todo:
+            return read_mcts_jsonl(path)
         with tqdm(
             total=len(tasks), initial=len(tasks) - len(todo), unit="tree", dynamic_ncols=True,
             disable=not sys.stderr.isatty(),

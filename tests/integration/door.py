@@ -203,6 +203,23 @@ def wandering_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
     return ScriptedEngine(script, codec)
 
 
+def thinking_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
+    """Bare thoughts one by one, or an answer with one of the stripes, by the request's noise."""
+
+    def script(request: GenerationRequest) -> str:
+        size, rng = request.views[0].size, random.Random(request.seed)
+        if rng.random() < 0.5:
+            point = (rng.randrange(size.width), rng.randrange(size.height))
+            return f"<think> There is something at {point}. </think>"
+        kinds = ["vertical", "horizontal", "rising", "falling"]
+        answer = rng.choice(kinds)
+        if "Compare" in codec.decode(request.prompt_ids):
+            answer += f" and {rng.choice(kinds)}"
+        return Trace((Step("So be it."),), answer).turns()[0]
+
+    return ScriptedEngine(script, codec)
+
+
 def run_door(
     *overrides: str,
     small: list[str] = SMALL,

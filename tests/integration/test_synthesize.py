@@ -49,9 +49,18 @@ def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
     assert not list(run.rglob("*.png"))  # crops are cut when they are needed
 
     # what is left to search after that: nothing, and the chains are the same
-    before = (run / "chains.jsonl").read_bytes()
-    run_synthesis(search_settings(tmp_path / "search", f"resume={run}"))
-    assert (run / "chains.jsonl").read_bytes() == before
+    files = {path: path.read_bytes() for path in (run / "chains.jsonl", run / "trees.jsonl")}
+    run_synthesis(search_settings(tmp_path / "search", f"resume={run}", "engine._target_=nobody"))
+    assert {path: path.read_bytes() for path in files} == files
+    # trees of another search do not mix with these
+    for other, message in (
+        ([f"paths.run={run}"], "goes on with it"),
+        ([f"resume={run}", "seed=1"], "grown with other settings:\n  seed: 0 -> 1"),
+        ([f"resume={run}", "search.exploration=1"], "search.exploration: 2.0 -> 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run_synthesis(search_settings(tmp_path / "search", *other))
+    assert {path: path.read_bytes() for path in files} == files
     # the chains of a file of trees, here the search's own
     again = run_synthesis(search_settings(tmp_path / "again", f"trees={run / 'trees.jsonl'}"))
     assert [c.trace for c in again.records] == [c.trace for c in found.records]
@@ -180,6 +189,29 @@ def test_a_judge_without_anything_to_ask_is_refused(tmp_path: Path) -> None:
         run_synthesis(search_settings(tmp_path / "trees", *check, "trees=some.jsonl"))
     with pytest.raises(ConfigError, match=r"set check\.model, check\.urls"):
         run_synthesis(search_settings(tmp_path / "nobody", "check=judge"))
+
+
+def test_thoughts_one_by_one_become_single_turns_or_dialogs(tmp_path: Path) -> None:
+    """A task without a tool; its trees as one turn each, and as zoom dialogs afterwards."""
+    steps = ["task=visual_search_steps", "engine._target_=tests.integration.door.thinking_engine"]
+    found = run_synthesis(search_settings(tmp_path / "steps", *steps))
+    assert found.records
+    assert {len(record.trace.steps) for record in found.records} == {1}
+    trees = Path(only_run(tmp_path / "steps").data.params["paths.run"]) / "trees.jsonl"
+    zooming = ["chains.settings.move_first_frac=0", f"trees={trees}"]
+    dialogs = run_synthesis(search_settings(tmp_path / "zoom", *zooming)).records
+    assert max(len(record.trace.steps) for record in dialogs) > 1
+    assert all(step.tool_call for record in dialogs for step in record.trace.steps[:-1])
+
+
+@pytest.mark.parametrize(
+    ("task", "form"), [("visual_search_steps", "multi_turn"), ("visual_search_zoom", "single_turn")]
+)
+def test_a_form_that_no_tree_could_have_is_refused_before_the_search(
+    tmp_path: Path, task: str, form: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"form={form}, but the task has"):
+        run_synthesis(search_settings(tmp_path, f"task={task}", f"chains.settings.form={form}"))
 
 
 def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:

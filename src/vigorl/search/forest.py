@@ -136,37 +136,37 @@ def grow_forest(
         settings: Of each tree.
         run_seed: Of the sampling noise.
         max_in_flight: A new tree begins while the engine has fewer requests than this.
-        budget: Ends the search early; trees that are not finished are given up, those that wait for
-            their verdicts are not.
+        budget: Ends the search early; a tree that has had a simulation is yielded as far as it got,
+            without the simulation that is cut.
         check: Asked about thoughts of tasks whose data has no target boxes; None leaves them open.
         on_progress: Called after each poll.
     Raises:
-        ConfigError: Greedy sampling, by which all children would be the same.
+        ConfigError: Greedy sampling, by which all children would be the same, or no room for a
+            request.
         EngineError: The engine died, or the judge is out of reach; the message says how far the
             search was.
     """
     if environment.temperature == 0:
         raise ConfigError("task.temperature=0: all children of a node would be the same thought")
-    forest = _Forest(engine, environment, settings, run_seed, budget or Budget(), check)
-    waiting = iter(tasks)
-    has_more = True
+    if max_in_flight < 1:
+        raise ConfigError(f"max_in_flight must be at least 1, got {max_in_flight}")
+    forest = _Forest(engine, environment, settings, run_seed, check)
+    budget, waiting = budget or Budget(), iter(tasks)
     try:
-        while True:
-            while has_more and engine.num_in_flight < max_in_flight:
+        while not budget.is_used_up(forest.stats):
+            while engine.num_in_flight < max_in_flight:
                 task = next(waiting, None)
-                has_more = task is not None
-                if task is not None:
-                    forest.plant(task)
+                if task is None:
+                    break
+                forest.plant(task)
             if not engine.num_in_flight:
                 break
             yield from forest.work()
             yield from forest.checked()
             if on_progress is not None:
                 on_progress(forest.stats)
-            if forest.budget.is_used_up(forest.stats):
-                forest.stats.is_cut = True
-                break
-        engine.cancel(list(forest.flights))
+        forest.stats.is_cut = bool(forest.growing) or next(waiting, None) is not None
+        yield from forest.cut()
         for tree in forest.wait_for_check():
             yield tree
             if on_progress is not None:
@@ -185,20 +185,25 @@ class _Forest:
         environment: Environment,
         settings: SearchSettings,
         run_seed: int,
-        budget: Budget,
         check: PointCheck | None,
     ) -> None:
         self.engine, self.environment, self.settings = engine, environment, settings
-        self.run_seed, self.budget, self.check = run_seed, budget, check
+        self.run_seed, self.check = run_seed, check
+        self.growing: dict[str, _Tree] = {}
+        self._planted: set[str] = set()
         self.flights: dict[str, _Flight] = {}
         self.stats = ForestStats()
         self._started = time.perf_counter()
 
     def plant(self, task: TaskRecord) -> None:
         """Begin the tree of a task."""
+        if task.id in self._planted:
+            raise EngineError(f"two tasks are called {task.id}: task ids must be unique")
+        self._planted.add(task.id)
         root = self.environment.start(task, group=f"search/{task.id}", index=0, seed=0)
         search = TreeSearch(self.settings, question=task.question)
-        self._send_jobs(_Tree(task, search, {"": root}))
+        self.growing[task.id] = _Tree(task, search, {"": root})
+        self._send_jobs(self.growing[task.id])
 
     def work(self) -> list[SearchTreeRecord]:
         """Let the engine work once; the trees that this finished."""
@@ -223,8 +228,15 @@ class _Forest:
                 continue
             self._send_jobs(tree)
             if tree.search.is_done:
-                finished += self._harvest(tree)
+                finished += self._harvest(self.growing.pop(tree.task.id))
         return self._count(finished)
+
+    def cut(self) -> list[SearchTreeRecord]:
+        """End the trees that still grow; those that have had a simulation."""
+        self.engine.cancel(list(self.flights))
+        grown = [tree for tree in self.growing.values() if tree.search.num_simulations]
+        self.growing.clear()
+        return self._count([record for tree in grown for record in self._harvest(tree)])
 
     def checked(self) -> list[SearchTreeRecord]:
         """The trees whose verdicts have come in, without waiting."""
@@ -287,8 +299,6 @@ class _Forest:
 
     def _send(self, flight: _Flight) -> None:
         request = flight.dialog.next_request()
-        if request.id in self.flights:
-            raise EngineError(f"two dialogs are called {request.id}: task ids must be unique")
         self.flights[request.id] = flight
         self.engine.submit(request)
 

@@ -206,7 +206,7 @@ class TreeSearch:
         self._end_if_complete()
 
     def tree(self) -> SearchNode:
-        """The tree as it is, children in the order in which they were asked for."""
+        """The tree after `num_simulations`, children in the order in which they were asked for."""
         return _frozen(self._nodes[0])
 
     # ---- one simulation --------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def _frozen(node: _Node) -> SearchNode:
         value=node.value,
         num_visits=node.num_visits,
         rollouts=tuple(node.rollouts),
-        children=tuple(_frozen(child) for child in node.children),
+        children=tuple(_frozen(child) for child in node.children if child.num_visits),
         used_points=node.used,
         is_hit=thought.is_hit,
     )

@@ -25,6 +25,7 @@ from vigorl.core.trace import parse_turn, render_answer_turn
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.rollout.judge import JudgePrompt
+from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.forest import Budget, ForestStats, grow_forest
 from vigorl.search.mcts import SearchSettings
 from vigorl.search.metrics import numbered_nodes
@@ -261,7 +262,9 @@ def test_a_budget_waits_for_verdicts(world: World, tmp_path: Path) -> None:
     cut = judged(world, slow, budget=Budget(max_requests=60), on_progress=show, **given)
     assert seen[-1].is_cut
     assert 0 < len(cut) == seen[-1].num_trees < 30
-    assert lines(cut, tmp_path / "cut") <= lines(judged(world, **given), tmp_path / "whole")
+    *whole, last = cut  # the last is the one that was growing
+    assert lines(whole, tmp_path / "cut") <= lines(judged(world, **given), tmp_path / "whole")
+    assert last.checked_by is CheckedBy.JUDGE
 
 
 def test_unreadable_replies_are_counted(world: World) -> None:
@@ -325,16 +328,17 @@ def test_thoughts_one_by_one_without_a_tool(world: World) -> None:
     thoughts = [node for tree in trees for node in tree.root.walk() if "something" in node.text]
     assert thoughts
     assert all(len(node.used_points) >= 1 for node in thoughts)
-    assert {tree.is_solved for tree in trees} <= {True, False}
+    assert {tree_form(tree) for tree in trees} == {TreeForm.THOUGHTS}
+    rollouts = [one for tree in trees for node in tree.root.walk() for one in node.rollouts]
+    assert {one.reward for one in rollouts if one.answer == "red"} == {1.0}
+    assert {one.reward for one in rollouts if one.answer != "red"} == {0.0}
     assert max(len(r.texts) for t in trees for n in t.root.walk() for r in n.rollouts) > 1
 
 
 @pytest.mark.parametrize(
     "budget", [{"max_tokens": 300}, {"max_requests": 40}, {"max_seconds": 1e-6}]
 )
-def test_a_budget_ends_the_search_with_whole_trees(
-    world: World, tmp_path: Path, budget: dict[str, Any]
-) -> None:
+def test_a_budget_ends_the_search_with_what_has_grown(world: World, budget: dict[str, Any]) -> None:
     stats: list[ForestStats] = []
     teacher = engine(world)
     found = list(
@@ -344,11 +348,22 @@ def test_a_budget_ends_the_search_with_whole_trees(
         )
     )  # fmt: skip
     assert stats[-1].is_cut
-    assert len(found) < 30
+    assert stats[-1].num_trees == len(found) < 30
     assert teacher.num_in_flight == 0
-    assert lines(found, tmp_path / "cut") <= lines(
-        grow(world, tasks=tasks(world, 30)), tmp_path / "whole"
-    )
+    for tree in found:  # as far as it got: what a search of so many simulations finds
+        assert tree.num_simulations
+        settings = replace(SETTINGS, num_simulations=tree.num_simulations)
+        assert grow(world, tasks=[world.task(tree.id)], settings=settings) == [tree]
+    if "max_seconds" not in budget:
+        assert any(tree.num_simulations < SETTINGS.num_simulations for tree in found)
+
+
+def test_a_search_that_ends_with_its_budget_is_not_cut(world: World) -> None:
+    stats: list[ForestStats] = []
+    whole = grow(world, on_progress=stats.append)
+    budget = Budget(max_requests=stats[-1].num_requests)
+    assert grow(world, budget=budget, on_progress=stats.append) == whole
+    assert not stats[-1].is_cut
 
 
 def test_settings_that_cannot_work_are_refused(world: World) -> None:
@@ -356,5 +371,8 @@ def test_settings_that_cannot_work_are_refused(world: World) -> None:
         grow(world, environment=world.environment(temperature=0.0))
     with pytest.raises(ConfigError, match=r"budget\.max_tokens"):
         Budget(max_tokens=0)
-    with pytest.raises(EngineError, match="ids must be unique"):
-        grow(world, tasks=[world.task("a"), world.task("a")])
+    with pytest.raises(ConfigError, match="max_in_flight must be at least 1"):
+        grow(world, max_in_flight=0)
+    for together in (1, 256):
+        with pytest.raises(EngineError, match="ids must be unique"):
+            grow(world, tasks=[world.task("a"), world.task("a")], max_in_flight=together)
