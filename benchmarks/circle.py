@@ -129,7 +129,7 @@ def write(arms: list[Arm], control: Path) -> None:
     behaviors = compare_behaviors(
         {name: read_condition(folder / "rollouts.jsonl") for name, folder in conditions.items()}
     ).markdown()
-    text = "\n".join([head, *rows])
+    text = "\n".join([head, *rows, "", *differences(arms)])
     (DOCS / "circle.md").write_text(
         "# Search, fine-tuning, GRPO\n\nMade by `python benchmarks/circle.py`. "
         f"{NUM_QUESTIONS} training questions, {NUM_UPDATES} updates of fine-tuning, greedy answers "
@@ -146,6 +146,25 @@ def write(arms: list[Arm], control: Path) -> None:
         DOCS / "circle.png", title="GRPO from chains of a search and of single tries",
         ylabel="val/accuracy", xlabel="updates", chance=start.chance,
     )  # fmt: skip
+
+
+def differences(arms: list[Arm]) -> list[str]:
+    """Search minus single tries, question by question, for each seed."""
+    lines = [
+        "| search minus single tries, points [95 %] | after SFT | after GRPO |",
+        "|---|---|---|",
+    ]
+    for search, tries in zip(arms[::2], arms[1::2], strict=True):
+        cells = []
+        for part in ("sft", "grpo"):
+            gain = report(search.folder / part / "test").compare(
+                report(tries.folder / part / "test")
+            )
+            cells.append(
+                f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+            )
+        lines.append(f"| seed {search.seed} | {cells[0]} | {cells[1]} |")
+    return lines
 
 
 def report(folder: Path) -> EvaluationReport:
