@@ -6,7 +6,20 @@ solutions, `chains.jsonl` and, in the released form, `chains.json`:
 
     python -m vigorl.train experiment=sft_from_mcts data.path=RUN/chains.jsonl
 
-`trees=FILE` makes them from a file of trees that is there already, such as a released one.
+`trees=FILE` makes them from a file of trees that is there already, such as a released one: here of
+bare thoughts, first as the answer of one turn, then as dialogs that zoom.
+
+    python -m vigorl.synthesize experiment=mcts_vstar task=visual_search_steps scale=... data=...
+    python -m vigorl.synthesize experiment=mcts_vstar trees=RUN/trees.jsonl scale=...
+
+A larger teacher behind an endpoint; the scale gives its prompts, its picture sizes and the length
+of its turns, and `model.path` the tokenizer that its tokens are counted with. Most endpoints cannot
+go on with a turn that is begun for them, so no answer is forced. A request that is refused costs
+its tree, which a resumed search asks for again.
+
+    python -m vigorl.synthesize experiment=mcts_vstar scale=qwen2_5_vl_7b data=... engine=server \\
+        engine.api=chat engine.transfer=none 'engine.urls=[https://api.example.com]' \\
+        engine.model=NAME engine.api_key_env=EXAMPLE_KEY limits.forced_answer=false
 
 Whether a thought points where it should is recorded with it: by the data's target boxes, or by a
 judge, where the data has none and there is one to ask:
@@ -52,6 +65,7 @@ from vigorl.search.report import render_search_page
 from vigorl.search.writer import write_traces
 from vigorl.tracking import Run, changed_settings, resumed_settings, start_run
 
+LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 # What a tree depends on: a resumed search keeps these.
 TREE_SETTINGS = ("seed", "search", "task", "data", "split", "model", "pixels", "limits", "zoom")
 
@@ -151,20 +165,21 @@ def search(
         todo = [task for task in tasks if task.id not in recorder.done]
         if not todo:
             return read_mcts_jsonl(path)
+        has_screen, said_s = sys.stderr.isatty(), 0.0
         with tqdm(
             total=len(tasks), initial=len(tasks) - len(todo), unit="tree", dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
+            disable=not has_screen,
         ) as bar:  # fmt: skip
 
             def show(now: ForestStats) -> None:
-                nonlocal stats
+                nonlocal stats, said_s
                 stats = now
-                speed = now.num_tokens / max(now.wall_s, 1e-9)
-                bar.set_postfix_str(
-                    f"{now.num_solved} of {now.num_trees} solved, {now.num_requests} requests, "
-                    f"{speed:.0f} tokens/s"
-                    + (f", {now.num_unchecked} unchecked" if now.num_unchecked else "")
-                )
+                bar.set_postfix_str(so_far(now))
+                if not has_screen and now.wall_s - said_s > LINE_EVERY_S:
+                    said_s = now.wall_s
+                    left_s = now.wall_s / max(now.num_trees, 1) * (len(todo) - now.num_trees)
+                    end = f", about {left_s / 60:.0f} min left" if now.num_trees else ""
+                    print(f"{now.num_trees} of {len(todo)} trees, {so_far(now)}{end}", flush=True)
 
             for tree in grow_forest(
                 build_engine(cfg, parts),
@@ -181,6 +196,16 @@ def search(
                 bar.update()
     log_costs(run, stats)
     return read_mcts_jsonl(path)
+
+
+def so_far(stats: ForestStats) -> str:
+    """For the eye."""
+    speed = stats.num_tokens / max(stats.wall_s, 1e-9)
+    return (
+        f"{stats.num_solved} of {stats.num_trees} solved, {stats.num_requests} requests, "
+        f"{speed:.0f} tokens/s"
+        + (f", {stats.num_unchecked} unchecked" if stats.num_unchecked else "")
+    )
 
 
 def build_check(cfg: DictConfig, tasks: Sequence[TaskRecord], parts: Parts) -> PointCheck | None:
@@ -200,6 +225,7 @@ def log_costs(run: Run, stats: ForestStats) -> None:
         "search/requests": stats.num_requests,
         "search/tokens": stats.num_tokens,
         "search/repeats": stats.num_repeats,
+        "search/refused": stats.num_refused,
         "time/search_s": stats.wall_s,
         "perf/tokens_per_s": stats.num_tokens / max(stats.wall_s, 1e-9),
         "perf/max_in_flight": stats.max_in_flight,
@@ -211,6 +237,7 @@ def log_costs(run: Run, stats: ForestStats) -> None:
     print(
         f"{stats.num_trees} trees in {stats.wall_s:.0f} s, {stats.num_solved} solved, "
         f"{stats.num_requests} requests, {stats.num_tokens} tokens"
+        + (f", {stats.num_refused} given up (refused)" if stats.num_refused else "")
         + (f", verdicts on {stats.num_checked} of {num_asked} looks" if num_asked else "")
         + (", ended by the budget" if stats.is_cut else "")
     )

@@ -4,6 +4,7 @@ VigorlError
 +-- DataError       a file, record, or picture that cannot be used (also a ValueError)
 +-- ConfigError     a setting that is wrong, or has no effect (also a ValueError)
 +-- EngineError     the generation engine failed (also a RuntimeError)
+|   +-- RequestError    it refused one request, and works on the others
 +-- AlignmentError  engine and trainer disagree about a rollout (also a RuntimeError)
 """
 
@@ -42,6 +43,19 @@ class ConfigError(VigorlError, ValueError):
 
 class EngineError(VigorlError, RuntimeError):
     """The generation engine failed; rollouts in flight are lost, the run stops."""
+
+
+class RequestError(EngineError):
+    """The engine refused one request; the others are in flight as before.
+
+    Args:
+        message: Whose request, and in what words it was refused.
+        request_id: The request's.
+    """
+
+    def __init__(self, message: str, *, request_id: str) -> None:
+        super().__init__(message)
+        self.request_id = request_id
 
 
 class AlignmentError(VigorlError, RuntimeError):

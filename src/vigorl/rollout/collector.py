@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from vigorl.core.errors import EngineError
+from vigorl.core.errors import EngineError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
@@ -131,6 +131,8 @@ def collect(
                 break
             run.submit(ready)
     except EngineError as error:
+        if isinstance(error, RequestError):
+            engine.cancel(run.pending)
         done = sum(dialog.is_done for dialog in dialogs)
         raise EngineError(
             f"phase {phase}: the engine failed with {done} of {len(dialogs)} rollouts finished: "

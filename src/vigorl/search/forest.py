@@ -14,12 +14,13 @@ what is searched.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.errors import ConfigError, EngineError, RequestError
 from vigorl.core.geometry import FrameMap, Point
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
@@ -33,6 +34,8 @@ from vigorl.search.mcts import Job, JobKind, SearchSettings, Thought, TreeSearch
 from vigorl.search.metrics import numbered_nodes
 from vigorl.search.point_check import PointCheck
 
+_LOG = logging.getLogger(__name__)
+HOPELESS = 16  # refusals in a row after which nothing more is asked: a wrong key, URL or model
 OUT_OF_TURNS = (StopReason.TURN_LIMIT, StopReason.TOKEN_BUDGET)
 
 
@@ -77,6 +80,7 @@ class ForestStats:
         num_requests: Answered by the engine.
         num_tokens: Sampled.
         num_repeats: Thoughts that repeated a point or could not be read.
+        num_refused: Trees that were given up because the engine refused one of their requests.
         wall_s: So far.
         max_in_flight: Most requests at once.
         is_cut: The budget ended it.
@@ -89,6 +93,7 @@ class ForestStats:
     num_requests: int = 0
     num_tokens: int = 0
     num_repeats: int = 0
+    num_refused: int = 0
     wall_s: float = 0.0
     max_in_flight: int = 0
     is_cut: bool = False
@@ -143,8 +148,8 @@ def grow_forest(
     Raises:
         ConfigError: Greedy sampling, by which all children would be the same, or no room for a
             request.
-        EngineError: The engine died, or the judge is out of reach; the message says how far the
-            search was.
+        EngineError: The engine died or refused many requests in a row, or the judge is out of
+            reach; the message says how far the search was.
     """
     if environment.temperature == 0:
         raise ConfigError("task.temperature=0: all children of a node would be the same thought")
@@ -191,6 +196,7 @@ class _Forest:
         self.run_seed, self.check = run_seed, check
         self.growing: dict[str, _Tree] = {}
         self._planted: set[str] = set()
+        self._num_refused_in_a_row = 0
         self.flights: dict[str, _Flight] = {}
         self.stats = ForestStats()
         self._started = time.perf_counter()
@@ -210,10 +216,12 @@ class _Forest:
         self.stats.max_in_flight = max(self.stats.max_in_flight, len(self.flights))
         try:
             completions = self.engine.poll()
+            self._num_refused_in_a_row = 0
+        except RequestError as error:
+            completions = []
+            self._give_up(error)
         except EngineError as error:
-            raise EngineError(
-                f"the search failed with {self.stats.num_trees} trees finished: {error}"
-            ) from error
+            raise self._failure(error) from error
         finished: list[SearchTreeRecord] = []
         for completion in completions:
             flight = self.flights.pop(completion.request_id, None)
@@ -230,6 +238,24 @@ class _Forest:
             if tree.search.is_done:
                 finished += self._harvest(self.growing.pop(tree.task.id))
         return self._count(finished)
+
+    def _give_up(self, error: RequestError) -> None:
+        """The tree whose request was refused: asked again, it would be refused again."""
+        task_id = self.flights[error.request_id].tree.task.id
+        ids = [key for key, flight in self.flights.items() if flight.tree.task.id == task_id]
+        self.engine.cancel(ids)
+        for request_id in ids:
+            del self.flights[request_id]
+        del self.growing[task_id]
+        self.stats.num_refused += 1
+        self._num_refused_in_a_row += 1
+        _LOG.warning("the tree of %s is given up: %s", task_id, error)
+        if self._num_refused_in_a_row == HOPELESS:
+            self.engine.cancel(list(self.flights))
+            raise self._failure(error) from error
+
+    def _failure(self, error: EngineError) -> EngineError:
+        return EngineError(f"the search failed with {self.stats.num_trees} trees finished: {error}")
 
     def cut(self) -> list[SearchTreeRecord]:
         """End the trees that still grow; those that have had a simulation."""

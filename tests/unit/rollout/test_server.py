@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import World
-from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.errors import ConfigError, EngineError, RequestError
 from vigorl.core.protocols import Completion, GenerationRequest, SamplingParams
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.rollout.collector import build_dialogs, collect
@@ -216,9 +216,11 @@ def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
     engine.submit(first)
     wait_until(lambda: len(server.generated()) == 1)
     engine.submit(refused)
-    with pytest.raises(EngineError, match="bad request"):
+    with pytest.raises(RequestError, match="bad request") as caught:
         engine.poll()
-    assert engine.num_in_flight == 0
+    assert caught.value.request_id == refused.id
+    assert engine.num_in_flight == 1  # the other goes on, until it is let go
+    engine.cancel([first.id])
     engine.submit(again)  # the same id, while the server still works on the first
     gates[first.seed].set()
     wait_until(lambda: not engine._finished.empty())
@@ -226,6 +228,31 @@ def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
     (completion,) = engine.poll()
     assert world.codec.decode(completion.token_ids) == f"<think> {again.seed} </think>"
     assert engine.poll() == []
+
+
+def test_what_was_answered_before_a_refusal_is_delivered(
+    world: World, start: Any, connect: Any
+) -> None:
+    first, refused = ask(world, 2)
+    seeds = {refused.seed}
+    server = start(lambda p, b: (400, "no") if b["sampling_params"]["seed"] in seeds else None)
+    engine = connect(server, max_concurrent=1)  # one after the other
+    engine.submit(first)
+    engine.submit(refused)
+    wait_until(lambda: engine._finished.qsize() == 2)
+    assert [completion.request_id for completion in engine.poll()] == [first.id]
+    with pytest.raises(RequestError):
+        engine.poll()
+    assert engine.num_in_flight == 0
+
+
+def test_a_phase_with_a_refused_request_leaves_nothing_in_flight(
+    world: World, start: Any, connect: Any
+) -> None:
+    engine = connect(start(lambda path, body: (400, "no")))
+    with pytest.raises(EngineError, match="phase p: the engine failed with 0 of 24"):
+        phase(engine, world)
+    assert engine.num_in_flight == 0
 
 
 def test_a_refusal_is_an_error_at_once_with_the_servers_words(

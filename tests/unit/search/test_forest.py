@@ -16,9 +16,9 @@ import pytest
 from tests import builders
 from tests.unit.rollout.fake_judge import FakeJudge
 from tests.unit.rollout.world import World
-from vigorl.core.errors import ConfigError, DataError, EngineError
+from vigorl.core.errors import ConfigError, DataError, EngineError, RequestError
 from vigorl.core.geometry import Box
-from vigorl.core.protocols import GenerationRequest
+from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn, render_answer_turn
@@ -242,6 +242,41 @@ def test_the_search_goes_on_while_the_judge_thinks(world: World) -> None:
             assert stats.num_checked == 0
 
     assert len(judged(world, slow, max_in_flight=1, on_progress=show)) == 5
+
+
+class Refusing(ScriptedEngine):
+    """Refuses every request of some tasks."""
+
+    refused: tuple[str, ...] = ()
+
+    def poll(self) -> list[Completion]:
+        for request in list(self._waiting):
+            if request.request.id.split("/")[1] in self.refused:
+                self.cancel([request.request.id])
+                raise RequestError("bad picture", request_id=request.request.id)
+        return super().poll()
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 256])
+def test_a_refused_request_costs_its_tree_and_no_other(world: World, max_in_flight: int) -> None:
+    teacher, stats = Refusing(guess, world.codec), list[ForestStats]()
+    teacher.refused = ("disc 1", "disc 3")
+    found = grow_forest(
+        teacher, world.environment(), tasks(world), SETTINGS, run_seed=0,
+        max_in_flight=max_in_flight, on_progress=stats.append,
+    )  # fmt: skip
+    by_id = {tree.id: tree for tree in found}
+    assert by_id == {tree.id: tree for tree in grow(world) if tree.id not in teacher.refused}
+    assert (stats[-1].num_refused, teacher.num_in_flight) == (2, 0)
+
+
+def test_an_engine_that_refuses_everything_ends_the_search(world: World) -> None:
+    teacher = Refusing(guess, world.codec)
+    teacher.refused = tuple(f"disc {i}" for i in range(30))
+    growing = grow_forest(teacher, world.environment(), tasks(world, 30), SETTINGS, run_seed=0)
+    with pytest.raises(EngineError, match="failed with 0 trees finished: bad picture"):
+        list(growing)
+    assert teacher.num_in_flight == 0
 
 
 def test_a_budget_waits_for_verdicts(world: World, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ from typing import Any, Self
 
 import torch
 
-from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.errors import ConfigError, EngineError, RequestError
 from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -218,8 +218,9 @@ class ServerEngine:
         """Wait until at least one request has finished.
 
         Raises:
-            EngineError: A server refused a request, a request failed too often, or all servers have
-                been down for too long. All other requests are let go.
+            RequestError: A server refused a request; the others go on.
+            EngineError: A request failed too often, or all servers have been down for too long. All
+                other requests are let go.
         """
         found: list[Completion] = []
         while self._in_flight and not (found and self._finished.empty()):
@@ -227,7 +228,13 @@ class ServerEngine:
             if self._in_flight.get(request_id) is not job:
                 continue  # an answer to a request that was let go
             if not isinstance(result, Completion):
-                self._let_go()
+                if found:  # these first
+                    self._finished.put((request_id, job, result))
+                    break
+                if isinstance(result, RequestError):
+                    del self._in_flight[request_id]
+                else:
+                    self._let_go()
                 raise result
             del self._in_flight[request_id]
             found.append(result)
@@ -278,10 +285,10 @@ class ServerEngine:
             completion = self._wire.read(request, answer)
         except NotFoundError as error:
             if not self._transfer.model:
-                raise EngineError(f"request {request.id}: {error}") from error
+                raise _refused(request, error) from error
             raise TransientError(f"it has lost the adapters: {error}", is_down=True) from error
         except EngineError as error:
-            raise EngineError(f"request {request.id}: {error}") from error
+            raise _refused(request, error) from error
         other = self._wire.weight_labels(answer) - {self._transfer.label}
         if other:
             raise TransientError(
@@ -292,6 +299,10 @@ class ServerEngine:
     def _revive(self, url: str) -> None:
         self._http.call(url + self._wire.health_path, method="GET", timeout_s=10)
         self._transfer.bring_up_to_date(url)
+
+
+def _refused(request: GenerationRequest, error: EngineError) -> RequestError:
+    return RequestError(f"request {request.id}: {error}", request_id=request.id)
 
 
 def _group_of(request_id: str) -> str:
