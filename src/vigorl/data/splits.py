@@ -7,16 +7,15 @@ A new data set is one reader in `sources/`, one class here if its split is speci
 from __future__ import annotations
 
 import logging
-import os
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
-from vigorl.data.datasets import Record, split_by_image
+from vigorl.data.datasets import Record, picture_files, split_by_image
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -250,12 +249,6 @@ def load_tasks(
         raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
     tasks = list(named[split])
     return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
-
-
-def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
-    """The pictures of records, as absolute paths."""
-    tasks = (record.task if isinstance(record, TraceRecord) else record for record in records)
-    return {os.path.abspath(path) for task in tasks for path in task.images}
 
 
 def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:
