@@ -272,3 +272,18 @@ def test_splits_that_share_a_picture_through_a_symlink_are_refused(
     linked = task(images=(str(tmp_path / "data" / "a.png"),))
     with pytest.raises(DataError, match=r"bigdisk/a\.png: 1 pictures are in train and test"):
         DataSplits(train_tasks=[task(images=(real,))], test_tasks=[linked])
+
+
+def test_traces_of_a_single_picture_say_what_to_set(tmp_path: Path, picture: Picture) -> None:
+    base = VStarFolder(root=str(write_folder(tmp_path / "vstar", picture)))
+    asked = task(images=(picture("alone.png"),))
+    solved = [TraceRecord(asked, Trace((Step("It is red."),), "red"))] * 3
+    path = tmp_path / "chains.jsonl"
+    write_sft_jsonl(solved, path)
+    with pytest.raises(
+        DataError, match=r"data\.path: 3 records share 1 .* data\.holdout_frac=0 trains on all"
+    ):
+        WithTraces(base=base, path=str(path)).load()
+    assert len(WithTraces(base=base, path=str(path), holdout_frac=0).load().train_traces) == 3
+    with pytest.raises(DataError, match=r"data\.traces: 3 records .* data\.holdout_frac=0"):
+        ReleasedFiles(traces=str(path)).load()
