@@ -186,9 +186,7 @@ class ReleasedFiles:
             val_traces=val_traces,
         )
 
-    def _hold_out(
-        self, records: Sequence[Record], key: str
-    ) -> tuple[list[Record], list[Record]]:
+    def _hold_out(self, records: Sequence[Record], key: str) -> tuple[list[Record], list[Record]]:
         return _hold_out(self, records, key) if records else ([], [])
 
 
