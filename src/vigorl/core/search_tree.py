@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vigorl.core.geometry import Point, Size
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.records import AnswerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,9 @@ class SearchTreeRecord:
         solved_at: Simulation, from 1, that found the first right answer; None: none did, or nobody
             noted it.
         num_simulations: That the tree took; None: nobody noted it.
+        more_images: The question's further picture files, behind `image`.
+        answer_kind, options, targets, category: Of the question, as in `TaskRecord`; None and empty
+            when nobody noted them.
     """
 
     id: str
@@ -94,6 +98,11 @@ class SearchTreeRecord:
     frame: Size | None = None
     solved_at: int | None = None
     num_simulations: int | None = None
+    more_images: tuple[str, ...] = ()
+    answer_kind: AnswerKind | None = None
+    options: tuple[str, ...] = ()
+    targets: tuple[Box, ...] = ()
+    category: str = ""
 
     @property
     def is_solved(self) -> bool:

@@ -250,6 +250,11 @@ class _Forest:
             frame=image.size,
             solved_at=search.solved_at,
             num_simulations=search.num_simulations,
+            more_images=task.images[1:],
+            answer_kind=task.answer_kind,
+            options=task.options,
+            targets=task.targets,
+            category=task.category,
         )
 
 
