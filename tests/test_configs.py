@@ -214,6 +214,26 @@ def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
         instantiate(cfg.data)
 
 
+@pytest.mark.parametrize(
+    ("base", "given"),
+    [
+        ("released_files", {"train_tasks": "RL.jsonl", "image_root": "pictures"}),
+        ("vstar_folder", {"root": "vstar"}),
+    ],
+)
+def test_chains_of_real_pictures_stand_beside_their_questions(
+    base: str, given: dict[str, str]
+) -> None:
+    named = [f"data.base.{key}={value}" for key, value in given.items()]
+    command = ["experiment=sft_from_mcts", "data.path=chains.jsonl", "scale=qwen2_5_vl_7b"]
+    cfg = compose_door("train", *command, f"data@data.base={base}", *named)
+    check_settings(cfg)
+    check_targets(resolved(cfg))
+    source = instantiate(cfg.data)
+    assert (source.path, source.answer_kind) == ("chains.jsonl", "text")
+    assert {key: getattr(source.base, key) for key in given} == given
+
+
 def test_screenspot_has_two_spellings() -> None:
     pro = "data.read._target_=vigorl.data.sources.screenspot.read_screenspot_pro"
     for overrides, reader in (([], read_screenspot_v2), ([pro], read_screenspot_pro)):

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vigorl.core.geometry import Point, Size
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.records import AnswerKind
 
 
 class CheckedBy(StrEnum):
@@ -92,6 +93,9 @@ class SearchTreeRecord:
             noted it.
         num_simulations: That the tree took; None: nobody noted it.
         checked_by: Who said which of its thoughts hit; None: nobody, or nobody noted it.
+        more_images: The question's further picture files, behind `image`.
+        answer_kind, options, targets, category: Of the question, as in `TaskRecord`; None and empty
+            when nobody noted them.
     """
 
     id: str
@@ -105,6 +109,11 @@ class SearchTreeRecord:
     solved_at: int | None = None
     num_simulations: int | None = None
     checked_by: CheckedBy | None = None
+    more_images: tuple[str, ...] = ()
+    answer_kind: AnswerKind | None = None
+    options: tuple[str, ...] = ()
+    targets: tuple[Box, ...] = ()
+    category: str = ""
 
     @property
     def is_solved(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,6 +91,22 @@ def fingerprint(
     return total.hexdigest()
 
 
+def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
+    """The picture files of records, as absolute paths without symbolic links: two ways to one file
+    are one.
+    """
+    return {_real_path(path) for record in records for path in _task(record).images}
+
+
+def _real_path(path: str) -> str:
+    return _follow_links(os.path.join(os.getcwd(), path))
+
+
+@cache  # a look at the disk per folder on the way; every picture is asked for several times
+def _follow_links(path: str) -> str:
+    return os.path.realpath(path)
+
+
 def _task(record: TaskRecord | TraceRecord) -> TaskRecord:
     return record.task if isinstance(record, TraceRecord) else record
 
@@ -105,7 +123,7 @@ def _groups_by_image(images: Sequence[Sequence[str]]) -> list[list[int]]:
     first_with: dict[str, int] = {}
     for index, paths in enumerate(images):
         for path in paths:
-            parents[root(index)] = root(first_with.setdefault(path, index))
+            parents[root(index)] = root(first_with.setdefault(_real_path(path), index))
     groups: dict[int, list[int]] = {}
     for index in range(len(images)):
         groups.setdefault(root(index), []).append(index)

@@ -7,16 +7,15 @@ A new data set is one reader in `sources/`, one class here if its split is speci
 from __future__ import annotations
 
 import logging
-import os
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
-from vigorl.data.datasets import Record, split_by_image
+from vigorl.data.datasets import Record, picture_files, split_by_image
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -169,14 +168,14 @@ class ReleasedFiles:
         train_tasks = _without(read(self.train_tasks), of_test, "data.train_tasks", "test")
         val_tasks = _without(read(self.val_tasks), of_test, "data.val_tasks", "test")
         if not self.val_tasks:
-            train_tasks, val_tasks = self._hold_out(train_tasks)
+            train_tasks, val_tasks = self._hold_out(train_tasks, "data.train_tasks")
 
         traces = (
             read_sft_json(self.traces, answer_kind=kind, image_root=root) if self.traces else []
         )
         held_out = of_test | picture_files(val_tasks)
         train_traces, val_traces = self._hold_out(
-            _without(traces, held_out, "data.traces", "val or test")
+            _without(traces, held_out, "data.traces", "val or test"), "data.traces"
         )
         held_out = picture_files(val_tasks) | picture_files(val_traces)
         return DataSplits(
@@ -187,10 +186,8 @@ class ReleasedFiles:
             val_traces=val_traces,
         )
 
-    def _hold_out(self, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-        if not records:
-            return [], []
-        return split_by_image(records, holdout_frac=self.holdout_frac, seed=self.seed)
+    def _hold_out(self, records: Sequence[Record], key: str) -> tuple[list[Record], list[Record]]:
+        return _hold_out(self, records, key) if records else ([], [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +225,7 @@ class WithTraces:
         )
         held_out = picture_files(splits.val_tasks) | picture_files(splits.test_tasks)
         traces = _without(traces, held_out, "data.path", "val or test")
-        train, val = split_by_image(traces, holdout_frac=self.holdout_frac, seed=self.seed)
+        train, val = _hold_out(self, traces, "data.path")
         # what the loss is watched on is not sampled from either
         tasks = _without(splits.train_tasks, picture_files(val), "data.base", "val")
         return replace(splits, train_tasks=tasks, train_traces=train, val_traces=val)
@@ -252,12 +249,6 @@ def load_tasks(
     return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
 
 
-def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
-    """The pictures of records, as absolute paths."""
-    tasks = (record.task if isinstance(record, TraceRecord) else record for record in records)
-    return {os.path.abspath(path) for task in tasks for path in task.images}
-
-
 def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:
     """Train, validation and test by whole pictures, or all of it test."""
     if source.as_benchmark:
@@ -279,6 +270,23 @@ def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> D
             "questions the test, data.val_frac=0 or data.test_frac=0 leaves one of them empty"
         ) from error
     return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test)
+
+
+def _hold_out(
+    source: ReleasedFiles | WithTraces, records: Sequence[Record], key: str
+) -> tuple[list[Record], list[Record]]:
+    """Train and validation by whole pictures.
+
+    Raises:
+        DataError: There are not two pictures; says what to set.
+    """
+    try:
+        return split_by_image(records, holdout_frac=source.holdout_frac, seed=source.seed)
+    except DataError as error:
+        raise DataError(
+            f"{key}: {error}; data.holdout_frac={source.holdout_frac} needs two pictures or more, "
+            "data.holdout_frac=0 trains on all records and watches none"
+        ) from error
 
 
 def _without(

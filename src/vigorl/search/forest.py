@@ -344,6 +344,11 @@ class _Forest:
             solved_at=search.solved_at,
             num_simulations=search.num_simulations,
             checked_by=CheckedBy.BOXES if has_boxes else None,
+            more_images=task.images[1:],
+            answer_kind=task.answer_kind,
+            options=task.options,
+            targets=task.targets,
+            category=task.category,
         )
         if self.check is None or has_boxes:
             return [record]

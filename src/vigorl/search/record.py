@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vigorl.core.errors import DataError
 from vigorl.core.search_tree import SearchTreeRecord
-from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_row
+from vigorl.data.sources.mcts_jsonl import iter_tree_ids, tree_row
 from vigorl.rollout.recorder import cut_torn_line
 
 
@@ -31,7 +31,7 @@ class TreeRecorder:
     Attributes:
         done: Ids of the trees that the file holds.
     Raises:
-        DataError: A line is no tree.
+        DataError: A line is no object with an id and a tree; what is in the trees is not looked at.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -40,7 +40,7 @@ class TreeRecorder:
         self.done: set[str] = set()
         if self.path.exists():
             cut_torn_line(self.path)
-            self.done = {tree.id for tree in read_mcts_jsonl(self.path)}
+            self.done = set(iter_tree_ids(self.path))
         self._file = open(self.path, "ab")  # noqa: SIM115 - stays open until close
 
     def write(self, tree: SearchTreeRecord) -> None:

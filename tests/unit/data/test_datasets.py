@@ -42,6 +42,16 @@ def test_records_that_share_a_picture_through_a_third_stay_together() -> None:
         assert len(train) + len(held) == 4
 
 
+def test_two_ways_to_one_picture_are_one_picture(tmp_path: Path) -> None:
+    (tmp_path / "bigdisk").mkdir()
+    (tmp_path / "data").symlink_to("bigdisk")
+    places = [f"{folder}/{name}" for folder in ("bigdisk", "data") for name in ("1", "2", "3")]
+    records = [task(id=place, images=(str(tmp_path / place),)) for place in places]
+    for seed in range(8):
+        _, held = split_by_image(records, holdout_frac=0.4, seed=seed)
+        assert sorted(r.id[-1] for r in held) in (["1", "1"], ["2", "2"], ["3", "3"])
+
+
 def test_traces_split_like_tasks() -> None:
     traces = [TraceRecord(r, Trace((Step("x"),), "y")) for r in RECORDS]
     tasks_held = split_by_image(RECORDS, holdout_frac=0.3)[1]

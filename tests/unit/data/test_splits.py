@@ -13,6 +13,7 @@ from tests.builders import task
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TraceRecord
 from vigorl.core.trace import Step, Trace
+from vigorl.data.datasets import picture_files
 from vigorl.data.scenes.draw import SceneSettings
 from vigorl.data.scenes.world import MadeWorld
 from vigorl.data.sources.rl_jsonl import write_rl_jsonl
@@ -27,7 +28,6 @@ from vigorl.data.splits import (
     ReleasedFiles,
     VStarFolder,
     WithTraces,
-    picture_files,
 )
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
@@ -239,3 +239,51 @@ def test_traces_of_nothing_but_validation_pictures_are_an_error(
     write_sft_jsonl(held_out, tmp_path / "held_out.jsonl")
     with pytest.raises(DataError, match=r"data\.path are in val or test"):
         WithTraces(base=base, path=str(tmp_path / "held_out.jsonl")).load()
+
+
+@pytest.mark.parametrize("is_linked", ["folder", "files"])
+def test_traces_that_go_around_a_symlink_leak_no_held_out_picture(
+    tmp_path: Path, picture: Picture, is_linked: str
+) -> None:
+    """Questions name a picture by the way the user gave, written chains by where it really lies."""
+    real, given = write_folder(tmp_path / "bigdisk", picture), tmp_path / "data"
+    if is_linked == "folder":
+        given.symlink_to(real)
+    for file in real.rglob("*.*") if is_linked == "files" else ():
+        link = given / file.relative_to(real)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    base = VStarFolder(root=str(given))
+    traces = [TraceRecord(one, Trace((Step("It is red."),), "red"))
+              for one in read_vstar_folder(given)]  # fmt: skip
+    write_sft_jsonl(traces, tmp_path / "chains.jsonl")
+    splits = WithTraces(base=base, path=str(tmp_path / "chains.jsonl"), holdout_frac=0.3).load()
+    learned = {Path(trace.task.images[0]).resolve() for trace in splits.train_traces}
+    held_out = {Path(one.images[0]).resolve() for one in (*splits.val_tasks, *splits.test_tasks)}
+    assert not learned & held_out
+    assert len(splits.train_traces) + len(splits.val_traces) == 4  # of 8; 2 val, 2 test
+
+
+def test_splits_that_share_a_picture_through_a_symlink_are_refused(
+    tmp_path: Path, picture: Picture
+) -> None:
+    real = picture("bigdisk/a.png")
+    (tmp_path / "data").symlink_to("bigdisk")
+    linked = task(images=(str(tmp_path / "data" / "a.png"),))
+    with pytest.raises(DataError, match=r"bigdisk/a\.png: 1 pictures are in train and test"):
+        DataSplits(train_tasks=[task(images=(real,))], test_tasks=[linked])
+
+
+def test_traces_of_a_single_picture_say_what_to_set(tmp_path: Path, picture: Picture) -> None:
+    base = VStarFolder(root=str(write_folder(tmp_path / "vstar", picture)))
+    asked = task(images=(picture("alone.png"),))
+    solved = [TraceRecord(asked, Trace((Step("It is red."),), "red"))] * 3
+    path = tmp_path / "chains.jsonl"
+    write_sft_jsonl(solved, path)
+    with pytest.raises(
+        DataError, match=r"data\.path: 3 records share 1 .* data\.holdout_frac=0 trains on all"
+    ):
+        WithTraces(base=base, path=str(path)).load()
+    assert len(WithTraces(base=base, path=str(path), holdout_frac=0).load().train_traces) == 3
+    with pytest.raises(DataError, match=r"data\.traces: 3 records .* data\.holdout_frac=0"):
+        ReleasedFiles(traces=str(path)).load()

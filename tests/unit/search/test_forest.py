@@ -22,7 +22,7 @@ from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn, render_answer_turn
-from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
+from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.rollout.judge import JudgePrompt
 from vigorl.search.chains import TreeForm, tree_form
@@ -129,6 +129,33 @@ def test_a_tree_comes_back_from_its_line(world: World, tmp_path: Path) -> None:
     assert {"thought_text", "is_terminal", "value", "visit_count", "rollouts", "children"} <= set(
         row["tree"]
     )
+
+
+def test_a_trees_line_tells_its_whole_task(world: World, tmp_path: Path) -> None:
+    asked = builders.task(
+        id="two", question="<image> or <image>?", images=(world.picture,) * 2, category="colour"
+    )
+    lines(grow(world, tasks=[asked]), tmp_path)
+    (tree,) = read_mcts_jsonl(tmp_path / "trees.jsonl")
+    told = tree_task(tree)
+    assert [Path(path).resolve() for path in told.images] == [Path(world.picture).resolve()] * 2
+    assert replace(told, images=asked.images, source="") == asked
+
+
+def test_a_file_is_gone_on_with_by_its_ids_alone(tmp_path: Path) -> None:
+    path = tmp_path / "trees.jsonl"
+    path.write_text('{"id": "a", "tree": {}}\n{"id": 7, "tree": {"children": "never read"}}\n')
+    with TreeRecorder(path) as recorder:
+        assert recorder.done == {"a", "7"}
+    for line, message in (
+        ('{"tree": {}}', 'the key "id" is missing'),
+        ('{"id": "b"}', '"tree" must be an object'),
+        ("[1]", "must be a JSON object"),
+        ("no", "is not JSON"),
+    ):
+        path.write_text('{"id": "a", "tree": {}}\n' + line + "\n")
+        with pytest.raises(DataError, match=rf"trees\.jsonl:2: .*{message}"):
+            TreeRecorder(path)
 
 
 def test_looks_are_checked_against_the_targets(world: World) -> None:

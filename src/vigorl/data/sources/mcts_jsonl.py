@@ -6,8 +6,11 @@
               "children": [...], "used_coords": [[50, 20]]}}
 
 Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
-"solved_at", "num_simulations", "checked_by", and "is_hit" of a node. Turning a tree into chains is
-the business of `search`.
+"solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
+"targets" and "category" as in `rl_jsonl`, "answer_kind" ("text", "point" or "action") and
+"more_images" (those behind the first, which is looked into).
+
+Turning a tree into chains is the business of `search`.
 Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
 """
 
@@ -18,28 +21,46 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vigorl.core.geometry import Point, Size
+from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
-from vigorl.data.sources.rows import Row, read_lines, relative_name
+from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
 
 
 def read_mcts_jsonl(
     path: str | Path, *, image_root: str | Path | None = None
 ) -> list[SearchTreeRecord]:
-    """Every tree of a file (all lines: the released scripts read the first only).
+    """Every tree of a file at once; see `iter_mcts_jsonl`."""
+    return list(iter_mcts_jsonl(path, image_root=image_root))
+
+
+def iter_mcts_jsonl(
+    path: str | Path, *, image_root: str | Path | None = None
+) -> Iterator[SearchTreeRecord]:
+    """The trees of a file one by one (all lines: the released scripts read the first only).
 
     Args:
         path: The JSONL file.
         image_root: Where its picture names start; the file's own folder when None.
     Raises:
-        DataError: With file and line: a missing key or picture, or a malformed node (says where in
-            the tree).
+        DataError: With file and line, when it is reached: a missing key or picture, or a malformed
+            node (says where in the tree).
     """
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
-    return [_record(row, root=root) for row in read_lines(path)]
+    return (_record(row, root=root) for row in read_lines(path))
+
+
+def iter_tree_ids(path: str | Path) -> Iterator[str]:
+    """The ids of a file's trees, whose nodes are not looked at.
+
+    Raises:
+        DataError: With file and line, when it is reached: no object with an "id" and a "tree".
+    """
+    for row in read_lines(Path(path)):
+        _tree(row)
+        yield row.identity()
 
 
 def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TEXT) -> TaskRecord:
@@ -48,43 +69,63 @@ def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TE
     Args:
         tree: Its question may open with an `<image>` slot; a POINT answer is the box to hit, as
             text.
-        answer_kind: How its answers are judged; the file does not say.
+        answer_kind: How its answers are judged where the tree does not say (released ones do not).
     Raises:
-        DataError: A POINT answer is no box on the picture, or slots do not fit one picture.
+        DataError: A POINT answer is no box on the picture, or slots do not fit the pictures.
     """
-    row = Row({}, Path(tree.source or tree.image))
-    row.check_slots(tree.question, num_images=1)
-    box = None
-    if answer_kind is AnswerKind.POINT:
+    row, images = Row({}, Path(tree.source or tree.image)), (tree.image, *tree.more_images)
+    row.check_slots(tree.question, num_images=len(images))
+    kind, box = tree.answer_kind or answer_kind, None
+    if kind is AnswerKind.POINT:
         box = row.point_target(tree.answer, key="true_answer", on=row.picture_size(tree.image))
+    question = tree.question
+    if len(images) == 1:
+        question = question.removeprefix(IMAGE_SLOT).lstrip("\n")
     return TaskRecord(
         id=tree.id,
-        question=tree.question.removeprefix(IMAGE_SLOT).lstrip("\n"),
+        question=question,
         answer=tree.answer,
-        images=(tree.image,),
-        answer_kind=answer_kind,
+        images=images,
+        answer_kind=kind,
+        options=tree.options,
         answer_box=box,
+        targets=tree.targets,
+        category=tree.category,
         source=tree.source,
     )
 
 
 def _record(row: Row, *, root: Path) -> SearchTreeRecord:
-    tree = row.values.get("tree")
-    if not isinstance(tree, dict):
-        row.fail('"tree" must be an object')
+    image = row.picture(row.text("image"), root=root)
+    options, answer = row.texts("options", is_required=False), row.text("true_answer")
+    if options and answer not in options:
+        row.fail(f"the answer {answer!r} is not among the options {list(options)}")
+    more_images = row.texts("more_images", is_required=False)
     return SearchTreeRecord(
         id=row.identity(default=f"{row.path.stem}:{row.line}"),
         question=row.text("question"),
-        answer=row.text("true_answer"),
-        image=row.picture(row.text("image"), root=root),
-        root=_node(replace(row, values=tree, name="tree")),
+        answer=answer,
+        image=image,
+        root=_node(replace(row, values=_tree(row), name="tree")),
         system_prompt=row.text("system_prompt", default=""),
         source=row.source,
         frame=_frame(row),
         solved_at=_count(row, "solved_at"),
         num_simulations=_count(row, "num_simulations"),
         checked_by=_checked_by(row),
+        more_images=tuple(row.picture(name, root=root) for name in more_images),
+        answer_kind=_answer_kind(row),
+        options=options,
+        targets=_targets(row, image),
+        category=row.text("category", default=""),
     )
+
+
+def _tree(row: Row) -> dict[str, Any]:
+    tree = row.values.get("tree")
+    if not isinstance(tree, dict):
+        row.fail('"tree" must be an object')
+    return tree
 
 
 def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
@@ -92,7 +133,7 @@ def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
 
     Args:
         record: A tree; its `source` is not kept.
-        root: The folder from which its picture is named.
+        root: The folder from which its pictures are named.
     """
     frame = record.frame
     return {
@@ -105,8 +146,21 @@ def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
         "solved_at": record.solved_at,
         "num_simulations": record.num_simulations,
         "checked_by": record.checked_by,
+        **_question_keys(record, root=Path(root)),
         "tree": _node_row(record.root),
     }
+
+
+def _question_keys(record: SearchTreeRecord, *, root: Path) -> dict[str, Any]:
+    """Our own keys of the question; only where there is something to say."""
+    keys = {
+        "more_images": [relative_name(image, root=root) for image in record.more_images],
+        "answer_kind": record.answer_kind,
+        "options": list(record.options),
+        "targets": [numbers(box, form="xyxy") for box in record.targets],
+        "category": record.category,
+    }
+    return {key: value for key, value in keys.items() if value}
 
 
 def _node_row(node: SearchNode) -> dict[str, Any]:
@@ -129,9 +183,26 @@ def _frame(row: Row) -> Size | None:
     frame = row.values.get("frame")
     if frame is None:
         return None
-    if not (isinstance(frame, list) and len(frame) == 2 and all(type(n) is int for n in frame)):
-        row.fail(f'"frame" must be [width, height], got {frame!r}')
+    if (
+        not isinstance(frame, list)
+        or len(frame) != 2
+        or not all(type(n) is int and n > 0 for n in frame)
+    ):
+        row.fail(f'"frame" must be [width, height] in pixels or null, got {frame!r:.80}')
     return Size(*frame)
+
+
+def _answer_kind(row: Row) -> AnswerKind | None:
+    kind = row.values.get("answer_kind")
+    if kind is not None and kind not in list(AnswerKind):
+        row.fail(f'"answer_kind" must be one of {[*map(str, AnswerKind)]}, got {kind!r:.80}')
+    return None if kind is None else AnswerKind(kind)
+
+
+def _targets(row: Row, image: str) -> tuple[Box, ...]:
+    if "targets" not in row.values:
+        return ()
+    return row.boxes("targets", form="xyxy", on=row.picture_size(image))
 
 
 def _count(row: Row, key: str) -> int | None:
@@ -146,32 +217,22 @@ def _checked_by(row: Row) -> CheckedBy | None:
 
 
 def _node(row: Row) -> SearchNode:
-    children = row.objects("children") if row.values.get("children") else []
     return SearchNode(
         text=row.text("thought_text"),
-        is_terminal=bool(row.values.get("is_terminal", False)),
+        is_terminal=bool(row.flag("is_terminal")),
         value=row.number("value"),
         num_visits=int(row.number("visit_count")),
-        rollouts=tuple(
-            _rollout(replace(row, values=values, name=f"{row.name}.rollouts[{i}]"))
-            for i, values in enumerate(
-                row.objects("rollouts") if row.values.get("rollouts") else []
-            )
-        ),
-        children=tuple(
-            _node(replace(row, values=values, name=f"{row.name}.children[{i}]"))
-            for i, values in enumerate(children)
-        ),
+        rollouts=tuple(map(_rollout, _below(row, "rollouts"))),
+        children=tuple(map(_node, _below(row, "children"))),
         used_points=tuple(_points(row)),
-        is_hit=_hit(row),
+        is_hit=row.flag("is_hit"),
     )
 
 
-def _hit(row: Row) -> bool | None:
-    hit = row.values.get("is_hit")
-    if hit is not None and not isinstance(hit, bool):
-        row.fail(f'"is_hit" must be true, false or missing, got {hit!r}')
-    return hit
+def _below(row: Row, key: str) -> Iterator[Row]:
+    """The objects under a node's key, each with its place in the tree."""
+    for index, values in enumerate(row.objects(key, is_required=False)):
+        yield replace(row, values=values, name=f"{row.name}.{key}[{index}]")
 
 
 def _rollout(row: Row) -> SearchRollout:
@@ -184,8 +245,11 @@ def _rollout(row: Row) -> SearchRollout:
 
 
 def _points(row: Row) -> Iterator[Point]:
-    for pair in row.values.get("used_coords") or []:
+    pairs = row.values.get("used_coords")
+    if not isinstance(pairs, list | None):
+        row.fail(f'"used_coords" must be a list of [x, y] pairs, got {pairs!r:.80}')
+    for pair in pairs or []:
         if not isinstance(pair, list) or len(pair) != 2:
-            row.fail(f'"used_coords" must hold [x, y] pairs, got {pair!r}')
+            row.fail(f'"used_coords" must hold [x, y] pairs, got {pair!r:.80}')
         x, y = (replace(row, values={"used_coords": n}).number("used_coords") for n in pair)
         yield Point(x, y)

@@ -72,15 +72,26 @@ class Row:
             self._expected(key, "a number")
         return value
 
-    def objects(self, key: str) -> list[Mapping[str, Any]]:
-        """The list of objects under `key`."""
+    def flag(self, key: str) -> bool | None:
+        """The true or false under `key`; None when it is missing or null."""
         value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            self._expected(key, "true, false or missing")
+        return value
+
+    def objects(self, key: str, *, is_required: bool = True) -> list[Mapping[str, Any]]:
+        """The list of objects under `key`; a missing or null one is empty unless required."""
+        value = self.values.get(key)
+        if value is None and not is_required:
+            return []
         if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
             self._expected(key, "a list of objects")
         return value
 
-    def identity(self, *, default: str) -> str:
-        """The row's "id" as text (released files have numbers and texts)."""
+    def identity(self, *, default: str | None = None) -> str:
+        """The row's "id" as text (released files have numbers and texts); without a default it must
+        be there.
+        """
         value = self.values.get("id", default)
         if not isinstance(value, str | int):
             self._expected("id", "a text or a number")
@@ -143,14 +154,19 @@ class Row:
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a JSONL file; blank lines are skipped.
+    """The rows of a JSONL file, with one line at a time in memory; blank lines are skipped.
 
     Raises:
         DataError: The file is missing, not UTF-8, or a line is not a JSON object.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            yield _row(_parse(line, path=path, line=number), path=path, line=number)
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = _decode(line, path=path, line=number)
+                if text.strip():
+                    yield _row(_parse(text, path=path, line=number), path=path, line=number)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
 
 
 def read_items(path: Path) -> list[Row]:
@@ -173,13 +189,9 @@ def read_object(path: Path) -> Row:
 def read_text(path: Path) -> str:
     """A UTF-8 file, with or without a byte order mark."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return _decode(path.read_bytes(), path=path)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8 text ({error.reason} at byte {error.start})", path=path
-        ) from error
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -211,6 +223,16 @@ def point_target_text(box: Box) -> str:
 def relative_name(path: str, *, root: Path) -> str:
     """How a file names a picture: by the way there from the root, with forward slashes."""
     return Path(os.path.relpath(Path(path).resolve(), root.resolve())).as_posix()
+
+
+def _decode(data: bytes, *, path: Path, line: int | None = None) -> str:
+    """UTF-8 text; a byte order mark is dropped from the start of a file."""
+    try:
+        return data.decode("utf-8-sig" if line in (None, 1) else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 text ({error.reason} at byte {error.start})", path=path, line=line
+        ) from error
 
 
 def _parse(text: str, *, path: Path, line: int | None = None) -> Any:

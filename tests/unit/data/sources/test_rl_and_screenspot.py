@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box
 from vigorl.core.records import AnswerKind
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
+from vigorl.data.sources.rows import read_lines
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 
 ROW = {"problem": "<image>What?", "answer": "red", "images": ["a.png"]}
@@ -87,9 +89,27 @@ def test_a_point_answer_must_be_a_box_on_the_picture(
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_rl_jsonl(tmp_path / "none.jsonl")
-    (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe{}")
-    with pytest.raises(DataError, match="not UTF-8"):
+    (tmp_path / "x.jsonl").write_bytes(b"\n\xff\xfe{}")
+    with pytest.raises(DataError, match=r"x\.jsonl:2: is not UTF-8 text"):
         read_rl_jsonl(tmp_path / "x.jsonl")
+
+
+def test_a_byte_order_mark_and_dos_line_ends_are_no_fault(write: Callable[..., Path]) -> None:
+    path = write(ROW, ROW)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(read_rl_jsonl(path)) == 2
+
+
+def test_a_long_file_is_not_held_as_a_whole(write: Callable[..., Path]) -> None:
+    path = write(*[ROW | {"padding": "x" * 100_000}] * 50)  # 5 MB
+    tracemalloc.start()
+    try:
+        num_rows = sum(1 for _ in read_lines(path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert num_rows == 50
+    assert peak < 2_000_000
 
 
 @pytest.mark.parametrize("kind", [AnswerKind.TEXT, AnswerKind.POINT])

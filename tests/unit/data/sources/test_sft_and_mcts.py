@@ -14,9 +14,11 @@ from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.rewards.answers import is_correct
 from vigorl.core.search_tree import CheckedBy
 from vigorl.core.trace import Step, ToolCall, Trace
-from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
+from vigorl.data.prompts import visual_search_zoom
+from vigorl.data.sources.mcts_jsonl import iter_mcts_jsonl, read_mcts_jsonl, tree_row, tree_task
 from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
 
 LOOK = '<think> At (50, 20). </think>\n<tool_call>\n{"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}\n</tool_call>'  # fmt: skip # noqa: E501
@@ -154,6 +156,12 @@ def test_a_search_tree(write: Callable[..., Path]) -> None:
         ({"value": "high"}, r"tree.children\[0\]: \"value\" must be a number"),
         ({"rollouts": [{"reward": None}]}, r"tree.children\[0\].rollouts\[0\]: \"reward\""),
         ({"used_coords": [[1]]}, r"tree.children\[0\]: \"used_coords\""),
+        ({"used_coords": 5}, r"tree.children\[0\]: \"used_coords\" must be a list .* got 5"),
+        ({"used_coords": {}}, r"tree.children\[0\]: \"used_coords\" must be a list"),
+        ({"is_terminal": "false"}, r"tree.children\[0\]: \"is_terminal\" must be true, false or"),
+        ({"is_hit": 1}, r"tree.children\[0\]: \"is_hit\" must be true, false or missing, got 1"),
+        ({"children": {}}, r"tree.children\[0\]: \"children\" must be a list of objects"),
+        ({"rollouts": ""}, r"tree.children\[0\]: \"rollouts\" must be a list of objects"),
     ],
 )
 def test_a_bad_node_says_where_in_the_tree_it_is(
@@ -172,6 +180,30 @@ def test_who_checked_a_tree_is_known_or_nobody(write: Callable[..., Path]) -> No
         read_mcts_jsonl(write(SEARCHED | {"checked_by": "me"}, as_list=False))
 
 
+@pytest.mark.parametrize("key", ["children", "rollouts", "used_coords", "is_terminal"])
+def test_what_a_node_may_leave_out(write: Callable[..., Path], key: str) -> None:
+    without = {name: value for name, value in NODE.items() if name != key}
+    trees = [SEARCHED | {"tree": tree} for tree in (without, NODE | {key: None})]
+    missing, null = read_mcts_jsonl(write(*trees, as_list=False))
+    assert missing.root == null.root
+    assert not missing.root.is_terminal
+
+
+@pytest.mark.parametrize("frame", [[0, 0], [100, -1], [100], [100, 80.0], "100x80", {}])
+def test_a_bad_frame_names_file_and_line(write: Callable[..., Path], frame: object) -> None:
+    path = write(SEARCHED, SEARCHED | {"frame": frame}, as_list=False)
+    with pytest.raises(DataError, match=r'sft.json:2: "frame" must be \[width, height\]'):
+        read_mcts_jsonl(path)
+
+
+def test_trees_are_read_one_by_one(write: Callable[..., Path]) -> None:
+    path = write(SEARCHED, SEARCHED | {"tree": 1}, as_list=False)
+    trees = iter_mcts_jsonl(path)
+    assert next(trees).id == "7"
+    with pytest.raises(DataError, match=r'sft.json:2: "tree" must be an object'):
+        next(trees)
+
+
 def test_the_task_of_a_tree_is_the_question_without_its_slot(write: Callable[..., Path]) -> None:
     searched = SEARCHED | {"question": "<image>\nPress it.", "true_answer": "(10, 20, 30, 40)"}
     (tree,) = read_mcts_jsonl(write(searched, as_list=False))
@@ -188,6 +220,7 @@ def test_the_task_of_a_tree_is_the_question_without_its_slot(write: Callable[...
         ({"true_answer": "red"}, '"true_answer" must be a box'),
         ({"true_answer": "(10, 20, 300, 40)"}, "is not on the 100x80 picture"),
         ({"question": "<image> and <image>?"}, "2 <image> slots in the question, but 1 pictures"),
+        ({"question": "<image>?", "more_images": ["a.png"]}, "1 <image> slots .* but 2 pictures"),
     ],
 )
 def test_a_tree_that_makes_no_task_names_file_and_line(
@@ -197,3 +230,70 @@ def test_a_tree_that_makes_no_task_names_file_and_line(
     trees = read_mcts_jsonl(write(SEARCHED, SEARCHED | good | wrong, as_list=False))
     with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
         tree_task(trees[1], answer_kind=AnswerKind.POINT)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"category": "colour"},
+        {"options": (), "targets": (), "question": "What colour is the disc in <image>?"},
+        {"options": (), "answer": "(190, 70, 210.5, 90)", "answer_kind": AnswerKind.POINT,
+         "answer_box": Box(190, 70, 210.5, 90), "targets": (Box(190, 70, 210.5, 90),)},
+        {"options": (), "answer": "click [12]", "answer_kind": AnswerKind.ACTION},
+        {"question": "<image><image>\nWhich is redder?", "images": 2},
+    ],
+)  # fmt: skip
+def test_the_task_of_our_own_tree_is_the_task_that_was_searched(
+    write: Callable[..., Path], picture: Callable[..., str], said: dict[str, Any]
+) -> None:
+    images = tuple(picture(f"p/{i}.png") for i in range(said.get("images", 1)))
+    asked = task(**(said | {"images": images}))
+    (released,) = read_mcts_jsonl(write(SEARCHED, as_list=False))
+    tree = replace(
+        released, id=asked.id, question=asked.question, answer=asked.answer, image=images[0],
+        more_images=images[1:], answer_kind=asked.answer_kind, options=asked.options,
+        targets=asked.targets, category=asked.category,
+    )  # fmt: skip
+    path = write(tree_row(tree, root=Path(images[0]).parents[1]), as_list=False)
+    (back,) = read_mcts_jsonl(path)
+    assert back == replace(tree, source=back.source)
+    # what the tree says of itself goes before what the caller thinks of the file
+    found = tree_task(back, answer_kind=AnswerKind.TEXT)
+    assert found == replace(asked, source=back.source)
+
+
+def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[..., Path]) -> None:
+    ours = SEARCHED | {"options": ["blue", "red"]}
+    alone, with_options = map(tree_task, read_mcts_jsonl(write(SEARCHED, ours, as_list=False)))
+    assert not is_correct("(B)", alone)
+    assert is_correct("(B)", with_options)
+    asked = visual_search_zoom()
+    assert "(A) blue\n(B) red" in asked.messages(with_options)[-1].text
+
+
+def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> None:
+    (tree,) = read_mcts_jsonl(write(SEARCHED, as_list=False))
+    row = tree_row(tree, root=Path(tree.image).parent)
+    assert set(row) == {*SEARCHED, "system_prompt", "frame", "solved_at", "num_simulations"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"options": ["blue", "green"]}, "'red' is not among the options"),
+        ({"options": "red"}, '"options" must be a list of texts'),
+        ({"targets": [[0, 0, 500, 5]]}, "not on the 100x80 picture"),
+        (
+            {"answer_kind": "letter"},
+            r"\"answer_kind\" must be one of \['text', 'point', 'action'\]",
+        ),
+        ({"answer_kind": ["text"]}, '"answer_kind" must be one of'),
+        ({"more_images": ["b.png"]}, "'b.png' is not in"),
+        ({"category": 3}, '"category" must be a text'),
+    ],
+)
+def test_bad_words_of_the_question_name_file_and_line(
+    write: Callable[..., Path], bad: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
+        read_mcts_jsonl(write(SEARCHED, SEARCHED | bad, as_list=False))
