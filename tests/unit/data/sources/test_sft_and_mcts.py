@@ -274,7 +274,8 @@ def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[...,
 def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> None:
     (tree,) = read_mcts_jsonl(write(SEARCHED, as_list=False))
     row = tree_row(tree, root=Path(tree.image).parent)
-    assert set(row) == {*SEARCHED, "system_prompt", "frame", "solved_at", "num_simulations"}
+    own = {"system_prompt", "frame", "solved_at", "num_simulations", "checked_by"}
+    assert set(row) == {*SEARCHED, *own}
 
 
 @pytest.mark.parametrize(
