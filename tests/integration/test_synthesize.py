@@ -20,7 +20,7 @@ from vigorl.data.encoding import ChatCodec
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.search.metrics import numbered_nodes
-from vigorl.search.point_check import read_verdict
+from vigorl.search.point_prompt import read_verdict
 from vigorl.synthesize import run_synthesis
 from vigorl.train import train
 

@@ -127,21 +127,26 @@ def ask_judge(judge: Judge, prompts: Sequence[JudgePrompt]) -> list[str | None]:
     """
     replies: list[Future[str]] = []
     arrived: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
-    for prompt in prompts:
-        replies.append(judge.submit(prompt))
-        replies[-1].add_done_callback(arrived.put)
-    num_first = min(len(replies), HOPELESS)
-    for num_failed in range(1, num_first + 1):
+    try:
+        for prompt in prompts:
+            replies.append(judge.submit(prompt))
+            replies[-1].add_done_callback(arrived.put)
+        _check_reach(arrived, num_first=min(len(replies), HOPELESS))
+        return [_reply_of(reply) for reply in replies]
+    finally:
+        for reply in replies:
+            reply.cancel()
+
+
+def _check_reach(arrived: queue.SimpleQueue[Future[str]], *, num_first: int) -> None:
+    error = None
+    for _ in range(num_first):
         reply = arrived.get()
         if _reply_of(reply) is not None:
-            break
-        if num_failed == num_first:
-            for other in replies:
-                other.cancel()
-            raise EngineError(
-                f"the judge gave no reply to {num_failed} questions: {reply.exception()}"
-            )
-    return [_reply_of(reply) for reply in replies]
+            return
+        error = reply.exception()
+    if error is not None:
+        raise EngineError(f"the judge gave no reply to {num_first} questions: {error}")
 
 
 def _reply_of(reply: Future[str]) -> str | None:

@@ -26,7 +26,8 @@ from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import render_answer_turn
 from vigorl.rollout.judge import HOPELESS, JudgePrompt
 from vigorl.rollout.tools.zoom_point import ZoomPoint
-from vigorl.search.point_check import PointCheck, read_verdict
+from vigorl.search.point_check import PointCheck
+from vigorl.search.point_prompt import read_verdict
 
 TOOLS = {TOOL_NAME: ZoomPoint(window_px=112, view_px=56)}
 YES, NO = "A disc. <verdict>yes</verdict>", "Sky. <verdict>no</verdict>"
@@ -167,6 +168,7 @@ def test_each_thought_is_asked_about_by_its_own_points(picture: str) -> None:
     below = node("Here (90, 30) or (60, 100).", end, at=(a, b, c))
     first, second = asked_of(picture, node("There (20, 20).", below, at=(a,)))
     assert "There (20, 20)" in first.text
+    assert drawn(first)[0].tobytes() == drawn(first)[0].tobytes()  # no ring stays on the original
     left, top, right, bottom = ring_box(drawn(second)[0])
     # from the ring of c at x = 240 to that of b at x = 360, and from b's at y = 120 to c's at 400
     assert (left + 13, top + 13, right - 13, bottom - 13) == pytest.approx(
@@ -199,8 +201,10 @@ def test_what_needs_no_judge_is_not_asked(picture: str) -> None:
     assert asked_of(picture, known, pointless, off) == []
     (one,) = checked(in_turn(), tree(picture, known, pointless, off))
     assert hits(one) == [True, None, False]
-    half_off = node("At (5000, 20), (50, 20).", at=(Point(5000, 20), Point(50, 20)))
-    assert len(asked_of(picture, half_off)) == 1
+    half_off = node("Off, or (50, 20).", at=(Point(999_999_999, 20), Point(50, 20)))
+    (prompt,) = asked_of(picture, half_off)
+    left, top, right, bottom = ring_box(drawn(prompt)[0])
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((200, 80), abs=1)
 
 
 def test_a_missing_verdict_is_none(picture: str) -> None:
