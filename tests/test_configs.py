@@ -187,6 +187,7 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
             "callbacks",
             "algorithm",
             "difficulty",
+            "early_stop",
         )
         for option in options(group)
     ],
@@ -441,6 +442,18 @@ def test_difficulty_is_refused_before_any_weights_are_loaded() -> None:
     for stage in stages_of(compose_door("train", "experiment=sft_vstar", "difficulty=solve_rate")):
         with pytest.raises(ConfigError, match="difficulty has no effect on SFT"):
             check_settings(stage)
+
+
+def test_fine_tuning_on_chains_keeps_the_best_epoch() -> None:
+    chains = ["experiment=sft_from_mcts", *ONLY_THE_USER_KNOWS["sft_from_mcts"]]
+    stop = instantiate(compose_door("train", *chains, "early_stop.patience=4").early_stop)
+    assert (stop.metric, stop.mode, stop.patience) == ("val/accuracy", "max", 4)
+    loss = instantiate(compose_door("train", *chains, "early_stop=val_nll").early_stop)
+    assert (loss.metric, loss.mode) == ("val/nll", "min")
+    for experiment in ("sft_vstar", "grpo_vstar"):
+        assert compose_door("train", f"experiment={experiment}").early_stop is None
+    with pytest.raises(ConfigError, match=r"^early_stop\.patience must be"):
+        check_settings(compose_door("train", *chains, "early_stop.patience=0"))
 
 
 def test_an_unknown_experiment_is_an_error_that_lists_them() -> None:

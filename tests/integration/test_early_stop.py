@@ -77,7 +77,7 @@ def test_the_model_is_the_best_phases_and_training_stops(hump: Path) -> None:
     assert history(hump, "best/val/reward/total")[-1] == (4, 0.75)
     said = only_run(hump).data.tags["early_stop"]
     best = "val/reward/total was best after phase 2 of 4: 0.75"
-    assert said == f"{best}; stopped after 2 evaluations without improvement"
+    assert said == f"{best}; stopped by early_stop.patience=2"
 
 
 def test_resuming_a_stopped_run_changes_nothing(hump: Path) -> None:

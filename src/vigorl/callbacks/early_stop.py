@@ -56,7 +56,9 @@ class EarlyStop(L.Callback):
         if mode not in ("max", "min"):
             raise ConfigError(f"early_stop.mode must be max or min, got {mode!r}")
         if mode == "max" and metric.endswith(_FALLING):
-            raise ConfigError(f"early_stop.metric={metric} is better when lower: set mode=min")
+            raise ConfigError(
+                f"early_stop.metric={metric} is better when lower: set early_stop.mode=min"
+            )
         if patience is not None and patience < 1:
             raise ConfigError(f"early_stop.patience must be at least 1, or null, got {patience}")
         if min_delta < 0:
@@ -169,5 +171,5 @@ class EarlyStop(L.Callback):
                 f"no phase of {num_phases} was better than the start, whose weights are the model "
                 f"(python -m vigorl.export writes those of a checkpoint): {self.metric}"
             )
-        stopped = f"; stopped after {self.num_waited} evaluations without improvement"
-        return f"{text}: {self.best_score:.4g}" + (stopped if self.should_stop else "")
+        stopped = f"; stopped by early_stop.patience={self.patience}" if self.should_stop else ""
+        return f"{text}: {self.best_score:.4g}{stopped}"

@@ -72,7 +72,7 @@ def test_without_patience_it_never_stops() -> None:
     ("wrong", "message"),
     [
         ({"mode": "highest"}, "early_stop.mode"),
-        ({"metric": "val/nll"}, "set mode=min"),
+        ({"metric": "val/nll"}, "set early_stop.mode=min"),
         ({"patience": 0}, "early_stop.patience"),
         ({"min_delta": -0.1}, "early_stop.min_delta"),
     ],
@@ -169,7 +169,7 @@ def test_a_metric_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        ({0: 0.5, 1: 0.75, 2: 0.25, 3: 0.75}, "was best after phase 1 of 3: 0.75; stopped after 2"),
+        ({0: 0.5, 1: 0.75, 2: 0.25, 3: 0.75}, "1 of 3: 0.75; stopped by early_stop.patience=2"),
         ({0: 0.5, 1: 0.25, 2: 0.25}, "no phase of 2 was better than the start"),
         ({0: 0.5, 9: 0.75}, "was best after phase 9 of 9: 0.75"),
     ],
