@@ -60,6 +60,7 @@ class Arm:
             door(
                 "train", "sft_from_mcts", f"data.path='{teacher / 'chains.jsonl'}'", seed,
                 f"paths.run='{sft}'", f"+trainer.max_steps={NUM_UPDATES}", "max_epochs=1000",
+                "early_stop=none",
             )  # fmt: skip
         if not (grpo / "model").exists():
             door(
