@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
 
@@ -159,14 +160,13 @@ def read_lines(path: Path) -> Iterator[Row]:
     Raises:
         DataError: The file is missing, not UTF-8, or a line is not a JSON object.
     """
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = _decode(line, path=path, line=number)
-                if text.strip():
-                    yield _row(_parse(text, path=path, line=number), path=path, line=number)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+    for number, text in _written_lines(path):
+        yield _row(_parse(text, path=path, line=number), path=path, line=number)
+
+
+def opens_list(path: Path) -> bool:
+    """Whether the first character of a file opens a JSON list: then it is no JSONL."""
+    return any(text.lstrip().startswith("[") for _, text in islice(_written_lines(path), 1))
 
 
 def read_items(path: Path) -> list[Row]:
@@ -223,6 +223,18 @@ def point_target_text(box: Box) -> str:
 def relative_name(path: str, *, root: Path) -> str:
     """How a file names a picture: by the way there from the root, with forward slashes."""
     return Path(os.path.relpath(Path(path).resolve(), root.resolve())).as_posix()
+
+
+def _written_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1."""
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = _decode(line, path=path, line=number)
+                if text.strip():
+                    yield number, text
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
 
 
 def _decode(data: bytes, *, path: Path, line: int | None = None) -> str:

@@ -27,9 +27,9 @@ from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
 from vigorl.data.sources.rl_jsonl import read_targets, task_columns
 from vigorl.data.sources.rows import (
     Row,
+    opens_list,
     read_items,
     read_lines,
-    read_text,
     write_items,
     write_lines,
 )
@@ -60,8 +60,7 @@ def read_sft_json(
     """
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
-    is_list = read_text(path).lstrip().startswith("[")
-    rows = read_items(path) if is_list else read_lines(path)
+    rows = read_items(path) if opens_list(path) else read_lines(path)
     kind = AnswerKind(answer_kind)
     return [_record(row, root=root, answer_kind=kind, keep_system=keep_system) for row in rows]
 
