@@ -250,7 +250,8 @@ class _Forest:
         self.stats.num_refused += 1
         self._num_refused_in_a_row += 1
         _LOG.warning("the tree of %s is given up: %s", task_id, error)
-        if self._num_refused_in_a_row == HOPELESS:
+        is_over = not self.growing and not self.stats.num_requests  # nothing was ever answered
+        if self._num_refused_in_a_row == HOPELESS or is_over:
             self.engine.cancel(list(self.flights))
             raise self._failure(error) from error
 

@@ -297,10 +297,11 @@ def test_a_refused_request_costs_its_tree_and_no_other(world: World, max_in_flig
     assert (stats[-1].num_refused, teacher.num_in_flight) == (2, 0)
 
 
-def test_an_engine_that_refuses_everything_ends_the_search(world: World) -> None:
+@pytest.mark.parametrize("count", [3, 30])
+def test_an_engine_that_refuses_everything_ends_the_search(world: World, count: int) -> None:
     teacher = Refusing(guess, world.codec)
-    teacher.refused = tuple(f"disc {i}" for i in range(30))
-    growing = grow_forest(teacher, world.environment(), tasks(world, 30), SETTINGS, run_seed=0)
+    teacher.refused = tuple(f"disc {i}" for i in range(count))
+    growing = grow_forest(teacher, world.environment(), tasks(world, count), SETTINGS, run_seed=0)
     with pytest.raises(EngineError, match="failed with 0 trees finished: bad picture"):
         list(growing)
     assert teacher.num_in_flight == 0
