@@ -118,6 +118,23 @@ def test_every_search_gives_each_target_what_it_takes(experiment: str, scale: st
         instantiate(node)
 
 
+@pytest.mark.parametrize(
+    ("search", "simulations", "retries", "settled"),
+    [("paper", 20, 2, (8, 32)), ("released", 8, 0, (0, 0))],
+)
+def test_a_search_is_the_papers_or_the_released_one(
+    search: str, simulations: int, retries: int, settled: tuple[int, int]
+) -> None:
+    settings = instantiate(
+        compose_door("synthesize", "experiment=mcts_vstar", f"search={search}").search
+    )
+    assert (settings.num_simulations, settings.num_children, settings.num_rollouts) == (
+        simulations, 3, 2,
+    )  # fmt: skip
+    assert (settings.num_retries, settings.exploration) == (retries, 2.0)
+    assert (settings.solved_after, settings.hopeless_after) == settled
+
+
 @pytest.mark.parametrize("option", options("check"))
 def test_every_check_is_made_from_its_yaml(option: str) -> None:
     cfg = compose_door("synthesize", "experiment=mcts_vstar", f"check={option}")
