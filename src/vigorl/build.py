@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import huggingface_hub
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
@@ -50,7 +51,11 @@ def prepare_process() -> None:
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
-    for noisy in ("alembic", "lightning.pytorch", "lightning.fabric", "huggingface_hub"):
+    saves_weights = Path(huggingface_hub.__file__).parent / "serialization" / "_torch.py"
+    for noisy in (
+        "alembic", "lightning.pytorch", "lightning.fabric",
+        str(saves_weights),  # a logger that is named after its file
+    ):  # fmt: skip
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts

@@ -183,7 +183,9 @@ class MadeWorld:
     def _questions(
         self, split: str, count: int, draw: Callable[[str, int], Scene], folder: Path, stem: str
     ) -> Iterator[TaskRecord]:
-        for i in tqdm(range(count), desc=f"drawing {split}", unit="picture", leave=False):
+        for i in tqdm(
+            range(count), desc=f"drawing {split}", unit="picture", leave=False, disable=None
+        ):
             scene = draw(split, i)
             path = folder / f"{stem}-{i:05d}.png"
             _save(scene.image, path)
@@ -193,7 +195,9 @@ class MadeWorld:
         self, folder: Path, split: str, count: int, draw: Callable[[str, int], Scene]
     ) -> None:
         tasks, names = [], []
-        for i in tqdm(range(count), desc=f"drawing {split}", unit="picture", leave=False):
+        for i in tqdm(
+            range(count), desc=f"drawing {split}", unit="picture", leave=False, disable=None
+        ):
             scene = draw(split, i)
             task = self._ask(scene, split, i, "", "")
             path = folder / task.category / f"{split}-{i:05d}.png"
@@ -215,7 +219,9 @@ class MadeWorld:
     def _traces(
         self, root: Path, draw: Callable[[str, int], Scene], teacher: ScriptedTeacher, signs: object
     ) -> Iterator[TraceRecord]:
-        for i in tqdm(range(self.num_traces), desc="drawing traces", unit="scene", leave=False):
+        for i in tqdm(
+            range(self.num_traces), desc="drawing traces", unit="scene", leave=False, disable=None
+        ):
             scene = draw("traces", i)
             path = root / "images" / f"trace-{i:05d}.png"
             _save(scene.image, path)
