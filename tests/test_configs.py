@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
+from vigorl.data.splits import WithTraces
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.search.point_check import PointCheck
@@ -322,6 +323,16 @@ def test_full_scales_fine_tune_the_pretrained_model_as_the_paper(scale: str, dat
     assert (cfg.traces.sequences_per_update, cfg.traces.max_tokens) == (32, 8192)
     assert cfg.model.freeze_vision_tower
     instantiate(cfg.data)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_chains_of_a_search_go_on_from_a_model_that_is_there(scale: str) -> None:
+    given = ["data=traces", "data.path=chains.jsonl"]
+    cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}", *given)
+    assert stages_of(cfg) == [cfg]
+    start = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
+    assert (cfg.model.path, cfg.model.maker) == (start.model.path, None)
+    assert isinstance(instantiate(cfg.data), WithTraces)
 
 
 def test_the_released_traces_are_named_on_the_command_line() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Tool
 from vigorl.core.trace import observation_text
 from vigorl.data.scenes.draw import STRIPES
@@ -28,14 +27,7 @@ def make_for_world(
         seed: Of the weights.
     Returns:
         `folder`.
-    Raises:
-        ConfigError: The source is no made world, whose signs such a model is taught to see first.
     """
-    if not isinstance(source, MadeWorld):
-        raise ConfigError(
-            "experiment=sft_vstar makes the tiny start from nothing, on the made world; to "
-            "fine-tune that start on other traces say stages=null, or experiment=sft_from_mcts"
-        )
     source.prepare()
     shown = getattr(tool, "shown", "")
     corpus = [f"user\n{observation_text(shown)}", "assistant\n"] * 100

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from vigorl.core.errors import ConfigError
 from vigorl.core.trace import observation_text
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.scenes.draw import SceneSettings
 from vigorl.data.scenes.world import MadeWorld, TraceMix
-from vigorl.data.splits import WithTraces
 from vigorl.models.tiny import TinySettings
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.training.from_nothing import ATOMS, make_for_world
@@ -74,9 +71,3 @@ def test_the_same_world_and_seed_give_the_same_files(
     again = make_for_world(source=world, tool=TOOL, folder=str(tmp_path), settings=SMALL, seed=5)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (Path(folder) / name).read_bytes() == (Path(again) / name).read_bytes()
-
-
-def test_traces_of_other_data_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    other: Any = WithTraces(base=MadeWorld(root=str(tmp_path)), path="chains.jsonl")
-    with pytest.raises(ConfigError, match="stages=null, or experiment=sft_from_mcts"):
-        make_for_world(source=other, tool=TOOL, folder=str(tmp_path), settings=SMALL, seed=5)
