@@ -63,7 +63,7 @@ from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 from vigorl.search.report import render_search_page
 from vigorl.search.writer import write_traces
-from vigorl.tracking import Run, changed_settings, resumed_settings, start_run
+from vigorl.tracking import Run, changed_settings, in_its_folder, resumed_settings, start_run
 
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 # What a tree depends on: a resumed search keeps these.
@@ -78,14 +78,6 @@ def run_synthesis(cfg: DictConfig) -> Linearized:
     refuse_other_trees(cfg)
     with start_run(cfg) as run:
         return synthesize(cfg, run)
-
-
-def in_its_folder(cfg: DictConfig) -> list[DictConfig]:
-    """With `resume`, that is the folder."""
-    if cfg.resume:
-        OmegaConf.update(cfg, "paths.base", str(cfg.resume))
-        OmegaConf.update(cfg, "paths.run", str(cfg.resume))
-    return [cfg]
 
 
 def synthesize(cfg: DictConfig, run: Run) -> Linearized:
@@ -249,11 +241,9 @@ def linearize(
     trees: Sequence[SearchTreeRecord],
     parts: Parts,
 ) -> Linearized:
-    """Worked solutions of the trees, filtered and picked."""
+    """Worked solutions of the trees of these tasks, filtered and picked."""
     of_id = {task.id: task for task in tasks}
-    searched = [
-        SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees if tree.id in of_id
-    ]
+    searched = [SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees]
     return linearize_trees(
         searched,
         tool=next(iter(parts.environment.tools.values()), None),

@@ -129,6 +129,14 @@ def settle(cfg: DictConfig, key: str) -> None:
     OmegaConf.update(cfg, key, value)
 
 
+def in_its_folder(cfg: DictConfig) -> list[DictConfig]:
+    """A config without stages; with `resume`, that is its folder."""
+    if cfg.resume:
+        OmegaConf.update(cfg, "paths.base", str(cfg.resume))
+        OmegaConf.update(cfg, "paths.run", str(cfg.resume))
+    return [cfg]
+
+
 def resumed_settings(
     cfg: DictConfig, stages_of: Callable[[DictConfig], Sequence[DictConfig]]
 ) -> DictConfig:

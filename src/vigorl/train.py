@@ -24,7 +24,7 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, resumed_settings, settle, start_run
+from vigorl.tracking import Run, in_its_folder, resumed_settings, settle, start_run
 
 prepare_process()
 
@@ -43,12 +43,10 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
 
     With `resume`, `paths.base` is that folder, and a stage that has begun there is gone on with.
     """
+    if not cfg.get("stages"):
+        return in_its_folder(cfg)
     if cfg.resume:
         OmegaConf.update(cfg, "paths.base", str(cfg.resume))
-    if not cfg.get("stages"):
-        if cfg.resume:
-            OmegaConf.update(cfg, "paths.run", str(cfg.resume))
-        return [cfg]
     stages = [stage_config(cfg, cfg.stages[stage]) for stage in cfg.stages]
     for stage in stages:
         is_begun = bool(cfg.resume) and Path(stage.paths.run, "run.json").exists()
