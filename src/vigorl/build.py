@@ -36,7 +36,8 @@ from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.rollout.environment import Environment, RolloutLimits
 
-CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
+# in a checkout a link to the folder at its top, in a wheel a copy of that folder
+CONFIGS = str((Path(__file__).parent / "configs").resolve())
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 
