@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import tomllib
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
@@ -27,6 +25,7 @@ from vigorl.data.splits import WithTraces
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.search.point_check import PointCheck
+from vigorl.targets import check_targets
 from vigorl.train import stage_config
 from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.policy_module import OptimizerSettings
@@ -62,38 +61,6 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def stages_of(cfg: DictConfig) -> list[DictConfig]:
     return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
-
-
-def targets(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """All nodes with a `_target_`, and where they stand."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from targets(value, f"{path}.{key}".strip("."))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from targets(value, f"{path}.{index}")
-
-
-def accepted_names(target: Any) -> set[str] | None:
-    """Keyword arguments of a callable, through **kwargs to the bases of a class; None is any."""
-    places = [base.__init__ for base in target.__mro__] if inspect.isclass(target) else [target]
-    names: set[str] = set()
-    for place in places:
-        found = inspect.signature(place).parameters.values()
-        names |= {p.name for p in found if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-        if not any(p.kind is p.VAR_KEYWORD for p in found):
-            return names
-    return None
-
-
-def check_targets(cfg: dict[str, Any]) -> None:
-    for path, node in targets(cfg):
-        names = accepted_names(get_object(node["_target_"]))
-        given = {key for key in node if not key.startswith("_")}
-        unknown = given - names if names is not None else set()
-        assert not unknown, f"{path}: {node['_target_']} takes no {sorted(unknown)}"
 
 
 @pytest.mark.parametrize("scale", SCALES)

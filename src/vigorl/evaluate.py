@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig
 
 from vigorl.build import (
-    CONFIGS,
     build_engine,
     build_parts,
     check_settings,
@@ -30,6 +28,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.splits import load_tasks
+from vigorl.door import door
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
 from vigorl.rollout.page import render_page
@@ -118,7 +117,7 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
     (run.folder / "comparison.json").write_text(text + "\n")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="evaluate")
+@door("evaluate")
 def main(cfg: DictConfig) -> None:
     run_evaluation(cfg)
 

@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     assemble,
     build_engine,
@@ -23,6 +21,7 @@ from vigorl.build import (
     check_settings,
     prepare_process,
 )
+from vigorl.door import door
 from vigorl.models.policy import Policy
 from vigorl.tracking import Run, in_its_folder, resumed_settings, settle, start_run
 
@@ -149,7 +148,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     return callbacks
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+@door("train")
 def main(cfg: DictConfig) -> None:
     train(resumed_settings(cfg, stages_to_do) if cfg.resume else cfg)
 
