@@ -61,7 +61,12 @@ class Part:
 
 THREE_PHASES = ("num_phases=3", "max_epochs=3")
 PARTS = {
-    "grpo_vstar": Part("train", "grpo_vstar", THREE_PHASES),
+    # half of the scale's prompts: its phases are the longest
+    "grpo_vstar": Part(
+        "train",
+        "grpo_vstar",
+        (*THREE_PHASES, "plan.prompts_per_phase=16", "plan.sequences_per_update=128"),
+    ),
     # with a reference, and with several updates per phase, so that ratios leave 1
     "grpo_vstar_single_turn": Part(
         "train",
