@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
+import sys
 import tomllib
 from importlib.util import find_spec
 from itertools import pairwise
@@ -477,6 +480,30 @@ def test_constraints_pin_what_pyproject_pins() -> None:
     ].values():  # vllm and its CPU build are alternatives
         for name, version in pins(extra).items():
             assert constraints.get(name, version) == version
+
+
+def imported_packages() -> set[str]:
+    """What src imports at its top level or later, but for the standard library and itself."""
+    found: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"vigorl"}
+
+
+def test_whatever_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][name] for name in ("vllm", "deepspeed", "video")]
+    declared = {
+        canonicalize_name(Requirement(line).name)
+        for line in [*project["dependencies"], *itertools.chain(*extras)]
+    }
+    named_otherwise = {"PIL": "pillow", "hydra": "hydra-core"}
+    used = {canonicalize_name(named_otherwise.get(name, name)) for name in imported_packages()}
+    assert used <= declared
 
 
 def test_conda_makes_the_same_environment_as_pip() -> None:

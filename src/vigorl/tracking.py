@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.callbacks.checkpoint import list_checkpoints
 from vigorl.core.errors import ConfigError
+from vigorl.core.files import written_whole
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.training.datamodule import GroundedTraceDataModule
 
@@ -236,10 +237,8 @@ def _identity_files(folder: Path) -> list[Path]:
 
 
 def _write_identity(path: Path, identity: Mapping[str, Any]) -> None:
-    """At once: another process of a resumed run may be reading it."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(identity))
-    part.replace(path)
+    with written_whole(path) as part:  # another process of a resumed run may be reading it
+        part.write_text(json.dumps(identity))
 
 
 def _overrides(folder: Path) -> list[str]:

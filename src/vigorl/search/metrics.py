@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scipy.stats import binomtest
+
 from vigorl.core.geometry import Point
-from vigorl.core.metrics import means, wilson_interval
+from vigorl.core.metrics import means
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 
 
@@ -85,8 +87,8 @@ def solved_shares(trees: Sequence[SearchTreeRecord]) -> list[SolvedShare]:
     shares = []
     for simulation in range(1, last + 1):
         count = sum(at <= simulation for at in solved_at)
-        low, high = wilson_interval(count, len(known))
-        shares.append(SolvedShare(simulation, count / len(known), low, high))
+        sure = binomtest(count, len(known)).proportion_ci(method="wilson")
+        shares.append(SolvedShare(simulation, count / len(known), sure.low, sure.high))
     return shares
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vigorl.core.metrics import wilson_interval
+from scipy.stats import binomtest
+
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import find_points
@@ -112,8 +113,8 @@ def _header(
     tiles = [("trees", str(len(trees)), "")]
     if trees:
         num_solved = sum(tree.is_solved for tree in trees)
-        low, high = wilson_interval(num_solved, len(trees))
-        interval = f"{100 * low:.0f} to {100 * high:.0f} %"
+        sure = binomtest(num_solved, len(trees)).proportion_ci(method="wilson")
+        interval = f"{100 * sure.low:.0f} to {100 * sure.high:.0f} %"
         tiles.append(("solved", f"{100 * num_solved / len(trees):.0f} %", interval))
     tiles += [
         (name, _metric(key, metrics[key]), "") for key, name in _TILES.items() if key in metrics

@@ -15,6 +15,7 @@ from tests.unit.models.small import assert_same_grads, grads, make_policy
 from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import collate
+from vigorl.data.images import ImageStore
 from vigorl.models.losses import grpo_loss
 from vigorl.training.plan import PhasePlan
 
@@ -64,7 +65,8 @@ def loss_of(micro_batches: list[list[TrainingSample]], policy: Any) -> Tensor:
     """The plain sum over micro-batches, with a little drift from the policy that sampled."""
     total = torch.zeros(())
     for part in micro_batches:
-        batch = collate(part, images=cast(Any, None), pad_id=0, image_id=1)
+        no_pictures = ImageStore.__new__(ImageStore)  # nothing is asked of it
+        batch = collate(part, images=no_pictures, pad_id=0, image_id=1)
         logprobs, _ = policy.response_logprobs(batch)
         old = logprobs.detach() - 0.1
         loss = grpo_loss(logprobs, old, batch.advantages, batch.loss_mask, batch.token_weight).loss
