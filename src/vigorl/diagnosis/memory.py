@@ -28,6 +28,7 @@ from vigorl.core.memory import (
 from vigorl.diagnosis.engine import engine_kind
 from vigorl.diagnosis.machine import Machine, Space, is_on_gpu
 from vigorl.diagnosis.report import Row, Status
+from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
 from vigorl.rollout.engines import hf
@@ -69,6 +70,7 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
             freeze_merger=cfg.model.freeze_merger,
             lora=instantiate(cfg.model.lora),
         )
+        check_runs(family_named(config["model_type"], where=path), engine=engine_kind(cfg))
     except ConfigError as error:
         text = f"{error}; set model.path to a folder, or fetch it where there is internet: hf "
         return [Row(Status.FAIL, "model", f"{text}download {path}")], None
