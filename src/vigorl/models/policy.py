@@ -1,4 +1,4 @@
-"""The policy: a vision-language model that turns a `TrainingBatch` into log-probabilities of its tokens.
+"""The policy: a model that turns a `TrainingBatch` into log-probabilities of its tokens.
 
 Three steps, each of which can be had alone: `encode_views` (vision tower and merger), `forward`
 (language model over text and features), `response_logprobs` (output head, only where tokens are

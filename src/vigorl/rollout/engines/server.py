@@ -147,7 +147,8 @@ class ServerEngine:
             shared_folder: A file system in memory, for "shared_memory".
             transfer_address: Of rank 0's host as the servers see it, for "nccl".
             timeout_s: For one turn, and for a server to load weights.
-            folder: Of the policy, whose family must be one that servers of tokens run; None asks not.
+            folder: Of the policy; with "tokens" its family must be one that servers can run. None
+                does not ask.
             attn_implementation: Not used; it is the servers' choice.
             pool_settings: Of `ServerPool`.
         Raises:
