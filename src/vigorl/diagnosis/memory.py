@@ -28,6 +28,7 @@ from vigorl.core.memory import (
 from vigorl.diagnosis.engine import engine_kind
 from vigorl.diagnosis.machine import Machine, Space, is_on_gpu
 from vigorl.diagnosis.report import Row, Status
+from vigorl.families.family import Family
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
@@ -70,7 +71,6 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
             freeze_merger=cfg.model.freeze_merger,
             lora=instantiate(cfg.model.lora),
         )
-        check_runs(family_named(config["model_type"], where=path), engine=engine_kind(cfg))
     except ConfigError as error:
         text = f"{error}; set model.path to a folder, or fetch it where there is internet: hf "
         return [Row(Status.FAIL, "model", f"{text}download {path}")], None
@@ -78,12 +78,24 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
         f"{path}: {model.num_params / 1e6:,.1f} M weights, {model.num_vision_params / 1e6:,.1f} M "
         f"of them in the vision tower, {model.num_trainable / 1e6:,.1f} M learn"
     )
+    rows = _refusals(cfg, family_named(config["model_type"], where=path))
     if has_weights:
-        return [Row(Status.OK, "model", text)], model
+        return [*rows, Row(Status.OK, "model", text)], model
     if Path(path).is_dir():
-        return [Row(Status.FAIL, "model", f"{text}; but the folder has no .safetensors")], model
+        text += "; but the folder has no .safetensors"
+        return [*rows, Row(Status.FAIL, "model", text)], model
     text += "; not on this disk yet: a run would download the weights first"
-    return [Row(Status.WARN, "model", text)], model
+    return [*rows, Row(Status.WARN, "model", text)], model
+
+
+def _refusals(cfg: DictConfig, family: Family) -> list[Row]:
+    """Of an engine of ours that cannot run the model's family."""
+    try:
+        if kind := engine_kind(cfg):
+            check_runs(family, engine=kind)
+    except ConfigError as error:
+        return [Row(Status.FAIL, "engine", str(error))]
+    return []
 
 
 def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:

@@ -115,8 +115,9 @@ class BehaviorRules:
     """Counts the behaviours of a rollout.
 
     Attributes:
-        near_px: Points closer than this are one region, pixels of the picture as shown. 10 is what the diversity
-            reward calls a different place, so what is paid there and what is counted here agree.
+        near_px: Points closer than this are one region, pixels of the picture as shown. 10 is what
+            the diversity reward calls a different place: what is paid there and what is counted
+            here agree.
         max_overlap_frac: Windows that share more than this part of the larger one are one region.
             Above a half, most of what the later one shows has been shown; a much smaller box inside
             a large one shows something new.

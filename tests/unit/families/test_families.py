@@ -6,130 +6,52 @@ engine keeps of the first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModelForImageTextToText
+from transformers import AutoImageProcessor
 
+from tests.unit.families.little import (
+    WIDE,
+    Little,
+    batch_of,
+    crop,
+    little,
+    plain_logprobs,
+    two_turns,
+)
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import FileImage, ImageView, Region, TextFrame
-from vigorl.core.protocols import Completion, GenerationRequest, SamplingParams, Scene
+from vigorl.core.media import FileImage, ImageView, TextFrame
+from vigorl.core.protocols import Scene
 from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.rewards.accuracy import AccuracyReward
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.grounding import GroundingReward
-from vigorl.core.rollout import Rollout, StopReason, TrainingSample, Turn
+from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.trace import ToolCall, render_answer_turn, render_point, render_tool_turn
-from vigorl.data.collate import TrainingBatch, collate
-from vigorl.data.encoding import ChatCodec
-from vigorl.data.images import ImageStore
-from vigorl.data.prompts import Message
-from vigorl.families.lookup import family_of, known_families
+from vigorl.families.lookup import family_of
 from vigorl.models.policy import Policy
-from vigorl.models.tiny import TinySettings, make_tiny
 from vigorl.rollout.engines.hf import HFEngine
-from vigorl.rollout.tools.zoom_point import ZoomPoint
 
-WIDE = Size(900, 300)
-SMALL: dict[str, Any] = {"hidden": 64, "layers": 3, "ffn": 96, "vision_hidden": 64}
-
-
-@dataclass(frozen=True)
-class Little:
-    """A tiny model of a family, what goes with it, and a wide picture."""
-
-    folder: Path
-    codec: ChatCodec
-    images: ImageStore
-    picture: str
-
-    @property
-    def model(self) -> Any:
-        return AutoModelForImageTextToText.from_pretrained(self.folder).eval()
-
-    @property
-    def zoom(self) -> ZoomPoint:
-        return ZoomPoint(window_px=200, view_px=180)  # no multiple of any family's tokens
-
-
-@pytest.fixture(scope="module", params=sorted(known_families()))
-def little(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Little:
-    folder = tmp_path_factory.mktemp(request.param)
-    settings = TinySettings(model_type=request.param, max_pixels=200 * 200, **SMALL)
-    make_tiny(folder, corpus=["Point, zoom, then answer."], settings=settings, seed=3)
-    Image.effect_noise((WIDE.width, WIDE.height), 90).convert("RGB").save(folder / "wide.png")
-    codec, images = ChatCodec.from_pretrained(folder), ImageStore.from_pretrained(folder)
-    return Little(folder, codec, images, str(folder / "wide.png"))
-
-
-def crop(little: Little, whole: ImageView) -> ImageView:
-    arguments = little.zoom.arguments_at(Point(450, 150), image=whole)
-    (view,) = little.zoom.call(arguments, scene=Scene((whole,))).views
-    return little.images.fit(view)
-
-
-def two_turns(little: Little) -> tuple[TrainingSample, list[Completion]]:
-    """A dialog as the hf engine samples it, and what it said of each turn."""
-    engine = HFEngine(little.model, little.codec, little.images)
-    whole = little.images.whole(little.picture)
-    views = (whole,)
-    ids = tuple(little.codec.prompt_ids([Message("user", "<image>Where?", 1)]))
-    mask, logprobs, said = [0] * len(ids), [0.0] * len(ids), []
-    for number in range(2):
-        sampling = SamplingParams(max_new_tokens=9)
-        engine.submit(GenerationRequest(f"turn {number}", ids, views, sampling, seed=number))
-        (completion,) = engine.poll()
-        said.append(completion)
-        ids += completion.token_ids
-        mask += [1] * len(completion.token_ids)
-        logprobs += completion.logprobs
-        if number == 0:
-            zoomed = crop(little, whole)
-            views = (whole, zoomed)
-            add_end = not completion.is_finished
-            more = little.codec.observation_ids(["Here:", zoomed], add_end=add_end)
-            ids += tuple(more)
-            mask += [0] * len(more)
-            logprobs += [0.0] * len(more)
-    return TrainingSample(ids, tuple(mask), views, tuple(logprobs)), said
-
-
-def batch_of(little: Little, sample: TrainingSample) -> TrainingBatch:
-    codec = little.codec
-    return collate([sample], images=little.images, pad_id=codec.pad_id, image_id=codec.image_id)
-
-
-@torch.no_grad()
-def plain_logprobs(little: Little, batch: TrainingBatch) -> torch.Tensor:
-    """One forward pass of transformers' model over the whole dialog."""
-    logits = little.model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        pixel_values=batch.pixel_values,
-        image_grid_thw=batch.image_grid_thw,
-        mm_token_type_ids=(batch.input_ids == little.codec.image_id).int(),
-    ).logits[:, :-1]
-    logits[..., list(little.codec.banned_ids)] = -torch.inf
-    scored = logits.log_softmax(-1).gather(-1, batch.input_ids[:, 1:, None])[..., 0]
-    return torch.nn.functional.pad(scored, (1, 0))[batch.loss_mask]
+__all__ = ["little"]
 
 
 def test_the_engines_logprobs_are_those_of_one_full_forward_pass(little: Little) -> None:
-    sample, said = two_turns(little)
-    first, second = sample.views
-    assert (first.size.width, first.size.height) != (second.size.width, second.size.height)
+    sample = two_turns(little, HFEngine(little.model, little.codec, little.images))
+    first, second = (view.size for view in sample.views)
+    assert first.width * second.height != second.width * first.height
     batch = batch_of(little, sample)
-    sampled = torch.tensor([value for completion in said for value in completion.logprobs])
+    assert batch.sampling_logprobs is not None
+    sampled = batch.sampling_logprobs[batch.loss_mask]
     assert len(sampled) > 2
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
 
 
 def test_the_policys_logprobs_are_the_models(little: Little) -> None:
-    batch = batch_of(little, two_turns(little)[0])
+    engine = HFEngine(little.model, little.codec, little.images)
+    batch = batch_of(little, two_turns(little, engine))
     policy = Policy.from_pretrained(little.folder, dtype="float32")
     with torch.no_grad():
         scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
@@ -184,7 +106,6 @@ def test_right_coordinates_of_the_familys_frame_are_rewarded(little: Little) -> 
         ),
         stop_reason=StopReason.ANSWERED,
     )  # fmt: skip
-    assert isinstance(rollout.looks[0], Region)
     assert target.contains(rollout.looks[0].point)
     assert [FormatReward()(rollout), GroundingReward()(rollout), AccuracyReward()(rollout)] == [
         1.0, 1.0, 1.0
