@@ -28,7 +28,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDe
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
-from vigorl.families.family import ChatLayout, Sizing, TinySettings, TowerShape
+from vigorl.families.family import ChatLayout, Family, Sizing, TinySettings, TowerShape
 
 CHAT = ChatLayout(
     start="<|im_start|>",
@@ -277,7 +277,7 @@ class Qwen3VL(Qwen25VL):
         return [torch.cat(parts, dim=-1) for parts in zip(*levels, strict=True)]
 
 
-FAMILIES = (Qwen2VL(), Qwen25VL(), Qwen3VL())
+FAMILIES: tuple[Family, ...] = (Qwen2VL(), Qwen25VL(), Qwen3VL())
 
 
 def _token_types(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
