@@ -6,6 +6,7 @@ engine keeps of the first.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.families.little import (
     plain_logprobs,
     two_turns,
 )
+from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.core.protocols import Scene
@@ -31,9 +33,11 @@ from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.grounding import GroundingReward
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.trace import ToolCall, render_answer_turn, render_point, render_tool_turn
-from vigorl.families.lookup import family_of
+from vigorl.families.lookup import family_of, known_families
 from vigorl.models.policy import Policy
 from vigorl.rollout.engines.hf import HFEngine
+from vigorl.rollout.engines.server import ServerEngine
+from vigorl.rollout.engines.vllm import VLLMEngine
 
 __all__ = ["little"]
 
@@ -110,6 +114,25 @@ def test_right_coordinates_of_the_familys_frame_are_rewarded(little: Little) -> 
     assert [FormatReward()(rollout), GroundingReward()(rollout), AccuracyReward()(rollout)] == [
         1.0, 1.0, 1.0
     ]  # fmt: skip
+
+
+def test_an_engine_that_cannot_run_the_family_refuses_to_be_made(
+    little: Little, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = family_of(little.folder)
+    nowhere = replace(family, engines=())  # pyright: ignore[reportArgumentType]  a dataclass
+    monkeypatch.setitem(known_families(), family.model_types[0], nowhere)
+    folder, codec, images = str(little.folder), little.codec, little.images
+    makers = {
+        "hf": lambda: HFEngine(little.model, codec, images),
+        "vllm": lambda: VLLMEngine(folder, codec, images),
+        "server": lambda: ServerEngine.connect(
+            codec=codec, images=images, urls=["http://localhost:1"], folder=folder
+        ),
+    }
+    for name, make in makers.items():
+        with pytest.raises(ConfigError, match=f"^engine={name} cannot run {family.name}; "):
+            make()
 
 
 def test_a_view_by_hand_is_in_the_frame_it_is_given() -> None:
