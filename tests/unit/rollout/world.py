@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from tests import builders
 from vigorl.core.geometry import Point
@@ -69,7 +69,9 @@ class World:
     def crop_of(self, x: int, y: int) -> Any:
         image = self.images.whole(self.picture)
         tool = self.zoom()
-        return tool.call(tool.render_arguments(Point(x, y), image=image), image=image).view
+        arguments = tool.arguments_at(Point(x, y), image=image)
+        (crop,) = tool.call(arguments, scene=builders.scene(image)).views
+        return crop
 
 
 @pytest.fixture(scope="session")
@@ -80,5 +82,5 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     torch.manual_seed(0)
     picture = folder / "disc.png"
     Image.effect_noise((448, 448), 90).convert("RGB").save(picture)
-    codec = ChatCodec(AutoTokenizer.from_pretrained(folder))
+    codec = ChatCodec.from_pretrained(folder)
     return World(folder, str(picture), codec, ImageStore.from_pretrained(folder))

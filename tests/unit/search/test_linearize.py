@@ -22,7 +22,7 @@ from transformers import Qwen2VLImageProcessorPil
 from tests.builders import call_text, task, view
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import (
@@ -36,6 +36,7 @@ from vigorl.core.trace import (
 from vigorl.data.images import ImageStore
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json
+from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.filters import (
@@ -307,7 +308,9 @@ def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path
     """Seen at 448 (as the file is) by the teacher, at 112 by this run's policy."""
     Image.new("RGB", (448, 448)).save(tmp_path / "disc.png")
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    store = ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    store = ImageStore(
+        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
+    )
     one = searched(node("A disc at (200, 80).", right("It is red.")))
     for frame, kept in ((None, 1), (Size(448, 448), 1), (Size(112, 112), 0)):
         tree = replace(one.tree, image=str(tmp_path / "disc.png"), frame=frame)
@@ -608,7 +611,7 @@ def read_searched(path: Path) -> list[SearchedTask]:
         SearchedTask(
             tree,
             tree_task(tree, answer_kind=AnswerKind.POINT),
-            ImageView(tree.image, Size(448, 448), Size(448, 448)),
+            ImageView(FileImage(tree.image), Size(448, 448), Size(448, 448)),
         )
         for tree in read_mcts_jsonl(path)
     ]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NAMES, NOTHING, token_labels
 
 RED_DISC = Sign("red", "disc", "rising", Point(200, 80))  # (50, 20) in the view: row 0, column 1
 BLUE_SQUARE = Sign("blue", "square", "vertical", Point(390, 250))  # (97.5, 62.5): row 2, column 3
-WHOLE = ImageView("a.png", Size(448, 448), Size(112, 112))
+WHOLE = ImageView(FileImage("a.png"), Size(448, 448), Size(112, 112))
 
 
 def _crop(left: int, top: int, *, view_px: int = 112) -> ImageView:
     box = Box(left, top, left + 112, top + 112)
-    return ImageView("a.png", Size(448, 448), Size(view_px, view_px), box)
+    return ImageView(FileImage("a.png"), Size(448, 448), Size(view_px, view_px), box)
 
 
 def _rest(labels: list[int], *places: int) -> set[int]:
@@ -39,6 +41,13 @@ def test_a_whole_picture_gives_names_and_places() -> None:
     assert (labels["x_tens"][11], labels["x_ones"][11]) == (9, 8)
     assert (labels["y_tens"][11], labels["y_ones"][11]) == (6, 2)
     assert _rest(labels["x_ones"], 1, 11) == {IGNORE}
+
+
+def test_in_thousandths_the_two_leading_digits_are_told() -> None:
+    view = replace(WHOLE, size=Size(128, 128), frame=TextFrame.PERMILLE)
+    labels = token_labels([RED_DISC], view, factor=32)
+    assert (labels["x_tens"][1], labels["x_ones"][1]) == (4, 4)  # x = 200 / 448 = 446 thousandths
+    assert (labels["y_tens"][1], labels["y_ones"][1]) == (1, 7)  # y = 80 / 448 = 179
 
 
 def test_a_whole_picture_tells_no_stripes() -> None:
