@@ -14,17 +14,15 @@ the reader names it.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import ScoredRollout
@@ -48,13 +46,19 @@ class RecordedRollout:
     scored: ScoredRollout
 
 
+@dataclass(frozen=True, slots=True)
+class _Line(RecordedRollout):
+    format: int
+
+
 def rollout_to_json(scored: ScoredRollout, *, phase: str, run_seed: int) -> str:
     """One line, without the newline.
 
     Raises:
         ValueError: A number is not finite.
     """
-    plain = {"format": FORMAT, **_to_plain(RecordedRollout(phase, run_seed, scored))}
+    plain = _ADAPTER.dump_python(_Line(phase, run_seed, scored, FORMAT))
+    plain = {"format": plain.pop("format"), **plain}  # first, for whoever looks at the file
     return json.dumps(plain, allow_nan=False, separators=(",", ":"))
 
 
@@ -71,15 +75,27 @@ def rollout_from_json(
         DataError: Not JSON, of another format, or a field is missing, unknown or of the wrong type.
     """
     try:
-        plain = json.loads(text)
-        found = plain.pop("format", None) if isinstance(plain, dict) else None
-        if found == 1:
-            plain = upgrade_v1(plain)
-        elif found != FORMAT:
-            raise ValueError(f"not a rollout of format {FORMAT}")
-        return _from_plain(RecordedRollout, plain, "line")
+        read = _read_line(text)
+    except ValidationError as error:
+        places = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        message = f"not a recorded rollout: {'; '.join(places[:4])}"
+        raise DataError(message, path=path, line=line) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"not a recorded rollout: {error}", path=path, line=line) from error
+    return RecordedRollout(read.phase, read.run_seed, read.scored)
+
+
+def _read_line(text: str) -> _Line:
+    try:
+        return _READER.validate_json(text)
+    except ValidationError:
+        plain = json.loads(text)
+        found = plain.pop("format", None) if isinstance(plain, dict) else None
+        if found == FORMAT:
+            raise
+    if found != 1:
+        raise ValueError(f"not a rollout of format {FORMAT}")
+    return _READER.validate_python({**upgrade_v1(plain), "format": FORMAT})
 
 
 def read_rollouts(path: str | os.PathLike[str]) -> Iterator[RecordedRollout]:
@@ -141,77 +157,27 @@ def cut_torn_line(path: Path) -> None:
             file.truncate(whole)
 
 
-def _to_plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: _to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, Mapping):
-        return {key: _to_plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        if value and isinstance(value[0], int | float):  # the long ones: ids and logprobs
-            return value
-        return [_to_plain(item) for item in value]
-    return value
+def _exact(schema: Any) -> Any:
+    """A pydantic schema that takes what the recorder writes and nothing else: all fields and no
+    others, no text for a number, and an int that stands where a float is declared stays one.
+    """
+    if isinstance(schema, list):
+        return [_exact(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kind = schema.get("type")
+    if kind == "default":
+        return _exact(schema["schema"])
+    if kind == "float":
+        numbers = [{"type": "int", "strict": True}, {"type": "float", "strict": True}]
+        return {"type": "union", "choices": numbers}
+    exact = {key: _exact(value) for key, value in schema.items()}
+    if kind == "dataclass-args":
+        exact["extra_behavior"] = "forbid"
+    elif kind in ("int", "str"):
+        exact["strict"] = True
+    return exact
 
 
-@cache
-def _fields(kind: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def _from_plain(kind: Any, value: Any, where: str) -> Any:
-    """Rebuild a value of type `kind`; `where` is the path to it, for errors."""
-    origin = typing.get_origin(kind)
-    if origin is types.UnionType or origin is typing.Union:
-        if value is None:
-            return None
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        if len(options) > 1:  # dataclasses that differ in their fields
-            options = [
-                one for one in options if set(_fields(one)) == set(_expect(dict, value, where))
-            ]
-        if not options:
-            raise ValueError(f"{where}: no kind of value has the fields {sorted(value)}")
-        return _from_plain(options[0], value, where)
-    if origin is tuple:
-        item = typing.get_args(kind)[0]
-        items = _expect(list, value, where)
-        if item in (int, float):  # the long ones: ids and logprobs
-            return tuple(_number(item, one, where) for one in items)
-        return tuple(_from_plain(item, one, f"{where}[{i}]") for i, one in enumerate(items))
-    if origin is not None and issubclass(origin, Mapping):
-        item = typing.get_args(kind)[1]
-        pairs = _expect(dict, value, where).items()
-        return {key: _from_plain(item, one, f"{where}.{key}") for key, one in pairs}
-    if dataclasses.is_dataclass(kind):
-        return _dataclass_from_plain(kind, value, where)
-    if kind in (int, float):
-        return _number(kind, value, where)
-    text = _expect(str, value, where)
-    return kind(text) if issubclass(kind, StrEnum) else text
-
-
-def _dataclass_from_plain(kind: Any, value: Any, where: str) -> Any:
-    fields = _fields(kind)
-    plain = _expect(dict, value, where)
-    if set(plain) != set(fields):
-        missing, unknown = sorted(set(fields) - set(plain)), sorted(set(plain) - set(fields))
-        raise ValueError(f"{where}: fields missing {missing}, unknown {unknown}")
-    return kind(
-        **{name: _from_plain(fields[name], one, f"{where}.{name}") for name, one in plain.items()}
-    )
-
-
-def _number(kind: type, value: Any, where: str) -> Any:
-    # an int may stand where a float is declared (box corners), and stays one
-    if type(value) is int or (kind is float and type(value) is float):
-        return value
-    raise ValueError(f"{where}: {value!r} is not {'an integer' if kind is int else 'a number'}")
-
-
-def _expect(kind: type, value: Any, where: str) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
-    return value
+_ADAPTER = TypeAdapter(_Line)
+_READER = SchemaValidator(_exact(_ADAPTER.core_schema))
