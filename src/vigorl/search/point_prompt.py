@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageDraw
 
-from vigorl.core.geometry import FrameMap, Point
+from vigorl.core.geometry import FrameMap, Point, fit_size
 from vigorl.core.records import ImageView
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.rollout.judge import JudgePrompt
-from vigorl.rollout.picture import fit_size
 
 _RING = "#ff00ff"  # magenta, rare in photographs and pages
 _RING_FRAC, _LEAST_RING_PX = 0.025, 8  # its radius, of the longer side
