@@ -283,7 +283,7 @@ class RolloutCallback(L.Callback):
         group_size: int,
     ) -> tuple[list[Rollout], CollectStats]:
         """This rank's share of the tasks."""
-        sharing = getattr(self.engine, "tensor_parallel_size", 1)  # ranks with the same requests
+        sharing = self.engine.ranks_per_engine
         dialogs = build_dialogs(
             environment,
             tasks,

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from vigorl.core.geometry import fit_size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.data.images import ImageStore
 from vigorl.pages.spots import RIGHT, TARGET, WRONG, ink_on
 
@@ -81,7 +81,7 @@ class Album:
         Raises:
             DataError: It cannot be read.
         """
-        canvas, key, href = fit_size(view.original, CANVAS_PX, may_grow=True), view.path, ""
+        canvas, key, href = fit_size(view.original, CANVAS_PX, may_grow=True), view.source.key, ""
         if key not in self._ids:
             self._ids[key] = f"picture-{len(self._ids)}"
             href = self._data(view, self.max_side_px)

@@ -20,8 +20,6 @@ from vigorl.pages.spots import (
     TARGET,
     WRONG,
     SpotKind,
-    shown_in,
-    source_of,
     spots_of,
 )  # fmt: skip
 
@@ -79,7 +77,7 @@ def _marked_whole(rollout: Rollout, images: ImageStore, *, max_side_px: int) -> 
 
 def _draw_spots(image: Image.Image, rollout: Rollout, *, to_canvas: FrameMap) -> None:
     pen, unit = ImageDraw.Draw(image), max(image.size) / 448
-    ring, first = RIGHT if is_right(rollout) else WRONG, source_of(rollout.prompt_views[0])
+    ring, first = RIGHT if is_right(rollout) else WRONG, rollout.prompt_views[0].source.key
     spots = [spot for spot in spots_of(rollout) if spot.picture == first]
     for box in rollout.task.target_boxes:
         _outline(pen, to_canvas.box(box), fill=TARGET, unit=unit)
@@ -117,7 +115,7 @@ def _disc(pen: ImageDraw.ImageDraw, center: Point, radius: float, *, fill: str) 
 def _tiles(rollout: Rollout, images: ImageStore, *, height_px: int) -> list[Image.Image]:
     """Labelled views in reading order, as columns of one to three that fit beside the picture."""
     places = {spot.turn: spot.point for spot in spots_of(rollout) if spot.kind is SpotKind.LOOK}
-    shown = [(n, v) for n, turn in enumerate(rollout.turns, start=1) for v in shown_in(turn)]
+    shown = [(n, v) for n, turn in enumerate(rollout.turns, start=1) for v in turn.views]
     if not shown:
         return []
     per_column = 1 if len(shown) == 1 else 2 if len(shown) <= 6 else 3

@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from vigorl.core.geometry import Box, Size
+from vigorl.core.media import ImageView
 from vigorl.core.metrics import is_right, rollout_metrics
-from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rewards.zoom import is_zoom_hit, zoom_hits
 from vigorl.core.rollout import Rollout, ScoredRollout, Turn
 from vigorl.core.trace import END_OBSERVATION, FORCED_ANSWER_PREFIX, IMAGE_SLOT
 from vigorl.data.images import ImageStore
 from vigorl.pages.html import Album, Picture, Vote, render
-from vigorl.pages.spots import Spot, SpotKind, colour_of, shown_in, source_of, spots_of
+from vigorl.pages.spots import Spot, SpotKind, colour_of, spots_of
 from vigorl.pages.text import Block, text_blocks
 
 # Views at the end of an observation are shown behind its tag, which then ends the words.
@@ -252,7 +253,7 @@ def _drawings(
     """The first picture and every other that was pointed at; and the views of the rest."""
     sources: dict[str, ImageView] = {}
     for view in views:
-        sources.setdefault(source_of(view), view)
+        sources.setdefault(view.source.key, view)
     drawings, others = [], []
     for source, view in sources.items():
         here = tuple(marker for marker in markers if marker.spot.picture == source)
@@ -295,7 +296,7 @@ def _reply(turn: Turn, shown: list[_Shown]) -> Iterator[Block | _Shown]:
 
 def _shown(rollout: Rollout, index: int, album: Album) -> Iterator[_Shown]:
     """The views of a turn; the spot belongs to the one that shows its window."""
-    targets, views = rollout.task.targets, shown_in(rollout.turns[index])
+    targets, views = rollout.task.targets, rollout.turns[index].views
     looks = [
         spot for spot in spots_of(rollout) if spot.kind is SpotKind.LOOK and spot.turn == index + 1
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from vigorl.core.geometry import Box, FrameMap, Point
-from vigorl.core.records import AnswerKind, ImageView
+from vigorl.core.geometry import Box, Point
+from vigorl.core.media import ImageView
+from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import parse_point
 
@@ -18,7 +19,7 @@ ROLLOUT_COLOURS = (
     "#56b4e9", "#e69f00", "#f0e442", "#cc79a7", "#0072b2", "#b8b8b8", "#8c510a", "#9f8fef",
 )  # fmt: skip
 
-_SAME_PLACE_PX = 3.0  # a thought's point this near to its tool's is not drawn twice; pixels of size
+_SAME_PLACE_PX = 3.0  # a thought's point this near to its tool's is not drawn twice; shown pixels
 
 
 class SpotKind(StrEnum):
@@ -60,49 +61,45 @@ def ink_on(colour: str) -> str:
     return "#fff" if colour in ("#0072b2", "#8c510a") else "#111"
 
 
-def source_of(view: ImageView) -> str:
-    """Names the picture that a view is all or a part of."""
-    return view.path
-
-
 def spots_of(rollout: Rollout) -> list[Spot]:
-    """Everything that a rollout pointed at, in order.
-
-    Points of a thought are taken to be on the picture that its tool then looked at; without a look,
-    on the first.
-    """
+    """All that a rollout pointed at, in order; points of thoughts are on the first picture."""
     if not rollout.prompt_views:
         return []
-    scene, spots = list(rollout.prompt_views), []
+    first, scene, spots = rollout.prompt_views[0], list(rollout.prompt_views), list[Spot]()
     for number, turn in enumerate(rollout.turns, start=1):
-        spots += _turn_spots(turn, number, scene)
-        scene += shown_in(turn)
+        look = _look(turn, number, scene)
+        spots += [spot for spot in _named(turn, number, first) if not _is_same(spot, look, first)]
+        spots += [look] if look else []
+        scene += turn.views
     if not any(spot.kind is SpotKind.LOOK for spot in spots):
         spots = [replace(spot, label=str(i)) for i, spot in enumerate(spots, start=1)]
-    first = scene[0]
     is_point = rollout.task.answer_kind is AnswerKind.POINT
     point = parse_point(rollout.answer or "") if is_point else None
-    if point is not None and point.is_inside(first.size):
-        place = FrameMap(first.size, first.original).point(point)
-        spots.append(Spot(SpotKind.ANSWER, place, len(rollout.turns), source_of(first), "A"))
+    if point is not None and first.holds(point):
+        place, key = first.to_original(point), first.source.key
+        spots.append(Spot(SpotKind.ANSWER, place, len(rollout.turns), key, "A"))
     return spots
 
 
-def _turn_spots(turn: Turn, number: int, scene: Sequence[ImageView]) -> list[Spot]:
-    focus = turn.point
-    view = scene[0]
-    spots = []
+def _look(turn: Turn, number: int, scene: Sequence[ImageView]) -> Spot | None:
+    focus = turn.focus
+    if focus is None:
+        return None
+    key = scene[focus.picture].source.key
+    return Spot(SpotKind.LOOK, focus.point, number, key, str(number), focus.box)
+
+
+def _named(turn: Turn, number: int, first: ImageView) -> Iterator[Spot]:
     for point in turn.parsed.points:
-        place = FrameMap(view.size, view.original).point(point)
-        near_px = _SAME_PLACE_PX * view.original.width / view.size.width
-        is_tools = focus is not None and place.distance(focus) < near_px
-        if point.is_inside(view.size) and not is_tools:
-            spots.append(Spot(SpotKind.THOUGHT, place, number, source_of(view)))
-    if focus is not None:
-        window = turn.view.box if turn.view else None
-        spots.append(Spot(SpotKind.LOOK, focus, number, source_of(view), str(number), window))
-    return spots
+        if first.holds(point):
+            place = first.to_original(point)
+            yield Spot(SpotKind.THOUGHT, place, number, first.source.key)
 
 
-def shown_in(turn: Turn) -> tuple[ImageView, ...]:
-    return (turn.view,) if turn.view else ()
+def _is_same(spot: Spot, look: Spot | None, first: ImageView) -> bool:
+    near_px = _SAME_PLACE_PX * first.original.width / first.size.width
+    return (
+        look is not None
+        and look.picture == spot.picture
+        and look.point.distance(spot.point) < near_px
+    )

@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessorPil
 
 from tests.unit.rollout.world import world
-from vigorl.core.records import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.data.images import ImageStore
 
@@ -35,10 +35,10 @@ def at(picture: str, rollout: Rollout) -> Rollout:
     """The same rollout on a picture that exists."""
 
     def moved(view: ImageView) -> ImageView:
-        return replace(view, path=picture)
+        return replace(view, source=FileImage(picture))
 
     def moved_turn(turn: Turn) -> Turn:
-        return replace(turn, view=moved(turn.view)) if turn.view else turn
+        return replace(turn, views=tuple(map(moved, turn.views)))
 
     return replace(
         rollout,

@@ -14,7 +14,7 @@ from tests import builders
 from tests.unit.pages.conftest import at
 from tests.unit.pages.outline import Outline
 from vigorl.core.geometry import Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
@@ -153,7 +153,7 @@ def test_task_without_picture_or_with_two(store: ImageStore, picture: str):
     one = at(picture, builders.rollout())
     other = str(Path(picture).with_name("other.png"))
     Image.new("RGB", (300, 200)).save(other)
-    further = ImageView(other, Size(300, 200), builders.RESIZED)
+    further = ImageView(FileImage(other), Size(300, 200), builders.RESIZED)
     two = replace(one, prompt_views=(*one.prompt_views, further))
     assert page_of(store, two).count("further picture of the prompt") == 1
 
