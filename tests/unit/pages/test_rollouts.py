@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from PIL import Image
 from tests import builders
 from tests.unit.pages.conftest import at
 from tests.unit.pages.outline import Outline
-from vigorl.core.geometry import Size
-from vigorl.core.media import FileImage, ImageView
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.media import FileImage, ImageView, Region
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
@@ -28,7 +29,8 @@ def scored(rollout: Rollout, total: float = 0.8, advantage: float = 0.0) -> Scor
 
 def page_of(store: ImageStore, *rollouts: Rollout, **settings: object) -> str:
     group = [scored(replace(rollout, index=i)) for i, rollout in enumerate(rollouts)]
-    return render_rollout_page([group], images=store, title="train/3", **settings)  # type: ignore[arg-type]
+    settings = {"title": "train/3"} | settings
+    return render_rollout_page([group], images=store, **settings)  # type: ignore[arg-type]
 
 
 def test_shows_question_words_crop_and_reward(store: ImageStore, picture: str):
@@ -63,25 +65,41 @@ def test_stands_alone(store: ImageStore, picture: str):
         "</article><script>alert(1)</script>",
         '"><img src=x onerror=alert(1)>',
         "</style></details></think> <b>&amp; </answer> <answer> <i>",
-        "<!-- ",
+        "<!-- {{ 1 }} {% if %}",
         "\x00\x1b[2J \ud800 \u202e desrever",
         "",
     ],
 )
-def test_policy_text_is_only_ever_text(store: ImageStore, picture: str, evil: str):
-    task = builders.task(question=evil, options=("red", evil), category=evil, source=evil)
-    turns = (
-        builders.zoom_turn(think=evil),
-        builders.turn(f"<tool_call>{evil}</tool_call>{evil}", tool_error=evil),
-        builders.answer_turn(evil),
-    )
-    rollout = at(picture, builders.rollout(*turns, task=task, stop_reason=StopReason.ANSWERED))
-    page = page_of(store, rollout, notes=evil, metrics={evil: 1.0})
-    outline = Outline(page)
+def test_no_text_is_ever_more_than_text(store: ImageStore, picture: str, evil: str):
+    def tags(words: str) -> Counter[str]:
+        task = builders.task(
+            id=words, question=words, options=("red", words), category=words, source=words
+        )
+        turns = (
+            builders.zoom_turn(think=words, observation=f"<observation>{words}</observation>"),
+            builders.turn(f"<tool_call>{words}</tool_call>{words}", tool_error=words or "x"),
+            builders.answer_turn(words),
+        )
+        one = builders.rollout(*turns, task=task, group=words, stop_reason=StopReason.ANSWERED)
+        page = page_of(store, at(picture, one), notes=words, metrics={words: 1.0})
+        page.encode("utf-8")  # no lone surrogate is left
+        assert not set("\x00\x1b\u202e") & set(page)
+        return Outline(page).tags
+
+    found = tags(evil)
+    assert found["script"] == 0
+    assert found["img"] == 1  # what the zoom showed
+    if not any(tag in evil for tag in ("answer", "think")) and evil:
+        assert found == tags("plain words")
+
+
+def test_a_hostile_file_name_is_only_a_name(store: ImageStore, picture: str):
+    name = str(Path(picture).with_name('"><script>alert(1)<.png'))
+    Image.new("RGB", (448, 448)).save(name)
+    rollout = at(name, builders.rollout(task=builders.task(source=name)))
+    outline = Outline(page_of(store, rollout, title=name))
     assert outline.tags["script"] == 0
-    assert outline.tags["img"] == 1  # the crop
-    page.encode("utf-8")  # no lone surrogate is left
-    assert not set("\x00\x1b\u202e") & set(page)
+    assert name in outline.text
 
 
 def test_tool_errors_and_broken_grammar_are_flagged(store: ImageStore, picture: str):
@@ -158,6 +176,42 @@ def test_task_without_picture_or_with_two(store: ImageStore, picture: str):
     assert page_of(store, two).count("further picture of the prompt") == 1
 
 
+def test_each_look_is_drawn_on_the_picture_it_belongs_to(store: ImageStore, picture: str):
+    other = str(Path(picture).with_name("second.png"))
+    Image.new("RGB", (448, 448), "#204020").save(other)
+    first, second = builders.view(), replace(builders.view(), source=FileImage(other))
+    first = replace(first, source=FileImage(picture))
+    box = Box(224, 0, 448, 224)
+    crop = replace(second, box=box)
+    turns = (
+        builders.turn(
+            builders.call_text(50, 20),
+            observation="<observation> Left: <image> Right: <image> Which? </observation>",
+            views=(first, crop),
+            focus=Region(Point(300, 100), box, picture=1),
+        ),
+        builders.turn("<think> Read. </think>", observation="<observation> 42 </observation>"),
+        builders.answer_turn(think="Done."),
+    )
+    outline = Outline(page_of(store, builders.rollout(*turns, prompt_views=(first, second))))
+    # of the group and of the rollout, both pictures each; they are embedded once
+    assert outline.tags["image"] == outline.tags["use"] == 2
+    assert outline.tags["img"] == 2  # the two views
+    drawn = [
+        attrs["transform"]
+        for tag, attrs in outline.elements
+        if tag == "g" and attrs.get("class") == "spot" and attrs["transform"]
+    ]
+    assert [one.split(" scale")[0] for one in drawn if "(12 12)" not in one] == [
+        "translate(300.0 100.0)",  # group, second picture
+        "translate(200.0 80.0)",  # the thought names a place on the first
+        "translate(300.0 100.0)",  # the tool looked at the second
+    ]
+    words = "Left: 1 all of the picture · ○ no target Right: 2 at (300, 100) · 224×224 px"
+    assert words in outline.text
+    assert "<observation> 42 </observation>" in outline.text
+
+
 def test_four_groups_of_eight_photographs_stay_under_four_megabytes(
     store: ImageStore, tmp_path: Path
 ):
@@ -173,9 +227,8 @@ def test_four_groups_of_eight_photographs_stay_under_four_megabytes(
         for index in range(8):
             zooms = [builders.zoom_turn(rng.randrange(112), rng.randrange(112)) for _ in range(4)]
             big = [
-                replace(turn, view=builders.view(box=turn.view.box, size=builders.ORIGINAL))
+                replace(turn, views=(replace(turn.views[0], size=builders.ORIGINAL),))
                 for turn in zooms
-                if turn.view
             ]
             one = builders.rollout(*big, builders.answer_turn(), index=index, group=str(number))
             rollouts.append(scored(at(str(path), one)))
