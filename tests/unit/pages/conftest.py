@@ -12,6 +12,7 @@ from tests.unit.rollout.world import world
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.data.images import ImageStore
+from vigorl.families.qwen_vl import Qwen25VL
 
 __all__ = ["world"]
 
@@ -19,7 +20,9 @@ __all__ = ["world"]
 @pytest.fixture(scope="module")
 def store() -> ImageStore:
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    return ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    return ImageStore(
+        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
+    )
 
 
 @pytest.fixture(scope="module")
