@@ -31,7 +31,7 @@ from vigorl.data.splits import load_tasks
 from vigorl.door import door
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
-from vigorl.rollout.page import render_page
+from vigorl.pages.rollouts import pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.tracking import Run, start_run
 
@@ -68,9 +68,8 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
         for one in scored:
             recorder.write(one, phase=cfg.split)
-    shown = sorted(scored, key=lambda one: one.reward.total)
-    page = render_page(
-        [[one] for one in (*shown[:6], *shown[6:][-6:])],
+    page = render_rollout_page(
+        pick_worst_and_best(scored, num=12),
         images=parts.images,
         title=f"{cfg.name}: {report.accuracy}",
         metrics=report.metrics,

@@ -52,6 +52,11 @@ class TaskRecord:
     category: str = ""
     source: str = ""
 
+    @property
+    def target_boxes(self) -> tuple[Box, ...]:
+        """What must be seen or hit, ORIGINAL frame of the first picture."""
+        return self.targets + ((self.answer_box,) if self.answer_box else ())
+
 
 @dataclass(frozen=True, slots=True)
 class TraceRecord:
