@@ -80,7 +80,7 @@ def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
 
 
 def _system_text(prompt: DictConfig) -> str:
-    """Of a prompt's node."""
+    """The system prompt of a task's prompt node."""
     return instantiate(prompt).system
 
 

@@ -41,7 +41,7 @@ class Run:
     """Where a run writes, what it logs to, and what it goes on from.
 
     Attributes:
-        folder: Of all its files.
+        folder: Folder of all its files.
         logger: Lightning's.
         is_resumed: Rather than begun.
         checkpoint: To go on from, or None at a fresh start.
@@ -105,7 +105,7 @@ def start_run(cfg: DictConfig) -> Run:
     """
     if cfg.get("resume"):
         return _resumed(cfg)
-    settle(cfg, "paths.run")
+    agree_on(cfg, "paths.run")
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -124,8 +124,10 @@ def _logger(cfg: DictConfig, run_id: str | None) -> Logger:
     return instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
 
 
-def settle(cfg: DictConfig, key: str) -> None:
-    """One value in all processes of the run, whose clocks would name different folders."""
+def agree_on(cfg: DictConfig, key: str) -> None:
+    """Give a setting the same value in all processes of the run, whose clocks would name different
+    folders.
+    """
     value = from_first_process(cfg, f"{cfg.name} {key}", lambda: str(OmegaConf.select(cfg, key)))
     OmegaConf.update(cfg, key, value)
 
@@ -273,7 +275,7 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def git_commit() -> str:
-    """Of the checkout, with "+" when it has changes; "unknown" outside one."""
+    """Commit of the checkout, with "+" when it has changes; "unknown" outside one."""
     git = ["git", "-C", str(Path(__file__).resolve().parent)]
     try:
         commit = subprocess.run(

@@ -23,14 +23,14 @@ from vigorl.build import (
 )
 from vigorl.door import door
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, in_its_folder, resumed_settings, settle, start_run
+from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
-    settle(cfg, "paths.base")
+    agree_on(cfg, "paths.base")
     metrics: dict[str, float] = {}
     for stage in stages_to_do(cfg):
         metrics = train_stage(stage)

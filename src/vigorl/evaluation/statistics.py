@@ -91,7 +91,7 @@ def difference_interval(
         a: [n] scores of the first policy.
         b: [n] scores of the second.
         confidence: In (0, 1).
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     Raises:
         ValueError: Lengths differ, or there is no question.
     """
@@ -112,7 +112,7 @@ def bootstrap_interval(
     Args:
         values: [n] one per question, n >= 1.
         confidence: In (0, 1).
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     Raises:
         ValueError: No value.
     """
@@ -135,7 +135,7 @@ def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> 
     Args:
         a: [n] scores of the first policy.
         b: [n] scores of the second, in the same order.
-        seed: Of the flips.
+        seed: Seed of the flips.
     Returns:
         1.0 when no question tells the two apart.
     Raises:

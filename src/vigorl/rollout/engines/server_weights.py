@@ -41,7 +41,7 @@ class WeightTransfer(Protocol):
     """One way of bringing weights to all servers.
 
     Attributes:
-        label: Of the weights that every completion must come from.
+        label: Name of the weights that every completion must come from.
         takes_adapters: The adapters alone are sent, to servers that hold the base.
         model: What requests must ask for; None: what the server was started with.
     """
