@@ -141,14 +141,14 @@ class ServerEngine:
             model: The served model's name; "chat" needs it.
             extra: Further fields of a chat request; null removes one of ours.
             api_key_env: Environment variable with the API key; None sends none.
-            adapters_only: Whether only the adapters of a policy that has some are sent, by "shared_memory".
+            adapters_only: Whether a policy sends its adapters alone, by "shared_memory".
             dtype: In which weights are sent: the one that the servers compute in.
             bucket_bytes: Most bytes of weights handled at once.
             shared_folder: A file system in memory, for "shared_memory".
             transfer_address: Address of rank 0's host as the servers see it, for "nccl".
-            timeout_s: For one turn, and for a server to load weights.
-            folder: Of the policy; with "tokens" its family must be one that servers can run. None
-                does not ask.
+            timeout_s: Longest wait for one turn, and for a server to load weights.
+            folder: The policy's folder, whose family must be one that servers can run with
+                "tokens"; None does not ask.
             attn_implementation: Not used; it is the servers' choice.
             pool_settings: Further settings of `ServerPool`.
         Raises:
