@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.core.scoring import TextMatch
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
 from vigorl.models.correction import ImportanceCorrection
@@ -249,7 +250,7 @@ def test_chains_of_real_pictures_stand_beside_their_questions(
     check_settings(cfg)
     check_targets(resolved(cfg))
     source = instantiate(cfg.data)
-    assert (source.path, source.answer_kind) == ("chains.jsonl", "text")
+    assert (source.path, source.scorer) == ("chains.jsonl", TextMatch())
     assert {key: getattr(source.base, key) for key in given} == given
 
 

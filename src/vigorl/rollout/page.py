@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from vigorl.core.geometry import FrameMap, Size
 from vigorl.core.metrics import rollout_metrics
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rewards.zoom import zoom_hits
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.data.images import ImageStore
@@ -307,11 +306,11 @@ def _options(rollouts: Sequence[Rollout]) -> str:
     votes = Counter(_voted(rollout, task) for rollout in rollouts)
     named = [*task.options] if task.options else [task.answer]
     if len(named) > _MOST_OPTIONS:
-        named = [text for text in named if votes[text] or is_correct(text, task)]
+        named = [text for text in named if votes[text] or task.is_right(text)]
     named += [text for text, _ in votes.most_common() if text not in named]
     rows = []
     for text in named:
-        right = is_correct(text, task) if task.options else text == task.answer
+        right = task.is_right(text) if task.options else text == task.answer
         share = 100 * votes[text] / len(rollouts)
         rows.append(
             f'<li class="{"is-right" if right else ""}">'
@@ -331,7 +330,7 @@ def _voted(rollout: Rollout, task: TaskRecord) -> str:
     if rollout.answer is None:
         return "(no answer)"
     as_option = (
-        option for option in task.options if is_correct(rollout.answer, _with_answer(task, option))
+        option for option in task.options if _with_answer(task, option).is_right(rollout.answer)
     )
     return next(as_option, rollout.answer)
 

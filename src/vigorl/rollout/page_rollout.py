@@ -38,7 +38,6 @@ from vigorl.rollout.picture import (
     fit_size,
     is_right,
     rollout_marks,
-    target_boxes,
     whole_picture,
 )
 
@@ -172,7 +171,7 @@ def box_shape(
 def target_shapes(rollout: Rollout, to_canvas: FrameMap) -> list[str]:
     return [
         box_shape(box, to_canvas, colour=TARGET, title="target", is_dashed=True)
-        for box in target_boxes(rollout.task)
+        for box in rollout.task.target_boxes
     ]
 
 

@@ -16,11 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.media import ImageView
-from vigorl.core.records import AnswerKind, TaskRecord
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import Rollout, ScoredRollout
-from vigorl.core.trace import parse_point
 from vigorl.data.images import ImageStore
 
 RIGHT, WRONG = "#009e73", "#d55e00"  # green and vermilion of Okabe and Ito, told apart by all
@@ -70,8 +67,7 @@ def rollout_of(one: Rollout | ScoredRollout) -> Rollout:
 
 def is_right(rollout: Rollout) -> bool:
     """Whether the answer is wholly right, whatever reward trains."""
-    first = rollout.prompt_views[0] if rollout.prompt_views else None
-    return is_correct(rollout.answer, rollout.task, view=first)
+    return rollout.score == 1.0
 
 
 def rollout_marks(rollout: Rollout) -> list[Mark]:
@@ -94,16 +90,10 @@ def rollout_marks(rollout: Rollout) -> list[Mark]:
             marks.append(Mark(MarkKind.ZOOM, focus.point, number, str(number), focus.box))
     if not any(mark.kind is MarkKind.ZOOM for mark in marks):
         marks = [replace(mark, label=str(i)) for i, mark in enumerate(marks, start=1)]
-    is_point = rollout.task.answer_kind is AnswerKind.POINT
-    point = parse_point(rollout.answer or "") if is_point else None
-    if point is not None and first.holds(point):
+    point = rollout.task.scorer.place(rollout.answer or "", view=first)
+    if point is not None:
         marks.append(Mark(MarkKind.ANSWER, to_original.point(point), len(rollout.turns), "A"))
     return marks
-
-
-def target_boxes(task: TaskRecord) -> tuple[Box, ...]:
-    """What must be seen or hit, ORIGINAL frame."""
-    return task.targets + ((task.answer_box,) if task.answer_box else ())
 
 
 def fit_size(size: Size, max_side_px: int, *, may_grow: bool = False) -> Size:
@@ -169,7 +159,7 @@ def _marked_whole(rollout: Rollout, images: ImageStore, *, max_side_px: int) -> 
 def _draw_marks(image: Image.Image, rollout: Rollout, *, to_canvas: FrameMap) -> None:
     pen, unit = ImageDraw.Draw(image), max(image.size) / 448
     marks, ring = rollout_marks(rollout), RIGHT if is_right(rollout) else WRONG
-    for box in target_boxes(rollout.task):
+    for box in rollout.task.target_boxes:
         _outline(pen, to_canvas.box(box), fill=TARGET, unit=unit)
     for mark in marks:
         if mark.window is not None:

@@ -24,7 +24,7 @@ from vigorl.rollout.page_rollout import (
     escape,
     text_blocks,
 )
-from vigorl.rollout.picture import RIGHT, TARGET, WRONG, target_boxes
+from vigorl.rollout.picture import RIGHT, TARGET, WRONG
 from vigorl.search.metrics import NumberedNode, numbered_nodes
 
 MIDDLE = "#f3e7a1"  # between right and wrong
@@ -149,7 +149,7 @@ def _picture(
 ) -> str:
     view = drawer.images.whole(tree.image, source=tree.source)
     canvas = canvas_size(view.original)
-    boxes = target_boxes(task) if task else ()
+    boxes = task.target_boxes if task else ()
     to_canvas = FrameMap(view.original, canvas)
     taken = [to_canvas.box(box) for box in boxes]
     discs = _place_discs(places, FrameMap(tree.frame or view.original, canvas), taken)

@@ -16,8 +16,8 @@ from transformers import Qwen2VLImageProcessorPil
 from tests import builders
 from vigorl.core.geometry import Box, Point
 from vigorl.core.media import ImageView
-from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
 from vigorl.rollout.page import pick_groups, render_page, rollout_picture
@@ -313,7 +313,7 @@ def test_thoughts_are_numbered_when_nothing_was_zoomed_at():
 
 
 def test_point_answer_is_marked():
-    fields = {"answer_kind": AnswerKind.POINT, "answer_box": builders.DISC, "options": ()}
+    fields = {"scorer": PointInBox(builders.DISC), "options": ()}
     rollout = builders.rollout(
         builders.answer_turn("(50, 20)", think="x"), task=builders.task(**fields)
     )
