@@ -35,7 +35,7 @@ def to_plain(value: Any) -> Any:
         fields = {
             field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
-        return {TARGET: _path_of(type(value)), **fields} if isinstance(value, Scorer) else fields
+        return {TARGET: path_of(type(value)), **fields} if isinstance(value, Scorer) else fields
     if isinstance(value, Scorer):
         raise ValueError(f"{type(value).__qualname__} cannot be kept: make it a dataclass")
     if isinstance(value, Mapping):
@@ -124,7 +124,12 @@ def _expect(kind: type, value: Any, where: str) -> Any:
 
 
 @cache
-def _path_of(kind: type) -> str:
+def path_of(kind: type) -> str:
+    """Where a class is imported from.
+
+    Raises:
+        ValueError: It is made in a function, and so from nowhere.
+    """
     path = f"{kind.__module__}.{kind.__qualname__}"
     if "<locals>" in path:
         raise ValueError(f"{path} cannot be kept: make it at the top of a module")

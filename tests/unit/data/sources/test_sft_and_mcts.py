@@ -263,6 +263,14 @@ def test_the_task_of_our_own_tree_is_the_task_that_was_searched(
     assert found == replace(asked, source=back.source)
 
 
+def test_trees_of_vigorl_0_1_named_a_kind_of_answer(write: Callable[..., Path]) -> None:
+    kinds = [("text", "red"), ("point", "(1, 2, 30, 40)"), ("action", "click [12]"), (None, "red")]
+    rows = [SEARCHED | {"answer_kind": kind, "true_answer": answer} for kind, answer in kinds]
+    assert [tree.scorer for tree in read_mcts_jsonl(write(*rows, as_list=False))] == [
+        TextMatch(), PointInBox(Box(1, 2, 30, 40)), ActionMatch(), None,
+    ]  # fmt: skip
+
+
 def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[..., Path]) -> None:
     ours = SEARCHED | {"options": ["blue", "red"]}
     alone, with_options = map(tree_task, read_mcts_jsonl(write(SEARCHED, ours, as_list=False)))
@@ -275,7 +283,7 @@ def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[...,
 def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> None:
     (tree,) = read_mcts_jsonl(write(SEARCHED, as_list=False))
     row = tree_row(tree, root=Path(tree.image).parent)
-    own = {"system_prompt", "frame", "solved_at", "num_simulations", "checked_by"}
+    own = {"format", "system_prompt", "frame", "solved_at", "num_simulations", "checked_by"}
     assert set(row) == {*SEARCHED, *own}
 
 
@@ -290,6 +298,10 @@ def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> N
             r"\"answer_kind\" must be one of \['text', 'point', 'action'\]",
         ),
         ({"answer_kind": ["text"]}, '"answer_kind" must be one of'),
+        ({"answer_kind": "point"}, '"true_answer": must be a box'),
+        ({"format": 2, "scorer": {"_target_": "absent.Nobody"}}, "there is no scorer 'absent"),
+        ({"format": 2, "scorer": "text"}, "scorer: expected dict"),
+        ({"format": 3}, '"format" must be 2, or missing'),
         ({"more_images": ["b.png"]}, "'b.png' is not in"),
         ({"category": 3}, '"category" must be a text'),
     ],
