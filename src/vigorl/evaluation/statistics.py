@@ -1,6 +1,6 @@
 """How sure a score is, and whether two policies differ on the same questions.
 
-A score is one number in [0, 1] per question: 0 or 1 for one rollout, the share of right ones for
+A score is one number in [0, 1] per question: 0, 1 or in between for one rollout, the mean for
 several. Questions are what was sampled; several rollouts of one question are not several questions,
 so they never narrow an interval as such.
 """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
 from vigorl.data.sources.vstar_questions import read_vstar_questions
@@ -41,6 +42,10 @@ class VStarBench(Benchmark):
         "hf download craigwu/vstar_bench --repo-type dataset --local-dir path "
         '--exclude "GPT4V-hard/*" "OCR/*"'
     )
+
+    def __post_init__(self) -> None:
+        if self.form not in ("folders", "questions"):
+            raise ConfigError(f"data.form must be folders or questions, got {self.form!r}")
 
     def tasks(self) -> Sequence[TaskRecord]:
         if self.form == "folders":

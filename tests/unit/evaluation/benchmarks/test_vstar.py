@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from vigorl.core.errors import ConfigError
 from vigorl.evaluation.benchmarks.vstar import VStarBench
 
 
@@ -42,6 +43,11 @@ def test_the_order_of_options_is_of_its_seed(tmp_path: Path, root: Path):
         for seed in range(8)
     }
     assert len(orders) > 1
+
+
+def test_an_unknown_form_is_refused(root: Path):
+    with pytest.raises(ConfigError, match=r"data\.form must be"):
+        VStarBench(root=str(root), form="parquet")
 
 
 def test_questions_keep_the_authors_order(root: Path):
