@@ -22,8 +22,11 @@ from packaging.utils import canonicalize_name
 
 from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.search.point_check import PointCheck
@@ -222,6 +225,29 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         instantiate(cfg.strategy)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("option", options("benchmark"))
+def test_every_benchmark_locks_what_it_is_made_of(option: str, scale: str) -> None:
+    cfg = compose_door("evaluate", f"benchmark={option}", f"scale={scale}", "data.root=somewhere")
+    check_settings(cfg)
+    check_targets(resolved(cfg))
+    benchmark = instantiate(cfg.data)
+    assert isinstance(benchmark, Benchmark)
+    assert (benchmark.name, cfg.name) == (option, option)
+    assert benchmark.changed_fields() == []
+    assert changed_settings(resolved(cfg)["locked"], resolved(cfg)) == []
+    other = compose_door("evaluate", f"benchmark={option}", "task=visual_search_think")
+    assert changed_settings(resolved(other)["locked"], resolved(other))
+
+
+@pytest.mark.parametrize("option", options("scorer"))
+def test_every_scorer_is_made_from_its_yaml(option: str) -> None:
+    cfg = compose_door("train", "data=released_files", f"scorer@data.scorer={option}")
+    assert isinstance(instantiate(cfg.data).scorer, Scorer)
+    cfg = compose_door("synthesize", "experiment=mcts_vstar", f"scorer={option}")
+    assert isinstance(instantiate(cfg.scorer), Scorer)
+
+
 @pytest.mark.parametrize("option", options("data"))
 def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
     for door in ("train", "evaluate"):
@@ -249,7 +275,7 @@ def test_chains_of_real_pictures_stand_beside_their_questions(
     check_settings(cfg)
     check_targets(resolved(cfg))
     source = instantiate(cfg.data)
-    assert (source.path, source.answer_kind) == ("chains.jsonl", "text")
+    assert (source.path, source.scorer) == ("chains.jsonl", TextMatch())
     assert {key: getattr(source.base, key) for key in given} == given
 
 

@@ -52,7 +52,7 @@ from vigorl.build import (
 )
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
-from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.records import TaskRecord
 from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
@@ -89,8 +89,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         if cfg.check is not None:
             raise ConfigError("check has no effect with trees=FILE: nothing is searched")
         trees = read_mcts_jsonl(cfg.trees)
-        kind = AnswerKind(cfg.answer_kind)
-        tasks: Sequence[TaskRecord] = [tree_task(tree, answer_kind=kind) for tree in trees]
+        scorer = instantiate(cfg.scorer)
+        tasks: Sequence[TaskRecord] = [tree_task(tree, scorer=scorer) for tree in trees]
     else:
         tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
         ids = {task.id for task in tasks}

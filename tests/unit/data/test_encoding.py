@@ -16,8 +16,9 @@ from tests.unit.data.conftest import CONTROLS, FakeZoom
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.protocols import Scene
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     Step,
@@ -219,7 +220,7 @@ def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     call = ToolCall("box", {"bbox": [41, 40, 78, 83], "zoom": 2, "tags": ["a", "b"]})
     trace = Trace((Step("In 1990 (1990, 2000) it was at (100, 200).", call), Step("x")), "(8, 444)")
     record = TraceRecord(
-        task(images=(picture(),), answer_kind=AnswerKind.POINT), trace, frame=Size(448, 448)
+        task(images=(picture(),), scorer=PointInBox()), trace, frame=Size(448, 448)
     )
     seen: list[dict[str, object]] = []
 
