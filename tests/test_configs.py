@@ -46,7 +46,9 @@ SCALES = ("tiny", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+    """The choices of a group; a file whose name begins with _ is what its choices share."""
+    stems = (path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+    return sorted(stem for stem in stems if not stem.startswith("_"))
 
 
 def compose_door(door: str, *overrides: str) -> DictConfig:
@@ -296,8 +298,8 @@ def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     assert cfg.plan.sequences_per_update == 64 * 8
     assert (cfg.optimizer.lr, cfg.optimizer.weight_decay) == (1e-6, 0.01)
     assert cfg.optimizer.warmup_frac == 0.05
-    assert cfg.module.kl_coef == 0.01
-    assert (cfg.module.clip_low, cfg.module.clip_high) == (0.2, 0.28)
+    assert cfg.algorithm.kl_coef == 0.01
+    assert (cfg.algorithm.clip_low, cfg.algorithm.clip_high) == (0.2, 0.28)
     assert cfg.trainer.gradient_clip_val == 0.2
     assert cfg.trainer.max_epochs == 500
     assert cfg.task.temperature == 1.0

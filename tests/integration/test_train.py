@@ -160,7 +160,7 @@ def test_several_updates_per_phase_leave_the_policy_that_sampled(tmp_path: Path)
 
 
 def test_a_phase_in_which_all_is_cut_off_teaches_nothing(tmp_path: Path) -> None:
-    cut_off = ["rollout.mask_truncated=true", "limits.max_new_tokens=2"]
+    cut_off = ["algorithm.mask_truncated=true", "limits.max_new_tokens=2"]
     train(settings(tmp_path, VARIED_REWARD, *cut_off, f"paths.run={tmp_path}/run"))
     assert [value for _, value in history(tmp_path, "rollout/truncated_frac")] == [1.0, 1.0]
     assert [value for _, value in history(tmp_path, "train/empty_update_frac")] == [1.0, 1.0]
