@@ -34,8 +34,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vigorl.core.geometry import Point, Size, zoom_window
+from vigorl.core.media import ImageView
 from vigorl.core.metrics import wilson_interval
-from vigorl.core.records import ImageView
 from vigorl.data.images import ImageStore
 from vigorl.data.scenes import draw
 from vigorl.data.scenes.draw import STRIPE_PERIOD_PX, STRIPES, SceneSettings, Sign, draw_scene

@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size, zoom_window
-from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
 from vigorl.core.trace import (
     ToolCall,

@@ -51,6 +51,7 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.core.errors import ConfigError
+from vigorl.core.protocols import Looking
 from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
@@ -244,9 +245,10 @@ def linearize(
     """Worked solutions of the trees of these tasks, filtered and picked."""
     of_id = {task.id: task for task in tasks}
     searched = [SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees]
+    tools = parts.environment.tools.values()
     return linearize_trees(
         searched,
-        tool=next(iter(parts.environment.tools.values()), None),
+        tool=next((one for one in tools if isinstance(one, Looking)), None),
         settings=instantiate(cfg.chains.settings),
         filters=instantiate(cfg.chains.filters),
         picking=instantiate(cfg.chains.picking),

@@ -12,7 +12,7 @@ import pytest
 import vigorl.callbacks.rollout as rollout_callback
 from tests.integration.door import VARIED_REWARD, history, settings
 from vigorl.core.errors import AlignmentError
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.train import train

@@ -18,7 +18,7 @@ from transformers import AutoImageProcessor
 
 from tests.integration.door import SMALL, VARIED_REWARD, settings
 from vigorl.build import ASSETS, build_parts
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.evaluate import run_evaluation
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.rollout.recorder import read_rollouts

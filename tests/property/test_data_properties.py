@@ -14,7 +14,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from tests.builders import task
 from tests.unit.data.conftest import CONTROLS, make_processor, make_tokenizer
 from vigorl.core.geometry import Box, FrameMap, Point, Size, smart_resize
-from vigorl.core.records import AnswerKind, ImageView, TraceRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.rollout import TrainingSample
 from vigorl.core.trace import Step, ToolCall, Trace, error_observation_text, find_points
 from vigorl.data.collate import PaddingSide, collate

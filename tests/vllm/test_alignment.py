@@ -16,8 +16,8 @@ import pytest
 import vigorl.callbacks.rollout as rollout_callback
 from tests.integration.door import VARIED_REWARD, all_metrics, history, settings
 from vigorl.core.errors import AlignmentError
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import GenerationRequest
-from vigorl.core.records import ImageView
 from vigorl.data.encoding import expand_image_pads
 from vigorl.rollout.engines.vllm import VLLMEngine
 from vigorl.train import train

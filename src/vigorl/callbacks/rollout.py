@@ -138,7 +138,8 @@ class RolloutCallback(L.Callback):
         datamodule.buffer.fill(micro_batches)
         sums = generated.costs | self.generator.publish_costs | aligned | dict(prompts.metrics)
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
-        sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
+        if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
+            sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
         self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap)
 
     def _align(

@@ -1,9 +1,7 @@
-"""Points, boxes, sizes, and the only place where one pixel frame is converted into another.
+"""Points, boxes, sizes, and linear maps between pixel frames.
 
-Three frames occur. ORIGINAL is the picture file. RESIZED is the picture as the processor hands it
-to the model: what prompts, traces and tool calls speak in (Qwen2.5-VL's own frame). PERMILLE is
-0-1000 on both axes (Qwen2-VL, Qwen3-VL, many data sets). A crop is an ORIGINAL box shown at some
-size; it has no coordinates of its own, because a zoom is always cut from the original.
+ORIGINAL is the picture file's own pixels, the frame of every box and place that is kept. Texts
+speak of pictures in a frame of the model family's; `core.media.ImageView` knows which one.
 
     >>> to_resized = FrameMap(Size(448, 448), Size(112, 112))
     >>> to_resized.point(Point(200, 80))
@@ -16,15 +14,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Frame(StrEnum):
-    """The coordinate frame that a number is written in."""
-
-    ORIGINAL = "original"  # pixels of the picture file
-    RESIZED = "resized"  # pixels of the picture as the processor resized it
-    PERMILLE = "permille"  # 0-1000 on both axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +98,6 @@ class FrameMap:
 
     source: Size
     target: Size
-
-    @classmethod
-    def to_permille(cls, source: Size) -> FrameMap:
-        return cls(source, Size(1000, 1000))
 
     @property
     def inverse(self) -> FrameMap:

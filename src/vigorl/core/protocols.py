@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from enum import StrEnum
+from typing import Any, Protocol, Self, runtime_checkable
 
 from vigorl.core.geometry import Point
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView, Region
+from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 
 
@@ -142,6 +144,13 @@ class Engine(Protocol):
         """What the last `publish` cost; None before the first."""
         ...
 
+    @property
+    def ranks_per_engine(self) -> int:
+        """Ranks of the trainer that share one engine and must all submit the same requests
+        (tensor parallelism); 1 where every rank has its own.
+        """
+        ...
+
     def sleep(self) -> None:
         """Give the device's memory back until the next `publish`, which must come before the next
         request; an engine that has none to give does nothing, and then needs no `publish`.
@@ -160,32 +169,143 @@ class ToolError(Exception):
     """A call that cannot be carried out; the text goes to the policy as the observation."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a tool shows: a crop, where it looked (ORIGINAL frame), and the sentence before it."""
+class ArgumentKind(StrEnum):
+    """What an argument of a tool is; the prompt shows an example of it."""
 
-    view: ImageView
-    point: Point
-    shown: str
+    POINT = "point"  # [x, y] in the frame of the picture's texts
+    BOX = "box"  # [x1, y1, x2, y2], likewise
+    INDEX = "index"  # the number of a picture shown so far, from 0
+    NUMBER = "number"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a tool.
+
+    Attributes:
+        name: Its key in the call.
+        kind: What it is.
+        is_optional: Whether a call may leave it out.
+    """
+
+    name: str
+    kind: ArgumentKind
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """What a policy is told about a tool; prompts are written from it.
+
+    Attributes:
+        arguments: In the order in which a call is written.
+        purpose: What the action is, such as "a look at a spot".
+        reply: What the reply shows, such as "an enlarged cut-out around that spot".
+    """
+
+    arguments: tuple[Argument, ...]
+    purpose: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All pictures shown in a dialog so far, by index; the prompt's come first.
+
+    Attributes:
+        views: At least one.
+    """
+
+    views: tuple[ImageView, ...]
+
+    @property
+    def first(self) -> ImageView:
+        """The first picture of the prompt, whole."""
+        return self.views[0]
+
+    def __getitem__(self, index: int) -> ImageView:
+        """The picture of an index.
+
+        Raises:
+            ToolError: There is none.
+        """
+        if not 0 <= index < len(self.views):
+            raise ToolError(
+                f"There is no picture {index}; the pictures are 0 to {len(self.views) - 1}."
+            )
+        return self.views[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a tool replies.
+
+    Attributes:
+        parts: Texts and pictures, in reading order; at least one part. Sizes of pictures are
+            wishes: the environment fits them to what the model can take.
+        focus: Where the tool looked; None where it looked nowhere.
+        is_done: The dialog ends here, without another turn.
+    """
+
+    parts: tuple[str | ImageView, ...]
+    focus: Region | None = None
+    is_done: bool = False
+
+    @property
+    def views(self) -> tuple[ImageView, ...]:
+        """Its pictures in order."""
+        return tuple(part for part in self.parts if isinstance(part, ImageView))
 
 
 @runtime_checkable
-class Tool(Protocol):
-    """One thing the policy can do to the picture."""
+class OpenTool(Protocol):
+    """A tool in one dialog, with what it remembers of it."""
 
-    @property
-    def name(self) -> str: ...
-
-    def call(self, arguments: Mapping[str, object], *, image: ImageView) -> ToolResult:
-        """Carry out a call on the whole picture `image`; arguments are in the frame of its `size`.
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        """Carry out a call; coordinates are in the text frames of the scene's pictures.
 
         Raises:
             ToolError: Arguments missing, of the wrong type, or off the picture.
         """
         ...
 
-    def render_arguments(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
-        """The arguments that look at an ORIGINAL-frame point; used to write traces."""
+    def fork(self) -> OpenTool:
+        """The same for a dialog that goes on from here by itself; neither changes the other."""
+        ...
+
+
+@runtime_checkable
+class Tool(Protocol):
+    """One thing that the policy can do."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def spec(self) -> ToolSpec: ...
+
+    def open(self, task: TaskRecord) -> OpenTool:
+        """The tool at the start of a dialog on a task."""
+        ...
+
+
+class StatelessTool:
+    """A tool that remembers nothing is its own `OpenTool`."""
+
+    def open(self, task: TaskRecord) -> Self:
+        return self
+
+    def fork(self) -> Self:
+        return self
+
+
+@runtime_checkable
+class Looking(Tool, Protocol):
+    """A tool that looks at a place of the first picture, whose calls can be written for it."""
+
+    def arguments_at(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
+        """The arguments that look at an ORIGINAL-frame point of the picture `image`."""
         ...
 
 

@@ -22,26 +22,6 @@ class AnswerKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageView:
-    """A picture, or a box of it, at the size at which the model sees it.
-
-    Holds a reference, never pixels.
-
-    Attributes:
-        path: The picture file.
-        original: Size of that file's picture, after EXIF rotation.
-        size: Size in pixels as the model sees it (RESIZED frame for a whole picture; multiples of
-            patch x merge).
-        box: Integer ORIGINAL-frame box that is shown, or None for the whole picture.
-    """
-
-    path: str
-    original: Size
-    size: Size
-    box: Box | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class TaskRecord:
     """One question about one picture.
 
@@ -75,13 +55,13 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class TraceRecord:
-    """A task with one worked solution; its coordinates are in the RESIZED frame of `frame`.
+    """A task with one worked solution.
 
     Attributes:
         task: The question that is answered.
         trace: The turns of the solution.
-        frame: The picture size that the trace's coordinates refer to; None when it equals the size
-            the model will see.
+        frame: The size that the trace's coordinates refer to, such as the pixels of the picture as
+            its teacher saw it, or 1000 x 1000; None when it is the frame that the model will use.
         system: The system prompt it was written under, where that differs from the run's own; None:
             the run's.
     """

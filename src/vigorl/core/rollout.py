@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vigorl.core.geometry import Point
-from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.media import ImageView, Region
+from vigorl.core.records import TaskRecord
 from vigorl.core.trace import ParsedTurn, parse_turn
 
 
@@ -33,6 +33,7 @@ class StopReason(StrEnum):
     TURN_LENGTH = "turn_length"  # a turn hit the tokens-per-turn limit
     TOKEN_BUDGET = "token_budget"  # no room for the next observation or turn
     TURN_LIMIT = "turn_limit"  # the last allowed turn still did not answer
+    TOOL_DONE = "tool_done"  # a tool said that the task is over
 
     @property
     def is_truncated(self) -> bool:
@@ -54,8 +55,8 @@ class Turn:
         observation_ids: The environment's tokens up to and including the next assistant header;
             empty on the last turn.
         observation: The environment's reply as text; "" on the last turn.
-        view: The crop shown in the observation, or None.
-        point: Where the tool looked, ORIGINAL frame of the first picture, or None.
+        views: The pictures of the observation, in the order of their placeholders.
+        focus: Where the tool looked, or None.
         tool_error: Why a tool call was refused; "" when it worked or there was none.
     """
 
@@ -65,8 +66,8 @@ class Turn:
     prefix_ids: tuple[int, ...] = ()
     observation_ids: tuple[int, ...] = ()
     observation: str = ""
-    view: ImageView | None = None
-    point: Point | None = None
+    views: tuple[ImageView, ...] = ()
+    focus: Region | None = None
     tool_error: str = ""
 
     def __post_init__(self) -> None:
@@ -88,7 +89,7 @@ class Rollout:
     Attributes:
         task: The task.
         prompt_ids: Chat prompt with one placeholder per image, ending in the assistant header.
-        prompt_views: The pictures of the prompt in order; the first is the one that tools cut from.
+        prompt_views: The pictures of the prompt in order; points in thoughts refer to the first.
         turns: In order, at least one.
         stop_reason: Why it ended.
         group: Rollouts of the same prompt in the same phase share it.
@@ -150,17 +151,22 @@ class Rollout:
     @property
     def views(self) -> tuple[ImageView, ...]:
         """All pictures in the order of their placeholders."""
-        return self.prompt_views + tuple(turn.view for turn in self.turns if turn.view is not None)
+        return self.prompt_views + self.shown
+
+    @property
+    def shown(self) -> tuple[ImageView, ...]:
+        """What the tools showed, in order."""
+        return tuple(view for turn in self.turns for view in turn.views)
 
     @property
     def crops(self) -> tuple[ImageView, ...]:
-        """What the tools showed, in order."""
-        return tuple(turn.view for turn in self.turns if turn.view is not None)
+        """Those of the pictures shown by tools that are a part of a picture, in order."""
+        return tuple(view for view in self.shown if view.box is not None)
 
     @property
-    def zoom_points(self) -> tuple[Point, ...]:
-        """Where the tools looked, ORIGINAL frame, in order."""
-        return tuple(turn.point for turn in self.turns if turn.point is not None)
+    def looks(self) -> tuple[Region, ...]:
+        """Where the tools looked, in order."""
+        return tuple(turn.focus for turn in self.turns if turn.focus is not None)
 
     @property
     def answer(self) -> str | None:

@@ -13,18 +13,21 @@ turn but the last in a tool call:
 
 Rollouts, supervised traces, evaluation, rewards, search and pages all use this module; nothing else
 knows the tags.
-Coordinates in the text are integers in the RESIZED frame of the first picture.
+Coordinates in the text are in the text frame of the first picture (`core.media.TextFrame`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from vigorl.core.geometry import Point
+
+Part = TypeVar("Part")
 
 IMAGE_SLOT = "<image>"
 THINK, END_THINK = "<think>", "</think>"
@@ -39,7 +42,8 @@ TURN_AROUND = "Wait, that does not hold up. Let me try another way."
 _TAG = re.compile(r"</?(?:think|tool_call|observation|answer)>")
 _BLOCK = re.compile(r"<(think|tool_call|answer)>(.*?)</\1>", re.DOTALL)
 # Nine digits at most: Python refuses integers of thousands of digits, and a policy may write one.
-POINT_PATTERN = re.compile(r"\(\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*\)")
+_NUMBER = r"(-?\d{1,9}(?:\.\d{1,6})?)"
+POINT_PATTERN = re.compile(rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)")
 
 
 class TurnProblem(StrEnum):
@@ -74,7 +78,7 @@ class ParsedTurn:
 
     Attributes:
         think: Text of the first <think> block, stripped; "" if there is none.
-        points: Every "(x, y)" of the think text in order, RESIZED frame.
+        points: Every "(x, y)" of the think text in order, in the text frame.
         tool_call: The first readable call.
         answer: Text of the first <answer>, stripped.
         problem: The first thing wrong with the turn, or None.
@@ -126,8 +130,27 @@ class Trace:
 
 
 def render_point(point: Point) -> str:
-    """A point as it stands in a thought or an answer; coordinates are rounded to integers."""
-    return f"({round(point.x)}, {round(point.y)})"
+    """A point as it stands in a thought or an answer: whole numbers, or at most three decimals."""
+    return f"({render_number(point.x)}, {render_number(point.y)})"
+
+
+def render_number(value: float) -> str:
+    """A coordinate of a text frame, without needless zeros.
+
+    >>> render_number(50.0), render_number(0.512), render_number(0.5)
+    ('50', '0.512', '0.5')
+    """
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def read_number(text: str) -> float:
+    """A coordinate as it was written; whole numbers stay integers."""
+    return float(text) if "." in text else int(text)
+
+
+def _read_point(match: re.Match[str]) -> Point:
+    return Point(read_number(match[1]), read_number(match[2]))
 
 
 def render_tool_turn(think: str, call: ToolCall) -> str:
@@ -139,19 +162,20 @@ def render_answer_turn(think: str, answer: str) -> str:
     return f"{THINK} {think.strip()} {END_THINK}\n{ANSWER} {answer.strip()} {END_ANSWER}"
 
 
-def observation_text(shown: str) -> str:
-    """The environment's reply to a tool call that worked; `shown` says what the picture is."""
-    return f"{OBSERVATION}\n{shown}:\n{IMAGE_SLOT}\n{END_OBSERVATION}"
+def observation_parts(parts: Sequence[Part]) -> list[str | Part]:
+    """The environment's reply in its tags; parts that are no text are pictures."""
+    return [f"{OBSERVATION}\n", *parts, f"\n{END_OBSERVATION}"]
 
 
-def error_observation_text(reason: str) -> str:
-    """The environment's reply to a call that did not work; no picture comes with it."""
-    return f"{OBSERVATION}\n{reason}\n{END_OBSERVATION}"
+def observation_text(parts: Sequence[object]) -> str:
+    """The same as one text, with a slot for each picture."""
+    texts = (part if isinstance(part, str) else IMAGE_SLOT for part in observation_parts(parts))
+    return "".join(texts)
 
 
 def find_points(text: str) -> tuple[Point, ...]:
-    """Every integer pair "(x, y)" in reading order."""
-    return tuple(Point(int(x), int(y)) for x, y in POINT_PATTERN.findall(text))
+    """Every pair "(x, y)" in reading order."""
+    return tuple(_read_point(match) for match in POINT_PATTERN.finditer(text))
 
 
 def split_at_points(text: str) -> tuple[list[tuple[str, Point]], str]:
@@ -163,7 +187,7 @@ def split_at_points(text: str) -> tuple[list[tuple[str, Point]], str]:
     pieces: list[tuple[str, Point]] = []
     end = 0
     for match in POINT_PATTERN.finditer(text):
-        pieces.append((text[end : match.start()], Point(int(match[1]), int(match[2]))))
+        pieces.append((text[end : match.start()], _read_point(match)))
         end = match.end()
     return pieces, text[end:]
 
@@ -171,7 +195,7 @@ def split_at_points(text: str) -> tuple[list[tuple[str, Point]], str]:
 def parse_point(text: str) -> Point | None:
     """The one point that makes up a whole text such as an answer; None for anything else."""
     match = POINT_PATTERN.fullmatch(text.strip())
-    return Point(int(match[1]), int(match[2])) if match else None
+    return _read_point(match) if match else None
 
 
 def parse_turn(text: str) -> ParsedTurn:

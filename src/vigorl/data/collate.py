@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.encoding import expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore

@@ -20,19 +20,17 @@ from typing import Any, TypeVar
 from transformers import AutoTokenizer
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.protocols import Tool, ToolError, ToolResult
-from vigorl.core.records import ImageView, TraceRecord
+from vigorl.core.media import ImageView
+from vigorl.core.protocols import Observation, OpenTool, Scene, Tool, ToolError
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import TrainingSample
-from vigorl.core.trace import IMAGE_SLOT, OBSERVATION, ToolCall, observation_text
+from vigorl.core.trace import IMAGE_SLOT, ToolCall, observation_parts
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt
 from vigorl.data.rescale import rescaled_trace
 
 START, END = "<|im_start|>", "<|im_end|>"
 VISION_START, IMAGE_PAD, VISION_END = "<|vision_start|>", "<|image_pad|>", "<|vision_end|>"
-
-# How an observation that shows a crop ends.
-_CROP_TAIL = observation_text("").removeprefix(OBSERVATION + "\n")
 
 Value = TypeVar("Value")
 
@@ -90,27 +88,27 @@ class ChatCodec:
             ids += self._message_ids(message) + self._plain_ids("\n")
         return ids + self._assistant_header_ids()
 
-    def observation_ids(self, text: str, *, add_end: bool = False) -> list[int]:
+    def observation_ids(
+        self, parts: Sequence[str | ImageView], *, add_end: bool = False
+    ) -> list[int]:
         """The environment's message after an assistant turn, up to and including the next assistant
         header.
 
         Args:
-            text: From `observation_text`, whose last slot is the crop, or from
-                `error_observation_text`, which shows none: any other `<image>` in it is plain text.
+            parts: Texts and pictures in reading order; an `<image>` in a text is plain text.
             add_end: The turn did not sample its end token (a stop string cut it): it is written
                 here.
         """
         ids = [self.end_id] if add_end else []
         ids += [*self._plain_ids("\n"), self._start_id]
-        if text.endswith(_CROP_TAIL):
-            before, _, after = text.rpartition(IMAGE_SLOT)
-            ids += [
-                *self._plain_ids(f"user\n{before}"),
-                *self._picture_ids,
-                *self._plain_ids(after),
-            ]
-        else:
-            ids += self._plain_ids(f"user\n{text}")
+        text = "user\n"  # between two control tokens it is encoded in one go
+        for part in parts:
+            if isinstance(part, str):
+                text += part
+            else:
+                ids += [*self._plain_ids(text), *self._picture_ids]
+                text = ""
+        ids += self._plain_ids(text)
         return [*ids, self.end_id, *self._plain_ids("\n"), *self._assistant_header_ids()]
 
     def completion_ids(self, text: str) -> list[int]:
@@ -246,8 +244,7 @@ def encode_trace(
             first.
         codec: The policy's tokens.
         images: Sizes and token counts of the pictures.
-        tools: By name; carried out, so that the crops and their sentences are the ones of a
-            rollout.
+        tools: By name; carried out, so that what they show and say is that of a rollout.
     Raises:
         DataError: The trace calls an unknown tool, a call fails, or the question's slots do not fit
             its pictures.
@@ -258,23 +255,25 @@ def encode_trace(
         prompt = replace(prompt, system=record.system)
     ids = codec.prompt_ids(prompt.messages(task))
     mask = [0] * len(ids)
-    trace = rescaled_trace(record, target=views[0].size) if views else record.trace
+    trace = rescaled_trace(record, image=views[0]) if views else record.trace
+    opened = {name: tool.open(task) for name, tool in tools.items()}
     for text, step in zip(trace.turns(), trace.steps, strict=True):
         completion = codec.completion_ids(text)
         ids += completion
         mask += [1] * len(completion)
         if step.tool_call is not None:
-            result = _call_tool(step.tool_call, tools, record, views)
-            observation = codec.observation_ids(observation_text(result.shown))
+            seen = _call_tool(step.tool_call, opened, record, views)
+            shown = [images.fit(p) if isinstance(p, ImageView) else p for p in seen.parts]
+            observation = codec.observation_ids(observation_parts(shown))
             ids += observation
             mask += [0] * len(observation)
-            views.append(result.view)
+            views += (part for part in shown if isinstance(part, ImageView))
     return TrainingSample(tuple(ids), tuple(mask), tuple(views))
 
 
 def _call_tool(
-    call: ToolCall, tools: Mapping[str, Tool], record: TraceRecord, views: Sequence[ImageView]
-) -> ToolResult:
+    call: ToolCall, tools: Mapping[str, OpenTool], record: TraceRecord, views: Sequence[ImageView]
+) -> Observation:
     task = record.task
     if not views:
         raise DataError(f"trace of {task.id}: calls a tool but has no picture", path=task.source)
@@ -284,7 +283,7 @@ def _call_tool(
             path=task.source,
         )
     try:
-        return tools[call.name].call(call.arguments, image=views[0])
+        return tools[call.name].call(call.arguments, scene=Scene(tuple(views)))
     except ToolError as error:
         raise DataError(
             f"trace of {task.id}: {call.name}({dict(call.arguments)}) fails: {error}",

@@ -14,18 +14,28 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageDraw
 from torch import Tensor
 from transformers import AutoImageProcessor
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.geometry import Box, Size, smart_resize
-from vigorl.core.records import ImageView
+from vigorl.core.geometry import Size, smart_resize
+from vigorl.core.media import (
+    Dot,
+    Edited,
+    FileImage,
+    Fill,
+    ImageView,
+    Mark,
+    Source,
+    TextFrame,
+    VideoFrame,
+)
 from vigorl.data.cache import ByteCache
 
 MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
@@ -154,11 +164,63 @@ class PixelBlock:
     grid_thw: tuple[int, int, int]
 
 
+def open_source(source: Source) -> Image.Image:
+    """The picture of a source, RGB, at its own size.
+
+    Raises:
+        DataError: As `open_image`; or a video cannot be read.
+    """
+    if isinstance(source, Edited):
+        picture = open_source(source.source).copy()
+        for mark in source.marks:
+            _draw(picture, mark)
+        return picture
+    if isinstance(source, VideoFrame):
+        return _video_frame(source)
+    return open_image(source.path)
+
+
+def _draw(picture: Image.Image, mark: Mark) -> None:
+    pen = ImageDraw.Draw(picture)
+    if isinstance(mark, Fill):
+        whole = (0, 0, *picture.size)
+        left, top, right, bottom = whole if mark.box is None else mark.box.as_tuple()
+        pen.rectangle((left, top, right - 1, bottom - 1), fill=mark.rgb)
+    elif isinstance(mark, Dot):
+        pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
+    else:
+        pen.rectangle(mark.box.as_tuple(), outline=mark.rgb, width=mark.width_px)
+
+
+def _video_frame(source: VideoFrame) -> Image.Image:
+    """The last frame whose time is not after the asked one."""
+    try:
+        import av  # pyright: ignore[reportMissingImports]  an extra: most runs see no video
+    except ImportError as error:
+        raise DataError("to read videos, pip install av", path=source.path) from error
+    found = None
+    try:
+        with av.open(source.path) as video:
+            stream = video.streams.video[0]
+            if stream.time_base is not None:
+                video.seek(int(source.time_s / stream.time_base), stream=stream)
+            for frame in video.decode(stream):
+                if found is not None and frame.time is not None and frame.time > source.time_s:
+                    break
+                found = frame
+    except (OSError, IndexError) as error:  # PyAV's errors are OSErrors
+        raise DataError(f"the video cannot be read: {error}", path=source.path) from error
+    if found is None:
+        raise DataError("the video has no frame", path=source.path)
+    return found.to_image().convert("RGB")
+
+
 class ImageStore:
     """Sizes, tokens, pixels and pictures of views, with decoded originals and pixel blocks cached.
 
     Args:
         processor: A Qwen2-VL style Hugging Face image processor, Pillow backend.
+        frame: How texts write coordinates in its pictures.
         cache_bytes: For decoded originals and pixel blocks together; half each. A worker process
             has its own.
     Raises:
@@ -166,7 +228,13 @@ class ImageStore:
             Pillow one.
     """
 
-    def __init__(self, processor: Any, *, cache_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        *,
+        frame: TextFrame = TextFrame.PIXELS,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
         if getattr(processor, "backend", "pil") != "pil":
             raise ConfigError(
                 "the image processor must be the Pillow one: load it with backend='pil'"
@@ -180,9 +248,10 @@ class ImageStore:
                 f"{type(processor).__name__} is not a Qwen2-VL style image processor ({error})"
             ) from error
         self._processor = processor
+        self.frame = frame
         self._sizes: dict[str, Size] = {}
         self.originals: ByteCache[str, Image.Image] = ByteCache(cache_bytes // 2)
-        self.blocks: ByteCache[ImageView, PixelBlock] = ByteCache(cache_bytes // 2)
+        self.blocks: ByteCache[str, PixelBlock] = ByteCache(cache_bytes // 2)
 
     @classmethod
     def from_pretrained(
@@ -220,29 +289,15 @@ class ImageStore:
             size = self._fit(original)
         except ValueError as error:
             raise _picture_error(path, source or None, str(error)) from error
-        return ImageView(path=name, original=original, size=size)
+        return ImageView(FileImage(name), original, size, frame=self.frame)
 
-    def crop_size(self, side_px: int, *, box: Box | None = None) -> Size:
-        """The size at which a crop is shown: about side_px squared in area, sides multiples of
-        `factor`.
-
-        Args:
-            side_px: Wanted side in pixels as the model sees it.
-            box: The ORIGINAL-frame box that is shown; its aspect is kept. None means a square.
-        Raises:
-            ConfigError: An engine would resize such a crop again, because its area is outside the
-                pixel limits.
+    def fit(self, view: ImageView) -> ImageView:
+        """The view at the nearest size that no engine would change again: sides are multiples of
+        `factor`, and the area is within the pixel limits.
         """
-        aspect = 1.0 if box is None else (box.right - box.left) / (box.bottom - box.top)
-        sides = (side_px * aspect**0.5, side_px / aspect**0.5)
-        size = Size(*(max(1, round(side / self.factor)) * self.factor for side in sides))
-        if box is None and self._fit(size) != size:
-            raise ConfigError(
-                f"a crop of {size.width}x{size.height} pixels is outside the processor's limits "
-                f"({self.min_pixels} to {self.max_pixels} pixels); change the crop's side or "
-                "min_pixels / max_pixels"
-            )
-        return self._fit(size)
+        sides = (view.size.width, view.size.height)
+        rounded = (max(round(side / self.factor), 1) * self.factor for side in sides)
+        return replace(view, size=self._fit(Size(*rounded)))
 
     def num_tokens(self, view: ImageView) -> int:
         """How many placeholders the view takes in the expanded ids."""
@@ -271,7 +326,7 @@ class ImageStore:
             DataError: As `image`.
         """
         return self.blocks.get(
-            view,
+            view.key,
             make=lambda: self._make_block(view),
             weigh=lambda block: block.pixel_values.nbytes,
         )
@@ -288,8 +343,8 @@ class ImageStore:
 
     def _original(self, view: ImageView) -> Image.Image:
         image = self.originals.get(
-            view.path,
-            make=lambda: open_image(view.path),
+            view.source.key,
+            make=lambda: open_source(view.source),
             weigh=lambda made: made.width * made.height * 4,  # Pillow keeps RGB in four bytes
         )
         if image.size != (view.original.width, view.original.height):

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from vigorl.core.geometry import FrameMap, Point, Size
+from vigorl.core.geometry import Box, FrameMap, Point, Size
+from vigorl.core.media import ImageView, text_point
 from vigorl.core.records import AnswerKind, TraceRecord
-from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, render_point
+from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, parse_point, render_point
 
 
-def rescaled_trace(record: TraceRecord, *, target: Size) -> Trace:
-    """The record's trace with its coordinates in the `target` frame; the same object when nothing
-    changes.
+def rescaled_trace(record: TraceRecord, *, image: ImageView) -> Trace:
+    """The record's trace with its coordinates as texts about `image` write them; the same object
+    when nothing changes.
 
     Args:
-        record: `record.frame` is the frame of its coordinates; None means `target`.
-        target: Size of the first picture as the model sees it.
+        record: `record.frame` is the frame of its coordinates; None means that of `image`.
+        image: The first picture as the model sees it.
     Returns:
-        Points rounded to pixels of `target`. A pair outside `record.frame` is no place on the
-        picture and stays as it is.
+        Points rounded to the frame. A pair outside `record.frame` is no place on the picture and
+        stays as it is.
     """
-    if record.frame is None or record.frame == target:
+    if record.frame is None or record.frame == image.text_size:
         return record.trace
-    frames = FrameMap(record.frame, target)
+    frames = _Frames(record.frame, image)
     steps = tuple(
         Step(
             _rescaled_text(step.think, frames),
@@ -41,34 +42,52 @@ def rescaled_trace(record: TraceRecord, *, target: Size) -> Trace:
     return replace(record.trace, steps=steps, answer=answer)
 
 
-def _rescaled_text(text: str, frames: FrameMap) -> str:
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """From the frame that a trace was written in to that of texts about a picture."""
+
+    source: Size
+    image: ImageView
+
+    def point(self, point: Point) -> Point:
+        """Off the picture it stays off, for a tool to refuse."""
+        if not point.is_inside(self.source):
+            mapped = FrameMap(self.source, self.image.text_size).point(point)
+            return Point(math.floor(mapped.x), math.floor(mapped.y))
+        shown = self.image.size
+        return text_point(point, source=self.source, frame=self.image.frame, shown=shown)
+
+    def box(self, box: Box) -> list[float]:
+        original = FrameMap(self.source, self.image.original).box(box)
+        return list(self.image.box_to_text(original))
+
+
+def _rescaled_text(text: str, frames: _Frames) -> str:
     def rescaled(match: re.Match[str]) -> str:
-        point = Point(int(match[1]), int(match[2]))
-        return render_point(frames.pixel(point)) if point.is_inside(frames.source) else match[0]
+        point = parse_point(match[0])
+        if point is None or not point.is_inside(frames.source):
+            return match[0]
+        return render_point(frames.point(point))
 
     return POINT_PATTERN.sub(rescaled, text)
 
 
-def _rescaled_call(call: ToolCall, frames: FrameMap) -> ToolCall:
+def _rescaled_call(call: ToolCall, frames: _Frames) -> ToolCall:
     rescaled = {key: _rescaled_value(value, frames) for key, value in call.arguments.items()}
     return ToolCall(call.name, rescaled)
 
 
-def _rescaled_value(value: object, frames: FrameMap) -> object:
+def _rescaled_value(value: object, frames: _Frames) -> object:
     """Lists of two numbers are points and lists of four are boxes [x1, y1, x2, y2]; everything else
     stays."""
-    if not isinstance(value, list) or len(value) not in (2, 4) or not all(map(_is_number, value)):
+    if not isinstance(value, list) or not all(map(_is_number, value)):
         return value
-    first = frames.point(Point(*value[:2]))
     if len(value) == 2:
-        if Point(*value).is_inside(frames.source):
-            first = frames.pixel(Point(*value))
-        return [
-            math.floor(first.x),
-            math.floor(first.y),
-        ]  # outside stays outside, for the tool to refuse
-    last = frames.point(Point(*value[2:]))
-    return [math.floor(first.x), math.floor(first.y), math.ceil(last.x), math.ceil(last.y)]
+        point = frames.point(Point(*value))
+        return [point.x, point.y]
+    if len(value) == 4 and value[0] < value[2] and value[1] < value[3]:
+        return frames.box(Box(*value))
+    return value
 
 
 def _is_number(value: object) -> bool:

@@ -214,13 +214,13 @@ def _zooms(rollout: Rollout) -> list[_Look | None]:
     words: list[str] = []
     for turn in rollout.turns:
         words.append(_thought(turn))
-        if turn.point is None:
+        if turn.focus is None:
             looks.append(None)
             continue
         whole = rollout.prompt_views[0]
-        to_resized = FrameMap(whole.original, whole.size)
-        window = to_resized.box(turn.view.box) if turn.view and turn.view.box else None
-        looks.append(_Look(to_resized.point(turn.point), window, "\n".join(words)))
+        to_text = FrameMap(whole.original, whole.text_size)
+        window = to_text.box(turn.focus.box) if turn.focus.box else None
+        looks.append(_Look(to_text.point(turn.focus.point), window, "\n".join(words)))
         words = []
     return looks
 

@@ -1,6 +1,6 @@
 """Does the answer depend on what the zoom shows? The same dialog with every crop plain grey.
 
-    blind = Environment(..., tools=[BlindTool(tool, folder=scratch)])
+    blind = Environment(..., tools=[BlindTool(tool)])
     drop = evaluate(engine, seeing, tasks, reward).compare(evaluate(engine, blind, tasks, reward))
 
 A policy that only learned to go through the motions loses nothing; one that reads its crops falls
@@ -9,50 +9,47 @@ towards chance.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from PIL import Image
-
-from vigorl.core.geometry import Point, Size
-from vigorl.core.protocols import Tool, ToolResult
-from vigorl.core.records import ImageView
-
-GREY = (128, 128, 128)
+from vigorl.core.media import GREY, Fill, ImageView
+from vigorl.core.protocols import Observation, OpenTool, Scene, Tool, ToolSpec
+from vigorl.core.records import TaskRecord
 
 
+@dataclass(frozen=True, slots=True)
 class BlindTool:
-    """A tool that looks where it is told and shows grey.
+    """A tool that looks where it is told and shows grey; sizes and wording stay the real one's.
 
-    Window, size and wording stay those of the real one.
-
-    Args:
+    Attributes:
         tool: The real one.
-        folder: Where the grey pictures are kept, one for each size of picture.
     """
 
-    def __init__(self, tool: Tool, *, folder: str | os.PathLike[str]) -> None:
-        self._tool, self._folder = tool, Path(folder)
+    tool: Tool
 
     @property
     def name(self) -> str:
-        return self._tool.name
+        return self.tool.name
 
-    def call(self, arguments: Mapping[str, object], *, image: ImageView) -> ToolResult:
-        result = self._tool.call(arguments, image=image)
-        path = self._grey_picture(result.view.original)
-        return replace(result, view=replace(result.view, path=str(path)))
+    @property
+    def spec(self) -> ToolSpec:
+        return self.tool.spec
 
-    def render_arguments(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
-        return self._tool.render_arguments(target, image=image)
+    def open(self, task: TaskRecord) -> OpenTool:
+        return _OpenBlind(self.tool.open(task))
 
-    def _grey_picture(self, size: Size) -> Path:
-        path = self._folder / f"grey_{size.width}x{size.height}.png"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.tmp")  # another rank may write the same one
-            Image.new("RGB", (size.width, size.height), GREY).save(partial, "PNG")
-            partial.replace(path)
-        return path
+
+@dataclass(frozen=True, slots=True)
+class _OpenBlind:
+    tool: OpenTool
+
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        seen = self.tool.call(arguments, scene=scene)
+        greyed = tuple(
+            part.edited(Fill(rgb=GREY)) if isinstance(part, ImageView) else part
+            for part in seen.parts
+        )
+        return replace(seen, parts=greyed)
+
+    def fork(self) -> OpenTool:
+        return _OpenBlind(self.tool.fork())

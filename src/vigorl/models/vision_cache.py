@@ -2,8 +2,8 @@
 
 A frozen tower gives the same features to the old-logprob, the reference and every update pass, and
 to all rollouts that look at one picture. So it runs once per picture and phase. Features are kept
-by `ImageView` (file, box and size): the key is what was shown, so two rollouts that zoom into the
-same window share it. Under a limit, those used longest ago are forgotten first.
+by `ImageView.key`, which is what was shown, so two rollouts that zoom into the same window share
+it. Under a limit, those used longest ago are forgotten first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.data.cache import ByteCache
 from vigorl.models.policy import Policy
 
@@ -67,7 +67,7 @@ class VisionCache:
         self.policy, self.max_patches, self.always_call = policy, max_patches, always_call
         self.storage = storage
         self.hits = self.misses = self.num_calls = 0
-        self._features: ByteCache[ImageView, Tensor] = ByteCache(max_bytes or math.inf)
+        self._features: ByteCache[str, Tensor] = ByteCache(max_bytes or math.inf)
 
     def __len__(self) -> int:
         return len(self._features)
@@ -88,9 +88,9 @@ class VisionCache:
                 handed; asked only for views that are missing, each once, and once per call of the
                 tower.
         """
-        unique = dict.fromkeys(views)
-        found = {view: kept for view in unique if (kept := self._features.find(view)) is not None}
-        missing = [view for view in unique if view not in found]
+        unique = {view.key: view for view in views}
+        found = {key: kept for key in unique if (kept := self._features.find(key)) is not None}
+        missing = [view for key, view in unique.items() if key not in found]
         self.misses += len(missing)
         self.hits += len(views) - len(missing)
         batches = list(self._batches(missing))
@@ -100,14 +100,14 @@ class VisionCache:
             features = self.policy.encode_views(pixel_values, grid_thw)
             for view, feature in zip(batch, features, strict=True):
                 # a copy: the slice would keep the whole call's features alive
-                found[view] = feature.detach().to(device=self.storage, copy=True)
-                self._features.put(view, found[view], weight=found[view].nbytes)
+                kept = found[view.key] = feature.detach().to(device=self.storage, copy=True)
+                self._features.put(view.key, kept, weight=kept.nbytes)
         for _ in range(num_blank):
             self.policy.encode_blank()
         self.num_calls += len(batches) + num_blank
         device = self.policy.device
         blank = torch.empty(0, self.policy.feature_width, device=device, dtype=self.policy.dtype)
-        return torch.cat([blank, *(found[view].to(device) for view in views)])
+        return torch.cat([blank, *(found[view.key].to(device) for view in views)])
 
     def clear(self) -> None:
         """Forget all features and start counting at zero."""

@@ -15,7 +15,8 @@ What ends or continues a dialog after a turn, first match wins:
     was the last by max_turns or max_images             TURN_LIMIT
     was the last because no further crop would fit      TOKEN_BUDGET
     the observation leaves no room for another turn     TOKEN_BUDGET
-    calls a tool                                        crop or error observation, then a next turn
+    calls a tool that ends the dialog                   TOOL_DONE
+    calls a tool                                        its reply or an error, then a next turn
 
 A call that cannot be read, names no tool, or points off the picture gets an error observation and
 costs a turn. Observations never repeat the policy's own text, which could hold chat tokens.
@@ -27,24 +28,26 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import (
     Completion,
     GenerationRequest,
+    Observation,
     SamplingParams,
+    Scene,
     Tool,
     ToolError,
-    ToolResult,
 )
-from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     TOOL_CALL,
     ParsedTurn,
-    error_observation_text,
+    observation_parts,
     observation_text,
 )
 from vigorl.data.encoding import ChatCodec
@@ -140,6 +143,22 @@ class Environment:
             tuple(codec.prefix_ids(FORCED_ANSWER_PREFIX)) if limits.forced_answer else ()
         )
 
+    def num_tokens(self, views: Sequence[ImageView]) -> int:
+        """Tokens that the model reads for some pictures."""
+        return sum(self.images.num_tokens(view) for view in views)
+
+    def fitted(self, seen: Observation, *, num_shown: int) -> Observation:
+        """A tool's reply with its pictures at sizes that the model can take.
+
+        Raises:
+            ToolError: More pictures than the dialog has room for.
+        """
+        room = self.limits.max_images - num_shown
+        if len(seen.views) > room:
+            raise ToolError(f"The reply has {len(seen.views)} pictures; there is room for {room}.")
+        parts = (self.images.fit(p) if isinstance(p, ImageView) else p for p in seen.parts)
+        return replace(seen, parts=tuple(parts))
+
     def start(self, task: TaskRecord, *, group: str, index: int, seed: int) -> Dialog:
         """One new dialog; see `start_group` for several of the same task."""
         return self.start_group(task, group=group, seeds=[seed], first_index=index)[0]
@@ -186,7 +205,8 @@ class Dialog:
         self._views = list(prompt_views)
         self._token_ids = list(prompt_ids)
         self._response_tokens = 0  # pictures expanded
-        self._crop_tokens = 0  # largest observation with a crop so far
+        self._reply_tokens = 0  # largest observation with a picture so far
+        self._tools = {name: tool.open(task) for name, tool in environment.tools.items()}
         self._request: GenerationRequest | None = None
         self._prefix_ids: tuple[int, ...] = ()
         self._last_turn_reason = self._why_last_turn()
@@ -204,6 +224,7 @@ class Dialog:
         other.index, other.seed = index, seed
         other._turns, other._views = list(self._turns), list(self._views)
         other._token_ids = list(self._token_ids)
+        other._tools = {name: tool.fork() for name, tool in self._tools.items()}
         return other
 
     @property
@@ -217,7 +238,7 @@ class Dialog:
 
     @property
     def image(self) -> ImageView:
-        """The first picture of the prompt, whole: the one that tools look into."""
+        """The first picture of the prompt, whole: the one that points in thoughts refer to."""
         return self._prompt_views[0]
 
     def is_step(self, turn: Turn) -> bool:
@@ -325,52 +346,49 @@ class Dialog:
         return self._last_turn_reason
 
     def _observe(self, turn: Turn, parsed: ParsedTurn) -> Turn:
+        """The turn with the environment's reply, or the turn alone where the reply ends it all."""
         if self.is_step(turn):
-            result, error, text = None, "", self._env.step_reply
+            seen, error, parts = Observation((self._env.step_reply,)), "", [self._env.step_reply]
         else:
-            result, error = self._call_tool(parsed)
-            text = observation_text(result.shown) if result else error_observation_text(error)
+            seen, error = self._call_tool(parsed)
+            parts = observation_parts(seen.parts)
+        turn = replace(turn, tool_error=error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
         add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
-        ids = tuple(self._env.codec.observation_ids(text, add_end=add_end))
-        if ids.count(self._env.codec.image_id) != int(result is not None):
-            raise ValueError(f"the observation must hold one picture slot per crop: {text!r}")
-        num_tokens = len(ids)
-        if result:
-            num_tokens += self._env.images.num_tokens(result.view) - 1
-            self._crop_tokens = max(self._crop_tokens, num_tokens)
+        ids = tuple(self._env.codec.observation_ids(parts, add_end=add_end))
+        num_tokens = len(ids) - len(seen.views) + self._env.num_tokens(seen.views)
+        if seen.views:
+            self._reply_tokens = max(self._reply_tokens, num_tokens)
         room = self._env.limits.max_response_tokens - self._response_tokens - num_tokens
-        if room <= len(self._env.forced_ids):
-            self._stop_reason = StopReason.TOKEN_BUDGET
-            return Turn(
-                turn.completion_ids, turn.sampling_logprobs, turn.text,
-                prefix_ids=turn.prefix_ids, tool_error=error,
-            )  # fmt: skip
+        if seen.is_done or room <= len(self._env.forced_ids):
+            self._stop_reason = StopReason.TOOL_DONE if seen.is_done else StopReason.TOKEN_BUDGET
+            return turn
         self._response_tokens += num_tokens
-        if result:
-            self._views.append(result.view)
-        return Turn(
-            turn.completion_ids,
-            turn.sampling_logprobs,
-            turn.text,
-            prefix_ids=turn.prefix_ids,
+        self._views += seen.views
+        text = parts[0] if self.is_step(turn) else observation_text(seen.parts)
+        return replace(
+            turn,
             observation_ids=ids,
-            observation=text,
-            view=result.view if result else None,
-            point=result.point if result else None,
-            tool_error=error,
+            observation=str(text),
+            views=seen.views,
+            focus=seen.focus,
         )
 
-    def _call_tool(self, parsed: ParsedTurn) -> tuple[ToolResult | None, str]:
-        call, tools = parsed.tool_call, self._env.tools
+    def _call_tool(self, parsed: ParsedTurn) -> tuple[Observation, str]:
+        """The tool's reply, with its pictures fitted to the model; or why there is none."""
+        call, error = parsed.tool_call, ""
         if call is None:
-            return None, f"The tool call could not be read: {parsed.detail}."
-        if call.name not in tools:
-            return None, f"There is no tool of that name. The tools are: {', '.join(tools)}."
-        try:
-            return tools[call.name].call(call.arguments, image=self._prompt_views[0]), ""
-        except ToolError as error:
-            return None, str(error)
+            error = f"The tool call could not be read: {parsed.detail}."
+        elif call.name not in self._tools:
+            error = f"There is no tool of that name. The tools are: {', '.join(self._tools)}."
+        else:
+            scene = Scene(tuple(self._views))
+            try:
+                seen = self._tools[call.name].call(call.arguments, scene=scene)
+                return self._env.fitted(seen, num_shown=len(self._views)), ""
+            except ToolError as problem:
+                error = str(problem)
+        return Observation((error,)), error
 
     def _why_last_turn(self) -> StopReason | None:
         """Why the coming turn is the last, or None when it is not.
@@ -381,6 +399,6 @@ class Dialog:
         room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
         if len(self._turns) + 1 >= limits.max_turns or len(self._views) >= limits.max_images:
             return StopReason.TURN_LIMIT
-        if self._turns and room <= limits.max_new_tokens + self._crop_tokens:
+        if self._turns and room <= limits.max_new_tokens + self._reply_tokens:
             return StopReason.TOKEN_BUDGET
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 
 from vigorl.core.geometry import Box, FrameMap, Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import Rollout, ScoredRollout, StopReason, Turn
 from vigorl.core.trace import (
@@ -76,9 +76,9 @@ class Drawer:
     ) -> str:
         """A whole picture with shapes on it, which are in canvas units."""
         canvas = canvas_size(view.original)
-        picture_id = self._ids.get(view.path)
+        picture_id = self._ids.get(view.source.key)
         if picture_id is None:
-            picture_id = self._ids[view.path] = f"picture-{len(self._ids)}"
+            picture_id = self._ids[view.source.key] = f"picture-{len(self._ids)}"
             size = fit_size(view.original, self.max_side_px)
             data = data_uri(whole_picture(self.images, view, size=size))
             ground = (
@@ -297,13 +297,13 @@ def _turn_column(turn: Turn, number: int, rollout: Rollout, drawer: Drawer) -> s
         pieces.append(f'<p class="problem text">⚠ tool error: {escape(turn.tool_error)}</p>')
     elif turn.observation:
         pieces.append(text_blocks(turn.observation.replace(IMAGE_SLOT, "").strip()))
-    if turn.view is not None:
-        pieces.append(_crop_figure(turn, turn.view, number, rollout, drawer))
+    pieces += [_crop_figure(turn, view, number, rollout, drawer) for view in turn.views]
     return f'<li class="turn">{"".join(pieces)}</li>'
 
 
 def _crop_figure(turn: Turn, view: ImageView, number: int, rollout: Rollout, drawer: Drawer) -> str:
-    at = "" if turn.point is None else f"at ({turn.point.x:.0f}, {turn.point.y:.0f})"
+    place = turn.focus.point if turn.focus else None
+    at = "" if place is None else f"at ({place.x:.0f}, {place.y:.0f})"
     is_hit = is_zoom_hit(view, rollout.task.targets)
     seen = ""
     if rollout.task.targets:

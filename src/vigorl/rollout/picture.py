@@ -15,9 +15,10 @@ from enum import StrEnum
 from PIL import Image, ImageDraw, ImageFont
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
-from vigorl.core.records import AnswerKind, ImageView, TaskRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.rewards.answers import is_correct
-from vigorl.core.rewards.zoom import zoom_hits
+from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.trace import parse_point
 from vigorl.data.images import ImageStore
@@ -78,24 +79,24 @@ def rollout_marks(rollout: Rollout) -> list[Mark]:
     if not rollout.prompt_views:
         return []
     first = rollout.prompt_views[0]
-    to_original = FrameMap(first.size, first.original)
+    to_original = FrameMap(first.text_size, first.original)
     marks: list[Mark] = []
     for number, turn in enumerate(rollout.turns, start=1):
         for point in turn.parsed.points:
             place = to_original.point(point)
-            is_tools = turn.point is not None and (
-                to_original.inverse.point(turn.point).distance(point) < _SAME_PLACE_PX
+            is_tools = turn.focus is not None and (
+                to_original.inverse.point(turn.focus.point).distance(point) < _SAME_PLACE_PX
             )
-            if point.is_inside(first.size) and not is_tools:
+            if first.holds(point) and not is_tools:
                 marks.append(Mark(MarkKind.THOUGHT, place, number))
-        if turn.point is not None:
-            window = turn.view.box if turn.view else None
-            marks.append(Mark(MarkKind.ZOOM, turn.point, number, str(number), window))
+        if turn.focus is not None:
+            focus = turn.focus
+            marks.append(Mark(MarkKind.ZOOM, focus.point, number, str(number), focus.box))
     if not any(mark.kind is MarkKind.ZOOM for mark in marks):
         marks = [replace(mark, label=str(i)) for i, mark in enumerate(marks, start=1)]
     is_point = rollout.task.answer_kind is AnswerKind.POINT
     point = parse_point(rollout.answer or "") if is_point else None
-    if point is not None and point.is_inside(first.size):
+    if point is not None and first.holds(point):
         marks.append(Mark(MarkKind.ANSWER, to_original.point(point), len(rollout.turns), "A"))
     return marks
 
@@ -114,7 +115,7 @@ def fit_size(size: Size, max_side_px: int, *, may_grow: bool = False) -> Size:
 
 def whole_picture(images: ImageStore, view: ImageView, *, size: Size) -> Image.Image:
     """The whole picture that a view belongs to, from the original file, at any size."""
-    return images.image(ImageView(view.path, view.original, size))
+    return images.image(replace(view, size=size, box=None))
 
 
 def rollout_picture(
@@ -203,7 +204,7 @@ def _disc(pen: ImageDraw.ImageDraw, center: Point, radius: float, *, fill: str) 
 
 def _crop_tiles(rollout: Rollout, images: ImageStore, *, height_px: int) -> list[Image.Image]:
     """Labelled crops in reading order, as columns of one to three that fit beside the picture."""
-    shown = [(n, turn) for n, turn in enumerate(rollout.turns, start=1) if turn.view is not None]
+    shown = [(n, turn, v) for n, turn in enumerate(rollout.turns, start=1) for v in turn.views]
     if not shown:
         return []
     per_column = 1 if len(shown) == 1 else 2 if len(shown) <= 6 else 3
@@ -211,11 +212,12 @@ def _crop_tiles(rollout: Rollout, images: ImageStore, *, height_px: int) -> list
     if len(shown) == 1:
         side = min(side, round(height_px * 0.6))
     tiles = []
-    for (number, turn), is_hit in zip(shown, zoom_hits(rollout), strict=True):
-        assert turn.view is not None
-        size = fit_size(turn.view.size, side, may_grow=True)
-        crop = images.image(turn.view).resize((size.width, size.height), Image.Resampling.BICUBIC)
-        at = f"  at ({turn.point.x:.0f}, {turn.point.y:.0f})" if turn.point else ""
+    for number, turn, view in shown:
+        is_hit = is_zoom_hit(view, rollout.task.targets)
+        size = fit_size(view.size, side, may_grow=True)
+        crop = images.image(view).resize((size.width, size.height), Image.Resampling.BICUBIC)
+        place = turn.focus.point if turn.focus else None
+        at = f"  at ({place.x:.0f}, {place.y:.0f})" if place else ""
         tiles.append(_labelled(crop, f"{number}{at}", frame=RIGHT if is_hit else "#8a8a8a"))
     num_columns = math.ceil(len(tiles) / per_column)
     return [_stacked(tiles[i::num_columns]) for i in range(num_columns)]

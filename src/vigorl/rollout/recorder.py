@@ -1,6 +1,6 @@
 """One JSON line per rollout, from which it can be replayed.
 
-    {"format": 1, "phase": "train/3", "run_seed": 0, "scored": {
+    {"format": 2, "phase": "train/3", "run_seed": 0, "scored": {
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
         "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
 
@@ -28,8 +28,9 @@ from typing import Any
 
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import ScoredRollout
+from vigorl.rollout.upgrade import upgrade_v1
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,10 @@ def rollout_from_json(
     """
     try:
         plain = json.loads(text)
-        if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
+        found = plain.pop("format", None) if isinstance(plain, dict) else None
+        if found == 1:
+            plain = upgrade_v1(plain)
+        elif found != FORMAT:
             raise ValueError(f"not a rollout of format {FORMAT}")
         return _from_plain(RecordedRollout, plain, "line")
     except (ValueError, RecursionError) as error:
@@ -163,8 +167,14 @@ def _from_plain(kind: Any, value: Any, where: str) -> Any:
     if origin is types.UnionType or origin is typing.Union:
         if value is None:
             return None
-        (kind,) = (option for option in typing.get_args(kind) if option is not type(None))
-        return _from_plain(kind, value, where)
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        if len(options) > 1:  # dataclasses that differ in their fields
+            options = [
+                one for one in options if set(_fields(one)) == set(_expect(dict, value, where))
+            ]
+        if not options:
+            raise ValueError(f"{where}: no kind of value has the fields {sorted(value)}")
+        return _from_plain(options[0], value, where)
     if origin is tuple:
         item = typing.get_args(kind)[0]
         items = _expect(list, value, where)

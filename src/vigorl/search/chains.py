@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, product
 
-from vigorl.core.records import ImageView, TaskRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.answers import is_correct, normalize_answer
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import ANSWER, END_ANSWER, END_THINK, THINK, TOOL_CALL

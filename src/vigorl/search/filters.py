@@ -18,8 +18,9 @@ from enum import StrEnum
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Point
-from vigorl.core.protocols import Tool, ToolError
-from vigorl.core.records import AnswerKind, ImageView, TaskRecord, TraceRecord
+from vigorl.core.media import ImageView
+from vigorl.core.protocols import Scene, Tool, ToolError
+from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
 from vigorl.core.rewards.answers import is_correct, normalize_answer
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.trace import Trace, find_points, parse_point, parse_trace
@@ -144,7 +145,7 @@ def filter_drafts(
     Args:
         drafts: All of one task.
         task: Their task.
-        image: The whole picture as the teacher saw it; its `size` is the frame of all coordinates.
+        image: The whole picture as the teacher saw it; its text frame is that of all coordinates.
         tool: What the looks call; drafts that call a tool need one.
         settings: The limits.
         measure: Length of a text; characters by default, a tokenizer's count just as well.
@@ -166,7 +167,9 @@ def filter_drafts(
                 removed[Removal.NEAR_DUPLICATE] += 1
                 continue
             seen.append(gist)
-        kept.append(SolvedTrace(TraceRecord(task, trace, frame=image.size), draft.is_corrected))
+        kept.append(
+            SolvedTrace(TraceRecord(task, trace, frame=image.text_size), draft.is_corrected)
+        )
     return kept, FilterReport(len(drafts), dict(removed))
 
 
@@ -202,9 +205,9 @@ def _judge(
     if not is_correct(trace.answer, task, view=image):
         return Removal.WRONG_ANSWER
     mentioned = [point for step in trace.steps for point in find_points(step.think)]
-    if not all(point.is_inside(image.size) for point in mentioned):
+    if not all(image.holds(point) for point in mentioned):
         return Removal.OFF_PICTURE
-    looks = _looks(trace, image=image, tool=tool)
+    looks = _looks(trace, task, image=image, tool=tool)
     if looks is None:
         return Removal.REFUSED_CALL
     if draft.turned_at is not None and len(trace.steps) > 1:
@@ -225,27 +228,33 @@ def _judge(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a call shows: its point in the frame of the dialog, and the crop."""
+    """What a call shows: its point in the frame of the dialog, and the pictures."""
 
     point: Point
-    view: ImageView
+    views: tuple[ImageView, ...]
 
 
-def _looks(trace: Trace, *, image: ImageView, tool: Tool | None) -> list[_Look] | None:
+def _looks(
+    trace: Trace, task: TaskRecord, *, image: ImageView, tool: Tool | None
+) -> list[_Look] | None:
     """Where the calls look; None when one of them would not work."""
     looks: list[_Look] = []
+    views = [image]
+    opened = tool.open(task) if tool else None
     for step in trace.steps[:-1]:
-        if tool is None:
+        if tool is None or opened is None:
             raise ConfigError("tool is null, but the traces call one; give the tool that they call")
         call = step.tool_call
         if call is None or call.name != tool.name:
             return None
         try:
-            result = tool.call(call.arguments, image=image)
+            seen = opened.call(call.arguments, scene=Scene(tuple(views)))
         except ToolError:
             return None
-        place = FrameMap(image.original, image.size).point(result.point)
-        looks.append(_Look(place, result.view))
+        views += seen.views
+        if seen.focus is not None:
+            place = FrameMap(image.original, image.text_size).point(seen.focus.point)
+            looks.append(_Look(place, seen.views))
     return looks
 
 
@@ -254,7 +263,7 @@ def _was_right(left: _Look, after: Sequence[_Look], task: TaskRecord, *, px: flo
     there would teach doubt.
     """
     returns = any(left.point.distance(look.point) <= px for look in after)
-    return returns or is_zoom_hit(left.view, task.targets)
+    return returns or any(is_zoom_hit(view, task.targets) for view in left.views)
 
 
 def _broken_limit(points: Sequence[Point], *, settings: FilterSettings) -> Removal | None:

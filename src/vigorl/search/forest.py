@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vigorl.core.errors import ConfigError, EngineError, RequestError
-from vigorl.core.geometry import FrameMap, Point
+from vigorl.core.geometry import Point
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.answers import score_answer
@@ -341,7 +341,7 @@ class _Forest:
             image=image.path,
             root=search.tree(),
             system_prompt=self.environment.prompt.system,
-            frame=image.size,
+            frame=image.text_size,
             solved_at=search.solved_at,
             num_simulations=search.num_simulations,
             checked_by=CheckedBy.BOXES if has_boxes else None,
@@ -361,9 +361,9 @@ def _thought(dialog: Dialog, turn: Turn) -> Thought:
     """What the last turn of a dialog adds to the tree."""
     parsed, whole = turn.parsed, dialog.image
     points = parsed.points
-    if turn.point is not None:
-        points = (FrameMap(whole.original, whole.size).pixel(turn.point),)
-    has_acted = parsed.answer is not None or turn.view is not None or dialog.is_step(turn)
+    if turn.focus is not None:
+        points = (whole.to_text(turn.focus.point),)
+    has_acted = parsed.answer is not None or bool(turn.observation) or dialog.is_step(turn)
     is_over = dialog.is_done and dialog.stop_reason in OUT_OF_TURNS
     return Thought(
         text=turn.text,
@@ -385,8 +385,7 @@ def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:
     boxes, whole = target_boxes(dialog.task), dialog.image
     if not points or not boxes:
         return None
-    if turn.view is not None:
-        return is_zoom_hit(turn.view, boxes)
-    to_original = FrameMap(whole.size, whole.original)
-    places = [to_original.point(point) for point in points]
+    if turn.views:
+        return any(is_zoom_hit(view, boxes) for view in turn.views)
+    places = [whole.to_original(point) for point in points]
     return any(box.contains(place) for box in boxes for place in places)

@@ -23,9 +23,10 @@ from enum import StrEnum
 from typing import Self
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import FrameMap, Point, Size
-from vigorl.core.protocols import Tool
-from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.core.geometry import Point, Size
+from vigorl.core.media import ImageView, TextFrame
+from vigorl.core.protocols import Looking
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import (
     FINAL_THOUGHT,
@@ -110,7 +111,9 @@ class SearchedTask:
     def of(cls, tree: SearchTreeRecord, task: TaskRecord, images: ImageStore) -> Self:
         """With the picture in the tree's own frame, whatever size this run shows pictures at."""
         whole = images.whole(tree.image, source=tree.source)
-        return cls(tree, task, replace(whole, size=tree.frame or whole.original))
+        return cls(
+            tree, task, replace(whole, size=tree.frame or whole.original, frame=TextFrame.PIXELS)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class Linearized:
 def linearize_trees(
     searched: Iterable[SearchedTask],
     *,
-    tool: Tool | None = None,
+    tool: Looking | None = None,
     settings: LinearizeSettings | None = None,
     filters: FilterSettings | None = None,
     picking: PickSettings | None = None,
@@ -176,7 +179,10 @@ def linearize_trees(
 
 
 def draft_chains(
-    searched: SearchedTask, *, tool: Tool | None = None, settings: LinearizeSettings | None = None
+    searched: SearchedTask,
+    *,
+    tool: Looking | None = None,
+    settings: LinearizeSettings | None = None,
 ) -> list[Draft]:
     """Every chain of a tree as assistant turns, right by the teacher's judge and not yet filtered.
 
@@ -287,21 +293,18 @@ def _dialog(
     answer: str,
     *,
     searched: SearchedTask,
-    tool: Tool,
+    tool: Looking,
     settings: LinearizeSettings,
 ) -> Trace:
     """Bare thoughts as looks and an answer."""
     image = searched.image
-    looks, rest = split_looks(thoughts, on=image.size, max_looks=settings.max_looks)
+    looks, rest = split_looks(thoughts, on=image.text_size, max_looks=settings.max_looks)
     # Its own generator per chain: the draw depends on nothing but the chain.
     rng = random.Random(f"{settings.seed}:{searched.task.id}:{thoughts}")
     if len(looks) > 1 and rng.random() < settings.move_first_frac:
         looks.insert(rng.randrange(1, len(looks)), looks.pop(0))
-    to_original = FrameMap(image.size, image.original)
     steps = [
-        Step(
-            text, ToolCall(tool.name, tool.render_arguments(to_original.point(point), image=image))
-        )
+        Step(text, ToolCall(tool.name, tool.arguments_at(image.to_original(point), image=image)))
         for text, point in looks
     ]
     return Trace((*steps, Step(rest or FINAL_THOUGHT)), answer)

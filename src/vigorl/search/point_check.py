@@ -26,8 +26,9 @@ from functools import lru_cache
 from typing import Any, Self
 
 from vigorl.core.errors import ConfigError, EngineError
-from vigorl.core.protocols import Tool
-from vigorl.core.records import ImageView
+from vigorl.core.media import FileImage, ImageView
+from vigorl.core.protocols import Scene, Tool
+from vigorl.core.records import TaskRecord
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn
 from vigorl.data.images import open_image, read_size
@@ -111,13 +112,13 @@ class PointCheck:
         A thought none of whose points is on the picture is a miss without asking.
         """
         original = read_size(tree.image, source=tree.source or None)
-        whole = ImageView(tree.image, original, tree.frame or original)
+        whole = ImageView(FileImage(tree.image), original, tree.frame or original)
         places = numbered_nodes(tree.root)
         checked = _Checked(tree, [place.node.is_hit for place in places])
         for place in places:
             if not place.points or place.node.is_hit is not None:
                 continue
-            if not any(point.is_inside(whole.size) for point in place.points):
+            if not any(whole.holds(point) for point in place.points):
                 checked.hits[place.number] = False
                 continue
             reply = self._judge.submit(self._prompt(place, tree, whole))
@@ -207,17 +208,21 @@ class PointCheck:
             place.node.text,
             place.points,
             whole=whole,
-            window=self._window(place.node, whole),
+            window=self._window(place.node, tree, whole),
             max_side_px=self._max_side_px,
             read=self._read,
         )
 
-    def _window(self, node: SearchNode, whole: ImageView) -> ImageView | None:
+    def _window(
+        self, node: SearchNode, tree: SearchTreeRecord, whole: ImageView
+    ) -> ImageView | None:
         """What the thought's call showed; after the last thought of a path nothing was shown."""
         call = parse_turn(node.text).tool_call
         if call is None or node.is_terminal:
             return None
-        return self._tools[call.name].call(call.arguments, image=whole).view
+        task = TaskRecord(tree.id, tree.question, tree.answer, (tree.image, *tree.more_images))
+        seen = self._tools[call.name].open(task).call(call.arguments, scene=Scene((whole,)))
+        return seen.views[0] if seen.views else None
 
 
 def _with_hits(node: SearchNode, hits: Iterator[bool | None]) -> SearchNode:

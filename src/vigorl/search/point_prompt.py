@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from PIL import Image, ImageDraw
 
 from vigorl.core.geometry import FrameMap, Point
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.rollout.judge import JudgePrompt
 from vigorl.rollout.picture import fit_size
@@ -67,7 +67,7 @@ def point_prompt(
     Args:
         question: As it was put to the model.
         thought: As generated.
-        points: Of the thought, in the frame of `whole.size`; those off the picture are not drawn.
+        points: Of the thought, in the text frame of `whole`; those off the picture are not drawn.
         whole: The whole picture as the model saw it.
         window: What the thought's zoom showed; None without one.
         max_side_px: Longer side of the whole picture as the judge sees it, at most.
@@ -100,9 +100,9 @@ def _marked(
     """A copy of the picture with its rings."""
     size = fit_size(whole.original, max_side_px)
     marked = original.resize((size.width, size.height), Image.Resampling.LANCZOS)
-    to_marked = FrameMap(whole.size, size)
+    to_marked = FrameMap(whole.text_size, size)
     for point in points:
-        if point.is_inside(whole.size):
+        if whole.holds(point):
             _draw_ring(marked, to_marked.point(point))
     return marked
 

@@ -134,7 +134,7 @@ class AlignmentCheck:
         first = int(far.nonzero()[0, 0]) if bool(far.any()) else 0
         turn, token = _where(rollout, first)
         num_pictures = len(rollout.prompt_views) + sum(
-            one.view is not None for one in rollout.turns[: turn - 1]
+            len(one.views) for one in rollout.turns[: turn - 1]
         )
         return (
             f"{_name(rollout)}: |engine - trainer| is {gaps.mean:.3g} nats per token, "

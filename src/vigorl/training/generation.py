@@ -89,7 +89,7 @@ class RolloutGenerator:
             num_ranks: How many share the tasks.
             on_progress: Told of every finished rollout.
         """
-        sharing = getattr(self.engine, "tensor_parallel_size", 1)  # ranks with the same requests
+        sharing = self.engine.ranks_per_engine
         dialogs = build_dialogs(
             environment,
             tasks,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-from vigorl.core.geometry import Point, zoom_window
-from vigorl.core.records import ImageView
+from vigorl.core.geometry import Point, Size, zoom_window
+from vigorl.core.media import ImageView
 from vigorl.data.images import ImageStore
 from vigorl.data.scenes.draw import Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NOTHING, token_labels
@@ -167,4 +167,5 @@ class _Views(Dataset[LabelledViews]):
         x = min(max(sign.center.x + rng.uniform(-reach, reach), 0), whole.original.width - 1)
         y = min(max(sign.center.y + rng.uniform(-reach, reach), 0), whole.original.height - 1)
         window = zoom_window(Point(x, y), image=whole.original, side_px=self._data.window_px)
-        return ImageView(whole.path, whole.original, images.crop_size(self._data.view_px), window)
+        side = self._data.view_px
+        return images.fit(replace(whole, size=Size(side, side), box=window))

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessorPil
 
 from vigorl.core.geometry import FrameMap, Point, Size, zoom_window
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import ToolError, ToolResult
-from vigorl.core.records import ImageView
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 

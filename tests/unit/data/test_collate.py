@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vigorl.core.geometry import Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import collate
 from vigorl.data.images import ImageStore

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.unit.data.conftest import make_processor
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.data.images import ImageStore, open_image, read_size
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from vigorl.core.geometry import Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.policy import Policy
 

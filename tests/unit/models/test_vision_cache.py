@@ -16,7 +16,7 @@ from tests.unit.models.small import (
 )
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.models.policy import Policy
 from vigorl.models.vision_cache import VisionCache
 

@@ -15,7 +15,8 @@ from transformers import Qwen2VLImageProcessorPil
 
 from tests import builders
 from vigorl.core.geometry import Box, Point
-from vigorl.core.records import AnswerKind, ImageView
+from vigorl.core.media import ImageView
+from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore

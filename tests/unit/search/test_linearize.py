@@ -22,7 +22,8 @@ from transformers import Qwen2VLImageProcessorPil
 from tests.builders import call_text, task, view
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.records import AnswerKind, ImageView, TraceRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import (
     FINAL_THOUGHT,

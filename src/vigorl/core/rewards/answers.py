@@ -11,8 +11,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from vigorl.core.geometry import FrameMap
-from vigorl.core.records import AnswerKind, ImageView, TaskRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.trace import parse_point
 
 _OPENING = " \t\n\"'`*_([{,:;“”‘’«"
@@ -59,7 +59,7 @@ def score_answer(
 
     TEXT: equal to the right option after normalising. When the task has options, the letter of the
     right one alone also counts ("B", "(B)"), unless an option is itself a single letter; a letter
-    that contradicts the text after it is wrong. POINT: exactly "(x, y)" in the RESIZED frame of
+    that contradicts the text after it is wrong. POINT: exactly "(x, y)" in the text frame of
     `view`, inside `task.answer_box` (edges count). ACTION: see `score_action`.
 
     Args:
@@ -126,9 +126,9 @@ def _hits_box(answer: str, task: TaskRecord, view: ImageView | None) -> bool:
     if view is None or view.box is not None:
         raise ValueError(f"task {task.id}: a POINT answer needs the whole picture's view")
     point = parse_point(answer)
-    if point is None or not point.is_inside(view.size):
+    if point is None or not view.holds(point):
         return False
-    return task.answer_box.contains(FrameMap(view.size, view.original).point(point))
+    return task.answer_box.contains(view.to_original(point))
 
 
 def _equals_option(answer: str, task: TaskRecord) -> bool:

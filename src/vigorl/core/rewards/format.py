@@ -18,7 +18,7 @@ class FormatReward:
     """1.0 when the whole rollout follows the grammar, else 0.0.
 
     Every turn parses without a problem, the policy answered, every point written in a thought lies
-    on the first picture (RESIZED frame), and a POINT question is answered with a point on it.
+    on the first picture, and a POINT question is answered with a point on it.
 
     Attributes:
         require_points: Thoughts must be grounded: in one turn at least one point in the thought, in
@@ -52,8 +52,8 @@ class FormatReward:
 
 def points_are_inside(turn: Turn, rollout: Rollout) -> bool:
     """Whether every point of the turn's thought lies on the first picture as the policy saw it."""
-    size = rollout.prompt_views[0].size
-    return all(point.is_inside(size) for point in turn.parsed.points)
+    first = rollout.prompt_views[0]
+    return all(first.holds(point) for point in turn.parsed.points)
 
 
 def _answer_has_its_form(rollout: Rollout) -> bool:
@@ -62,7 +62,7 @@ def _answer_has_its_form(rollout: Rollout) -> bool:
     if rollout.task.answer_kind is not AnswerKind.POINT:
         return True
     point = parse_point(rollout.answer)
-    return point is not None and point.is_inside(rollout.prompt_views[0].size)
+    return point is not None and rollout.prompt_views[0].holds(point)
 
 
 def _is_grounded(rollout: Rollout) -> bool:

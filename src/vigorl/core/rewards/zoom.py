@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Box, Frame, FrameMap, Point
-from vigorl.core.records import ImageView
+from vigorl.core.geometry import Box, FrameMap, Point
+from vigorl.core.media import ImageView
 from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rollout import Rollout
 
@@ -39,8 +39,9 @@ class ZoomDiversityReward:
         bonus: Reward per distinct place, >= 0.
         max_points: Places that are paid, >= 1.
         free_points: The first places that are not paid (1 pays like the released k - 1).
-        min_distance_px: Two places closer than this are one; pixels of `frame`.
-        frame: RESIZED, the pixels the policy points in (as the released code), or ORIGINAL.
+        min_distance_px: Two places closer than this are one.
+        in_file_pixels: Distances are in pixels of the picture file, not of the picture as it is
+            shown (as in the released code).
         only_if_correct: Pay only on wholly right answers.
     Source: paper sec. 4 (+0.2 per distinct point, at most 4, at least 10 px apart).
     """
@@ -49,13 +50,10 @@ class ZoomDiversityReward:
     max_points: int = 4
     free_points: int = 0
     min_distance_px: float = 10.0
-    frame: Frame = Frame.RESIZED
+    in_file_pixels: bool = False
     only_if_correct: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "frame", Frame(self.frame))  # a config gives it as text
-        if self.frame is Frame.PERMILLE:
-            raise ConfigError("frame: distances are measured in pixels, original or resized")
         if self.bonus < 0 or self.max_points < 1 or self.free_points < 0:
             raise ConfigError("need bonus >= 0, max_points >= 1, free_points >= 0")
 
@@ -71,10 +69,10 @@ class ZoomDiversityReward:
         first = rollout.prompt_views[0]
         if self.only_if_correct and not is_correct(rollout.answer, rollout.task, view=first):
             return 0.0
-        points = rollout.zoom_points
-        if self.frame is Frame.RESIZED:
-            to_resized = FrameMap(first.original, first.size)
-            points = tuple(to_resized.point(point) for point in points)
+        points = [look.point for look in rollout.looks]
+        if not self.in_file_pixels:
+            to_shown = FrameMap(first.original, first.size)
+            points = [to_shown.point(point) for point in points]
         distinct = count_distinct(points, min_distance_px=self.min_distance_px)
         return self.bonus * min(max(distinct - self.free_points, 0), self.max_points)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 
 IGNORE = -100  # torch's cross_entropy skips it

@@ -15,9 +15,11 @@ import random
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import FrameMap, Point, zoom_window
-from vigorl.core.protocols import Tool
-from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.core.geometry import Point
+from vigorl.core.media import ImageView
+from vigorl.core.protocols import Looking
+from vigorl.core.protocols import Scene as Shown
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace, render_point
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
 from vigorl.data.scenes.questions import COMPARISON, comparison_answer, pick_compared
@@ -58,8 +60,8 @@ class TeacherSettings:
 class ScriptedTeacher:
     """Writes traces for scenes; all randomness comes from the generator that is passed in."""
 
-    def __init__(self, settings: TeacherSettings, *, tool: Tool, window_px: int) -> None:
-        self.settings, self.tool, self.window_px = settings, tool, window_px
+    def __init__(self, settings: TeacherSettings, *, tool: Looking) -> None:
+        self.settings, self.tool = settings, tool
 
     def zoom_trace(
         self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random
@@ -81,14 +83,14 @@ class ScriptedTeacher:
                 point = self._aim(aimed, image, rng)
                 turn_around = "Wait. " if look else ""
                 steps.append(self._look(f"{seen}{turn_around}The {sign.name}", point, image))
-                shown = self._shown(scene, point, image)
+                shown = self._shown(task, scene, point, image)
                 seen = _tell(shown)
                 stripes = shown.stripes if shown else ""
                 if shown == sign or rng.random() >= settings.look_again_frac:
                     break
             found.append(stripes or rng.choice(STRIPES))
         answer = _conclude(task, found)
-        return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.size)
+        return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
 
     def single_look_trace(
         self,
@@ -106,12 +108,10 @@ class ScriptedTeacher:
         thoughts, found = [], []
         for sign in asked:
             found.append(rng.choice(STRIPES))
-            place = (
-                f" is at {render_point(_to_view(sign.center, image))}" if grounded else " is here"
-            )
+            place = f" is at {render_point(image.to_text(sign.center))}" if grounded else " is here"
             thoughts.append(f"The {sign.name}{place}.")
         return TraceRecord(
-            task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.size
+            task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.text_size
         )
 
     def _aim(self, sign: Sign, image: ImageView, rng: random.Random) -> Point:
@@ -126,15 +126,18 @@ class ScriptedTeacher:
         return Point(near(sign.center.x), near(sign.center.y))
 
     def _look(self, opening: str, point: Point, image: ImageView) -> Step:
-        think = f"{opening} is at {render_point(_to_view(point, image))}."
-        return Step(think, ToolCall(self.tool.name, self.tool.render_arguments(point, image=image)))
+        think = f"{opening} is at {render_point(image.to_text(point))}."
+        return Step(think, ToolCall(self.tool.name, self.tool.arguments_at(point, image=image)))
 
-    def _shown(self, scene: Scene, point: Point, image: ImageView) -> Sign | None:
+    def _shown(self, task: TaskRecord, scene: Scene, point: Point, image: ImageView) -> Sign | None:
         """The sign nearest the middle of the zoom whose whole panel it shows."""
-        pixel = FrameMap(image.size, image.original).point(_to_view(point, image))
-        window = zoom_window(pixel, image=image.original, side_px=self.window_px)
+        arguments = self.tool.arguments_at(point, image=image)
+        focus = self.tool.open(task).call(arguments, scene=Shown((image,))).focus
+        if focus is None or focus.box is None:
+            return None
+        window, middle = focus.box, focus.point
         inside = [sign for sign in scene.signs if window.covers(sign.panel)]
-        return min(inside, key=lambda sign: sign.center.distance(pixel), default=None)
+        return min(inside, key=lambda sign: sign.center.distance(middle), default=None)
 
 
 def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: str) -> TraceRecord:
@@ -144,7 +147,7 @@ def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: st
     signs = list(scene.signs)
     rng.shuffle(signs)
     think = " ".join(
-        f"The {sign.name} is at {render_point(_to_view(sign.center, image))}." for sign in signs
+        f"The {sign.name} is at {render_point(image.to_text(sign.center))}." for sign in signs
     )
     task = TaskRecord(
         id=id,
@@ -153,7 +156,7 @@ def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: st
         images=(image.path,),
         category="pointing",
     )
-    return TraceRecord(task, Trace((Step(think),), task.answer), frame=image.size)
+    return TraceRecord(task, Trace((Step(think),), task.answer), frame=image.text_size)
 
 
 def _leftmost_of_colour(sign: Sign, scene: Scene) -> Sign:
@@ -170,7 +173,3 @@ def _tell(shown: Sign | None) -> str:
 def _conclude(task: TaskRecord, found: list[str]) -> str:
     """The answer that follows from the stripes it believes it saw."""
     return comparison_answer(*found) if task.category == COMPARISON else found[0]
-
-
-def _to_view(point: Point, image: ImageView) -> Point:
-    return FrameMap(image.original, image.size).pixel(point)

@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Point, Size
-from vigorl.core.protocols import Tool
-from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.core.media import FileImage, ImageView
+from vigorl.core.protocols import Looking
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.datasets import split_by_image
 from vigorl.data.images import open_image
 from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, draw_scene, scene_size
@@ -99,7 +100,7 @@ class MadeWorld:
     num_traces: int = 0
     mix: TraceMix = field(default_factory=TraceMix)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
-    tool: Tool | None = None
+    tool: Looking | None = None
     trace_categories: tuple[str, ...] | None = None
     view: int = 112
 
@@ -211,8 +212,7 @@ class MadeWorld:
     def _write_traces(self, root: Path, draw: Callable[[str, int], Scene]) -> None:
         if self.tool is None:
             raise ConfigError("data.num_traces needs data.tool: the zoom that the traces call")
-        window_px = getattr(self.tool, "window_px")  # noqa: B009  (a point tool; the protocol has no window)
-        teacher = ScriptedTeacher(self.teacher, tool=self.tool, window_px=window_px)
+        teacher = ScriptedTeacher(self.teacher, tool=self.tool)
         with (root / "train_signs.jsonl").open("w") as signs:
             write_sft_jsonl(self._traces(root, draw, teacher, signs), root / "train_SFT.jsonl")
 
@@ -226,7 +226,8 @@ class MadeWorld:
             path = root / "images" / f"trace-{i:05d}.png"
             _save(scene.image, path)
             print(_signs_line(path.name, scene.signs), file=signs)  # pyright: ignore[reportArgumentType]
-            image = ImageView(str(path), scene_size(self.scene), Size(self.view, self.view))
+            shown = Size(self.view, self.view)
+            image = ImageView(FileImage(str(path)), scene_size(self.scene), shown)
             rng = random.Random(f"{self._scene_seed('traces', i)}/trace")
             task = self._ask(scene, "traces", i, image.path, f"trace/{i:05d}")
             yield self._trace(task, scene, image, teacher, rng)

@@ -29,8 +29,8 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGe
 from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
-from vigorl.core.records import ImageView
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS, BatchKV, PrefixCache, PrefixKV
@@ -119,7 +119,7 @@ class HFEngine:
         self._banned[list(codec.banned_ids)] = True
         self._queue: OrderedDict[str, GenerationRequest] = OrderedDict()
         self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens, image_id=codec.image_id)
-        self._features: OrderedDict[ImageView, Tensor] = OrderedDict()
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._max_feature_tokens = feature_cache_tokens
         self._policy_version = 0
         self.last_publish: PublishStats | None = None
@@ -159,6 +159,10 @@ class HFEngine:
     @property
     def takes_adapters(self) -> bool:
         return False
+
+    @property
+    def ranks_per_engine(self) -> int:
+        return 1
 
     @property
     def num_in_flight(self) -> int:
@@ -368,7 +372,7 @@ class HFEngine:
     ) -> Float[Tensor, "rows tokens hidden"]:
         embeds = self._model.model.language_model.embed_tokens(ids)
         if views:
-            embeds[ids == self._codec.image_id] = torch.cat([self._features[v] for v in views])
+            embeds[ids == self._codec.image_id] = torch.cat([self._features[v.key] for v in views])
         return embeds
 
     def _encode(self, views: Iterable[ImageView]) -> None:
@@ -376,8 +380,8 @@ class HFEngine:
         missing: list[ImageView] = []
         num_tokens = 0
         for view in dict.fromkeys(views):
-            if view in self._features:
-                self._features.move_to_end(view)
+            if view.key in self._features:
+                self._features.move_to_end(view.key)
                 continue
             missing.append(view)
             num_tokens += self._images.num_tokens(view)
@@ -392,7 +396,7 @@ class HFEngine:
         pixels = torch.cat([block.pixel_values for block in blocks]).to(self._device)
         grids = torch.tensor([block.grid_thw for block in blocks], device=self._device)
         features = self._model.model.get_image_features(pixels, grids).pooler_output
-        self._features.update(zip(views, features, strict=True))
+        self._features.update(zip([view.key for view in views], features, strict=True))
 
     def _trim_features(self) -> None:
         num_tokens = sum(len(features) for features in self._features.values())

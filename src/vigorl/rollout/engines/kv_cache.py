@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 
 GROWTH_SLOTS = 64
 

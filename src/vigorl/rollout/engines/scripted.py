@@ -69,6 +69,10 @@ class ScriptedEngine:
         return False
 
     @property
+    def ranks_per_engine(self) -> int:
+        return 1
+
+    @property
     def num_in_flight(self) -> int:
         return len(self._waiting)
 

@@ -188,6 +188,10 @@ class ServerEngine:
         return self._transfer.takes_adapters
 
     @property
+    def ranks_per_engine(self) -> int:
+        return 1
+
+    @property
     def num_in_flight(self) -> int:
         return len(self._in_flight)
 

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 from PIL import Image
 
 from vigorl.core.errors import EngineError
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest
-from vigorl.core.records import ImageView
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
@@ -92,18 +92,18 @@ class DataUrls:
 
     def __init__(self, images: ImageStore, *, cache_bytes: int = 1 << 29) -> None:
         self._images, self._lock = images, threading.Lock()
-        self._urls: ByteCache[ImageView, str] = ByteCache(cache_bytes)
+        self._urls: ByteCache[str, str] = ByteCache(cache_bytes)
 
     def url(self, view: ImageView) -> str:
         with self._lock:  # neither the store nor the cache knows threads
-            found = self._urls.find(view)
+            found = self._urls.find(view.key)
             if found is not None:
                 return found
             picture = self._images.image(view)
         url = png_url(picture)
         with self._lock:
-            if self._urls.find(view) is None:
-                self._urls.put(view, url, weight=len(url))
+            if self._urls.find(view.key) is None:
+                self._urls.put(view.key, url, weight=len(url))
         return url
 
 

@@ -36,8 +36,8 @@ import torch
 import torch.distributed as dist
 
 from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
-from vigorl.core.records import ImageView
 from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -133,7 +133,7 @@ class VLLMEngine:
             **(extra or {}),
         }
         self._requests: dict[str, GenerationRequest] = {}
-        self._pictures: ByteCache[ImageView, Image.Image] = ByteCache(1 << 28)
+        self._pictures: ByteCache[str, Image.Image] = ByteCache(1 << 28)
         self._adapters: Any = None  # vLLM's name for those that were published last
         self._policy_version = 0
         self._is_asleep = False
@@ -147,6 +147,10 @@ class VLLMEngine:
     @property
     def takes_adapters(self) -> bool:
         return self._adapter_rank is not None
+
+    @property
+    def ranks_per_engine(self) -> int:
+        return self.tensor_parallel_size
 
     @property
     def num_in_flight(self) -> int:
@@ -310,12 +314,12 @@ class VLLMEngine:
         prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids)}
         if request.views:
             prompt["multi_modal_data"] = {"image": [self._picture(view) for view in request.views]}
-            prompt["multi_modal_uuids"] = {"image": [_name(view) for view in request.views]}
+            prompt["multi_modal_uuids"] = {"image": [view.key for view in request.views]}
         return prompt
 
     def _picture(self, view: ImageView) -> Image.Image:
         return self._pictures.get(
-            view,
+            view.key,
             make=lambda: self._images.image(view),
             weigh=lambda made: made.width * made.height * 4,
         )
@@ -407,9 +411,3 @@ def _undisturbed() -> Iterator[None]:
         torch.set_rng_state(states[2])
         torch.set_num_threads = set_num_threads
         torch.set_num_threads(num_threads)
-
-
-def _name(view: ImageView) -> str:
-    """What vLLM's caches know a picture by; the pixels follow from it."""
-    box = "whole" if view.box is None else "x".join(map(str, view.box.as_tuple()))
-    return f"{view.path}|{box}|{view.size.width}x{view.size.height}"

@@ -1,4 +1,4 @@
-"""What zoom tools share: reading numbers that a policy wrote, and sizing the view it gets back.
+"""What tools share: reading the arguments that a policy wrote, and how large a part is shown.
 
 Sentences here go to the policy as observations. They name keys and numbers but never echo its
 text: an echoed image slot or chat token would change the dialog's structure.
@@ -9,11 +9,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Box, Frame, Size
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import ToolError
-from vigorl.core.records import ImageView
 
 LARGEST_COORDINATE = 1e6  # beyond any picture; keeps integers of a thousand digits out of floats
+
+
+def read_point(arguments: Mapping[str, object], key: str, *, image: ImageView) -> Point:
+    """The ORIGINAL-frame place of a point [x, y] that is written in the text frame of `image`.
+
+    Raises:
+        ToolError: The key is missing, its value is no point, or the point is off the picture.
+    """
+    point = Point(*read_numbers(arguments, key, count=2))
+    if not image.holds(point):
+        raise ToolError(
+            f"The point ({point.x:g}, {point.y:g}) is outside the image, {_extent(image)}."
+        )
+    return image.to_original(point)
+
+
+def read_box(arguments: Mapping[str, object], key: str, *, image: ImageView) -> Box:
+    """The ORIGINAL-frame box of [x1, y1, x2, y2], written in the text frame of `image`.
+
+    Raises:
+        ToolError: The key is missing, its value is no box, or the box is not on the picture.
+    """
+    left, top, right, bottom = read_numbers(arguments, key, count=4)
+    if not (left < right and top < bottom):
+        raise ToolError(f'The "{key}" argument must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2.')
+    box = Box(left, top, right, bottom)
+    if not box.is_inside(image.text_size):
+        raise ToolError(
+            f"The box ({left:g}, {top:g}, {right:g}, {bottom:g}) is not inside the image, "
+            f"{_extent(image)}."
+        )
+    return image.box_to_original(box)
+
+
+def read_index(arguments: Mapping[str, object], key: str) -> int:
+    """The whole number under `key`, 0 where the call leaves it out.
+
+    Raises:
+        ToolError: The value is no whole number.
+    """
+    value = arguments.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ToolError(f'The "{key}" argument must be a whole number.')
+    return value
 
 
 def read_numbers(arguments: Mapping[str, object], key: str, *, count: int) -> list[float]:
@@ -32,40 +76,25 @@ def read_numbers(arguments: Mapping[str, object], key: str, *, count: int) -> li
     return [round(float(value), 3) for value in values]
 
 
-def frame_size(frame: Frame, image: ImageView) -> Size:
-    """The size that arguments written in `frame` refer to."""
-    if frame is Frame.PERMILLE:
-        return Size(1000, 1000)
-    return image.size if frame is Frame.RESIZED else image.original
-
-
-def view_size(window: Box, *, view_px: int, factor: int) -> Size:
-    """The size to show a window at: longer side `view_px`, aspect kept to the nearest `factor`."""
+def view_size(window: Box, *, view_px: int) -> Size:
+    """The size to show a window at: longer side `view_px`, aspect kept."""
     width, height = window.right - window.left, window.bottom - window.top
     scale = view_px / max(width, height)
-
-    def side(length: float) -> int:
-        return max(round(length * scale / factor), 1) * factor
-
-    return Size(side(width), side(height))
+    return Size(max(round(width * scale), 1), max(round(height * scale), 1))
 
 
-def check_view_settings(*, window_px: int, view_px: int, factor: int) -> None:
-    """Refuse settings that the image processor would silently round.
+def check_view_settings(*, window_px: int, view_px: int) -> None:
+    """Refuse sizes that show nothing.
 
     Raises:
-        ConfigError: A size is below 1, or `view_px` is not a multiple of `factor`.
+        ConfigError: A size is below 1.
     """
-    if min(window_px, view_px, factor) < 1:
-        raise ConfigError(
-            f"window_px={window_px}, view_px={view_px} and factor={factor} must be at least 1"
-        )
-    if view_px % factor:
-        nearest = max(round(view_px / factor), 1) * factor
-        raise ConfigError(
-            f"view_px={view_px} is not a multiple of {factor} (patch x merge); "
-            f"the nearest is {nearest}"
-        )
+    if min(window_px, view_px) < 1:
+        raise ConfigError(f"window_px={window_px} and view_px={view_px} must be at least 1")
+
+
+def _extent(image: ImageView) -> str:
+    return f"which is {image.text_size.width} wide and {image.text_size.height} high"
 
 
 def _is_number(value: object) -> bool:

@@ -5,72 +5,61 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 
-from vigorl.core.geometry import Box, Frame, FrameMap, Point, box_window, zoom_window
-from vigorl.core.protocols import ToolError, ToolResult
-from vigorl.core.records import ImageView
-from vigorl.rollout.tools.arguments import (
-    check_view_settings,
-    frame_size,
-    read_numbers,
-    view_size,
+from vigorl.core.geometry import Point, box_window, zoom_window
+from vigorl.core.media import ImageView, Region
+from vigorl.core.protocols import (
+    Argument,
+    ArgumentKind,
+    Observation,
+    Scene,
+    StatelessTool,
+    ToolSpec,
+)
+from vigorl.rollout.tools.arguments import check_view_settings, read_box, view_size
+
+KEY = "bbox"
+SPEC = ToolSpec(
+    (Argument(KEY, ArgumentKind.BOX),),
+    purpose="a look at a part",
+    reply="an enlarged cut-out of that part of the full picture",
 )
 
 
-class ZoomBox:
+class ZoomBox(StatelessTool):
     """Shows a box.
 
     Args:
         min_window_px: Smaller boxes are grown to this side, in ORIGINAL pixels; also the box that
             traces are written with.
-        view_px: Longer side of the view that the model gets, in pixels; a multiple of `factor`.
-        factor: Patch size x merge size of the model.
-        frame: The frame that the box is written in.
+        view_px: Longer side of the view that the model gets, in pixels.
         name: What the policy calls it.
         shown: The sentence that introduces the crop.
     """
+
+    spec = SPEC
 
     def __init__(
         self,
         *,
         min_window_px: int,
         view_px: int,
-        factor: int = 28,
-        frame: Frame = Frame.RESIZED,
         name: str = "zoom_box",
         shown: str = "Here is the crop of the image inside the box",
     ) -> None:
-        check_view_settings(window_px=min_window_px, view_px=view_px, factor=factor)
-        self.min_window_px, self.view_px, self.factor = min_window_px, view_px, factor
-        self.frame, self.shown = Frame(frame), shown
-        self._name = name
+        check_view_settings(window_px=min_window_px, view_px=view_px)
+        self.min_window_px, self.view_px = min_window_px, view_px
+        self.name, self.shown = name, shown
 
-    @property
-    def name(self) -> str:
-        return self._name
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        image = scene.first
+        box = read_box(arguments, KEY, image=image)
+        window = box_window(box, image=image.original, min_side_px=self.min_window_px)
+        view = replace(image, size=view_size(window, view_px=self.view_px), box=window)
+        return Observation((f"{self.shown}:\n", view), Region(box.center, window))
 
-    def call(self, arguments: Mapping[str, object], *, image: ImageView) -> ToolResult:
-        left, top, right, bottom = read_numbers(arguments, "bbox", count=4)
-        if not (left < right and top < bottom):
-            raise ToolError(
-                'The "bbox" argument must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2.'
-            )
-        box, frame = Box(left, top, right, bottom), frame_size(self.frame, image)
-        if not box.is_inside(frame):
-            raise ToolError(
-                f"The box ({left:g}, {top:g}, {right:g}, {bottom:g}) is not inside the image, "
-                f"which is {frame.width} wide and {frame.height} high."
-            )
-        original = FrameMap(frame, image.original).box(box)
-        window = box_window(original, image=image.original, min_side_px=self.min_window_px)
-        size = view_size(window, view_px=self.view_px, factor=self.factor)
-        view = ImageView(image.path, image.original, size, window)
-        return ToolResult(view, original.center, self.shown)
-
-    def render_arguments(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
+    def arguments_at(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
         window = zoom_window(target, image=image.original, side_px=self.min_window_px)
-        box = FrameMap(image.original, frame_size(self.frame, image)).box(window)
-        corners = [math.floor(box.left), math.floor(box.top)]
-        return {"bbox": [*corners, math.ceil(box.right), math.ceil(box.bottom)]}
+        return {KEY: list(image.box_to_text(window))}

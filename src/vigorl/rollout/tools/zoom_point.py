@@ -12,62 +12,58 @@ released code (364 px shown at 672).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from vigorl.core.geometry import Frame, FrameMap, Point, zoom_window
-from vigorl.core.protocols import ToolError, ToolResult
-from vigorl.core.records import ImageView
-from vigorl.rollout.tools.arguments import (
-    check_view_settings,
-    frame_size,
-    read_numbers,
-    view_size,
+from vigorl.core.geometry import Point, zoom_window
+from vigorl.core.media import ImageView, Region
+from vigorl.core.protocols import (
+    Argument,
+    ArgumentKind,
+    Observation,
+    Scene,
+    StatelessTool,
+    ToolSpec,
+)
+from vigorl.rollout.tools.arguments import check_view_settings, read_point, view_size
+
+KEY = "coordinate"
+SPEC = ToolSpec(
+    (Argument(KEY, ArgumentKind.POINT),),
+    purpose="a look at a spot",
+    reply="an enlarged cut-out of the full picture around that spot",
 )
 
 
-class ZoomPoint:
+class ZoomPoint(StatelessTool):
     """Shows the square around a point.
 
     Args:
         window_px: Side of the window in ORIGINAL pixels.
-        view_px: Side of the view that the model gets, in pixels; a multiple of `factor`.
-        factor: Patch size x merge size of the model.
-        frame: The frame that the coordinate is written in.
+        view_px: Side of the view that the model gets, in pixels.
         name: What the policy calls it.
         shown: The sentence that introduces the crop.
     """
+
+    spec = SPEC
 
     def __init__(
         self,
         *,
         window_px: int,
         view_px: int,
-        factor: int = 28,
-        frame: Frame = Frame.RESIZED,
         name: str = "search_coordinate",
         shown: str = "Here is the crop of the image centered on the coordinate",
     ) -> None:
-        check_view_settings(window_px=window_px, view_px=view_px, factor=factor)
-        self.window_px, self.view_px, self.factor = window_px, view_px, factor
-        self.frame, self.shown = Frame(frame), shown
-        self._name = name
+        check_view_settings(window_px=window_px, view_px=view_px)
+        self.window_px, self.view_px, self.name, self.shown = window_px, view_px, name, shown
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def call(self, arguments: Mapping[str, object], *, image: ImageView) -> ToolResult:
-        point = Point(*read_numbers(arguments, "coordinate", count=2))
-        frame = frame_size(self.frame, image)
-        if not point.is_inside(frame):
-            raise ToolError(
-                f"The point ({point.x:g}, {point.y:g}) is outside the image, "
-                f"which is {frame.width} wide and {frame.height} high."
-            )
-        center = FrameMap(frame, image.original).point(point)
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        image = scene.first
+        center = read_point(arguments, KEY, image=image)
         window = zoom_window(center, image=image.original, side_px=self.window_px)
-        size = view_size(window, view_px=self.view_px, factor=self.factor)
-        return ToolResult(ImageView(image.path, image.original, size, window), center, self.shown)
+        view = replace(image, size=view_size(window, view_px=self.view_px), box=window)
+        return Observation((f"{self.shown}:\n", view), Region(center, window))
 
-    def render_arguments(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
-        pixel = FrameMap(image.original, frame_size(self.frame, image)).pixel(target)
-        return {"coordinate": [int(pixel.x), int(pixel.y)]}
+    def arguments_at(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
+        point = image.to_text(target)
+        return {KEY: [point.x, point.y]}

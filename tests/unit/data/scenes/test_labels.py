@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.records import ImageView
+from vigorl.core.media import ImageView
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NAMES, NOTHING, token_labels
 

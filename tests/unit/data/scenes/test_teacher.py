@@ -11,7 +11,8 @@ import pytest
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Size
-from vigorl.core.records import ImageView, TaskRecord, TraceRecord
+from vigorl.core.media import ImageView
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import find_points, parse_trace
 from vigorl.data.encoding import ChatCodec, encode_trace
 from vigorl.data.images import ImageStore

@@ -1,0 +1,254 @@
+"""What is shown to a model, and how texts speak of places in it.
+
+An `ImageView` is a reference, never pixels: a source, a box of it, the size at which the model
+sees it, and the frame of the coordinates that texts use for it. It is the only way from a
+coordinate in a text to a place in the picture and back; nothing else converts.
+
+    >>> view = ImageView(FileImage("room.png"), Size(448, 448), Size(112, 112))
+    >>> view.to_original(Point(50, 20)), view.to_text(Point(200, 80))
+    (Point(x=200.0, y=80.0), Point(x=50, y=20))
+    >>> view.in_frame(TextFrame.PERMILLE).to_text(Point(224, 112))
+    Point(x=500, y=250)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from vigorl.core.geometry import Box, FrameMap, Point, Size
+
+Rgb = tuple[int, int, int]
+BLACK: Rgb = (0, 0, 0)
+GREY: Rgb = (128, 128, 128)
+
+_UNIT_STEPS = 1000  # a coordinate between 0 and 1 is written in thousandths
+
+
+class TextFrame(StrEnum):
+    """The coordinates that texts use for a picture; the model family's habit."""
+
+    PIXELS = "pixels"  # of the view as it is shown (Qwen2.5-VL)
+    PERMILLE = "permille"  # 0 to 1000 on both axes (Qwen2-VL, Qwen3-VL)
+    UNIT = "unit"  # 0 to 1 on both axes, three decimals
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """A picture file."""
+
+    path: str
+
+    @property
+    def key(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """The frame of a video file that is shown at a time, in seconds from its start."""
+
+    path: str
+    time_s: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.path}@{self.time_s!r}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A picture that a tool has made, kept in a file that is named by its content.
+
+    Attributes:
+        digest: Hexadecimal digest of the pixels; the name in every cache.
+        path: The file.
+    """
+
+    digest: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        return f"stored:{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A box painted over, or all of the picture; ORIGINAL pixels."""
+
+    box: Box | None = None
+    rgb: Rgb = BLACK
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A disc at a point; ORIGINAL pixels."""
+
+    point: Point
+    radius_px: float = 4.0
+    rgb: Rgb = (255, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The edge of a box; ORIGINAL pixels."""
+
+    box: Box
+    width_px: int = 3
+    rgb: Rgb = (255, 0, 0)
+
+
+Mark = Fill | Dot | Outline
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A source with marks on it, in the order in which they are drawn.
+
+    It holds a source, not a view: the marks are in ORIGINAL pixels, so a zoom into an edited
+    picture is cut from its full resolution, and coordinates stay those of the file.
+    """
+
+    source: FileImage | VideoFrame | Stored
+    marks: tuple[Mark, ...]
+
+    @property
+    def path(self) -> str:
+        return self.source.path
+
+    @property
+    def key(self) -> str:
+        return f"{self.source.key}+{self.marks!r}"
+
+
+Source = FileImage | VideoFrame | Stored | Edited
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """A picture, or a box of it, at the size at which the model sees it.
+
+    Attributes:
+        source: Where its pixels come from.
+        original: Size of the source's picture, after EXIF rotation.
+        size: Size in pixels as the model sees it (multiples of patch x merge, once an
+            `data.images.ImageStore` has fitted it).
+        box: Integer ORIGINAL-frame box that is shown, or None for the whole picture.
+        frame: How texts write coordinates in it.
+    """
+
+    source: Source
+    original: Size
+    size: Size
+    box: Box | None = None
+    frame: TextFrame = TextFrame.PIXELS
+
+    @property
+    def path(self) -> str:
+        """The file that its pixels come from, for messages."""
+        return self.source.path
+
+    @property
+    def key(self) -> str:
+        """Its name in every cache: equal keys are equal pixels."""
+        box = "whole" if self.box is None else "x".join(map(str, self.box.as_tuple()))
+        return f"{self.source.key}|{box}|{self.size.width}x{self.size.height}"
+
+    @property
+    def text_size(self) -> Size:
+        """The frame of its coordinates in texts."""
+        if self.frame is TextFrame.PIXELS:
+            return self.size
+        return Size(1000, 1000) if self.frame is TextFrame.PERMILLE else Size(1, 1)
+
+    @property
+    def region(self) -> Box:
+        """The ORIGINAL-frame box that is shown, all of the picture included."""
+        return self.box or Box(0, 0, self.original.width, self.original.height)
+
+    def holds(self, point: Point) -> bool:
+        """Whether a point of a text lies on the view."""
+        return point.is_inside(self.text_size)
+
+    def to_original(self, point: Point) -> Point:
+        """The ORIGINAL-frame place that a text speaks of; unrounded."""
+        mapped = FrameMap(self.text_size, self._shown_size).point(point)
+        if self.box is None:
+            return mapped
+        return Point(self.box.left + mapped.x, self.box.top + mapped.y)
+
+    def box_to_original(self, box: Box) -> Box:
+        """The ORIGINAL-frame box that a text speaks of; unrounded."""
+        first, last = (
+            self.to_original(Point(box.left, box.top)),
+            self.to_original(Point(box.right, box.bottom)),
+        )
+        return Box(first.x, first.y, last.x, last.y)
+
+    def to_text(self, point: Point) -> Point:
+        """How a text writes an ORIGINAL-frame place: rounded to the frame, kept on the view."""
+        if self.box is not None:
+            point = Point(point.x - self.box.left, point.y - self.box.top)
+        return text_point(point, source=self._shown_size, frame=self.frame, shown=self.size)
+
+    def box_to_text(self, box: Box) -> tuple[float, float, float, float]:
+        """How a text writes an ORIGINAL-frame box: rounded outwards, [left, top, right, bottom]."""
+        corner = self.box or Box(0, 0, 1, 1)
+        steps = _UNIT_STEPS if self.frame is TextFrame.UNIT else 1
+        size = self.text_size
+        to_text = FrameMap(self._shown_size, Size(size.width * steps, size.height * steps))
+        first = to_text.point(Point(box.left - corner.left, box.top - corner.top))
+        last = to_text.point(Point(box.right - corner.left, box.bottom - corner.top))
+        edges = (*map(math.floor, (first.x, first.y)), *map(math.ceil, (last.x, last.y)))
+        left, top, right, bottom = edges if steps == 1 else (edge / steps for edge in edges)
+        return left, top, right, bottom
+
+    def in_frame(self, frame: TextFrame) -> ImageView:
+        """The same view spoken of in another frame."""
+        return replace(self, frame=frame)
+
+    def edited(self, *marks: Mark) -> ImageView:
+        """The same view with marks drawn on its source."""
+        if isinstance(self.source, Edited):
+            marks = (*self.source.marks, *marks)
+            return replace(self, source=Edited(self.source.source, marks))
+        return replace(self, source=Edited(self.source, marks))
+
+    @property
+    def _shown_size(self) -> Size:
+        if self.box is None:
+            return self.original
+        return Size(round(self.box.right - self.box.left), round(self.box.bottom - self.box.top))
+
+
+def text_point(point: Point, *, source: Size, frame: TextFrame, shown: Size) -> Point:
+    """A place of one frame as texts of another write it: rounded, and kept on the picture.
+
+    Args:
+        point: In the frame of `source`.
+        source: The frame it is given in.
+        frame: The frame it is wanted in.
+        shown: Size at which the picture is shown; only PIXELS needs it.
+    """
+    if frame is TextFrame.UNIT:
+        steps = FrameMap(source, Size(_UNIT_STEPS, _UNIT_STEPS)).pixel(point)
+        return Point(steps.x / _UNIT_STEPS, steps.y / _UNIT_STEPS)
+    target = shown if frame is TextFrame.PIXELS else Size(1000, 1000)
+    return FrameMap(source, target).pixel(point)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where a tool looked, in ORIGINAL pixels of one picture of the scene.
+
+    Attributes:
+        point: What it was asked about, or the middle of it.
+        box: What it showed; None where it showed no part of the picture.
+        picture: Index of the picture among all views of the scene.
+    """
+
+    point: Point
+    box: Box | None = None
+    picture: int = 0

@@ -1,0 +1,32 @@
+"""Recorded rollouts of earlier formats, brought up to today's.
+
+Format 1 (vigorl 0.1) knew one picture per turn, by its file, and the place it was cut around.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a line of format 1, without its "format", as those of format 2.
+
+    Raises:
+        ValueError: A field of format 1 is missing.
+    """
+    try:
+        rollout = plain["scored"]["rollout"]
+        rollout["prompt_views"] = [_view(view) for view in rollout["prompt_views"]]
+        for turn in rollout["turns"]:
+            view, point = turn.pop("view"), turn.pop("point")
+            turn["views"] = [] if view is None else [_view(view)]
+            box = None if view is None else view["box"]
+            turn["focus"] = None if point is None else {"point": point, "box": box, "picture": 0}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a line of format 1: {error!r}") from error
+    return plain
+
+
+def _view(view: dict[str, Any]) -> dict[str, Any]:
+    fields = {key: view[key] for key in ("original", "size", "box")}
+    return {"source": {"path": view["path"]}, **fields, "frame": "pixels"}
