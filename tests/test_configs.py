@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
+from vigorl.build import CONFIGS, assemble, check_settings, needs_reference, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
@@ -287,6 +287,31 @@ def test_only_a_store_on_this_disk_has_its_artifacts_beside_it(
     assert logger.tracking_uri == uri
     beside = (tmp_path / "outputs" / "mlartifacts").as_uri()
     assert logger.artifact_location == (beside if is_local else None)
+
+
+def test_gspo_has_its_papers_bounds_and_no_kl_at_any_scale() -> None:
+    for scale in ("tiny", "qwen2_5_vl_7b"):
+        cfg = compose_door("train", "algorithm=gspo", f"scale={scale}")
+        check_settings(cfg)
+        algorithm = instantiate(cfg.module.algorithm)
+        assert (algorithm.clip_low, algorithm.clip_high, algorithm.kl_coef) == (3e-4, 4e-4, 0.0)
+        assert not needs_reference(cfg)
+    assert needs_reference(compose_door("train", "algorithm=gspo", "kl_coef=0.1"))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("algorithm.clip_low=1.5", "clip_low"),
+        ("algorithm.constant_length=9", "no effect with normalization=token_mean"),
+        ("algorithm.normalization=constant_length", "needs constant_length"),
+    ],
+)
+def test_an_algorithms_settings_are_refused_before_weights_are_loaded(
+    said: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_settings(compose_door("train", said))
 
 
 @pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])
