@@ -308,7 +308,7 @@ def write_traces(chains: list[dict[str, Any]], path: Path) -> None:
 
 
 def _turn(turn: dict[str, Any]) -> dict[str, Any]:
-    box = turn["view"] and turn["view"]["box"]
+    box = turn["views"][0]["box"] if turn["views"] else None
     return {
         "prefix": short_hash(turn["prefix_ids"]),
         "completion": short_hash(turn["completion_ids"]),
