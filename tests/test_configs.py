@@ -42,7 +42,7 @@ ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],
     "grpo_from_mcts": ["from_model=${paths.start}"],
 }
-SCALES = ("tiny", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
+SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
 
 
 def options(group: str) -> list[str]:
@@ -371,13 +371,31 @@ def test_the_released_traces_are_named_on_the_command_line() -> None:
     assert (own.optimizer.lr, own.optimizer.schedule) == (1e-5, "cosine")
 
 
-@pytest.mark.parametrize(("scale", "side"), [("tiny", 112), ("qwen2_5_vl_7b", 448)])
+@pytest.mark.parametrize(
+    ("scale", "side"), [("tiny", 112), ("tiny_qwen3", 128), ("qwen2_5_vl_7b", 448)]
+)
 def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
     source = instantiate(cfg.data)
     assert source.view == side
     assert side**2 <= min(cfg.pixels.max_pixels, source.scene.side_px**2)
     assert source.mix.zoom_system == instantiate(cfg.task.prompt).system
+
+
+def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
+    for scale in SCALES:
+        cfg = compose_door("train", f"scale={scale}")
+        factor = 32 if "qwen3" in scale else 28
+        assert cfg.pixels.min_pixels == (2 * factor) ** 2
+        assert cfg.zoom.view_px % factor == cfg.zoom.whole_px % factor == 0
+
+
+@pytest.mark.parametrize(
+    ("scale", "model_type"), [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl")]
+)
+def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:
+    first, *_ = stages_of(compose_door("train", "experiment=sft_vstar", f"scale={scale}"))
+    assert instantiate(first.model.maker.settings).model_type == model_type
 
 
 def test_the_tiny_start_is_made_from_nothing() -> None:

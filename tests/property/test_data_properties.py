@@ -24,10 +24,11 @@ from vigorl.data.encoding import ChatCodec, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message
 from vigorl.data.rescale import rescaled_trace
+from vigorl.families.qwen_vl import CHAT, Qwen25VL
 from vigorl.rollout.tools.arguments import view_size
 
-CODEC = ChatCodec(make_tokenizer())
-STORE = ImageStore(make_processor())
+CODEC = ChatCodec(make_tokenizer(), CHAT)
+STORE = ImageStore(make_processor(), family=Qwen25VL())
 IMAGE, PAD = CODEC.image_id, CODEC.pad_id
 CONTROL_IDS = set(range(len(CONTROLS)))
 
@@ -211,7 +212,7 @@ def test_pixels_equal_the_processors_own_for_any_picture(
     processor = make_processor()
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         Image.fromarray(noise).save(file.name)
-        store = ImageStore(processor)
+        store = ImageStore(processor, family=Qwen25VL())
         block = store.pixels(store.whole(file.name))
     alone = processor(images=[Image.fromarray(noise)], return_tensors="pt")
     assert torch.equal(block.pixel_values, alone["pixel_values"])

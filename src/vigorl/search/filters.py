@@ -56,7 +56,7 @@ class FilterSettings:
         max_repeats: How many points may return to an earlier place; None: any. A thought rightly
             names a place twice; a look has no reason to.
         near_px: Points at most this far apart, in pixels as the teacher saw the picture, are one
-            place; 28 is one picture token of Qwen2.5-VL.
+            place; 28 is about one picture token.
         keep_near_duplicates: Whether chains of one tree may have the same answer and places.
     """
 

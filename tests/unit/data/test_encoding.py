@@ -29,6 +29,7 @@ from vigorl.core.trace import (
 from vigorl.data.encoding import ChatCodec, encode_trace, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt, tiny_zoom
+from vigorl.families.qwen_vl import CHAT
 
 PAD = CONTROLS.index("<|image_pad|>")
 END = CONTROLS.index("<|im_end|>")
@@ -116,14 +117,15 @@ def test_everything_but_the_end_token_is_banned(codec: ChatCodec) -> None:
 def test_a_tokenizer_without_vision_tokens_is_refused() -> None:
     bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
     with pytest.raises(ConfigError, match="lacks the control tokens"):
-        ChatCodec(bare)
+        ChatCodec(bare, CHAT)
 
 
 def test_a_codec_from_a_folder(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     loaded = ChatCodec.from_pretrained(tmp_path)
-    assert loaded.completion_ids(ATTACK) == ChatCodec(tokenizer).completion_ids(ATTACK)
-    assert loaded.banned_ids == ChatCodec(tokenizer).banned_ids
+    assert loaded.completion_ids(ATTACK) == ChatCodec(tokenizer, CHAT).completion_ids(ATTACK)
+    assert loaded.banned_ids == ChatCodec(tokenizer, CHAT).banned_ids
 
 
 @pytest.mark.parametrize(

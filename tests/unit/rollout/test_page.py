@@ -20,6 +20,7 @@ from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
+from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.page import pick_groups, render_page, rollout_picture
 from vigorl.rollout.picture import RIGHT, MarkKind, rollout_marks
 
@@ -29,7 +30,9 @@ VOID = {"meta", "img", "br"}
 @pytest.fixture(scope="module")
 def store() -> ImageStore:
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    return ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    return ImageStore(
+        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
+    )
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ from vigorl.core.trace import (
 from vigorl.data.images import ImageStore
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json
+from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.filters import (
@@ -307,7 +308,9 @@ def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path
     """Seen at 448 (as the file is) by the teacher, at 112 by this run's policy."""
     Image.new("RGB", (448, 448)).save(tmp_path / "disc.png")
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    store = ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    store = ImageStore(
+        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
+    )
     one = searched(node("A disc at (200, 80).", right("It is red.")))
     for frame, kept in ((None, 1), (Size(448, 448), 1), (Size(112, 112), 0)):
         tree = replace(one.tree, image=str(tmp_path / "disc.png"), frame=frame)

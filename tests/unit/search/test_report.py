@@ -20,6 +20,7 @@ from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import parse_trace, render_answer_turn
 from vigorl.data.images import ImageStore
+from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.picture import RIGHT, WRONG
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.metrics import numbered_nodes, solved_shares
@@ -34,7 +35,9 @@ HOSTILE = "<script>alert(1)</script> & </details> \u202e"
 @pytest.fixture(scope="module")
 def store() -> ImageStore:
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    return ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    return ImageStore(
+        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
+    )
 
 
 @pytest.fixture(scope="module")
