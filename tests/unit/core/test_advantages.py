@@ -62,8 +62,8 @@ def test_a_turns_credit_is_that_of_its_sampled_tokens():
 
 
 def test_one_advantage_for_all_tokens_is_the_mean_to_the_last_digit():
-    rollout = builders.rollout()
-    for advantage in (0.1, 0.7071067811865475, -1e-17):
-        assert turn_credit(rollout, [advantage] * 2).mean_advantage(rollout) == advantage
+    rollout = builders.rollout(builders.answer_turn(num_tokens=3))
+    advantage = 1.4448403485623547  # three times this, divided by three, is another number
+    assert turn_credit(rollout, [advantage]).mean_advantage(rollout) == advantage
     nothing = Credit((0.0,) * len(rollout.token_ids), rollout.loss_mask)
     assert nothing.mean_advantage(rollout) == 0.0
