@@ -1,9 +1,6 @@
 """What a phase of rollouts looks like in numbers, and how sure a share or a difference is.
 
-Every metric is a mean, kept as (sum, count) until the end, so that ranks and shards merge exactly:
-
-    >>> means(merge_sums({"rollout/accuracy": (3.0, 4)}, {"rollout/accuracy": (0.0, 2)}))
-    {'rollout/accuracy': 0.5}
+Every metric is a mean, kept as (sum, count) until the end, so that ranks add up exactly.
 
 `rollout/accuracy` and `rollout/valid_frac` are fixed yardsticks, the same whatever reward trains.
 """
@@ -50,16 +47,6 @@ def metric_sums(scored: Sequence[ScoredRollout]) -> MetricSums:
         values[name] = measured
     values["rollout/zero_variance_groups_frac"] = _are_groups_equal(scored)
     return {name: (math.fsum(measured), len(measured)) for name, measured in values.items()}
-
-
-def merge_sums(*shards: Mapping[str, tuple[float, int]]) -> MetricSums:
-    """The sums of all rollouts together, from the sums of disjoint parts (ranks, batches)."""
-    merged: MetricSums = {}
-    for shard in shards:
-        for name, (total, count) in shard.items():
-            old_total, old_count = merged.get(name, (0.0, 0))
-            merged[name] = (old_total + total, old_count + count)
-    return merged
 
 
 def means(sums: Mapping[str, tuple[float, int]]) -> dict[str, float]:

@@ -186,7 +186,7 @@ def test_a_trace_gives_the_tokens_of_the_same_rollout(
     assert sample.token_ids == rollout.token_ids
     assert sample.loss_mask == rollout.loss_mask
     assert sample.views == rollout.views
-    assert (sample.advantage, sample.token_weight, sample.sampling_logprobs) == (1.0, 1.0, ())
+    assert (sample.advantages, sample.token_weight, sample.sampling_logprobs) == ((), 1.0, ())
 
 
 def test_the_learned_tokens_are_the_turns_and_their_end_tokens(

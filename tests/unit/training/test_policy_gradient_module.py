@@ -1,4 +1,6 @@
-"""The step of GRPO on batches by hand: what it learns and logs about the engine that sampled."""
+"""The step of a policy gradient on batches by hand: what it learns and logs about the engine that
+sampled, and that it asks its algorithm.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,19 @@ from tests.unit.models.small import make_batch, make_policy
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.correction import ImportanceCorrection
+from vigorl.models.losses import LossInputs, LossOutput
+from vigorl.training.algorithms.grpo import GRPO
+from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch
-from vigorl.training.grpo_module import GRPOModule
+from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import OptimizerSettings
 
 NUM_ROWS = 6
 ADVANTAGES = torch.linspace(-1, 1, NUM_ROWS)
 
 
-class PlainGRPO(GRPOModule):
-    """GRPO by gradient descent, so that a step is the gradient itself."""
+class PlainModule(PolicyGradientModule):
+    """By gradient descent, so that a step is the gradient itself."""
 
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD(self.trained_parameters(), lr=1.0)
@@ -37,7 +42,7 @@ def rows(first: int, last: int, gap: Tensor | None) -> TrainingBatch:
     num = last - first
     batch = replace(
         make_batch(*[[]] * num),
-        advantages=ADVANTAGES[first:last],
+        advantages=ADVANTAGES[first:last, None].expand(-1, 5),
         token_weight=torch.full((num,), 1 / (3 * NUM_ROWS)),
     )
     if gap is None:
@@ -48,13 +53,18 @@ def rows(first: int, last: int, gap: Tensor | None) -> TrainingBatch:
 
 
 def step(
-    gap: Tensor | None, correction: ImportanceCorrection | None, *, cuts: int = 1
+    gap: Tensor | None,
+    correction: ImportanceCorrection | None,
+    *,
+    cuts: int = 1,
+    algorithm: Algorithm | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """How far one vector of weights moved in one update, and what was logged."""
     size = NUM_ROWS // cuts
     batches = [rows(i * size, (i + 1) * size, gap) for i in range(cuts)]
-    module = PlainGRPO(
+    module = PlainModule(
         make_policy(),
+        algorithm=algorithm or GRPO(),
         images=cast(Any, None),
         optimizer=OptimizerSettings(lr=1.0),
         importance_correction=correction,
@@ -135,3 +145,40 @@ def test_a_nil_gap_leaves_the_step_as_it_is_without_correction() -> None:
 def test_correction_needs_what_the_engine_thought() -> None:
     with pytest.raises(ConfigError, match=r"module\.importance_correction"):
         step(None, ImportanceCorrection())
+
+
+class Reinforce(GRPO):
+    """Somebody's own: no ratio, no clip, no logprobs of the phase's start."""
+
+    @property
+    def needs_old(self) -> bool:
+        return False
+
+    def loss(self, inputs: LossInputs) -> LossOutput:
+        token_loss = -inputs.advantages * inputs.policy_logprobs * inputs.token_weight[:, None]
+        return LossOutput(torch.where(inputs.loss_mask, token_loss, 0.0).sum(), {})
+
+
+def test_the_loss_is_the_algorithms() -> None:
+    moved, logged = step(gaps(), None, algorithm=Reinforce())
+    torch.testing.assert_close(moved, step(gaps(), None)[0], atol=1e-7, rtol=1e-4)  # r = 1: no clip
+    assert "clip/low_frac" not in logged
+
+
+def module(**settings: Any) -> PolicyGradientModule:
+    images, optimizer = cast(Any, None), OptimizerSettings(lr=1.0)
+    return PolicyGradientModule(make_policy(), images=images, optimizer=optimizer, **settings)
+
+
+def test_a_correction_needs_the_start_whatever_the_algorithm() -> None:
+    assert module(algorithm=GRPO()).needs_old
+    assert not module(algorithm=Reinforce()).needs_old
+    assert module(algorithm=Reinforce(), importance_correction=ImportanceCorrection()).needs_old
+
+
+def test_a_reference_is_asked_of_the_algorithm() -> None:
+    with pytest.raises(ConfigError, match=r"needs module\.reference"):
+        module(algorithm=GRPO(kl_coef=0.1))
+    with pytest.raises(ConfigError, match=r"module\.reference has no effect"):
+        module(algorithm=GRPO(), reference=make_policy())
+    module(algorithm=GRPO(kl_coef=0.1), reference=make_policy())

@@ -9,10 +9,15 @@ import torch.distributed as dist
 Value = TypeVar("Value")
 
 
-def from_all_ranks(own: Value, *, num_ranks: int) -> list[Value]:
+def num_ranks() -> int:
+    """1 where nothing has connected several processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def from_all_ranks(own: Value) -> list[Value]:
     """Each rank's value, in the order of ranks; all ranks must call it."""
-    if num_ranks == 1:
+    if num_ranks() == 1:
         return [own]
-    found = [own] * num_ranks
+    found = [own] * num_ranks()
     dist.all_gather_object(found, own)
     return found
