@@ -19,6 +19,7 @@ from vigorl.build import (
     build_engine,
     build_parts,
     check_settings,
+    needs_reference,
     prepare_process,
 )
 from vigorl.door import door
@@ -111,7 +112,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         lora=instantiate(cfg.model.lora),
     )
     extra: dict[str, Any] = {}
-    if cfg.module.get("kl_coef") and cfg.model.lora is None:
+    if needs_reference(cfg):
         extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
         extra["reference_dtype"] = cfg.model.reference_dtype
     return assemble(
@@ -120,7 +121,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         images=parts.images,
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
-        temperature=cfg.task.temperature,
+        temperature=cfg.env.temperature,
         vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )

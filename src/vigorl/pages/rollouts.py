@@ -18,7 +18,6 @@ from vigorl.core.geometry import Box, Size
 from vigorl.core.media import ImageView
 from vigorl.core.metrics import is_right, rollout_metrics
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rewards.zoom import is_zoom_hit, zoom_hits
 from vigorl.core.rollout import Rollout, ScoredRollout, Turn
 from vigorl.core.trace import END_OBSERVATION, FORCED_ANSWER_PREFIX, IMAGE_SLOT
@@ -318,10 +317,10 @@ def _votes(rollouts: Sequence[Rollout]) -> Iterator[Vote]:
     counts = Counter(_voted(rollout, task) for rollout in rollouts)
     named = [*task.options] if task.options else [task.answer]
     if len(named) > _MOST_OPTIONS:
-        named = [text for text in named if counts[text] or is_correct(text, task)]
+        named = [text for text in named if counts[text] or task.is_right(text)]
     named += [text for text, _ in counts.most_common() if text not in named]
     for text in named:
-        right = is_correct(text, task) if task.options else text == task.answer
+        right = task.is_right(text) if task.options else text == task.answer
         yield Vote(text, right, counts[text], counts[text] / len(rollouts))
 
 
@@ -332,5 +331,5 @@ def _voted(rollout: Rollout, task: TaskRecord) -> str:
     said = rollout.answer
     if said is None:
         return "(no answer)"
-    options = (one for one in task.options if is_correct(said, replace(task, answer=one)))
+    options = (one for one in task.options if replace(task, answer=one).is_right(said))
     return next(options, said)

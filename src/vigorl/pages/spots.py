@@ -8,9 +8,7 @@ from enum import StrEnum
 
 from vigorl.core.geometry import Box, Point
 from vigorl.core.media import ImageView
-from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import Rollout, Turn
-from vigorl.core.trace import parse_point
 
 RIGHT, WRONG = "#009e73", "#d55e00"  # green and vermilion of Okabe and Ito, told apart by all
 TARGET = "#ffffff"
@@ -73,9 +71,8 @@ def spots_of(rollout: Rollout) -> list[Spot]:
         scene += turn.views
     if not any(spot.kind is SpotKind.LOOK for spot in spots):
         spots = [replace(spot, label=str(i)) for i, spot in enumerate(spots, start=1)]
-    is_point = rollout.task.answer_kind is AnswerKind.POINT
-    point = parse_point(rollout.answer or "") if is_point else None
-    if point is not None and first.holds(point):
+    point = rollout.task.scorer.place(rollout.answer or "", view=first)
+    if point is not None:
         place, key = first.to_original(point), first.source.key
         spots.append(Spot(SpotKind.ANSWER, place, len(rollout.turns), key, "A"))
     return spots

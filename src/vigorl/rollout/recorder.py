@@ -4,9 +4,10 @@
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
         "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
 
-The keys are the fields of the dataclasses in `core`; crops are boxes, never pixels. The loss mask
-is not stored: who wrote a token is in the turns. Seeds are not stored per turn: `build_dialogs`
-makes them again from run seed, phase, task and index. Floats come back bit for bit.
+The keys are the fields of the dataclasses in `core`, as `core.plain` writes them; crops are boxes,
+never pixels. The loss mask is not stored: who wrote a token is in the turns. Seeds are not stored
+per turn: `build_dialogs` makes them again from run seed, phase, task and index. Floats come back
+bit for bit.
 
 A crash can leave a last line without its newline; the next recorder on the file cuts it off, and
 the reader names it.
@@ -18,14 +19,17 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator, core_schema
 
 from vigorl.core.errors import DataError
+from vigorl.core.plain import from_plain, to_plain
 from vigorl.core.rollout import ScoredRollout
+from vigorl.core.scoring.scorer import Scorer
 from vigorl.rollout.upgrade import upgrade_v1
 
 FORMAT = 2
@@ -50,6 +54,8 @@ class RecordedRollout:
 class _Line(RecordedRollout):
     format: int
 
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # scorers
+
 
 def rollout_to_json(scored: ScoredRollout, *, phase: str, run_seed: int) -> str:
     """One line, without the newline.
@@ -57,8 +63,7 @@ def rollout_to_json(scored: ScoredRollout, *, phase: str, run_seed: int) -> str:
     Raises:
         ValueError: A number is not finite.
     """
-    plain = _ADAPTER.dump_python(_Line(phase, run_seed, scored, FORMAT))
-    plain = {"format": plain.pop("format"), **plain}  # first, for whoever looks at the file
+    plain = {"format": FORMAT, **to_plain(RecordedRollout(phase, run_seed, scored))}
     return json.dumps(plain, allow_nan=False, separators=(",", ":"))
 
 
@@ -160,6 +165,7 @@ def cut_torn_line(path: Path) -> None:
 def _exact(schema: Any) -> Any:
     """A pydantic schema that takes what the recorder writes and nothing else: all fields and no
     others, no text for a number, and an int that stands where a float is declared stays one.
+    A scorer may be anyone's class, which `core.plain` finds.
     """
     if isinstance(schema, list):
         return [_exact(one) for one in schema]
@@ -168,6 +174,8 @@ def _exact(schema: Any) -> Any:
     kind = schema.get("type")
     if kind == "default":
         return _exact(schema["schema"])
+    if kind == "is-instance" and schema["cls"] is Scorer:
+        return core_schema.no_info_plain_validator_function(partial(from_plain, Scorer))
     if kind == "float":
         numbers = [{"type": "int", "strict": True}, {"type": "float", "strict": True}]
         return {"type": "union", "choices": numbers}
@@ -179,5 +187,4 @@ def _exact(schema: Any) -> Any:
     return exact
 
 
-_ADAPTER = TypeAdapter(_Line)
-_READER = SchemaValidator(_exact(_ADAPTER.core_schema))
+_READER = SchemaValidator(_exact(TypeAdapter(_Line).core_schema))

@@ -24,7 +24,6 @@ from vigorl.core.errors import ConfigError, EngineError, RequestError
 from vigorl.core.geometry import Point
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import score_answer
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import StopReason, Turn
 from vigorl.core.search_metrics import numbered_nodes
@@ -151,7 +150,7 @@ def grow_forest(
             reach; the message says how far the search was.
     """
     if environment.temperature == 0:
-        raise ConfigError("task.temperature=0: all children of a node would be the same thought")
+        raise ConfigError("env.temperature=0: all children of a node would be the same thought")
     if max_in_flight < 1:
         raise ConfigError(f"max_in_flight must be at least 1, got {max_in_flight}")
     forest = _Forest(engine, environment, settings, run_seed, check)
@@ -345,7 +344,7 @@ class _Forest:
             num_simulations=search.num_simulations,
             checked_by=CheckedBy.BOXES if has_boxes else None,
             more_images=task.images[1:],
-            answer_kind=task.answer_kind,
+            scorer=task.scorer,
             options=task.options,
             targets=task.targets,
             category=task.category,
@@ -376,7 +375,7 @@ def _thought(dialog: Dialog, turn: Turn) -> Thought:
 
 def _judge(dialog: Dialog) -> float:
     """By the reward function of the answer, the only judge of a path."""
-    return score_answer(dialog.rollout().answer, dialog.task, view=dialog.image)
+    return dialog.task.score(dialog.rollout().answer, view=dialog.image)
 
 
 def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests import builders
 from vigorl.core.geometry import Box, Point
-from vigorl.core.records import AnswerKind
+from vigorl.core.scoring import PointInBox
 from vigorl.pages.spots import SpotKind, spots_of
 
 
@@ -30,7 +30,7 @@ def test_thoughts_are_numbered_when_nothing_was_zoomed_at():
 
 
 def test_point_answer_is_marked():
-    fields = {"answer_kind": AnswerKind.POINT, "answer_box": builders.DISC, "options": ()}
+    fields = {"scorer": PointInBox(builders.DISC), "options": ()}
     rollout = builders.rollout(
         builders.answer_turn("(50, 20)", think="x"), task=builders.task(**fields)
     )
