@@ -50,6 +50,8 @@ def family_of(folder: str | os.PathLike[str]) -> Family:
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{folder}: no config.json of a model ({reason})") from error
+    if not config:
+        raise ConfigError(f"{folder}: no config.json, so this is not a model folder")
     return family_named(config.get("model_type"), where=folder)
 
 

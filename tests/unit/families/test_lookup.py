@@ -39,7 +39,7 @@ def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> Non
 
 
 def test_a_folder_without_a_config_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no config\.json of a model") as caught:
+    with pytest.raises(ConfigError, match=r"no config\.json") as caught:
         family_of(tmp_path)
     assert "\n" not in str(caught.value)
 
