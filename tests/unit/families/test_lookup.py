@@ -33,7 +33,7 @@ def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> Non
     known = "qwen2_vl, qwen2_5_vl, qwen3_vl"
     with pytest.raises(ConfigError, match=f"model_type 'llava' is not one of {known}$"):
         family_of(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"hidden_size": 64}')
     with pytest.raises(ConfigError, match="model_type None is not one of"):
         family_of(tmp_path)
 
