@@ -20,10 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
+from vigorl.build import CONFIGS, assemble, check_settings, needs_reference, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.search.point_check import PointCheck
@@ -46,7 +49,9 @@ SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b",
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+    """The choices of a group; a file whose name begins with _ is what its choices share."""
+    stems = (path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+    return sorted(stem for stem in stems if not stem.startswith("_"))
 
 
 def compose_door(door: str, *overrides: str) -> DictConfig:
@@ -222,6 +227,29 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         instantiate(cfg.strategy)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("option", options("benchmark"))
+def test_every_benchmark_locks_what_it_is_made_of(option: str, scale: str) -> None:
+    cfg = compose_door("evaluate", f"benchmark={option}", f"scale={scale}", "data.root=somewhere")
+    check_settings(cfg)
+    check_targets(resolved(cfg))
+    benchmark = instantiate(cfg.data)
+    assert isinstance(benchmark, Benchmark)
+    assert (benchmark.name, cfg.name) == (option, option)
+    assert benchmark.changed_fields() == []
+    assert changed_settings(resolved(cfg)["locked"], resolved(cfg)) == []
+    other = compose_door("evaluate", f"benchmark={option}", "task=visual_search_think")
+    assert changed_settings(resolved(other)["locked"], resolved(other))
+
+
+@pytest.mark.parametrize("option", options("scorer"))
+def test_every_scorer_is_made_from_its_yaml(option: str) -> None:
+    cfg = compose_door("train", "data=released_files", f"scorer@data.scorer={option}")
+    assert isinstance(instantiate(cfg.data).scorer, Scorer)
+    cfg = compose_door("synthesize", "experiment=mcts_vstar", f"scorer={option}")
+    assert isinstance(instantiate(cfg.scorer), Scorer)
+
+
 @pytest.mark.parametrize("option", options("data"))
 def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
     for door in ("train", "evaluate"):
@@ -249,7 +277,7 @@ def test_chains_of_real_pictures_stand_beside_their_questions(
     check_settings(cfg)
     check_targets(resolved(cfg))
     source = instantiate(cfg.data)
-    assert (source.path, source.answer_kind) == ("chains.jsonl", "text")
+    assert (source.path, source.scorer) == ("chains.jsonl", TextMatch())
     assert {key: getattr(source.base, key) for key in given} == given
 
 
@@ -287,6 +315,31 @@ def test_only_a_store_on_this_disk_has_its_artifacts_beside_it(
     assert logger.artifact_location == (beside if is_local else None)
 
 
+def test_gspo_has_its_papers_bounds_and_no_kl_at_any_scale() -> None:
+    for scale in ("tiny", "qwen2_5_vl_7b"):
+        cfg = compose_door("train", "algorithm=gspo", f"scale={scale}")
+        check_settings(cfg)
+        algorithm = instantiate(cfg.module.algorithm)
+        assert (algorithm.clip_low, algorithm.clip_high, algorithm.kl_coef) == (3e-4, 4e-4, 0.0)
+        assert not needs_reference(cfg)
+    assert needs_reference(compose_door("train", "algorithm=gspo", "kl_coef=0.1"))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("algorithm.clip_low=1.5", "clip_low"),
+        ("algorithm.constant_length=9", "no effect with normalization=token_mean"),
+        ("algorithm.normalization=constant_length", "needs constant_length"),
+    ],
+)
+def test_an_algorithms_settings_are_refused_before_weights_are_loaded(
+    said: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_settings(compose_door("train", said))
+
+
 @pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])
 def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     cfg = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
@@ -296,8 +349,8 @@ def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     assert cfg.plan.sequences_per_update == 64 * 8
     assert (cfg.optimizer.lr, cfg.optimizer.weight_decay) == (1e-6, 0.01)
     assert cfg.optimizer.warmup_frac == 0.05
-    assert cfg.module.kl_coef == 0.01
-    assert (cfg.module.clip_low, cfg.module.clip_high) == (0.2, 0.28)
+    assert cfg.algorithm.kl_coef == 0.01
+    assert (cfg.algorithm.clip_low, cfg.algorithm.clip_high) == (0.2, 0.28)
     assert cfg.trainer.gradient_clip_val == 0.2
     assert cfg.trainer.max_epochs == 500
     assert cfg.task.temperature == 1.0

@@ -35,6 +35,7 @@ from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.training.algorithms.protocol import Algorithm
 
 CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -153,6 +154,14 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
     )
 
 
+def needs_reference(cfg: DictConfig) -> bool:
+    """Whether the start checkpoint is loaded beside the policy: where the run's algorithm reads its
+    logprobs, and no adapters can be switched off instead.
+    """
+    algorithm: Algorithm | None = instantiate(cfg.module.get("algorithm"))
+    return algorithm is not None and algorithm.needs_reference and cfg.model.lora is None
+
+
 def own_device(cfg: DictConfig) -> torch.device:
     """The device that Lightning gives this process, found as the Trainer finds it: by accelerator,
     and by local rank where there are several.
@@ -168,7 +177,8 @@ def check_settings(cfg: DictConfig) -> None:
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
     if cfg.get("module"):
         _check_precision(cfg)
-        _check_correction(cfg)
+        _try_out(cfg.module.get("algorithm"))
+        _try_out(cfg.module.get("importance_correction"))
         _check_difficulty(cfg)
         _try_out(cfg.get("early_stop"))
     if cfg.num_threads:
@@ -188,11 +198,6 @@ def _check_precision(cfg: DictConfig) -> None:
             "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
             "set model.dtype=float32 and precision=bf16-mixed"
         )
-
-
-def _check_correction(cfg: DictConfig) -> None:
-    """Refuse a bad correction before any weights are loaded."""
-    _try_out(cfg.module.get("importance_correction"))
 
 
 def _check_difficulty(cfg: DictConfig) -> None:

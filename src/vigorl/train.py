@@ -21,6 +21,7 @@ from vigorl.build import (
     build_engine,
     build_parts,
     check_settings,
+    needs_reference,
     prepare_process,
 )
 from vigorl.models.policy import Policy
@@ -112,7 +113,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         lora=instantiate(cfg.model.lora),
     )
     extra: dict[str, Any] = {}
-    if cfg.module.get("kl_coef") and cfg.model.lora is None:
+    if needs_reference(cfg):
         extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
         extra["reference_dtype"] = cfg.model.reference_dtype
     return assemble(

@@ -277,7 +277,7 @@ def read_run(run: Path, *, metrics: dict[str, list[list[float]]]) -> Finding:
         found["chains"] = [_chain(row) for row in _lines(run / "chains.jsonl")]
     if (run / "report.json").is_file():
         report = json.loads((run / "report.json").read_text())
-        found["questions"] = {question.pop("id"): question for question in report["questions"]}
+        found["questions"] = {one["id"]: _question(one) for one in report["questions"]}
         found["summary"] = report["metrics"]
     found["metrics"] = metrics
     if (run / "model").is_dir():
@@ -333,6 +333,12 @@ def _turn(turn: dict[str, Any]) -> dict[str, Any]:
         "crop": box and [box[side] for side in ("left", "top", "right", "bottom")],
         "tool_error": turn["tool_error"],
     }
+
+
+def _question(row: dict[str, Any]) -> dict[str, Any]:
+    """As it was recorded, when reports kept whether an answer was right."""
+    kept = {key: row[key] for key in ("category", "right_answer", "answers", "chance")}
+    return kept | {"correct": [score == 1.0 for score in row["scores"]]}
 
 
 def _tree(row: dict[str, Any]) -> dict[str, Any]:

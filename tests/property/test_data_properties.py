@@ -15,8 +15,9 @@ from tests.builders import task
 from tests.unit.data.conftest import CONTROLS, make_processor, make_tokenizer
 from vigorl.core.geometry import Box, FrameMap, Point, Size, smart_resize
 from vigorl.core.media import FileImage, ImageView
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import TrainingSample
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import Step, ToolCall, Trace, find_points
 from vigorl.data.collate import PaddingSide, collate
 from vigorl.data.datasets import split_by_image
@@ -145,9 +146,7 @@ def test_rescaled_points_stay_on_the_picture_and_near_their_place(
     points = data.draw(st.lists(st.tuples(*coordinate), min_size=1, max_size=4))
     text = " then ".join(f"({x}, {y})" for x, y in points)
     calls = [Step(text, ToolCall("look", {"coordinate": list(point)})) for point in points]
-    record = TraceRecord(
-        task(answer_kind=AnswerKind.POINT), Trace((*calls, Step(text)), text), frame=frame
-    )
+    record = TraceRecord(task(scorer=PointInBox()), Trace((*calls, Step(text)), text), frame=frame)
     trace = rescaled_trace(record, image=shown_at(target))
     frames = FrameMap(frame, target)
     for moved in (find_points(trace.steps[-1].think), find_points(trace.answer)):

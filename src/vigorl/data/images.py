@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,13 +173,18 @@ def open_source(source: Source) -> Image.Image:
         DataError: As `open_image`; or a video cannot be read.
     """
     if isinstance(source, Edited):
-        picture = open_source(source.source).copy()
-        for mark in source.marks:
-            _draw(picture, mark)
-        return picture
+        return marked(open_source(source.source), source.marks)
     if isinstance(source, VideoFrame):
         return _video_frame(source)
     return open_image(source.path)
+
+
+def marked(picture: Image.Image, marks: Iterable[Mark]) -> Image.Image:
+    """A copy with marks drawn on it, which are in the picture's own pixels."""
+    copy = picture.copy()
+    for mark in marks:
+        _draw(copy, mark)
+    return copy
 
 
 def _draw(picture: Image.Image, mark: Mark) -> None:
@@ -197,6 +203,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
     """The last frame whose time is not after the asked one."""
     try:
         import av  # pyright: ignore[reportMissingImports]  an extra: most runs see no video
+        from av.error import FFmpegError  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DataError("to read videos, pip install av", path=source.path) from error
     found = None
@@ -209,7 +216,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
                 if found is not None and frame.time is not None and frame.time > source.time_s:
                     break
                 found = frame
-    except (OSError, IndexError, av.FFmpegError) as error:
+    except (OSError, IndexError, FFmpegError) as error:
         raise DataError(f"the video cannot be read: {error}", path=source.path) from error
     if found is None:
         raise DataError("the video has no frame", path=source.path)

@@ -11,6 +11,7 @@ from hydra.utils import get_class, instantiate
 from lightning.pytorch.strategies import DeepSpeedStrategy
 from omegaconf import DictConfig
 
+from vigorl.build import needs_reference
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import (
     GIB,
@@ -148,7 +149,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     if is_zero or str(cfg.trainer.precision).endswith("-true"):
         own = compute
     reference = None
-    if cfg.module.get("kl_coef") and cfg.model.lora is None:
+    if needs_reference(cfg):
         named = cfg.model.reference_dtype
         reference = parse_dtype(named).itemsize if named else own
     traces = cfg.datamodule.get("traces")

@@ -23,7 +23,7 @@ from itertools import islice, product
 
 from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import is_correct, normalize_answer
+from vigorl.core.scoring.text import normalize_answer
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import ANSWER, END_ANSWER, END_THINK, THINK, TOOL_CALL
 
@@ -85,9 +85,7 @@ def find_chains(tree: SearchTreeRecord, task: TaskRecord, *, image: ImageView) -
         tries = node.rollouts or _unrolled(node, task, image=image)
         right = [one for one in tries if one.is_right]
         wrong = [
-            one
-            for one in tries
-            if not one.is_right and not is_correct(one.answer, task, view=image)
+            one for one in tries if not one.is_right and not task.is_right(one.answer, view=image)
         ]
         found += [Chain(shared, one.texts, one.answer) for one in right]
         found += [
@@ -139,7 +137,7 @@ def _unrolled(node: SearchNode, task: TaskRecord, *, image: ImageView) -> tuple[
         return ()
     thought, stated = split_answer(node.text)
     answer = thought if stated is None else stated
-    return (SearchRollout(answer, float(is_correct(answer, task, view=image)), ()),)
+    return (SearchRollout(answer, float(task.is_right(answer, view=image)), ()),)
 
 
 def _paths(

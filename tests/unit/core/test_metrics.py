@@ -4,8 +4,6 @@ import pytest
 
 from tests.builders import answer_turn, refused_turn, rollout, scored, task, turn, zoom_turn
 from vigorl.core.metrics import (
-    means,
-    merge_sums,
     metric_sums,
     paired_difference_interval,
     rollout_metrics,
@@ -49,15 +47,6 @@ def test_rollout_metrics_by_hand():
             "rollout/zero_variance_groups_frac": 0.0,  # group "g": 0.85 and 0.0
         }
     )
-
-
-def test_sums_merge_to_the_whole():
-    whole = batch()
-    merged = merge_sums(metric_sums(whole[:2]), metric_sums(whole[2:]))
-    assert means(merged) == pytest.approx(rollout_metrics(whole))
-    assert {name: count for name, (_, count) in merged.items()} == {
-        name: count for name, (_, count) in metric_sums(whole).items()
-    }
 
 
 def test_every_rank_has_the_same_rollout_keys():

@@ -16,8 +16,9 @@ from tests.unit.data.conftest import CONTROLS, FakeZoom
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.protocols import Scene
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     Step,
@@ -185,7 +186,7 @@ def test_a_trace_gives_the_tokens_of_the_same_rollout(
     assert sample.token_ids == rollout.token_ids
     assert sample.loss_mask == rollout.loss_mask
     assert sample.views == rollout.views
-    assert (sample.advantage, sample.token_weight, sample.sampling_logprobs) == (1.0, 1.0, ())
+    assert (sample.advantages, sample.token_weight, sample.sampling_logprobs) == ((), 1.0, ())
 
 
 def test_the_learned_tokens_are_the_turns_and_their_end_tokens(
@@ -219,7 +220,7 @@ def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     call = ToolCall("box", {"bbox": [41, 40, 78, 83], "zoom": 2, "tags": ["a", "b"]})
     trace = Trace((Step("In 1990 (1990, 2000) it was at (100, 200).", call), Step("x")), "(8, 444)")
     record = TraceRecord(
-        task(images=(picture(),), answer_kind=AnswerKind.POINT), trace, frame=Size(448, 448)
+        task(images=(picture(),), scorer=PointInBox()), trace, frame=Size(448, 448)
     )
     seen: list[dict[str, object]] = []
 

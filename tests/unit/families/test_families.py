@@ -27,11 +27,12 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.core.protocols import Scene
-from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.accuracy import AccuracyReward
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.grounding import GroundingReward
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import ToolCall, render_answer_turn, render_point, render_tool_turn
 from vigorl.families.lookup import family_of, known_families
 from vigorl.models.policy import Policy
@@ -99,7 +100,7 @@ def test_right_coordinates_of_the_familys_frame_are_rewarded(little: Little) -> 
     rollout = Rollout(
         TaskRecord(
             id="a", question="Where?", answer="", images=(little.picture,), targets=(target,),
-            answer_kind=AnswerKind.POINT, answer_box=target,
+            scorer=PointInBox(target),
         ),
         prompt_ids=(1,),
         prompt_views=(image,),
