@@ -36,9 +36,11 @@ from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
 
-CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
+# in a checkout a link to the folder at its top, in a wheel a copy of that folder
+CONFIGS = str((Path(__file__).parent / "configs").resolve())
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 
@@ -180,10 +182,13 @@ def own_device(cfg: DictConfig) -> torch.device:
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse a config with a value still missing, or that cannot learn, naming the key."""
+    """Refuse a config with a value still missing, with a key that nothing takes, or that cannot
+    learn, naming the key.
+    """
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+    check_targets(OmegaConf.to_container(cfg, resolve=True))
     if cfg.get("module"):
         _check_precision(cfg)
         _try_out(cfg.module.get("algorithm"))

@@ -15,13 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     build_engine,
     build_parts,
@@ -34,6 +32,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.splits import load_tasks
+from vigorl.door import door
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
@@ -159,7 +158,7 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
     (run.folder / "comparison.json").write_text(text + "\n")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="evaluate")
+@door("evaluate")
 def main(cfg: DictConfig) -> None:
     run_evaluation(cfg)
 
