@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     assemble,
     build_engine,
@@ -24,15 +22,16 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.door import door
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, in_its_folder, resumed_settings, settle, start_run
+from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
-    settle(cfg, "paths.base")
+    agree_on(cfg, "paths.base")
     metrics: dict[str, float] = {}
     for stage in stages_to_do(cfg):
         metrics = train_stage(stage)
@@ -122,7 +121,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         images=parts.images,
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
-        temperature=cfg.task.temperature,
+        temperature=cfg.env.temperature,
         vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )
@@ -150,7 +149,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     return callbacks
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+@door("train")
 def main(cfg: DictConfig) -> None:
     train(resumed_settings(cfg, stages_to_do) if cfg.resume else cfg)
 
