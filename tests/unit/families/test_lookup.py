@@ -42,6 +42,8 @@ def test_a_folder_without_a_config_is_refused_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"no config\.json") as caught:
         family_of(tmp_path)
     assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="gone: no such folder$"):
+        family_of(tmp_path / "gone")
 
 
 def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:
