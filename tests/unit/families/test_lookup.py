@@ -42,7 +42,7 @@ def test_a_folder_without_a_config_is_refused_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"no config\.json") as caught:
         family_of(tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="gone: no such folder$"):
+    with pytest.raises(ConfigError, match=r"gone: no such folder$"):
         family_of(tmp_path / "gone")
 
 
