@@ -38,7 +38,7 @@ from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
-from vigorl.rollout.page import render_page
+from vigorl.pages.rollouts import pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.tracking import Run, start_run
 
@@ -81,9 +81,8 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
         for one in scored:
             recorder.write(one, phase=cfg.split)
-    shown = sorted(scored, key=lambda one: one.reward.total)
-    page = render_page(
-        [[one] for one in (*shown[:6], *shown[6:][-6:])],
+    page = render_rollout_page(
+        pick_worst_and_best(scored, num=12),
         images=parts.images,
         title=f"{cfg.name}: {report.accuracy}",
         metrics=report.metrics,

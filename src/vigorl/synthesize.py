@@ -53,15 +53,15 @@ from vigorl.build import (
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord
+from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
+from vigorl.pages.search import render_search_page
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
-from vigorl.search.metrics import search_metrics
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
-from vigorl.search.report import render_search_page
 from vigorl.search.writer import write_traces
 from vigorl.tracking import Run, changed_settings, in_its_folder, resumed_settings, start_run
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,13 +173,18 @@ def open_source(source: Source) -> Image.Image:
         DataError: As `open_image`; or a video cannot be read.
     """
     if isinstance(source, Edited):
-        picture = open_source(source.source).copy()
-        for mark in source.marks:
-            _draw(picture, mark)
-        return picture
+        return marked(open_source(source.source), source.marks)
     if isinstance(source, VideoFrame):
         return _video_frame(source)
     return open_image(source.path)
+
+
+def marked(picture: Image.Image, marks: Iterable[Mark]) -> Image.Image:
+    """A copy with marks drawn on it, which are in the picture's own pixels."""
+    copy = picture.copy()
+    for mark in marks:
+        _draw(copy, mark)
+    return copy
 
 
 def _draw(picture: Image.Image, mark: Mark) -> None:

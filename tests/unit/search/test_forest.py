@@ -21,6 +21,7 @@ from vigorl.core.geometry import Box
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import PointInBox
+from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn, render_answer_turn
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
@@ -29,7 +30,6 @@ from vigorl.rollout.judge import JudgePrompt
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.forest import Budget, ForestStats, grow_forest
 from vigorl.search.mcts import SearchSettings
-from vigorl.search.metrics import numbered_nodes
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 

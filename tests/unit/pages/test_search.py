@@ -2,118 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from transformers import Qwen2VLImageProcessorPil
 
 from tests import builders
+from tests.search_trees import node, right, tree, two_deep, unsolved, wrong
+from tests.unit.pages.outline import Outline
 from tests.unit.rollout.world import World
 from tests.unit.search.test_forest import SETTINGS, engine, tasks
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import TaskRecord, TraceRecord
-from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
+from vigorl.core.search_tree import CheckedBy, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import parse_trace, render_answer_turn
 from vigorl.data.images import ImageStore
-from vigorl.families.qwen_vl import Qwen25VL
-from vigorl.rollout.picture import RIGHT, WRONG
-from vigorl.search.forest import ForestStats, grow_forest
-from vigorl.search.metrics import numbered_nodes, solved_shares
-from vigorl.search.report import pick_trees, render_search_page, search_metrics
-from vigorl.search.report_charts import histogram
-from vigorl.search.report_tree import MIDDLE, value_colour, value_shares
+from vigorl.pages.charts import Bar, histogram
+from vigorl.pages.search import pick_trees, render_search_page
+from vigorl.pages.search_tree import MIDDLE, value_colour, value_shares
+from vigorl.pages.spots import RIGHT, WRONG
+from vigorl.search.forest import grow_forest
 
-VOID = {"meta", "img", "br"}
 HOSTILE = "<script>alert(1)</script> & </details> \u202e"
-
-
-@pytest.fixture(scope="module")
-def store() -> ImageStore:
-    size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    return ImageStore(
-        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
-    )
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "disc.png"
-    Image.new("RGB", (448, 448), "#556677").save(path)
-    return str(path)
-
-
-def right(answer: str = "red") -> SearchRollout:
-    return SearchRollout(answer, 1.0, ("<answer>red</answer>",))
-
-
-def wrong(answer: str | None = "blue") -> SearchRollout:
-    return SearchRollout(answer, 0.0, ())
-
-
-def node(text: str = "<think> Look. </think>", **fields: Any) -> SearchNode:
-    fields = {"is_terminal": False, "value": 0.0, "num_visits": 1} | fields
-    return SearchNode(text, **fields)
-
-
-def tree(*children: SearchNode, id: str = "t", image: str = "", **fields: Any) -> SearchTreeRecord:
-    root = node("What colour is the disc?", children=children)
-    fields = {"frame": Size(112, 112)} | fields
-    return SearchTreeRecord(id, f"Which colour has {id}?", "red", image, root, **fields)
-
-
-def two_deep(**fields: Any) -> SearchTreeRecord:
-    """Two thoughts below the question, one below the first of them; 3 of 5 rollouts are right."""
-    a, b, c = Point(10, 10), Point(56, 84), Point(100, 30)
-    leaf = node(used_points=(a, b), rollouts=(right(), right()), value=1.0, is_hit=True)
-    return tree(
-        node(used_points=(a,), rollouts=(wrong(None), right()), children=(leaf,), value=0.75,
-             num_visits=4, is_hit=False),
-        node(used_points=(c,), rollouts=(wrong(),)),
-        solved_at=3, num_simulations=4, **fields,
-    )  # fmt: skip
-
-
-def unsolved(**fields: Any) -> SearchTreeRecord:
-    return tree(node(rollouts=(wrong(),)), num_simulations=2, **fields)
-
-
-class Page(HTMLParser):
-    """Fails on a tag without its partner; keeps start tags, ids, links and all text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.text += data
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, attrs in self.tags if (value := attrs.get(name))]
-
-    def of_class(self, css: str) -> list[dict[str, str | None]]:
-        return [attrs for _, attrs in self.tags if css in (attrs.get("class") or "").split()]
 
 
 def render(
@@ -121,71 +32,9 @@ def render(
     trees: list[SearchTreeRecord],
     given: list[TaskRecord] | None = None,
     **settings: Any,
-) -> Page:
+) -> Outline:
     by_id = {task.id: task for task in given or []}
-    return Page(render_search_page(trees, by_id, images=store, title="search", **settings))
-
-
-# ---- numbers -------------------------------------------------------------------------------------
-
-
-def test_metrics_are_means_over_what_was_counted() -> None:
-    assert search_metrics([two_deep(), unsolved()]) == {
-        "search/solved_frac": 1 / 2,
-        "search/mixed_frac": 1 / 2,
-        "search/solved_at_mean": 3.0,
-        "search/nodes_mean": 2.0,  # (3 + 1) / 2; the question is no thought
-        "search/depth_mean": 1.5,  # (2 + 1) / 2
-        "search/simulations_mean": 3.0,  # (4 + 2) / 2
-        "search/rollouts_mean": 3.0,  # (5 + 1) / 2
-        "search/right_frac": 3 / 6,  # over rollouts, not the mean of 3/5 and 0
-        "search/no_answer_frac": 1 / 6,
-        "search/hit_frac": 1 / 2,  # two thoughts of four were checked
-    }
-
-
-def test_what_a_judge_said_is_a_number_of_its_own() -> None:
-    judged = tree(node(is_hit=True), node(is_hit=True), node(), checked_by=CheckedBy.JUDGE)
-    found = search_metrics([two_deep(), judged])
-    assert found["search/hit_frac"] == 1 / 2
-    assert found["search/judged_hit_frac"] == 1.0
-    assert "search/hit_frac" not in search_metrics([judged])
-
-
-def test_metrics_without_a_case_are_left_out() -> None:
-    assert search_metrics([]) == {}
-    bare = search_metrics([tree(frame=None)])
-    assert bare["search/nodes_mean"] == 0.0
-    assert not {"search/solved_at_mean", "search/right_frac", "search/hit_frac"} & set(bare)
-    all_right = tree(node(rollouts=(right(), right())))
-    assert search_metrics([all_right])["search/mixed_frac"] == 0.0
-
-
-def test_solved_shares_add_up_to_the_last_simulation() -> None:
-    at_once = tree(node(rollouts=(right(),)), solved_at=1, num_simulations=4)
-    shares = solved_shares([two_deep(), at_once, unsolved(), unsolved()])
-    assert [(s.simulation, s.share) for s in shares] == [(1, 0.25), (2, 0.25), (3, 0.5), (4, 0.5)]
-    assert all(s.low < s.share < s.high for s in shares)
-
-
-def test_a_tree_that_did_not_note_when_it_was_solved_is_not_counted_as_late() -> None:
-    silent = tree(node(rollouts=(right(),)))
-    assert [s.share for s in solved_shares([two_deep(), silent])] == [0.0, 0.0, 1.0, 1.0]
-    assert solved_shares([silent]) == []
-
-
-def test_points_of_a_thought_are_those_that_its_parent_has_not() -> None:
-    places = numbered_nodes(two_deep().root)
-    assert [(place.number, place.depth, place.parent) for place in places] == [
-        (0, 0, None), (1, 1, 0), (2, 2, 1), (3, 1, 0),
-    ]  # fmt: skip
-    assert [place.points for place in places] == [
-        (), (Point(10, 10),), (Point(56, 84),), (Point(100, 30),),
-    ]  # fmt: skip
-    # a thought may come back to a point; a foreign file may list points in another order
-    a, b = Point(1, 1), Point(2, 2)
-    again = node(used_points=(a,), children=(node(used_points=(a, a)), node(used_points=(b, a))))
-    assert [place.points for place in numbered_nodes(again)] == [(a,), (a,), (b,)]
+    return Outline(render_search_page(trees, by_id, images=store, title="search", **settings))
 
 
 def test_values_are_shares_whether_means_or_sums() -> None:
@@ -228,12 +77,12 @@ def test_trees_are_picked_of_every_kind() -> None:
 
 def test_the_page_shows_every_picked_tree_and_its_numbers(store: ImageStore, picture: str) -> None:
     trees = [two_deep(id="late", image=picture), unsolved(id="never", image=picture)]
-    page = render(store, trees, stats=ForestStats(num_repeats=17, num_requests=1234, is_cut=True))
+    page = render(store, trees)
     for words in (
         "Which colour has late?", "Which colour has never?", "solved by simulation 3 of 4",
         "not solved in 2 simulations", "3 thoughts, up to 2 deep", "3 of 5 rollouts right",
         "0 of 1 rollout right", "1 of 2 looks hit a target", "9 to 91 %",  # Wilson, 1 of 2
-        "1,234 requests", "thoughts asked again17", "cut by its budget", "✓ red ×2", "✗ no answer",
+        "✓ red ×2", "✗ no answer",
     ):  # fmt: skip
         assert words in page.text, words
     assert page.values("id").count("picture-0") == 1  # one picture, embedded once
@@ -256,7 +105,7 @@ def test_the_page_says_who_checked(store: ImageStore, picture: str) -> None:
 
 def test_discs_lie_where_thoughts_point(store: ImageStore, picture: str) -> None:
     page = render(store, [two_deep(image=picture)])
-    circles = [attrs for tag, attrs in page.tags if tag == "circle" and attrs.get("fill")]
+    circles = [attrs for tag, attrs in page.elements if tag == "circle" and attrs.get("fill")]
     discs = {(attrs["cx"], attrs["cy"]): attrs for attrs in circles if attrs.get("r") != "6"}
     # 112 px of the frame are 448 of the canvas: times 4
     assert {("40.0", "40.0"), ("224.0", "336.0"), ("400.0", "120.0")} <= set(discs)
@@ -264,7 +113,7 @@ def test_discs_lie_where_thoughts_point(store: ImageStore, picture: str) -> None
     assert discs["400.0", "120.0"]["fill"] == WRONG
     assert discs["40.0", "40.0"]["r"] == "12.5"  # 7.5 + 5 sqrt(4 / 4): the most visited
     assert discs["224.0", "336.0"]["r"] == "10.0"  # 7.5 + 5 sqrt(1 / 4)
-    paths = [attrs["d"] for tag, attrs in page.tags if tag == "path"]
+    paths = [attrs["d"] for tag, attrs in page.elements if tag == "path"]
     assert set(paths) == {"M40.0 40.0L224.0 336.0"}  # the root is nowhere, so one edge
 
 
@@ -279,7 +128,7 @@ def test_discs_hide_neither_each_other_nor_a_small_target(store: ImageStore, pic
         assert all(one.distance(other) >= 0.9 * 2 * 12.5 - 0.2 for other in centers[:i])
         assert not Box(190, 70, 210, 90).contains(one)
         assert one.distance(Point(200, 80)) < 80
-    dots = [attrs for tag, attrs in page.tags if tag == "circle" and attrs.get("r") == "2.2"]
+    dots = [attrs for tag, attrs in page.elements if tag == "circle" and attrs.get("r") == "2.2"]
     assert {(attrs["cx"], attrs["cy"]) for attrs in dots} == {("200.0", "80.0")}
     without = render(store, [tree(*same, image=picture)])
     assert page.text.count("target") == without.text.count("target") + 1  # its box, by its name
@@ -304,7 +153,7 @@ def test_links_lead_to_thoughts_and_ids_are_unique(store: ImageStore, picture: s
 def test_the_way_to_the_first_right_rollout_is_open(store: ImageStore, picture: str) -> None:
     deep = node(rollouts=(right(),), text="<think> Deep. </think>")
     page = render(store, [tree(node(), node(children=(node(), deep)), image=picture)])
-    thoughts = [attrs for tag, attrs in page.tags if tag == "details" and "class" not in attrs]
+    thoughts = [attrs for tag, attrs in page.elements if tag == "details" and "class" not in attrs]
     assert ["open" in attrs for attrs in thoughts] == [False, True, False, True]
 
 
@@ -318,22 +167,18 @@ def test_no_words_break_the_page(store: ImageStore, picture: str, where: str) ->
         node(words["question"], children=(thought,)),
     )  # fmt: skip
     task = builders.task(id=words["id"], images=(picture,), category=words["category"])
-    page = Page(
+    page = Outline(
         render_search_page([record], {words["id"]: task}, images=store, title=words["title"])
     )
     assert "<script>alert(1)</script> & </details>" in page.text
     assert "\u202e" not in page.text
-    assert "script" not in {tag for tag, _ in page.tags}
+    assert "script" not in page.tags
 
 
-def test_nothing_is_loaded_from_elsewhere(store: ImageStore, picture: str) -> None:
-    html = render_search_page([two_deep(image=picture)], {}, images=store, title="search")
-    assert all(
-        link.startswith(("#", "data:image/"))
-        for link in re.findall(r"""(?:href|src)=["']([^"']*)""", html)
-    )
-    assert "url(" not in html
-    assert "prefers-color-scheme: dark" in html
+def test_stands_alone(store: ImageStore, picture: str) -> None:
+    page = render_search_page([two_deep(image=picture)], {}, images=store, title="search")
+    Outline(page).assert_stands_alone()
+    assert "url(" not in page
 
 
 def test_charts_of_chains_count_points_and_turns(store: ImageStore, picture: str) -> None:
@@ -347,21 +192,23 @@ def test_charts_of_chains_count_points_and_turns(store: ImageStore, picture: str
     assert "length of chains" not in render(store, [two_deep(image=picture)]).text
 
 
-def test_a_histogram_has_a_bar_for_every_number_between(store: ImageStore) -> None:
-    chart = Page(histogram([2, 2, 4], title="depth", xlabel="depth", ylabel="thoughts"))
-    heights = [float(attrs["height"] or 0) for attrs in chart.of_class("bar")]
-    assert heights == [pytest.approx(136), 0.0, pytest.approx(68)]  # 2, none, 1
-    wide = Page(histogram([0, 27], title="depth", xlabel="depth", ylabel="thoughts"))
-    assert len(wide.of_class("bar")) == 14
-    assert "0–1" in wide.text
-    assert "26–27" in wide.text
+def test_a_histogram_has_a_bar_for_every_number_between() -> None:
+    chart = histogram([2, 2, 4], title="depth", xlabel="depth", ylabel="thoughts")
+    assert chart.bars == (Bar("2", 2), Bar("3", 0), Bar("4", 1))
+    wide = histogram([0, 27], title="depth", xlabel="depth", ylabel="thoughts").bars
+    assert len(wide) == 14
+    assert (wide[0], wide[-1]) == (Bar("0–1", 1), Bar("26–27", 1))
+
+
+def test_bars_are_as_high_as_their_counts(store: ImageStore, picture: str) -> None:
+    page = render(store, [two_deep(image=picture)])  # two thoughts at depth 1, one at depth 2
+    assert [bar["height"] for bar in page.of_class("bar")] == ["136.0", "68.0"]
 
 
 def test_without_trees_the_page_says_so(store: ImageStore) -> None:
     page = render(store, [])
     assert "No tree: the search finished none." in page.text
-    assert "svg" not in {tag for tag, _ in page.tags}
-    assert "No tree" in render(store, [], stats=ForestStats(num_requests=3)).text
+    assert "svg" not in page.tags
 
 
 def test_a_tree_without_thoughts_or_task_is_shown(store: ImageStore, picture: str) -> None:
@@ -377,16 +224,11 @@ def test_a_missing_picture_is_named(store: ImageStore, tmp_path: Path) -> None:
 
 
 def test_a_real_search_is_shown(world: World) -> None:
-    stats: list[ForestStats] = []
     chosen = tasks(world)
-    grown = grow_forest(
-        engine(world), world.environment(), chosen, SETTINGS, run_seed=0, on_progress=stats.append
-    )
-    trees = list(grown)
-    page = render(world.images, trees, chosen, stats=stats[-1])
+    trees = list(grow_forest(engine(world), world.environment(), chosen, SETTINGS, run_seed=0))
+    page = render(world.images, trees, chosen)
     thoughts = sum(len(list(one.root.walk())) - 1 for one in trees)
     assert len([one for one in page.values("id") if "-n" in one]) == thoughts
-    assert stats[-1].num_solved / 5 == search_metrics(trees)["search/solved_frac"]
 
 
 def test_single_tries_are_shown_with_their_words(store: ImageStore, picture: str) -> None:
@@ -394,7 +236,7 @@ def test_single_tries_are_shown_with_their_words(store: ImageStore, picture: str
     root = node("Which colour?", rollouts=(wrong(), said, right()))
     tries = SearchTreeRecord("t", "Which colour?", "red", picture, root, frame=Size(112, 112))
     page = render(store, [tries])
-    is_open = ["open" in attrs for tag, attrs in page.tags if tag == "details"][-3:]
+    is_open = ["open" in attrs for tag, attrs in page.elements if tag == "details"][-3:]
     assert is_open == [False, True, False]  # the first right one
     assert "Red." in page.text
     assert "no thought was kept" not in page.text

@@ -6,58 +6,20 @@ import random
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from transformers import Qwen2VLImageProcessorPil
 
 from tests import builders
-from vigorl.core.geometry import Box, Point
-from vigorl.core.media import FileImage, ImageView
-from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
-from vigorl.core.scoring import PointInBox
+from tests.unit.pages.conftest import at
+from tests.unit.pages.outline import Outline
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.media import FileImage, ImageView, Region
+from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
-from vigorl.families.qwen_vl import Qwen25VL
-from vigorl.rollout.page import pick_groups, render_page, rollout_picture
-from vigorl.rollout.picture import RIGHT, MarkKind, rollout_marks
-
-VOID = {"meta", "img", "br"}
-
-
-@pytest.fixture(scope="module")
-def store() -> ImageStore:
-    size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    return ImageStore(
-        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
-    )
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "disc.png"
-    image = Image.new("RGB", (448, 448), "#556677")
-    image.paste((214, 40, 40), (190, 70, 210, 90))
-    image.save(path)
-    return str(path)
-
-
-def at(picture: str, rollout: Rollout) -> Rollout:
-    """The same rollout on a picture that exists."""
-
-    def moved(view: ImageView) -> ImageView:
-        return replace(view, source=FileImage(picture))
-
-    def moved_turn(turn: Turn) -> Turn:
-        return replace(turn, views=tuple(map(moved, turn.views)))
-
-    return replace(
-        rollout,
-        prompt_views=tuple(map(moved, rollout.prompt_views)),
-        turns=tuple(map(moved_turn, rollout.turns)),
-    )
+from vigorl.pages.rollouts import pick_groups, render_rollout_page
 
 
 def scored(rollout: Rollout, total: float = 0.8, advantage: float = 0.0) -> ScoredRollout:
@@ -67,44 +29,8 @@ def scored(rollout: Rollout, total: float = 0.8, advantage: float = 0.0) -> Scor
 
 def page_of(store: ImageStore, *rollouts: Rollout, **settings: object) -> str:
     group = [scored(replace(rollout, index=i)) for i, rollout in enumerate(rollouts)]
-    return render_page([group], images=store, title="train/3", **settings)  # type: ignore[arg-type]
-
-
-class Outline(HTMLParser):
-    """Tags, ids and addresses; fails on a tag that closes what is not open."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: Counter[str] = Counter()
-        self.ids: list[str] = []
-        self.addresses: list[str] = []
-        self.words: list[str] = []
-        self._open: list[str] = []
-        self.feed(page)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self._open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] != ["style"]:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
+    settings = {"title": "train/3"} | settings
+    return render_rollout_page([group], images=store, **settings)  # type: ignore[arg-type]
 
 
 def test_shows_question_words_crop_and_reward(store: ImageStore, picture: str):
@@ -128,13 +54,9 @@ def test_shows_question_words_crop_and_reward(store: ImageStore, picture: str):
 
 def test_stands_alone(store: ImageStore, picture: str):
     page = page_of(store, at(picture, builders.rollout()), at(picture, builders.rollout()))
-    outline = Outline(page)
-    assert outline.tags["script"] == outline.tags["link"] == 0
+    Outline(page).assert_stands_alone()
     assert "url(" not in page
-    inside = {address for address in outline.addresses if address.startswith("#")}
-    assert {address[1:] for address in inside} <= set(outline.ids)
-    assert all(a.startswith("data:image/") for a in set(outline.addresses) - inside)
-    assert len(set(outline.ids)) == len(outline.ids)
+    assert "prefers-color-scheme: dark" in page
 
 
 @pytest.mark.parametrize(
@@ -143,33 +65,41 @@ def test_stands_alone(store: ImageStore, picture: str):
         "</article><script>alert(1)</script>",
         '"><img src=x onerror=alert(1)>',
         "</style></details></think> <b>&amp; </answer> <answer> <i>",
-        "<!-- ",
+        "<!-- {{ 1 }} {% if %}",
         "\x00\x1b[2J \ud800 \u202e desrever",
         "",
     ],
 )
-def test_policy_text_is_only_ever_text(store: ImageStore, picture: str, evil: str):
-    task = builders.task(question=evil, options=("red", evil), category=evil, source=evil)
-    turns = (
-        builders.zoom_turn(think=evil),
-        builders.turn(f"<tool_call>{evil}</tool_call>{evil}", tool_error=evil),
-        builders.answer_turn(evil),
-    )
-    rollout = at(picture, builders.rollout(*turns, task=task, stop_reason=StopReason.ANSWERED))
-    page = page_of(store, rollout, notes=evil, metrics={evil: 1.0})
-    outline = Outline(page)
-    assert outline.tags["script"] == 0
-    assert outline.tags["img"] == 1  # the crop
-    page.encode("utf-8")  # no lone surrogate is left
-    assert not set("\x00\x1b\u202e") & set(page)
-
-
-def test_tags_are_the_same_whatever_the_policy_writes(store: ImageStore, picture: str):
+def test_no_text_is_ever_more_than_text(store: ImageStore, picture: str, evil: str):
     def tags(words: str) -> Counter[str]:
-        rollout = builders.rollout(builders.zoom_turn(think=words), builders.answer_turn(words))
-        return Outline(page_of(store, at(picture, rollout))).tags
+        task = builders.task(
+            id=words, question=words, options=("red", words), category=words, source=words
+        )
+        turns = (
+            builders.zoom_turn(think=words, observation=f"<observation>{words}</observation>"),
+            builders.turn(f"<tool_call>{words}</tool_call>{words}", tool_error=words or "x"),
+            builders.answer_turn(words),
+        )
+        one = builders.rollout(*turns, task=task, group=words, stop_reason=StopReason.ANSWERED)
+        page = page_of(store, at(picture, one), notes=words, metrics={words: 1.0})
+        page.encode("utf-8")  # no lone surrogate is left
+        assert not set("\x00\x1b\u202e") & set(page)
+        return Outline(page).tags
 
-    assert tags("plain words") == tags("</p></div><script>x</script><img src=x><!-- &lt;")
+    found = tags(evil)
+    assert found["script"] == 0
+    assert found["img"] == 1  # what the zoom showed
+    if not any(tag in evil for tag in ("answer", "think")) and evil:
+        assert found == tags("plain words")
+
+
+def test_a_hostile_file_name_is_only_a_name(store: ImageStore, picture: str):
+    name = str(Path(picture).with_name('"><script>alert(1)<.png'))
+    Image.new("RGB", (448, 448)).save(name)
+    rollout = at(name, builders.rollout(task=builders.task(source=name)))
+    outline = Outline(page_of(store, rollout, title=name))
+    assert outline.tags["script"] == 0
+    assert name in outline.text
 
 
 def test_tool_errors_and_broken_grammar_are_flagged(store: ImageStore, picture: str):
@@ -230,14 +160,56 @@ def test_of_many_options_only_the_chosen_and_the_right_are_shown(store: ImageSto
 
 @pytest.mark.parametrize("groups", [[], [[]]])
 def test_nothing_to_show_is_still_a_page(store: ImageStore, groups: list[list[ScoredRollout]]):
-    assert "0 groups, 0 rollouts" in Outline(render_page(groups, images=store, title="x")).text
+    assert (
+        "0 groups, 0 rollouts" in Outline(render_rollout_page(groups, images=store, title="x")).text
+    )
 
 
 def test_task_without_picture_or_with_two(store: ImageStore, picture: str):
     words_only = replace(builders.rollout(builders.answer_turn()), prompt_views=())
     assert "no picture" in page_of(store, words_only, metrics={})
-    two = at(picture, builders.rollout(prompt_views=(builders.view(), builders.view())))
+    one = at(picture, builders.rollout())
+    other = str(Path(picture).with_name("other.png"))
+    Image.new("RGB", (300, 200)).save(other)
+    further = ImageView(FileImage(other), Size(300, 200), builders.RESIZED)
+    two = replace(one, prompt_views=(*one.prompt_views, further))
     assert page_of(store, two).count("further picture of the prompt") == 1
+
+
+def test_each_look_is_drawn_on_the_picture_it_belongs_to(store: ImageStore, picture: str):
+    other = str(Path(picture).with_name("second.png"))
+    Image.new("RGB", (448, 448), "#204020").save(other)
+    first, second = builders.view(), replace(builders.view(), source=FileImage(other))
+    first = replace(first, source=FileImage(picture))
+    box = Box(224, 0, 448, 224)
+    crop = replace(second, box=box)
+    turns = (
+        builders.turn(
+            builders.call_text(50, 20),
+            observation="<observation> Left: <image> Right: <image> Which? </observation>",
+            views=(first, crop),
+            focus=Region(Point(300, 100), box, picture=1),
+        ),
+        builders.turn("<think> Read. </think>", observation="<observation> 42 </observation>"),
+        builders.answer_turn(think="Done."),
+    )
+    outline = Outline(page_of(store, builders.rollout(*turns, prompt_views=(first, second))))
+    # of the group and of the rollout, both pictures each; they are embedded once
+    assert outline.tags["image"] == outline.tags["use"] == 2
+    assert outline.tags["img"] == 2  # the two views
+    drawn = [
+        attrs["transform"]
+        for tag, attrs in outline.elements
+        if tag == "g" and attrs.get("class") == "spot" and attrs["transform"]
+    ]
+    assert [one.split(" scale")[0] for one in drawn if "(12 12)" not in one] == [
+        "translate(300.0 100.0)",  # group, second picture
+        "translate(200.0 80.0)",  # the thought names a place on the first
+        "translate(300.0 100.0)",  # the tool looked at the second
+    ]
+    words = "Left: 1 all of the picture · ○ no target Right: 2 at (300, 100) · 224×224 px"
+    assert words in outline.text
+    assert "<observation> 42 </observation>" in outline.text
 
 
 def test_four_groups_of_eight_photographs_stay_under_four_megabytes(
@@ -261,7 +233,7 @@ def test_four_groups_of_eight_photographs_stay_under_four_megabytes(
             one = builders.rollout(*big, builders.answer_turn(), index=index, group=str(number))
             rollouts.append(scored(at(str(path), one)))
         groups.append(rollouts)
-    page = render_page(groups, images=store, title="size")
+    page = render_rollout_page(groups, images=store, title="size")
     assert page.count("<img") == 4 * 8 * 4
     assert len(page.encode()) < 4_000_000
 
@@ -291,52 +263,3 @@ def test_picks_spread_then_best_then_worst():
 def test_rollouts_without_a_group_are_grouped_by_task():
     ungrouped = [scored(builders.rollout(task=builders.task(id=name))) for name in "aab"]
     assert [len(group) for group in pick_groups(ungrouped, 5)] == [2, 1]
-
-
-def test_marks_are_in_the_pictures_own_pixels():
-    marks = rollout_marks(builders.rollout(builders.zoom_turn(50, 20), builders.answer_turn()))
-    # the first thought names the point that its tool looks at, so only the zoom is marked
-    assert [(mark.kind, mark.turn, mark.label) for mark in marks] == [
-        (MarkKind.ZOOM, 1, "1"),
-        (MarkKind.THOUGHT, 2, ""),
-    ]
-    assert marks[0].point == Point(200, 80)
-    assert marks[0].window == Box(144, 24, 256, 136)
-    assert marks[1].point == Point(200, 80)
-
-
-def test_thoughts_are_numbered_when_nothing_was_zoomed_at():
-    think = "First (10, 20), then (500, 20), then (30, 40)."  # the second is off the picture
-    marks = rollout_marks(builders.rollout(builders.answer_turn(think=think)))
-    assert [(mark.label, mark.point) for mark in marks] == [
-        ("1", Point(40, 80)),
-        ("2", Point(120, 160)),
-    ]
-
-
-def test_point_answer_is_marked():
-    fields = {"scorer": PointInBox(builders.DISC), "options": ()}
-    rollout = builders.rollout(
-        builders.answer_turn("(50, 20)", think="x"), task=builders.task(**fields)
-    )
-    assert [(mark.kind, mark.label) for mark in rollout_marks(rollout)] == [(MarkKind.ANSWER, "A")]
-
-
-def test_picture_has_crops_beside_and_caption_below(store: ImageStore, picture: str):
-    rollout = at(picture, builders.rollout())
-    with_caption = rollout_picture(scored(rollout), store)
-    bare = rollout_picture(rollout, store, has_caption=False)
-    assert bare.height == 448 < with_caption.height
-    assert bare.width > 448
-    assert bare.getpixel((0, 0)) == (0x55, 0x66, 0x77)
-    # the frame of a crop with the target inside is green; it starts below the label
-    right = tuple(int(RIGHT[i : i + 2], 16) for i in (1, 3, 5))
-    assert bare.getpixel((459, 60)) == right
-    assert rollout_picture(rollout, store, max_side_px=224, has_caption=False).height == 224
-
-
-def test_picture_without_zoom_is_the_picture_alone(store: ImageStore, picture: str):
-    rollout = at(picture, builders.rollout(builders.answer_turn("no \x00 \ud800 glyph " * 40)))
-    assert rollout_picture(rollout, store).width == 448
-    with pytest.raises(ValueError, match="no picture"):
-        rollout_picture(replace(rollout, prompt_views=()), store)
