@@ -215,7 +215,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
                 if found is not None and frame.time is not None and frame.time > source.time_s:
                     break
                 found = frame
-    except (OSError, IndexError, av.FFmpegError) as error:
+    except (OSError, IndexError, av.error.FFmpegError) as error:
         raise DataError(f"the video cannot be read: {error}", path=source.path) from error
     if found is None:
         raise DataError("the video has no frame", path=source.path)
