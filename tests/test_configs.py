@@ -212,7 +212,7 @@ def test_every_benchmark_locks_what_it_is_made_of(option: str, scale: str) -> No
     assert (benchmark.name, cfg.name) == (option, option)
     assert benchmark.changed_fields() == []
     assert changed_settings(resolved(cfg)["locked"], resolved(cfg)) == []
-    other = compose_door("evaluate", *chosen, "task=visual_search_think")
+    other = compose_door("evaluate", *chosen, "env=visual_search_think")
     assert changed_settings(resolved(other)["locked"], resolved(other))
 
 
