@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
@@ -52,7 +52,7 @@ class RecordedRollout:
 
 @dataclass(frozen=True, slots=True)
 class _Line(RecordedRollout):
-    format: int
+    format: Literal[2]
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # scorers
 
@@ -82,7 +82,10 @@ def rollout_from_json(
     try:
         read = _read_line(text)
     except ValidationError as error:
-        places = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        places = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r:.40}"
+            for one in error.errors()
+        ]
         message = f"not a recorded rollout: {'; '.join(places[:4])}"
         raise DataError(message, path=path, line=line) from error
     except (ValueError, RecursionError) as error:

@@ -110,7 +110,7 @@ def test_a_line_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
         ({"run_seed": 1.5}, "run_seed: Input should be a valid integer"),
         (
             {"scored": {}},
-            "scored.rollout: Field required; scored.reward: ",
+            "scored.rollout: Field required, got {}; scored.reward: ",
         ),
     ],
 )

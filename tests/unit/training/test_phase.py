@@ -16,6 +16,7 @@ from tests.unit.models.small import assert_same_grads, grads, make_policy
 from vigorl import ranks
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.collate import TrainingBatch, collate
+from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossInputs
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.buffer import PolicyBatch, RolloutBuffer
@@ -105,7 +106,8 @@ SAMPLES = [sample(3 + i, advantage=advantage) for i, advantage in enumerate(ADVA
 
 
 def as_batch(samples: Sequence[TrainingSample]) -> TrainingBatch:
-    return collate(samples, images=cast(Any, None), pad_id=0, image_id=1)
+    no_pictures = ImageStore.__new__(ImageStore)  # nothing is asked of it
+    return collate(samples, images=no_pictures, pad_id=0, image_id=1)
 
 
 def loss_of(found: PhaseCut, policy: Any) -> Tensor:
