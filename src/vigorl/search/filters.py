@@ -23,7 +23,7 @@ from vigorl.core.protocols import Scene, Tool, ToolError
 from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
 from vigorl.core.rewards.answers import is_correct, normalize_answer
 from vigorl.core.rewards.zoom import is_zoom_hit
-from vigorl.core.trace import Trace, find_points, parse_point, parse_trace
+from vigorl.core.trace import Trace, parse_point
 
 
 class Removal(StrEnum):
@@ -87,14 +87,16 @@ class FilterSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A chain as assistant turns, not yet looked at.
+    """A chain as a trace, not yet looked at.
 
     Attributes:
-        turns: Of the policy.
-        turned_at: Of a corrected chain, the turn that turns around; None for a direct one.
+        trace: Its turns; None where they follow no grammar.
+        points: Every point that its thoughts speak of, in the frame of the dialog.
+        turned_at: Index of the step that turns around, of a corrected chain; None of a direct one.
     """
 
-    turns: tuple[str, ...]
+    trace: Trace | None
+    points: tuple[Point, ...] = ()
     turned_at: int | None = None
 
     @property
@@ -198,14 +200,12 @@ def _judge(
     settings: FilterSettings,
     measure: Callable[[str], int],
 ) -> tuple[Trace, _Gist] | Removal:
-    try:
-        trace = parse_trace(list(draft.turns))
-    except ValueError:
+    trace = draft.trace
+    if trace is None:
         return Removal.GRAMMAR
     if not is_correct(trace.answer, task, view=image):
         return Removal.WRONG_ANSWER
-    mentioned = [point for step in trace.steps for point in find_points(step.think)]
-    if not all(image.holds(point) for point in mentioned):
+    if not all(image.holds(point) for point in draft.points):
         return Removal.OFF_PICTURE
     looks = _looks(trace, task, image=image, tool=tool)
     if looks is None:
@@ -218,10 +218,10 @@ def _judge(
             return Removal.WAS_RIGHT
     if settings.max_turns is not None and len(trace.steps) > settings.max_turns:
         return Removal.TOO_MANY_TURNS
-    length = measure("\n".join(trace.turns()))
-    if settings.max_length is not None and length > settings.max_length:
+    most = settings.max_length
+    if most is not None and measure("\n".join(trace.turns())) > most:
         return Removal.TOO_LONG
-    points = tuple([one.point for one in looks] if len(trace.steps) > 1 else mentioned)
+    points = draft.points if len(trace.steps) == 1 else tuple(look.point for look in looks)
     broken = _broken_limit(points, settings=settings)
     return broken or (trace, _gist(draft, trace, points, task=task))
 
