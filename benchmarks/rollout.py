@@ -35,7 +35,14 @@ from typing import Any, cast
 
 from vigorl.build import ASSETS
 from vigorl.core.geometry import Point
-from vigorl.core.protocols import Completion, Engine, GenerationRequest, SamplingParams, ToolResult
+from vigorl.core.protocols import (
+    Completion,
+    Engine,
+    GenerationRequest,
+    Observation,
+    SamplingParams,
+    Scene,
+)
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason
 from vigorl.core.trace import ParsedTurn
@@ -112,10 +119,10 @@ class DrawnDialog(Dialog):
     def _stop_after(self, *_: Any, **__: Any) -> StopReason | None:
         return StopReason.ANSWERED if self.num_turns + 1 == len(self.lengths) else None
 
-    def _call_tool(self, parsed: ParsedTurn) -> tuple[ToolResult | None, str]:
+    def _call_tool(self, parsed: ParsedTurn) -> tuple[Observation, str]:
         (tool,), image = self._env.tools.values(), self._prompt_views[0]
-        arguments = cast(ZoomPoint, tool).render_arguments(self.points[self.num_turns], image=image)
-        return tool.call(arguments, image=image), ""
+        arguments = cast(ZoomPoint, tool).arguments_at(self.points[self.num_turns], image=image)
+        return tool.open(self.task).call(arguments, scene=Scene((image,))), ""
 
 
 def dialogs_of(

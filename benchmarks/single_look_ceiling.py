@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vigorl.core.geometry import Point, Size, zoom_window
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.metrics import wilson_interval
 from vigorl.data.images import ImageStore
 from vigorl.data.scenes import draw
@@ -61,9 +61,9 @@ class Example:
 def see(store: ImageStore, image: Image.Image, sign: Sign, path: Path) -> Example:
     """The sign in the whole view and in a zoom at its middle."""
     size = Size(*image.size)
-    whole = ImageView(str(path), size, Size(size.width // SCALE, size.height // SCALE))
+    whole = ImageView(FileImage(str(path)), size, Size(size.width // SCALE, size.height // SCALE))
     window = zoom_window(sign.center, image=size, side_px=112)
-    zoom = ImageView(str(path), size, Size(112, 112), window)
+    zoom = ImageView(FileImage(str(path)), size, Size(112, 112), window)
     at_zoom = Point(sign.center.x - window.left, sign.center.y - window.top)
     at_whole = Point(sign.center.x // SCALE, sign.center.y // SCALE)
     places = {WHOLE: (whole, at_whole), ZOOM: (zoom, at_zoom)}

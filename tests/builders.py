@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size, zoom_window
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView, Region
+from vigorl.core.protocols import Scene
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
 from vigorl.core.trace import (
     ToolCall,
-    error_observation_text,
     observation_text,
     render_answer_turn,
     render_point,
@@ -53,7 +53,12 @@ def task(**overrides: Any) -> TaskRecord:
 
 def view(*, box: Box | None = None, original: Size = ORIGINAL, size: Size = RESIZED) -> ImageView:
     """The whole picture, or a box of it (ORIGINAL frame)."""
-    return ImageView("disc.png", original=original, size=size, box=box)
+    return ImageView(FileImage("disc.png"), original=original, size=size, box=box)
+
+
+def scene(*views: ImageView) -> Scene:
+    """What a tool sees: by default the whole picture."""
+    return Scene(views or (view(),))
 
 
 def turn(text: str, *, num_tokens: int = 4, **fields: Any) -> Turn:
@@ -64,14 +69,14 @@ def turn(text: str, *, num_tokens: int = 4, **fields: Any) -> Turn:
 
 
 def zoom_turn(x: int = 50, y: int = 20, *, think: str | None = None, **fields: Any) -> Turn:
-    """A grounded thought and a zoom at (x, y), RESIZED frame, which works."""
+    """A grounded thought and a zoom at (x, y), as the policy sees it, which works."""
     point = FrameMap(RESIZED, ORIGINAL).point(Point(x, y))
     window = zoom_window(point, image=ORIGINAL, side_px=ZOOM_SIDE_PX)
     fields = {
-        "observation": observation_text("Here is the crop"),
+        "observation": observation_text(("Here is the crop:\n", view(box=window))),
         "observation_ids": (7, 8, 9),
-        "view": view(box=window),
-        "point": point,
+        "views": (view(box=window),),
+        "focus": Region(point, window),
     } | fields
     return turn(call_text(x, y, think=think), **fields)
 
@@ -81,7 +86,7 @@ def refused_turn(x: int = 999, y: int = 20, *, think: str = "Look at (50, 20).")
     reason = f"point ({x}, {y}) is outside the picture"
     return turn(
         call_text(x, y, think=think),
-        observation=error_observation_text(reason),
+        observation=observation_text((reason,)),
         observation_ids=(7, 9),
         tool_error=reason,
     )

@@ -4,13 +4,13 @@ Source: the format of the released data and prompts (Gabesarch/grounded-rl@e7970
 scripts/mcts/build_reasoning_chains_from_mcts_multiturn.py and verl/workers/rollout/multiturn).
 """
 
+from tests.builders import view
 from vigorl.core.geometry import Point
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     Step,
     ToolCall,
     Trace,
-    error_observation_text,
     observation_text,
     render_point,
 )
@@ -35,13 +35,14 @@ def test_letters_of_other_scripts_stay_readable():
 
 
 def test_observations():
-    assert observation_text("Here is the crop of the image centered on the coordinate") == (
+    shown = "Here is the crop of the image centered on the coordinate:\n"
+    assert observation_text((shown, view())) == (
         "<observation>\n"
         "Here is the crop of the image centered on the coordinate:\n"
         "<image>\n"
         "</observation>"
     )
-    assert error_observation_text("no such tool") == ("<observation>\nno such tool\n</observation>")
+    assert observation_text(("no such tool",)) == ("<observation>\nno such tool\n</observation>")
 
 
 def test_forced_answer():
@@ -52,4 +53,5 @@ def test_forced_answer():
 
 
 def test_point():
-    assert render_point(Point(50.4, 19.6)) == "(50, 20)"
+    assert render_point(Point(50.0, 20)) == "(50, 20)"
+    assert render_point(Point(0.5, 0.1239)) == "(0.5, 0.124)"  # a frame from 0 to 1

@@ -8,7 +8,16 @@ body that is not {...} pass. The other numbers follow from the formulas beside t
 
 import pytest
 
-from tests.builders import answer_turn, call_text, refused_turn, rollout, task, turn, zoom_turn
+from tests.builders import (
+    answer_turn,
+    call_text,
+    refused_turn,
+    rollout,
+    task,
+    turn,
+    view,
+    zoom_turn,
+)
 from vigorl.core.geometry import Box
 from vigorl.core.records import AnswerKind
 from vigorl.core.rewards import grounded_zoom_reward, vigorl_paper, vigorl_released
@@ -63,7 +72,9 @@ def test_busy_and_wrong_beats_plain_and_right_only_in_the_reproductions():
 def called(body: str):
     """One turn with this tool call body, then the right answer."""
     text = f"<think> a </think>\n<tool_call>\n{body}\n</tool_call>"
-    return rollout(turn(text, observation=observation_text("Here is the crop")), answer_turn())
+    return rollout(
+        turn(text, observation=observation_text(("Here is the crop:\n", view()))), answer_turn()
+    )
 
 
 @pytest.mark.parametrize(

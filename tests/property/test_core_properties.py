@@ -189,7 +189,7 @@ EVERY_REWARD = [
     FormatReward(require_points=False, require_tools_work=False),
     GroundingReward(),
     ZoomDiversityReward(),
-    ZoomDiversityReward(only_if_correct=False, free_points=1, frame="resized"),
+    ZoomDiversityReward(only_if_correct=False, free_points=1),
     grounded_zoom_reward(),
     single_turn_reward(),
     vigorl_paper(),

@@ -14,16 +14,17 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from tests.builders import task
 from tests.unit.data.conftest import CONTROLS, make_processor, make_tokenizer
 from vigorl.core.geometry import Box, FrameMap, Point, Size, smart_resize
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.rollout import TrainingSample
-from vigorl.core.trace import Step, ToolCall, Trace, error_observation_text, find_points
+from vigorl.core.trace import Step, ToolCall, Trace, find_points
 from vigorl.data.collate import PaddingSide, collate
 from vigorl.data.datasets import split_by_image
 from vigorl.data.encoding import ChatCodec, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message
 from vigorl.data.rescale import rescaled_trace
+from vigorl.rollout.tools.arguments import view_size
 
 CODEC = ChatCodec(make_tokenizer())
 STORE = ImageStore(make_processor())
@@ -49,8 +50,8 @@ def test_smart_resize_is_the_processors_own(size: Size, factor: int, low: int, s
 @given(st.integers(1, 900), st.integers(1, 900))
 def test_a_store_never_shows_what_an_engine_would_resize_again(width: int, height: int) -> None:
     assume(max(width, height) <= 16 * min(width, height))
-    box = Box(0, 0, width, height)
-    size = STORE.crop_size(84, box=box)
+    wished = view_size(Box(0, 0, width, height), view_px=84)
+    size = STORE.fit(ImageView(FileImage("x"), Size(width, height), wished)).size
     settings = {"factor": 28, "min_pixels": STORE.min_pixels, "max_pixels": STORE.max_pixels}
     assert smart_resize(size, **settings) == size
 
@@ -75,13 +76,13 @@ def test_a_chat_has_the_control_tokens_of_its_layout_and_no_more(system: str, us
 @given(any_text)
 def test_a_refusal_never_shows_a_picture(text: str) -> None:
     assume(not text.endswith(":\n<image>"))  # tools never quote the policy at a line's end
-    ids = CODEC.observation_ids(error_observation_text(text))
+    ids = CODEC.observation_ids([text])
     start, end = CONTROLS.index("<|im_start|>"), CODEC.end_id
     assert [i for i in ids if i in CONTROL_IDS] == [start, end, start]
 
 
 views = st.builds(
-    lambda columns, rows: ImageView("x", Size(999, 999), Size(28 * columns, 28 * rows)),
+    lambda columns, rows: ImageView(FileImage("x"), Size(999, 999), Size(28 * columns, 28 * rows)),
     st.integers(1, 4), st.integers(1, 4),
 )  # fmt: skip
 text_ids = st.integers(len(CONTROLS), 300)
@@ -132,6 +133,10 @@ def test_unpadding_a_batch_gives_the_samples_back(
     assert (batch.input_ids == IMAGE).sum() == batch.image_grid_thw.prod(dim=1).sum() // 4
 
 
+def shown_at(size: Size) -> ImageView:
+    return ImageView(FileImage("x"), Size(640, 427), size)
+
+
 @given(st.data(), sizes, sizes)
 def test_rescaled_points_stay_on_the_picture_and_near_their_place(
     data: st.DataObject, frame: Size, target: Size
@@ -143,7 +148,7 @@ def test_rescaled_points_stay_on_the_picture_and_near_their_place(
     record = TraceRecord(
         task(answer_kind=AnswerKind.POINT), Trace((*calls, Step(text)), text), frame=frame
     )
-    trace = rescaled_trace(record, target=target)
+    trace = rescaled_trace(record, image=shown_at(target))
     frames = FrameMap(frame, target)
     for moved in (find_points(trace.steps[-1].think), find_points(trace.answer)):
         assert len(moved) == len(points)
@@ -162,7 +167,9 @@ def test_a_call_is_on_the_picture_before_and_after_rescaling_or_never(
 ) -> None:
     numbers = [data.draw(st.integers(-50, side + 50)) for side in (frame.width, frame.height) * 2]
     steps = (Step("x", ToolCall("a", {"bbox": numbers, "coordinate": numbers[:2]})), Step("y"))
-    moved = rescaled_trace(TraceRecord(task(), Trace(steps, "z"), frame=frame), target=target)
+    moved = rescaled_trace(
+        TraceRecord(task(), Trace(steps, "z"), frame=frame), image=shown_at(target)
+    )
     call = moved.steps[0].tool_call
     assert call is not None
     new_point, new_box = call.arguments["coordinate"], call.arguments["bbox"]

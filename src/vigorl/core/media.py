@@ -23,8 +23,6 @@ Rgb = tuple[int, int, int]
 BLACK: Rgb = (0, 0, 0)
 GREY: Rgb = (128, 128, 128)
 
-_UNIT_STEPS = 1000  # a coordinate between 0 and 1 is written in thousandths
-
 
 class TextFrame(StrEnum):
     """The coordinates that texts use for a picture; the model family's habit."""
@@ -195,15 +193,9 @@ class ImageView:
 
     def box_to_text(self, box: Box) -> tuple[float, float, float, float]:
         """How a text writes an ORIGINAL-frame box: rounded outwards, [left, top, right, bottom]."""
-        corner = self.box or Box(0, 0, 1, 1)
-        steps = _UNIT_STEPS if self.frame is TextFrame.UNIT else 1
-        size = self.text_size
-        to_text = FrameMap(self._shown_size, Size(size.width * steps, size.height * steps))
-        first = to_text.point(Point(box.left - corner.left, box.top - corner.top))
-        last = to_text.point(Point(box.right - corner.left, box.bottom - corner.top))
-        edges = (*map(math.floor, (first.x, first.y)), *map(math.ceil, (last.x, last.y)))
-        left, top, right, bottom = edges if steps == 1 else (edge / steps for edge in edges)
-        return left, top, right, bottom
+        x, y = self.region.left, self.region.top
+        moved = Box(box.left - x, box.top - y, box.right - x, box.bottom - y)
+        return text_box(moved, source=self._shown_size, frame=self.frame, shown=self.size)
 
     def in_frame(self, frame: TextFrame) -> ImageView:
         """The same view spoken of in another frame."""
@@ -232,11 +224,29 @@ def text_point(point: Point, *, source: Size, frame: TextFrame, shown: Size) -> 
         frame: The frame it is wanted in.
         shown: Size at which the picture is shown; only PIXELS needs it.
     """
-    if frame is TextFrame.UNIT:
-        steps = FrameMap(source, Size(_UNIT_STEPS, _UNIT_STEPS)).pixel(point)
-        return Point(steps.x / _UNIT_STEPS, steps.y / _UNIT_STEPS)
-    target = shown if frame is TextFrame.PIXELS else Size(1000, 1000)
-    return FrameMap(source, target).pixel(point)
+    grid = FrameMap(source, _grid(frame, shown)).pixel(point)
+    return Point(_written(grid.x, frame), _written(grid.y, frame))
+
+
+def text_box(
+    box: Box, *, source: Size, frame: TextFrame, shown: Size
+) -> tuple[float, float, float, float]:
+    """A box of one frame as texts of another write it, rounded outwards; arguments as above."""
+    to_grid = FrameMap(source, _grid(frame, shown))
+    first = to_grid.point(Point(box.left, box.top))
+    last = to_grid.point(Point(box.right, box.bottom))
+    edges = (math.floor(first.x), math.floor(first.y), math.ceil(last.x), math.ceil(last.y))
+    left, top, right, bottom = (_written(edge, frame) for edge in edges)
+    return left, top, right, bottom
+
+
+def _grid(frame: TextFrame, shown: Size) -> Size:
+    """The places that texts of a frame can tell apart."""
+    return shown if frame is TextFrame.PIXELS else Size(1000, 1000)
+
+
+def _written(place: float, frame: TextFrame) -> float:
+    return place / 1000 if frame is TextFrame.UNIT else place
 
 
 @dataclass(frozen=True, slots=True)

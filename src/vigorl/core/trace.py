@@ -167,7 +167,7 @@ def observation_parts(parts: Sequence[Part]) -> list[str | Part]:
     return [f"{OBSERVATION}\n", *parts, f"\n{END_OBSERVATION}"]
 
 
-def observation_text(parts: Sequence[object]) -> str:
+def observation_text(parts: tuple[object, ...]) -> str:
     """The same as one text, with a slot for each picture."""
     texts = (part if isinstance(part, str) else IMAGE_SLOT for part in observation_parts(parts))
     return "".join(texts)

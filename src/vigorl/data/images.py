@@ -208,7 +208,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
                 if found is not None and frame.time is not None and frame.time > source.time_s:
                     break
                 found = frame
-    except (OSError, IndexError) as error:  # PyAV's errors are OSErrors
+    except (OSError, IndexError, av.FFmpegError) as error:
         raise DataError(f"the video cannot be read: {error}", path=source.path) from error
     if found is None:
         raise DataError("the video has no frame", path=source.path)

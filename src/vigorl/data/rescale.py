@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
-from vigorl.core.media import ImageView, text_point
+from vigorl.core.media import ImageView, text_box, text_point
 from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, parse_point, render_point
 
@@ -58,8 +58,8 @@ class _Frames:
         return text_point(point, source=self.source, frame=self.image.frame, shown=shown)
 
     def box(self, box: Box) -> list[float]:
-        original = FrameMap(self.source, self.image.original).box(box)
-        return list(self.image.box_to_text(original))
+        shown = self.image.size
+        return [*text_box(box, source=self.source, frame=self.image.frame, shown=shown)]
 
 
 def _rescaled_text(text: str, frames: _Frames) -> str:

@@ -41,7 +41,6 @@ def test_frame_map():
     to_resized = FrameMap(Size(448, 224), Size(112, 112))
     assert to_resized.point(Point(200, 80)) == Point(50, 40)  # x / 4, y / 2
     assert to_resized.box(Box(40, 40, 80, 80)) == Box(10, 20, 20, 40)
-    assert FrameMap.to_permille(Size(448, 224)).point(Point(112, 56)) == Point(250, 250)
 
 
 def test_pixel_stays_on_the_picture():

@@ -24,7 +24,7 @@ def test_ids_mask_and_logprobs_line_up():
 
 def test_views_and_points_in_order():
     one = rollout(zoom_turn(), refused_turn(), zoom_turn(90, 90), answer_turn())
-    assert one.zoom_points == (Point(200, 80), Point(360, 360))
+    assert tuple(look.point for look in one.looks) == (Point(200, 80), Point(360, 360))
     assert len(one.crops) == 2
     assert one.views == (*one.prompt_views, *one.crops)
     assert one.num_tool_errors == 1

@@ -69,12 +69,15 @@ def test_the_words_between_points():
         [("From ", Point(1, 2)), (" to ", Point(30, -4))],
         ".",
     )
-    assert split_at_points("none (1.5, 2)") == ([], "none (1.5, 2)")
+    assert split_at_points("none (1.5; 2)") == ([], "none (1.5; 2)")
 
 
 def test_points_of_a_thought():
-    parsed = parse_turn("<think> From (1,2) to ( 30 , -4 ), not (1.5, 2). </think>" + ANSWER)
-    assert parsed.points == (Point(1, 2), Point(30, -4))
+    parsed = parse_turn(
+        "<think> From (1,2) to ( 30 , -4 ), or (0.5, .2), (0.512, 2). </think>" + ANSWER
+    )
+    assert parsed.points == (Point(1, 2), Point(30, -4), Point(0.512, 2))
+    assert isinstance(parsed.points[0].x, int)  # as it was written
     assert find_points("(" + "9" * 5_000 + ", 1)") == ()  # a number Python refuses to read
 
 
@@ -86,7 +89,8 @@ def test_points_of_a_thought():
         ("at (50, 20)", None),
         ("(1, 2) (3, 4)", None),
         ("50, 20", None),
-        ("(1.5, 2)", None),
+        ("(1.5, 2)", Point(1.5, 2)),
+        ("(1., 2)", None),
     ],
 )
 def test_parse_point(text, point):

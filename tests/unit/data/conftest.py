@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,17 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessorPil
 
-from vigorl.core.geometry import FrameMap, Point, Size, zoom_window
-from vigorl.core.media import ImageView
-from vigorl.core.protocols import ToolError, ToolResult
+from vigorl.core.geometry import Point, Size, zoom_window
+from vigorl.core.media import ImageView, Region
+from vigorl.core.protocols import (
+    Argument,
+    ArgumentKind,
+    Observation,
+    Scene,
+    StatelessTool,
+    ToolError,
+    ToolSpec,
+)
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 
@@ -59,23 +68,24 @@ def make_processor(
     return Qwen2VLImageProcessorPil(min_pixels=min_pixels, max_pixels=max_pixels)
 
 
-class FakeZoom:
+class FakeZoom(StatelessTool):
     """Shows a 56 px square around "coordinate" at 56 px."""
 
     name = "look"
+    spec = ToolSpec((Argument("coordinate", ArgumentKind.POINT),), "a look", "a part")
 
-    def call(self, arguments: Mapping[str, object], *, image: ImageView) -> ToolResult:
-        values = arguments.get("coordinate")
-        if not isinstance(values, list) or not Point(*values).is_inside(image.size):
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        values, image = arguments.get("coordinate"), scene.first
+        if not isinstance(values, list) or not image.holds(Point(*values)):
             raise ToolError("that is off the picture")
-        center = FrameMap(image.size, image.original).point(Point(*values))
+        center = image.to_original(Point(*values))
         window = zoom_window(center, image=image.original, side_px=56)
-        view = ImageView(image.path, image.original, Size(56, 56), window)
-        return ToolResult(view, center, "Here is the crop")
+        view = replace(image, size=Size(56, 56), box=window)
+        return Observation(("Here is the crop:\n", view), Region(center, window))
 
-    def render_arguments(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
-        pixel = FrameMap(image.original, image.size).pixel(target)
-        return {"coordinate": [int(pixel.x), int(pixel.y)]}
+    def arguments_at(self, target: Point, *, image: ImageView) -> Mapping[str, object]:
+        point = image.to_text(target)
+        return {"coordinate": [point.x, point.y]}
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from vigorl.core.geometry import Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import collate
 from vigorl.data.images import ImageStore
 
 PAD, IMAGE = 0, 5
-TWO_TOKENS = ImageView("never-opened.png", Size(560, 280), Size(56, 28))  # 28 px per token
+TWO_TOKENS = ImageView(
+    FileImage("never-opened.png"), Size(560, 280), Size(56, 28)
+)  # 28 px per token
 
 
 def samples() -> list[TrainingSample]:

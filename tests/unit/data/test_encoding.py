@@ -11,10 +11,11 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from tests.builders import task
+from tests.builders import task, view
 from tests.unit.data.conftest import CONTROLS, FakeZoom
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.protocols import Scene
 from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.trace import (
@@ -22,7 +23,7 @@ from vigorl.core.trace import (
     Step,
     ToolCall,
     Trace,
-    error_observation_text,
+    observation_parts,
     observation_text,
 )
 from vigorl.data.encoding import ChatCodec, encode_trace, expand_image_pads, expand_parallel
@@ -70,14 +71,14 @@ def test_no_text_can_end_a_turn_or_add_a_picture(codec: ChatCodec) -> None:
     assert [i for i in attacked if i in controls] == [i for i in clean if i in controls]
     assert not controls.intersection(codec.completion_ids(ATTACK)[:-1])
     assert not controls.intersection(codec.prefix_ids(ATTACK))
-    assert codec.observation_ids(error_observation_text(ATTACK)).count(PAD) == 0
+    assert codec.observation_ids([ATTACK]).count(PAD) == 0
     assert codec.decode(attacked).endswith(ATTACK + "\nassistant\n")  # and nothing is lost
 
 
 def test_observation_follows_an_end_token_and_opens_the_next_turn(
     codec: ChatCodec, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    text = observation_text("Here is the crop")
+    text = observation_parts(("Here is the crop:\n", view()))
     expected = (
         "\n<|im_start|>user\n<observation>\nHere is the crop:\n"
         "<|vision_start|><|image_pad|><|vision_end|>\n</observation><|im_end|>\n"
@@ -87,9 +88,10 @@ def test_observation_follows_an_end_token_and_opens_the_next_turn(
     assert raw(tokenizer, codec.observation_ids(text, add_end=True)) == "<|im_end|>" + expected
 
 
-def test_only_the_last_slot_of_an_observation_is_a_picture(codec: ChatCodec) -> None:
-    assert codec.observation_ids(error_observation_text("no tool <image>")).count(PAD) == 0
-    assert codec.observation_ids(observation_text("like <image> here")).count(PAD) == 1
+def test_only_pictures_are_pictures_in_an_observation(codec: ChatCodec) -> None:
+    assert codec.observation_ids(["no tool <image>"]).count(PAD) == 0
+    two = observation_parts(("like <image> here", view(), "and", view()))
+    assert codec.observation_ids(two).count(PAD) == 2
 
 
 def test_completion_ends_in_the_end_token_and_prefix_does_not(codec: ChatCodec) -> None:
@@ -163,13 +165,12 @@ def test_a_trace_gives_the_tokens_of_the_same_rollout(
 ) -> None:
     record = zoom_record(picture())
     whole = store.whole(record.task.images[0])
-    result = FakeZoom().call({"coordinate": [50, 20]}, image=whole)
+    seen = FakeZoom().call({"coordinate": [50, 20]}, scene=Scene((whole,)))
     first, last = (tuple(codec.completion_ids(text)) for text in record.trace.turns())
-    observation = observation_text(result.shown)
     looking = Turn(
         first, (-1.0,) * len(first), codec.decode(first),
-        observation_ids=tuple(codec.observation_ids(observation)),
-        observation=observation, view=result.view, point=result.point,
+        observation_ids=tuple(codec.observation_ids(observation_parts(seen.parts))),
+        observation=observation_text(seen.parts), views=seen.views, focus=seen.focus,
     )  # fmt: skip
     rollout = Rollout(
         task=record.task,
@@ -221,9 +222,9 @@ def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     seen: list[dict[str, object]] = []
 
     class Box4(FakeZoom):
-        def call(self, arguments: Any, *, image: Any) -> Any:
+        def call(self, arguments: Any, *, scene: Scene) -> Any:
             seen.append(dict(arguments))
-            return super().call({"coordinate": [5, 5]}, image=image)
+            return super().call({"coordinate": [5, 5]}, scene=scene)
 
     text = codec.decode(encode(record, codec, store, tools={"box": Box4()}).token_ids)
     assert "In 1990 (1990, 2000) it was at (25, 50)." in text  # a pair off the picture is no place
@@ -265,23 +266,23 @@ def test_messages_come_back_from_the_ids_of_a_dialog(codec: ChatCodec) -> None:
     prompt = codec.prompt_ids(chat)
     assert codec.messages_of(prompt) == [*chat, Message("assistant", "")]
     assert codec.prompt_ids(codec.messages_of(prompt)[:-1]) == prompt
-    shown = observation_text("Here is the crop.")
+    shown, refused = ("Here is the crop.\n", view()), ("There is no tool of that name.",)
     dialog = [*prompt, *codec.completion_ids("<think> I look. </think>")]
-    dialog += [*codec.observation_ids(shown), *codec.completion_ids("No.")]
-    dialog += codec.observation_ids(error_observation_text("There is no tool of that name."))
+    dialog += [*codec.observation_ids(observation_parts(shown)), *codec.completion_ids("No.")]
+    dialog += codec.observation_ids(observation_parts(refused))
     assert codec.messages_of([*dialog, *codec.prefix_ids(FORCED_ANSWER_PREFIX)]) == [
         *chat,
         Message("assistant", "<think> I look. </think>"),
-        Message("user", shown, 1),
+        Message("user", observation_text(shown), 1),
         Message("assistant", "No."),
-        Message("user", error_observation_text("There is no tool of that name.")),
+        Message("user", observation_text(refused)),
         Message("assistant", FORCED_ANSWER_PREFIX),
     ]
 
 
 def test_text_that_reads_like_a_picture_is_not_one(codec: ChatCodec) -> None:
     ids = [*codec.prompt_ids([Message("user", "?")]), *codec.completion_ids("an <image> of")]
-    ids += codec.observation_ids(error_observation_text("no"))
+    ids += codec.observation_ids(["no"])
     assert codec.messages_of(ids)[1] == Message("assistant", "an < image > of")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,8 @@ from PIL import Image
 
 from tests.unit.data.conftest import make_processor
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.geometry import Box, Size
-from vigorl.core.media import ImageView
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.media import GREY, Dot, FileImage, Fill, ImageView, VideoFrame
 from vigorl.data.images import ImageStore, open_image, read_size
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
@@ -164,7 +166,7 @@ def test_the_processor_would_not_resize_our_picture_again(photographs: list[str]
 
 def test_crop_is_cut_from_the_original_file(photographs: list[str], store: ImageStore) -> None:
     box = Box(100, 50, 212, 162)  # 112 x 112 original pixels at 112 x 112: not resized at all
-    view = ImageView(photographs[0], Size(640, 427), Size(112, 112), box)
+    view = ImageView(FileImage(photographs[0]), Size(640, 427), Size(112, 112), box)
     original = np.asarray(Image.open(photographs[0]).convert("RGB"))
     assert np.array_equal(np.asarray(store.image(view)), original[50:162, 100:212])
 
@@ -173,7 +175,7 @@ def test_a_crop_below_the_processors_minimum_keeps_its_size(
     photographs: list[str], store: ImageStore
 ) -> None:
     box = Box(100, 50, 128, 78)
-    view = ImageView(photographs[0], Size(640, 427), Size(28, 28), box)
+    view = ImageView(FileImage(photographs[0]), Size(640, 427), Size(28, 28), box)
     # 28 x 28 is below min_pixels = 56 x 56; resizing it again would give 16 patches
     assert (len(store.pixels(view).pixel_values), store.num_tokens(view)) == (4, 1)
 
@@ -183,18 +185,60 @@ def test_pixels_beyond_the_window_do_not_bleed_in(tmp_path: Path, store: ImageSt
     image.paste(WHITE, (100, 100, 156, 156))
     image.save(tmp_path / "a.png")
     window = Box(100, 100, 156, 156)
-    view = ImageView(str(tmp_path / "a.png"), Size(448, 448), Size(112, 112), window)
+    view = ImageView(FileImage(str(tmp_path / "a.png")), Size(448, 448), Size(112, 112), window)
     assert np.asarray(store.image(view)).min() == 255
 
 
-def test_crop_sizes_are_multiples_that_no_engine_resizes_again(store: ImageStore) -> None:
-    assert store.crop_size(100) == Size(112, 112)  # 100 / 28 = 3.57 -> 4
-    assert store.crop_size(56) == Size(56, 56)
-    # twice as wide as high: 79 x 40 -> 84 x 28, below 56 x 56 pixels, so grown as whole pictures
-    assert store.crop_size(56, box=Box(0, 0, 200, 100)) == Size(112, 56)
-    for side in (28, 672):  # 784 < 56 x 56, and 451,584 > 112 x 112
-        with pytest.raises(ConfigError, match="outside the processor's limits"):
-            store.crop_size(side)
+@pytest.mark.parametrize(
+    ("wished", "shown"),
+    [
+        (Size(100, 100), Size(112, 112)),  # 100 / 28 = 3.57 -> 4
+        (Size(56, 56), Size(56, 56)),
+        (Size(79, 40), Size(112, 56)),  # 84 x 28 is below 56 x 56 pixels, so it grows
+        (Size(28, 28), Size(56, 56)),
+        (Size(672, 672), Size(112, 112)),
+    ],
+)
+def test_a_view_is_fitted_to_what_no_engine_resizes_again(
+    store: ImageStore, wished: Size, shown: Size
+) -> None:
+    view = ImageView(FileImage("a.png"), Size(448, 448), wished, Box(0, 0, 56, 56))
+    assert store.fit(view) == replace(view, size=shown)
+
+
+def test_marks_are_drawn_in_the_files_pixels(tmp_path: Path, store: ImageStore) -> None:
+    Image.new("RGB", (448, 448), WHITE).save(tmp_path / "a.png")
+    whole = store.whole(tmp_path / "a.png")
+    marked = whole.edited(Fill(Box(0, 0, 224, 448)), Dot(Point(336, 224), 20, RED))
+    pixels = np.asarray(store.image(marked))
+    assert pixels[56, 10].tolist() == [0, 0, 0]
+    assert pixels[56, 84].tolist() == list(RED)
+    assert pixels[10, 100].tolist() == list(WHITE)
+    zoom = replace(marked, box=Box(224, 168, 336, 280))  # the right half of the dot's left half
+    assert np.asarray(store.image(zoom))[56, 100].tolist() == list(RED)
+    assert np.asarray(store.image(whole)).min() == 255
+    assert len({whole.key, marked.key, zoom.key, marked.edited(Fill(rgb=GREY)).key}) == 4
+    grey = store.image(marked.edited(Fill(rgb=GREY)))
+    assert grey.getextrema() == ((128, 128),) * 3
+
+
+def test_the_frame_of_a_video_is_the_one_shown_at_its_time(
+    tmp_path: Path, store: ImageStore
+) -> None:
+    path = str(tmp_path / "clip.mp4")
+    with av.open(path, "w") as video:
+        stream = video.add_stream("libx264", rate=10, options={"crf": "0"})
+        stream.width = stream.height = 112
+        stream.pix_fmt = "yuv444p"
+        for shade in range(0, 200, 10):  # two seconds, each frame 10 lighter
+            picture = Image.new("RGB", (112, 112), (shade, shade, shade))
+            video.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        video.mux(stream.encode(None))
+    for time_s, shade in ((0.0, 0), (0.55, 50), (1.2, 120), (9.0, 190)):
+        view = ImageView(VideoFrame(path, time_s), Size(112, 112), Size(112, 112))
+        assert abs(store.image(view).getpixel((56, 56))[0] - shade) <= 2, time_s
+    with pytest.raises(DataError, match="video"):
+        store.image(ImageView(VideoFrame(__file__, 0), Size(112, 112), Size(112, 112)))
 
 
 def test_caches_count_and_stay_below_their_limit(photographs: list[str]) -> None:

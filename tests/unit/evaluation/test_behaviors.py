@@ -13,11 +13,11 @@ from tests.builders import (
     refused_turn,
     rollout,
     turn,
-    view,
     zoom_turn,
 )
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Box
+from vigorl.core.geometry import Box, Point
+from vigorl.core.media import Region
 from vigorl.core.rollout import Rollout
 from vigorl.evaluation.behaviors import Behavior, BehaviorRules, behavior_metrics
 
@@ -77,8 +77,8 @@ def test_how_near_is_one_region_is_a_setting():
 
 
 def test_a_small_window_inside_a_large_one_is_a_region_of_its_own():
-    large = zoom_turn(50, 50, view=view(box=Box(0, 0, 400, 400)))
-    small = zoom_turn(80, 80, view=view(box=Box(280, 280, 360, 360)))
+    large = zoom_turn(focus=Region(Point(200, 200), Box(0, 0, 400, 400)))
+    small = zoom_turn(focus=Region(Point(320, 320), Box(280, 280, 360, 360)))
     assert count(rollout(large, small, answer_turn(think="Red.")), REGIONS) == 2
 
 

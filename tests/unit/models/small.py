@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from vigorl.core.geometry import Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.policy import Policy
 
@@ -79,7 +79,7 @@ def save_folder(folder: Path, family: str = "qwen2_5_vl", *, tied: bool = False)
 
 def make_view(number: int, grid: Sequence[int]) -> ImageView:
     size = Size(14 * grid[1], 14 * grid[0])
-    return ImageView(f"{number}.png", original=size, size=size)
+    return ImageView(FileImage(f"{number}.png"), original=size, size=size)
 
 
 def make_pixels(view: ImageView, *, patch: int = 14) -> Tensor:

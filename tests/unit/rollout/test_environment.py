@@ -1,24 +1,35 @@
+from collections.abc import Mapping
+
 import pytest
 
 from tests import builders
 from tests.unit.rollout.world import ANSWER, CROP_TOKENS, OFF_PICTURE, ZOOM, ZOOM_AGAIN, World
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.geometry import Box, Point
-from vigorl.core.protocols import Completion
-from vigorl.core.records import TraceRecord
+from vigorl.core.media import Dot, Region
+from vigorl.core.protocols import (
+    Argument,
+    ArgumentKind,
+    Completion,
+    Observation,
+    Scene,
+    ToolSpec,
+)
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rollout import Rollout, StopReason
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     Step,
     ToolCall,
     Trace,
-    error_observation_text,
+    observation_parts,
     observation_text,
+    render_tool_turn,
 )
 from vigorl.data.encoding import encode_trace
 from vigorl.rollout.environment import Dialog, Environment, derive_seed
 
-SHOWN = observation_text("Here is the crop of the image centered on the coordinate")
+SHOWN = ("Here is the crop of the image centered on the coordinate:\n", builders.view())
 
 
 def reply(dialog: Dialog, ids: list[int], *, is_finished: bool = True) -> None:
@@ -49,7 +60,7 @@ def test_one_turn(world: World) -> None:
 def test_two_turns(world: World) -> None:
     rollout = play(world.environment(), world, ZOOM, ANSWER)
     zoom, answer = world.codec.completion_ids(ZOOM), world.codec.completion_ids(ANSWER)
-    shown = world.codec.observation_ids(SHOWN)
+    shown = world.codec.observation_ids(observation_parts(SHOWN))
     assert rollout.token_ids == (*rollout.prompt_ids, *zoom, *shown, *answer)
     assert rollout.loss_mask == (
         (0,) * len(rollout.prompt_ids)
@@ -58,8 +69,8 @@ def test_two_turns(world: World) -> None:
         + (1,) * len(answer)
     )  # fmt: skip
     assert rollout.token_ids.count(world.codec.image_id) == len(rollout.views) == 2
-    assert rollout.turns[0].observation == SHOWN
-    assert rollout.turns[0].point == Point(200, 80)
+    assert rollout.turns[0].observation == observation_text(SHOWN)
+    assert rollout.looks == (Region(Point(200, 80), Box(144, 24, 256, 136)),)
     assert rollout.crops[0].box == Box(144, 24, 256, 136)
 
 
@@ -96,9 +107,9 @@ def test_a_bad_call_is_observed_counted_and_costs_a_turn(
     rollout = play(world.environment(), world, text, ANSWER)
     first = rollout.turns[0]
     assert first.tool_error.startswith(reason)
-    assert first.observation == error_observation_text(first.tool_error)
-    assert first.observation_ids == tuple(world.codec.observation_ids(first.observation))
-    assert (first.view, first.point, rollout.num_tool_errors) == (None, None, 1)
+    assert first.observation == observation_text((first.tool_error,))
+    assert first.observation_ids == tuple(world.codec.observation_ids([first.observation]))
+    assert (first.views, first.focus, rollout.num_tool_errors) == ((), None, 1)
     assert (rollout.crops, rollout.stop_reason) == ((), StopReason.ANSWERED)
 
 
@@ -157,7 +168,7 @@ def test_an_error_does_not_use_up_an_image(world: World) -> None:
 
 def test_no_room_for_the_observation_is_the_token_budget(world: World) -> None:
     zoom = len(world.codec.completion_ids(ZOOM))
-    cost = len(world.codec.observation_ids(SHOWN)) - 1 + CROP_TOKENS
+    cost = len(world.codec.observation_ids(observation_parts(SHOWN))) - 1 + CROP_TOKENS
     exact = {"max_new_tokens": zoom, "max_response_tokens": zoom + cost}
     rollout = play(world.environment(**exact), world, ZOOM)
     assert rollout.stop_reason is StopReason.TOKEN_BUDGET
@@ -173,7 +184,7 @@ def test_no_room_for_the_observation_is_the_token_budget(world: World) -> None:
 def test_no_room_for_another_crop_forces_the_answer(world: World) -> None:
     forced = world.codec.prefix_ids(FORCED_ANSWER_PREFIX)
     zoom = len(world.codec.completion_ids(ZOOM))
-    cost = len(world.codec.observation_ids(SHOWN)) - 1 + CROP_TOKENS
+    cost = len(world.codec.observation_ids(observation_parts(SHOWN))) - 1 + CROP_TOKENS
     budget = 2 * (zoom + cost)  # two crops exactly, so nothing would be left for the answer
     environment = world.environment(
         max_new_tokens=zoom, max_response_tokens=budget, forced_answer=True
@@ -273,6 +284,73 @@ def test_forks_share_what_was_and_nothing_after(world: World) -> None:
     assert (len(long.views), len(short.views), trunk.num_turns) == (3, 2, 1)
     assert (long.index, short.index) == (1, 2)
     assert play(world.environment(), world, ZOOM, ANSWER).token_ids == short.token_ids
+
+
+class Pen:
+    """A tool that remembers: it draws dots on a canvas that stays, counts them, or ends it all."""
+
+    name = "pen"
+    spec = ToolSpec((Argument("do", ArgumentKind.TEXT),), "a stroke", "the canvas so far")
+
+    def __init__(self, dots: tuple[Dot, ...] = ()) -> None:
+        self.dots = dots
+
+    def open(self, task: TaskRecord) -> "Pen":
+        return Pen()
+
+    def fork(self) -> "Pen":
+        return Pen(self.dots)
+
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        if arguments["do"] == "count":
+            return Observation((f"{len(self.dots)} dots",))
+        if arguments["do"] == "end":
+            return Observation(("done",), is_done=True)
+        self.dots += (Dot(Point(40 * len(self.dots), 40)),)
+        drawn = scene.first.edited(*self.dots)
+        before = [scene[len(scene.views) - 1], "before, and now"]
+        return Observation((*before, drawn), Region(self.dots[-1].point))
+
+
+def stroke(do: str) -> str:
+    return render_tool_turn("A place.", ToolCall("pen", {"do": do}))
+
+
+def test_a_tool_may_show_several_pictures_or_none_and_end_the_dialog(world: World) -> None:
+    environment = world.environment(tools=[Pen()], max_images=6, max_turns=5)
+    texts = (stroke("draw"), stroke("draw"), stroke("count"), stroke("end"))
+    rollout = play(environment, world, *texts)
+    drawn, again, counted, ended = rollout.turns
+    assert rollout.stop_reason is StopReason.TOOL_DONE
+    assert [len(turn.views) for turn in rollout.turns] == [2, 2, 0, 0]
+    assert drawn.observation == observation_text(
+        (drawn.views[0], "before, and now", drawn.views[1])
+    )
+    assert again.views[0] == drawn.views[1]  # the last picture of the scene
+    assert rollout.prompt_views[0].edited(Dot(Point(0, 40)), Dot(Point(40, 40))) == again.views[1]
+    assert (counted.observation, counted.focus) == (observation_text(("2 dots",)), None)
+    assert (ended.observation, ended.observation_ids) == ("", ())
+    assert rollout.token_ids.count(world.codec.image_id) == len(rollout.views) == 5
+    assert (rollout.crops, rollout.num_tool_errors) == ((), 0)  # no part of a picture was shown
+    assert [look.point for look in rollout.looks] == [Point(0, 40), Point(40, 40)]
+
+
+def test_more_pictures_than_there_is_room_for_are_refused(world: World) -> None:
+    rollout = play(world.environment(tools=[Pen()], max_images=2), world, stroke("draw"), ANSWER)
+    assert rollout.turns[0].tool_error == "The reply has 2 pictures; there is room for 1."
+    assert rollout.views == rollout.prompt_views
+
+
+def test_what_a_tool_remembers_forks_with_the_dialog(world: World) -> None:
+    trunk = world.environment(tools=[Pen()], max_images=9, max_turns=6).start(
+        world.task(), group="g", index=0, seed=1
+    )
+    reply(trunk, world.codec.completion_ids(stroke("draw")))
+    fork = trunk.fork(index=1, seed=2)
+    reply(fork, world.codec.completion_ids(stroke("draw")))
+    for dialog, num_dots in ((trunk, 1), (fork, 2)):
+        reply(dialog, world.codec.completion_ids(stroke("count")))
+        assert f"{num_dots} dots" in dialog.turns[-1].observation
 
 
 def test_forks_have_noise_and_names_of_their_own(world: World) -> None:

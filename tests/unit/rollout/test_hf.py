@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests import builders
 from tests.unit.rollout.world import ANSWER, ZOOM, World
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.protocols import Completion, GenerationRequest, SamplingParams
-from vigorl.core.trace import observation_text
+from vigorl.core.trace import observation_parts
 from vigorl.data.encoding import expand_image_pads
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.engines.hf import HFEngine
@@ -45,7 +46,7 @@ def first_turn(
 
 def second_turn(world: World, first: GenerationRequest, *, x: int = 60) -> GenerationRequest:
     ids = world.codec.completion_ids(ZOOM)
-    shown = world.codec.observation_ids(observation_text("Here is the crop"))
+    shown = world.codec.observation_ids(observation_parts(("Here is the crop:\n", builders.view())))
     crop = world.crop_of(4 * x, 80)
     prompt_ids = (*first.prompt_ids, *ids, *shown)
     return replace(
@@ -177,7 +178,12 @@ def test_the_next_turn_reads_only_what_is_new(
     )
     found, expected = run(engine, second, other), run(without, second, other)
     # the observation with four crop tokens, and the first turn's end token, which was never fed
-    shown = len(world.codec.observation_ids(observation_text("Here is the crop"))) + 3
+    shown = (
+        len(
+            world.codec.observation_ids(observation_parts(("Here is the crop:\n", builders.view())))
+        )
+        + 3
+    )
     assert read[0] == shown + 1
     for request in (second, other):
         assert found[request.id].token_ids == expected[request.id].token_ids

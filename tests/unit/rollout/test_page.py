@@ -15,7 +15,7 @@ from transformers import Qwen2VLImageProcessorPil
 
 from tests import builders
 from vigorl.core.geometry import Box, Point
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
@@ -45,10 +45,10 @@ def at(picture: str, rollout: Rollout) -> Rollout:
     """The same rollout on a picture that exists."""
 
     def moved(view: ImageView) -> ImageView:
-        return replace(view, path=picture)
+        return replace(view, source=FileImage(picture))
 
     def moved_turn(turn: Turn) -> Turn:
-        return replace(turn, view=moved(turn.view)) if turn.view else turn
+        return replace(turn, views=tuple(map(moved, turn.views)))
 
     return replace(
         rollout,
@@ -252,9 +252,8 @@ def test_four_groups_of_eight_photographs_stay_under_four_megabytes(
         for index in range(8):
             zooms = [builders.zoom_turn(rng.randrange(112), rng.randrange(112)) for _ in range(4)]
             big = [
-                replace(turn, view=builders.view(box=turn.view.box, size=builders.ORIGINAL))
+                replace(turn, views=(replace(turn.views[0], size=builders.ORIGINAL),))
                 for turn in zooms
-                if turn.view
             ]
             one = builders.rollout(*big, builders.answer_turn(), index=index, group=str(number))
             rollouts.append(scored(at(str(path), one)))

@@ -2,10 +2,11 @@ import math
 
 import pytest
 
-from tests.builders import view
+from tests.builders import scene, task, view
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Box, Frame, Point, Size
-from vigorl.core.protocols import Tool, ToolError
+from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.media import Region, TextFrame
+from vigorl.core.protocols import Looking, Tool, ToolError
 from vigorl.rollout.tools.zoom_box import ZoomBox
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
@@ -14,8 +15,10 @@ BOX = ZoomBox(min_window_px=56, view_px=112)
 
 
 def test_tools_satisfy_the_protocol() -> None:
-    assert isinstance(POINT, Tool)
-    assert isinstance(BOX, Tool)
+    for tool in (POINT, BOX):
+        assert isinstance(tool, Looking)
+        assert isinstance(tool, Tool)
+        assert tool.open(task()).fork() is tool  # it remembers nothing
 
 
 @pytest.mark.parametrize(
@@ -27,23 +30,43 @@ def test_tools_satisfy_the_protocol() -> None:
     ],
 )
 def test_zoom_point_cuts_the_original(coordinate: list[float], box: Box) -> None:
-    result = POINT.call({"coordinate": coordinate}, image=view())
-    assert result.view == view(box=box, size=Size(56, 56))
-    assert result.point == Point(4 * coordinate[0], 4 * coordinate[1])
-    assert result.shown == "Here is the crop of the image centered on the coordinate"
+    result = POINT.call({"coordinate": coordinate}, scene=scene())
+    text, crop = result.parts
+    assert text == "Here is the crop of the image centered on the coordinate:\n"
+    assert crop == view(box=box, size=Size(56, 56))
+    assert result.focus == Region(Point(4 * coordinate[0], 4 * coordinate[1]), box)
+    assert not result.is_done
 
 
 def test_a_picture_smaller_than_the_window_keeps_its_aspect() -> None:
     small = view(original=Size(200, 50), size=Size(200, 50))
-    result = ZoomPoint(window_px=100, view_px=112).call({"coordinate": [10, 10]}, image=small)
-    assert result.view.box == Box(0, 0, 100, 50)
-    assert result.view.size == Size(112, 56)
+    result = ZoomPoint(window_px=100, view_px=112).call(
+        {"coordinate": [10, 10]}, scene=scene(small)
+    )
+    assert result.views[0].box == Box(0, 0, 100, 50)
+    assert result.views[0].size == Size(112, 56)
 
 
-def test_zoom_point_in_permille() -> None:
-    tool = ZoomPoint(window_px=112, view_px=56, frame=Frame.PERMILLE)
-    assert tool.call({"coordinate": [500, 250]}, image=view()).point == Point(224, 112)
-    assert tool.render_arguments(Point(224, 112), image=view()) == {"coordinate": [500, 250]}
+@pytest.mark.parametrize(
+    ("frame", "coordinate", "bbox"),
+    [
+        (TextFrame.PIXELS, [56, 28], [49, 21, 63, 35]),  # 4 ORIGINAL pixels each
+        (TextFrame.PERMILLE, [500, 250], [437, 187, 563, 313]),  # 196 / 0.448 = 437.5
+        (TextFrame.UNIT, [0.5, 0.25], [0.437, 0.187, 0.563, 0.313]),
+    ],
+)
+def test_calls_are_written_and_read_in_the_frame_of_the_picture(
+    frame: TextFrame, coordinate: list[float], bbox: list[float]
+) -> None:
+    image, target = view().in_frame(frame), Point(224, 112)
+    assert POINT.arguments_at(target, image=image) == {"coordinate": coordinate}
+    assert BOX.arguments_at(target, image=image) == {"bbox": bbox}
+    look = POINT.call({"coordinate": coordinate}, scene=scene(image))
+    assert look.focus == Region(target, Box(168, 56, 280, 168))
+    assert look.views[0].frame is frame
+    focus = BOX.call({"bbox": bbox}, scene=scene(image)).focus
+    assert focus is not None
+    assert focus.point.distance(target) < 1
 
 
 @pytest.mark.parametrize(
@@ -61,30 +84,31 @@ def test_zoom_point_in_permille() -> None:
 )
 def test_zoom_point_refuses(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(ToolError) as error:
-        POINT.call(arguments, image=view())
+        POINT.call(arguments, scene=scene())
     assert str(error.value).startswith(sentence)
 
 
 def test_a_point_a_hair_inside_is_refused_or_shown_never_a_crash() -> None:
     with pytest.raises(ToolError):
-        POINT.call({"coordinate": [math.nextafter(112, 0), 5]}, image=view())
+        POINT.call({"coordinate": [math.nextafter(112, 0), 5]}, scene=scene())
 
 
 def test_zoom_point_arguments_look_where_they_should() -> None:
     target = Point(333, 77)
-    found = POINT.call(POINT.render_arguments(target, image=view()), image=view())
-    assert found.point.distance(target) <= 4 * math.sqrt(2) / 2
+    found = POINT.call(POINT.arguments_at(target, image=view()), scene=scene())
+    assert found.focus is not None
+    assert found.focus.point.distance(target) <= 4 * math.sqrt(2) / 2
 
 
 def test_zoom_box_keeps_the_aspect_of_the_box() -> None:
-    result = BOX.call({"bbox": [10, 10, 50, 30]}, image=view())
-    assert result.view.box == Box(40, 40, 200, 120)
-    assert result.view.size == Size(112, 56)
-    assert result.point == Point(120, 80)
+    result = BOX.call({"bbox": [10, 10, 50, 30]}, scene=scene())
+    assert result.views[0].box == Box(40, 40, 200, 120)
+    assert result.views[0].size == Size(112, 56)
+    assert result.focus == Region(Point(120, 80), Box(40, 40, 200, 120))
 
 
 def test_zoom_box_grows_a_tiny_box() -> None:
-    assert BOX.call({"bbox": [0, 0, 1, 1]}, image=view()).view.box == Box(0, 0, 56, 56)
+    assert BOX.call({"bbox": [0, 0, 1, 1]}, scene=scene()).views[0].box == Box(0, 0, 56, 56)
 
 
 @pytest.mark.parametrize(
@@ -92,16 +116,16 @@ def test_zoom_box_grows_a_tiny_box() -> None:
 )
 def test_zoom_box_refuses(bbox: list[float]) -> None:
     with pytest.raises(ToolError):
-        BOX.call({"bbox": bbox}, image=view())
+        BOX.call({"bbox": bbox}, scene=scene())
 
 
 def test_zoom_box_arguments_cover_the_target() -> None:
-    arguments = BOX.render_arguments(Point(447, 3), image=view())
-    box = BOX.call(arguments, image=view()).view.box
+    arguments = BOX.arguments_at(Point(447, 3), image=view())
+    box = BOX.call(arguments, scene=scene()).views[0].box
     assert box is not None
     assert box.contains(Point(447, 3))
 
 
-def test_a_view_that_the_processor_would_round_is_a_wrong_setting() -> None:
-    with pytest.raises(ConfigError, match=r"view_px=512 is not a multiple of 28.* nearest is 504"):
-        ZoomPoint(window_px=200, view_px=512)
+def test_a_window_of_nothing_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigError, match="window_px=0"):
+        ZoomPoint(window_px=0, view_px=512)

@@ -69,7 +69,9 @@ class World:
     def crop_of(self, x: int, y: int) -> Any:
         image = self.images.whole(self.picture)
         tool = self.zoom()
-        return tool.call(tool.render_arguments(Point(x, y), image=image), image=image).view
+        arguments = tool.arguments_at(Point(x, y), image=image)
+        (crop,) = tool.call(arguments, scene=builders.scene(image)).views
+        return crop
 
 
 @pytest.fixture(scope="session")

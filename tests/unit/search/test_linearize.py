@@ -22,7 +22,7 @@ from transformers import Qwen2VLImageProcessorPil
 from tests.builders import call_text, task, view
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import AnswerKind, TraceRecord
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import (
@@ -608,7 +608,7 @@ def read_searched(path: Path) -> list[SearchedTask]:
         SearchedTask(
             tree,
             tree_task(tree, answer_kind=AnswerKind.POINT),
-            ImageView(tree.image, Size(448, 448), Size(448, 448)),
+            ImageView(FileImage(tree.image), Size(448, 448), Size(448, 448)),
         )
         for tree in read_mcts_jsonl(path)
     ]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from vigorl.core.trace import observation_text
+from tests.builders import view
+from vigorl.core.trace import observation_parts
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.scenes.draw import SceneSettings
 from vigorl.data.scenes.world import MadeWorld, TraceMix
@@ -62,7 +63,7 @@ def test_traces_and_observations_take_few_tokens(world: MadeWorld, folder: str) 
             assert codec.decode(ids) == text
             if record.system == "Z":
                 assert len(ids) <= 48  # configs/scale/tiny.yaml allows 64 per turn
-    assert len(codec.observation_ids(observation_text(TOOL.shown))) <= 20
+    assert len(codec.observation_ids(observation_parts((f"{TOOL.shown}:\n", view())))) <= 20
 
 
 def test_the_same_world_and_seed_give_the_same_files(

@@ -161,7 +161,7 @@ def _row(record: TraceRecord, *, root: Path) -> dict[str, Any]:
         messages.insert(0, {"role": "system", "content": record.system})
     for turn in record.trace.turns():
         messages.append({"role": "assistant", "content": turn})
-        messages.append({"role": "user", "content": observation_text((f"{SHOWN}:\n", IMAGE_SLOT))})
+        messages.append({"role": "user", "content": observation_text((f"{SHOWN}:\n{IMAGE_SLOT}",))})
     metadata = {key: columns[key] for key in ("options", "targets", "category") if key in columns}
     metadata["frame"] = None if frame is None else [frame.width, frame.height]
     return {

@@ -120,10 +120,9 @@ def test_diversity_pays_right_answers_only():
     assert paid_anyway(zooms((50, 20), (90, 20), answer="blue")) == 0.4
 
 
-def test_diversity_measures_in_the_frame_it_is_told():
+def test_diversity_measures_in_the_pixels_it_is_told():
     near = zooms((50, 20), (53, 20))  # 3 px apart as shown, 12 px in the file
-    assert ZoomDiversityReward(frame="original")(near) == 0.4
-    assert ZoomDiversityReward(frame="resized")(near) == 0.2
+    assert ZoomDiversityReward(in_file_pixels=True)(near) == 0.4
     assert ZoomDiversityReward()(near) == 0.2
     far = zooms((50, 20), (70, 20))
     assert vigorl_paper().breakdown(near).total < vigorl_paper().breakdown(far).total
@@ -135,9 +134,7 @@ def test_diversity_free_points_pay_like_the_released_code():
     assert reward(zooms((50, 20), (90, 20))) == 0.2
 
 
-@pytest.mark.parametrize(
-    "bad", [{"bonus": -0.1}, {"max_points": 0}, {"free_points": -1}, {"frame": "permille"}]
-)
+@pytest.mark.parametrize("bad", [{"bonus": -0.1}, {"max_points": 0}, {"free_points": -1}])
 def test_diversity_refuses_senseless_settings(bad):
     with pytest.raises(ValueError, match=r"need|frame"):
         ZoomDiversityReward(**bad)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NAMES, NOTHING, token_labels
 
 RED_DISC = Sign("red", "disc", "rising", Point(200, 80))  # (50, 20) in the view: row 0, column 1
 BLUE_SQUARE = Sign("blue", "square", "vertical", Point(390, 250))  # (97.5, 62.5): row 2, column 3
-WHOLE = ImageView("a.png", Size(448, 448), Size(112, 112))
+WHOLE = ImageView(FileImage("a.png"), Size(448, 448), Size(112, 112))
 
 
 def _crop(left: int, top: int, *, view_px: int = 112) -> ImageView:
     box = Box(left, top, left + 112, top + 112)
-    return ImageView("a.png", Size(448, 448), Size(view_px, view_px), box)
+    return ImageView(FileImage("a.png"), Size(448, 448), Size(view_px, view_px), box)
 
 
 def _rest(labels: list[int], *places: int) -> set[int]:

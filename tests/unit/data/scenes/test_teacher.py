@@ -11,7 +11,8 @@ import pytest
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import FileImage, ImageView
+from vigorl.core.protocols import Scene as Shown
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import find_points, parse_trace
 from vigorl.data.encoding import ChatCodec, encode_trace
@@ -28,7 +29,7 @@ NUM_SCENES = 150
 
 
 def _view(path: str = "a.png") -> ImageView:
-    return ImageView(path, Size(448, 448), Size(112, 112))
+    return ImageView(FileImage(path), Size(448, 448), Size(112, 112))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def asked() -> list[tuple[TaskRecord, Scene]]:
 def _traces(
     asked: list[tuple[TaskRecord, Scene]], **settings: float
 ) -> list[tuple[TaskRecord, TraceRecord]]:
-    teacher = ScriptedTeacher(TeacherSettings(**settings), tool=TOOL, window_px=112)  # pyright: ignore
+    teacher = ScriptedTeacher(TeacherSettings(**settings), tool=TOOL)  # pyright: ignore
     return [
         (task, teacher.zoom_trace(task, scene, _view(), random.Random(i)))
         for i, (task, scene) in enumerate(asked)
@@ -83,7 +84,7 @@ def test_haste_goes_to_the_leftmost_sign_of_the_colour(
             (s for s in scene.signs if s.colour == scene.signs[0].colour), key=lambda s: s.center.x
         )
         (call,) = [step.tool_call for step in record.trace.steps if step.tool_call]
-        window = TOOL.call(call.arguments, image=_view()).view.box
+        window = TOOL.call(call.arguments, scene=Shown((_view(),))).views[0].box
         assert window is not None
         assert window.covers(leftmost.panel), task.id
         num_misled += leftmost != scene.signs[0]
@@ -129,7 +130,7 @@ def test_what_it_tells_is_what_the_zoom_shows(asked: list[tuple[TaskRecord, Scen
     for (_, scene), (_, record) in zip(asked, _traces(asked), strict=True):
         for step, following in zip(record.trace.steps, record.trace.steps[1:], strict=False):
             assert step.tool_call is not None
-            window = TOOL.call(step.tool_call.arguments, image=_view()).view.box
+            window = TOOL.call(step.tool_call.arguments, scene=Shown((_view(),))).views[0].box
             assert window is not None
             shown = [sign for sign in scene.signs if window.covers(sign.panel)]
             told = following.think.split(" The ")[0]
@@ -145,7 +146,7 @@ def test_zoom_traces_encode_as_rollouts_would(
 ) -> None:
     path = tmp_path / "a.png"
     asked[0][1].image.save(path)
-    teacher = ScriptedTeacher(TeacherSettings(), tool=TOOL, window_px=112)
+    teacher = ScriptedTeacher(TeacherSettings(), tool=TOOL)
     for i, (task, scene) in enumerate(asked[:20]):
         record = teacher.zoom_trace(task, scene, _view(), random.Random(i))
         here = TaskRecord(task.id, task.question, task.answer, (str(path),), options=task.options)
@@ -171,7 +172,7 @@ def test_the_same_generator_gives_the_same_trace(asked: list[tuple[TaskRecord, S
 def test_a_single_look_answers_at_once_and_guesses(
     asked: list[tuple[TaskRecord, Scene]], grounded: bool
 ) -> None:
-    teacher = ScriptedTeacher(TeacherSettings(), tool=TOOL, window_px=112)
+    teacher = ScriptedTeacher(TeacherSettings(), tool=TOOL)
     num_right = 0
     for i, (task, scene) in enumerate(asked):
         record = teacher.single_look_trace(
