@@ -25,10 +25,13 @@ from itertools import islice, product
 from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.answers import is_correct
-from vigorl.core.search_tree import SearchNode, SearchTreeRecord
+from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import TOOL_CALL, ParsedTurn, parse_thought, parse_turn
 
 _MAX_PAIRS = 64  # of one node: two tries of a search make one, forty single tries would make 400
+
+
+_Try = tuple[tuple[ParsedTurn, ...], str | None]  # what a try says, and its answer
 
 
 class TreeForm(StrEnum):
@@ -56,15 +59,6 @@ class Chain:
     answer: str | None
     wrong: tuple[ParsedTurn, ...] = ()
     wrong_answer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    """One way from a node to an answer, and whether the teacher's judge called it right."""
-
-    answer: str | None
-    is_right: bool
-    turns: tuple[ParsedTurn, ...] = ()
 
 
 def tree_form(tree: SearchTreeRecord) -> TreeForm:
@@ -97,26 +91,31 @@ def find_chains(
     parse = parse_turn if form is TreeForm.TURNS else parse_thought
     found: list[Chain] = []
     for shared, node in _paths(tree.root, parse):
-        tries = [
-            _Try(one.answer, one.is_right, tuple(map(parse, one.texts))) for one in node.rollouts
-        ]
-        if not tries and node.is_terminal:
-            said = parse_thought(node.text)
-            answer = said.think if said.answer is None else said.answer
-            tries = [_Try(answer, is_correct(answer, task, view=image))]
-        right = [one for one in tries if one.is_right]
+        tries = node.rollouts or _unrolled(node, task, image=image)
+        right = [_parsed(one, parse) for one in tries if one.is_right]
+        if not right:
+            continue
         wrong = [
-            one
+            _parsed(one, parse)
             for one in tries
             if not one.is_right and not is_correct(one.answer, task, view=image)
         ]
-        found += [Chain(shared, one.turns, one.answer) for one in right]
-        found += [
-            Chain(shared, good.turns, good.answer, bad.turns, bad.answer)
-            for bad, good in _pairs(wrong, right)
-            if bad.turns
-        ]
+        found += [Chain(shared, *good) for good in right]
+        found += [Chain(shared, *good, *bad) for bad, good in _pairs(wrong, right) if bad[0]]
     return found
+
+
+def _parsed(one: SearchRollout, parse: Callable[[str], ParsedTurn]) -> _Try:
+    return tuple(map(parse, one.texts)), one.answer
+
+
+def _unrolled(node: SearchNode, task: TaskRecord, *, image: ImageView) -> tuple[SearchRollout, ...]:
+    """The one try of a terminal node that the file gives no rollout for."""
+    if not node.is_terminal:
+        return ()
+    said = parse_thought(node.text)
+    answer = said.think if said.answer is None else said.answer
+    return (SearchRollout(answer, float(is_correct(answer, task, view=image)), ()),)
 
 
 def _paths(

@@ -50,7 +50,7 @@ class FilterSettings:
     Attributes:
         max_turns: Most turns of a dialog, looks and answer; None: any. A corrected chain holds two
             tries and may be longer than any dialog that the policy is let to have.
-        max_length: Of all turns together, in what `measure` counts; None: any.
+        max_length: Most length of all turns together, in what `measure` counts; None: any.
         min_points: Fewest points; 1 keeps what is grounded at all.
         max_points: Most points; None: any.
         max_repeats: How many points may return to an earlier place; None: any. A thought rightly
@@ -117,8 +117,8 @@ class FilterReport:
     """How many drafts there were and why some are gone; reports add up.
 
     Attributes:
-        num_drafts: Before any rule.
-        removed: Per rule, for the rules that removed something.
+        num_drafts: How many there were before any rule.
+        removed: How many each rule removed, for the rules that removed something.
     """
 
     num_drafts: int
@@ -145,7 +145,7 @@ def filter_drafts(
     """The drafts of ONE tree that pass; of near-duplicates the first.
 
     Args:
-        drafts: All of one task.
+        drafts: All drafts of one task.
         task: Their task.
         image: The whole picture as the teacher saw it; its text frame is that of all coordinates.
         tool: What the looks call; drafts that call a tool need one.

@@ -3,6 +3,9 @@
     SearchTreeRecord -> Chain* -> Draft* -> SolvedTrace* -> TraceRecord*
                      chains    here    filters        picking
 
+Texts are parsed where chains are found, and rendered where the traces are written; in between there
+are parsed turns and `core.trace.Trace`.
+
 From a tree of bare thoughts comes either one turn with all points inline, or a dialog: text gathers
 up to the end of the sentence that holds a point, and every new point becomes a look. A tree of
 whole turns is a dialog already.
@@ -24,7 +27,7 @@ from itertools import chain
 from typing import Self
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Point
+from vigorl.core.geometry import Point, Size
 from vigorl.core.media import ImageView, TextFrame
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord, TraceRecord
@@ -48,8 +51,6 @@ from vigorl.search.filters import Draft, FilterReport, FilterSettings, SolvedTra
 from vigorl.search.looks import Sentence, split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
 
-_TURN_AROUND = parse_thought(TURN_AROUND)
-
 
 class TraceForm(StrEnum):
     """How a trace is written."""
@@ -70,7 +71,7 @@ class LinearizeSettings:
             whose first look is moved to a later place, drawn evenly. The released code's device to
             show looks out of order, with its 0.2; it breaks the thread of the thoughts, and 0 turns
             it off.
-        seed: Of those draws.
+        seed: Seed of those draws.
     """
 
     form: TraceForm = TraceForm.MULTI_TURN
@@ -107,9 +108,9 @@ class SearchedTask:
     def of(cls, tree: SearchTreeRecord, task: TaskRecord, images: ImageStore) -> Self:
         """With the picture in the tree's own frame, whatever size this run shows pictures at."""
         whole = images.whole(tree.image, source=tree.source)
-        return cls(
-            tree, task, replace(whole, size=tree.frame or whole.original, frame=TextFrame.PIXELS)
-        )
+        size = tree.frame or whole.original
+        frame = TextFrame.UNIT if size == Size(1, 1) else TextFrame.PIXELS
+        return cls(tree, task, replace(whole, size=size, frame=frame))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,27 +232,17 @@ def _draft_of_turns(found: Chain) -> Draft | None:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A chain of bare thoughts in the order in which it is told.
+    """A chain of bare thoughts in the order in which it is told, and its answer.
 
     Attributes:
-        before: The thoughts up to the turn-around; all of a direct found.
-        after: Those behind it.
+        thoughts: With the turn-around of a corrected chain among them.
+        turned_at: Its index; None of a direct chain.
         answer: The answer.
     """
 
-    before: Sequence[ParsedTurn]
-    after: Sequence[ParsedTurn]
+    thoughts: Sequence[ParsedTurn]
+    turned_at: int | None
     answer: str
-
-    @property
-    def thoughts(self) -> list[ParsedTurn]:
-        return [*self.before, *([_TURN_AROUND, *self.after] if self.after else [])]
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether a trace that holds all this can be read back."""
-        is_plain = not any(turn.problem for turn in self.thoughts) and not has_tag(self.answer)
-        return is_plain and bool(self.answer.strip())
 
 
 def _tell(found: Chain) -> _Told | None:
@@ -267,13 +258,14 @@ def _tell(found: Chain) -> _Told | None:
     answer = found.answer if found.answer is not None else stated or ""
     if not found.wrong:
         thoughts = _thoughts(path, answer)
-        return _Told(thoughts, (), answer) if thoughts else None
+        return _Told(thoughts, None, answer) if thoughts else None
     if found.wrong_answer is None and found.wrong[-1].answer is None:
         return None
     wrong, right = _thoughts(found.wrong, found.wrong_answer), _thoughts(found.right, answer)
     if not wrong or not right:
         return None
-    return _Told([*_thoughts(found.shared, None), *wrong], right, answer)
+    before = [*_thoughts(found.shared, None), *wrong]
+    return _Told([*before, parse_thought(TURN_AROUND), *right], len(before), answer)
 
 
 def _thoughts(turns: Sequence[ParsedTurn], answer: str | None) -> list[ParsedTurn]:
@@ -296,25 +288,32 @@ def _draft_of_thoughts(
     settings: LinearizeSettings,
     split: Callable[[str], tuple[Sentence, ...]],
 ) -> Draft:
-    """Bare thoughts as one thought, or as looks and a last thought; then the answer."""
-    thoughts = [turn.think for turn in told.thoughts]
+    """Bare thoughts as one thought, or as looks and a last thought; then the answer.
+
+    It has no trace where what is told holds a tag, for then it could not be read back.
+    """
+    thoughts, turned_at = [turn.think for turn in told.thoughts], told.turned_at
     if settings.form == TraceForm.SINGLE_TURN or tool is None:
-        steps, turned_at = [Step(" ".join(thoughts))], 0
+        steps, turned_at = [Step(" ".join(thoughts))], None if turned_at is None else 0
     else:
         image, limits = searched.image, (searched.image.text_size, settings.max_looks)
         looks, rest = split_looks(chain.from_iterable(map(split, thoughts)), *limits)
         steps = [_look(text, point, image=image, tool=tool) for text, point in looks]
         steps.append(Step(rest or FINAL_THOUGHT))
-        before = chain.from_iterable(split(turn.think) for turn in told.before)
-        turned_at = len(split_looks(before, *limits)[0]) if told.after else 0
+        if turned_at is not None:
+            before = chain.from_iterable(map(split, thoughts[:turned_at]))
+            turned_at = len(split_looks(before, *limits)[0])
         # Its own generator per chain: the draw depends on nothing but the chain.
         rng = random.Random(f"{settings.seed}:{searched.task.id}:{thoughts}")
         if len(looks) > 1 and rng.random() < settings.move_first_frac:
             order = [*range(1, len(steps))]
             order.insert(rng.randrange(1, len(looks)), 0)
-            steps, turned_at = [steps[index] for index in order], order.index(turned_at)
-    trace = Trace(tuple(steps), told.answer.strip()) if told.is_readable else None
-    return Draft(trace, _points(told.thoughts), turned_at if told.after else None)
+            steps = [steps[index] for index in order]
+            turned_at = None if turned_at is None else order.index(turned_at)
+    answer = told.answer.strip()
+    has_problem = has_tag(answer) or any(turn.problem for turn in told.thoughts)
+    trace = Trace(tuple(steps), answer) if answer and not has_problem else None
+    return Draft(trace, _points(told.thoughts), turned_at)
 
 
 def _look(text: str, point: Point, *, image: ImageView, tool: Looking) -> Step:

@@ -26,7 +26,7 @@ class PickSettings:
             30,000 traces).
         corrected_frac: Share of corrected chains in what is picked, met to within one trace: what
             there is too much of is left out. None takes them as they come.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
 
     max_per_tree: int = 20
@@ -50,7 +50,7 @@ def pick_traces(
     Every pick goes to the question that has been given least so far.
 
     Args:
-        traces: Of any number of trees; those with the same task id count as one tree.
+        traces: Those of any number of trees; traces with the same task id count as one tree.
         settings: How many and of which kind.
     """
     settings = settings or PickSettings()

@@ -5,10 +5,11 @@
               "rollouts": [{"final_answer": "red", "reward": 1.0, "ephemeral_texts": ["..."]}],
               "children": [...], "used_coords": [[50, 20]]}}
 
-Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
-"solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
-"targets" and "category" as in `rl_jsonl`, "answer_kind" ("text", "point" or "action") and
-"more_images" (those behind the first, which is looked into).
+Our own lines carry their "format", 2; a line without one is released, or was written by vigorl 0.1
+(`_upgraded`). Our own keys: "frame" ([width, height] that points refer to; the file's size when
+missing), "solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question
+"options", "targets" and "category" as in `rl_jsonl`, "answer_kind" ("text", "point" or "action")
+and "more_images" (those behind the first, which is looked into).
 
 Turning a tree into chains is the business of `search`.
 Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
@@ -26,6 +27,8 @@ from vigorl.core.records import AnswerKind, TaskRecord
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
+
+FORMAT = 2
 
 
 def read_mcts_jsonl(
@@ -49,7 +52,7 @@ def iter_mcts_jsonl(
     """
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
-    return (_record(row, root=root) for row in read_lines(path))
+    return (_record(_upgraded(row), root=root) for row in read_lines(path))
 
 
 def iter_tree_ids(path: str | Path) -> Iterator[str]:
@@ -95,6 +98,14 @@ def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TE
     )
 
 
+def _upgraded(row: Row) -> Row:
+    """A line of a format that is known, as one of today's: those without one have its keys."""
+    found = row.values.get("format")
+    if found not in (None, FORMAT):
+        row.fail(f'"format" must be {FORMAT}, or missing as in released files, got {found!r:.80}')
+    return row
+
+
 def _record(row: Row, *, root: Path) -> SearchTreeRecord:
     image = row.picture(row.text("image"), root=root)
     options, answer = row.texts("options", is_required=False), row.text("true_answer")
@@ -137,6 +148,7 @@ def tree_row(record: SearchTreeRecord, *, root: str | Path) -> dict[str, Any]:
     """
     frame = record.frame
     return {
+        "format": FORMAT,
         "id": record.id,
         "question": record.question,
         "image": relative_name(record.image, root=Path(root)),

@@ -271,10 +271,21 @@ def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[...,
     assert "(A) blue\n(B) red" in asked.messages(with_options)[-1].text
 
 
+@pytest.mark.parametrize("found", [1, 3, "2"])
+def test_a_format_of_trees_that_is_not_known_is_refused(
+    write: Callable[..., Path], found: object
+) -> None:
+    with pytest.raises(DataError, match=r'sft\.json:1.*"format" must be 2, or missing'):
+        read_mcts_jsonl(write(SEARCHED | {"format": found}, as_list=False))
+    assert read_mcts_jsonl(write(SEARCHED | {"format": 2}, as_list=False)) == read_mcts_jsonl(
+        write(SEARCHED, as_list=False)
+    )
+
+
 def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> None:
     (tree,) = read_mcts_jsonl(write(SEARCHED, as_list=False))
     row = tree_row(tree, root=Path(tree.image).parent)
-    own = {"system_prompt", "frame", "solved_at", "num_simulations", "checked_by"}
+    own = {"format", "system_prompt", "frame", "solved_at", "num_simulations", "checked_by"}
     assert set(row) == {*SEARCHED, *own}
 
 
