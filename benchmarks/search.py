@@ -23,10 +23,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from vigorl.build import CONFIGS, Parts, build_engine, build_parts, prepare_process
-from vigorl.core.metrics import wilson_interval
+from vigorl.core.metrics import is_right, wilson_interval
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rollout import Rollout
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import Step, ToolCall, Trace
@@ -122,10 +121,6 @@ def grow(
         on_progress=seen.append,
     )
     return list(trees), seen[-1]
-
-
-def is_right(rollout: Rollout) -> bool:
-    return is_correct(rollout.answer, rollout.task, view=rollout.prompt_views[0])
 
 
 def quality(engine: str, questions: int) -> None:

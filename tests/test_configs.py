@@ -22,8 +22,11 @@ from packaging.utils import canonicalize_name
 
 from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.search.point_check import PointCheck
@@ -42,7 +45,7 @@ ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],
     "grpo_from_mcts": ["from_model=${paths.start}"],
 }
-SCALES = ("tiny", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
+SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
 
 
 def options(group: str) -> list[str]:
@@ -222,6 +225,29 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         instantiate(cfg.strategy)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("option", options("benchmark"))
+def test_every_benchmark_locks_what_it_is_made_of(option: str, scale: str) -> None:
+    cfg = compose_door("evaluate", f"benchmark={option}", f"scale={scale}", "data.root=somewhere")
+    check_settings(cfg)
+    check_targets(resolved(cfg))
+    benchmark = instantiate(cfg.data)
+    assert isinstance(benchmark, Benchmark)
+    assert (benchmark.name, cfg.name) == (option, option)
+    assert benchmark.changed_fields() == []
+    assert changed_settings(resolved(cfg)["locked"], resolved(cfg)) == []
+    other = compose_door("evaluate", f"benchmark={option}", "task=visual_search_think")
+    assert changed_settings(resolved(other)["locked"], resolved(other))
+
+
+@pytest.mark.parametrize("option", options("scorer"))
+def test_every_scorer_is_made_from_its_yaml(option: str) -> None:
+    cfg = compose_door("train", "data=released_files", f"scorer@data.scorer={option}")
+    assert isinstance(instantiate(cfg.data).scorer, Scorer)
+    cfg = compose_door("synthesize", "experiment=mcts_vstar", f"scorer={option}")
+    assert isinstance(instantiate(cfg.scorer), Scorer)
+
+
 @pytest.mark.parametrize("option", options("data"))
 def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
     for door in ("train", "evaluate"):
@@ -249,7 +275,7 @@ def test_chains_of_real_pictures_stand_beside_their_questions(
     check_settings(cfg)
     check_targets(resolved(cfg))
     source = instantiate(cfg.data)
-    assert (source.path, source.answer_kind) == ("chains.jsonl", "text")
+    assert (source.path, source.scorer) == ("chains.jsonl", TextMatch())
     assert {key: getattr(source.base, key) for key in given} == given
 
 
@@ -344,13 +370,31 @@ def test_the_released_traces_are_named_on_the_command_line() -> None:
     assert (own.optimizer.lr, own.optimizer.schedule) == (1e-5, "cosine")
 
 
-@pytest.mark.parametrize(("scale", "side"), [("tiny", 112), ("qwen2_5_vl_7b", 448)])
+@pytest.mark.parametrize(
+    ("scale", "side"), [("tiny", 112), ("tiny_qwen3", 128), ("qwen2_5_vl_7b", 448)]
+)
 def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
     source = instantiate(cfg.data)
     assert source.view == side
     assert side**2 <= min(cfg.pixels.max_pixels, source.scene.side_px**2)
     assert source.mix.zoom_system == instantiate(cfg.task.prompt).system
+
+
+def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
+    for scale in SCALES:
+        cfg = compose_door("train", f"scale={scale}")
+        factor = 32 if "qwen3" in scale else 28
+        assert cfg.pixels.min_pixels == (2 * factor) ** 2
+        assert cfg.zoom.view_px % factor == cfg.zoom.whole_px % factor == 0
+
+
+@pytest.mark.parametrize(
+    ("scale", "model_type"), [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl")]
+)
+def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:
+    first, *_ = stages_of(compose_door("train", "experiment=sft_vstar", f"scale={scale}"))
+    assert instantiate(first.model.maker.settings).model_type == model_type
 
 
 def test_the_tiny_start_is_made_from_nothing() -> None:

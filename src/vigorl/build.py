@@ -120,7 +120,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     codec = ChatCodec.from_pretrained(folder)
     images = ImageStore.from_pretrained(folder, **cfg.pixels)
     shared = {
-        "prompt": instantiate(cfg.task.prompt),
+        "prompt": instantiate(cfg.task.prompt).in_frame(images.frame),
         "codec": codec,
         "images": images,
         "tools": [instantiate(tool) for tool in cfg.task.tools],

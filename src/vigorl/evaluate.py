@@ -1,4 +1,5 @@
-"""Evaluate: `python -m vigorl.evaluate experiment=eval_vstar model.path=RUN/model`.
+"""Evaluate: `python -m vigorl.evaluate experiment=eval_vstar model.path=RUN/model`, or with
+`benchmark=vstar data.root=DOWNLOAD` on a benchmark, by its own protocol.
 
 Records the settings, versions and a fingerprint of the questions, then answers them. Prints a table
 with intervals; leaves report.json, a page with pictures and a record of every rollout in the run's
@@ -12,27 +13,32 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
     CONFIGS,
+    Parts,
     build_engine,
     build_parts,
     check_settings,
     prepare_process,
 )
 from vigorl.core.errors import ConfigError
+from vigorl.core.plain import path_of
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.splits import load_tasks
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
-from vigorl.rollout.page import render_page
+from vigorl.pages.rollouts import pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.tracking import Run, start_run
 
@@ -49,11 +55,15 @@ def run_evaluation(cfg: DictConfig) -> EvaluationReport:
 def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> EvaluationReport:
     """Straight down: settings -> tasks -> engine -> rollouts -> report, record, page."""
     run.record(cfg, None)
-    tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
+    source = instantiate(cfg.data)
+    benchmark = source if isinstance(source, Benchmark) else None
+    tasks = load_tasks(source, cfg.split, limit=cfg.limit, seed=cfg.seed)
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
     parts = build_parts(cfg)
+    protocol = protocol_of(cfg, parts, tasks, benchmark)
+    run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []
     report = evaluate(
         build_engine(cfg, parts),
@@ -64,14 +74,15 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
         num_samples=cfg.samples_per_task,
         run_seed=cfg.seed,
         on_scored=scored.append,
+        benchmark=benchmark,
+        protocol=protocol,
     )
     print(report.table())
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
         for one in scored:
             recorder.write(one, phase=cfg.split)
-    shown = sorted(scored, key=lambda one: one.reward.total)
-    page = render_page(
-        [[one] for one in (*shown[:6], *shown[6:][-6:])],
+    page = render_rollout_page(
+        pick_worst_and_best(scored, num=12),
         images=parts.images,
         title=f"{cfg.name}: {report.accuracy}",
         metrics=report.metrics,
@@ -84,6 +95,32 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
     if isinstance(run.logger, MLFlowLogger):
         run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
     return report
+
+
+def protocol_of(
+    cfg: DictConfig, parts: Parts, tasks: Sequence[TaskRecord], benchmark: Benchmark | None
+) -> Protocol:
+    """How this run asks and judges; what its benchmark locks and it does otherwise is named."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    locked: dict[str, Any] = plain.get("locked") or {}
+    for part in (plain, locked):
+        part.pop("reward", None)  # training's
+        for key in ("temperature", "top_p"):
+            part.get("task", {}).pop(key, None)
+    changed = changed_settings(locked, plain)
+    changed += [f"data.{key}" for key in (benchmark.changed_fields() if benchmark else ())]
+    return Protocol(
+        name=benchmark.name if benchmark else cfg.name,
+        settings={
+            "task": plain["task"] | {"prompt": asdict(parts.eval_environment.prompt)},
+            "pixels": {key: plain["pixels"][key] for key in ("min_pixels", "max_pixels")},
+            "samples_per_task": cfg.samples_per_task,
+            "benchmark": benchmark and benchmark.settings(),
+            "questions": {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]},
+            "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
+        },
+        changed=tuple(sorted(changed)),
+    )
 
 
 def read_report(path: str) -> EvaluationReport:
@@ -112,6 +149,10 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
     """Print, log and write the paired difference."""
     difference = report.compare(other)
     print(f"against {path}:\n{difference}")
+    if report.protocol and other.protocol:
+        differing = report.protocol.differences(other.protocol)
+        if differing:
+            print(f"the protocols differ: {', '.join(differing)}")
     numbers = asdict(difference)
     run.logger.log_metrics({f"compare/{name}": float(n) for name, n in numbers.items()}, step=0)
     text = json.dumps({"compare_with": str(path), **numbers}, indent=1)

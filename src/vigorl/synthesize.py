@@ -52,17 +52,16 @@ from vigorl.build import (
 )
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
-from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.records import TaskRecord
+from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
-from vigorl.rollout.picture import target_boxes
+from vigorl.pages.search import render_search_page
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
-from vigorl.search.metrics import search_metrics
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
-from vigorl.search.report import render_search_page
 from vigorl.search.writer import write_traces
 from vigorl.tracking import Run, changed_settings, in_its_folder, resumed_settings, start_run
 
@@ -90,8 +89,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         if cfg.check is not None:
             raise ConfigError("check has no effect with trees=FILE: nothing is searched")
         trees = read_mcts_jsonl(cfg.trees)
-        kind = AnswerKind(cfg.answer_kind)
-        tasks: Sequence[TaskRecord] = [tree_task(tree, answer_kind=kind) for tree in trees]
+        scorer = instantiate(cfg.scorer)
+        tasks: Sequence[TaskRecord] = [tree_task(tree, scorer=scorer) for tree in trees]
     else:
         tasks = load_tasks(instantiate(cfg.data), cfg.split, limit=cfg.limit, seed=cfg.seed)
         ids = {task.id for task in tasks}
@@ -205,7 +204,7 @@ def build_check(cfg: DictConfig, tasks: Sequence[TaskRecord], parts: Parts) -> P
     """The judge of points, where one is named and there is something to ask it."""
     if cfg.check is None:
         return None
-    if all(target_boxes(task) for task in tasks):
+    if all(task.target_boxes for task in tasks):
         raise ConfigError(
             "check has no effect: the data has target boxes for every question; set check=none"
         )

@@ -2,10 +2,10 @@
 
     python -m tests.golden.record_tiny_scale [PART ...]
 
-From the checkout's root; two minutes for all parts. Says of each part what differs from what was
-recorded, so record only what you meant to change. On a machine other than the recording's, record
-all parts from the commit that is to be held before you change anything; single parts are refused.
-With `search`, record `sft` too: it learns from the recorded chains.
+From the checkout's root; two minutes of one core for all parts. Says of each part what differs from
+what was recorded, so record only what you meant to change. On a machine other than the recording's,
+record all parts from the commit that is to be held before you change anything; single parts are
+refused. With `search`, record `sft` too: it learns from the recorded chains.
 """
 
 from __future__ import annotations

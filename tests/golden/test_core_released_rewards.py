@@ -19,9 +19,9 @@ from tests.builders import (
     zoom_turn,
 )
 from vigorl.core.geometry import Box
-from vigorl.core.records import AnswerKind
 from vigorl.core.rewards import grounded_zoom_reward, vigorl_paper, vigorl_released
 from vigorl.core.rollout import StopReason
+from vigorl.core.scoring import ActionMatch, PointInBox
 from vigorl.core.trace import observation_text
 
 PLACES = [(5, 5), (100, 5), (5, 100), (100, 100), (50, 50), (50, 5)]
@@ -160,12 +160,12 @@ def test_released_single_turn_needs_one_point_anywhere_in_the_thought():
     ("answer", "score"), [("(50, 20)", 1.0), ("(1, 1)", 0.5), ("the disc", 0.0)]
 )
 def test_released_web_grounding(answer, score):
-    where = task(answer_kind=AnswerKind.POINT, answer_box=Box(190, 70, 210, 90), options=())
+    where = task(scorer=PointInBox(Box(190, 70, 210, 90)), options=())
     one = rollout(answer_turn(answer), task=where)
     assert vigorl_released(multi_turn=False)(one) == score
 
 
 def test_released_web_action():
-    click = task(answer_kind=AnswerKind.ACTION, answer="click [12]", options=())
+    click = task(scorer=ActionMatch(), answer="click [12]", options=())
     half_right = rollout(answer_turn("click [3]"), task=click)
     assert vigorl_released(multi_turn=False)(half_right) == 0.75  # 0.5 * 0.5 + 0.5

@@ -88,6 +88,20 @@ PARTS = {
     ),
     "search": Part("synthesize", "mcts_vstar", ("limit=20",)),
     "evaluation": Part("evaluate", "eval_vstar", ("limit=50",)),
+    # ends that the start rarely comes to: tool errors, limits, forced answers
+    "odd_ends": Part(
+        "evaluate",
+        "eval_vstar",
+        (
+            "limit=16",
+            "samples_per_task=8",
+            "task.eval_temperature=1.8",
+            "limits.max_turns=2",
+            "limits.max_new_tokens=20",
+            "limits.max_response_tokens=150",
+            "limits.forced_answer=true",
+        ),
+    ),
 }
 WORLD = {"root": "ROOT/world", "num_train": 128, "num_val": 24, "num_test": 50}
 
@@ -107,6 +121,7 @@ def run_part(name: str, root: Path) -> Finding:
     world = "data.base" if name == "sft" else "data"
     said = [
         f"experiment={part.experiment}",
+        f"name={name}",  # of the run in MLflow
         *part.overrides,
         *(f"{world}.{key}={value}" for key, value in WORLD.items()),
         "num_threads=1",
@@ -131,7 +146,7 @@ def run_part(name: str, root: Path) -> Finding:
     )
     if done.returncode:
         raise RuntimeError(f"{name}: vigorl.{part.door} failed:\n{done.stderr[-3000:]}")
-    return read_run(root / name, metrics=read_metrics(root, part.experiment))
+    return read_run(root / name, metrics=read_metrics(root, name))
 
 
 def load_recording() -> dict[str, Any]:
@@ -262,7 +277,7 @@ def read_run(run: Path, *, metrics: dict[str, list[list[float]]]) -> Finding:
         found["chains"] = [_chain(row) for row in _lines(run / "chains.jsonl")]
     if (run / "report.json").is_file():
         report = json.loads((run / "report.json").read_text())
-        found["questions"] = {question.pop("id"): question for question in report["questions"]}
+        found["questions"] = {one["id"]: _question(one) for one in report["questions"]}
         found["summary"] = report["metrics"]
     found["metrics"] = metrics
     if (run / "model").is_dir():
@@ -318,6 +333,12 @@ def _turn(turn: dict[str, Any]) -> dict[str, Any]:
         "crop": box and [box[side] for side in ("left", "top", "right", "bottom")],
         "tool_error": turn["tool_error"],
     }
+
+
+def _question(row: dict[str, Any]) -> dict[str, Any]:
+    """As it was recorded, when reports kept whether an answer was right."""
+    kept = {key: row[key] for key in ("category", "right_answer", "answers", "chance")}
+    return kept | {"correct": [score == 1.0 for score in row["scores"]]}
 
 
 def _tree(row: dict[str, Any]) -> dict[str, Any]:

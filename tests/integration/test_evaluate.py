@@ -127,3 +127,63 @@ def test_screenspot_and_vstar_questions_are_reached(tmp_path: Path) -> None:
         small=small,
     )
     assert (report.accuracy.value, report.chance) == (1.0, 0.5)
+
+
+ANY_SIZE = [override for override in SMALL if override != "debug=fast"]  # not of the made world
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no real sample data beside this checkout")
+@pytest.mark.parametrize(
+    ("benchmark", "folder", "metrics"),
+    [
+        ("vstar", "vstar_mini", {"overall", "mean of categories"}),
+        ("vstar", "benchmarks/vstar", {"overall", "mean of categories"}),
+        ("screenspot_v2", "screenspot_mini", {"overall", "mean of cells"}),
+        ("screenspot_v2", "benchmarks/screenspot_v2", {"overall", "mean of cells"}),
+        ("screenspot_pro", "benchmarks/screenspot_pro", {"overall", "mean of cells"}),
+    ],
+)
+def test_a_benchmark_is_one_choice(
+    tmp_path: Path, benchmark: str, folder: str, metrics: set[str]
+) -> None:
+    chosen = [f"benchmark={benchmark}", f"data.root={SHARED}/{folder}"]
+    report = evaluation(tmp_path, "says_red", *chosen, small=ANY_SIZE)
+    assert report.name == benchmark
+    assert set(report.benchmark) == metrics
+    assert all(question.cluster for question in report.questions)
+    protocol = report.protocol
+    assert protocol is not None
+    assert (protocol.name, protocol.changed) == (benchmark, ())
+    assert protocol.settings["questions"]["number"] == len(report.questions)
+    assert protocol.settings["task"]["prompt"]["system"]
+    assert EvaluationReport.from_json((tmp_path / "run/report.json").read_text()) == report
+    params = only_run(tmp_path).data.params
+    assert params["protocol"] == str(protocol)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no real sample data beside this checkout")
+def test_what_a_benchmark_locks_is_changed_only_in_the_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["benchmark=vstar", f"data.root={SHARED}/benchmarks/vstar"]
+    locked = evaluation(tmp_path / "a", "says_red", *chosen, small=ANY_SIZE)
+    said = ["limits.max_turns=2", "pixels.max_pixels=50176"]
+    against = f"compare_with={tmp_path}/a/run/report.json"
+    other = evaluation(tmp_path / "b", "says_red", *chosen, *said, against, small=ANY_SIZE)
+    assert locked.protocol is not None
+    assert other.protocol is not None
+    assert other.protocol.changed == ("limits.max_turns",)  # pixels are the model's, and noted
+    assert other.protocol.fingerprint != locked.protocol.fingerprint
+    assert "modified: limits.max_turns" in other.table()
+    differ = "the protocols differ: pixels.max_pixels, task.limits.max_turns"
+    assert differ in capsys.readouterr().out
+    form = evaluation(tmp_path / "c", "says_red", *chosen, "data.form=questions", small=ANY_SIZE)
+    assert form.protocol is not None
+    assert form.protocol.changed == ("data.form",)
+
+
+def test_an_ordinary_evaluation_has_a_protocol_and_nothing_locked(tmp_path: Path) -> None:
+    report = evaluation(tmp_path, "says_red", "task=visual_search_point")
+    assert report.protocol is not None
+    assert (report.protocol.name, report.protocol.changed) == ("eval_vstar", ())
+    assert report.benchmark == {}

@@ -15,11 +15,11 @@ from tests.integration.door import SMALL, history, only_run, settings
 from tests.unit.rollout.fake_server import FakeServer, chat_reply
 from vigorl.build import ASSETS
 from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
-from vigorl.search.metrics import numbered_nodes
 from vigorl.search.point_prompt import read_verdict
 from vigorl.synthesize import run_synthesis
 from vigorl.train import train

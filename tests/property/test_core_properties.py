@@ -16,7 +16,6 @@ from vigorl.core.metrics import (
     paired_difference_interval,
     wilson_interval,
 )
-from vigorl.core.records import AnswerKind
 from vigorl.core.rewards import (
     AccuracyReward,
     FormatReward,
@@ -28,9 +27,9 @@ from vigorl.core.rewards import (
     vigorl_paper,
     vigorl_released,
 )
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rewards.composite import checked_score
 from vigorl.core.rollout import StopReason
+from vigorl.core.scoring import ActionMatch, PointInBox
 from vigorl.core.trace import Step, ToolCall, Trace, parse_trace, parse_turn
 
 # A small alphabet of what could confuse the grammar; "<" would make tags, which no thought holds.
@@ -150,21 +149,21 @@ tool_turns = st.one_of(
 texts = st.sampled_from(["red", "A", "A. Red", "blue", "B", "red or blue", "not red", "(50, 20)"])
 actions = st.sampled_from(["click [12]", "click [3]", "type [12] [x]", "go_back", "red"])
 kinds = {
-    AnswerKind.TEXT: (task(), texts),
-    AnswerKind.POINT: (
-        task(answer_kind=AnswerKind.POINT, answer_box=Box(190, 70, 210, 90), options=()),
+    "text": (task(), texts),
+    "point": (
+        task(scorer=PointInBox(Box(190, 70, 210, 90)), options=()),
         st.sampled_from(["(50, 20)", "(9, 9)", "(500, 1)", "red"]),
     ),
-    AnswerKind.ACTION: (
-        task(answer_kind=AnswerKind.ACTION, answer="click [12]", options=()),
+    "action": (
+        task(scorer=ActionMatch(compare_typed_text=True), answer="click [12]", options=()),
         actions,
     ),
 }
 
 
 @st.composite
-def rollouts(draw, kind: AnswerKind | None = None):
-    question, answers = kinds[kind or draw(st.sampled_from(AnswerKind))]
+def rollouts(draw, kind: str | None = None):
+    question, answers = kinds[kind or draw(st.sampled_from(list(kinds)))]
     point = st.builds("At ({}, {}).".format, coordinates, coordinates)
     last = draw(
         st.one_of(
@@ -179,12 +178,12 @@ def rollouts(draw, kind: AnswerKind | None = None):
 
 
 def is_right(one):
-    return is_correct(one.answer, one.task, view=one.prompt_views[0])
+    return one.score == 1.0
 
 
 EVERY_REWARD = [
     AccuracyReward(),
-    AccuracyReward(compare_typed_text=True),
+    AccuracyReward(),
     FormatReward(),
     FormatReward(require_points=False, require_tools_work=False),
     GroundingReward(),
@@ -209,7 +208,7 @@ def test_every_reward_keeps_its_range(one):
 weights = st.floats(0, 10)
 
 
-@given(st.sampled_from(AnswerKind), st.data(), weights, weights, weights)
+@given(st.sampled_from(list(kinds)), st.data(), weights, weights, weights)
 def test_a_wrong_answer_never_outscores_a_right_one(kind, data, accuracy, form, diversity):
     form = min(form, accuracy / 2)
     sums = [grounded_zoom_reward(), single_turn_reward()]

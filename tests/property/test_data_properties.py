@@ -15,8 +15,9 @@ from tests.builders import task
 from tests.unit.data.conftest import CONTROLS, make_processor, make_tokenizer
 from vigorl.core.geometry import Box, FrameMap, Point, Size, smart_resize
 from vigorl.core.media import FileImage, ImageView
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import TrainingSample
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import Step, ToolCall, Trace, find_points
 from vigorl.data.collate import PaddingSide, collate
 from vigorl.data.datasets import split_by_image
@@ -24,10 +25,11 @@ from vigorl.data.encoding import ChatCodec, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message
 from vigorl.data.rescale import rescaled_trace
+from vigorl.families.qwen_vl import CHAT, Qwen25VL
 from vigorl.rollout.tools.arguments import view_size
 
-CODEC = ChatCodec(make_tokenizer())
-STORE = ImageStore(make_processor())
+CODEC = ChatCodec(make_tokenizer(), CHAT)
+STORE = ImageStore(make_processor(), family=Qwen25VL())
 IMAGE, PAD = CODEC.image_id, CODEC.pad_id
 CONTROL_IDS = set(range(len(CONTROLS)))
 
@@ -145,9 +147,7 @@ def test_rescaled_points_stay_on_the_picture_and_near_their_place(
     points = data.draw(st.lists(st.tuples(*coordinate), min_size=1, max_size=4))
     text = " then ".join(f"({x}, {y})" for x, y in points)
     calls = [Step(text, ToolCall("look", {"coordinate": list(point)})) for point in points]
-    record = TraceRecord(
-        task(answer_kind=AnswerKind.POINT), Trace((*calls, Step(text)), text), frame=frame
-    )
+    record = TraceRecord(task(scorer=PointInBox()), Trace((*calls, Step(text)), text), frame=frame)
     trace = rescaled_trace(record, image=shown_at(target))
     frames = FrameMap(frame, target)
     for moved in (find_points(trace.steps[-1].think), find_points(trace.answer)):
@@ -211,7 +211,7 @@ def test_pixels_equal_the_processors_own_for_any_picture(
     processor = make_processor()
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         Image.fromarray(noise).save(file.name)
-        store = ImageStore(processor)
+        store = ImageStore(processor, family=Qwen25VL())
         block = store.pixels(store.whole(file.name))
     alone = processor(images=[Image.fromarray(noise)], return_tensors="pt")
     assert torch.equal(block.pixel_values, alone["pixel_values"])

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
-from vigorl.rollout.page import pick_groups, render_page
+from vigorl.pages.rollouts import pick_groups, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 
 
@@ -73,7 +73,7 @@ class RolloutLogger(L.Callback):
                 recorder.write(scored, phase=f"{report.kind}/{report.phase}")
 
     def _page(self, report: PhaseReport, trainer: L.Trainer) -> str:
-        return render_page(
+        return render_rollout_page(
             self._groups(report),
             images=self.images,
             title=f"{report.kind}, phase {report.phase}, {trainer.global_step} updates",
@@ -83,7 +83,4 @@ class RolloutLogger(L.Callback):
     def _groups(self, report: PhaseReport) -> list[list[ScoredRollout]]:
         if report.kind == "train":
             return pick_groups(report.scored, num=self.num_groups)
-        wrong_first = sorted(report.scored, key=lambda one: one.reward.total)
-        half = self.max_eval_rollouts // 2
-        chosen = [*wrong_first[:half], *wrong_first[half:][-half:]]
-        return [[one] for one in chosen]
+        return pick_worst_and_best(report.scored, num=self.max_eval_rollouts)

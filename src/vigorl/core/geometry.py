@@ -125,6 +125,17 @@ class FrameMap:
         )
 
 
+def fit_size(size: Size, max_side_px: int, *, may_grow: bool = False) -> Size:
+    """The size with the same aspect whose longer side is `max_side_px`, or less if it was less.
+
+    >>> fit_size(Size(400, 100), 200)
+    Size(width=200, height=50)
+    """
+    scale = max_side_px / max(size.width, size.height)
+    scale = scale if may_grow else min(1.0, scale)
+    return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
+
+
 def smart_resize(size: Size, *, factor: int, min_pixels: int, max_pixels: int) -> Size:
     """The size at which Qwen2-VL style processors show a picture.
 

@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.zoom import zoom_hits
 from vigorl.core.rollout import Rollout, ScoredRollout
@@ -33,7 +32,7 @@ def rollout_metrics(scored: Sequence[ScoredRollout]) -> dict[str, float]:
 def metric_sums(scored: Sequence[ScoredRollout]) -> MetricSums:
     """Sum and count of every metric; a metric without a case is (0.0, 0).
 
-    Keys: `reward/total`, `reward/<part>`; per rollout `rollout/accuracy` (wholly right answers),
+    Keys: `reward/total`, `reward/<part>`; per rollout `rollout/accuracy` (scores of the answers),
     `rollout/valid_frac` (grammar, tools and points in order; points not required),
     `rollout/turns_mean`, `rollout/zooms_mean`, `rollout/tool_errors_mean`,
     `rollout/truncated_frac`, `rollout/completion_tokens_mean`; `rollout/zoom_hit_frac` over zooms
@@ -72,7 +71,7 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
     rollouts = list(rollouts)
     hits = [zoom_hits(rollout) for rollout in rollouts if rollout.task.targets]
     values: dict[str, Sequence[float]] = {
-        "rollout/accuracy": [is_right(rollout) for rollout in rollouts],
+        "rollout/accuracy": [rollout.score for rollout in rollouts],
         "rollout/valid_frac": [_VALID(rollout) for rollout in rollouts],
         "rollout/turns_mean": [len(rollout.turns) for rollout in rollouts],
         "rollout/zooms_mean": [len(rollout.crops) for rollout in rollouts],
@@ -88,9 +87,8 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
 
 
 def is_right(rollout: Rollout) -> bool:
-    """Whether its answer is wholly right; what `rollout/accuracy` is the mean of."""
-    first = rollout.prompt_views[0] if rollout.prompt_views else None
-    return is_correct(rollout.answer, rollout.task, view=first)
+    """Whether its answer is wholly right."""
+    return rollout.score == 1.0
 
 
 def _are_groups_equal(scored: Sequence[ScoredRollout]) -> list[float]:

@@ -7,18 +7,14 @@ with one worked solution. Readers in `data/sources` make them; everything later 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from vigorl.core.geometry import Box, Size
+from vigorl.core.media import ImageView
+from vigorl.core.scoring.scorer import Scorer
+from vigorl.core.scoring.text import TextMatch
 from vigorl.core.trace import Trace
 
-
-class AnswerKind(StrEnum):
-    """How an answer is judged right."""
-
-    TEXT = "text"  # equal to the right option after normalisation
-    POINT = "point"  # a point "(x, y)" inside `TaskRecord.answer_box`
-    ACTION = "action"  # a web action such as "click [12]"
+_BY_TEXT = TextMatch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +27,9 @@ class TaskRecord:
             "before the text".
         answer: The right answer as text (the option's text, "(x, y)" box text, or an action).
         images: Picture files; the first is the one that is zoomed into.
-        answer_kind: How `answer` is judged.
+        scorer: Judges answers to it.
         options: Multiple-choice texts in the order shown, the right one equal to `answer`; empty
             when the question is open.
-        answer_box: ORIGINAL-frame box that a POINT answer must hit.
         targets: ORIGINAL-frame boxes that must be seen to answer (V*Bench ships them); empty when
             unknown.
         category: The data set's own split by kind, such as "direct_attributes".
@@ -45,12 +40,24 @@ class TaskRecord:
     question: str
     answer: str
     images: tuple[str, ...]
-    answer_kind: AnswerKind = AnswerKind.TEXT
+    scorer: Scorer = _BY_TEXT
     options: tuple[str, ...] = ()
-    answer_box: Box | None = None
     targets: tuple[Box, ...] = ()
     category: str = ""
     source: str = ""
+
+    @property
+    def target_boxes(self) -> tuple[Box, ...]:
+        """What must be seen or hit, ORIGINAL frame of the first picture."""
+        return self.targets + self.scorer.boxes
+
+    def score(self, answer: str | None, *, view: ImageView | None = None) -> float:
+        """How right an answer is, in [0, 1]; see `Scorer.score`."""
+        return self.scorer.score(answer, self, view=view)
+
+    def is_right(self, answer: str | None, *, view: ImageView | None = None) -> bool:
+        """Whether an answer is wholly right."""
+        return self.score(answer, view=view) == 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,11 @@ class Rollout:
         return self.turns[-1].parsed.answer
 
     @property
+    def score(self) -> float:
+        """How right the answer is, in [0, 1], whatever reward trains."""
+        return self.task.score(self.answer, view=next(iter(self.prompt_views), None))
+
+    @property
     def num_tool_errors(self) -> int:
         return sum(bool(turn.tool_error) for turn in self.turns)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.records import AnswerKind
+from vigorl.core.scoring.scorer import Scorer
 
 
 class CheckedBy(StrEnum):
@@ -95,7 +95,7 @@ class SearchTreeRecord:
         num_simulations: Simulations that the tree took; None: nobody noted it.
         checked_by: Who said which of its thoughts hit; None: nobody, or nobody noted it.
         more_images: The question's further picture files, behind `image`.
-        answer_kind, options, targets, category: Of the question, as in `TaskRecord`; None and empty
+        scorer, options, targets, category: Of the question, as in `TaskRecord`; None and empty
             when nobody noted them.
     """
 
@@ -111,7 +111,7 @@ class SearchTreeRecord:
     num_simulations: int | None = None
     checked_by: CheckedBy | None = None
     more_images: tuple[str, ...] = ()
-    answer_kind: AnswerKind | None = None
+    scorer: Scorer | None = None
     options: tuple[str, ...] = ()
     targets: tuple[Box, ...] = ()
     category: str = ""

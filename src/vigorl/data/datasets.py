@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.plain import to_plain
 from vigorl.core.records import TaskRecord, TraceRecord
 
 Record = TypeVar("Record", TaskRecord, TraceRecord)
@@ -84,9 +85,9 @@ def fingerprint(
             continue
         task = _task(item)
         pictures = [[Path(p).name, content(p) if with_pictures else ""] for p in task.images]
-        row = asdict(replace(task, images=(), source=""))
+        row = to_plain(replace(task, images=(), source=""))
         if isinstance(item, TraceRecord):
-            row = asdict(replace(item, task=replace(task, images=(), source="")))
+            row = to_plain(replace(item, task=replace(task, images=(), source="")))
         total.update(json.dumps([row, pictures], sort_keys=True).encode() + b"\n")
     return total.hexdigest()
 

@@ -1,9 +1,9 @@
 """From messages and traces to token ids, with the loss mask written as the ids are.
 
-The chat layout is Qwen's: `<|im_start|>role\\n text <|im_end|>\\n`. Ids hold ONE placeholder per
-picture until `expand_image_pads`. Control tokens only ever come from this file: what a user, a data
-set, a tool or the policy writes is encoded as plain text, even where it reads `<|im_end|>` or
-`<|image_pad|>`, so no text can end a turn or add a picture.
+The chat layout is the model family's, such as `<|im_start|>role\\n text <|im_end|>\\n`. Ids hold
+ONE placeholder per picture until `expand_image_pads`. Control tokens only ever come from this file:
+what a user, a data set, a tool or the policy writes is encoded as plain text, even where it reads
+`<|im_end|>` or `<|image_pad|>`, so no text can end a turn or add a picture.
 
 Left out on purpose: the tokenizer's own chat template (it parses text for control tokens, and adds
 a default system message). A test holds that both give the same ids on ordinary text.
@@ -28,9 +28,8 @@ from vigorl.core.trace import IMAGE_SLOT, ToolCall, observation_parts
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt
 from vigorl.data.rescale import rescaled_trace
-
-START, END = "<|im_start|>", "<|im_end|>"
-VISION_START, IMAGE_PAD, VISION_END = "<|vision_start|>", "<|image_pad|>", "<|vision_end|>"
+from vigorl.families.family import ChatLayout
+from vigorl.families.lookup import family_of
 
 Value = TypeVar("Value")
 
@@ -39,7 +38,8 @@ class ChatCodec:
     """Text to ids and back for one tokenizer.
 
     Args:
-        tokenizer: A fast Hugging Face tokenizer with Qwen's chat and vision tokens.
+        tokenizer: A fast Hugging Face tokenizer with the layout's control tokens.
+        chat: The family's layout.
     Attributes:
         end_id: The token that ends every message, and so every completion.
         image_id: The picture placeholder.
@@ -51,31 +51,27 @@ class ChatCodec:
         ConfigError: The tokenizer lacks one of the tokens.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, chat: ChatLayout) -> None:
         self._tokenizer = tokenizer
         controls = {
             token.content: index
             for index, token in tokenizer.added_tokens_decoder.items()
             if token.special
         }
-        missing = [
-            t for t in (START, END, VISION_START, IMAGE_PAD, VISION_END) if t not in controls
-        ]
-        if missing:
-            raise ConfigError(
-                f"the tokenizer lacks the control tokens {missing}; use a Qwen2-VL style tokenizer"
-            )
-        self._start_id: int = controls[START]
-        self.end_id: int = controls[END]
-        self.image_id: int = controls[IMAGE_PAD]
-        self._picture_ids = [controls[VISION_START], self.image_id, controls[VISION_END]]
+        if missing := [token for token in chat.needed if token not in controls]:
+            raise ConfigError(f"the tokenizer lacks the control tokens {missing} of its family")
+        self._start_id: int = controls[chat.start]
+        self.end_id: int = controls[chat.end]
+        self.image_id: int = controls[chat.picture]
+        around = controls[chat.before_picture], controls[chat.after_picture]
+        self._picture_ids = [around[0], self.image_id, around[1]]
         self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {self.end_id}))
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
         """The codec of a model folder (or hub name)."""
-        return cls(AutoTokenizer.from_pretrained(str(folder)))
+        return cls(AutoTokenizer.from_pretrained(str(folder)), family_of(folder).chat)
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The chat up to and including the header of the assistant's turn.
@@ -252,7 +248,7 @@ def encode_trace(
     task = record.task
     views = [images.whole(path, source=task.source) for path in task.images]
     if record.system is not None:
-        prompt = replace(prompt, system=record.system)
+        prompt = replace(prompt, system=record.system).in_frame(images.frame)
     ids = codec.prompt_ids(prompt.messages(task))
     mask = [0] * len(ids)
     trace = rescaled_trace(record, image=views[0]) if views else record.trace

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.geometry import Size, smart_resize
+from vigorl.core.geometry import Size
 from vigorl.core.media import (
     Dot,
     Edited,
@@ -33,10 +34,11 @@ from vigorl.core.media import (
     ImageView,
     Mark,
     Source,
-    TextFrame,
     VideoFrame,
 )
 from vigorl.data.cache import ByteCache
+from vigorl.families.family import Family
+from vigorl.families.lookup import family_of
 
 MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
 
@@ -171,13 +173,18 @@ def open_source(source: Source) -> Image.Image:
         DataError: As `open_image`; or a video cannot be read.
     """
     if isinstance(source, Edited):
-        picture = open_source(source.source).copy()
-        for mark in source.marks:
-            _draw(picture, mark)
-        return picture
+        return marked(open_source(source.source), source.marks)
     if isinstance(source, VideoFrame):
         return _video_frame(source)
     return open_image(source.path)
+
+
+def marked(picture: Image.Image, marks: Iterable[Mark]) -> Image.Image:
+    """A copy with marks drawn on it, which are in the picture's own pixels."""
+    copy = picture.copy()
+    for mark in marks:
+        _draw(copy, mark)
+    return copy
 
 
 def _draw(picture: Image.Image, mark: Mark) -> None:
@@ -208,7 +215,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
                 if found is not None and frame.time is not None and frame.time > source.time_s:
                     break
                 found = frame
-    except (OSError, IndexError, av.FFmpegError) as error:
+    except (OSError, IndexError, av.error.FFmpegError) as error:
         raise DataError(f"the video cannot be read: {error}", path=source.path) from error
     if found is None:
         raise DataError("the video has no frame", path=source.path)
@@ -219,36 +226,26 @@ class ImageStore:
     """Sizes, tokens, pixels and pictures of views, with decoded originals and pixel blocks cached.
 
     Args:
-        processor: A Qwen2-VL style Hugging Face image processor, Pillow backend.
-        frame: How texts write coordinates in its pictures.
+        processor: The family's Hugging Face image processor, Pillow backend.
+        family: Says at which sizes pictures are shown, and how texts write coordinates in them.
         cache_bytes: For decoded originals and pixel blocks together; half each. A worker process
             has its own.
     Raises:
-        ConfigError: The processor lacks a patch size, merge size or pixel limits, or is not the
-            Pillow one.
+        ConfigError: The processor is not one of the family's, or not the Pillow one.
     """
 
     def __init__(
         self,
         processor: Any,
         *,
-        frame: TextFrame = TextFrame.PIXELS,
+        family: Family,
         cache_bytes: int = 1 << 30,
     ) -> None:
         if getattr(processor, "backend", "pil") != "pil":
             raise ConfigError(
                 "the image processor must be the Pillow one: load it with backend='pil'"
             )
-        try:
-            self.patch_size, self.merge_size = int(processor.patch_size), int(processor.merge_size)
-            self.min_pixels = int(processor.size["shortest_edge"])
-            self.max_pixels = int(processor.size["longest_edge"])
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{type(processor).__name__} is not a Qwen2-VL style image processor ({error})"
-            ) from error
-        self._processor = processor
-        self.frame = frame
+        self._processor, self.sizing, self.frame = processor, family.sizing(processor), family.frame
         self._sizes: dict[str, Size] = {}
         self.originals: ByteCache[str, Image.Image] = ByteCache(cache_bytes // 2)
         self.blocks: ByteCache[str, PixelBlock] = ByteCache(cache_bytes // 2)
@@ -266,12 +263,7 @@ class ImageStore:
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         given = {name: value for name, value in limits.items() if value is not None}
         processor = AutoImageProcessor.from_pretrained(str(folder), backend="pil", **given)
-        return cls(processor, cache_bytes=cache_bytes)
-
-    @property
-    def factor(self) -> int:
-        """Pixels per merged token and side: patch size x merge size."""
-        return self.patch_size * self.merge_size
+        return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
         """The whole picture at the size at which the processor shows it; reads the file's header
@@ -286,26 +278,24 @@ class ImageStore:
             self._sizes[name] = read_size(name, source=source or None)
         original = self._sizes[name]
         try:
-            size = self._fit(original)
+            size = self.sizing.fit(original)
         except ValueError as error:
             raise _picture_error(path, source or None, str(error)) from error
         return ImageView(FileImage(name), original, size, frame=self.frame)
 
     def fit(self, view: ImageView) -> ImageView:
-        """The view at the nearest size that no engine would change again: sides are multiples of
-        `factor`, and the area is within the pixel limits.
+        """The view at the nearest size that no engine would change again: sides are whole tokens,
+        and the area is within the pixel limits.
         """
-        sides = (view.size.width, view.size.height)
-        rounded = (max(round(side / self.factor), 1) * self.factor for side in sides)
-        return replace(view, size=self._fit(Size(*rounded)))
+        return replace(view, size=self.sizing.fit_view(view.size))
 
     def num_tokens(self, view: ImageView) -> int:
         """How many placeholders the view takes in the expanded ids."""
-        return (view.size.width // self.factor) * (view.size.height // self.factor)
+        return self.sizing.num_tokens(view.size)
 
     def grid_thw(self, view: ImageView) -> tuple[int, int, int]:
         """Frames, patch rows and patch columns of the view, without reading the file."""
-        return (1, view.size.height // self.patch_size, view.size.width // self.patch_size)
+        return self.sizing.grid_thw(view.size)
 
     def image(self, view: ImageView) -> Image.Image:
         """The view as an RGB picture of `view.size`; the processor would not resize it again.
@@ -329,11 +319,6 @@ class ImageStore:
             view.key,
             make=lambda: self._make_block(view),
             weigh=lambda block: block.pixel_values.nbytes,
-        )
-
-    def _fit(self, size: Size) -> Size:
-        return smart_resize(
-            size, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
         )
 
     def _make_block(self, view: ImageView) -> PixelBlock:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Point
+from vigorl.core.media import TextFrame
 from vigorl.core.records import TaskRecord
 from vigorl.core.trace import END_THINK, IMAGE_SLOT, THINK, Step, ToolCall, Trace, render_point
 
@@ -80,6 +81,16 @@ class Prompt:
         user = Message("user", text, num_images)
         return [Message("system", self.system), user] if self.system else [user]
 
+    def in_frame(self, frame: TextFrame) -> Prompt:
+        """The prompt for a model whose texts write places in this frame: our own sentences about
+        pixels say something else there. Any other text stays as it is.
+        """
+        system = self.system
+        for in_pixels, others in _ABOUT_PLACES:
+            # the last line break of a system text is cut
+            system = system.replace(in_pixels.strip(), others.get(frame, in_pixels).strip())
+        return replace(self, system=system)
+
 
 def lettered(options: Sequence[str]) -> str:
     """One option per line: "(A) red", "(B) blue".
@@ -140,6 +151,22 @@ def _step_format(answer: str) -> str:
 
 
 _POINTS = "x counts pixels from the left edge of the picture, y from the top; use whole numbers.\n"
+_ON_FULL = "The answer is one point on that element, in pixels of the full screenshot.\n"
+_FROM_TO = (
+    "x goes from 0 at the left edge of the picture to {0} at the right, y from 0 at the top to {0} "
+    "at the bottom; {1}.\n"
+)
+_ON_FULL_OTHERS = "The answer is one point on that element, by the edges of the full screenshot.\n"
+_ABOUT_PLACES: tuple[tuple[str, dict[TextFrame, str]], ...] = (
+    (
+        _POINTS,
+        {
+            TextFrame.PERMILLE: _FROM_TO.format(1000, "use whole numbers"),
+            TextFrame.UNIT: _FROM_TO.format(1, "use three decimals"),
+        },
+    ),
+    (_ON_FULL, {TextFrame.PERMILLE: _ON_FULL_OTHERS, TextFrame.UNIT: _ON_FULL_OTHERS}),
+)
 _SPREAD = "Look before you conclude, and never return to a spot that you have already seen.\n"
 _GROUNDED = (
     "Tie each step of the thought to the place it is about by writing that place as "
@@ -172,8 +199,7 @@ def web_grounding_zoom(tool_name: str = "search_coordinate") -> Prompt:
     system = (
         "You are shown a screenshot and told what a user wants to do; find the element to use.\n"
         + _zoom_format(tool_name, "(x, y)")
-        + _POINTS + _SPREAD
-        + "The answer is one point on that element, in pixels of the full screenshot.\n"
+        + _POINTS + _SPREAD + _ON_FULL
     )  # fmt: skip
     return _prompt(system)
 

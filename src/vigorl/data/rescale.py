@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.media import ImageView, text_box, text_point
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, parse_point, render_point
 
 
@@ -37,8 +37,8 @@ def rescaled_trace(record: TraceRecord, *, image: ImageView) -> Trace:
         )
         for step in record.trace.steps
     )
-    is_point = record.task.answer_kind is AnswerKind.POINT
-    answer = _rescaled_text(record.trace.answer, frames) if is_point else record.trace.answer
+    is_place, answer = record.task.scorer.is_place, record.trace.answer
+    answer = _rescaled_text(answer, frames) if is_place else answer
     return replace(record.trace, steps=steps, answer=answer)
 
 

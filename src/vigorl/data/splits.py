@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
+from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.scoring import Scorer
 from vigorl.data.datasets import Record, picture_files, split_by_image
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
@@ -136,7 +137,7 @@ class ReleasedFiles:
         val_tasks: RL JSONL; None holds out a share of the training pictures.
         traces: SFT JSON or JSONL.
         image_root: Where picture names start; None is each file's own folder.
-        answer_kind: How answers are judged: text, point or action.
+        scorer: Judges answers (configs/scorer); by their text when None.
         test: Reads the benchmark, such as a partial of a reader in `sources`.
         holdout_frac: Share of pictures held out where no validation file is given, and of traces.
         seed: Of the split.
@@ -146,7 +147,7 @@ class ReleasedFiles:
     val_tasks: str | None = None
     traces: str | None = None
     image_root: str | None = None
-    answer_kind: str = "text"
+    scorer: Scorer | None = None
     test: Callable[[], Sequence[TaskRecord]] | None = None
     holdout_frac: float = 0.05
     seed: int = 0
@@ -161,8 +162,8 @@ class ReleasedFiles:
                 _require(getattr(self, key), f"data.{key}")
 
     def load(self) -> DataSplits:
-        kind, root = AnswerKind(self.answer_kind), self.image_root
-        read = lambda path: read_rl_jsonl(path, answer_kind=kind, image_root=root) if path else []  # noqa: E731
+        given = {"scorer": self.scorer, "image_root": self.image_root}
+        read = lambda path: read_rl_jsonl(path, **given) if path else []  # noqa: E731
         test_tasks = self.test() if self.test else ()
         of_test = picture_files(test_tasks)
         train_tasks = _without(read(self.train_tasks), of_test, "data.train_tasks", "test")
@@ -170,9 +171,7 @@ class ReleasedFiles:
         if not self.val_tasks:
             train_tasks, val_tasks = self._hold_out(train_tasks, "data.train_tasks")
 
-        traces = (
-            read_sft_json(self.traces, answer_kind=kind, image_root=root) if self.traces else []
-        )
+        traces = read_sft_json(self.traces, **given) if self.traces else []
         held_out = of_test | picture_files(val_tasks)
         train_traces, val_traces = self._hold_out(
             _without(traces, held_out, "data.traces", "val or test"), "data.traces"
@@ -201,7 +200,7 @@ class WithTraces:
         base: Gives the questions; its own traces are not used.
         path: SFT JSON or JSONL, such as the chains of a search.
         image_root: Where its picture names start; None is the file's own folder.
-        answer_kind: How answers are judged: text, point or action.
+        scorer: Judges answers (configs/scorer); by their text when None.
         holdout_frac: Share of its pictures held out for the loss on traces.
         seed: Of that split.
     """
@@ -209,7 +208,7 @@ class WithTraces:
     base: DataSource
     path: str
     image_root: str | None = None
-    answer_kind: str = "text"
+    scorer: Scorer | None = None
     holdout_frac: float = 0.05
     seed: int = 0
 
@@ -219,9 +218,8 @@ class WithTraces:
 
     def load(self) -> DataSplits:
         splits = self.base.load()
-        kind = AnswerKind(self.answer_kind)
         traces = read_sft_json(
-            self.path, answer_kind=kind, image_root=self.image_root, keep_system=False
+            self.path, scorer=self.scorer, image_root=self.image_root, keep_system=False
         )
         held_out = picture_files(splits.val_tasks) | picture_files(splits.test_tasks)
         traces = _without(traces, held_out, "data.path", "val or test")

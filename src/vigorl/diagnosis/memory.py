@@ -28,6 +28,8 @@ from vigorl.core.memory import (
 from vigorl.diagnosis.engine import engine_kind
 from vigorl.diagnosis.machine import Machine, Space, is_on_gpu
 from vigorl.diagnosis.report import Row, Status
+from vigorl.families.family import Family
+from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
 from vigorl.rollout.engines import hf
@@ -76,12 +78,24 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
         f"{path}: {model.num_params / 1e6:,.1f} M weights, {model.num_vision_params / 1e6:,.1f} M "
         f"of them in the vision tower, {model.num_trainable / 1e6:,.1f} M learn"
     )
+    rows = _refusals(cfg, family_named(config["model_type"], where=path))
     if has_weights:
-        return [Row(Status.OK, "model", text)], model
+        return [*rows, Row(Status.OK, "model", text)], model
     if Path(path).is_dir():
-        return [Row(Status.FAIL, "model", f"{text}; but the folder has no .safetensors")], model
+        text += "; but the folder has no .safetensors"
+        return [*rows, Row(Status.FAIL, "model", text)], model
     text += "; not on this disk yet: a run would download the weights first"
-    return [Row(Status.WARN, "model", text)], model
+    return [*rows, Row(Status.WARN, "model", text)], model
+
+
+def _refusals(cfg: DictConfig, family: Family) -> list[Row]:
+    """Of an engine of ours that cannot run the model's family."""
+    try:
+        if kind := engine_kind(cfg):
+            check_runs(family, engine=kind)
+    except ConfigError as error:
+        return [Row(Status.FAIL, "engine", str(error))]
+    return []
 
 
 def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.rewards.answers import is_correct
+from vigorl.core.metrics import is_right
 from vigorl.core.rollout import Rollout
 from vigorl.evaluation.behavior_judge import Count, Missing, judge_behaviors
 from vigorl.evaluation.behaviors import Behavior, BehaviorRules
@@ -193,7 +193,7 @@ def compare_behaviors(
         raise ConfigError("need at least one condition, and max_traces of at least 1")
     by_id = {name: _one_per_question(rollouts) for name, rollouts in conditions.items()}
     shared = _shared_questions(by_id)
-    right = {name: {id for id in shared if _is_right(one[id])} for name, one in by_id.items()}
+    right = {name: {id for id in shared if is_right(one[id])} for name, one in by_id.items()}
     kept = [id for id in shared if not only_correct or all(id in ids for ids in right.values())]
     if not kept:
         which = "answered rightly by all of" if only_correct else "shared by"
@@ -205,7 +205,7 @@ def compare_behaviors(
         counts: dict[str, Counts] = {"rules": _count(rollouts, rules or BehaviorRules())}
         if judge is not None:
             counts["judge"] = judge_behaviors(judge, rollouts)
-        rows.append(ConditionBehaviors(name, _accuracy(shared, right[name]), counts))
+        rows.append(ConditionBehaviors(name, _accuracy([one[id].score for id in shared]), counts))
     return BehaviorTable(tuple(rows), tuple(sample), len(kept), only_correct, seed)
 
 
@@ -255,13 +255,7 @@ def _count(rollouts: Sequence[Rollout], rules: BehaviorRules) -> Counts:
     return {behavior: tuple(count[behavior] for count in counts) for behavior in Behavior}
 
 
-def _is_right(rollout: Rollout) -> bool:
-    view = next(iter(rollout.prompt_views), None)
-    return is_correct(rollout.answer, rollout.task, view=view)
-
-
-def _accuracy(shared: Sequence[str], right: set[str]) -> Accuracy:
-    scores = [float(id in right) for id in shared]
+def _accuracy(scores: Sequence[float]) -> Accuracy:
     return Accuracy(fmean(scores), *mean_interval(scores), len(scores))
 
 

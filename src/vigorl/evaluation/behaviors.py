@@ -36,7 +36,7 @@ from enum import StrEnum
 from statistics import fmean
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Box, FrameMap, Point, Size
+from vigorl.core.geometry import Box, FrameMap, Point
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import ANSWER, TOOL_CALL, find_points, split_at_points
 
@@ -115,8 +115,9 @@ class BehaviorRules:
     """Counts the behaviours of a rollout.
 
     Attributes:
-        near_px: Points closer than this are one region, RESIZED pixels. 10 is what the diversity
-            reward calls a different place, so what is paid there and what is counted here agree.
+        near_px: Points closer than this are one region, pixels of the picture as shown. 10 is what
+            the diversity reward calls a different place: what is paid there and what is counted
+            here agree.
         max_overlap_frac: Windows that share more than this part of the larger one are one region.
             Above a half, most of what the later one shows has been shown; a much smaller box inside
             a large one shows something new.
@@ -218,9 +219,9 @@ def _zooms(rollout: Rollout) -> list[_Look | None]:
             looks.append(None)
             continue
         whole = rollout.prompt_views[0]
-        to_text = FrameMap(whole.original, whole.text_size)
-        window = to_text.box(turn.focus.box) if turn.focus.box else None
-        looks.append(_Look(to_text.point(turn.focus.point), window, "\n".join(words)))
+        to_shown = FrameMap(whole.original, whole.size)
+        window = to_shown.box(turn.focus.box) if turn.focus.box else None
+        looks.append(_Look(to_shown.point(turn.focus.point), window, "\n".join(words)))
         words = []
     return looks
 
@@ -236,7 +237,9 @@ def _named_looks(rollout: Rollout) -> list[_Look]:
         for before, point in pieces:
             words += before
             if point in on_picture:
-                looks.append(_Look(point, words=words, is_mention=is_mention))
+                first = rollout.prompt_views[0]
+                place = FrameMap(first.text_size, first.size).point(point)
+                looks.append(_Look(place, words=words, is_mention=is_mention))
                 words = ""
         words += rest + "\n"
     return looks
@@ -254,8 +257,7 @@ def _sentences(text: str) -> list[str]:
 def _points_on_picture(text: str, rollout: Rollout) -> tuple[Point, ...]:
     if not rollout.prompt_views:
         return ()
-    size: Size = rollout.prompt_views[0].size
-    return tuple(point for point in find_points(text) if point.is_inside(size))
+    return tuple(point for point in find_points(text) if rollout.prompt_views[0].holds(point))
 
 
 def _count_said(text: str) -> int:

@@ -10,11 +10,13 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from vigorl.core.errors import DataError
+from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.statistics import difference_interval, mean_interval, paired_p_value
 
-FORMAT = 1
+FORMAT = 2  # 1 (vigorl 0.1) kept whether an answer was right, not its score
 
 _SHOWN = {  # metrics of the table below the accuracies
     "rollout/valid_frac": "valid format",
@@ -38,25 +40,27 @@ class QuestionOutcome:
         category: The task's; "" when it has none.
         right_answer: The task's answer.
         answers: What each rollout answered; None for no answer.
-        correct: Whether each was wholly right; as long as `answers`.
-        chance: How often a blind guess among the options is right; None for an open question.
+        scores: How right each was, in [0, 1]; as long as `answers`.
+        chance: The score of a blind guess among the options; None for an open question.
+        cluster: Questions that share it are not independent; "" where nobody said.
     """
 
     id: str
     category: str
     right_answer: str
     answers: tuple[str | None, ...]
-    correct: tuple[bool, ...]
+    scores: tuple[float, ...]
     chance: float | None = None
+    cluster: str = ""
 
     def __post_init__(self) -> None:
-        if not self.correct or len(self.correct) != len(self.answers):
-            raise ValueError(f"question {self.id!r}: need one verdict per answer, and one at least")
+        if not self.scores or len(self.scores) != len(self.answers):
+            raise ValueError(f"question {self.id!r}: need one score per answer, and one at least")
 
     @property
     def score(self) -> float:
-        """Share of right rollouts."""
-        return sum(self.correct) / len(self.correct)
+        """Mean over the rollouts."""
+        return math.fsum(self.scores) / len(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Accuracy:
     """A mean score with its interval.
 
     Attributes:
-        value: Mean over questions of the share of right rollouts (avg@k).
+        value: Mean over questions of the mean score of their rollouts (avg@k).
         low: Lower end of the 95 % interval over questions.
         high: Upper end.
         num_questions: n.
@@ -119,7 +123,9 @@ class EvaluationReport:
         metrics: `core.metrics.rollout_metrics` and `behaviors.behavior_metrics` of all rollouts.
         policy_version: The published weights.
         temperature: Of the sampling; 0 is greedy.
-        run_seed: Of the sampling noise.
+        run_seed: Seed of the sampling noise.
+        benchmark: The benchmark's own metrics, by name; the first is what it is quoted by.
+        protocol: How it was asked and judged; None in reports of format 1.
     """
 
     name: str
@@ -128,19 +134,21 @@ class EvaluationReport:
     policy_version: int = 0
     temperature: float = 0.0
     run_seed: int = 0
+    benchmark: Mapping[str, Accuracy] = field(default_factory=dict)
+    protocol: Protocol | None = None
 
     def __post_init__(self) -> None:
         if not self.questions:
             raise ValueError(f"report {self.name!r} has no question")
         if len({question.id for question in self.questions}) < len(self.questions):
             raise ValueError(f"report {self.name!r}: two questions share an id")
-        if len({len(question.correct) for question in self.questions}) > 1:
+        if len({len(question.scores) for question in self.questions}) > 1:
             raise ValueError(f"report {self.name!r}: some questions have more rollouts than others")
 
     @property
     def num_samples(self) -> int:
         """Rollouts per question (the k of avg@k)."""
-        return len(self.questions[0].correct)
+        return len(self.questions[0].scores)
 
     @property
     def accuracy(self) -> Accuracy:
@@ -158,7 +166,7 @@ class EvaluationReport:
 
     @property
     def chance(self) -> float | None:
-        """The accuracy of blind guessing; None when some question has no options."""
+        """The score of blind guessing; None when some question has no options."""
         levels = [question.chance for question in self.questions]
         known = [level for level in levels if level is not None]
         return statistics.fmean(known) if len(known) == len(levels) else None
@@ -176,9 +184,11 @@ class EvaluationReport:
         rows += [
             (f"  {name}", str(one), one.num_questions) for name, one in self.by_category.items()
         ]
+        rows += [(name, str(one), one.num_questions) for name, one in self.benchmark.items()]
         width = max(28, *(len(name) for name, _, _ in rows))
         lines = [
             f"{self.name}: {', '.join(about)}",
+            *([f"protocol: {self.protocol}"] if self.protocol else []),
             "",
             f"{'':{width}}    score  95 % interval      n",
         ]
@@ -203,6 +213,8 @@ class EvaluationReport:
         }
         for name, one in self.by_category.items():
             flat[f"{prefix}/accuracy/{name}"] = one.value
+        for name, one in self.benchmark.items():
+            flat[f"{prefix}/benchmark/{name}"] = one.value
         # `rollout/accuracy` would be the accuracy again
         kept = {key: value for key, value in self.metrics.items() if key != "rollout/accuracy"}
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
@@ -235,7 +247,9 @@ class EvaluationReport:
 
     def to_json(self) -> str:
         """All of it; readable by people and by `from_json`."""
-        plain = {"format": FORMAT, **asdict(self)}
+        plain: dict[str, Any] = {"format": FORMAT, **asdict(self)}
+        if self.protocol is not None:
+            plain["protocol"] |= {"fingerprint": self.protocol.fingerprint}
         return json.dumps(plain, ensure_ascii=True, allow_nan=False, indent=1) + "\n"
 
     @classmethod
@@ -247,17 +261,36 @@ class EvaluationReport:
         """
         try:
             plain = json.loads(text)
-            if plain.pop("format") != FORMAT:
+            found = plain.pop("format")
+            if found == 1:
+                plain = _upgraded(plain)
+            elif found != FORMAT:
                 raise ValueError(f"not of format {FORMAT}")
-            questions = tuple(
-                QuestionOutcome(
-                    **one | {"answers": tuple(one["answers"]), "correct": tuple(one["correct"])}
-                )
-                for one in plain.pop("questions")
-            )
-            return cls(questions=questions, **plain)
+            return cls(**plain | _rebuilt(plain))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"not an evaluation report: {error}", path=path) from error
+
+
+def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
+    """A report of format 1 as one of format 2."""
+    for one in plain["questions"]:
+        one["scores"] = [float(is_right) for is_right in one.pop("correct")]
+    return plain | {"benchmark": {}, "protocol": None}
+
+
+def _rebuilt(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a report that JSON has no type for."""
+    questions = (
+        QuestionOutcome(**one | {"answers": tuple(one["answers"]), "scores": tuple(one["scores"])})
+        for one in plain["questions"]
+    )
+    protocol = plain["protocol"]
+    return {
+        "questions": tuple(questions),
+        "benchmark": {name: Accuracy(**one) for name, one in plain["benchmark"].items()},
+        "protocol": protocol
+        and Protocol(protocol["name"], protocol["settings"], tuple(protocol["changed"])),
+    }
 
 
 def _accuracy(questions: Sequence[QuestionOutcome]) -> Accuracy:

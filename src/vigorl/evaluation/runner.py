@@ -17,9 +17,10 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.metrics import rollout_metrics
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.evaluation.behaviors import behavior_metrics
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Environment
@@ -36,6 +37,8 @@ def evaluate(
     num_samples: int = 1,
     run_seed: int = 0,
     on_scored: Callable[[ScoredRollout], None] | None = None,
+    benchmark: Benchmark | None = None,
+    protocol: Protocol | None = None,
 ) -> EvaluationReport:
     """Roll out every task and score it.
 
@@ -48,6 +51,8 @@ def evaluate(
         num_samples: Rollouts per question; the score is their mean (avg@k).
         run_seed: Of the sampling noise.
         on_scored: Called with every scored rollout, in the order of the tasks (to record or show).
+        benchmark: Whose questions these are: says how they cluster, and its own metrics.
+        protocol: Kept in the report.
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
@@ -62,38 +67,40 @@ def evaluate(
     if on_scored is not None:
         for one in scored:
             on_scored(one)
-    outcomes = (
-        _outcome(task, rollouts[i * num_samples : (i + 1) * num_samples])
+    outcomes = tuple(
+        _outcome(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark)
         for i, task in enumerate(tasks)
     )
     return EvaluationReport(
         name=name,
-        questions=tuple(outcomes),
+        questions=outcomes,
         metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,
+        benchmark={} if benchmark is None else benchmark.scores(outcomes),
+        protocol=protocol,
     )
 
 
 def chance_level(task: TaskRecord) -> float | None:
-    """How often a blind guess among the options is right; None when there are none."""
+    """The score of a blind guess among the options; None when there are none."""
     if not task.options:
         return None
-    return sum(is_correct(option, task) for option in task.options) / len(task.options)
+    return sum(map(task.score, task.options)) / len(task.options)
 
 
-def _outcome(task: TaskRecord, rollouts: Sequence[Rollout]) -> QuestionOutcome:
+def _outcome(
+    task: TaskRecord, rollouts: Sequence[Rollout], benchmark: Benchmark | None
+) -> QuestionOutcome:
     return QuestionOutcome(
         id=task.id,
         category=task.category,
         right_answer=task.answer,
         answers=tuple(rollout.answer for rollout in rollouts),
-        correct=tuple(
-            is_correct(rollout.answer, task, view=next(iter(rollout.prompt_views), None))
-            for rollout in rollouts
-        ),
+        scores=tuple(rollout.score for rollout in rollouts),
         chance=chance_level(task),
+        cluster="" if benchmark is None else benchmark.cluster(task),
     )
 
 

@@ -1,6 +1,6 @@
 """How sure a score is, and whether two policies differ on the same questions.
 
-A score is one number in [0, 1] per question: 0 or 1 for one rollout, the share of right ones for
+A score is one number in [0, 1] per question: 0, 1 or in between for one rollout, the mean for
 several. Questions are what was sampled; several rollouts of one question are not several questions,
 so they never narrow an interval as such.
 """
@@ -8,7 +8,7 @@ so they never narrow an interval as such.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
@@ -17,6 +17,7 @@ from vigorl.core.metrics import paired_difference_interval, wilson_interval
 
 __all__ = [
     "bootstrap_interval",
+    "clustered_interval",
     "difference_interval",
     "mean_interval",
     "paired_difference_interval",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _NUM_RESAMPLES = 9999
+_NUM_CLUSTER_RESAMPLES = 1999  # the statistic is a Python function
 
 
 def mean_interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
@@ -89,6 +91,40 @@ def bootstrap_interval(
     tail = 100 * (1 - confidence) / 2
     means = np.asarray(values, dtype=float)[draws].mean(axis=1)
     low, high = np.percentile(means, [tail, 100 - tail])
+    return (float(low), float(high))
+
+
+def clustered_interval(
+    clusters: Sequence[str],
+    statistic: Callable[[Sequence[int]], float],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap of any statistic of questions, which are drawn by whole clusters.
+
+    One cluster gives an interval without width, which is no certainty: the caller has to say so.
+
+    Args:
+        clusters: [n] the cluster of each question, n >= 1.
+        statistic: Of the questions with these indices, which may be repeated.
+        confidence: In (0, 1).
+        seed: Seed of the resampling.
+    Raises:
+        ValueError: No question.
+    """
+    members: dict[str, list[int]] = {}
+    for index, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(index)
+    if not members:
+        raise ValueError("need at least one question")
+    drawn, groups = np.random.default_rng(seed), list(members.values())
+    values = [
+        statistic([i for k in drawn.integers(0, len(groups), len(groups)) for i in groups[k]])
+        for _ in range(_NUM_CLUSTER_RESAMPLES)
+    ]
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(values, [tail, 100 - tail])
     return (float(low), float(high))
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vigorl.core.errors import ConfigError
+from vigorl.families.family import Family
 
 
 @runtime_checkable
@@ -43,18 +44,17 @@ class LoraSettings:
         alpha: The adapter's output is scaled by alpha / rank.
         dropout: On the adapter's input. Above 0 the update pass sees another policy than the one
             that sampled.
-        target_modules: Names of the linear layers, looked for in the language model's layers only.
+        target_modules: Names of the linear layers, looked for in the language model's layers only;
+            None takes all of the model's family.
     """
 
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
-    target_modules: tuple[str, ...] = (
-        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-    )  # fmt: skip
+    target_modules: tuple[str, ...] | None = None
 
 
-def add_lora(model: nn.Module, settings: LoraSettings) -> None:
+def add_lora(model: nn.Module, settings: LoraSettings, *, family: Family) -> None:
     """Put float32 adapters into `model` in place; afterwards only they are trainable.
 
     Raises:
@@ -62,19 +62,18 @@ def add_lora(model: nn.Module, settings: LoraSettings) -> None:
     """
     from peft import LoraConfig, inject_adapter_in_model  # seconds to import, and rarely wanted
 
-    names = "|".join(settings.target_modules)
+    targets = settings.target_modules or family.lora_targets
+    names = "|".join(targets)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType]  peft scales by a float as well
         lora_dropout=settings.dropout,
-        target_modules=rf".*language_model\.layers\..*\.({names})",
+        target_modules=rf"{family.lora_layers}\.({names})",
     )
     try:
         inject_adapter_in_model(config, model)
     except ValueError as error:
-        raise ConfigError(
-            f"lora.target_modules={list(settings.target_modules)}: {error}"
-        ) from error
+        raise ConfigError(f"lora.target_modules={list(targets)}: {error}") from error
     for layer in lora_layers(model).values():
         for weight in lora_weights(layer):  # peft follows the dtype of the weights beside them
             weight.data = weight.data.float()

@@ -19,9 +19,9 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import ModelSize
+from vigorl.families.lookup import family_named
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
-from vigorl.models.pretrained import FAMILIES, vision_tower
 
 
 def read_config(folder_or_id: str, *, timeout_s: float = 5.0) -> tuple[dict[str, Any], bool]:
@@ -49,11 +49,7 @@ def read_config(folder_or_id: str, *, timeout_s: float = 5.0) -> tuple[dict[str,
         has_weights = any(Path(cached).parent.glob("*.safetensors"))
     else:
         config, has_weights = _from_hub(folder_or_id, timeout_s), False
-    if config.get("model_type") not in FAMILIES:
-        raise ConfigError(
-            f"{folder_or_id}: model_type {config.get('model_type')!r} is not one of "
-            f"{', '.join(FAMILIES)}"
-        )
+    family_named(config.get("model_type"), where=folder_or_id)
     return config, has_weights
 
 
@@ -97,26 +93,25 @@ def measure_model(
             freeze_merger=freeze_merger,
             lora=lora,
         )
-    text, vision = model.config.get_text_config(), model.config.vision_config
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    width = getattr(vision, "embed_dim", vision.hidden_size)  # Qwen2-VL's hidden_size is the text's
+    family, text = policy.family, model.config.get_text_config()
+    tower = family.tower_shape(model.config)
     return ModelSize(
         num_params=_count(model),
-        num_vision_params=_count(vision_tower(model)),
+        num_vision_params=_count(family.tower(model)),
         num_trainable=sum(w.numel() for w in model.parameters() if w.requires_grad),
         num_adapter=sum(w.numel() for name, w in model.named_parameters() if ".lora_" in name),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         intermediate=text.intermediate_size,
-        kv_width=text.num_key_value_heads * head_dim,
+        kv_width=text.num_key_value_heads * family.head_dim(model.config),
         vocab=text.vocab_size,
         feature_width=policy.feature_width,
-        vision_hidden=width,
-        vision_intermediate=getattr(vision, "intermediate_size", 4 * width),
-        vision_depth=vision.depth,
-        patch_dim=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
-        patches_per_token=vision.spatial_merge_size**2,
-        pixels_per_token=(vision.patch_size * vision.spatial_merge_size) ** 2,
+        vision_hidden=tower.hidden,
+        vision_intermediate=tower.intermediate,
+        vision_depth=tower.depth,
+        patch_dim=tower.patch_dim,
+        patches_per_token=tower.merge_size**2,
+        pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
     )
 
 

@@ -1,12 +1,12 @@
-"""The policy: a Qwen-VL model that turns a `TrainingBatch` into log-probabilities of its tokens.
+"""The policy: a model that turns a `TrainingBatch` into log-probabilities of its tokens.
 
 Three steps, each of which can be had alone: `encode_views` (vision tower and merger), `forward`
 (language model over text and features), `response_logprobs` (output head, only where tokens are
 learned from). Features can come from a `VisionCache`.
 
-Positions (M-RoPE), the merging of features into the text and Qwen3-VL's deepstack are the
-transformers model's own code; it is handed finished features through its `mm_encoder_outputs`. Left
-out: video, sequence packing, quantised weights.
+Positions, the merging of features into the text and deepstack are the transformers model's own
+code, which its family (`families/`) knows how to call. Left out: video, sequence packing, quantised
+weights.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from vigorl.core.errors import AlignmentError, ConfigError
 from vigorl.core.geometry import Size
 from vigorl.data.collate import TrainingBatch
+from vigorl.families.lookup import family_named
 from vigorl.models.logprobs import ScoringHead, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
 from vigorl.models.pretrained import (
@@ -32,17 +32,17 @@ from vigorl.models.pretrained import (
     freeze_vision,
     load_model,
     parse_dtype,
-    vision_tower,
     write_folder,
 )
 from vigorl.models.weight_export import export_weights
 
 
 class Policy(nn.Module):
-    """A Qwen2-VL, Qwen2.5-VL or Qwen3-VL model, as the trainer needs it.
+    """A model of a supported family, as the trainer needs it.
 
     Attributes:
         model: The transformers model (`...ForConditionalGeneration`).
+        family: What is particular to it.
         source: The folder it was loaded from, or None; tokenizer and image processor are copied
             from there.
         lora: The adapters it carries, or None.
@@ -63,14 +63,16 @@ class Policy(nn.Module):
         if lora is not None and not (freeze_vision_tower and freeze_merger in (None, True)):
             raise ConfigError("with lora only the adapters learn: leave the vision side frozen")
         self.model, self.source, self.lora = model, source, lora
+        self.family = family_named(model.config.model_type, where=type(model).__name__)
         freeze_vision(
             model,
+            self.family,
             is_tower_frozen=freeze_vision_tower,
             is_merger_frozen=freeze_vision_tower if freeze_merger is None else freeze_merger,
         )
         model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
         if lora is not None:
-            add_lora(model, lora)
+            add_lora(model, lora, family=self.family)
         if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
 
@@ -132,17 +134,18 @@ class Policy(nn.Module):
     @property
     def is_vision_frozen(self) -> bool:
         """Whether neither tower nor merger learns, so that features can be reused."""
-        return not any(weight.requires_grad for weight in vision_tower(self.model).parameters())
+        return not any(
+            weight.requires_grad for weight in self.family.tower(self.model).parameters()
+        )
 
     @property
     def feature_width(self) -> int:
-        """Numbers per image token: the hidden size, and again per deepstack level (Qwen3-VL)."""
-        num_levels = len(getattr(self.model.config.vision_config, "deepstack_visual_indexes", ()))
-        return self.model.config.text_config.hidden_size * (1 + num_levels)
+        """Numbers per image token: the hidden size, and again per deepstack level."""
+        return self.family.feature_width(self.model.config)
 
     def num_patches(self, size: Size) -> int:
         """Patches of a picture of this size, before merging."""
-        patch = self.model.config.vision_config.patch_size
+        patch = self.family.tower_shape(self.model.config).patch_size
         return (size.width // patch) * (size.height // patch)
 
     def encode_views(
@@ -159,22 +162,13 @@ class Policy(nn.Module):
             [tokens, feature_width] per picture.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
-            output = self.model.model.get_image_features(  # pyright: ignore[reportCallIssue]
-                pixel_values.to(self.device), grid_thw.to(self.device), return_dict=True
+            return self.family.encode(
+                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
             )
-            levels = getattr(output, "deepstack_features", None) or ()
-            return [
-                torch.cat(parts, dim=-1)
-                for parts in zip(output.pooler_output, *levels, strict=True)
-            ]
 
     def encode_blank(self) -> Float[Tensor, "1 width"]:
         """Run the tower on the smallest picture: a rank that has none keeps step with the rest."""
-        vision = self.model.config.vision_config
-        side = vision.spatial_merge_size
-        patch_dim = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        pixel_values = torch.zeros(side * side, patch_dim)
-        return self.encode_views(pixel_values, torch.tensor([[1, side, side]]))[0]
+        return self.encode_views(*self.family.blank(self.model.config))[0]
 
     def forward(
         self, batch: TrainingBatch, features: Float[Tensor, "image_tokens width"] | None = None
@@ -197,25 +191,20 @@ class Policy(nn.Module):
             unused = self.encode_blank()
             features = unused[:0]
         self._check_image_tokens(batch, features)
-        hidden = self.model.model(  # pyright: ignore[reportCallIssue]
+        hidden = self.family.read(
+            self.model,
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
-            image_grid_thw=batch.image_grid_thw,
-            mm_token_type_ids=self._token_types(batch),
-            mm_encoder_outputs={"image": self._encoder_output(features)} if len(features) else {},
-            use_cache=False,
-        ).last_hidden_state
+            grid_thw=batch.image_grid_thw,
+            features=features,
+        )
         return hidden if unused is None else hidden + 0.0 * unused.sum()
 
     def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
-        """The M-RoPE positions that `forward` uses: time, row, column."""
-        positions, _ = self.model.model.get_rope_index(  # pyright: ignore[reportCallIssue]
-            batch.input_ids,
-            mm_token_type_ids=self._token_types(batch),
-            image_grid_thw=batch.image_grid_thw if len(batch.image_grid_thw) else None,
-            attention_mask=batch.attention_mask,
+        """The positions that `forward` uses: time, row, column."""
+        return self.family.positions(
+            self.model, batch.input_ids, batch.image_grid_thw, batch.attention_mask
         )
-        return positions
 
     def response_logprobs(
         self,
@@ -276,24 +265,13 @@ class Policy(nn.Module):
         if is_writer:
             write_folder(Path(folder), weights=weights, model=self.model, source=self.source)
 
-    def _encoder_output(self, features: Tensor) -> BaseModelOutputWithDeepstackFeatures:
-        merged, *levels = features.split(self.model.config.text_config.hidden_size, dim=-1)
-        return BaseModelOutputWithDeepstackFeatures(
-            pooler_output=(merged,),  # pyright: ignore[reportArgumentType]  one tensor per picture, or of all
-            deepstack_features=[(level,) for level in levels],  # pyright: ignore[reportArgumentType]
-        )
-
-    def _token_types(self, batch: TrainingBatch) -> Int[Tensor, "batch tokens"]:
-        return (batch.input_ids == self.image_token_id).int()
-
     def _check_image_tokens(self, batch: TrainingBatch, features: Tensor) -> None:
         """Each picture has one unbroken run of placeholders, as long as its grid says."""
         is_image = batch.input_ids == self.model.config.image_token_id
         is_start = is_image.clone()
         is_start[:, 1:] &= ~is_image[:, :-1]
         runs = torch.bincount(is_start.flatten().cumsum(0)[is_image.flatten()])[1:].tolist()
-        merge_size = self.model.config.vision_config.spatial_merge_size
-        expected = (batch.image_grid_thw.prod(-1) // merge_size**2).tolist()
+        expected = self.family.num_tokens(batch.image_grid_thw, self.model.config).tolist()
         rows = is_start.nonzero()[:, 0].tolist()
         for index, (found, wanted) in enumerate(zip(runs, expected, strict=False)):
             if found != wanted:

@@ -8,7 +8,6 @@ cannot change how a prompt is tokenized.
 from __future__ import annotations
 
 import copy
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,8 +20,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from vigorl.core.errors import ConfigError
-
-FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")  # `model_type` in config.json
+from vigorl.families.family import Family
+from vigorl.families.lookup import family_of
 
 _COMPANIONS = ("*.json", "*.txt", "*.jinja", "*.model")
 _NEVER_COPIED = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -53,9 +52,7 @@ def find_folder(folder_or_id: str | Path) -> Path:
     config = folder / "config.json"
     if not config.is_file():
         raise ConfigError(f"{folder}: no config.json, so this is not a Hugging Face model folder")
-    family = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    if family not in FAMILIES:
-        raise ConfigError(f"{folder}: model_type {family!r} is not one of {', '.join(FAMILIES)}")
+    family_of(folder)
     return folder
 
 
@@ -96,15 +93,13 @@ def cast_weights(module: nn.Module, dtype: torch.dtype) -> None:
         weight.data = weight.data.to(dtype)
 
 
-def freeze_vision(model: PreTrainedModel, *, is_tower_frozen: bool, is_merger_frozen: bool) -> None:
-    """Set which parts of the vision side learn; deepstack's mergers count as merger."""
-    for name, weight in vision_tower(model).named_parameters():
-        weight.requires_grad_(not (is_merger_frozen if "merger" in name else is_tower_frozen))
-
-
-def vision_tower(model: PreTrainedModel) -> PreTrainedModel:
-    """Tower and merger, as one module."""
-    return model.model.visual  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
+def freeze_vision(
+    model: PreTrainedModel, family: Family, *, is_tower_frozen: bool, is_merger_frozen: bool
+) -> None:
+    """Set which parts of the vision side learn."""
+    for name, weight in family.tower(model).named_parameters():
+        is_frozen = is_merger_frozen if family.is_merger(name) else is_tower_frozen
+        weight.requires_grad_(not is_frozen)
 
 
 def write_folder(

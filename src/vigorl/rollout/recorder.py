@@ -4,9 +4,10 @@
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
         "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
 
-The keys are the fields of the dataclasses in `core`; crops are boxes, never pixels. The loss mask
-is not stored: who wrote a token is in the turns. Seeds are not stored per turn: `build_dialogs`
-makes them again from run seed, phase, task and index. Floats come back bit for bit.
+The keys are the fields of the dataclasses in `core`, as `core.plain` writes them; crops are boxes,
+never pixels. The loss mask is not stored: who wrote a token is in the turns. Seeds are not stored
+per turn: `build_dialogs` makes them again from run seed, phase, task and index. Floats come back
+bit for bit.
 
 A crash can leave a last line without its newline; the next recorder on the file cuts it off, and
 the reader names it.
@@ -14,19 +15,14 @@ the reader names it.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from vigorl.core.errors import DataError
+from vigorl.core.plain import from_plain, to_plain
 from vigorl.core.rollout import ScoredRollout
 from vigorl.rollout.upgrade import upgrade_v1
 
@@ -54,7 +50,7 @@ def rollout_to_json(scored: ScoredRollout, *, phase: str, run_seed: int) -> str:
     Raises:
         ValueError: A number is not finite.
     """
-    plain = {"format": FORMAT, **_to_plain(RecordedRollout(phase, run_seed, scored))}
+    plain = {"format": FORMAT, **to_plain(RecordedRollout(phase, run_seed, scored))}
     return json.dumps(plain, allow_nan=False, separators=(",", ":"))
 
 
@@ -77,7 +73,7 @@ def rollout_from_json(
             plain = upgrade_v1(plain)
         elif found != FORMAT:
             raise ValueError(f"not a rollout of format {FORMAT}")
-        return _from_plain(RecordedRollout, plain, "line")
+        return from_plain(RecordedRollout, plain, "line")
     except (ValueError, RecursionError) as error:
         raise DataError(f"not a recorded rollout: {error}", path=path, line=line) from error
 
@@ -139,79 +135,3 @@ def cut_torn_line(path: Path) -> None:
             whole = start
         if whole < end:
             file.truncate(whole)
-
-
-def _to_plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: _to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, Mapping):
-        return {key: _to_plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        if value and isinstance(value[0], int | float):  # the long ones: ids and logprobs
-            return value
-        return [_to_plain(item) for item in value]
-    return value
-
-
-@cache
-def _fields(kind: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def _from_plain(kind: Any, value: Any, where: str) -> Any:
-    """Rebuild a value of type `kind`; `where` is the path to it, for errors."""
-    origin = typing.get_origin(kind)
-    if origin is types.UnionType or origin is typing.Union:
-        if value is None:
-            return None
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        if len(options) > 1:  # dataclasses that differ in their fields
-            options = [
-                one for one in options if set(_fields(one)) == set(_expect(dict, value, where))
-            ]
-        if not options:
-            raise ValueError(f"{where}: no kind of value has the fields {sorted(value)}")
-        return _from_plain(options[0], value, where)
-    if origin is tuple:
-        item = typing.get_args(kind)[0]
-        items = _expect(list, value, where)
-        if item in (int, float):  # the long ones: ids and logprobs
-            return tuple(_number(item, one, where) for one in items)
-        return tuple(_from_plain(item, one, f"{where}[{i}]") for i, one in enumerate(items))
-    if origin is not None and issubclass(origin, Mapping):
-        item = typing.get_args(kind)[1]
-        pairs = _expect(dict, value, where).items()
-        return {key: _from_plain(item, one, f"{where}.{key}") for key, one in pairs}
-    if dataclasses.is_dataclass(kind):
-        return _dataclass_from_plain(kind, value, where)
-    if kind in (int, float):
-        return _number(kind, value, where)
-    text = _expect(str, value, where)
-    return kind(text) if issubclass(kind, StrEnum) else text
-
-
-def _dataclass_from_plain(kind: Any, value: Any, where: str) -> Any:
-    fields = _fields(kind)
-    plain = _expect(dict, value, where)
-    if set(plain) != set(fields):
-        missing, unknown = sorted(set(fields) - set(plain)), sorted(set(plain) - set(fields))
-        raise ValueError(f"{where}: fields missing {missing}, unknown {unknown}")
-    return kind(
-        **{name: _from_plain(fields[name], one, f"{where}.{name}") for name, one in plain.items()}
-    )
-
-
-def _number(kind: type, value: Any, where: str) -> Any:
-    # an int may stand where a float is declared (box corners), and stays one
-    if type(value) is int or (kind is float and type(value) is float):
-        return value
-    raise ValueError(f"{where}: {value!r} is not {'an integer' if kind is int else 'a number'}")
-
-
-def _expect(kind: type, value: Any, where: str) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
-    return value

@@ -1,11 +1,16 @@
 """Recorded rollouts of earlier formats, brought up to today's.
 
-Format 1 (vigorl 0.1) knew one picture per turn, by its file, and the place it was cut around.
+Format 1 (vigorl 0.1) knew one picture per turn, by its file, and the place it was cut around; and
+three kinds of answer.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from vigorl.core.geometry import Box
+from vigorl.core.plain import to_plain
+from vigorl.core.scoring.upgrade import scorer_of_kind
 
 
 def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:
@@ -16,6 +21,7 @@ def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         rollout = plain["scored"]["rollout"]
+        rollout["task"] = _task(rollout["task"])
         rollout["prompt_views"] = [_view(view) for view in rollout["prompt_views"]]
         for turn in rollout["turns"]:
             view, point = turn.pop("view"), turn.pop("point")
@@ -25,6 +31,12 @@ def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a line of format 1: {error!r}") from error
     return plain
+
+
+def _task(task: dict[str, Any]) -> dict[str, Any]:
+    box = task.pop("answer_box")
+    scorer = scorer_of_kind(task.pop("answer_kind"), box=None if box is None else Box(**box))
+    return task | {"scorer": to_plain(scorer)}
 
 
 def _view(view: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from itertools import islice, product
 
 from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import TOOL_CALL, ParsedTurn, parse_thought, parse_turn
 
@@ -98,7 +97,7 @@ def find_chains(
         wrong = [
             _parsed(one, parse)
             for one in tries
-            if not one.is_right and not is_correct(one.answer, task, view=image)
+            if not one.is_right and not task.is_right(one.answer, view=image)
         ]
         found += [Chain(shared, *good) for good in right]
         found += [Chain(shared, *good, *bad) for bad, good in _pairs(wrong, right) if bad[0]]
@@ -115,7 +114,7 @@ def _unrolled(node: SearchNode, task: TaskRecord, *, image: ImageView) -> tuple[
         return ()
     said = parse_thought(node.text)
     answer = said.think if said.answer is None else said.answer
-    return (SearchRollout(answer, float(is_correct(answer, task, view=image)), ()),)
+    return (SearchRollout(answer, float(task.is_right(answer, view=image)), ()),)
 
 
 def _paths(

@@ -20,10 +20,10 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Point
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Scene, Tool, ToolError
-from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
-from vigorl.core.rewards.answers import is_correct, normalize_answer
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rewards.zoom import is_zoom_hit
-from vigorl.core.trace import Trace, parse_point
+from vigorl.core.scoring.text import normalize_answer
+from vigorl.core.trace import Trace
 
 
 class Removal(StrEnum):
@@ -56,7 +56,7 @@ class FilterSettings:
         max_repeats: How many points may return to an earlier place; None: any. A thought rightly
             names a place twice; a look has no reason to.
         near_px: Points at most this far apart, in pixels as the teacher saw the picture, are one
-            place; 28 is one picture token of Qwen2.5-VL.
+            place; 28 is about one picture token.
         keep_near_duplicates: Whether chains of one tree may have the same answer and places.
     """
 
@@ -203,7 +203,7 @@ def _judge(
     trace = draft.trace
     if trace is None:
         return Removal.GRAMMAR
-    if not is_correct(trace.answer, task, view=image):
+    if not task.is_right(trace.answer, view=image):
         return Removal.WRONG_ANSWER
     if not all(image.holds(point) for point in draft.points):
         return Removal.OFF_PICTURE
@@ -223,7 +223,7 @@ def _judge(
         return Removal.TOO_LONG
     points = draft.points if len(trace.steps) == 1 else tuple(look.point for look in looks)
     broken = _broken_limit(points, settings=settings)
-    return broken or (trace, _gist(draft, trace, points, task=task))
+    return broken or (trace, _gist(draft, trace, points, task=task, image=image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +287,11 @@ def _num_repeats(points: Iterable[Point], *, px: float) -> int:
     return num_repeats
 
 
-def _gist(draft: Draft, trace: Trace, points: tuple[Point, ...], *, task: TaskRecord) -> _Gist:
-    """A POINT answer is one more place: two of them need not agree to the pixel."""
-    place = parse_point(trace.answer) if task.answer_kind is AnswerKind.POINT else None
+def _gist(
+    draft: Draft, trace: Trace, points: tuple[Point, ...], *, task: TaskRecord, image: ImageView
+) -> _Gist:
+    """An answer that is a place is one more of them: two need not agree to the pixel."""
+    place = task.scorer.place(trace.answer, view=image)
     if place is not None:
         return _Gist(draft.is_corrected, "", (*points, place))
     return _Gist(draft.is_corrected, normalize_answer(trace.answer), points)

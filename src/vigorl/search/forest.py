@@ -24,14 +24,12 @@ from vigorl.core.errors import ConfigError, EngineError, RequestError
 from vigorl.core.geometry import Point
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.answers import score_answer
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import StopReason, Turn
+from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchRollout, SearchTreeRecord
 from vigorl.rollout.environment import Dialog, Environment, derive_seed
-from vigorl.rollout.picture import target_boxes
 from vigorl.search.mcts import Job, JobKind, SearchSettings, Thought, TreeSearch
-from vigorl.search.metrics import numbered_nodes
 from vigorl.search.point_check import PointCheck
 
 _LOG = logging.getLogger(__name__)
@@ -333,7 +331,7 @@ class _Forest:
         """The tree; none while it is checked."""
         search, task, image = tree.search, tree.task, tree.dialogs[""].image
         self.stats.num_repeats += search.num_repeats
-        has_boxes = bool(target_boxes(task))
+        has_boxes = bool(task.target_boxes)
         record = SearchTreeRecord(
             id=task.id,
             question=task.question,
@@ -346,7 +344,7 @@ class _Forest:
             num_simulations=search.num_simulations,
             checked_by=CheckedBy.BOXES if has_boxes else None,
             more_images=task.images[1:],
-            answer_kind=task.answer_kind,
+            scorer=task.scorer,
             options=task.options,
             targets=task.targets,
             category=task.category,
@@ -377,12 +375,12 @@ def _thought(dialog: Dialog, turn: Turn) -> Thought:
 
 def _reward(dialog: Dialog, last: Turn) -> float:
     """What a path is worth: how right the answer of its last turn is, and nothing else."""
-    return score_answer(last.parsed.answer, dialog.task, view=dialog.image)
+    return dialog.task.score(last.parsed.answer, view=dialog.image)
 
 
 def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:
     """Whether the turn looked where it should, by the data's boxes; None where it has none."""
-    boxes, whole = target_boxes(dialog.task), dialog.image
+    boxes, whole = dialog.task.target_boxes, dialog.image
     if not points or not boxes:
         return None
     if turn.views:

@@ -31,7 +31,7 @@ from vigorl.core.geometry import Point, Size
 from vigorl.core.media import ImageView, TextFrame
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord, TraceRecord
-from vigorl.core.rewards.answers import normalize_answer
+from vigorl.core.scoring.text import normalize_answer
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import (
     FINAL_THOUGHT,

@@ -29,11 +29,11 @@ from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.protocols import Scene, Tool
 from vigorl.core.records import TaskRecord
+from vigorl.core.search_metrics import NumberedNode, numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn
 from vigorl.data.images import open_image, read_size
 from vigorl.rollout.judge import HOPELESS, ChatJudge, Judge, JudgePrompt
-from vigorl.search.metrics import NumberedNode, numbered_nodes
 from vigorl.search.point_prompt import point_prompt, read_verdict
 
 _OPEN_PICTURES = 4  # decoded ones in memory; thoughts of a tree share theirs

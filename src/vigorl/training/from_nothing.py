@@ -13,7 +13,8 @@ from vigorl.data.images import read_size
 from vigorl.data.scenes.draw import STRIPES
 from vigorl.data.scenes.labels import NAMES
 from vigorl.data.scenes.world import MadeWorld
-from vigorl.models.tiny import TinySettings, make_tiny
+from vigorl.families.family import TinySettings
+from vigorl.models.tiny import make_tiny
 
 ATOMS = (*NAMES, *STRIPES)  # what a trace chooses between: a token each
 

@@ -58,9 +58,8 @@ class TowerModule(PolicyModule):
         super().__init__(*args, **kwargs)
         width = self.policy.feature_width
         self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in CLASSES.items()})
-        vision = self.policy.model.get_submodule("model.visual")
         self.policy.requires_grad_(False)
-        vision.requires_grad_(True)
+        self.policy.family.tower(self.policy.model).requires_grad_(True)
 
     def trained_parameters(self) -> list[nn.Parameter]:
         return [*super().trained_parameters(), *self.heads.parameters()]
@@ -152,7 +151,7 @@ class _Views(Dataset[LabelledViews]):
         pairs += [(signs, self._crop(signs, view, rng, images)) for signs, view in pairs]
         pairs = pairs[self._shard]
         blocks = [images.pixels(view) for _, view in pairs]
-        labels = [token_labels(signs, view, factor=images.factor) for signs, view in pairs]
+        labels = [token_labels(signs, view, factor=images.sizing.factor) for signs, view in pairs]
         return LabelledViews(
             torch.cat([block.pixel_values for block in blocks]),
             torch.tensor([block.grid_thw for block in blocks]),

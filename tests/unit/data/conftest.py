@@ -25,6 +25,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.families.qwen_vl import CHAT, Qwen25VL
 
 CONTROLS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>",
@@ -95,12 +96,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def codec(tokenizer: PreTrainedTokenizerFast) -> ChatCodec:
-    return ChatCodec(tokenizer)
+    return ChatCodec(tokenizer, CHAT)
 
 
 @pytest.fixture
 def store() -> ImageStore:
-    return ImageStore(make_processor())
+    return ImageStore(make_processor(), family=Qwen25VL())
 
 
 @pytest.fixture

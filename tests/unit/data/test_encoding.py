@@ -16,8 +16,9 @@ from tests.unit.data.conftest import CONTROLS, FakeZoom
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.protocols import Scene
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     Step,
@@ -29,6 +30,7 @@ from vigorl.core.trace import (
 from vigorl.data.encoding import ChatCodec, encode_trace, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt, tiny_zoom
+from vigorl.families.qwen_vl import CHAT
 
 PAD = CONTROLS.index("<|image_pad|>")
 END = CONTROLS.index("<|im_end|>")
@@ -116,14 +118,15 @@ def test_everything_but_the_end_token_is_banned(codec: ChatCodec) -> None:
 def test_a_tokenizer_without_vision_tokens_is_refused() -> None:
     bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
     with pytest.raises(ConfigError, match="lacks the control tokens"):
-        ChatCodec(bare)
+        ChatCodec(bare, CHAT)
 
 
 def test_a_codec_from_a_folder(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     loaded = ChatCodec.from_pretrained(tmp_path)
-    assert loaded.completion_ids(ATTACK) == ChatCodec(tokenizer).completion_ids(ATTACK)
-    assert loaded.banned_ids == ChatCodec(tokenizer).banned_ids
+    assert loaded.completion_ids(ATTACK) == ChatCodec(tokenizer, CHAT).completion_ids(ATTACK)
+    assert loaded.banned_ids == ChatCodec(tokenizer, CHAT).banned_ids
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     call = ToolCall("box", {"bbox": [41, 40, 78, 83], "zoom": 2, "tags": ["a", "b"]})
     trace = Trace((Step("In 1990 (1990, 2000) it was at (100, 200).", call), Step("x")), "(8, 444)")
     record = TraceRecord(
-        task(images=(picture(),), answer_kind=AnswerKind.POINT), trace, frame=Size(448, 448)
+        task(images=(picture(),), scorer=PointInBox()), trace, frame=Size(448, 448)
     )
     seen: list[dict[str, object]] = []
 

@@ -17,6 +17,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import GREY, Dot, FileImage, Fill, ImageView, VideoFrame
 from vigorl.data.images import ImageStore, open_image, read_size
+from vigorl.families.qwen_vl import Qwen25VL
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 
@@ -144,7 +145,7 @@ def test_damaged_bytes_raise_data_errors_only(tmp_path: Path, format_: str) -> N
 
 def test_whole_picture_is_bit_identical_to_the_processor_alone(photographs: list[str]) -> None:
     processor = make_processor(max_pixels=300 * 300)
-    store = ImageStore(processor)
+    store = ImageStore(processor, family=Qwen25VL())
     for path in photographs:
         alone = processor(images=[Image.open(path).convert("RGB")], return_tensors="pt")
         view = store.whole(path)
@@ -158,7 +159,7 @@ def test_whole_picture_is_bit_identical_to_the_processor_alone(photographs: list
 
 def test_the_processor_would_not_resize_our_picture_again(photographs: list[str]) -> None:
     processor = make_processor()
-    store = ImageStore(processor)
+    store = ImageStore(processor, family=Qwen25VL())
     view = store.whole(photographs[0])
     again = processor(images=[store.image(view)], return_tensors="pt")
     assert torch.equal(again["pixel_values"], store.pixels(view).pixel_values)
@@ -242,7 +243,8 @@ def test_the_frame_of_a_video_is_the_one_shown_at_its_time(
 
 
 def test_caches_count_and_stay_below_their_limit(photographs: list[str]) -> None:
-    store = ImageStore(make_processor(), cache_bytes=3_000_000)  # one 640 x 427 x 4 fits, not two
+    # one of 640 x 427 x 4 bytes fits, not two
+    store = ImageStore(make_processor(), family=Qwen25VL(), cache_bytes=3_000_000)
     views = [store.whole(path) for path in photographs]
     first = store.pixels(views[0])
     assert store.pixels(views[0]) is first
@@ -268,10 +270,12 @@ def test_a_thread_is_no_picture(tmp_path: Path, store: ImageStore) -> None:
 
 def test_store_from_a_folder_takes_new_limits(tmp_path: Path) -> None:
     make_processor().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     store = ImageStore.from_pretrained(tmp_path, max_pixels=224 * 224)
-    assert (store.min_pixels, store.max_pixels, store.factor) == (56 * 56, 224 * 224, 28)
+    sizing = store.sizing
+    assert (sizing.min_pixels, sizing.max_pixels, sizing.factor) == (56 * 56, 224 * 224, 28)
 
 
 def test_other_processors_are_refused() -> None:
     with pytest.raises(ConfigError, match="not a Qwen2-VL style"):
-        ImageStore(object())
+        ImageStore(object(), family=Qwen25VL())

@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders import task
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.media import TextFrame
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data import prompts
 from vigorl.data.prompts import OPTIONS, Message, Prompt
@@ -102,3 +103,16 @@ def test_tiny_prompts_are_tiny(make: Callable[[], Prompt]) -> None:
 def test_all_prompts_differ() -> None:
     systems = [make().system for make in [*FULL, *TINY]]
     assert len(set(systems)) == len(systems)
+
+
+@pytest.mark.parametrize("make", FULL)
+def test_a_prompt_counts_places_as_the_family_does(make: Callable[[], Prompt]) -> None:
+    prompt = make()
+    assert prompt.in_frame(TextFrame.PIXELS) == prompt
+    told = prompt.in_frame(TextFrame.PERMILLE).system
+    assert "pixels" not in told
+    assert ("to 1000 at the right" in told) is ("x counts pixels" in prompt.system)
+
+
+def test_a_prompt_of_ones_own_stays_as_it_is() -> None:
+    assert Prompt("Use pixels.").in_frame(TextFrame.PERMILLE) == Prompt("Use pixels.")

@@ -14,6 +14,7 @@ from vigorl.diagnosis.machine import Space
 from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.report import Row, Status
 from vigorl.doctor import diagnose
+from vigorl.families.lookup import known_families
 from vigorl.models.model_size import read_config
 
 TRAINED = 7_615_616_512
@@ -111,6 +112,16 @@ def test_a_folder_without_weights_fails_and_is_measured(seven: str) -> None:
     assert "8,292.2 M weights, 676.6 M" in row.text
     assert "no .safetensors" in row.text
     assert others
+
+
+def test_an_engine_that_cannot_run_the_family_fails(
+    monkeypatch: pytest.MonkeyPatch, seven: str
+) -> None:
+    served = replace(known_families()["qwen2_5_vl"], engines=("server",))
+    monkeypatch.setitem(known_families(), "qwen2_5_vl", served)
+    (row, _), _ = check_model(settings(seven, "engine=hf"))
+    assert (row.name, row.status) == ("engine", Status.FAIL)
+    assert row.text == "engine=hf cannot run Qwen2.5-VL; take engine=server"
 
 
 def test_weights_in_no_folder_are_a_warning(monkeypatch: pytest.MonkeyPatch, seven: str) -> None:

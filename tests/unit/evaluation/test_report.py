@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from vigorl.core.errors import DataError
-from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.protocol import Protocol
+from vigorl.evaluation.report import Accuracy, EvaluationReport, QuestionOutcome
 from vigorl.evaluation.statistics import wilson_interval
 
 
 def question(
-    name: str, *correct: bool, category: str = "colour", chance: float | None = 0.25
+    name: str, *scores: float, category: str = "colour", chance: float | None = 0.25
 ) -> QuestionOutcome:
-    answers = tuple("red" if is_right else None for is_right in correct)
-    return QuestionOutcome(name, category, "red", answers, correct, chance)
+    answers = tuple("red" if score else None for score in scores)
+    return QuestionOutcome(name, category, "red", answers, tuple(map(float, scores)), chance)
 
 
 def report(*questions: QuestionOutcome, name: str = "vstar") -> EvaluationReport:
@@ -45,6 +47,18 @@ def test_several_rollouts_are_averaged_per_question():
     total = report(question("a", True, True, False, True), question("b", *[False] * 4)).accuracy
     assert total.value == pytest.approx((0.75 + 0.0) / 2)
     assert total.num_questions == 2
+
+
+def test_a_half_right_answer_counts_half():
+    half = report(question("a", 0.5, chance=None), question("b", 1, chance=None))
+    assert half.accuracy.value == 0.75
+    # between the intervals of 1 and of 2 right ones of 2, on the safe side
+    assert (half.accuracy.low, half.accuracy.high) == (
+        wilson_interval(1, 2)[0], wilson_interval(2, 2)[1],
+    )  # fmt: skip
+    wrong = report(question("a", 0, chance=None), question("b", 1, chance=None))
+    against = half.compare(wrong)
+    assert (against.difference, against.num_better, against.num_worse) == (0.25, 1, 0)
 
 
 def test_chance_needs_options_everywhere():
@@ -84,8 +98,30 @@ def test_json_round_trip():
     assert EvaluationReport.from_json(text) == one
 
 
+def test_the_benchmarks_numbers_and_the_protocol_stand_in_table_and_json():
+    protocol = Protocol("vstar", {"task": {"limits": {"max_turns": 1}}}, ("task.limits",))
+    one = replace(
+        report(*FOUR), benchmark={"overall": Accuracy(0.75, 0.3, 0.95, 4)}, protocol=protocol
+    )
+    assert f"protocol: vstar {protocol.fingerprint}, modified: task.limits\n" in one.table()
+    assert "overall                        75.0 %  [ 30.0,  95.0]      4\n" in one.table()
+    assert one.scalars()["eval/benchmark/overall"] == 0.75
+    assert json.loads(one.to_json())["protocol"]["fingerprint"] == protocol.fingerprint
+    assert EvaluationReport.from_json(one.to_json()) == one
+
+
+def test_a_report_of_format_1_is_read():
+    plain = json.loads(report(*FOUR).to_json()) | {"format": 1}
+    for key in ("benchmark", "protocol"):
+        del plain[key]
+    for one in plain["questions"]:
+        one["correct"] = [score == 1.0 for score in one.pop("scores")]
+        del one["cluster"]
+    assert EvaluationReport.from_json(json.dumps(plain)) == report(*FOUR)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "questions": [{}]}']
+    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 3}', '{"format": 1, "questions": [{}]}']
 )
 def test_json_that_is_no_report_names_its_file(text: str):
     with pytest.raises(DataError, match=r"out\.json: not an evaluation report"):

@@ -14,6 +14,7 @@ from vigorl.core.media import Fill
 from vigorl.core.protocols import GenerationRequest
 from vigorl.core.rewards.recipes import grounded_zoom_reward
 from vigorl.core.rollout import ScoredRollout
+from vigorl.core.scoring import ActionMatch
 from vigorl.core.trace import render_answer_turn
 from vigorl.evaluation.counterfactual import GREY, BlindTool
 from vigorl.evaluation.runner import chance_level, evaluate
@@ -47,10 +48,10 @@ def test_one_greedy_rollout_per_task(world: World):
         name="val",
         on_scored=seen.append,
     )
-    assert [(q.id, q.correct, q.answers) for q in report.questions] == [
-        ("a", (True,), ("red",)),
-        ("b", (False,), ("blue",)),
-        ("c", (True,), ("red",)),
+    assert [(q.id, q.scores, q.answers) for q in report.questions] == [
+        ("a", (1.0,), ("red",)),
+        ("b", (0.0,), ("blue",)),
+        ("c", (1.0,), ("red",)),
     ]
     assert report.accuracy.value == pytest.approx(2 / 3)
     assert report.by_category["odd"].value == 1.0
@@ -71,10 +72,28 @@ def test_several_rollouts_per_task(world: World):
         grounded_zoom_reward(),
         num_samples=4,
     )
-    assert report.questions[0].correct == (True, False, False, True)
+    assert report.questions[0].scores == (1.0, 0.0, 0.0, 1.0)
     assert report.accuracy.value == pytest.approx((0.5 + 1.0) / 2)
     assert report.num_samples == 4
     assert "avg@4" in report.table()
+
+
+def test_a_half_right_web_action_is_half_a_point(world: World):
+    click = replace(world.task("a"), answer="click [12]", options=(), scorer=ActionMatch())
+    answers = {"a": "click [3]", "b": "click [12]", "c": "scroll [up]"}
+
+    def script(request: GenerationRequest) -> str:
+        return render_answer_turn("It is (50, 20).", answers[request.id.rsplit("/", 3)[1]])
+
+    report = evaluate(
+        ScriptedEngine(script, world.codec),
+        world.environment(temperature=0.0),
+        [replace(click, id=name) for name in answers],
+        grounded_zoom_reward(),
+    )
+    assert [q.scores for q in report.questions] == [(0.5,), (1.0,), (0.0,)]
+    assert report.accuracy.value == report.metrics["rollout/accuracy"] == 0.5
+    assert report.chance is None
 
 
 @pytest.mark.parametrize(

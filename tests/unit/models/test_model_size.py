@@ -14,7 +14,6 @@ from vigorl.core.memory import LearningLoad, activation_bytes
 from vigorl.models.lora import LoraSettings
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.policy import Policy
-from vigorl.models.pretrained import vision_tower
 
 START = ASSETS / "tiny_start"
 TEXT_7B = {
@@ -62,7 +61,8 @@ def test_the_tiny_start_counts_as_it_loads(settings: dict[str, Any]) -> None:
     assert has_weights
     assert size.num_params == sum(w.numel() for w in weights)
     assert size.num_trainable == sum(w.numel() for w in weights if w.requires_grad)
-    assert size.num_vision_params == sum(w.numel() for w in vision_tower(policy.model).parameters())
+    tower = policy.family.tower(policy.model)
+    assert size.num_vision_params == sum(weight.numel() for weight in tower.parameters())
     assert size.feature_width == policy.feature_width
     adapters = sum(w.numel() for n, w in policy.named_parameters() if ".lora_" in n)
     assert size.num_adapter == adapters

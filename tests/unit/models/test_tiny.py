@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
 from vigorl.data.images import ImageStore
+from vigorl.families.qwen_vl import CHAT
 from vigorl.models.tiny import (
-    SPECIAL_TOKENS,
     TinySettings,
     make_tiny,
     train_tokenizer,
@@ -26,7 +26,7 @@ CORPUS = [
     "I see no sign. The red disc is at (51, 37).",
 ] * 20
 SMALL = TinySettings(hidden=64, layers=1, ffn=64, vision_hidden=64, vision_depth=1)
-TOKENIZER = train_tokenizer(CORPUS, vocab_size=500, atoms=ATOMS)
+TOKENIZER = train_tokenizer(CORPUS, chat=CHAT, vocab_size=500, atoms=ATOMS)
 
 
 def _ids(text: str) -> list[int]:
@@ -51,8 +51,8 @@ def test_the_folder_loads_with_the_auto_classes(folder: Path) -> None:
 
 def test_the_image_processor_shows_a_whole_picture_at_112_px(folder: Path) -> None:
     images = ImageStore.from_pretrained(folder)
-    assert (images.min_pixels, images.max_pixels) == (56 * 56, 112 * 112)
-    assert images.factor == 28
+    assert (images.sizing.min_pixels, images.sizing.max_pixels) == (56 * 56, 112 * 112)
+    assert images.sizing.factor == 28
 
 
 def test_the_loaded_model_computes_finite_logits(folder: Path) -> None:
@@ -101,7 +101,7 @@ def test_an_untrained_copy_has_other_weights_and_the_same_tokens(
     texts = "The red disc is at (50, 20). ünïcode"
     first, second = (AutoTokenizer.from_pretrained(path)(texts) for path in (folder, copy))
     assert first["input_ids"] == second["input_ids"]
-    assert ImageStore.from_pretrained(copy).max_pixels == 112 * 112
+    assert ImageStore.from_pretrained(copy).sizing.max_pixels == 112 * 112
 
 
 @settings(max_examples=200, deadline=None)
@@ -133,8 +133,8 @@ def test_every_digit_is_a_token_of_its_own(number: str) -> None:
 
 
 def test_control_tokens_are_special_and_never_come_from_text() -> None:
-    assert set(SPECIAL_TOKENS) <= set(TOKENIZER.all_special_tokens)
-    specials = set(TOKENIZER.convert_tokens_to_ids(list(SPECIAL_TOKENS)))
-    assert len(specials) == len(SPECIAL_TOKENS)
-    assert not specials & set(_ids("".join(SPECIAL_TOKENS)))
+    assert set(CHAT.controls) <= set(TOKENIZER.all_special_tokens)
+    specials = set(TOKENIZER.convert_tokens_to_ids(list(CHAT.controls)))
+    assert len(specials) == len(CHAT.controls)
+    assert not specials & set(_ids("".join(CHAT.controls)))
     assert len(TOKENIZER) <= 500

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
+from tests.unit.core.test_plain import EitherOf
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import RewardBreakdown, ScoredRollout
+from vigorl.core.scoring import ActionMatch, PointInBox, Scorer, TextMatch
 from vigorl.rollout.recorder import (
     RolloutRecorder,
     read_rollouts,
@@ -125,3 +127,39 @@ def test_a_wrong_stop_reason_is_a_bad_line() -> None:
     line = rollout_to_json(SCORED, phase="p", run_seed=0).replace('"answered"', '"bored"')
     with pytest.raises(DataError, match="bored"):
         rollout_from_json(line, path="r.jsonl", line=3)
+
+
+def test_a_foreign_scorer_comes_back_with_its_rollout() -> None:
+    asked = builders.task(scorer=EitherOf((PointInBox(builders.DISC),), spellings=("red",)))
+    one = replace(SCORED, rollout=replace(SCORED.rollout, task=asked))
+    back = rollout_from_json(rollout_to_json(one, phase="p", run_seed=0)).scored
+    assert back == one
+    assert back.rollout.score == 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "box", "scorer"),
+    [
+        ("text", None, TextMatch()),
+        ("point", {"left": 190, "top": 70, "right": 210, "bottom": 90}, PointInBox(builders.DISC)),
+        ("action", None, ActionMatch()),
+    ],
+)
+def test_a_kind_of_answer_of_format_1_becomes_its_scorer(
+    kind: str, box: dict[str, int] | None, scorer: Scorer
+) -> None:
+    plain = json.loads(rollout_to_json(SCORED, phase="p", run_seed=0)) | {"format": 1}
+    rollout = plain["scored"]["rollout"]
+    del rollout["task"]["scorer"]
+    rollout["task"] |= {"answer_kind": kind, "answer_box": box}
+    for view in rollout["prompt_views"]:
+        del view["frame"]
+        view["path"] = view.pop("source")["path"]
+    for turn in rollout["turns"]:
+        del turn["views"], turn["focus"]
+        turn |= {"view": None, "point": None}
+    found = rollout_from_json(json.dumps(plain)).scored.rollout
+    assert found.task == replace(SCORED.rollout.task, scorer=scorer)
+    rollout["task"]["answer_kind"] = "letter"
+    with pytest.raises(DataError, match=r"must be one of .* got 'letter'"):
+        rollout_from_json(json.dumps(plain))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from tests import builders
 from vigorl.core.geometry import Point
@@ -82,5 +82,5 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     torch.manual_seed(0)
     picture = folder / "disc.png"
     Image.effect_noise((448, 448), 90).convert("RGB").save(picture)
-    codec = ChatCodec(AutoTokenizer.from_pretrained(folder))
+    codec = ChatCodec.from_pretrained(folder)
     return World(folder, str(picture), codec, ImageStore.from_pretrained(folder))

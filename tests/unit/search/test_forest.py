@@ -19,7 +19,9 @@ from tests.unit.rollout.world import World
 from vigorl.core.errors import ConfigError, DataError, EngineError, RequestError
 from vigorl.core.geometry import Box
 from vigorl.core.protocols import Completion, GenerationRequest
-from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.records import TaskRecord
+from vigorl.core.scoring import PointInBox
+from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 from vigorl.core.trace import parse_turn, render_answer_turn
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
@@ -28,7 +30,6 @@ from vigorl.rollout.judge import JudgePrompt
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.forest import Budget, ForestStats, grow_forest
 from vigorl.search.mcts import SearchSettings
-from vigorl.search.metrics import numbered_nodes
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 
@@ -174,8 +175,8 @@ def test_looks_are_checked_against_the_targets(world: World) -> None:
 def test_the_box_of_an_answer_is_a_target(world: World) -> None:
     points = [
         builders.task(
-            id=f"t{i}", images=(world.picture,), targets=(), answer_kind=AnswerKind.POINT,
-            answer="(50, 20)", answer_box=Box(0, 0, 448, 448),
+            id=f"t{i}", images=(world.picture,), targets=(), scorer=PointInBox(Box(0, 0, 448, 448)),
+            answer="(50, 20)",
         )
         for i in range(4)
     ]  # fmt: skip

@@ -23,7 +23,8 @@ from tests.builders import call_text, task, view
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
-from vigorl.core.records import AnswerKind, TraceRecord
+from vigorl.core.records import TraceRecord
+from vigorl.core.scoring import ActionMatch, PointInBox
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import (
     FINAL_THOUGHT,
@@ -37,6 +38,7 @@ from vigorl.core.trace import (
 from vigorl.data.images import ImageStore
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json
+from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.filters import (
@@ -223,7 +225,7 @@ def test_a_dialog_that_ends_in_a_look_closes_with_the_fixed_thought() -> None:
     "last", ["(48, 21)", "<answer> (48, 21) </answer>", "<answer>(48,21)</answer>"]
 )
 def test_a_coordinate_answer_is_not_one_more_look(last: str) -> None:
-    asked = task(answer_kind=AnswerKind.POINT, answer_box=Box(190, 70, 210, 90), options=())
+    asked = task(scorer=PointInBox(Box(190, 70, 210, 90)), options=())
     one = searched(node("At (50, 20).", right("There.", last, answer="(48, 21)")))
     one = replace(one, task=asked)
     (told,) = dialogs(one)
@@ -318,7 +320,9 @@ def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path
     """Seen at 448 (as the file is) by the teacher, at 112 by this run's policy."""
     Image.new("RGB", (448, 448)).save(tmp_path / "disc.png")
     size = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
-    store = ImageStore(Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2))
+    store = ImageStore(
+        Qwen2VLImageProcessorPil(size=size, patch_size=14, merge_size=2), family=Qwen25VL()
+    )
     one = searched(node("A disc at (200, 80).", right("It is red.")))
     for frame, kept in ((None, 1), (Size(448, 448), 1), (Size(112, 112), 0)):
         tree = replace(one.tree, image=str(tmp_path / "disc.png"), frame=frame)
@@ -528,14 +532,14 @@ def test_a_dialog_has_no_more_turns_than_the_policy_may() -> None:
 
 
 def test_right_answers_that_differ_are_no_duplicates() -> None:
-    asked = task(answer_kind=AnswerKind.ACTION, answer="type [7] [red]", options=())
+    asked = task(scorer=ActionMatch(), answer="type [7] [red]", options=())
     told = [trace(Step("At (50, 20)."), answer=f"type [7] [{text}]") for text in ("red", "Rouge")]
     kept, _ = filter_drafts(drafts(*told), asked, image=view())  # what is typed is not judged
     assert len(kept) == 2
 
 
 def test_point_answers_are_near_duplicates_by_distance() -> None:
-    asked = task(answer_kind=AnswerKind.POINT, answer_box=Box(190, 70, 210, 90), options=())
+    asked = task(scorer=PointInBox(Box(190, 70, 210, 90)), options=())
     told = [trace(Step("At (50, 20)."), answer=f"({x}, 20)") for x in (48, 50, 52)]
     kept, _ = filter_drafts(
         drafts(*told), asked, image=view(), settings=FilterSettings(near_px=2.0)
@@ -678,7 +682,7 @@ def read_searched(path: Path) -> list[SearchedTask]:
     return [
         SearchedTask(
             tree,
-            tree_task(tree, answer_kind=AnswerKind.POINT),
+            tree_task(tree, scorer=PointInBox()),
             ImageView(FileImage(tree.image), Size(448, 448), Size(448, 448)),
         )
         for tree in read_mcts_jsonl(path)
@@ -698,7 +702,7 @@ def test_a_released_file_is_linearized_written_and_read_back(
     out = rollout_file.parent / name
     num_bytes = write_traces(done.records, out)
     assert num_bytes == out.stat().st_size / 6
-    back = read_sft_json(out, answer_kind=AnswerKind.POINT)
+    back = read_sft_json(out, scorer=PointInBox())
 
     def told(records: Any) -> list[TraceRecord]:
         return [replace(r, task=replace(r.task, source="")) for r in records]

@@ -86,7 +86,7 @@ def drawn(prompt: JudgePrompt) -> list[Image.Image]:
     return list(prompt.draw())
 
 
-def ring_box(image: Image.Image) -> tuple[int, int, int, int]:
+def frame_box(image: Image.Image) -> tuple[int, int, int, int]:
     """Around all that is magenta."""
     rows, columns = np.nonzero((np.asarray(image) == (255, 0, 255)).all(axis=-1))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
@@ -119,10 +119,10 @@ def test_a_prompt_holds_question_and_thought_but_no_answer(picture: str) -> None
     assert prompt.text.count("<image>") == len(drawn(prompt)) == 2
 
 
-def test_the_ring_is_where_the_point_is_and_leaves_it_visible(picture: str) -> None:
+def test_the_frame_is_where_the_point_is_and_leaves_it_visible(picture: str) -> None:
     (prompt,) = asked_of(picture, look(50, 20))
     whole, _ = drawn(prompt)
-    left, top, right, bottom = ring_box(whole)
+    left, top, right, bottom = frame_box(whole)
     # 1 RESIZED pixel is 4 of the file: (50, 20) is (200, 80)
     assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((200, 80), abs=1)
     assert right - left == pytest.approx(2 * (0.025 * 448 + 2), abs=2)
@@ -134,7 +134,7 @@ def test_the_ring_is_where_the_point_is_and_leaves_it_visible(picture: str) -> N
     assert (changed[2] - changed[0], changed[3] - changed[1]) < (40, 40)
 
 
-def test_a_large_picture_is_shown_smaller_with_the_ring_at_its_place(tmp_path: Path) -> None:
+def test_a_large_picture_is_shown_smaller_with_the_frame_at_its_place(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("RGB", (4000, 1000), "white").save(path)
     prompts: list[JudgePrompt] = []
@@ -144,7 +144,7 @@ def test_a_large_picture_is_shown_smaller_with_the_ring_at_its_place(tmp_path: P
     list(check.finish())
     (whole,) = drawn(prompts[0])
     assert whole.size == (1000, 250)
-    left, top, right, bottom = ring_box(whole)
+    left, top, right, bottom = frame_box(whole)
     # the frame is 112 x 112 here: 100 / 112 * 1000, 50 / 112 * 250
     assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((892.9, 111.6), abs=1)
 
@@ -168,9 +168,9 @@ def test_each_thought_is_asked_about_by_its_own_points(picture: str) -> None:
     below = node("Here (90, 30) or (60, 100).", end, at=(a, b, c))
     first, second = asked_of(picture, node("There (20, 20).", below, at=(a,)))
     assert "There (20, 20)" in first.text
-    assert drawn(first)[0].tobytes() == drawn(first)[0].tobytes()  # no ring stays on the original
-    left, top, right, bottom = ring_box(drawn(second)[0])
-    # from the ring of c at x = 240 to that of b at x = 360, and from b's at y = 120 to c's at 400
+    assert drawn(first)[0].tobytes() == drawn(first)[0].tobytes()  # no frame stays on the original
+    left, top, right, bottom = frame_box(drawn(second)[0])
+    # from the frame of c at x = 240 to that of b at x = 360, and from b's at y = 120 to c's at 400
     assert (left + 13, top + 13, right - 13, bottom - 13) == pytest.approx(
         (240, 120, 360, 400), abs=2
     )
@@ -203,7 +203,7 @@ def test_what_needs_no_judge_is_not_asked(picture: str) -> None:
     assert hits(one) == [True, None, False]
     half_off = node("Off, or (50, 20).", at=(Point(999_999_999, 20), Point(50, 20)))
     (prompt,) = asked_of(picture, half_off)
-    left, top, right, bottom = ring_box(drawn(prompt)[0])
+    left, top, right, bottom = frame_box(drawn(prompt)[0])
     assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((200, 80), abs=1)
 
 
@@ -290,9 +290,9 @@ def test_what_is_let_go_is_neither_asked_nor_handed_out(picture: str) -> None:
 @pytest.fixture
 def server(world: World) -> Iterator[FakeServer]:
     def see(path: str, body: dict[str, Any]) -> tuple[int, str]:
-        """Yes to rings in the left half of the picture that arrived."""
+        """Yes to frames in the left half of the picture that arrived."""
         whole, *_ = shown_to(body)
-        left, _, right, _ = ring_box(whole)
+        left, _, right, _ = frame_box(whole)
         return chat_reply(YES if left + right < whole.width else NO)
 
     one = FakeServer(world.codec, see)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vigorl.core.records import AnswerKind
 from vigorl.core.rollout import Rollout, StopReason, Turn
-from vigorl.core.trace import parse_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +16,8 @@ class FormatReward:
     """1.0 when the whole rollout follows the grammar, else 0.0.
 
     Every turn parses without a problem, the policy answered, every point written in a thought lies
-    on the first picture, and a POINT question is answered with a point on it.
+    on the first picture, and the answer has the form that the task's scorer asks for (a point on
+    the picture, of a question for a place).
 
     Attributes:
         require_points: Thoughts must be grounded: in one turn at least one point in the thought, in
@@ -57,12 +56,8 @@ def points_are_inside(turn: Turn, rollout: Rollout) -> bool:
 
 
 def _answer_has_its_form(rollout: Rollout) -> bool:
-    if rollout.answer is None:
-        return False
-    if rollout.task.answer_kind is not AnswerKind.POINT:
-        return True
-    point = parse_point(rollout.answer)
-    return point is not None and rollout.prompt_views[0].holds(point)
+    answer, first = rollout.answer, rollout.prompt_views[0]
+    return answer is not None and rollout.task.scorer.has_form(answer, view=first)
 
 
 def _is_grounded(rollout: Rollout) -> bool:

@@ -29,9 +29,9 @@ class GroundingReward:
         return (0.0, 1.0)
 
     def __call__(self, rollout: Rollout) -> float:
-        size = rollout.prompt_views[0].size
+        first = rollout.prompt_views[0]
         steps = _thought_steps(rollout)
-        grounded = [any(point.is_inside(size) for point in find_points(step)) for step in steps]
+        grounded = [any(first.holds(point) for point in find_points(step)) for step in steps]
         return sum(grounded) / len(grounded) if grounded else 0.0
 
 

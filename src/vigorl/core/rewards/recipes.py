@@ -32,9 +32,10 @@ def grounded_zoom_reward(
     zoom_diversity is 0.2 per distinct place, at most `max_zooms` of them, on right answers only.
 
     No wrong answer outscores a right one. Let a, f, d be the weights. A right answer (accuracy 1)
-    scores at least a. Any other has accuracy <= 0.5 (a half-right web action), format <= 1 and
-    diversity 0, so at most a/2 + f; and f <= a/2 is enforced. With the defaults: 0.5 < 0.6, and a
-    wrong text or point scores at most 0.2.
+    scores at least a. Any other has accuracy <= 0.5 (a half-right web action; no scorer of this
+    house gives an answer that is not wholly right more), format <= 1 and diversity 0, so at most
+    a/2 + f; and f <= a/2 is enforced. With the defaults: 0.5 < 0.6, and a wrong text or point
+    scores at most 0.2.
 
     Raises:
         ConfigError: A weight is negative, or format_weight > accuracy_weight / 2.

@@ -18,10 +18,10 @@ import re
 from dataclasses import dataclass
 
 from vigorl.core.geometry import Point
-from vigorl.core.records import AnswerKind
-from vigorl.core.rewards.answers import score_answer
 from vigorl.core.rewards.zoom import count_distinct
 from vigorl.core.rollout import Rollout
+from vigorl.core.scoring.action import ActionMatch, score_action
+from vigorl.core.scoring.text import TextMatch
 from vigorl.core.trace import ANSWER, END_ANSWER, END_TOOL_CALL, THINK, TOOL_CALL
 
 BONUS = 0.2
@@ -79,8 +79,10 @@ class ReleasedAccuracyReward:
         if match is None:
             return 0.0
         answer = match[1].strip()
-        if task.answer_kind is not AnswerKind.TEXT:
-            return score_answer(answer, task, view=rollout.prompt_views[0])
+        if isinstance(task.scorer, ActionMatch):
+            return score_action(answer, task.answer)
+        if not isinstance(task.scorer, TextMatch):
+            return task.score(answer, view=rollout.prompt_views[0])
         if self.multi_turn:
             return float(answer.lower() == task.answer.strip().lower())
         return float(_OPTION_PREFIX.sub("", answer).lower() == task.answer.strip())
@@ -110,30 +112,30 @@ class ReleasedFormatReward:
         return (0.0, math.inf if self.multi_turn else 1.0)
 
     def __call__(self, rollout: Rollout) -> float:
-        text, kind = response_text(rollout), rollout.task.answer_kind
-        return self._walk(text, kind) if self.multi_turn else self._match(text, kind)
+        text, is_place = response_text(rollout), rollout.task.scorer.is_place
+        return self._walk(text, is_place) if self.multi_turn else self._match(text, is_place)
 
-    def _walk(self, text: str, kind: AnswerKind) -> float:
+    def _walk(self, text: str, is_place: bool) -> float:
         points = _tool_points(text)
         follows_order = _TAG_ORDER.fullmatch("".join(_TAG.findall(text))) is not None
         if not follows_order or not text.endswith(END_ANSWER) or points is None:
             return 0.0
         answer = _ANSWER.search(text)
-        if answer is None or not _has_form(answer[1], kind):
+        if answer is None or not _has_form(answer[1], is_place):
             return 0.0
         distinct = count_distinct(points, min_distance_px=MIN_DISTANCE_PX)
         return 1.0 + BONUS * max(distinct - 1, 0)
 
-    def _match(self, text: str, kind: AnswerKind) -> float:
+    def _match(self, text: str, is_place: bool) -> float:
         match = _SINGLE_TURN.fullmatch(text)
-        if match is None or not _has_form(match[2], kind):
+        if match is None or not _has_form(match[2], is_place):
             return 0.0
         thought = text[len(THINK) : match.end(1)]
         return float(not self.require_points or _POINT.search(thought) is not None)
 
 
-def _has_form(answer: str, kind: AnswerKind) -> bool:
-    if kind is AnswerKind.POINT:
+def _has_form(answer: str, is_place: bool) -> bool:
+    if is_place:
         return _POINT_ANSWER.fullmatch(answer.strip()) is not None
     return bool(answer.strip())
 

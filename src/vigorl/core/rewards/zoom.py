@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, FrameMap, Point
 from vigorl.core.media import ImageView
-from vigorl.core.rewards.answers import is_correct
 from vigorl.core.rollout import Rollout
 
 
@@ -66,9 +65,9 @@ class ZoomDiversityReward:
         return (0.0, self.bonus * self.max_points)
 
     def __call__(self, rollout: Rollout) -> float:
-        first = rollout.prompt_views[0]
-        if self.only_if_correct and not is_correct(rollout.answer, rollout.task, view=first):
+        if self.only_if_correct and rollout.score != 1.0:
             return 0.0
+        first = rollout.prompt_views[0]
         points = [look.point for look in rollout.looks]
         if not self.in_file_pixels:
             to_shown = FrameMap(first.original, first.size)

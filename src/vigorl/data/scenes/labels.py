@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size
-from vigorl.core.media import ImageView
+from vigorl.core.media import ImageView, TextFrame
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 
 IGNORE = -100  # torch's cross_entropy skips it
@@ -33,8 +33,9 @@ def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> dict
 
     A token covers factor x factor pixels of the view.
 
-    A whole picture gives names and positions (tens and ones of the pixel where the sign is, which
-    is how a trace writes it); its stripes cannot be seen. A crop gives names and stripes.
+    A whole picture gives names and positions (tens and ones of the pixel where the sign is, or
+    hundreds and tens of its permille: the digits that matter where a trace writes it); its stripes
+    cannot be seen. A crop gives names and stripes.
     """
     columns, rows = view.size.width // factor, view.size.height // factor
     labels = {kind: [IGNORE] * (columns * rows) for kind in CLASSES}
@@ -52,8 +53,9 @@ def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> dict
         if view.box is not None:
             labels["stripes"][token] = STRIPES.index(sign.stripes)
         else:
-            labels["x_tens"][token], labels["x_ones"][token] = divmod(int(local.x), 10)
-            labels["y_tens"][token], labels["y_ones"][token] = divmod(int(local.y), 10)
+            place, step = view.to_text(sign.center), 1 if view.frame is TextFrame.PIXELS else 10
+            labels["x_tens"][token], labels["x_ones"][token] = divmod(int(place.x) // step, 10)
+            labels["y_tens"][token], labels["y_ones"][token] = divmod(int(place.y) // step, 10)
     return labels
 
 

@@ -5,11 +5,11 @@
               "rollouts": [{"final_answer": "red", "reward": 1.0, "ephemeral_texts": ["..."]}],
               "children": [...], "used_coords": [[50, 20]]}}
 
-Our own lines carry their "format", 2; a line without one is released, or was written by vigorl 0.1
-(`_upgraded`). Our own keys: "frame" ([width, height] that points refer to; the file's size when
-missing), "solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question
-"options", "targets" and "category" as in `rl_jsonl`, "answer_kind" ("text", "point" or "action")
-and "more_images" (those behind the first, which is looked into).
+Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
+"solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
+"targets" and "category" as in `rl_jsonl`, "scorer" (`core.plain`) and "more_images" (those behind
+the first, which is looked into). Our rows say "format": 2; those without one are released, or of
+vigorl 0.1, which wrote "answer_kind" ("text", "point" or "action") for "scorer".
 
 Turning a tree into chains is the business of `search`.
 Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.plain import from_plain, to_plain
+from vigorl.core.records import TaskRecord
+from vigorl.core.scoring import Scorer, TextMatch
+from vigorl.core.scoring.upgrade import scorer_of_kind
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
@@ -52,7 +55,7 @@ def iter_mcts_jsonl(
     """
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
-    return (_record(_upgraded(row), root=root) for row in read_lines(path))
+    return (_record(row, root=root) for row in read_lines(path))
 
 
 def iter_tree_ids(path: str | Path) -> Iterator[str]:
@@ -66,21 +69,21 @@ def iter_tree_ids(path: str | Path) -> Iterator[str]:
         yield row.identity()
 
 
-def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TEXT) -> TaskRecord:
+def tree_task(tree: SearchTreeRecord, *, scorer: Scorer | None = None) -> TaskRecord:
     """The question of a tree as a task, for trees whose task rows are not at hand.
 
     Args:
-        tree: Its question may open with an `<image>` slot; a POINT answer is the box to hit, as
-            text.
-        answer_kind: How its answers are judged where the tree does not say (released ones do not).
+        tree: Its question may open with an `<image>` slot.
+        scorer: Judges its answers where the tree does not say (released ones do not); by their
+            text when None. A box to hit is then read from the right answer.
     Raises:
-        DataError: A POINT answer is no box on the picture, or slots do not fit the pictures.
+        DataError: The answer is not what the scorer reads, or slots do not fit the pictures.
     """
     row, images = Row({}, Path(tree.source or tree.image)), (tree.image, *tree.more_images)
     row.check_slots(tree.question, num_images=len(images))
-    kind, box = tree.answer_kind or answer_kind, None
-    if kind is AnswerKind.POINT:
-        box = row.point_target(tree.answer, key="true_answer", on=row.picture_size(tree.image))
+    scorer = tree.scorer or row.scorer(
+        scorer or TextMatch(), tree.answer, key="true_answer", image=tree.image
+    )
     question = tree.question
     if len(images) == 1:
         question = question.removeprefix(IMAGE_SLOT).lstrip("\n")
@@ -89,21 +92,12 @@ def tree_task(tree: SearchTreeRecord, *, answer_kind: AnswerKind = AnswerKind.TE
         question=question,
         answer=tree.answer,
         images=images,
-        answer_kind=kind,
+        scorer=scorer,
         options=tree.options,
-        answer_box=box,
         targets=tree.targets,
         category=tree.category,
         source=tree.source,
     )
-
-
-def _upgraded(row: Row) -> Row:
-    """A line of a format that is known, as one of today's: those without one have its keys."""
-    found = row.values.get("format")
-    if found not in (None, FORMAT):
-        row.fail(f'"format" must be {FORMAT}, or missing as in released files, got {found!r:.80}')
-    return row
 
 
 def _record(row: Row, *, root: Path) -> SearchTreeRecord:
@@ -125,7 +119,7 @@ def _record(row: Row, *, root: Path) -> SearchTreeRecord:
         num_simulations=_count(row, "num_simulations"),
         checked_by=_checked_by(row),
         more_images=tuple(row.picture(name, root=root) for name in more_images),
-        answer_kind=_answer_kind(row),
+        scorer=_scorer(row, answer, image),
         options=options,
         targets=_targets(row, image),
         category=row.text("category", default=""),
@@ -167,7 +161,7 @@ def _question_keys(record: SearchTreeRecord, *, root: Path) -> dict[str, Any]:
     """Our own keys of the question; only where there is something to say."""
     keys = {
         "more_images": [relative_name(image, root=root) for image in record.more_images],
-        "answer_kind": record.answer_kind,
+        "scorer": to_plain(record.scorer),
         "options": list(record.options),
         "targets": [numbers(box, form="xyxy") for box in record.targets],
         "category": record.category,
@@ -204,11 +198,23 @@ def _frame(row: Row) -> Size | None:
     return Size(*frame)
 
 
-def _answer_kind(row: Row) -> AnswerKind | None:
-    kind = row.values.get("answer_kind")
-    if kind is not None and kind not in list(AnswerKind):
-        row.fail(f'"answer_kind" must be one of {[*map(str, AnswerKind)]}, got {kind!r:.80}')
-    return None if kind is None else AnswerKind(kind)
+def _scorer(row: Row, answer: str, image: str) -> Scorer | None:
+    found = row.values.get("format", 1)
+    if found not in (1, FORMAT):
+        row.fail(f'"format" must be {FORMAT}, or missing as in older and released files')
+    kind, plain = row.values.get("answer_kind"), row.values.get("scorer")
+    if found == FORMAT:
+        try:
+            return None if plain is None else from_plain(Scorer, plain, "scorer")
+        except ValueError as error:
+            row.fail(str(error))
+    if kind is None:
+        return None
+    try:
+        scorer = scorer_of_kind(kind)
+    except ValueError as error:
+        row.fail(f'"answer_kind" {error}')
+    return row.scorer(scorer, answer, key="true_answer", image=image)
 
 
 def _targets(row: Row, image: str) -> tuple[Box, ...]:

@@ -4,8 +4,8 @@
 
 Optional keys of our own: "id"; "options"; "category"; and the boxes that must be seen, ORIGINAL
 pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench spells them, "bbox"
-([[x, y, width, height], ...]). Other keys are ignored. A POINT answer is the box to hit as text,
-"(x1, y1, x2, y2)".
+([[x, y, width, height], ...]). Other keys are ignored. How answers are judged the file does
+not say; where it is by a box to hit, the answer is that box as text, "(x1, y1, x2, y2)".
 Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
 """
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from vigorl.core.geometry import Box
-from vigorl.core.records import AnswerKind, TaskRecord
+from vigorl.core.records import TaskRecord
+from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.data.sources.rows import (
     Row,
     numbers,
-    point_target_text,
     read_lines,
     relative_name,
     write_lines,
@@ -30,27 +30,25 @@ from vigorl.data.sources.rows import (
 def read_rl_jsonl(
     path: str | Path,
     *,
-    answer_kind: AnswerKind = AnswerKind.TEXT,
+    scorer: Scorer | None = None,
     image_root: str | Path | None = None,
 ) -> list[TaskRecord]:
     """Every line as a task.
 
     Args:
         path: The JSONL file.
-        answer_kind: How this file's answers are judged; the file does not say.
+        scorer: Judges this file's answers; by their text when None.
         image_root: Where its picture names start; the file's own folder when None.
     Raises:
         DataError: With file and line: a missing key or picture, slots that do not fit the pictures,
             an answer that is not among the options, or a box off the picture.
     """
-    path, kind = Path(path), AnswerKind(answer_kind)
+    path, scorer = Path(path), scorer or TextMatch()
     root = path.parent if image_root is None else Path(image_root)
-    return [read_task(row, root=root, answer_kind=kind) for row in read_lines(path)]
+    return [read_task(row, root=root, scorer=scorer) for row in read_lines(path)]
 
 
-def read_task(
-    row: Row, *, root: Path, answer_kind: AnswerKind, question_key: str = "problem"
-) -> TaskRecord:
+def read_task(row: Row, *, root: Path, scorer: Scorer, question_key: str = "problem") -> TaskRecord:
     """One row as a task."""
     images = tuple(row.picture(name, root=root) for name in row.texts("images"))
     if not images:
@@ -60,17 +58,13 @@ def read_task(
     options = row.texts("options", is_required=False)
     if options and answer not in options:
         row.fail(f"the answer {answer!r} is not among the options {list(options)}")
-    answer_box = None
-    if answer_kind is AnswerKind.POINT:
-        answer_box = row.point_target(answer, key="answer", on=row.picture_size(images[0]))
     return TaskRecord(
         id=row.identity(default=f"{row.path.stem}:{row.line}"),
         question=question,
         answer=answer,
         images=images,
-        answer_kind=answer_kind,
+        scorer=row.scorer(scorer, answer, key="answer", image=images[0]),
         options=options,
-        answer_box=answer_box,
         targets=read_targets(row, images[0]),
         category=row.text("category", default=""),
         source=row.source,
@@ -102,7 +96,7 @@ def task_columns(record: TaskRecord, *, root: Path) -> dict[str, Any]:
     """Everything of a task but its question; optional keys only where there is something to say."""
     columns: dict[str, Any] = {
         "id": record.id,
-        "answer": point_target_text(record.answer_box) if record.answer_box else record.answer,
+        "answer": record.scorer.answer_text(record.answer),
         "images": [relative_name(image, root=root) for image in record.images],
     }
     if record.options:

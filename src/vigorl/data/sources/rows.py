@@ -18,6 +18,7 @@ from typing import Any, Literal, NoReturn, TypeGuard
 
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.images import read_size
 
@@ -110,8 +111,8 @@ class Row:
             box = Box.from_xywh(*values) if form == "xywh" else Box(*values)
         except ValueError as error:
             self.fail(f'"{key}": {error}')
-        if on is not None and not box.is_inside(on):
-            self.fail(f'"{key}": box {box.as_tuple()} is not on the {on.width}x{on.height} picture')
+        if on is not None:
+            self._check_inside(box, key=key, on=on)
         return box
 
     def boxes(self, key: str, *, form: BoxForm, on: Size) -> tuple[Box, ...]:
@@ -121,14 +122,17 @@ class Row:
             self._expected(key, "a list of boxes")
         return tuple(self.box(entry, form=form, key=key, on=on) for entry in value)
 
-    def point_target(self, text: str, *, key: str, on: Size) -> Box:
-        """The box in an answer text "(x1, y1, x2, y2)", as the released web-grounding data writes
-        it."""
+    def scorer(self, scorer: Scorer, answer: str, *, key: str, image: str) -> Scorer:
+        """The scorer of a task whose right answer the row writes so under `key`; the boxes that it
+        wants hit lie on the picture.
+        """
         try:
-            numbers = json.loads("[" + text.strip().removeprefix("(").removesuffix(")") + "]")
-        except json.JSONDecodeError:
-            self.fail(f'"{key}" must be a box "(x1, y1, x2, y2)", got {text!r}')
-        return self.box(numbers, form="xyxy", key=key, on=on)
+            found = scorer.for_answer(answer)
+        except ValueError as error:
+            self.fail(f'"{key}": {error}')
+        for box in found.boxes:
+            self._check_inside(box, key=key, on=self.picture_size(image))
+        return found
 
     def picture(self, name: str, *, root: Path) -> str:
         """The path of a picture that exists."""
@@ -145,6 +149,10 @@ class Row:
         num_slots = question.count(IMAGE_SLOT)
         if num_slots not in (0, num_images):
             self.fail(f"{num_slots} {IMAGE_SLOT} slots in the question, but {num_images} pictures")
+
+    def _check_inside(self, box: Box, *, key: str, on: Size) -> None:
+        if not box.is_inside(on):
+            self.fail(f'"{key}": box {box.as_tuple()} is not on the {on.width}x{on.height} picture')
 
     def _expected(self, key: str, kind: str) -> NoReturn:
         if key not in self.values:
@@ -213,11 +221,6 @@ def numbers(box: Box, *, form: BoxForm) -> list[float]:
     left, top, right, bottom = box.as_tuple()
     values = (left, top, right - left, bottom - top) if form == "xywh" else box.as_tuple()
     return [int(value) if float(value).is_integer() else value for value in values]
-
-
-def point_target_text(box: Box) -> str:
-    """The answer text of a POINT task: "(x1, y1, x2, y2)"."""
-    return "(" + ", ".join(str(value) for value in numbers(box, form="xyxy")) + ")"
 
 
 def relative_name(path: str, *, root: Path) -> str:

@@ -16,14 +16,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from vigorl.core.geometry import Box
-from vigorl.core.records import AnswerKind, TaskRecord
-from vigorl.data.sources.rows import BoxForm, Row, point_target_text, read_items
+from vigorl.core.records import TaskRecord
+from vigorl.core.scoring.point import PointInBox, box_text
+from vigorl.data.sources.rows import BoxForm, Row, read_items
 
 
 def read_screenspot_v2(
     path: str | Path, *, image_root: str | Path | None = None
 ) -> list[TaskRecord]:
-    """Every instruction of a ScreenSpot-v2 file as a POINT task; category "web/text".
+    """Every instruction of a ScreenSpot-v2 file as a task for a point; category "web/text".
 
     Args:
         path: The JSON list.
@@ -39,7 +40,7 @@ def read_screenspot_v2(
 def read_screenspot_pro(
     path: str | Path, *, image_root: str | Path | None = None
 ) -> list[TaskRecord]:
-    """Every instruction of a ScreenSpot-Pro file as a POINT task; category "CAD/text".
+    """Every instruction of a ScreenSpot-Pro file as a task for a point; category "CAD/text".
 
     Args:
         path: The JSON list.
@@ -64,10 +65,9 @@ def _record(row: Row, *, root: Path, form: BoxForm) -> TaskRecord:
     return TaskRecord(
         id=row.identity(default=f"{row.path.stem}:{row.name.removeprefix('item ')}"),
         question=row.text("instruction"),
-        answer=point_target_text(box),
+        answer=box_text(box),
         images=(image,),
-        answer_kind=AnswerKind.POINT,
-        answer_box=box,
+        scorer=PointInBox(box),
         targets=(box,),
         category="/".join(part for part in parts if part),
         source=row.source,

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from vigorl.core.geometry import Size
-from vigorl.core.records import AnswerKind, TaskRecord, TraceRecord
+from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
 from vigorl.data.sources.rl_jsonl import read_targets, task_columns
 from vigorl.data.sources.rows import (
@@ -42,7 +43,7 @@ SHOWN = (
 def read_sft_json(
     path: str | Path,
     *,
-    answer_kind: AnswerKind = AnswerKind.TEXT,
+    scorer: Scorer | None = None,
     image_root: str | Path | None = None,
     keep_system: bool = True,
 ) -> list[TraceRecord]:
@@ -50,7 +51,7 @@ def read_sft_json(
 
     Args:
         path: The file; its first character tells which of the two it is.
-        answer_kind: How this file's answers are judged; the file does not say.
+        scorer: Judges this file's answers; by their text when None.
         image_root: Where its picture names start; the file's own folder when None.
         keep_system: False puts the run's own prompt in place of the file's system texts, as GRPO
             and evaluation will use it.
@@ -61,8 +62,8 @@ def read_sft_json(
     path = Path(path)
     root = path.parent if image_root is None else Path(image_root)
     rows = read_items(path) if opens_list(path) else read_lines(path)
-    kind = AnswerKind(answer_kind)
-    return [_record(row, root=root, answer_kind=kind, keep_system=keep_system) for row in rows]
+    scorer = scorer or TextMatch()
+    return [_record(row, root=root, scorer=scorer, keep_system=keep_system) for row in rows]
 
 
 def write_sft_jsonl(
@@ -83,7 +84,7 @@ def write_sft_json(
     write_items(path, (_row(record, root=root) for record in records))
 
 
-def _record(row: Row, *, root: Path, answer_kind: AnswerKind, keep_system: bool) -> TraceRecord:
+def _record(row: Row, *, root: Path, scorer: Scorer, keep_system: bool) -> TraceRecord:
     system, question, trace = _read_messages(row)
     names = row.texts("images")
     num_images = max(1, question.count(IMAGE_SLOT))
@@ -95,9 +96,6 @@ def _record(row: Row, *, root: Path, answer_kind: AnswerKind, keep_system: bool)
         row.fail('"metadata" must be an object')
     extra = replace(row, values=metadata)
     answer = row.text("gt_answer", default=trace.answer)
-    answer_box = None
-    if answer_kind is AnswerKind.POINT:
-        answer_box = row.point_target(answer, key="gt_answer", on=row.picture_size(images[0]))
     options = extra.texts("options", is_required=False)
     if options and answer not in options:
         row.fail(f"the answer {answer!r} is not among the options {list(options)}")
@@ -106,9 +104,8 @@ def _record(row: Row, *, root: Path, answer_kind: AnswerKind, keep_system: bool)
         question=question,
         answer=answer,
         images=images,
-        answer_kind=answer_kind,
+        scorer=row.scorer(scorer, answer, key="gt_answer", image=images[0]),
         options=options,
-        answer_box=answer_box,
         targets=read_targets(extra, images[0]),
         category=extra.text("category", default=""),
         source=row.source,

@@ -25,7 +25,7 @@ from typing import Any, Self
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import ConfigError, EngineError
@@ -33,6 +33,7 @@ from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
+from vigorl.families.lookup import check_runs, family_named
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS, BatchKV, PrefixCache, PrefixKV
 from vigorl.rollout.engines.sampling import Sampler, uniforms
 
@@ -71,7 +72,7 @@ class HFEngine:
     """Samples turns with a transformers model.
 
     Args:
-        model: Qwen2.5-VL with weights of its own (not the trainer's); moved to `device` and
+        model: With weights of its own (not the trainer's); moved to `device` and
             `dtype`.
         codec: Says which tokens end a turn, stand for a picture, pad, or are banned.
         images: Pixels of views.
@@ -82,13 +83,13 @@ class HFEngine:
             single-turn work.
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
     Raises:
-        ConfigError: The model uses sliding-window attention, or an attention kernel that takes no
-            additive mask.
+        ConfigError: The engine cannot run the model's family; the model uses sliding-window
+            attention, or an attention kernel that takes no additive mask.
     """
 
     def __init__(
         self,
-        model: Qwen2_5_VLForConditionalGeneration,
+        model: PreTrainedModel,
         codec: ChatCodec,
         images: ImageStore,
         *,
@@ -100,7 +101,9 @@ class HFEngine:
     ) -> None:
         if max_batch_size < 1:
             raise ConfigError(f"max_batch_size must be at least 1, got {max_batch_size}")
-        if getattr(model.model.language_model, "has_sliding_layers", False):
+        self._family = family_named(model.config.model_type, where=type(model).__name__)
+        check_runs(self._family, engine="hf")
+        if self._family.is_sliding(model):
             raise ConfigError("the hf engine does not do sliding-window attention")
         kernel = model.config.get_text_config()._attn_implementation
         if kernel not in ("sdpa", "eager"):
@@ -112,6 +115,7 @@ class HFEngine:
         self._model: Any = module.to(device=self._device).eval().requires_grad_(False)
         for weight in self._model.parameters():
             weight.data = weight.data.to(dtype)  # not the buffers: rotary frequencies stay float32
+        self._language: Any = self._family.language_model(self._model)
         self._codec, self._images, self._max_batch_size = codec, images, max_batch_size
         self._banned = torch.zeros(
             self._model.lm_head.out_features, dtype=torch.bool, device=self._device
@@ -273,13 +277,8 @@ class HFEngine:
         )
 
     def _positions(self, ids: Sequence[int], views: Sequence[ImageView]) -> Int[Tensor, "3 tokens"]:
-        row = torch.tensor([ids])
-        grids = torch.tensor([self._images.grid_thw(view) for view in views]) if views else None
-        is_image = (row == self._codec.image_id).int()
-        positions, _ = self._model.model.get_rope_index(
-            row, mm_token_type_ids=is_image, image_grid_thw=grids
-        )
-        return positions[:, 0]
+        grids = torch.tensor([self._images.grid_thw(view) for view in views])
+        return self._family.positions(self._model, torch.tensor([ids]), grids)[:, 0]
 
     def _prefill(
         self, prompts: list[_Prompt]
@@ -298,10 +297,10 @@ class HFEngine:
             cache.bias[i, : num_known - prompt.num_known] = -torch.inf
             if prompt.known is not None:
                 cache.kv[:, :, i, :, num_known - prompt.num_known : num_known] = prompt.known
-        embeds = self._embed(ids.to(self._device), [v for prompt in prompts for v in prompt.views])
-        hidden = self._forward(
-            embeds, positions.to(self._device), _causal_bias(cache.bias, num_known, num_read), cache
-        )
+        views = [view for prompt in prompts for view in prompt.views]
+        embeds, extra = self._embed(ids.to(self._device), views)
+        bias = _causal_bias(cache.bias, num_known, num_read)
+        hidden = self._forward(embeds, positions.to(self._device), bias, cache, **extra)
         following = torch.stack([prompt.positions.max() + 1 for prompt in prompts])
         return hidden, cache, following.to(self._device)
 
@@ -317,7 +316,7 @@ class HFEngine:
         params = [row.request.sampling for row in rows]
         sampler = Sampler(params, banned=self._banned)
         noise = torch.stack([uniforms(row.request.seed, num_steps) for row in rows])
-        noise, embed = noise.to(self._device), self._model.model.language_model.embed_tokens
+        noise, embed = noise.to(self._device), self._language.embed_tokens
         active = list(rows)
         for step in range(num_steps):
             tokens, logprobs = sampler.sample(logits, noise[:, step])
@@ -355,25 +354,29 @@ class HFEngine:
         positions: Int[Tensor, "3 rows tokens"],
         bias: Float[Tensor, "rows 1 tokens slots"],
         cache: BatchKV,
+        **extra: Any,
     ) -> Float[Tensor, "rows hidden"]:
-        # a dict of masks goes to the layers as it is; transformers builds none of its own
-        out = self._model.model.language_model(
+        # a mask of four dimensions goes to the layers as it is; transformers builds none of its own
+        out = self._language(
             inputs_embeds=embeds,
-            attention_mask={"full_attention": bias},
+            attention_mask=bias,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
+            **extra,
         )
         cache.advance(embeds.shape[1])
         return out.last_hidden_state[:, -1]
 
     def _embed(
         self, ids: Int[Tensor, "rows tokens"], views: list[ImageView]
-    ) -> Float[Tensor, "rows tokens hidden"]:
-        embeds = self._model.model.language_model.embed_tokens(ids)
-        if views:
-            embeds[ids == self._codec.image_id] = torch.cat([self._features[v.key] for v in views])
-        return embeds
+    ) -> tuple[Float[Tensor, "rows tokens hidden"], dict[str, Any]]:
+        """Text and pictures, and what else the language model takes of the pictures."""
+        embeds = self._language.embed_tokens(ids)
+        if not views:
+            return embeds, {}
+        features = torch.cat([self._features[view.key] for view in views])
+        return self._family.merge(embeds, ids == self._codec.image_id, features)
 
     def _encode(self, views: Iterable[ImageView]) -> None:
         """Make sure that the features of these views are cached."""
@@ -395,7 +398,7 @@ class HFEngine:
         blocks = [self._images.pixels(view) for view in views]
         pixels = torch.cat([block.pixel_values for block in blocks]).to(self._device)
         grids = torch.tensor([block.grid_thw for block in blocks], device=self._device)
-        features = self._model.model.get_image_features(pixels, grids).pooler_output
+        features = self._family.encode(self._model, pixels, grids)
         self._features.update(zip([view.key for view in views], features, strict=True))
 
     def _trim_features(self) -> None:
@@ -405,8 +408,7 @@ class HFEngine:
 
     def _new_cache(self, num_rows: int, length: int, *, capacity: int) -> BatchKV:
         config = self._model.config.get_text_config()
-        heads = config.num_key_value_heads
-        dim = config.hidden_size // config.num_attention_heads
+        heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
         shape = (config.num_hidden_layers, 2, num_rows, heads, capacity, dim)
         kv = torch.zeros(shape, dtype=self._dtype, device=self._device)
         bias = torch.zeros(num_rows, capacity, dtype=self._dtype, device=self._device)

@@ -57,6 +57,7 @@ from vigorl.core.errors import ConfigError, EngineError, RequestError
 from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.families.lookup import check_runs, family_of
 from vigorl.rollout.engines.server_api import ChatFormat, TokensFormat, WireFormat
 from vigorl.rollout.engines.server_nccl import GPUTransfer
 from vigorl.rollout.engines.server_pool import (
@@ -146,12 +147,15 @@ class ServerEngine:
             shared_folder: A file system in memory, for "shared_memory".
             transfer_address: Of rank 0's host as the servers see it, for "nccl".
             timeout_s: For one turn, and for a server to load weights.
-            folder: Not used; the servers have loaded it.
+            folder: Of the policy; with "tokens" its family must be one that servers can run. None
+                does not ask.
             attn_implementation: Not used; it is the servers' choice.
             pool_settings: Of `ServerPool`.
         Raises:
-            ConfigError: Settings that contradict each other.
+            ConfigError: Settings that contradict each other, or a family that cannot be served.
         """
+        if folder is not None and api == "tokens":
+            check_runs(family_of(folder), engine="server")
         http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
         wire = _wire(api, codec, images, model=model, extra=extra)
         if transfer != "none" and not wire.has_logprobs:

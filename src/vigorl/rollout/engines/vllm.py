@@ -41,6 +41,7 @@ from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, 
 from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.families.lookup import check_runs, family_of
 from vigorl.rollout.engines.adapters import write_adapters
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class VLLMEngine:
         stop_strings: End a turn as the end token does; the tokens that wrote them are kept.
         extra: More of vLLM's `EngineArgs`.
     Raises:
-        ConfigError: vLLM is not installed, or refuses the settings.
+        ConfigError: It cannot run the model's family; vLLM is not installed, or refuses the
+            settings.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class VLLMEngine:
         stop_strings: Sequence[str] = (),
         extra: dict[str, Any] | None = None,
     ) -> None:
+        check_runs(family_of(folder), engine="vllm")
         self._codec, self._images = codec, images
         self._stop_strings = list(stop_strings)
         self.tensor_parallel_size, self._can_sleep = tensor_parallel_size, can_sleep
@@ -288,8 +291,8 @@ class VLLMEngine:
             **_launcher(self.tensor_parallel_size),
             mm_processor_kwargs={
                 "size": {
-                    "shortest_edge": self._images.min_pixels,
-                    "longest_edge": self._images.max_pixels,
+                    "shortest_edge": self._images.sizing.min_pixels,
+                    "longest_edge": self._images.sizing.max_pixels,
                 }
             },
             logprobs_mode="processed_logprobs",

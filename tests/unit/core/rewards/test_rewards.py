@@ -13,7 +13,6 @@ from tests.builders import (
     zoom_turn,
 )
 from vigorl.core.geometry import Box, Point
-from vigorl.core.records import AnswerKind
 from vigorl.core.rewards import (
     AccuracyReward,
     FormatReward,
@@ -23,6 +22,7 @@ from vigorl.core.rewards import (
 from vigorl.core.rewards.recipes import vigorl_paper
 from vigorl.core.rewards.zoom import count_distinct, is_zoom_hit, zoom_hits
 from vigorl.core.rollout import StopReason
+from vigorl.core.scoring import PointInBox
 
 
 def test_accuracy():
@@ -32,7 +32,7 @@ def test_accuracy():
 
 
 def test_accuracy_reads_a_point_in_the_frame_of_the_first_picture():
-    where = task(answer_kind=AnswerKind.POINT, answer_box=Box(190, 70, 210, 90), options=())
+    where = task(scorer=PointInBox(Box(190, 70, 210, 90)), options=())
     assert AccuracyReward()(rollout(answer_turn("(50, 20)"), task=where)) == 1.0
     assert AccuracyReward()(rollout(answer_turn("(200, 80)"), task=where)) == 0.0
 
@@ -77,7 +77,7 @@ def test_format_options():
 
 
 def test_format_wants_a_point_for_a_point_question():
-    where = task(answer_kind=AnswerKind.POINT, answer_box=Box(0, 0, 9, 9), options=())
+    where = task(scorer=PointInBox(Box(0, 0, 9, 9)), options=())
     for answer, value in [("(111, 111)", 1.0), ("(112, 111)", 0.0), ("the disc", 0.0)]:
         assert FormatReward()(rollout(answer_turn(answer), task=where)) == value
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import FileImage, ImageView
+from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NAMES, NOTHING, token_labels
 
@@ -39,6 +41,13 @@ def test_a_whole_picture_gives_names_and_places() -> None:
     assert (labels["x_tens"][11], labels["x_ones"][11]) == (9, 8)
     assert (labels["y_tens"][11], labels["y_ones"][11]) == (6, 2)
     assert _rest(labels["x_ones"], 1, 11) == {IGNORE}
+
+
+def test_in_thousandths_the_two_leading_digits_are_told() -> None:
+    view = replace(WHOLE, size=Size(128, 128), frame=TextFrame.PERMILLE)
+    labels = token_labels([RED_DISC], view, factor=32)
+    assert (labels["x_tens"][1], labels["x_ones"][1]) == (4, 4)  # x = 200 / 448 = 446 thousandths
+    assert (labels["y_tens"][1], labels["y_ones"][1]) == (1, 7)  # y = 80 / 448 = 179
 
 
 def test_a_whole_picture_tells_no_stripes() -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box
-from vigorl.core.records import AnswerKind
+from vigorl.core.scoring import ActionMatch, PointInBox, Scorer, TextMatch
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
 from vigorl.data.sources.rows import read_lines
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
@@ -44,9 +44,8 @@ def test_a_released_row(write: Callable[..., Path], tmp_path: Path) -> None:
 
 def test_a_point_answer_is_the_box_to_hit(write: Callable[..., Path]) -> None:
     path = write(ROW | {"answer": "(10, 20, 30, 40)"})
-    (record,) = read_rl_jsonl(path, answer_kind=AnswerKind.POINT)
-    assert record.answer_box == Box(10, 20, 30, 40)
-    assert record.answer_kind is AnswerKind.POINT
+    (record,) = read_rl_jsonl(path, scorer=PointInBox())
+    assert record.scorer == PointInBox(Box(10, 20, 30, 40))
 
 
 def test_both_spellings_of_target_boxes(write: Callable[..., Path]) -> None:
@@ -83,7 +82,7 @@ def test_a_point_answer_must_be_a_box_on_the_picture(
     write: Callable[..., Path], answer: str
 ) -> None:
     with pytest.raises(DataError, match=r"rows.jsonl:1: .*answer"):
-        read_rl_jsonl(write(ROW | {"answer": answer}), answer_kind=AnswerKind.POINT)
+        read_rl_jsonl(write(ROW | {"answer": answer}), scorer=PointInBox())
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:
@@ -112,20 +111,20 @@ def test_a_long_file_is_not_held_as_a_whole(write: Callable[..., Path]) -> None:
     assert peak < 2_000_000
 
 
-@pytest.mark.parametrize("kind", [AnswerKind.TEXT, AnswerKind.POINT])
+@pytest.mark.parametrize("scorer", [TextMatch(), PointInBox()])
 def test_written_tasks_come_back(
-    tmp_path: Path, picture: Callable[..., str], kind: AnswerKind
+    tmp_path: Path, picture: Callable[..., str], scorer: Scorer
 ) -> None:
-    is_point = kind is AnswerKind.POINT
+    is_point = scorer == PointInBox()
     record = task(
-        images=(picture("pictures/a.png"),), answer_kind=kind, category="colour",
+        images=(picture("pictures/a.png"),), category="colour",
         answer="(1, 2, 3.5, 4)" if is_point else "red",
         options=() if is_point else ("blue", "red"),
-        answer_box=Box(1, 2, 3.5, 4) if is_point else None,
+        scorer=PointInBox(Box(1, 2, 3.5, 4)) if is_point else scorer,
         question="Größe\u2028?",  # a line separator that is no line end in JSONL
     )  # fmt: skip
     write_rl_jsonl([record, record], tmp_path / "out.jsonl")
-    back = read_rl_jsonl(tmp_path / "out.jsonl", answer_kind=kind)
+    back = read_rl_jsonl(tmp_path / "out.jsonl", scorer=scorer)
     assert [replace(r, source="") for r in back] == [record, record]
 
 
@@ -152,10 +151,9 @@ def test_v2_boxes_have_a_size_and_pro_boxes_two_corners(
 ) -> None:
     path = screens(tmp_path, picture, data_type="icon", data_source="web", group="CAD")
     (v2,), (pro,) = read_screenspot_v2(path), read_screenspot_pro(path)
-    assert (v2.answer_box, v2.answer) == (Box(10, 20, 40, 60), "(10, 20, 40, 60)")
-    assert (pro.answer_box, pro.answer) == (Box(10, 20, 30, 40), "(10, 20, 30, 40)")
+    assert (v2.scorer.boxes[0], v2.answer) == (Box(10, 20, 40, 60), "(10, 20, 40, 60)")
+    assert (pro.scorer.boxes[0], pro.answer) == (Box(10, 20, 30, 40), "(10, 20, 30, 40)")
     assert (v2.category, pro.category) == ("web/icon", "CAD")
-    assert v2.answer_kind is pro.answer_kind is AnswerKind.POINT
     assert v2.id == "s:1"
 
 
@@ -180,8 +178,8 @@ def test_bad_screens_name_file_and_item(
 def test_real_samples(real_data: Path) -> None:
     screens = read_screenspot_v2(real_data / "screenspot_mini" / "screenspot_web_v2.json")
     assert len(screens) == 5
-    assert screens[0].answer_box == Box(963, 262, 1069, 288)
+    assert screens[0].scorer.boxes[0] == Box(963, 262, 1069, 288)
     path = real_data / "web_action_mini" / "web_action_RL.jsonl"
-    first, second = read_rl_jsonl(path, answer_kind=AnswerKind.ACTION)
+    first, second = read_rl_jsonl(path, scorer=ActionMatch())
     assert second.answer == "click [19]"
     assert first.question.startswith("<image>OBJECTIVE: Leave a comment")

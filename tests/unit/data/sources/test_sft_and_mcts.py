@@ -13,8 +13,8 @@ import pytest
 from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.records import AnswerKind, TraceRecord
-from vigorl.core.rewards.answers import is_correct
+from vigorl.core.records import TraceRecord
+from vigorl.core.scoring import ActionMatch, PointInBox, TextMatch
 from vigorl.core.search_tree import CheckedBy
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.prompts import visual_search_zoom
@@ -105,8 +105,8 @@ def test_bad_rows_name_file_and_place(
 def test_a_point_answer(write: Callable[..., Path]) -> None:
     solved = row("<image>Where?", "<think> x </think>\n<answer> (15, 25) </answer>")
     path = write(solved | {"gt_answer": "(10, 20, 30, 40)"})
-    (record,) = read_sft_json(path, answer_kind=AnswerKind.POINT)
-    assert record.task.answer_box is not None
+    (record,) = read_sft_json(path, scorer=PointInBox())
+    assert record.task.scorer.boxes
     assert record.trace.answer == "(15, 25)"
 
 
@@ -207,11 +207,11 @@ def test_trees_are_read_one_by_one(write: Callable[..., Path]) -> None:
 def test_the_task_of_a_tree_is_the_question_without_its_slot(write: Callable[..., Path]) -> None:
     searched = SEARCHED | {"question": "<image>\nPress it.", "true_answer": "(10, 20, 30, 40)"}
     (tree,) = read_mcts_jsonl(write(searched, as_list=False))
-    asked = tree_task(tree, answer_kind=AnswerKind.POINT)
+    asked = tree_task(tree, scorer=PointInBox())
     assert (asked.id, asked.question, asked.answer) == ("7", "Press it.", "(10, 20, 30, 40)")
-    assert asked.answer_box == Box(10, 20, 30, 40)
+    assert asked.scorer == PointInBox(Box(10, 20, 30, 40))
     assert (asked.images, asked.source) == ((tree.image,), tree.source)
-    assert tree_task(tree).answer_box is None
+    assert tree_task(tree).scorer == TextMatch()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_tree_that_makes_no_task_names_file_and_line(
     good = {"true_answer": "(10, 20, 30, 40)"}
     trees = read_mcts_jsonl(write(SEARCHED, SEARCHED | good | wrong, as_list=False))
     with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
-        tree_task(trees[1], answer_kind=AnswerKind.POINT)
+        tree_task(trees[1], scorer=PointInBox())
 
 
 @pytest.mark.parametrize(
@@ -237,9 +237,10 @@ def test_a_tree_that_makes_no_task_names_file_and_line(
     [
         {"category": "colour"},
         {"options": (), "targets": (), "question": "What colour is the disc in <image>?"},
-        {"options": (), "answer": "(190, 70, 210.5, 90)", "answer_kind": AnswerKind.POINT,
-         "answer_box": Box(190, 70, 210.5, 90), "targets": (Box(190, 70, 210.5, 90),)},
-        {"options": (), "answer": "click [12]", "answer_kind": AnswerKind.ACTION},
+        {"options": (), "answer": "(190, 70, 210.5, 90)",
+         "scorer": PointInBox(Box(190, 70, 210.5, 90)),
+         "targets": (Box(190, 70, 210.5, 90),)},
+        {"options": (), "answer": "click [12]", "scorer": ActionMatch()},
         {"question": "<image><image>\nWhich is redder?", "images": 2},
     ],
 )  # fmt: skip
@@ -251,35 +252,40 @@ def test_the_task_of_our_own_tree_is_the_task_that_was_searched(
     (released,) = read_mcts_jsonl(write(SEARCHED, as_list=False))
     tree = replace(
         released, id=asked.id, question=asked.question, answer=asked.answer, image=images[0],
-        more_images=images[1:], answer_kind=asked.answer_kind, options=asked.options,
+        more_images=images[1:], scorer=asked.scorer, options=asked.options,
         targets=asked.targets, category=asked.category,
     )  # fmt: skip
     path = write(tree_row(tree, root=Path(images[0]).parents[1]), as_list=False)
     (back,) = read_mcts_jsonl(path)
     assert back == replace(tree, source=back.source)
     # what the tree says of itself goes before what the caller thinks of the file
-    found = tree_task(back, answer_kind=AnswerKind.TEXT)
+    found = tree_task(back, scorer=ActionMatch(compare_typed_text=True))
     assert found == replace(asked, source=back.source)
+
+
+def test_trees_of_vigorl_0_1_named_a_kind_of_answer(write: Callable[..., Path]) -> None:
+    kinds = [("text", "red"), ("point", "(1, 2, 30, 40)"), ("action", "click [12]"), (None, "red")]
+    rows = [SEARCHED | {"answer_kind": kind, "true_answer": answer} for kind, answer in kinds]
+    assert [tree.scorer for tree in read_mcts_jsonl(write(*rows, as_list=False))] == [
+        TextMatch(), PointInBox(Box(1, 2, 30, 40)), ActionMatch(), None,
+    ]  # fmt: skip
 
 
 def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[..., Path]) -> None:
     ours = SEARCHED | {"options": ["blue", "red"]}
     alone, with_options = map(tree_task, read_mcts_jsonl(write(SEARCHED, ours, as_list=False)))
-    assert not is_correct("(B)", alone)
-    assert is_correct("(B)", with_options)
+    assert not alone.is_right("(B)")
+    assert with_options.is_right("(B)")
     asked = visual_search_zoom()
     assert "(A) blue\n(B) red" in asked.messages(with_options)[-1].text
 
 
-@pytest.mark.parametrize("found", [1, 3, "2"])
+@pytest.mark.parametrize("found", [3, "2"])
 def test_a_format_of_trees_that_is_not_known_is_refused(
     write: Callable[..., Path], found: object
 ) -> None:
     with pytest.raises(DataError, match=r'sft\.json:1.*"format" must be 2, or missing'):
         read_mcts_jsonl(write(SEARCHED | {"format": found}, as_list=False))
-    assert read_mcts_jsonl(write(SEARCHED | {"format": 2}, as_list=False)) == read_mcts_jsonl(
-        write(SEARCHED, as_list=False)
-    )
 
 
 def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> None:
@@ -300,6 +306,10 @@ def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> N
             r"\"answer_kind\" must be one of \['text', 'point', 'action'\]",
         ),
         ({"answer_kind": ["text"]}, '"answer_kind" must be one of'),
+        ({"answer_kind": "point"}, '"true_answer": must be a box'),
+        ({"format": 2, "scorer": {"_target_": "absent.Nobody"}}, "there is no scorer 'absent"),
+        ({"format": 2, "scorer": "text"}, "scorer: expected dict"),
+        ({"format": 3}, '"format" must be 2, or missing'),
         ({"more_images": ["b.png"]}, "'b.png' is not in"),
         ({"category": 3}, '"category" must be a text'),
     ],

@@ -1,0 +1,68 @@
+"""What a score depends on besides the weights, and a fingerprint of it that travels with the score.
+
+Two scores are comparable when their fingerprints are equal. A benchmark's YAML says under `locked`
+what its protocol is; a run with other settings is still scored, as a modified protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a policy was asked and judged.
+
+    Attributes:
+        name: The benchmark's, or the evaluation's.
+        settings: All of it, JSON values: prompt texts, tools, limits, decoding, pixels, rollouts
+            per question, the questions' fingerprint, scorers and metrics.
+        changed: Settings, by dotted key, that are not what the benchmark locks; sorted.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    changed: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the settings; the same wherever data and model lie."""
+        text = json.dumps(self.settings, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: Protocol) -> list[str]:
+        """The settings, by dotted key, in which two protocols differ."""
+        return differing_keys(self.settings, other.settings)
+
+    def __str__(self) -> str:
+        modified = f", modified: {', '.join(self.changed)}" if self.changed else ""
+        return f"{self.name} {self.fingerprint}{modified}"
+
+
+def differing_keys(mine: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of values that differ or that only one has, sorted; lists count as wholes.
+
+    >>> differing_keys({"task": {"turns": 5, "top": 1}}, {"task": {"turns": 1, "top": 1}})
+    ['task.turns']
+    """
+    a, b = dict(_leaves(mine)), dict(_leaves(others))
+    absent = object()
+    return sorted(key for key in a.keys() | b.keys() if a.get(key, absent) != b.get(key, absent))
+
+
+def changed_settings(locked: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of locked values that the settings do not have, sorted."""
+    found, absent = dict(_leaves(settings)), object()
+    return sorted(key for key, value in _leaves(locked) if found.get(key, absent) != value)
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

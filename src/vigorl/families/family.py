@@ -1,0 +1,278 @@
+"""What a model family answers. A new one is one file in this room with a `FAMILIES` tuple.
+
+    chat, frame                 how a dialog and a place in a picture are written
+    sizing                      at which sizes pictures are shown, in how many tokens
+    encode, merge, positions    what the tower sees, how the language model gets it, and where
+    tower, is_merger, lora_*    which weights are frozen, which get adapters
+    engines                     what can sample from it
+    tiny_*                      a small model of the same shape
+
+Left out, as nothing asks for it yet: native tool calls, thinking tags, video.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from vigorl.core.geometry import Size, smart_resize
+from vigorl.core.media import TextFrame
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLayout:
+    """Control tokens of a chat: `start` ROLE newline text `end` newline, one message after another.
+
+    Attributes:
+        start: Opens every message.
+        end: Ends every message; the one control token that a policy may sample.
+        before_picture, picture, after_picture: What stands for a picture in a text; `picture` is
+            the placeholder.
+        pad: Fills batches of a tokenizer made here.
+        controls: All control tokens of a tokenizer made here, in the order of their ids.
+    """
+
+    start: str
+    end: str
+    before_picture: str
+    picture: str
+    after_picture: str
+    pad: str
+    controls: tuple[str, ...]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What a tokenizer must have for the layout to be written."""
+        return (self.start, self.end, self.before_picture, self.picture, self.after_picture)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The sizes at which an image processor shows pictures, aspect kept.
+
+    Attributes:
+        patch_size: Side of a patch, pixels.
+        merge_size: Patches per token and side.
+        min_pixels, max_pixels: Smallest and largest area.
+    """
+
+    patch_size: int
+    merge_size: int
+    min_pixels: int
+    max_pixels: int
+
+    @property
+    def factor(self) -> int:
+        """Pixels per token and side; sides are multiples of it."""
+        return self.patch_size * self.merge_size
+
+    def fit(self, size: Size) -> Size:
+        """The size at which the processor shows a picture of this one.
+
+        Raises:
+            ValueError: The picture is over 200 times as long as wide.
+        """
+        return smart_resize(
+            size, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
+        )
+
+    def fit_view(self, size: Size) -> Size:
+        """The nearest size that `fit` leaves as it is."""
+        sides = (size.width, size.height)
+        rounded = (max(round(side / self.factor), 1) * self.factor for side in sides)
+        return self.fit(Size(*rounded))
+
+    def num_tokens(self, size: Size) -> int:
+        """Placeholders of a picture shown at this size."""
+        return (size.width // self.factor) * (size.height // self.factor)
+
+    def grid_thw(self, size: Size) -> tuple[int, int, int]:
+        """Frames, patch rows and patch columns of a picture shown at this size."""
+        return (1, size.height // self.patch_size, size.width // self.patch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class TowerShape:
+    """Sizes of a vision tower, for what it takes of memory.
+
+    Attributes:
+        hidden: Width.
+        intermediate: Inner width of its MLPs.
+        depth: Layers.
+        patch_size: Side of a patch, pixels.
+        patch_dim: Numbers per patch.
+        merge_size: Patches per token and side.
+    """
+
+    hidden: int
+    intermediate: int
+    depth: int
+    patch_size: int
+    patch_dim: int
+    merge_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TinySettings:
+    """Sizes of a tiny model.
+
+    Attributes:
+        model_type: Its family's, as in config.json.
+        vocab_size: BPE vocabulary at most, control tokens included.
+        hidden: Width of the language part; heads are 32 wide (what vLLM's CPU attention takes).
+        layers: Depth of the language part.
+        ffn: Inner width of its MLP.
+        vision_hidden: Width of the vision tower; heads are 32 wide.
+        vision_depth: Depth of the tower; every layer sees the whole picture.
+        max_pixels: A whole picture is shown with at most this many pixels; None takes 4 x 4 tokens.
+        min_pixels: And with at least this many; None takes 2 x 2 tokens.
+        max_positions: Longest sequence.
+    """
+
+    model_type: str = "qwen2_5_vl"
+    vocab_size: int = 1024
+    hidden: int = 192
+    layers: int = 4
+    ffn: int = 256
+    vision_hidden: int = 128
+    vision_depth: int = 3
+    max_pixels: int | None = None
+    min_pixels: int | None = None
+    max_positions: int = 4096
+
+
+class Family(Protocol):
+    """One model family; methods take transformers' own models, configs and image processors."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model_types(self) -> tuple[str, ...]:
+        """`model_type` in config.json."""
+        ...
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Modules of `rollout.engines` that can run it."""
+        ...
+
+    @property
+    def chat(self) -> ChatLayout: ...
+
+    @property
+    def frame(self) -> TextFrame:
+        """How its texts write places in a picture."""
+        ...
+
+    @property
+    def lora_layers(self) -> str:
+        """Where the language model's layers stand among the modules: a regular expression."""
+        ...
+
+    @property
+    def lora_targets(self) -> tuple[str, ...]:
+        """The linear layers of such a layer."""
+        ...
+
+    def sizing(self, processor: Any) -> Sizing:
+        """Of an image processor.
+
+        Raises:
+            ConfigError: It is not one of this family's.
+        """
+        ...
+
+    def tower(self, model: PreTrainedModel) -> nn.Module:
+        """Tower and merger, as one module."""
+        ...
+
+    def is_merger(self, name: str) -> bool:
+        """Whether a weight of `tower`, by its name in there, belongs to the merger."""
+        ...
+
+    def tower_shape(self, config: PreTrainedConfig) -> TowerShape: ...
+
+    def language_model(self, model: PreTrainedModel) -> nn.Module:
+        """Embeddings, layers and norm, without the head."""
+        ...
+
+    def head_dim(self, config: PreTrainedConfig) -> int:
+        """Width of one head's keys and values."""
+        ...
+
+    def is_sliding(self, model: PreTrainedModel) -> bool:
+        """Whether a layer sees only a window of the text."""
+        ...
+
+    def feature_width(self, config: PreTrainedConfig) -> int:
+        """Numbers per picture token that `encode` gives."""
+        ...
+
+    def blank(self, config: PreTrainedConfig) -> tuple[Tensor, Tensor]:
+        """Pixels and grid of the smallest picture."""
+        ...
+
+    def num_tokens(
+        self, grid_thw: Int[Tensor, "images 3"], config: PreTrainedConfig
+    ) -> Int[Tensor, " images"]:
+        """Placeholders per picture."""
+        ...
+
+    def encode(
+        self,
+        model: PreTrainedModel,
+        pixel_values: Float[Tensor, "patches patch_dim"],
+        grid_thw: Int[Tensor, "images 3"],
+    ) -> list[Float[Tensor, "_ width"]]:
+        """Features of pictures, [tokens, feature_width] each."""
+        ...
+
+    def positions(
+        self,
+        model: PreTrainedModel,
+        input_ids: Int[Tensor, "batch tokens"],
+        grid_thw: Int[Tensor, "images 3"],
+        attention_mask: Int[Tensor, "batch tokens"] | None = None,
+    ) -> Int[Tensor, "3 batch tokens"]:
+        """Where every token stands: time, row, column."""
+        ...
+
+    def read(
+        self,
+        model: PreTrainedModel,
+        *,
+        input_ids: Int[Tensor, "batch tokens"],
+        attention_mask: Int[Tensor, "batch tokens"],
+        grid_thw: Int[Tensor, "images 3"],
+        features: Float[Tensor, "image_tokens width"],
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        """Last hidden states of whole sequences, after the final norm."""
+        ...
+
+    def merge(
+        self,
+        embeds: Float[Tensor, "rows tokens hidden"],
+        is_image: Bool[Tensor, "rows tokens"],
+        features: Float[Tensor, "image_tokens width"],
+    ) -> tuple[Float[Tensor, "rows tokens hidden"], dict[str, Any]]:
+        """Embeddings with the pictures in them, and what else `language_model` takes of pictures.
+
+        Args:
+            embeds: Of the text; may be changed in place.
+            is_image: Where the placeholders are.
+            features: Of all pictures, in the order of their placeholders.
+        """
+        ...
+
+    def tiny_config(self, settings: TinySettings, ids: dict[str, int], vocab_size: int) -> Any:
+        """transformers' config of a tiny model; `ids` are those of `chat.controls`."""
+        ...
+
+    def tiny_processor(self, settings: TinySettings) -> Any:
+        """Its image processor."""
+        ...

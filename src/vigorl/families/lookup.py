@@ -1,0 +1,67 @@
+"""Which family a model is of: the `model_type` in its config.json decides."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from transformers import PreTrainedConfig
+
+import vigorl.families as room
+from vigorl.core.errors import ConfigError
+from vigorl.families.family import Family
+
+
+@cache
+def known_families() -> dict[str, Family]:
+    """By model type: the `FAMILIES` of every file in this room that has any."""
+    modules = [
+        import_module(f"{room.__name__}.{found.name}") for found in iter_modules(room.__path__)
+    ]
+    families = [family for module in modules for family in vars(module).get("FAMILIES", ())]
+    return {model_type: family for family in families for model_type in family.model_types}
+
+
+def family_named(model_type: object, *, where: object) -> Family:
+    """The family of a model type.
+
+    Args:
+        model_type: As config.json says.
+        where: The model's folder or name, for the error.
+    Raises:
+        ConfigError: It is not supported.
+    """
+    known = known_families()
+    if not isinstance(model_type, str) or model_type not in known:
+        raise ConfigError(f"{where}: model_type {model_type!r} is not one of {', '.join(known)}")
+    return known[model_type]
+
+
+def family_of(folder: str | os.PathLike[str]) -> Family:
+    """The family of a model folder, or of a name on the hub.
+
+    Raises:
+        ConfigError: There is no config.json, or its family is not supported.
+    """
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(os.fspath(folder))
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{folder}: no config.json of a model ({reason})") from error
+    return family_named(config.get("model_type"), where=folder)
+
+
+def check_runs(family: Family, *, engine: str) -> None:
+    """Refuse an engine that cannot run a family.
+
+    Args:
+        family: The model's.
+        engine: Module in `rollout.engines`.
+    Raises:
+        ConfigError: It cannot.
+    """
+    if engine not in family.engines:
+        others = ", ".join(f"engine={name}" for name in family.engines)
+        raise ConfigError(f"engine={engine} cannot run {family.name}; take {others or 'none'}")

@@ -1,0 +1,106 @@
+"""One HTML page of a search to look at: its numbers, its charts, and some of its trees.
+
+    page = render_search_page(trees, tasks, images=store, title="search", chains=chains)
+
+Left out on purpose: sorting and filtering; the file of the search has every tree as data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from vigorl.core.metrics import wilson_interval
+from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.search_metrics import numbered_nodes, search_metrics, solved_shares
+from vigorl.core.search_tree import SearchTreeRecord
+from vigorl.core.trace import find_points
+from vigorl.data.images import ImageStore
+from vigorl.pages.charts import Chart, histogram, solved_chart
+from vigorl.pages.html import Album, render
+from vigorl.pages.search_tree import MIDDLE, tree_view
+
+_TILES = {  # beside the share of solved trees
+    "search/solved_at_mean": "solved at, on average",
+    "search/nodes_mean": "thoughts per tree",
+    "search/depth_mean": "deepest thought",
+    "search/right_frac": "rollouts right",
+    "search/mixed_frac": "trees with right and wrong",
+    "search/hit_frac": "looks that hit a target",
+    "search/judged_hit_frac": "looks that hit, by the judge",
+}
+
+
+def pick_trees(trees: Sequence[SearchTreeRecord], num: int) -> list[SearchTreeRecord]:
+    """The trees worth a look: by turns one solved late, one unsolved, one solved at once.
+
+    Args:
+        trees: Any.
+        num: Trees at most; a kind that has run out is made up for by the others.
+    Returns:
+        Those solved late first, the latest before all; then the unsolved; then those solved by the
+        first simulation, and those that did not note when. Ties go to the earlier tree.
+    """
+    late = [tree for tree in trees if tree.is_solved and (tree.solved_at or 0) > 1]
+    late.sort(key=lambda tree: -(tree.solved_at or 0))
+    unsolved = [tree for tree in trees if not tree.is_solved]
+    at_once = [tree for tree in trees if tree.is_solved and (tree.solved_at or 0) <= 1]
+    kinds, taken = (late, unsolved, at_once), [0, 0, 0]
+    while sum(taken) < min(num, len(trees)):
+        open_kinds = [i for i, kind in enumerate(kinds) if taken[i] < len(kind)]
+        taken[min(open_kinds, key=lambda i: (taken[i], i))] += 1
+    return [tree for kind, count in zip(kinds, taken, strict=True) for tree in kind[:count]]
+
+
+def render_search_page(
+    trees: Sequence[SearchTreeRecord],
+    tasks_by_id: Mapping[str, TaskRecord],
+    *,
+    images: ImageStore,
+    title: str,
+    chains: Sequence[TraceRecord] = (),
+    num_trees: int = 9,
+    max_side_px: int = 448,
+) -> str:
+    """The page as one string of HTML; about 1 MB for nine trees of twenty simulations.
+
+    Args:
+        trees: All of a search; none gives a page that says so.
+        tasks_by_id: For target boxes and categories; a tree without its task is shown without.
+        images: Where their pictures come from.
+        title: Names the search.
+        chains: That were made of the trees, for their charts.
+        num_trees: Shown in full; see `pick_trees`.
+        max_side_px: Longer side of an embedded picture.
+    Raises:
+        DataError: A picture cannot be read.
+    """
+    album = Album(images, max_side_px)
+    num_solved = sum(tree.is_solved for tree in trees)
+    return render(
+        "search.html.jinja",
+        title=title,
+        num_of_trees=len(trees),
+        num_solved=num_solved,
+        solved_interval=wilson_interval(num_solved, len(trees)) if trees else None,
+        num_chains=len(chains),
+        tiles=_TILES,
+        metrics=search_metrics(trees),
+        charts=list(_charts(trees, chains)) if trees or chains else [],
+        trees=[
+            tree_view(tree, tasks_by_id.get(tree.id), album)
+            for tree in pick_trees(trees, num_trees)
+        ],
+        MIDDLE=MIDDLE,
+    )
+
+
+def _charts(trees: Sequence[SearchTreeRecord], chains: Sequence[TraceRecord]) -> Iterator[Chart]:
+    depths = [place.depth for tree in trees for place in numbered_nodes(tree.root)[1:]]
+    yield solved_chart(solved_shares(trees))
+    yield histogram(depths, title="depth of thoughts", xlabel="depth", ylabel="thoughts")
+    if chains:
+        steps = [chain.trace.steps for chain in chains]
+        points = [sum(len(find_points(step.think)) for step in some) for some in steps]
+        turns = [len(some) for some in steps]
+        yield histogram(points, title="points per chain", xlabel="points", ylabel="chains")
+        yield histogram(turns, title="length of chains", xlabel="turns", ylabel="chains")

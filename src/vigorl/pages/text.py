@@ -1,0 +1,54 @@
+"""What a policy wrote and was told, as blocks between tags; pages set the tags back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vigorl.core import trace
+
+_STARTS = {
+    trace.THINK: "think",
+    trace.TOOL_CALL: "tool_call",
+    trace.OBSERVATION: "observation",
+    trace.ANSWER: "answer",
+}
+_ENDS = (trace.END_THINK, trace.END_TOOL_CALL, trace.END_OBSERVATION, trace.END_ANSWER)
+_TAG = re.compile("|".join(map(re.escape, (*_STARTS, *_ENDS))))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Words between two tags.
+
+    Attributes:
+        inside: "think", "tool_call", "observation", "answer"; "outside" of all.
+        start, end: The tags around it; "" where there is none.
+        body: Stripped.
+    """
+
+    inside: str
+    start: str
+    body: str
+    end: str
+
+
+def text_blocks(text: str, *, inside: str = "outside") -> Iterator[Block]:
+    """The blocks of a text in order, empty ones left out.
+
+    Args:
+        text: What was written.
+        inside: The block that the text starts in.
+    """
+    position, start = 0, ""
+    for match in _TAG.finditer(text):
+        tag, is_end = match[0], match[0] in _ENDS
+        body = text[position : match.start()].strip()
+        if body or start or is_end:
+            yield Block(inside, start, body, tag if is_end else "")
+        inside, start = ("outside", "") if is_end else (_STARTS[tag], tag)
+        position = match.end()
+    body = text[position:].strip()
+    if body or start:
+        yield Block(inside, start, body, "")

@@ -1,0 +1,59 @@
+"""ScreenSpot-v2 and -Pro as they are downloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vigorl.core.errors import DataError
+from vigorl.core.geometry import Box, Size
+from vigorl.core.media import FileImage, ImageView
+from vigorl.evaluation.benchmarks.screenspot import ScreenSpotPro, ScreenSpotV2
+
+
+def save(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (100, 80)).save(path)
+
+
+def row(kind: str, **fields: object) -> dict[str, object]:
+    return {"img_filename": "a.png", "bbox": [10, 20, 30, 40], "instruction": "Close.", **fields,
+            "ui_type": kind, "data_type": kind}  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["screenspotv2_image", "images"])
+def test_v2_has_a_cell_per_platform_and_type(tmp_path: Path, folder: str):
+    save(tmp_path / folder / "a.png")
+    for platform in ("web", "mobile"):
+        rows = [row("icon", data_source="shop"), row("text", data_source="ios")]
+        (tmp_path / f"screenspot_{platform}_v2.json").write_text(json.dumps(rows))
+    bench = ScreenSpotV2(root=str(tmp_path))
+    tasks = bench.tasks()
+    assert [task.category for task in tasks] == [
+        "mobile/icon", "mobile/text", "web/icon", "web/text",
+    ]  # fmt: skip
+    assert len({task.id for task in tasks}) == 4
+    assert {bench.cluster(task) for task in tasks} == {f"{folder}/a.png"}
+    view = ImageView(FileImage(tasks[0].images[0]), Size(100, 80), Size(100, 80))
+    assert tasks[0].scorer.boxes == (Box(10, 20, 40, 60),)  # x, y, width, height
+    assert tasks[0].is_right("(40, 60)", view=view)
+    assert not tasks[0].is_right("(41, 60)", view=view)
+
+
+def test_pro_has_corners_and_groups(tmp_path: Path):
+    save(tmp_path / "images/vscode/a.png")
+    (tmp_path / "annotations").mkdir()
+    rows = [row("icon", img_filename="vscode/a.png", group="Dev", id="dev_1", img_size=[100, 80])]
+    (tmp_path / "annotations/vscode_macos.json").write_text(json.dumps(rows))
+    (task,) = ScreenSpotPro(root=str(tmp_path)).tasks()
+    assert (task.id, task.category) == ("dev_1", "Dev/icon")
+    assert task.scorer.boxes == (Box(10, 20, 30, 40),)
+
+
+@pytest.mark.parametrize("kind", [ScreenSpotV2, ScreenSpotPro])
+def test_another_folder_is_refused_with_the_command(tmp_path: Path, kind: type):
+    with pytest.raises(DataError, match=r"there is no .*json; hf download"):
+        kind(root=str(tmp_path)).tasks()

@@ -1,0 +1,52 @@
+"""A folder's config.json names its family; what an engine cannot run is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.media import TextFrame
+from vigorl.families.lookup import check_runs, family_of, known_families
+from vigorl.families.qwen_vl import Qwen3VL, Qwen25VL
+
+
+@pytest.mark.parametrize(
+    ("model_type", "frame"),
+    [
+        ("qwen2_vl", TextFrame.PERMILLE),
+        ("qwen2_5_vl", TextFrame.PIXELS),
+        ("qwen3_vl", TextFrame.PERMILLE),
+    ],
+)
+def test_config_json_names_the_family(tmp_path: Path, model_type: str, frame: TextFrame) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    assert family_of(tmp_path) is known_families()[model_type]
+    assert family_of(tmp_path).frame is frame
+
+
+def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llava"}')
+    known = "qwen2_vl, qwen2_5_vl, qwen3_vl"
+    with pytest.raises(ConfigError, match=f"model_type 'llava' is not one of {known}$"):
+        family_of(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="model_type None is not one of"):
+        family_of(tmp_path)
+
+
+def test_a_folder_without_a_config_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no config\.json of a model") as caught:
+        family_of(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:
+    check_runs(Qwen25VL(), engine="hf")
+    odd = replace(Qwen3VL(), engines=("vllm", "server"))
+    wanted = "engine=hf cannot run Qwen3-VL; take engine=vllm, engine=server"
+    with pytest.raises(ConfigError, match=wanted):
+        check_runs(odd, engine="hf")

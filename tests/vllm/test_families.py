@@ -1,0 +1,32 @@
+"""vLLM samples from every family what one full forward pass says; see tests/unit/families."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.unit.families.little import Little, batch_of, little, plain_logprobs, two_turns
+from vigorl.rollout.engines.vllm import VLLMEngine
+
+pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
+pytestmark = pytest.mark.vllm
+
+__all__ = ["little"]
+
+
+def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> None:
+    engine = VLLMEngine(
+        str(little.folder),
+        little.codec,
+        little.images,
+        dtype="float32",
+        max_images=4,
+        max_model_len=2048,
+        kv_cache_gib=0.25,
+        block_size=32,
+        enforce_eager=True,
+    )
+    batch = batch_of(little, two_turns(little, engine))
+    assert batch.sampling_logprobs is not None
+    sampled = batch.sampling_logprobs[batch.loss_mask]
+    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
