@@ -22,12 +22,11 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from vigorl.build import CONFIGS, Parts, build_engine, build_parts, prepare_process
-from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout
+from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import collate as collate_samples
 from vigorl.data.splits import load_tasks
 from vigorl.models.policy import Policy
 from vigorl.rollout.collector import build_dialogs, collect
-from vigorl.rollout.experience import training_samples
 
 BATCH = 16
 
@@ -36,11 +35,12 @@ def gaps_of(rollouts: Sequence[Rollout], policy: Policy, parts: Parts) -> Tensor
     """[sampled tokens] vLLM's logprob minus the trainer's, in nats."""
     found = []
     for first in range(0, len(rollouts), BATCH):
-        scored = [
-            ScoredRollout(one, RewardBreakdown(0.0, {})) for one in rollouts[first : first + BATCH]
+        samples = [
+            TrainingSample(one.token_ids, one.loss_mask, one.views, one.sampling_logprobs)
+            for one in rollouts[first : first + BATCH]
         ]
         batch = collate_samples(
-            training_samples(scored),
+            samples,
             images=parts.images,
             pad_id=parts.codec.pad_id,
             image_id=parts.codec.image_id,

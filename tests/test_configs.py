@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
+import itertools
+import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +15,15 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from vigorl.build import CONFIGS, assemble, check_settings, prepare_process
+from vigorl.build import CONFIGS, assemble, check_settings, needs_reference, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.core.rewards import WeightedReward
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
@@ -30,6 +32,7 @@ from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.environment import RolloutLimits
 from vigorl.search.point_check import PointCheck
+from vigorl.targets import check_targets
 from vigorl.train import stage_config
 from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.policy_module import OptimizerSettings
@@ -49,7 +52,9 @@ SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b",
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+    """The choices of a group; a file whose name begins with _ is what its choices share."""
+    stems = (path.stem for path in Path(CONFIGS, group).rglob("*.yaml"))
+    return sorted(stem for stem in stems if not stem.startswith("_"))
 
 
 def compose_door(door: str, *overrides: str) -> DictConfig:
@@ -65,38 +70,6 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def stages_of(cfg: DictConfig) -> list[DictConfig]:
     return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
-
-
-def targets(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """All nodes with a `_target_`, and where they stand."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from targets(value, f"{path}.{key}".strip("."))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from targets(value, f"{path}.{index}")
-
-
-def accepted_names(target: Any) -> set[str] | None:
-    """Keyword arguments of a callable, through **kwargs to the bases of a class; None is any."""
-    places = [base.__init__ for base in target.__mro__] if inspect.isclass(target) else [target]
-    names: set[str] = set()
-    for place in places:
-        found = inspect.signature(place).parameters.values()
-        names |= {p.name for p in found if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-        if not any(p.kind is p.VAR_KEYWORD for p in found):
-            return names
-    return None
-
-
-def check_targets(cfg: dict[str, Any]) -> None:
-    for path, node in targets(cfg):
-        names = accepted_names(get_object(node["_target_"]))
-        given = {key for key in node if not key.startswith("_")}
-        unknown = given - names if names is not None else set()
-        assert not unknown, f"{path}: {node['_target_']} takes no {sorted(unknown)}"
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -166,11 +139,11 @@ def test_every_experiment_builds_all_that_needs_no_weights(experiment: str, scal
     given = ONLY_THE_USER_KNOWS.get(experiment, [])
     composed = compose_door("train", f"experiment={experiment}", f"scale={scale}", *given)
     for cfg in stages_of(composed):
-        for node in (*cfg.prompts.values(), *cfg.task.tools, cfg.data, cfg.trainer):
+        for node in (*cfg.env.tools, cfg.data, cfg.trainer):
             instantiate(node)
-        for node in (cfg.task.prompt, cfg.plan, cfg.optimizer, cfg.traces, cfg.reward):
+        for node in (cfg.env.prompt, cfg.plan, cfg.optimizer, cfg.traces, cfg.reward):
             instantiate(node)
-        RolloutLimits(**cfg.task.limits)
+        RolloutLimits(**cfg.env.limits)
         for name, node in cfg.callbacks.items():
             instantiate(
                 node, _partial_=name == "rollout_logger"
@@ -200,7 +173,8 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
     [
         (group, option)
         for group in (
-            "task",
+            "env",
+            "reward",
             "strategy",
             "engine",
             "logger",
@@ -216,9 +190,10 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
 def test_every_other_choice_composes(group: str, option: str) -> None:
     cfg = compose_door("evaluate" if option == "evaluation" else "train", f"{group}={option}")
     check_targets(resolved(cfg))
-    if group == "task":
-        instantiate(cfg.reward)
-        instantiate(cfg.task.prompt)
+    if group in ("env", "reward"):
+        assert isinstance(instantiate(cfg.reward), WeightedReward)
+        tools = [instantiate(tool) for tool in cfg.env.tools]
+        assert instantiate(cfg.env.prompt).write(tools=tools).system
     if group == "strategy" and isinstance(cfg.strategy, DictConfig):
         if "zero" in option and find_spec("deepspeed") is None:
             pytest.skip("needs the deepspeed extra")
@@ -313,6 +288,31 @@ def test_only_a_store_on_this_disk_has_its_artifacts_beside_it(
     assert logger.artifact_location == (beside if is_local else None)
 
 
+def test_gspo_has_its_papers_bounds_and_no_kl_at_any_scale() -> None:
+    for scale in ("tiny", "qwen2_5_vl_7b"):
+        cfg = compose_door("train", "algorithm=gspo", f"scale={scale}")
+        check_settings(cfg)
+        algorithm = instantiate(cfg.module.algorithm)
+        assert (algorithm.clip_low, algorithm.clip_high, algorithm.kl_coef) == (3e-4, 4e-4, 0.0)
+        assert not needs_reference(cfg)
+    assert needs_reference(compose_door("train", "algorithm=gspo", "kl_coef=0.1"))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("algorithm.clip_low=1.5", "clip_low"),
+        ("algorithm.constant_length=9", "no effect with normalization=token_mean"),
+        ("algorithm.normalization=constant_length", "needs constant_length"),
+    ],
+)
+def test_an_algorithms_settings_are_refused_before_weights_are_loaded(
+    said: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_settings(compose_door("train", said))
+
+
 @pytest.mark.parametrize("scale", ["qwen2_5_vl_3b", "qwen2_5_vl_7b"])
 def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     cfg = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
@@ -322,14 +322,14 @@ def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     assert cfg.plan.sequences_per_update == 64 * 8
     assert (cfg.optimizer.lr, cfg.optimizer.weight_decay) == (1e-6, 0.01)
     assert cfg.optimizer.warmup_frac == 0.05
-    assert cfg.module.kl_coef == 0.01
-    assert (cfg.module.clip_low, cfg.module.clip_high) == (0.2, 0.28)
+    assert cfg.algorithm.kl_coef == 0.01
+    assert (cfg.algorithm.clip_low, cfg.algorithm.clip_high) == (0.2, 0.28)
     assert cfg.trainer.gradient_clip_val == 0.2
     assert cfg.trainer.max_epochs == 500
-    assert cfg.task.temperature == 1.0
-    assert (cfg.task.limits.max_turns, cfg.task.limits.max_response_tokens) == (5, 4096)
+    assert cfg.env.temperature == 1.0
+    assert (cfg.env.limits.max_turns, cfg.env.limits.max_response_tokens) == (5, 4096)
     # appendix A.3: 364 px windows shown at 672
-    assert (cfg.task.tools[0].window_px, cfg.task.tools[0].view_px) == (364, 672)
+    assert (cfg.env.tools[0].window_px, cfg.env.tools[0].view_px) == (364, 672)
     # table A1 (SFT)
     assert cfg.traces.sequences_per_update == 32
 
@@ -378,7 +378,24 @@ def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     source = instantiate(cfg.data)
     assert source.view == side
     assert side**2 <= min(cfg.pixels.max_pixels, source.scene.side_px**2)
-    assert source.mix.zoom_system == instantiate(cfg.task.prompt).system
+    tools = [instantiate(tool) for tool in cfg.env.tools]
+    assert source.mix.zoom_system == instantiate(cfg.env.prompt).write(tools=tools).system
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reward"),
+    [
+        (["env=visual_search_zoom"], "grounded_zoom"),
+        (["env=visual_search_point"], "single_turn"),
+        (["experiment=grpo_vstar_no_grounding"], "single_turn"),
+        (["env=visual_search_point", "reward=vigorl_paper"], "vigorl_paper"),
+        (["experiment=grpo_vstar_single_turn", "reward=vigorl_released"], "vigorl_released"),
+    ],
+)
+def test_an_env_brings_its_reward_and_the_command_line_has_the_last_word(
+    overrides: list[str], reward: str
+) -> None:
+    assert instantiate(compose_door("train", *overrides).reward).name == reward
 
 
 def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
@@ -554,6 +571,30 @@ def test_constraints_pin_what_pyproject_pins() -> None:
     ].values():  # vllm and its CPU build are alternatives
         for name, version in pins(extra).items():
             assert constraints.get(name, version) == version
+
+
+def imported_packages() -> set[str]:
+    """What src imports at its top level or later, but for the standard library and itself."""
+    found: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"vigorl"}
+
+
+def test_whatever_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][name] for name in ("vllm", "deepspeed", "video")]
+    declared = {
+        canonicalize_name(Requirement(line).name)
+        for line in [*project["dependencies"], *itertools.chain(*extras)]
+    }
+    named_otherwise = {"PIL": "pillow", "hydra": "hydra-core"}
+    used = {canonicalize_name(named_otherwise.get(name, name)) for name in imported_packages()}
+    assert used <= declared
 
 
 def test_conda_makes_the_same_environment_as_pip() -> None:

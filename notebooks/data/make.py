@@ -20,7 +20,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rewards import grounded_zoom_reward
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import tiny_zoom
+from vigorl.data.prompts import Prompt
 from vigorl.data.scenes.draw import Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.questions import ask_attribute, ask_comparison
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
@@ -28,12 +28,14 @@ from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 from vigorl.rollout.environment import Environment, RolloutLimits
-from vigorl.rollout.experience import score_groups
+from vigorl.rollout.experience import score_rollouts
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.forest import grow_forest
 from vigorl.search.mcts import SearchSettings
 from vigorl.search.record import TreeRecorder
+from vigorl.training.algorithms.grpo import GRPO
+from vigorl.training.phase import credit_rollouts
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
 START = Path(vigorl.__file__).parent / "assets" / "tiny_start"
@@ -67,7 +69,7 @@ def main() -> None:
     codec, images = ChatCodec.from_pretrained(START), ImageStore.from_pretrained(START)
     tool = ZoomPoint(window_px=WINDOW_PX, view_px=WINDOW_PX)
     environment = Environment(
-        prompt=tiny_zoom(),
+        prompt=Prompt("Point, zoom, then answer."),
         codec=codec,
         images=images,
         tools=[tool],
@@ -96,7 +98,8 @@ def main() -> None:
     record = Path("data/rollouts.jsonl")
     record.unlink(missing_ok=True)
     with RolloutRecorder(record, run_seed=RUN_SEED) as recorder:
-        for one in score_groups(rollouts, grounded_zoom_reward()):
+        scored = score_rollouts(rollouts, grounded_zoom_reward())
+        for one in credit_rollouts(scored, GRPO()).scored:
             recorder.write(one, phase=PHASE)
 
     trees = Path("data/trees.jsonl")

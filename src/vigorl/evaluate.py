@@ -15,13 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     build_engine,
     build_parts,
@@ -34,6 +32,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.splits import load_tasks
+from vigorl.door import door
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
@@ -106,13 +105,13 @@ def protocol_of(
     for part in (plain, locked):
         part.pop("reward", None)  # training's
         for key in ("temperature", "top_p"):
-            part.get("task", {}).pop(key, None)
+            part.get("env", {}).pop(key, None)
     changed = changed_settings(locked, plain)
     changed += [f"data.{key}" for key in (benchmark.changed_fields() if benchmark else ())]
     return Protocol(
         name=benchmark.name if benchmark else cfg.name,
         settings={
-            "task": plain["task"] | {"prompt": asdict(parts.eval_environment.prompt)},
+            "env": plain["env"] | {"prompt": asdict(parts.eval_environment.prompt)},
             "pixels": {key: plain["pixels"][key] for key in ("min_pixels", "max_pixels")},
             "samples_per_task": cfg.samples_per_task,
             "benchmark": benchmark and benchmark.settings(),
@@ -159,7 +158,7 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
     (run.folder / "comparison.json").write_text(text + "\n")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="evaluate")
+@door("evaluate")
 def main(cfg: DictConfig) -> None:
     run_evaluation(cfg)
 

@@ -9,7 +9,7 @@ solutions, `chains.jsonl` and, in the released form, `chains.json`:
 `trees=FILE` makes them from a file of trees that is there already, such as a released one: here of
 bare thoughts, first as the answer of one turn, then as dialogs that zoom.
 
-    python -m vigorl.synthesize experiment=mcts_vstar task=visual_search_steps scale=... data=...
+    python -m vigorl.synthesize experiment=mcts_vstar env=visual_search_steps scale=... data=...
     python -m vigorl.synthesize experiment=mcts_vstar trees=RUN/trees.jsonl scale=...
 
 A larger teacher behind an endpoint; the scale gives its prompts, its picture sizes and the length
@@ -35,14 +35,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     assemble,
     build_engine,
@@ -57,6 +55,7 @@ from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
+from vigorl.door import door
 from vigorl.pages.search import render_search_page
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
@@ -116,13 +115,13 @@ def check_form(cfg: DictConfig, parts: Parts) -> None:
     has_tool, form = bool(parts.environment.tools), TraceForm(cfg.chains.settings.form)
     if form is TraceForm.MULTI_TURN and not has_tool:
         raise ConfigError(
-            "chains.settings.form=multi_turn, but the task has no tool for its looks: take "
-            "single_turn, and afterwards trees=RUN/trees.jsonl with a task that zooms"
+            "chains.settings.form=multi_turn, but the env has no tool for its looks: take "
+            "single_turn, and afterwards trees=RUN/trees.jsonl with an env that zooms"
         )
     if form is TraceForm.SINGLE_TURN and has_tool and not cfg.trees:
         raise ConfigError(
-            "chains.settings.form=single_turn, but the task has a tool: its thoughts tell what "
-            "crops showed; take multi_turn, or a task of bare thoughts (task=visual_search_steps)"
+            "chains.settings.form=single_turn, but the env has a tool: its thoughts tell what "
+            "crops showed; take multi_turn, or an env of bare thoughts (env=visual_search_steps)"
         )
 
 
@@ -277,7 +276,7 @@ def write_chains(run: Run, found: Linearized) -> None:
     )
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="synthesize")
+@door("synthesize")
 def main(cfg: DictConfig) -> None:
     run_synthesis(resumed_settings(cfg, in_its_folder) if cfg.resume else cfg)
 

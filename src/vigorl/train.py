@@ -9,29 +9,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     assemble,
     build_engine,
     build_parts,
     check_settings,
+    needs_reference,
     prepare_process,
 )
+from vigorl.door import door
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, in_its_folder, resumed_settings, settle, start_run
+from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
-    settle(cfg, "paths.base")
+    agree_on(cfg, "paths.base")
     metrics: dict[str, float] = {}
     for stage in stages_to_do(cfg):
         metrics = train_stage(stage)
@@ -112,7 +112,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         lora=instantiate(cfg.model.lora),
     )
     extra: dict[str, Any] = {}
-    if cfg.module.get("kl_coef") and cfg.model.lora is None:
+    if needs_reference(cfg):
         extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
         extra["reference_dtype"] = cfg.model.reference_dtype
     return assemble(
@@ -121,7 +121,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         images=parts.images,
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
-        temperature=cfg.task.temperature,
+        temperature=cfg.env.temperature,
         vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )
@@ -149,7 +149,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     return callbacks
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+@door("train")
 def main(cfg: DictConfig) -> None:
     train(resumed_settings(cfg, stages_to_do) if cfg.resume else cfg)
 

@@ -16,6 +16,7 @@ from vigorl.core.media import ImageView
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.train import train
+from vigorl.training.phase import Credited
 
 # two phases with a step that shows, and a look at both
 BOLD = [VARIED_REWARD, "optimizer.lr=0.01", "optimizer.warmup_frac=0", "rollout.alignment.every=1"]
@@ -75,14 +76,15 @@ def test_a_planted_bug_stops_the_run(
 
 
 def test_a_shifted_mask_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = rollout_callback.training_samples
+    honest = rollout_callback.credit_rollouts
 
-    def shifted(*args: Any, **kwargs: Any) -> list[Any]:
-        return [
-            replace(sample, loss_mask=(0, *sample.loss_mask[:-1]))
-            for sample in honest(*args, **kwargs)
-        ]
+    def shifted(*args: Any) -> Credited:
+        scored, samples = honest(*args)
+        return Credited(
+            scored,
+            [replace(sample, loss_mask=(0, *sample.loss_mask[:-1])) for sample in samples],
+        )
 
-    monkeypatch.setattr(rollout_callback, "training_samples", shifted)
+    monkeypatch.setattr(rollout_callback, "credit_rollouts", shifted)
     with pytest.raises(AlignmentError):
         train(settings(tmp_path, *BOLD))

@@ -159,8 +159,19 @@ def test_several_updates_per_phase_leave_the_policy_that_sampled(tmp_path: Path)
     assert ratios[2] == pytest.approx(1.0, abs=1e-5)
 
 
+def test_gspo_clips_whole_sequences_from_the_second_update_on(tmp_path: Path) -> None:
+    half = ["plan.sequences_per_update=4", "plan.micro_batch_size=2", "optimizer.warmup_frac=0"]
+    train(settings(tmp_path, VARIED_REWARD, "algorithm=gspo", *half))
+    ratios = [value for _, value in history(tmp_path, "train/ratio_max")]
+    assert ratios[0] == pytest.approx(1.0, abs=1e-5)
+    assert 1.0001 < ratios[1] < 1.1  # the mean over a sequence hardly moves
+    low, high = (history(tmp_path, f"clip/{side}_frac") for side in ("low", "high"))
+    assert low[0][1] == high[0][1] == 0.0
+    assert low[1][1] + high[1][1] > 0.0
+
+
 def test_a_phase_in_which_all_is_cut_off_teaches_nothing(tmp_path: Path) -> None:
-    cut_off = ["rollout.mask_truncated=true", "limits.max_new_tokens=2"]
+    cut_off = ["algorithm.mask_truncated=true", "limits.max_new_tokens=2"]
     train(settings(tmp_path, VARIED_REWARD, *cut_off, f"paths.run={tmp_path}/run"))
     assert [value for _, value in history(tmp_path, "rollout/truncated_frac")] == [1.0, 1.0]
     assert [value for _, value in history(tmp_path, "train/empty_update_frac")] == [1.0, 1.0]

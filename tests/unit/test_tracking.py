@@ -57,30 +57,30 @@ def test_a_run_goes_on_with_what_its_command_line_said(tmp_path: Path) -> None:
 
 def test_changed_yamls_are_refused_and_named(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    edit(run, "module.clip_high", 0.5)
+    edit(run, "algorithm.clip_high", 0.5)
     edit(run, "plan.passes", 7)
-    with pytest.raises(ConfigError, match=r"module\.clip_high: 0\.5 -> 0\.28") as caught:
+    with pytest.raises(ConfigError, match=r"algorithm\.clip_high: 0\.5 -> 0\.28") as caught:
         resume(run)
     assert "plan.passes: 7 -> 1" in str(caught.value)
     assert str(run / "config.yaml") in str(caught.value)
-    with pytest.raises(ConfigError, match=r"module\.clip_high"):
+    with pytest.raises(ConfigError, match=r"algorithm\.clip_high"):
         resume(run, "plan.passes=7")  # one is said, the other still is not
 
 
 def test_a_key_that_is_there_on_one_side_only_is_named(tmp_path: Path) -> None:
     run = begun(tmp_path)
     used = OmegaConf.load(run / "config.yaml")
-    del used.module.clip_low
+    del used.algorithm.clip_low
     OmegaConf.save(used, run / "config.yaml")
-    with pytest.raises(ConfigError, match=r"module\.clip_low: \(absent\) -> 0\.2"):
+    with pytest.raises(ConfigError, match=r"algorithm\.clip_low: \(absent\) -> 0\.2"):
         resume(run)
 
 
-@pytest.mark.parametrize("said", ["module.clip_high=0.5", "module.clip_high=0.6"])
+@pytest.mark.parametrize("said", ["algorithm.clip_high=0.5", "algorithm.clip_high=0.6"])
 def test_what_the_command_line_says_is_taken(said: str, tmp_path: Path) -> None:
     run = begun(tmp_path)
-    edit(run, "module.clip_high", 0.5)
-    assert f"module.clip_high={resume(run, said).module.clip_high}" == said
+    edit(run, "algorithm.clip_high", 0.5)
+    assert f"algorithm.clip_high={resume(run, said).algorithm.clip_high}" == said
 
 
 def test_what_follows_from_the_command_line_is_taken(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from vigorl.core.protocols import GenerationRequest
 from vigorl.data.encoding import expand_image_pads
 from vigorl.rollout.engines.vllm import VLLMEngine
 from vigorl.train import train
+from vigorl.training.phase import Credited
 
 pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
 pytestmark = pytest.mark.vllm
@@ -146,14 +147,15 @@ def test_a_planted_bug_stops_the_run(tmp_path: Path, planted: str, phase: int) -
 
 
 def test_a_shifted_mask_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = rollout_callback.training_samples
+    honest = rollout_callback.credit_rollouts
 
-    def shifted(*args: Any, **kwargs: Any) -> list[Any]:
-        return [
-            replace(sample, loss_mask=(0, *sample.loss_mask[:-1]))
-            for sample in honest(*args, **kwargs)
-        ]
+    def shifted(*args: Any) -> Credited:
+        scored, samples = honest(*args)
+        return Credited(
+            scored,
+            [replace(sample, loss_mask=(0, *sample.loss_mask[:-1])) for sample in samples],
+        )
 
-    monkeypatch.setattr(rollout_callback, "training_samples", shifted)
+    monkeypatch.setattr(rollout_callback, "credit_rollouts", shifted)
     with pytest.raises(AlignmentError, match="rollout train/0/"):
         train(settings(tmp_path, *BOLD, engine("Honest")))

@@ -11,7 +11,8 @@ from typing import Any
 import lightning as L
 from tqdm import tqdm
 
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import RolloutCallback
 
 
 class PhaseProgress(L.Callback):

@@ -1,6 +1,6 @@
 """Credit for a group of rollouts, and how much each token counts in its optimizer batch.
 
-Pure functions of plain numbers.
+rewards of a group -> group_advantages -> a number per rollout, turn or token -> Credit
 """
 
 from __future__ import annotations
@@ -8,7 +8,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.rollout import Rollout
 
 
 class Normalization(StrEnum):
@@ -20,6 +24,50 @@ class Normalization(StrEnum):
     SEQUENCE_MEAN = "sequence_mean"
     # sum over each sequence / a constant, mean over sequences (Dr. GRPO, arXiv:2503.20783)
     CONSTANT_LENGTH = "constant_length"
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What one rollout's tokens are credited with, and which of them are learned from.
+
+    Attributes:
+        advantages: [L] unitless; 0.0 where nothing was sampled.
+        loss_mask: [L] 1 on the tokens to learn from, all of them sampled.
+    """
+
+    advantages: tuple[float, ...]
+    loss_mask: tuple[int, ...]
+
+    def mean_advantage(self, rollout: Rollout) -> float:
+        """The mean over its sampled tokens, learned from or not: one number for people to read.
+
+        Where all tokens have the same advantage it is that one, to the last digit.
+        """
+        values = [a for a, m in zip(self.advantages, rollout.loss_mask, strict=True) if m]
+        if not values or min(values) == max(values):
+            return values[0] if values else 0.0
+        return statistics.fmean(values)
+
+
+def turn_credit(
+    rollout: Rollout, advantages: Sequence[float], *, is_learned: bool = True
+) -> Credit:
+    """Credit every sampled token with the advantage of its turn.
+
+    Args:
+        rollout: With T turns.
+        advantages: [T] unitless.
+        is_learned: False masks all tokens.
+    Raises:
+        ValueError: Another number of advantages than turns.
+    """
+    values = [0.0] * len(rollout.prompt_ids)
+    for turn, advantage in zip(rollout.turns, advantages, strict=True):
+        values += [0.0] * len(turn.prefix_ids)
+        values += [advantage] * len(turn.completion_ids)
+        values += [0.0] * len(turn.observation_ids)
+    mask = rollout.loss_mask
+    return Credit(tuple(values), mask if is_learned else (0,) * len(mask))
 
 
 def group_advantages(
@@ -81,3 +129,21 @@ def token_weights(
     if not constant_length:
         raise ValueError("constant_length normalisation needs `constant_length` (tokens)")
     return [1.0 / (len(num_tokens) * constant_length)] * len(num_tokens)
+
+
+def check_normalization(name: str, constant_length: int | None) -> None:
+    """Refuse settings of `token_weights` that do not exist, are missing or have no effect.
+
+    Raises:
+        ConfigError: Says which, and why.
+    """
+    if name not in list(Normalization):
+        raise ConfigError(f"normalization must be one of {', '.join(Normalization)}, got {name!r}")
+    is_constant = name == Normalization.CONSTANT_LENGTH
+    if is_constant and not (constant_length and constant_length > 0):
+        raise ConfigError(
+            "normalization=constant_length needs constant_length (tokens, above 0), "
+            f"got {constant_length}"
+        )
+    if not is_constant and constant_length is not None:
+        raise ConfigError(f"constant_length has no effect with normalization={name}")

@@ -200,7 +200,13 @@ class RewardBreakdown:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRollout:
-    """A rollout with its reward and, once its group is complete, its advantage (unitless)."""
+    """A rollout with its reward and, once its group is complete, its advantage.
+
+    Attributes:
+        rollout: The rollout.
+        reward: Its reward and the parts of it.
+        advantage: Unitless; where tokens are credited one by one, the mean over those sampled.
+    """
 
     rollout: Rollout
     reward: RewardBreakdown
@@ -211,14 +217,14 @@ class ScoredRollout:
 class TrainingSample:
     """One sequence to learn from; SFT and GRPO use the same one.
 
-    All four sequences are [L] long; ids hold one placeholder per image.
+    All sequences but `views` are [L] long; ids hold one placeholder per image.
 
     Attributes:
         token_ids: [L] prompt and turns.
         loss_mask: [L] 1 on tokens to learn from.
         views: The pictures in the order of their placeholders.
         sampling_logprobs: [L] nats; empty for SFT.
-        advantage: Unitless; 1.0 for SFT.
+        advantages: [L] unitless, 0.0 on tokens that are not learned from; empty for SFT.
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
@@ -228,13 +234,15 @@ class TrainingSample:
     loss_mask: tuple[int, ...]
     views: tuple[ImageView, ...]
     sampling_logprobs: tuple[float, ...] = ()
-    advantage: float = 1.0
+    advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.loss_mask):
             raise ValueError(f"{len(self.token_ids)} tokens but {len(self.loss_mask)} mask entries")
-        if self.sampling_logprobs and len(self.sampling_logprobs) != len(self.token_ids):
-            raise ValueError(
-                f"{len(self.token_ids)} tokens but {len(self.sampling_logprobs)} sampling logprobs"
-            )
+        for name, values in (
+            ("sampling logprobs", self.sampling_logprobs),
+            ("advantages", self.advantages),
+        ):
+            if values and len(values) != len(self.token_ids):
+                raise ValueError(f"{len(self.token_ids)} tokens but {len(values)} {name}")

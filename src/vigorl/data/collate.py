@@ -36,7 +36,7 @@ class TrainingBatch:
         loss_mask: True on the tokens to learn from (not shifted: the logits that predict token t
             stand at t - 1).
         token_weight: What each loss token of a sample counts; see `core.advantages.token_weights`.
-        advantages: One per sample, unitless.
+        advantages: Unitless, 0.0 where nothing is learned from; None for SFT.
         sampling_logprobs: Nats, 0.0 where nothing was sampled; None for SFT.
         image_grid_thw: Frames, patch rows, patch columns of each picture.
         views: All pictures, in the order of their placeholders, sample after sample.
@@ -47,7 +47,7 @@ class TrainingBatch:
     attention_mask: Int[Tensor, "batch tokens"]
     loss_mask: Bool[Tensor, "batch tokens"]
     token_weight: Float[Tensor, " batch"]
-    advantages: Float[Tensor, " batch"]
+    advantages: Float[Tensor, "batch tokens"] | None
     sampling_logprobs: Float[Tensor, "batch tokens"] | None
     image_grid_thw: Int[Tensor, "images 3"]
     views: tuple[ImageView, ...]
@@ -75,22 +75,19 @@ def collate(
     """Expand, pad and stack samples.
 
     Args:
-        samples: At least one; all with sampling logprobs, or none.
+        samples: At least one; all with sampling logprobs, or none, and so with advantages.
         images: Counts tokens and makes pixels.
         pad_id: Fills `input_ids` where there is nothing.
         image_id: The picture placeholder.
         padding_side: Where the padding goes.
         with_pixels: False leaves `pixel_values` None.
     Raises:
-        ValueError: No samples, a mix of samples with and without logprobs, or a sample whose
-            pictures and placeholders differ in number.
+        ValueError: No samples, a mix of samples with and without logprobs or advantages, or a
+            sample whose pictures and placeholders differ in number.
         DataError: A picture cannot be read.
     """
     if not samples:
         raise ValueError("cannot make a batch of no samples")
-    has_logprobs = {bool(sample.sampling_logprobs) for sample in samples}
-    if len(has_logprobs) == 2:
-        raise ValueError("some samples have sampling logprobs and some have none")
     counts = [[images.num_tokens(view) for view in sample.views] for sample in samples]
 
     def expanded(values: Sequence[Sequence[Value]], fill: Value) -> list[list[Value]]:
@@ -104,9 +101,14 @@ def collate(
         for sample, count in zip(samples, counts, strict=True)
     ]
     masks = expanded([sample.loss_mask for sample in samples], 0)
-    logprobs = (
-        expanded([s.sampling_logprobs for s in samples], 0.0) if True in has_logprobs else None
-    )
+
+    def floats(name: str, rows: Sequence[Sequence[float]]) -> Tensor | None:
+        if not any(rows):
+            return None
+        if not all(rows):
+            raise ValueError(f"some samples have {name} and some have none")
+        return torch.tensor(_padded(expanded(rows, 0.0), 0.0, padding_side))
+
     views = tuple(view for sample in samples for view in sample.views)
     grids = [images.grid_thw(view) for view in views]
     blocks = [images.pixels(view).pixel_values for view in views] if with_pixels else []
@@ -115,10 +117,8 @@ def collate(
         attention_mask=torch.tensor(_padded([[1] * len(row) for row in ids], 0, padding_side)),
         loss_mask=torch.tensor(_padded(masks, 0, padding_side)).bool(),
         token_weight=torch.tensor([sample.token_weight for sample in samples]),
-        advantages=torch.tensor([sample.advantage for sample in samples]),
-        sampling_logprobs=None
-        if logprobs is None
-        else torch.tensor(_padded(logprobs, 0.0, padding_side)),
+        advantages=floats("advantages", [sample.advantages for sample in samples]),
+        sampling_logprobs=floats("sampling logprobs", [s.sampling_logprobs for s in samples]),
         image_grid_thw=torch.tensor(grids, dtype=torch.long).reshape(-1, 3),
         views=views,
         pixel_values=torch.cat(blocks) if blocks else None,

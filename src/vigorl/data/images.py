@@ -203,6 +203,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
     """The last frame whose time is not after the asked one."""
     try:
         import av  # pyright: ignore[reportMissingImports]  an extra: most runs see no video
+        from av.error import FFmpegError  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DataError("to read videos, pip install av", path=source.path) from error
     found = None
@@ -215,7 +216,7 @@ def _video_frame(source: VideoFrame) -> Image.Image:
                 if found is not None and frame.time is not None and frame.time > source.time_s:
                     break
                 found = frame
-    except (OSError, IndexError, av.error.FFmpegError) as error:
+    except (OSError, IndexError, FFmpegError) as error:
         raise DataError(f"the video cannot be read: {error}", path=source.path) from error
     if found is None:
         raise DataError("the video has no frame", path=source.path)

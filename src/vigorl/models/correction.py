@@ -39,10 +39,7 @@ RATIO_BUCKETS = (
 
 
 class CorrectionLevel(StrEnum):
-    """What one importance weight belongs to.
-
-    Not the clip's level (`losses.ImportanceLevel`), whose "sequence" is a geometric mean.
-    """
+    """What one importance weight belongs to; the clip's ratio is the algorithm's own matter."""
 
     TOKEN = "token"
     SEQUENCE = "sequence"  # product of the ratios

@@ -23,9 +23,9 @@ from vigorl.core.errors import AlignmentError, ConfigError
 from vigorl.core.protocols import Engine, GenerationRequest, ReadingEngine, SamplingParams
 from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import TrainingBatch
+from vigorl.ranks import from_all_ranks
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.policy_module import PolicyModule
-from vigorl.training.ranks import from_all_ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class AlignmentCheck:
             found = _gaps(batch, logprobs, row)
             fault = fault or self._too_far(rollouts[i], batch, logprobs, row, found)
             gaps = gaps.joined(found)
-        _raise_together(fault, num_ranks=module.trainer.world_size)
+        _raise_together(fault)
         return gaps
 
     def _misreading(
@@ -216,8 +216,8 @@ def _first_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
 
-def _raise_together(fault: str | None, *, num_ranks: int) -> None:
-    for one in from_all_ranks(fault, num_ranks=num_ranks):
+def _raise_together(fault: str | None) -> None:
+    for one in from_all_ranks(fault):
         if one is not None:
             raise AlignmentError(
                 f"engine and trainer disagree: {one}. Nothing was learned from this phase. 16-bit "

@@ -1,15 +1,16 @@
-"""What the rollout callback fills and the training loop reads: the micro-batches of one phase, on
-one rank.
+"""What a phase is filled with and the training loop reads: the micro-batches of one phase, on one
+rank.
 
 Lightning asks for the length before the first rollout exists, so the length is planned, not
 measured (a live length of 0 ends `fit` at once, an unknown one makes it prefetch before the phase
-has been filled).
+has been filled). A micro-batch becomes tensors when the loop asks for it, and Lightning brings them
+to the device: of a phase's pictures, only one micro-batch's pixels are there at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,16 +20,33 @@ from torch.utils.data import DataLoader, Dataset
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
 
+Collate = Callable[[Sequence[TrainingSample]], TrainingBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Samples of one forward pass, and what was read of them at the phase's start.
+
+    Attributes:
+        samples: At least one.
+        old_logprobs: [batch, tokens] nats under the weights of the start, on the CPU; None where
+            the step's own are the same, or the algorithm needs none.
+        ref_logprobs: The same under the reference; None where the algorithm needs none.
+    """
+
+    samples: Sequence[TrainingSample]
+    old_logprobs: Tensor | None = None
+    ref_logprobs: Tensor | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyBatch:
-    """A micro-batch and what the policy of the phase's start thought of it; all logprobs [batch,
-    tokens], nats.
+    """A `MicroBatch` as tensors.
 
     Attributes:
         batch: Tokens, masks, pictures, advantages.
-        old_logprobs: Under the weights that sampled.
-        ref_logprobs: Under the reference, or None without KL.
+        old_logprobs: [batch, tokens], as in `MicroBatch`.
+        ref_logprobs: [batch, tokens], as in `MicroBatch`.
     """
 
     batch: TrainingBatch
@@ -49,13 +67,14 @@ class RolloutBuffer(Dataset[PolicyBatch]):
 
     Args:
         num_batches: Planned micro-batches per phase on this rank.
+        collate: Makes the tensors of a micro-batch.
     """
 
-    def __init__(self, num_batches: int) -> None:
-        self.num_batches = num_batches
-        self._batches: Sequence[PolicyBatch] = ()
+    def __init__(self, num_batches: int, *, collate: Collate) -> None:
+        self.num_batches, self._collate = num_batches, collate
+        self._batches: Sequence[MicroBatch] = ()
 
-    def fill(self, batches: Sequence[PolicyBatch]) -> None:
+    def fill(self, batches: Sequence[MicroBatch]) -> None:
         """Replace the last phase's micro-batches.
 
         Raises:
@@ -71,12 +90,8 @@ class RolloutBuffer(Dataset[PolicyBatch]):
     def __getitem__(self, index: int) -> PolicyBatch:
         if not self._batches:
             raise RuntimeError("the phase was not filled: add callbacks.rollout to the trainer")
-        return self._batches[index]
-
-
-def weighted(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[TrainingSample]:
-    """Samples with their token weights set."""
-    return [replace(s, token_weight=w) for s, w in zip(samples, weights, strict=True)]
+        one = self._batches[index]
+        return PolicyBatch(self._collate(one.samples), one.old_logprobs, one.ref_logprobs)
 
 
 def batch_loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:

@@ -1,7 +1,7 @@
-"""The data of SFT and GRPO: one source of grounded records, served as traces to imitate or as a
-buffer that rollouts fill.
+"""The data of SFT and policy gradients: one source of grounded records, served as traces to imitate
+or as a buffer that rollouts fill.
 
-SFT plans its optimizer batches ahead of time, as GRPO does, so that the weight of every token is
+SFT plans its optimizer batches ahead of time, as a phase does, so that the weight of every token is
 known before a batch is cut into micro-batches and ranks.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import lightning as L
 from torch.utils.data import DataLoader, Dataset
 
-from vigorl.core.advantages import Normalization, token_weights
+from vigorl.core.advantages import Normalization, check_normalization, token_weights
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rollout import ScoredRollout, TrainingSample
@@ -24,11 +24,12 @@ from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.datasets import fingerprint
 from vigorl.data.encoding import encode_trace
 from vigorl.data.splits import DataSource, DataSplits
+from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
-from vigorl.training.buffer import RolloutBuffer, batch_loader, weighted
+from vigorl.training.buffer import RolloutBuffer, batch_loader
 from vigorl.training.difficulty import SolveRateSampling, check_choice
+from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan
-from vigorl.training.ranks import from_all_ranks
 from vigorl.training.solve_rates import (
     SolveRates,
     add_tallies,
@@ -53,9 +54,20 @@ class TraceBatching:
 
     sequences_per_update: int
     micro_batch_size: int
-    normalization: Normalization = Normalization.TOKEN_MEAN
+    normalization: Normalization | str = Normalization.TOKEN_MEAN
     constant_length: int | None = None
     max_tokens: int = 8192
+
+    def __post_init__(self) -> None:
+        check_normalization(self.normalization, self.constant_length)
+
+    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
+        """See `core.advantages.token_weights`."""
+        return token_weights(
+            num_tokens,
+            normalization=Normalization(self.normalization),
+            constant_length=self.constant_length,
+        )
 
     def accumulate(self, world_size: int) -> int:
         """Micro-batches per update on each rank."""
@@ -81,17 +93,17 @@ class PhasePrompts:
 
 
 class GroundedTraceDataModule(L.LightningDataModule):
-    """Shared by SFT (`traces` given) and GRPO (`plan` given).
+    """Shared by SFT (`traces` given) and policy gradients (`plan` given).
 
     Args:
         source: Makes and loads the records.
         environment: The prompt, tokens, pictures and tools of the run's rollouts; traces are
             encoded with the same ones.
-        plan: Of a rollout phase; the train loader is the buffer that `callbacks.rollout` fills.
-        traces: Batching; the train loader serves encoded traces.
+        plan: How a phase is cut; the train loader is the buffer that `callbacks.rollout` fills.
+        traces: How traces are batched; the train loader serves them encoded.
         difficulty: Which prompts a phase takes, by how often they are solved; None asks every
             prompt once per pass over the data.
-        seed: Of the shuffling.
+        seed: Seed of the shuffling.
         num_workers: Processes that collate traces.
         with_pixels: Whether batches carry pixels; not needed when a frozen tower's features are
             cached.
@@ -111,7 +123,9 @@ class GroundedTraceDataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         if (plan is None) == (traces is None):
-            raise ConfigError("give the data module either data.plan (GRPO) or data.traces (SFT)")
+            raise ConfigError(
+                "give the data module either data.plan (policy gradient) or data.traces (SFT)"
+            )
         if difficulty is not None and plan is None:
             raise ConfigError("difficulty has no effect on SFT: it chooses prompts of rollouts")
         self.source, self.environment = source, environment
@@ -142,7 +156,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
         world_size, rank = self._trainer().world_size, self._trainer().global_rank
         if self.plan is not None:
             self._check_accumulation(self.plan.accumulate(world_size))
-            self.buffer = RolloutBuffer(self.plan.batches_per_phase(world_size))
+            num_batches = self.plan.batches_per_phase(world_size)
+            self.buffer = RolloutBuffer(num_batches, collate=self.collate)
             return batch_loader(self.buffer)
         assert self.traces is not None
         self._check_accumulation(self.traces.accumulate(world_size))
@@ -208,7 +223,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         """Learn from this rank's groups how hard their tasks are; all ranks must call it."""
         if self.solve_rates is None:
             return
-        tallies = from_all_ranks(tally_rollouts(scored), num_ranks=self._trainer().world_size)
+        tallies = from_all_ranks(tally_rollouts(scored))
         self.solve_rates.update(add_tallies(tallies))
 
     def state_dict(self) -> dict[str, Any]:
@@ -318,11 +333,8 @@ class TraceBatches(Dataset[TrainingBatch]):
         update, micro = divmod(index, accumulate)
         size = self._settings.sequences_per_update
         chosen = [self._samples[i] for i in self._order[update * size : (update + 1) * size]]
-        weights = token_weights(
-            [sum(sample.loss_mask) for sample in chosen],
-            normalization=Normalization(self._settings.normalization),
-            constant_length=self._settings.constant_length,
-        )
-        ranked = sorted(weighted(chosen, weights), key=self._datamodule.num_tokens)
+        weigh, counts = self._settings.token_weights, loss_tokens(chosen)  # of all ranks
+        weighed = weigh_update(chosen, weigh, of_ranks=[counts], rank=0)
+        ranked = sorted(weighed, key=self._datamodule.num_tokens)
         first = (micro * self._world_size + self._rank) * self._settings.micro_batch_size
         return self._datamodule.collate(ranked[first : first + self._settings.micro_batch_size])

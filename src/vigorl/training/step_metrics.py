@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torchmetrics import MaxMetric, MeanMetric, Metric
 
-from vigorl.training.ranks import from_all_ranks
+from vigorl.ranks import from_all_ranks, num_ranks
 
 
 class EffectiveSampleFraction(Metric):
@@ -80,7 +80,7 @@ class StepMetrics(nn.Module):
         values = {}
         for name, kind in sorted(_union_over_ranks(kinds).items()):
             metric = self._get(name, kind).to(_reducing_device())
-            value = metric.compute() if metric.update_called or _world_size() > 1 else torch.nan
+            value = metric.compute() if metric.update_called or num_ranks() > 1 else torch.nan
             if not torch.isnan(torch.as_tensor(value)):
                 values[name] = float(value)
         self._metrics.clear()  # a metric that was reset would go on in float32
@@ -92,15 +92,10 @@ class StepMetrics(nn.Module):
         return self._metrics[name]
 
 
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
 def _reducing_device() -> str:
     """NCCL reduces nothing that lies on a CPU."""
-    return "cuda" if _world_size() > 1 and dist.get_backend() == "nccl" else "cpu"
+    return "cuda" if num_ranks() > 1 and dist.get_backend() == "nccl" else "cpu"
 
 
 def _union_over_ranks(kinds: dict[str, type[Metric]]) -> dict[str, type[Metric]]:
-    gathered = from_all_ranks(kinds, num_ranks=_world_size())
-    return {name: kind for one in gathered for name, kind in one.items()}
+    return {name: kind for one in from_all_ranks(kinds) for name, kind in one.items()}

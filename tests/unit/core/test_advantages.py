@@ -2,7 +2,14 @@ import math
 
 import pytest
 
-from vigorl.core.advantages import Normalization, group_advantages, token_weights
+from tests import builders
+from vigorl.core.advantages import (
+    Credit,
+    Normalization,
+    group_advantages,
+    token_weights,
+    turn_credit,
+)
 
 
 def test_group_advantages_by_hand():
@@ -37,3 +44,26 @@ def test_token_weights_refuses():
         token_weights([0, 0], normalization=Normalization.TOKEN_MEAN)
     with pytest.raises(ValueError, match="constant_length"):
         token_weights([1], normalization=Normalization.CONSTANT_LENGTH)
+
+
+def test_a_turns_credit_is_that_of_its_sampled_tokens():
+    # two turns of four sampled tokens; the first is followed by three of the environment
+    rollout = builders.rollout()
+    credit = turn_credit(rollout, [2.0, -1.0])
+    prompt = len(rollout.prompt_ids)
+    assert credit.advantages == (0.0,) * prompt + (2.0,) * 4 + (0.0,) * 3 + (-1.0,) * 4
+    assert credit.loss_mask == rollout.loss_mask
+    assert credit.mean_advantage(rollout) == 0.5  # (4 * 2 - 4 * 1) / 8
+    masked = turn_credit(rollout, [2.0, -1.0], is_learned=False)
+    assert not any(masked.loss_mask)
+    assert masked.mean_advantage(rollout) == 0.5
+    with pytest.raises(ValueError, match="zip"):
+        turn_credit(rollout, [1.0])
+
+
+def test_one_advantage_for_all_tokens_is_the_mean_to_the_last_digit():
+    rollout = builders.rollout(builders.answer_turn(num_tokens=3))
+    advantage = 1.4448403485623547  # three times this, divided by three, is another number
+    assert turn_credit(rollout, [advantage]).mean_advantage(rollout) == advantage
+    nothing = Credit((0.0,) * len(rollout.token_ids), rollout.loss_mask)
+    assert nothing.mean_advantage(rollout) == 0.0

@@ -20,8 +20,12 @@ TWO_TOKENS = ImageView(
 
 
 def samples() -> list[TrainingSample]:
-    first = TrainingSample((8, IMAGE, 6), (0, 0, 1), (TWO_TOKENS,), (0.0, 0.0, -1.5), 2.0, 0.5)
-    return [first, TrainingSample((8, 7), (0, 1), (), (0.0, -0.25), -2.0, 0.25)]
+    return [
+        TrainingSample(
+            (8, IMAGE, 6), (0, 0, 1), (TWO_TOKENS,), (0.0, 0.0, -1.5), (0.0, 0.0, 2.0), 0.5
+        ),
+        TrainingSample((8, 7), (0, 1), (), (0.0, -0.25), (0.0, -2.0), 0.25),
+    ]
 
 
 def test_two_samples_by_hand(store: ImageStore) -> None:
@@ -31,7 +35,8 @@ def test_two_samples_by_hand(store: ImageStore) -> None:
     assert batch.loss_mask.tolist() == [[False, False, False, True], [False, True, False, False]]
     assert batch.sampling_logprobs is not None
     assert batch.sampling_logprobs.tolist() == [[0, 0, 0, -1.5], [0, -0.25, 0, 0]]
-    assert batch.advantages.tolist() == [2.0, -2.0]
+    assert batch.advantages is not None
+    assert batch.advantages.tolist() == [[0, 0, 0, 2], [0, -2, 0, 0]]
     assert batch.token_weight.tolist() == [0.5, 0.25]
     assert batch.image_grid_thw.tolist() == [[1, 2, 4]]  # 28 x 56 px in patches of 14
     assert (batch.views, batch.pixel_values) == ((TWO_TOKENS,), None)

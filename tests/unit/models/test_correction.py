@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.unit.models.small import assert_same_grads, grads, make_batch, make_policy
+from tests.unit.training.algorithms.inputs import inputs
 from vigorl.core.errors import ConfigError
 from vigorl.models.correction import (
     RATIO_BUCKETS,
@@ -18,7 +19,8 @@ from vigorl.models.correction import (
     importance_weights,
     sampling_gap_metrics,
 )
-from vigorl.models.losses import LossOutput, MetricSum, grpo_loss
+from vigorl.models.losses import LossOutput, MetricSum
+from vigorl.training.algorithms.grpo import GRPO
 
 LEVELS = ("token", "sequence", "sequence_mean")
 MODES = ("truncate", "mask")
@@ -138,13 +140,16 @@ def test_settings_that_cannot_be_name_their_key(settings: dict[str, Any], key: s
 # ---- in the loss ---------------------------------------------------------------------------------
 
 
-def loss_and_grad(weights: Tensor | None, **settings: Any) -> tuple[LossOutput, Tensor]:
+def loss_and_grad(
+    weights: Tensor | None, *, ref: Tensor | None = None, kl_coef: float = 0.0
+) -> tuple[LossOutput, Tensor]:
     """Of two rollouts at their old policy: d loss / d logprob = -w A W."""
     policy = (SAMPLING + RATIOS.log()).requires_grad_()
-    out = grpo_loss(
+    given = inputs(
         policy, policy.detach(), torch.tensor([1.0, -2.0]), MASK, torch.tensor([0.5, 0.25]),
-        importance_weights=weights, **settings,
+        importance_weights=weights, ref_logprobs=ref,
     )  # fmt: skip
+    out = GRPO(kl_coef=kl_coef).loss(given)
     out.loss.backward()
     assert policy.grad is not None
     return out, policy.grad
@@ -165,8 +170,8 @@ def test_weights_multiply_the_policy_gradient() -> None:
 
 def test_weights_leave_the_kl_alone() -> None:
     ref = SAMPLING - 0.3
-    plain, plain_grad = loss_and_grad(None, ref_logprobs=ref, kl_coef=0.1)
-    none, none_grad = loss_and_grad(torch.zeros(2, 4), ref_logprobs=ref, kl_coef=0.1)
+    plain, plain_grad = loss_and_grad(None, ref=ref, kl_coef=0.1)
+    none, none_grad = loss_and_grad(torch.zeros(2, 4), ref=ref, kl_coef=0.1)
     _, policy_grad = loss_and_grad(None)
     torch.testing.assert_close(none_grad, plain_grad - policy_grad)
     assert none_grad.abs().sum() > 0
@@ -213,10 +218,12 @@ def test_any_cut_into_micro_batches_gives_the_same_gradient_and_metrics(
         logprobs, _ = policy.response_logprobs(batch)
         old, engine = logprobs.detach(), sampling[first:last, : logprobs.shape[1]]
         weights = importance_weights(old, engine, batch.loss_mask, correction=correction).weights
-        grpo_loss(
-            logprobs, old, whole.advantages[first:last], batch.loss_mask,
+        advantages = torch.linspace(-1, 1, 6)[first:last]
+        given = inputs(
+            logprobs, old, advantages, batch.loss_mask,
             whole.token_weight[first:last], importance_weights=weights,
-        ).loss.backward()  # fmt: skip
+        )  # fmt: skip
+        GRPO().loss(given).loss.backward()
         return sampling_gap_metrics(old, engine, batch.loss_mask)[0]
 
     together = step(0, 6)
@@ -260,10 +267,11 @@ def expected_gradient(weigh: Callable[[Tensor, Tensor], Tensor | None]) -> Tenso
     """Of minus the loss, over all rollouts as often as the SAMPLER draws them."""
     logits, sampling = policy_and_sampler()
     logprobs = autoregressive(logits)
-    grpo_loss(
+    given = inputs(
         logprobs, logprobs.detach(), REWARDS.double(), torch.ones(len(ROLLOUTS), 2),
         sampling.sum(-1).exp(), importance_weights=weigh(logprobs.detach(), sampling),
-    ).loss.backward()  # fmt: skip
+    )  # fmt: skip
+    GRPO().loss(given).loss.backward()
     assert logits.grad is not None
     return -logits.grad
 
@@ -292,7 +300,8 @@ def test_the_token_level_is_unbiased_for_one_token_only() -> None:
     correction = ImportanceCorrection(level="token", cap_high=math.inf)
     weights = importance_weights(old, sampling, mask, correction=correction).weights
     weight = sampling[:, 0].exp()
-    out = grpo_loss(old, old.detach(), reward, mask, weight, importance_weights=weights)
+    given = inputs(old, old.detach(), reward, mask, weight, importance_weights=weights)
+    out = GRPO().loss(given)
     torch.testing.assert_close(torch.autograd.grad(-out.loss, logits)[0], exact)
 
     exact_of_two = exact_gradient()

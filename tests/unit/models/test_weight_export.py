@@ -7,16 +7,12 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForImageTextToText
 
+from tests.fingerprint import weight_fingerprint
 from tests.unit.models.small import FAMILIES, make_batch, make_model, make_policy, save_folder
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
-from vigorl.models.weight_export import (
-    export_adapters,
-    export_weights,
-    load_weights,
-    weight_fingerprint,
-)
+from vigorl.models.weight_export import export_adapters, export_weights, load_weights
 
 
 def names_in(folder: Path) -> set[str]:

@@ -12,13 +12,14 @@ import deepspeed
 import torch
 import torch.distributed as dist
 
+from tests.fingerprint import weight_fingerprint
 from tests.unit.models.small import make_batch, save_folder
 from tests.unit.models.test_vision_cache import Pixels
 from vigorl.models.lora import LoraSettings
 from vigorl.models.losses import sft_loss
 from vigorl.models.policy import Policy
 from vigorl.models.vision_cache import VisionCache
-from vigorl.models.weight_export import export_adapters, export_weights, weight_fingerprint
+from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.training.strategy import compile_nothing
 
 CONFIG = {

@@ -11,8 +11,8 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from tests.fingerprint import weight_fingerprint
 from vigorl.data.encoding import ChatCodec
-from vigorl.models.weight_export import weight_fingerprint
 
 START_LABEL = "default"
 Fault = Callable[[str, dict[str, Any]], "tuple[int, str] | str | None"]

@@ -9,6 +9,7 @@ import torch.distributed as dist
 
 from tests import builders
 from tests.unit.training.test_solve_rates import write_trees
+from vigorl import ranks
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.splits import DataSplits
@@ -206,6 +207,7 @@ def test_ranks_agree_on_what_they_measured_together(monkeypatch: pytest.MonkeyPa
     def gather(found: list[Any], own: Any) -> None:
         found[:] = [tally_rollouts(shard) for shard in shards]
 
+    monkeypatch.setattr(ranks, "num_ranks", lambda: 2)
     monkeypatch.setattr(dist, "all_gather_object", gather)
     states = []
     for shard in shards:

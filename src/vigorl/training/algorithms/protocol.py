@@ -1,0 +1,68 @@
+"""What a policy gradient algorithm answers. The trainer asks, and does not know which one it runs.
+
+    groups of scored rollouts -> credit         once per phase, on every rank its own groups
+    loss tokens per sequence  -> token_weights  once per optimizer batch, over all ranks
+    LossInputs                -> loss           once per micro-batch
+
+One algorithm is one file here and one YAML in configs/algorithm/. Whatever is a statistic over more
+rollouts than a group belongs into `credit` or `token_weights`, where the optimizer batch is still
+whole, never into `loss`: no cut into micro-batches may change a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vigorl.core.advantages import Credit
+from vigorl.core.rollout import ScoredRollout
+from vigorl.models.losses import LossInputs, LossOutput
+
+
+class Algorithm(Protocol):
+    """Credit and loss of a policy gradient."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss reads logprobs of the start checkpoint, which then is kept in memory."""
+        ...
+
+    @property
+    def needs_old(self) -> bool:
+        """Whether the loss reads logprobs of the phase's start, which take a pass of their own
+        where a phase has several updates.
+        """
+        ...
+
+    @property
+    def needs_zero_advantages(self) -> bool:
+        """Whether samples whose advantages are all 0 move the policy, as a KL term makes them;
+        otherwise their forward pass is left out.
+        """
+        ...
+
+    def credit(self, groups: Sequence[Sequence[ScoredRollout]]) -> list[list[Credit]]:
+        """Credit the tokens of this rank's groups.
+
+        Args:
+            groups: Whole groups, each of one prompt's rollouts with their rewards.
+        Returns:
+            In the layout of `groups`.
+        Raises:
+            ValueError: Rewards that cannot be compared; names the group.
+        """
+        ...
+
+    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
+        """What each loss token of each sequence counts in the optimizer batch.
+
+        Args:
+            num_tokens: [B] loss tokens per sequence, of all ranks and micro-batches; some above 0.
+        Returns:
+            [B] weights w with loss = sum_i w_i * sum_t loss_it.
+        """
+        ...
+
+    def loss(self, inputs: LossInputs) -> LossOutput:
+        """The micro-batch's share of the loss, and what is measured about it."""
+        ...

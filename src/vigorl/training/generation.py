@@ -1,0 +1,115 @@
+"""A run's engine between the trainer's steps: it gets the weights, generates this rank's share of
+rollouts, and sleeps while the policy is updated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vigorl.core.protocols import Engine
+from vigorl.core.records import TaskRecord
+from vigorl.core.rollout import Rollout
+from vigorl.models.policy import Policy
+from vigorl.models.weight_export import export_adapters, export_weights
+from vigorl.rollout.collector import CollectStats, build_dialogs, collect
+from vigorl.rollout.environment import Environment
+
+Progress = Callable[[str, int, int], None]  # name, rollouts done, rollouts in all
+Costs = dict[str, tuple[float, float]]  # metric name: (sum, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One rank's rollouts, whole groups, and what they took."""
+
+    rollouts: list[Rollout]
+    stats: CollectStats
+
+    @property
+    def costs(self) -> Costs:
+        stats = self.stats
+        return {
+            "time/generate_s": (stats.wall_s, 1),
+            "time/engine_frac": (stats.engine_s, max(stats.wall_s, 1e-9)),
+            "perf/tokens_per_s": (stats.num_new_tokens, max(stats.wall_s, 1e-9)),
+        }
+
+
+class RolloutGenerator:
+    """Publishes, generates, rests.
+
+    Args:
+        engine: Generates turns; owns its weights.
+        seed: Seed of the sampling noise.
+    """
+
+    def __init__(self, engine: Engine, *, seed: int) -> None:
+        self.engine, self.seed = engine, seed
+        self._version = -1
+
+    def publish(self, policy: Policy, *, version: int) -> None:
+        """Give the engine the weights as they are now, unless it has them."""
+        if self._version != version:
+            export = export_adapters if self.engine.takes_adapters else export_weights
+            self.engine.publish(export(policy.model), version=version)
+            self._version = version
+
+    def rest(self) -> None:
+        """While the policy is updated the engine needs no memory, and its weights are outdated."""
+        self.engine.sleep()
+        self._version = -1
+
+    @property
+    def publish_costs(self) -> Costs:
+        cost = self.engine.last_publish
+        if cost is None:
+            return {}
+        return {"time/publish_s": (cost.seconds, 1), "perf/publish_mb": (cost.num_bytes / 1e6, 1)}
+
+    def generate(
+        self,
+        environment: Environment,
+        tasks: Sequence[TaskRecord],
+        *,
+        name: str,
+        group_size: int,
+        rank: int,
+        num_ranks: int,
+        on_progress: Progress,
+    ) -> Generated:
+        """This rank's share of the tasks' rollouts.
+
+        Args:
+            environment: The dialogs.
+            tasks: The questions of all ranks.
+            name: The phase's; part of every request's seed.
+            group_size: Rollouts per task.
+            rank: This rank's number, from 0.
+            num_ranks: How many share the tasks.
+            on_progress: Told of every finished rollout.
+        """
+        sharing = self.engine.ranks_per_engine
+        dialogs = build_dialogs(
+            environment,
+            tasks,
+            group_size=group_size,
+            phase=name,
+            run_seed=self.seed,
+            rank=rank // sharing,
+            num_ranks=num_ranks // sharing,
+        )
+        finished = 0
+
+        def count(_: Rollout) -> None:
+            nonlocal finished
+            finished += 1
+            on_progress(name, finished, len(dialogs))
+
+        collected = collect(self.engine, dialogs, phase=name, on_done=count)
+        rollouts = [
+            rollout
+            for number, rollout in enumerate(collected.rollouts)
+            if number // group_size % sharing == rank % sharing
+        ]
+        return Generated(rollouts, collected.stats)

@@ -1,0 +1,156 @@
+"""A policy gradient's training step, whatever the algorithm: batch -> logprobs -> loss.
+
+Old, reference and sampling logprobs, credit and masks come in the batch (`training.phase`); what
+becomes of them is `module.algorithm`'s matter. Where the engine that sampled is not the trainer to
+the last digit, importance weights go in too. What a step measures (entropy, ratios, clips, the gap
+to the engine) is over the tokens of its own forward passes: samples that cannot move the policy
+have none.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vigorl.core.errors import ConfigError
+from vigorl.data.collate import TrainingBatch
+from vigorl.models.correction import (
+    ImportanceCorrection,
+    importance_weights,
+    sampling_gap_metrics,
+)
+from vigorl.models.losses import LossInputs
+from vigorl.models.policy import Policy
+from vigorl.models.pretrained import cast_weights, parse_dtype
+from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.buffer import PolicyBatch
+from vigorl.training.policy_module import PolicyModule
+
+
+class PolicyGradientModule(PolicyModule):
+    """Learns from rollouts.
+
+    Args:
+        policy: The model that learns.
+        algorithm: Its credit and its loss.
+        reference: The start checkpoint, frozen; None where the algorithm needs none, or with LoRA
+            (whose adapters are switched off instead).
+        reference_dtype: Dtype of the reference's weights; None follows the policy's, which
+            DeepSpeed may have cast, so that a KL starts at 0. With bfloat16 beside a float32 policy
+            it starts a little above.
+        importance_correction: How the gap between the engine that sampled and the trainer is
+            corrected; None only measures it.
+        kwargs: Arguments of `PolicyModule`.
+    Raises:
+        ConfigError: A reference is missing, or has no effect.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        algorithm: Algorithm,
+        reference: Policy | None = None,
+        reference_dtype: str | None = None,
+        importance_correction: ImportanceCorrection | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(policy, **kwargs)
+        if algorithm.needs_reference and reference is None and policy.lora is None:
+            raise ConfigError("the algorithm needs module.reference (the start checkpoint)")
+        if not algorithm.needs_reference and reference is not None:
+            raise ConfigError(
+                "module.reference has no effect: the algorithm needs none (kl_coef=0)"
+            )
+        self.algorithm, self.importance_correction = algorithm, importance_correction
+        # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
+        # module
+        self._reference = [reference.requires_grad_(False).eval()] if reference else []
+        self.reference_dtype = parse_dtype(reference_dtype) if reference_dtype else None
+
+    @property
+    def needs_old(self) -> bool:
+        """Whether a step reads logprobs of the phase's start."""
+        return self.algorithm.needs_old or self.importance_correction is not None
+
+    def on_fit_start(self) -> None:
+        for reference in self._reference:
+            cast_weights(reference, self.reference_dtype or self.policy.dtype)
+            reference.to(self.device)
+
+    def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
+        batch = item.batch
+        assert batch.advantages is not None
+        self.count_padding(batch)
+        logprobs, entropy = self.logprobs(batch, with_entropy=True)
+        # with one update per phase the weights that sampled are the weights now
+        old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
+        self._measure_gap(batch, old)
+        return self.report(
+            self.algorithm.loss(
+                LossInputs(
+                    policy_logprobs=logprobs,
+                    old_logprobs=old,
+                    advantages=batch.advantages,
+                    loss_mask=batch.loss_mask,
+                    token_weight=batch.token_weight,
+                    ref_logprobs=item.ref_logprobs,
+                    sampling_logprobs=batch.sampling_logprobs,
+                    importance_weights=self._importance_weights(batch, old),
+                    entropy=entropy,
+                )
+            )
+        )
+
+    @torch.no_grad()
+    def start_logprobs(self, batch: TrainingBatch) -> Tensor:
+        """[batch, tokens] nats, under the weights as they are now, computed as in training."""
+        with self.as_in_training():
+            return self.logprobs(batch)[0]
+
+    @torch.no_grad()
+    def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
+        """[batch, tokens] nats, under the reference, computed as in training."""
+        reference = self._reference[0] if self._reference else self.policy
+        without_adapters = nullcontext() if self._reference else self.policy.as_reference()
+        with without_adapters, self.as_in_training():
+            return reference.response_logprobs(
+                batch,
+                features=self.features(
+                    batch
+                ),  # the same tower: it is frozen, or both run their own
+                chunk_tokens=self.logits_chunk_tokens,
+                temperature=self.temperature,
+                banned_ids=self.banned_ids,
+            )[0]
+
+    def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
+        """Count how far engine and trainer disagree, corrected or not."""
+        if batch.sampling_logprobs is not None:
+            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, batch.loss_mask)
+            self.step_metrics.add_sums(sums)
+            self.step_metrics.add_maxima(maxima)
+
+    def _importance_weights(self, batch: TrainingBatch, old: Tensor) -> Tensor | None:
+        """None without correction; counts what the caps changed and what is left of the sample."""
+        if self.importance_correction is None:
+            return None
+        if batch.sampling_logprobs is None:
+            raise ConfigError(
+                "module.importance_correction needs an engine that says how likely its tokens were"
+            )
+        weights, is_capped = importance_weights(
+            old,
+            batch.sampling_logprobs,
+            batch.loss_mask,
+            correction=self.importance_correction,
+        )
+        sampled = batch.loss_mask.bool()
+        self.step_metrics.add_sums(
+            {"sampling_ratio/corrected_frac": (is_capped.sum(), sampled.sum())}
+        )
+        self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
+        return weights
