@@ -20,7 +20,7 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessorPil
 
 from tests.builders import call_text, task, view
-from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.core.records import TraceRecord
@@ -37,7 +37,7 @@ from vigorl.core.trace import (
 )
 from vigorl.data.images import ImageStore
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
-from vigorl.data.sources.sft_json import read_sft_json
+from vigorl.data.sources.sft_json import read_sft_json, write_sft
 from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.chains import TreeForm, tree_form
@@ -58,7 +58,6 @@ from vigorl.search.linearize import (
 )
 from vigorl.search.looks import split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
-from vigorl.search.writer import write_traces
 
 TOOL = ZoomPoint(window_px=112, view_px=56)
 SINGLE = LinearizeSettings(form=TraceForm.SINGLE_TURN)
@@ -700,8 +699,7 @@ def test_a_released_file_is_linearized_written_and_read_back(
     assert done.report == FilterReport(6, {})
     assert {record.frame for record in done.records} == {Size(448, 448)}
     out = rollout_file.parent / name
-    num_bytes = write_traces(done.records, out)
-    assert num_bytes == out.stat().st_size / 6
+    write_sft(done.records, out)
     back = read_sft_json(out, scorer=PointInBox())
 
     def told(records: Any) -> list[TraceRecord]:
@@ -769,12 +767,7 @@ def test_neither_the_hash_seed_nor_the_order_of_trees_matters() -> None:
 @pytest.mark.parametrize("name", ["sft.parquet", "sft"])
 def test_only_the_two_released_layouts_are_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="path must end in one of"):
-        write_traces([TraceRecord(TASK, Trace((Step("x"),), "red"))], tmp_path / name)
-
-
-def test_writing_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no trace to write"):
-        write_traces([], tmp_path / "sft.json")
+        write_sft([TraceRecord(TASK, Trace((Step("x"),), "red"))], tmp_path / name)
 
 
 @pytest.mark.parametrize(
