@@ -330,6 +330,8 @@ def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path
         for record in found.records:
             assert record.frame == Size(448, 448)
             assert record.trace.steps[0].tool_call == look("", 200, 80).tool_call
+    in_units = replace(one.tree, image=str(tmp_path / "disc.png"), frame=Size(1, 1))
+    assert SearchedTask.of(in_units, TASK, store).image.frame is TextFrame.UNIT
 
 
 @pytest.mark.parametrize(
