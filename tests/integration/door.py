@@ -183,6 +183,11 @@ def guessing_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
     return ScriptedEngine(script, codec)
 
 
+def no_engine(**_: Any) -> ScriptedEngine:
+    """Where nothing is left to generate."""
+    raise AssertionError("an engine was made")
+
+
 def wandering_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
     """Looks about or answers with one of the stripes, by the request's noise."""
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from vigorl.core.media import ImageView, Region
 from vigorl.core.records import TaskRecord
@@ -41,7 +42,7 @@ class StopReason(StrEnum):
         return self in (StopReason.TURN_LENGTH, StopReason.TOKEN_BUDGET, StopReason.TURN_LIMIT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `parsed` is kept
 class Turn:
     """One assistant turn and the environment's reply to it.
 
@@ -77,8 +78,9 @@ class Turn:
                 f"{len(self.sampling_logprobs)} sampling logprobs"
             )
 
-    @property
+    @cached_property
     def parsed(self) -> ParsedTurn:
+        """What the turn says, read when it is first asked for."""
         return parse_turn(self.text)
 
 
