@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from vigorl.core.rollout import ScoredRollout, TrainingSample
+from vigorl.core.rollout import ScoredRollout, TrainingSample, group_indices
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import Collate, MicroBatch
@@ -47,12 +47,10 @@ def credit_rollouts(scored: Sequence[ScoredRollout], algorithm: Algorithm) -> Cr
     Raises:
         ValueError: Rewards that cannot be compared; names the group.
     """
-    groups: dict[str, list[int]] = {}
-    for i, one in enumerate(scored):
-        groups.setdefault(one.rollout.group, []).append(i)
-    credited = algorithm.credit([[scored[i] for i in members] for members in groups.values()])
+    groups = group_indices(one.rollout for one in scored)
+    credited = algorithm.credit([[scored[i] for i in members] for members in groups])
     with_advantage, samples = list(scored), [TrainingSample((), (), ())] * len(scored)
-    for members, credits in zip(groups.values(), credited, strict=True):
+    for members, credits in zip(groups, credited, strict=True):
         for i, credit in zip(members, credits, strict=True):
             rollout = scored[i].rollout
             with_advantage[i] = replace(scored[i], advantage=credit.mean_advantage(rollout))
