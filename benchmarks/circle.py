@@ -91,7 +91,7 @@ def main() -> None:
     control = OUT / "no grounding"
     if not (control / "model").exists():
         door("train", "grpo_vstar_no_grounding", f"paths.run='{control}'")
-    evaluate(control / "model", control / "test", "task=visual_search_think")
+    evaluate(control / "model", control / "test", "env=visual_search_think")
     write(arms, control)
 
 

@@ -35,7 +35,7 @@ class Run:
     name: str
     experiment: str
     overrides: tuple[str, ...] = ()
-    task: str = "visual_search_zoom"
+    env: str = "visual_search_zoom"
 
     @property
     def folder(self) -> Path:
@@ -46,10 +46,10 @@ RUNS = (
     Run("seed 0", "grpo_vstar"),
     Run("seed 1", "grpo_vstar", ("seed=1",)),
     Run("seed 2", "grpo_vstar", ("seed=2",)),
-    Run("single look", "grpo_vstar_single_turn", task="visual_search_point"),
+    Run("single look", "grpo_vstar_single_turn", env="visual_search_point"),
     Run("no warm start", "grpo_vstar_no_warm_start"),
     Run("released reward", "grpo_vstar_released_reward"),
-    Run("no grounding", "grpo_vstar_no_grounding", task="visual_search_think"),
+    Run("no grounding", "grpo_vstar_no_grounding", env="visual_search_think"),
     Run("no diversity bonus", "grpo_vstar_no_diversity"),
 )
 
@@ -95,7 +95,7 @@ def evaluate(run: Run, moment: str) -> None:
     model = run.folder / "model" if moment == "end" else start
     door(
         "evaluate", "eval_vstar", f"model.path='{model}'", f"paths.run='{folder}'",
-        f"task={run.task}", f"name='eval/{folder.parent.name}/{folder.name}'",
+        f"env={run.env}", f"name='eval/{folder.parent.name}/{folder.name}'",
         "data.root=${paths.world}/questions_0",
     )  # fmt: skip
 

@@ -48,7 +48,7 @@ from vigorl.core.rollout import Rollout, StopReason
 from vigorl.core.trace import ParsedTurn
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import tiny_zoom
+from vigorl.data.prompts import Prompt
 from vigorl.data.scenes.draw import SceneSettings, draw_scene
 from vigorl.rollout.collector import collect
 from vigorl.rollout.engines.hf import HFEngine
@@ -254,7 +254,7 @@ def measure(case: Case, pictures: Sequence[str], *, profile: bool = False) -> di
     codec.banned_ids = (*codec.banned_ids, codec.end_id)
     images = ImageStore.from_pretrained(FOLDER, **PIXELS)
     environment = Environment(
-        prompt=tiny_zoom(),
+        prompt=Prompt("Point, zoom, then answer."),
         codec=codec,
         images=images,
         tools=[ZoomPoint(window_px=112, view_px=112)],

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from vigorl.build import CONFIGS, assemble, check_settings, needs_reference, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.core.rewards import WeightedReward
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.data.splits import WithTraces
@@ -168,11 +169,11 @@ def test_every_experiment_builds_all_that_needs_no_weights(experiment: str, scal
     given = ONLY_THE_USER_KNOWS.get(experiment, [])
     composed = compose_door("train", f"experiment={experiment}", f"scale={scale}", *given)
     for cfg in stages_of(composed):
-        for node in (*cfg.prompts.values(), *cfg.task.tools, cfg.data, cfg.trainer):
+        for node in (*cfg.env.tools, cfg.data, cfg.trainer):
             instantiate(node)
-        for node in (cfg.task.prompt, cfg.plan, cfg.optimizer, cfg.traces, cfg.reward):
+        for node in (cfg.env.prompt, cfg.plan, cfg.optimizer, cfg.traces, cfg.reward):
             instantiate(node)
-        RolloutLimits(**cfg.task.limits)
+        RolloutLimits(**cfg.env.limits)
         for name, node in cfg.callbacks.items():
             instantiate(
                 node, _partial_=name == "rollout_logger"
@@ -202,7 +203,8 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
     [
         (group, option)
         for group in (
-            "task",
+            "env",
+            "reward",
             "strategy",
             "engine",
             "logger",
@@ -218,9 +220,10 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
 def test_every_other_choice_composes(group: str, option: str) -> None:
     cfg = compose_door("evaluate" if option == "evaluation" else "train", f"{group}={option}")
     check_targets(resolved(cfg))
-    if group == "task":
-        instantiate(cfg.reward)
-        instantiate(cfg.task.prompt)
+    if group in ("env", "reward"):
+        assert isinstance(instantiate(cfg.reward), WeightedReward)
+        tools = [instantiate(tool) for tool in cfg.env.tools]
+        assert instantiate(cfg.env.prompt).write(tools=tools).system
     if group == "strategy" and isinstance(cfg.strategy, DictConfig):
         if "zero" in option and find_spec("deepspeed") is None:
             pytest.skip("needs the deepspeed extra")
@@ -353,10 +356,10 @@ def test_full_scales_hold_the_papers_multi_turn_values(scale: str) -> None:
     assert (cfg.algorithm.clip_low, cfg.algorithm.clip_high) == (0.2, 0.28)
     assert cfg.trainer.gradient_clip_val == 0.2
     assert cfg.trainer.max_epochs == 500
-    assert cfg.task.temperature == 1.0
-    assert (cfg.task.limits.max_turns, cfg.task.limits.max_response_tokens) == (5, 4096)
+    assert cfg.env.temperature == 1.0
+    assert (cfg.env.limits.max_turns, cfg.env.limits.max_response_tokens) == (5, 4096)
     # appendix A.3: 364 px windows shown at 672
-    assert (cfg.task.tools[0].window_px, cfg.task.tools[0].view_px) == (364, 672)
+    assert (cfg.env.tools[0].window_px, cfg.env.tools[0].view_px) == (364, 672)
     # table A1 (SFT)
     assert cfg.traces.sequences_per_update == 32
 
@@ -405,7 +408,24 @@ def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     source = instantiate(cfg.data)
     assert source.view == side
     assert side**2 <= min(cfg.pixels.max_pixels, source.scene.side_px**2)
-    assert source.mix.zoom_system == instantiate(cfg.task.prompt).system
+    tools = [instantiate(tool) for tool in cfg.env.tools]
+    assert source.mix.zoom_system == instantiate(cfg.env.prompt).write(tools=tools).system
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reward"),
+    [
+        (["env=visual_search_zoom"], "grounded_zoom"),
+        (["env=visual_search_point"], "single_turn"),
+        (["experiment=grpo_vstar_no_grounding"], "single_turn"),
+        (["env=visual_search_point", "reward=vigorl_paper"], "vigorl_paper"),
+        (["experiment=grpo_vstar_single_turn", "reward=vigorl_released"], "vigorl_released"),
+    ],
+)
+def test_an_env_brings_its_reward_and_the_command_line_has_the_last_word(
+    overrides: list[str], reward: str
+) -> None:
+    assert instantiate(compose_door("train", *overrides).reward).name == reward
 
 
 def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:

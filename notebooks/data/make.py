@@ -20,7 +20,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rewards import grounded_zoom_reward
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import tiny_zoom
+from vigorl.data.prompts import Prompt
 from vigorl.data.scenes.draw import Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.questions import ask_attribute, ask_comparison
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
@@ -69,7 +69,7 @@ def main() -> None:
     codec, images = ChatCodec.from_pretrained(START), ImageStore.from_pretrained(START)
     tool = ZoomPoint(window_px=WINDOW_PX, view_px=WINDOW_PX)
     environment = Environment(
-        prompt=tiny_zoom(),
+        prompt=Prompt("Point, zoom, then answer."),
         codec=codec,
         images=images,
         tools=[tool],

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.data.prompt_writer import Form, PromptWriter
 from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
@@ -49,6 +50,7 @@ def prepare_process() -> None:
     OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
     OmegaConf.register_new_resolver("vigorl_artifacts", _artifacts, replace=True)
     OmegaConf.register_new_resolver("vigorl_system", _system_text, replace=True)
+    OmegaConf.register_new_resolver("vigorl_chain_form", _chain_form, replace=True)
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
@@ -78,9 +80,15 @@ def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
     return (Path(outputs).resolve() / "mlartifacts").as_uri()
 
 
-def _system_text(prompt: DictConfig) -> str:
-    """Of a prompt's node."""
-    return instantiate(prompt).system
+def _system_text(form: str, *, _root_: DictConfig) -> str:
+    """What the run's prompt says in another form."""
+    writer: PromptWriter = replace(instantiate(_root_.env.prompt), form=Form(form))
+    return writer.write(tools=[instantiate(tool) for tool in _root_.env.tools]).system
+
+
+def _chain_form(*, _root_: DictConfig) -> str:
+    """Of worked solutions: dialogs where there is a tool to look with."""
+    return "multi_turn" if _root_.env.tools else "single_turn"
 
 
 def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
@@ -120,16 +128,17 @@ def build_parts(cfg: DictConfig) -> Parts:
         folder = from_first_process(cfg, f"{cfg.name} model", make)
     codec = ChatCodec.from_pretrained(folder)
     images = ImageStore.from_pretrained(folder, **cfg.pixels)
+    tools = [instantiate(tool) for tool in cfg.env.tools]
     shared = {
-        "prompt": instantiate(cfg.task.prompt).in_frame(images.frame),
+        "prompt": instantiate(cfg.env.prompt).write(tools=tools, frame=images.frame),
         "codec": codec,
         "images": images,
-        "tools": [instantiate(tool) for tool in cfg.task.tools],
-        "limits": RolloutLimits(**cfg.task.limits),
-        "step_reply": cfg.task.get("step_reply", ""),
+        "tools": tools,
+        "limits": RolloutLimits(**cfg.env.limits),
+        "step_reply": cfg.env.step_reply,
     }
-    sampled = Environment(**shared, temperature=cfg.task.temperature, top_p=cfg.task.top_p)
-    judged = Environment(**shared, temperature=cfg.task.eval_temperature)
+    sampled = Environment(**shared, temperature=cfg.env.temperature, top_p=cfg.env.top_p)
+    judged = Environment(**shared, temperature=cfg.env.eval_temperature)
     return Parts(folder, codec, images, sampled, judged)
 
 

@@ -106,13 +106,13 @@ def protocol_of(
     for part in (plain, locked):
         part.pop("reward", None)  # training's
         for key in ("temperature", "top_p"):
-            part.get("task", {}).pop(key, None)
+            part.get("env", {}).pop(key, None)
     changed = changed_settings(locked, plain)
     changed += [f"data.{key}" for key in (benchmark.changed_fields() if benchmark else ())]
     return Protocol(
         name=benchmark.name if benchmark else cfg.name,
         settings={
-            "task": plain["task"] | {"prompt": asdict(parts.eval_environment.prompt)},
+            "env": plain["env"] | {"prompt": asdict(parts.eval_environment.prompt)},
             "pixels": {key: plain["pixels"][key] for key in ("min_pixels", "max_pixels")},
             "samples_per_task": cfg.samples_per_task,
             "benchmark": benchmark and benchmark.settings(),

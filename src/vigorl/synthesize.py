@@ -9,7 +9,7 @@ solutions, `chains.jsonl` and, in the released form, `chains.json`:
 `trees=FILE` makes them from a file of trees that is there already, such as a released one: here of
 bare thoughts, first as the answer of one turn, then as dialogs that zoom.
 
-    python -m vigorl.synthesize experiment=mcts_vstar task=visual_search_steps scale=... data=...
+    python -m vigorl.synthesize experiment=mcts_vstar env=visual_search_steps scale=... data=...
     python -m vigorl.synthesize experiment=mcts_vstar trees=RUN/trees.jsonl scale=...
 
 A larger teacher behind an endpoint; the scale gives its prompts, its picture sizes and the length
@@ -116,13 +116,13 @@ def check_form(cfg: DictConfig, parts: Parts) -> None:
     has_tool, form = bool(parts.environment.tools), TraceForm(cfg.chains.settings.form)
     if form is TraceForm.MULTI_TURN and not has_tool:
         raise ConfigError(
-            "chains.settings.form=multi_turn, but the task has no tool for its looks: take "
-            "single_turn, and afterwards trees=RUN/trees.jsonl with a task that zooms"
+            "chains.settings.form=multi_turn, but the env has no tool for its looks: take "
+            "single_turn, and afterwards trees=RUN/trees.jsonl with an env that zooms"
         )
     if form is TraceForm.SINGLE_TURN and has_tool and not cfg.trees:
         raise ConfigError(
-            "chains.settings.form=single_turn, but the task has a tool: its thoughts tell what "
-            "crops showed; take multi_turn, or a task of bare thoughts (task=visual_search_steps)"
+            "chains.settings.form=single_turn, but the env has a tool: its thoughts tell what "
+            "crops showed; take multi_turn, or an env of bare thoughts (env=visual_search_steps)"
         )
 
 

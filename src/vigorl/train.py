@@ -122,7 +122,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         images=parts.images,
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
-        temperature=cfg.task.temperature,
+        temperature=cfg.env.temperature,
         vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )

@@ -16,7 +16,7 @@ from vigorl.core.records import TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.encoding import ChatCodec, encode_trace
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import OPTIONS, Prompt, tiny_zoom
+from vigorl.data.prompts import OPTIONS, Prompt
 from vigorl.families.qwen_vl import CHAT, Qwen25VL
 
 POLICY = "\x1b"  # around what is learned
@@ -51,7 +51,7 @@ def test_dialog(tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
     sample = encode_trace(
         TraceRecord(task(images=(str(tmp_path / "a.png"),)), trace),
-        prompt=Prompt(tiny_zoom().system, options=OPTIONS),
+        prompt=Prompt("Point, zoom, then answer.", options=OPTIONS),
         codec=ChatCodec(tokenizer, CHAT),
         images=ImageStore(make_processor(), family=Qwen25VL()),
         tools={"look": FakeZoom()},

@@ -95,7 +95,7 @@ PARTS = {
         (
             "limit=16",
             "samples_per_task=8",
-            "task.eval_temperature=1.8",
+            "env.eval_temperature=1.8",
             "limits.max_turns=2",
             "limits.max_new_tokens=20",
             "limits.max_response_tokens=150",

@@ -108,7 +108,7 @@ def test_screenspot_and_vstar_questions_are_reached(tmp_path: Path) -> None:
         "data=screenspot",
         f"data.file={screens}",
         "data.as_benchmark=true",
-        "task=web_grounding_point",
+        "env=web_grounding_point",
         small=small,
     )
     assert report.accuracy.num_questions == 5

@@ -80,7 +80,7 @@ def test_training_and_evaluation_run_through_on_real_photographs(tmp_path: Path)
 
 def test_web_grounding_trains_on_screenshots(tmp_path: Path) -> None:
     screens = DATA / "screenspot_mini" / "screenspot_web_v2.json"
-    overrides = ["data=screenspot", f"data.file={screens}", "task=web_grounding_zoom"]
+    overrides = ["data=screenspot", f"data.file={screens}", "env=web_grounding_zoom"]
     all_to_train = ["data.val_frac=0", "data.test_frac=0"]  # there is one screenshot
     metrics = train(
         settings(tmp_path, *overrides, *all_to_train, *ONE_PHASE, "logger=none", small=BASE)

@@ -193,7 +193,7 @@ def test_a_judge_without_anything_to_ask_is_refused(tmp_path: Path) -> None:
 
 def test_thoughts_one_by_one_become_single_turns_or_dialogs(tmp_path: Path) -> None:
     """A task without a tool; its trees as one turn each, and as zoom dialogs afterwards."""
-    steps = ["task=visual_search_steps", "engine._target_=tests.integration.door.thinking_engine"]
+    steps = ["env=visual_search_steps", "engine._target_=tests.integration.door.thinking_engine"]
     found = run_synthesis(search_settings(tmp_path / "steps", *steps))
     assert found.records
     assert {len(record.trace.steps) for record in found.records} == {1}
@@ -211,7 +211,7 @@ def test_a_form_that_no_tree_could_have_is_refused_before_the_search(
     tmp_path: Path, task: str, form: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"form={form}, but the task has"):
-        run_synthesis(search_settings(tmp_path, f"task={task}", f"chains.settings.form={form}"))
+        run_synthesis(search_settings(tmp_path, f"env={task}", f"chains.settings.form={form}"))
 
 
 def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:

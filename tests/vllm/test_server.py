@@ -28,7 +28,7 @@ from vigorl.build import ASSETS
 from vigorl.core.rollout import Rollout
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import tiny_zoom
+from vigorl.data.prompts import Prompt
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
@@ -141,7 +141,7 @@ class Small:
 
     def environment(self, temperature: float) -> Environment:
         return Environment(
-            prompt=tiny_zoom(), codec=self.codec, images=self.images,
+            prompt=Prompt("Point, zoom, then answer."), codec=self.codec, images=self.images,
             tools=[ZoomPoint(window_px=112, view_px=56)], temperature=temperature,
             limits=RolloutLimits(
                 max_turns=3, max_images=3, max_new_tokens=64, max_response_tokens=400

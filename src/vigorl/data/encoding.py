@@ -248,7 +248,7 @@ def encode_trace(
     task = record.task
     views = [images.whole(path, source=task.source) for path in task.images]
     if record.system is not None:
-        prompt = replace(prompt, system=record.system).in_frame(images.frame)
+        prompt = replace(prompt, system=record.system)
     ids = codec.prompt_ids(prompt.messages(task))
     mask = [0] * len(ids)
     trace = rescaled_trace(record, image=views[0]) if views else record.trace

@@ -153,7 +153,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         named = cfg.model.reference_dtype
         reference = parse_dtype(named).itemsize if named else own
     traces = cfg.datamodule.get("traces")
-    response = traces.max_tokens if traces else cfg.task.limits.max_response_tokens
+    response = traces.max_tokens if traces else cfg.env.limits.max_response_tokens
     prompt, picture = prompt_tokens(cfg), model.picture_tokens(cfg.pixels.max_pixels)
     return LearningLoad(
         weight_bytes=own,
@@ -164,7 +164,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         micro_batch_size=(traces or cfg.plan).micro_batch_size,
         sequence_tokens=response if traces else prompt + picture + response,
         response_tokens=response,
-        picture_tokens=picture + (cfg.task.limits.max_images - 1) * crop_tokens(cfg, model),
+        picture_tokens=picture + (cfg.env.limits.max_images - 1) * crop_tokens(cfg, model),
         is_tower_trained=not cfg.model.freeze_vision_tower,
         is_checkpointed=cfg.model.gradient_checkpointing,
         logits_chunk_tokens=cfg.module.get("logits_chunk_tokens")
@@ -185,7 +185,7 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         dtype_bytes=parse_dtype(cfg.model.engine_dtype).itemsize,
         batch_size=engine.get("max_batch_size") or _default(hf.HFEngine, "max_batch_size"),
         prompt_tokens=prompt,
-        sequence_tokens=prompt + cfg.task.limits.max_response_tokens + GROWTH_SLOTS,
+        sequence_tokens=prompt + cfg.env.limits.max_response_tokens + GROWTH_SLOTS,
         prefix_cache_tokens=setting("prefix_cache_tokens"),
         feature_cache_tokens=setting("feature_cache_tokens"),
         encode_tokens=hf.ENCODE_TOKENS,
@@ -207,13 +207,14 @@ def _vllm_bytes(cfg: DictConfig, model: ModelSize, machine: Machine) -> int:
 
 def prompt_tokens(cfg: DictConfig) -> int:
     """Of the text before the first turn, about."""
-    system = instantiate(cfg.task.prompt).system
+    tools = [instantiate(tool) for tool in cfg.env.tools]
+    system = instantiate(cfg.env.prompt).write(tools=tools).system
     return len(system) // CHARACTERS_PER_TOKEN + QUESTION_TOKENS
 
 
 def crop_tokens(cfg: DictConfig, model: ModelSize) -> int:
     """Of the largest crop that a tool shows; 0 without tools."""
-    sides = [tool.get("view_px", 0) for tool in cfg.task.tools]
+    sides = [tool.get("view_px", 0) for tool in cfg.env.tools]
     return max((model.picture_tokens(side**2) for side in sides), default=0)
 
 
@@ -226,7 +227,7 @@ def _kept_features(cfg: DictConfig, model: ModelSize, load: LearningLoad) -> Mem
     if cfg.datamodule.get("plan") is None:
         return MemoryItem("kept features", limit, advice=advice)
     prompts = -(-cfg.plan.prompts_per_phase // load.num_ranks)
-    crops = prompts * cfg.plan.group_size * (cfg.task.limits.max_images - 1)
+    crops = prompts * cfg.plan.group_size * (cfg.env.limits.max_images - 1)
     tokens = prompts * model.picture_tokens(cfg.pixels.max_pixels)
     tokens += crops * crop_tokens(cfg, model)
     size = tokens * model.feature_width * load.compute_bytes

@@ -150,7 +150,7 @@ def grow_forest(
             reach; the message says how far the search was.
     """
     if environment.temperature == 0:
-        raise ConfigError("task.temperature=0: all children of a node would be the same thought")
+        raise ConfigError("env.temperature=0: all children of a node would be the same thought")
     if max_in_flight < 1:
         raise ConfigError(f"max_in_flight must be at least 1, got {max_in_flight}")
     forest = _Forest(engine, environment, settings, run_seed, check)

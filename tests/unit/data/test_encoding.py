@@ -29,7 +29,7 @@ from vigorl.core.trace import (
 )
 from vigorl.data.encoding import ChatCodec, encode_trace, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import Message, Prompt, tiny_zoom
+from vigorl.data.prompts import Message, Prompt
 from vigorl.families.qwen_vl import CHAT
 
 PAD = CONTROLS.index("<|image_pad|>")
@@ -159,7 +159,10 @@ def zoom_record(path: str, **overrides: Any) -> TraceRecord:
 
 
 def encode(record: TraceRecord, codec: ChatCodec, store: ImageStore, **overrides: Any) -> Any:
-    settings: dict[str, Any] = {"prompt": tiny_zoom(), "tools": {"look": FakeZoom()}}
+    settings: dict[str, Any] = {
+        "prompt": Prompt("Point, zoom, then answer."),
+        "tools": {"look": FakeZoom()},
+    }
     return encode_trace(record, codec=codec, images=store, **(settings | overrides))
 
 
@@ -177,7 +180,9 @@ def test_a_trace_gives_the_tokens_of_the_same_rollout(
     )  # fmt: skip
     rollout = Rollout(
         task=record.task,
-        prompt_ids=tuple(codec.prompt_ids(tiny_zoom().messages(record.task))),
+        prompt_ids=tuple(
+            codec.prompt_ids(Prompt("Point, zoom, then answer.").messages(record.task))
+        ),
         prompt_views=(whole,),
         turns=(looking, Turn(last, (-1.0,) * len(last), codec.decode(last))),
         stop_reason=StopReason.ANSWERED,

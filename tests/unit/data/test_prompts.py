@@ -1,25 +1,13 @@
-"""Prompt texts say what the grammar says, and templates with unknown fields stop at once."""
+"""A task as the chat that asks it, and templates with unknown fields stop at once."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
 from tests.builders import task
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.media import TextFrame
-from vigorl.core.trace import IMAGE_SLOT
-from vigorl.data import prompts
-from vigorl.data.prompts import OPTIONS, Message, Prompt
-
-FULL = [
-    prompts.visual_search_zoom, prompts.web_grounding_zoom, prompts.visual_search_point,
-    prompts.visual_search_think, prompts.spatial_point, prompts.web_grounding_point,
-    prompts.web_action_point, prompts.visual_search_steps, prompts.spatial_steps,
-    prompts.web_grounding_steps,
-]  # fmt: skip
-TINY = [prompts.tiny_zoom, prompts.tiny_point, prompts.tiny_think]
+from vigorl.data.prompts import OPTIONS, Message, Prompt, lettered
 
 
 def test_pictures_without_a_slot_come_before_the_text() -> None:
@@ -74,45 +62,9 @@ def test_bad_templates_name_themselves(fields: dict[str, str], message: str) -> 
 
 def test_twenty_seven_options_have_no_letters() -> None:
     with pytest.raises(DataError, match="27 options"):
-        prompts.lettered(["x"] * 27)
-
-
-@pytest.mark.parametrize("make", FULL)
-def test_full_prompts_show_the_grammar_and_real_line_breaks(make: Callable[[], Prompt]) -> None:
-    system = make().system
-    assert "<think> " in system
-    assert "</answer>" in system
-    assert "\\" not in system  # the released RL prompts hold a backslash and an n
-    assert IMAGE_SLOT not in system
-    assert system == system.strip()
-
-
-@pytest.mark.parametrize("make", [prompts.visual_search_zoom, prompts.web_grounding_zoom])
-def test_zoom_prompts_name_the_configured_tool(make: Callable[..., Prompt]) -> None:
-    call = '{"name": "crop", "arguments": {"coordinate": [x, y]}}'
-    assert f"<tool_call>\n{call}\n</tool_call>" in make(tool_name="crop").system
-
-
-@pytest.mark.parametrize("make", TINY)
-def test_tiny_prompts_are_tiny(make: Callable[[], Prompt]) -> None:
-    prompt = make()
-    assert len(prompt.system.split()) <= 12
-    assert (prompt.question, prompt.options) == ("{question}", "")
-
-
-def test_all_prompts_differ() -> None:
-    systems = [make().system for make in [*FULL, *TINY]]
-    assert len(set(systems)) == len(systems)
-
-
-@pytest.mark.parametrize("make", FULL)
-def test_a_prompt_counts_places_as_the_family_does(make: Callable[[], Prompt]) -> None:
-    prompt = make()
-    assert prompt.in_frame(TextFrame.PIXELS) == prompt
-    told = prompt.in_frame(TextFrame.PERMILLE).system
-    assert "pixels" not in told
-    assert ("to 1000 at the right" in told) is ("x counts pixels" in prompt.system)
+        lettered(["x"] * 27)
 
 
 def test_a_prompt_of_ones_own_stays_as_it_is() -> None:
-    assert Prompt("Use pixels.").in_frame(TextFrame.PERMILLE) == Prompt("Use pixels.")
+    prompt = Prompt("Use pixels.")
+    assert prompt.write(frame=TextFrame.PERMILLE) is prompt

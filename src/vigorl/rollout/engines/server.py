@@ -13,7 +13,7 @@ Start one or more servers; each is one data-parallel replica, and may itself be 
     --logprobs-mode processed_logprobs        logprobs of the distribution that is sampled from (our
                                               bans, temperature); the default knows neither
     --generation-config vllm                  no sampling defaults from the model's folder
-    --limit-mm-per-prompt '{"image": 5}'      at least task.limits.max_images
+    --limit-mm-per-prompt '{"image": 5}'      at least env.limits.max_images
     --weight-transfer-config '{"backend": "nccl"}'     for engine.transfer=nccl (or "ipc")
     VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, --enable-lora --max-lora-rank 16    for engine.adapters_only
 

@@ -17,7 +17,7 @@ from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import find_points, parse_trace
 from vigorl.data.encoding import ChatCodec, encode_trace
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import tiny_zoom
+from vigorl.data.prompts import Prompt
 from vigorl.data.scenes.draw import Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.questions import ask_attribute, ask_comparison
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
@@ -152,7 +152,7 @@ def test_zoom_traces_encode_as_rollouts_would(
         here = TaskRecord(task.id, task.question, task.answer, (str(path),), options=task.options)
         sample = encode_trace(
             TraceRecord(here, record.trace, record.frame),
-            prompt=tiny_zoom(),
+            prompt=Prompt("Point, zoom, then answer."),
             codec=codec,
             images=store,
             tools={TOOL.name: TOOL},

@@ -17,7 +17,7 @@ from vigorl.core.records import TraceRecord
 from vigorl.core.scoring import ActionMatch, PointInBox, TextMatch
 from vigorl.core.search_tree import CheckedBy
 from vigorl.core.trace import Step, ToolCall, Trace
-from vigorl.data.prompts import visual_search_zoom
+from vigorl.data.prompts import OPTIONS, Prompt
 from vigorl.data.sources.mcts_jsonl import iter_mcts_jsonl, read_mcts_jsonl, tree_row, tree_task
 from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
 
@@ -276,7 +276,7 @@ def test_a_right_letter_is_right_by_the_options_of_the_tree(write: Callable[...,
     alone, with_options = map(tree_task, read_mcts_jsonl(write(SEARCHED, ours, as_list=False)))
     assert not alone.is_right("(B)")
     assert with_options.is_right("(B)")
-    asked = visual_search_zoom()
+    asked = Prompt("", options=OPTIONS)
     assert "(A) blue\n(B) red" in asked.messages(with_options)[-1].text
 
 

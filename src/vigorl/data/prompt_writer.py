@@ -1,0 +1,211 @@
+"""The one place for prompt texts: a system text from a domain, a form and an answer.
+
+The sentences are our own; what each prompt has to say (one thought per turn, a point per region,
+the answer's form) follows the structure of the released prompts. Tools are told of as their `spec`
+says, places as the model family writes them, tags and calls as `core.trace` renders them. Line
+breaks are real: the released RL files hold a backslash and an "n" instead, so its SFT, RL and
+evaluation each saw different prompts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.media import TextFrame
+from vigorl.core.protocols import ArgumentKind, Tool
+from vigorl.core.trace import END_THINK, THINK, Step, ToolCall, Trace, render_tool_turn
+from vigorl.data.prompts import OPTIONS, Prompt
+
+
+class Domain(StrEnum):
+    """What the questions are about."""
+
+    VISUAL_SEARCH = "visual_search"  # details of a picture
+    SPATIAL = "spatial"  # where things are and how they move, in one or more pictures
+    WEB_GROUNDING = "web_grounding"  # which element of a screenshot to use
+    WEB_ACTION = "web_action"  # what to do next on a screenshot with numbered elements
+
+
+class Form(StrEnum):
+    """In how many turns, and with what in them."""
+
+    TOOLS = "tools"  # several turns, each a grounded thought and a call
+    REPLY = "reply"  # one turn whose thought points
+    THINK = "think"  # one turn whose thought does not: the baseline that thinks in words alone
+    STEPS = "steps"  # one thought per turn, for a teacher's search
+
+
+class AnswerForm(StrEnum):
+    """What the answer is."""
+
+    OPTION = "option"  # the right option's text
+    POINT = "point"  # a point on the asked element
+    ACTION = "action"  # one web action
+
+
+_DETAILS = "You answer questions about details of a picture.\n"
+_ELEMENT = "You are shown a screenshot and told what a user wants to do; find the element to use.\n"
+_OPENINGS = {
+    Domain.VISUAL_SEARCH: _DETAILS,
+    Domain.SPATIAL: (
+        "You answer questions about how the things in one or more pictures lie and move in space.\n"
+    ),
+    Domain.WEB_GROUNDING: _ELEMENT,
+    Domain.WEB_ACTION: (
+        "You carry out a task in a web browser. You are given the objective, the actions taken so "
+        "far, and a screenshot in which every usable element wears a number, its id. "
+        "Choose the next action.\n"
+    ),
+}
+_TOO_SMALL = (
+    "You answer questions about details that can be too small to see in the picture as shown.\n"
+)
+_EXAMPLES = {
+    AnswerForm.OPTION: "text of the option",
+    AnswerForm.POINT: "(x, y)",
+    AnswerForm.ACTION: "one action",
+}
+_ENDINGS = {
+    AnswerForm.OPTION: "The answer repeats the text of the right option, not its letter.\n",
+    AnswerForm.POINT: "The answer is one point on that element.\n",
+    AnswerForm.ACTION: "Use only ids that you can see, and stop as soon as the objective is met.\n",
+}
+_ON_FULL = {
+    TextFrame.PIXELS: (
+        "The answer is one point on that element, in pixels of the full screenshot.\n"
+    ),
+    TextFrame.PERMILLE: (
+        "The answer is one point on that element, by the edges of the full screenshot.\n"
+    ),
+}
+_ACTIONS = (
+    "Actions: click [id] presses an element; type [id] [text] writes into one; "
+    "scroll [up] or scroll [down] moves the page; "
+    "go_back returns to the page before; stop [text] ends the task and reports the text.\n"
+)
+_FROM_TO = (
+    "x goes from 0 at the left edge of the picture to {0} at the right, y from 0 at the top to {0} "
+    "at the bottom; {1}.\n"
+)
+_PLACES = {
+    TextFrame.PIXELS: (
+        "x counts pixels from the left edge of the picture, y from the top; use whole numbers.\n"
+    ),
+    TextFrame.PERMILLE: _FROM_TO.format(1000, "use whole numbers"),
+    TextFrame.UNIT: _FROM_TO.format(1, "use three decimals"),
+}
+_A_PLACE = {
+    TextFrame.PIXELS: "(120, 45)", TextFrame.PERMILLE: "(120, 45)", TextFrame.UNIT: "(0.12, 0.045)"
+}  # fmt: skip
+_SPREAD = "Look before you conclude, and never return to a spot that you have already seen.\n"
+_GROUNDED = (
+    "Tie each step of the thought to the place it is about by writing that place as {place}, "
+    "and cover different places before you settle.\n"
+)
+_BRIEF = {
+    Form.TOOLS: "Point, zoom, then answer.",
+    Form.REPLY: "Point, then answer.",
+    Form.THINK: "Think, then answer.",
+    Form.STEPS: "Point, then answer.",
+}
+_PLACEHOLDERS = {
+    ArgumentKind.POINT: "[x, y]",
+    ArgumentKind.BOX: "[x1, y1, x2, y2]",
+    ArgumentKind.INDEX: "0",
+    ArgumentKind.NUMBER: "n",
+    ArgumentKind.TEXT: '"..."',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptWriter:
+    """Writes the prompt of a domain, a form and an answer, once tools and frame are known.
+
+    Attributes:
+        domain: What the questions are about.
+        form: In how many turns, and with what in them.
+        answer: What the answer is.
+        opening: A sentence of your own in place of the domain's; "" takes the domain's.
+        is_brief: A few words, for the tiny models: every prompt token costs CPU time, and they
+            learn the form from traces.
+    """
+
+    domain: Domain
+    form: Form
+    answer: AnswerForm
+    opening: str = ""
+    is_brief: bool = False
+
+    def __post_init__(self) -> None:  # a config gives texts
+        object.__setattr__(self, "domain", Domain(self.domain))
+        object.__setattr__(self, "form", Form(self.form))
+        object.__setattr__(self, "answer", AnswerForm(self.answer))
+
+    def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:
+        """The prompt for a policy that may call `tools` and writes places in `frame`.
+
+        Raises:
+            ConfigError: The form is TOOLS, and there are none.
+        """
+        if self.is_brief:
+            return Prompt(_BRIEF[self.form])
+        if self.form is Form.TOOLS and not tools:
+            raise ConfigError("env.prompt.form=tools has no effect without env.tools")
+        opening = f"{self.opening.strip()}\n" if self.opening else self._opening()
+        system = opening + self._form(tools) + self._rules(frame)
+        options = OPTIONS if self.answer is AnswerForm.OPTION else ""
+        return Prompt(system.removesuffix("\n"), options=options)
+
+    def _opening(self) -> str:
+        if (self.domain, self.form) == (Domain.VISUAL_SEARCH, Form.TOOLS):
+            return _TOO_SMALL
+        return _OPENINGS[self.domain]
+
+    def _form(self, tools: Sequence[Tool]) -> str:
+        answer = _EXAMPLES[self.answer]
+        finish = Trace((Step("What settles it."),), answer).turns()[0]
+        if self.form is Form.TOOLS:
+            looks = [
+                f"{tool.spec.purpose}:\n{call_example(tool)}\n"
+                f"after which you are shown {tool.spec.reply}, "
+                for tool in tools
+            ]
+            return (
+                "Every reply is one thought and then one action, nothing else. "
+                f"The action is either {'or '.join(looks)}or, once you are sure, the end:\n"
+                f"{finish}\n"
+            )
+        if self.form is Form.STEPS:
+            step = f"{THINK} One thought about the place at (x, y). {END_THINK}"
+            return (
+                "Every reply is either one step of your reasoning, about one place:\n"
+                f"{step}\nor, once you are sure, the end:\n{finish}\n"
+                "Say what is there and whether it matters, and take in several candidates before "
+                "you end.\n"
+            )
+        turn = Trace((Step("The steps of your reasoning."),), answer).turns()[0]
+        return f"Reply once, in this form:\n{turn}\n"
+
+    def _rules(self, frame: TextFrame) -> str:
+        actions = _ACTIONS if self.answer is AnswerForm.ACTION else ""
+        ending = _ENDINGS[self.answer]
+        if self.form is Form.THINK:
+            return actions + ending
+        if self.form is Form.REPLY:
+            return actions + _GROUNDED.format(place=_A_PLACE[frame]) + _PLACES[frame] + ending
+        if self.form is Form.TOOLS and self.answer is AnswerForm.POINT:
+            ending = _ON_FULL.get(frame, _ON_FULL[TextFrame.PERMILLE])
+        return actions + _PLACES[frame] + _SPREAD + ending
+
+
+def call_example(tool: Tool) -> str:
+    """A turn that calls a tool, with placeholders where its arguments go."""
+    named = {a.name: f"<{a.kind}>" for a in tool.spec.arguments}
+    turn = render_tool_turn("One thought about (x, y).", ToolCall(tool.name, named))
+    for kind, placeholder in _PLACEHOLDERS.items():
+        turn = turn.replace(json.dumps(f"<{kind}>"), placeholder)
+    return turn
