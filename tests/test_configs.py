@@ -29,7 +29,7 @@ from vigorl.data.splits import WithTraces
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
-from vigorl.rollout.environment import RolloutLimits
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
 from vigorl.train import stage_config
 from vigorl.training.difficulty import SolveRateSampling

@@ -35,7 +35,8 @@ from vigorl.data.prompt_writer import Form, PromptWriter
 from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
-from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.rollout.environment import Environment
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.training.algorithms.protocol import Algorithm
 
 CONFIGS = str(Path(__file__).resolve().parents[2] / "configs")
