@@ -23,13 +23,14 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from vigorl.build import CONFIGS, Parts, build_engine, build_parts, prepare_process
-from vigorl.core.metrics import is_right, wilson_interval
+from vigorl.core.metrics import is_right
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.splits import load_tasks
+from vigorl.evaluation.statistics import wilson_interval
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.search.forest import ForestStats, grow_forest

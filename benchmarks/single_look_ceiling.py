@@ -35,10 +35,10 @@ from sklearn.preprocessing import StandardScaler
 
 from vigorl.core.geometry import Point, Size, zoom_window
 from vigorl.core.media import FileImage, ImageView
-from vigorl.core.metrics import wilson_interval
 from vigorl.data.images import ImageStore
 from vigorl.data.scenes import draw
 from vigorl.data.scenes.draw import STRIPE_PERIOD_PX, STRIPES, SceneSettings, Sign, draw_scene
+from vigorl.evaluation.statistics import wilson_interval
 
 ASSETS = Path(draw.__file__).parents[2] / "assets" / "tiny_start"
 SCALE = 4  # original pixels per pixel of the whole view

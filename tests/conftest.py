@@ -1,7 +1,21 @@
 """Settings of the whole suite. Hand-made rollouts come from `tests.builders`."""
 
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
 # Nothing here measures time, so a slow machine must not fail a property.
 settings.register_profile("vigorl", deadline=None, max_examples=50)
 settings.load_profile("vigorl")
+
+# Every call in the rooms of tensors is compared with its signature, shapes too. Only in this
+# process: doors that a test starts, and the workers of vLLM, run as they do for a user.
+SHAPED = [
+    "vigorl.models",
+    "vigorl.data.images",
+    "vigorl.data.collate",
+    "vigorl.rollout.engines.kv_cache",
+    "vigorl.rollout.engines.sampling",
+]
+install_import_hook(
+    SHAPED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)  # an int is a float, as PEP 484 says

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
+import itertools
+import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from packaging.requirements import Requirement
@@ -31,6 +32,7 @@ from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
+from vigorl.targets import check_targets
 from vigorl.train import stage_config
 from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.policy_module import OptimizerSettings
@@ -68,38 +70,6 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def stages_of(cfg: DictConfig) -> list[DictConfig]:
     return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
-
-
-def targets(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """All nodes with a `_target_`, and where they stand."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from targets(value, f"{path}.{key}".strip("."))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from targets(value, f"{path}.{index}")
-
-
-def accepted_names(target: Any) -> set[str] | None:
-    """Keyword arguments of a callable, through **kwargs to the bases of a class; None is any."""
-    places = [base.__init__ for base in target.__mro__] if inspect.isclass(target) else [target]
-    names: set[str] = set()
-    for place in places:
-        found = inspect.signature(place).parameters.values()
-        names |= {p.name for p in found if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-        if not any(p.kind is p.VAR_KEYWORD for p in found):
-            return names
-    return None
-
-
-def check_targets(cfg: dict[str, Any]) -> None:
-    for path, node in targets(cfg):
-        names = accepted_names(get_object(node["_target_"]))
-        given = {key for key in node if not key.startswith("_")}
-        unknown = given - names if names is not None else set()
-        assert not unknown, f"{path}: {node['_target_']} takes no {sorted(unknown)}"
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -213,6 +183,8 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
             "algorithm",
             "difficulty",
             "early_stop",
+            "probes",
+            "signals",
         )
         for option in options(group)
     ],
@@ -601,6 +573,30 @@ def test_constraints_pin_what_pyproject_pins() -> None:
     ].values():  # vllm and its CPU build are alternatives
         for name, version in pins(extra).items():
             assert constraints.get(name, version) == version
+
+
+def imported_packages() -> set[str]:
+    """What src imports at its top level or later, but for the standard library and itself."""
+    found: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"vigorl"}
+
+
+def test_whatever_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][name] for name in ("vllm", "deepspeed", "video")]
+    declared = {
+        canonicalize_name(Requirement(line).name)
+        for line in [*project["dependencies"], *itertools.chain(*extras)]
+    }
+    named_otherwise = {"PIL": "pillow", "hydra": "hydra-core"}
+    used = {canonicalize_name(named_otherwise.get(name, name)) for name in imported_packages()}
+    assert used <= declared
 
 
 def test_conda_makes_the_same_environment_as_pip() -> None:

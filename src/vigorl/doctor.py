@@ -12,12 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from vigorl.build import CONFIGS, prepare_process
+from vigorl.build import prepare_process
 from vigorl.core.errors import VigorlError
 from vigorl.diagnosis.engine import check_engine
 from vigorl.diagnosis.installed import check_installed
@@ -31,6 +30,7 @@ from vigorl.diagnosis.machine import (
 from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.report import Row, Status, render
 from vigorl.diagnosis.sources import check_config, check_data, check_tracking
+from vigorl.door import door
 
 prepare_process()
 
@@ -65,7 +65,7 @@ def check_model_and_memory(cfg: DictConfig, machine: Machine) -> list[Row]:
     return [*rows, *check_disk(cfg, needed=found.disk), *check_memory(cfg, found, machine)]
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+@door("train")
 def main(cfg: DictConfig) -> None:
     rows = diagnose(cfg, look())
     print(render(rows))

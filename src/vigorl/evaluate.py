@@ -15,14 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
+    build_all,
     build_engine,
     build_parts,
     check_settings,
@@ -34,6 +33,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.splits import load_tasks
+from vigorl.door import door
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
@@ -76,6 +76,7 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
         on_scored=scored.append,
         benchmark=benchmark,
         protocol=protocol,
+        probes=build_all(cfg.probes),
     )
     print(report.table())
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
@@ -159,7 +160,7 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
     (run.folder / "comparison.json").write_text(text + "\n")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="evaluate")
+@door("evaluate")
 def main(cfg: DictConfig) -> None:
     run_evaluation(cfg)
 

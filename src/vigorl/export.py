@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vigorl.build import CONFIGS, prepare_process
+from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.door import door
 from vigorl.models.policy import Policy
 
 prepare_process()
@@ -58,7 +58,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
     return state | (get_fp32_state_dict_from_zero_checkpoint(str(path), tag="checkpoint") or {})
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="export")
+@door("export")
 def main(cfg: DictConfig) -> None:
     print(f"wrote {export(cfg.checkpoint, cfg.folder, dtype=cfg.dtype)}")
 

@@ -1,4 +1,4 @@
-"""What the processes of a run settle before Lightning connects them: the first one decides, the
+"""What the processes of a run agree on before Lightning connects them: the first one decides, the
 others wait for what it says.
 
 They meet at the address of Lightning's own connection. torchrun and SLURM give it; for processes

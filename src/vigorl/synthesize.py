@@ -35,14 +35,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     assemble,
     build_engine,
@@ -57,6 +55,7 @@ from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.splits import load_tasks
+from vigorl.door import door
 from vigorl.pages.search import render_search_page
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
@@ -277,7 +276,7 @@ def write_chains(run: Run, found: Linearized) -> None:
     )
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="synthesize")
+@door("synthesize")
 def main(cfg: DictConfig) -> None:
     run_synthesis(resumed_settings(cfg, in_its_folder) if cfg.resume else cfg)
 

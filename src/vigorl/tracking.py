@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.callbacks.checkpoint import list_checkpoints
 from vigorl.core.errors import ConfigError
+from vigorl.core.files import written_whole
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.training.datamodule import GroundedTraceDataModule
 
@@ -40,7 +41,7 @@ class Run:
     """Where a run writes, what it logs to, and what it goes on from.
 
     Attributes:
-        folder: Of all its files.
+        folder: Folder of all its files.
         logger: Lightning's.
         is_resumed: Rather than begun.
         checkpoint: To go on from, or None at a fresh start.
@@ -104,7 +105,7 @@ def start_run(cfg: DictConfig) -> Run:
     """
     if cfg.get("resume"):
         return _resumed(cfg)
-    settle(cfg, "paths.run")
+    agree_on(cfg, "paths.run")
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -123,8 +124,10 @@ def _logger(cfg: DictConfig, run_id: str | None) -> Logger:
     return instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
 
 
-def settle(cfg: DictConfig, key: str) -> None:
-    """One value in all processes of the run, whose clocks would name different folders."""
+def agree_on(cfg: DictConfig, key: str) -> None:
+    """Give a setting the same value in all processes of the run, whose clocks would name different
+    folders.
+    """
     value = from_first_process(cfg, f"{cfg.name} {key}", lambda: str(OmegaConf.select(cfg, key)))
     OmegaConf.update(cfg, key, value)
 
@@ -236,10 +239,8 @@ def _identity_files(folder: Path) -> list[Path]:
 
 
 def _write_identity(path: Path, identity: Mapping[str, Any]) -> None:
-    """At once: another process of a resumed run may be reading it."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(identity))
-    part.replace(path)
+    with written_whole(path) as part:  # another process of a resumed run may be reading it
+        part.write_text(json.dumps(identity))
 
 
 def _overrides(folder: Path) -> list[str]:
@@ -274,7 +275,7 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def git_commit() -> str:
-    """Of the checkout, with "+" when it has changes; "unknown" outside one."""
+    """Commit of the checkout, with "+" when it has changes; "unknown" outside one."""
     git = ["git", "-C", str(Path(__file__).resolve().parent)]
     try:
         commit = subprocess.run(

@@ -9,30 +9,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
-    CONFIGS,
     Parts,
     assemble,
+    build_all,
     build_engine,
     build_parts,
     check_settings,
     needs_reference,
     prepare_process,
 )
+from vigorl.door import door
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, in_its_folder, resumed_settings, settle, start_run
+from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
-    settle(cfg, "paths.base")
+    agree_on(cfg, "paths.base")
     metrics: dict[str, float] = {}
     for stage in stages_to_do(cfg):
         metrics = train_stage(stage)
@@ -116,6 +116,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     if needs_reference(cfg):
         extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
         extra["reference_dtype"] = cfg.model.reference_dtype
+    if cfg.signals:
+        extra["signals"] = build_all(cfg.signals)
     return assemble(
         cfg.module,
         policy,
@@ -140,6 +142,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
                 eval_environment=parts.eval_environment,
                 reward=instantiate(cfg.reward),
                 seed=cfg.seed,
+                probes=build_all(cfg.probes),
             )
         )
     if cfg.get("early_stop"):
@@ -150,7 +153,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     return callbacks
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="train")
+@door("train")
 def main(cfg: DictConfig) -> None:
     train(resumed_settings(cfg, stages_to_do) if cfg.resume else cfg)
 

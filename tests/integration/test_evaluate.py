@@ -155,7 +155,7 @@ def test_a_benchmark_is_one_choice(
     assert protocol is not None
     assert (protocol.name, protocol.changed) == (benchmark, ())
     assert protocol.settings["questions"]["number"] == len(report.questions)
-    assert protocol.settings["task"]["prompt"]["system"]
+    assert protocol.settings["env"]["prompt"]["system"]
     assert EvaluationReport.from_json((tmp_path / "run/report.json").read_text()) == report
     params = only_run(tmp_path).data.params
     assert params["protocol"] == str(protocol)
@@ -175,7 +175,7 @@ def test_what_a_benchmark_locks_is_changed_only_in_the_open(
     assert other.protocol.changed == ("limits.max_turns",)  # pixels are the model's, and noted
     assert other.protocol.fingerprint != locked.protocol.fingerprint
     assert "modified: limits.max_turns" in other.table()
-    differ = "the protocols differ: pixels.max_pixels, task.limits.max_turns"
+    differ = "the protocols differ: env.limits.max_turns, pixels.max_pixels"
     assert differ in capsys.readouterr().out
     form = evaluation(tmp_path / "c", "says_red", *chosen, "data.form=questions", small=ANY_SIZE)
     assert form.protocol is not None

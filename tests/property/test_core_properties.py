@@ -12,8 +12,6 @@ from vigorl.core.geometry import Box, FrameMap, Point, Size, box_window, zoom_wi
 from vigorl.core.metrics import (
     means,
     metric_sums,
-    paired_difference_interval,
-    wilson_interval,
 )
 from vigorl.core.rewards import (
     AccuracyReward,
@@ -244,18 +242,3 @@ def test_metrics_merge_whatever_the_cut(many, data):
         for name in parts[0].keys() | parts[1].keys()
     }
     assert means(merged) == pytest.approx(means(metric_sums(all_scored)))
-
-
-@given(st.integers(1, 500), st.data())
-def test_wilson_interval_holds_the_share(n, data):
-    successes = data.draw(st.integers(0, n))
-    low, high = wilson_interval(successes, n)
-    assert 0 <= low <= successes / n <= high <= 1
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_paired_difference_is_antisymmetric(pairs):
-    a, b = ([pair[i] for pair in pairs] for i in (0, 1))
-    low, high = paired_difference_interval(a, b)
-    assert -1 <= low <= high <= 1
-    assert paired_difference_interval(b, a) == pytest.approx((-high, -low))

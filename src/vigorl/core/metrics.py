@@ -1,4 +1,4 @@
-"""What a phase of rollouts looks like in numbers, and how sure a share or a difference is.
+"""What a phase of rollouts looks like in numbers.
 
 Every metric is a mean, kept as (sum, count) until the end, so that ranks add up exactly.
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import NormalDist
 
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.zoom import zoom_hits
@@ -88,57 +87,3 @@ def _are_groups_equal(scored: Sequence[ScoredRollout]) -> list[float]:
         if one.rollout.group:
             groups[one.rollout.group].append(one.reward.total)
     return [float(min(totals) == max(totals)) for totals in groups.values() if len(totals) > 1]
-
-
-def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval of a share; never leaves [0, 1], and works at 0 and n successes.
-
-    Raises:
-        ValueError: n < 1, successes outside [0, n], or confidence outside (0, 1).
-    Source: E. B. Wilson, JASA 22 (1927), 209-212.
-    """
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
-    z = _two_sided_z(confidence)
-    share, shrink = successes / n, 1 + z * z / n
-    center = (share + z * z / (2 * n)) / shrink
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / shrink
-    # At the ends the bound is exactly the share; rounding would miss it by 1e-17.
-    low = 0.0 if successes == 0 else center - half
-    high = 1.0 if successes == n else center + half
-    return (low, high)
-
-
-def paired_difference_interval(
-    a: Sequence[bool], b: Sequence[bool], *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Interval of mean(a) - mean(b) when both were measured on the same items, in the same order.
-
-    Only items where the two differ carry information. The adjusted Wald interval adds half an
-    item to each cell of the 2x2 table, which keeps its coverage when few items differ.
-
-    Args:
-        a: [n] whether the first system was right on each item.
-        b: [n] the same for the second.
-        confidence: In (0, 1).
-    Returns:
-        (low, high) within [-1, 1]; it holds 0 when the data cannot tell the two apart.
-    Raises:
-        ValueError: Lengths differ, there is no item, or confidence outside (0, 1).
-    Source: A. Agresti, Y. Min, Statistics in Medicine 24 (2005), 729-740.
-    """
-    if len(a) != len(b) or not a:
-        raise ValueError(f"need two equally long, non-empty lists, got {len(a)} and {len(b)}")
-    z = _two_sided_z(confidence)
-    only_a = sum(x and not y for x, y in zip(a, b, strict=True)) + 0.5
-    only_b = sum(y and not x for x, y in zip(a, b, strict=True)) + 0.5
-    n = len(a) + 2
-    difference = (only_a - only_b) / n
-    half = z * math.sqrt((only_a + only_b) / n - difference**2) / math.sqrt(n)
-    return (max(-1.0, difference - half), min(1.0, difference + half))
-
-
-def _two_sided_z(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
-    return NormalDist().inv_cdf((1 + confidence) / 2)

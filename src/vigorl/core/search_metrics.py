@@ -1,4 +1,4 @@
-"""What a search found in numbers: means over trees, and how soon trees are solved."""
+"""What a search found in numbers: means over trees."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vigorl.core.geometry import Point
-from vigorl.core.metrics import means, wilson_interval
+from vigorl.core.metrics import means
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
 
 
@@ -28,16 +28,6 @@ class NumberedNode:
     depth: int
     parent: int | None
     points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SolvedShare:
-    """Share of trees that were solved by a simulation, and its 95 % Wilson interval."""
-
-    simulation: int
-    share: float
-    low: float
-    high: float
 
 
 def numbered_nodes(root: SearchNode) -> list[NumberedNode]:
@@ -72,22 +62,6 @@ def search_metrics(trees: Sequence[SearchTreeRecord]) -> dict[str, float]:
         for name, value in _tree_values(tree):
             values[name].append(value)
     return means({f"search/{name}": (math.fsum(some), len(some)) for name, some in values.items()})
-
-
-def solved_shares(trees: Sequence[SearchTreeRecord]) -> list[SolvedShare]:
-    """The cumulative share of trees with `solved_at` <= k, for k = 1 to the last simulation.
-
-    Solved trees that did not note when are left out of numerator and denominator.
-    """
-    known = [tree for tree in trees if tree.solved_at is not None or not tree.is_solved]
-    solved_at = [tree.solved_at for tree in known if tree.solved_at is not None]
-    last = max([*solved_at, *(tree.num_simulations or 0 for tree in known)], default=0)
-    shares = []
-    for simulation in range(1, last + 1):
-        count = sum(at <= simulation for at in solved_at)
-        low, high = wilson_interval(count, len(known))
-        shares.append(SolvedShare(simulation, count / len(known), low, high))
-    return shares
 
 
 _TREE_METRICS = (

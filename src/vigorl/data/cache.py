@@ -6,9 +6,10 @@ does not change during a run).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -22,13 +23,19 @@ class ByteCache(Generic[Key, Value]):
     Attributes:
         num_hits: Lookups answered from the cache.
         num_misses: Lookups that had to make the value.
-        num_bytes: What the kept values weigh together.
     """
 
     def __init__(self, max_bytes: float) -> None:
         self.max_bytes = max_bytes
-        self.num_hits = self.num_misses = self.num_bytes = 0
-        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+        self.num_hits = self.num_misses = 0
+        self._entries: LRUCache[Key, tuple[Value, int]] = LRUCache(
+            max_bytes, getsizeof=lambda entry: entry[1]
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """What the kept values weigh together."""
+        return int(self._entries.currsize)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -46,21 +53,14 @@ class ByteCache(Generic[Key, Value]):
 
     def find(self, key: Key) -> Value | None:
         """The kept value, which counts as a use of it but as no lookup; None if there is none."""
-        if key not in self._entries:
-            return None
-        self._entries.move_to_end(key)
-        return self._entries[key][0]
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
 
     def put(self, key: Key, value: Value, *, weight: int) -> None:
         """Keep a value that is not kept yet, at the cost of those used longest ago."""
         if weight <= self.max_bytes:
             self._entries[key] = (value, weight)
-            self.num_bytes += weight
-            while self.num_bytes > self.max_bytes:
-                _, (_, dropped) = self._entries.popitem(last=False)
-                self.num_bytes -= dropped
 
     def clear(self) -> None:
         """Drop everything; the counters stay."""
         self._entries.clear()
-        self.num_bytes = 0

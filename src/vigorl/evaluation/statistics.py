@@ -13,18 +13,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import stats
 
-from vigorl.core.metrics import paired_difference_interval, wilson_interval
-
-__all__ = [
-    "bootstrap_interval",
-    "clustered_interval",
-    "difference_interval",
-    "mean_interval",
-    "paired_difference_interval",
-    "paired_p_value",
-    "wilson_interval",
-]
-
 _NUM_RESAMPLES = 9999
 _NUM_CLUSTER_RESAMPLES = 1999  # the statistic is a Python function
 
@@ -49,6 +37,50 @@ def mean_interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple
     return (low, high)
 
 
+def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of a share; never leaves [0, 1], and works at 0 and n successes.
+
+    Raises:
+        ValueError: n < 1, successes outside [0, n], or confidence outside [0, 1].
+    Source: E. B. Wilson, JASA 22 (1927), 209-212.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return (float(interval.low), float(interval.high))
+
+
+def paired_difference_interval(
+    a: Sequence[bool], b: Sequence[bool], *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of mean(a) - mean(b) when both were measured on the same items, in the same order.
+
+    Only items where the two differ carry information. The adjusted Wald interval adds half an
+    item to each cell of the 2x2 table, which keeps its coverage when few items differ.
+
+    Args:
+        a: [n] whether the first system was right on each item.
+        b: [n] the same for the second.
+        confidence: In (0, 1).
+    Returns:
+        (low, high) within [-1, 1]; it holds 0 when the data cannot tell the two apart.
+    Raises:
+        ValueError: Lengths differ, there is no item, or confidence outside (0, 1).
+    Source: A. Agresti, Y. Min, Statistics in Medicine 24 (2005), 729-740.
+    """
+    if len(a) != len(b) or not a:
+        raise ValueError(f"need two equally long, non-empty lists, got {len(a)} and {len(b)}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    only_a = sum(x and not y for x, y in zip(a, b, strict=True)) + 0.5
+    only_b = sum(y and not x for x, y in zip(a, b, strict=True)) + 0.5
+    n = len(a) + 2
+    difference = (only_a - only_b) / n
+    half = z * math.sqrt((only_a + only_b) / n - difference**2) / math.sqrt(n)
+    return (max(-1.0, difference - half), min(1.0, difference + half))
+
+
 def difference_interval(
     a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
@@ -60,7 +92,7 @@ def difference_interval(
         a: [n] scores of the first policy.
         b: [n] scores of the second.
         confidence: In (0, 1).
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     Raises:
         ValueError: Lengths differ, or there is no question.
     """
@@ -81,7 +113,7 @@ def bootstrap_interval(
     Args:
         values: [n] one per question, n >= 1.
         confidence: In (0, 1).
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     Raises:
         ValueError: No value.
     """
@@ -138,7 +170,7 @@ def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> 
     Args:
         a: [n] scores of the first policy.
         b: [n] scores of the second, in the same order.
-        seed: Of the flips.
+        seed: Seed of the flips.
     Returns:
         1.0 when no question tells the two apart.
     Raises:

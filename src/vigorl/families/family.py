@@ -13,7 +13,7 @@ Left out, as nothing asks for it yet: native tool calls, thinking tags, video.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -145,6 +145,7 @@ class TinySettings:
     max_positions: int = 4096
 
 
+@runtime_checkable
 class Family(Protocol):
     """One model family; methods take transformers' own models, configs and image processors."""
 

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vigorl.core.search_metrics import SolvedShare
+from scipy.stats import binomtest
+
+from vigorl.core.search_tree import SearchTreeRecord
 
 _MOST_BARS = 14
 
@@ -21,6 +23,16 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class SolvedShare:
+    """Share of trees that were solved by a simulation, and its 95 % Wilson interval."""
+
+    simulation: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """One chart: a curve of `shares`, or `bars`; without either there is nothing to draw."""
 
@@ -30,6 +42,22 @@ class Chart:
     ylabel: str
     shares: tuple[SolvedShare, ...] = ()
     bars: tuple[Bar, ...] = ()
+
+
+def solved_shares(trees: Sequence[SearchTreeRecord]) -> list[SolvedShare]:
+    """The cumulative share of trees with `solved_at` <= k, for k = 1 to the last simulation.
+
+    Solved trees that did not note when are left out of numerator and denominator.
+    """
+    known = [tree for tree in trees if tree.solved_at is not None or not tree.is_solved]
+    solved_at = [tree.solved_at for tree in known if tree.solved_at is not None]
+    last = max([*solved_at, *(tree.num_simulations or 0 for tree in known)], default=0)
+    shares = []
+    for simulation in range(1, last + 1):
+        count = sum(at <= simulation for at in solved_at)
+        sure = binomtest(count, len(known)).proportion_ci(method="wilson")
+        shares.append(SolvedShare(simulation, count / len(known), sure.low, sure.high))
+    return shares
 
 
 def solved_chart(shares: Sequence[SolvedShare]) -> Chart:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from vigorl.core.metrics import wilson_interval
+from scipy.stats import binomtest
+
 from vigorl.core.records import TaskRecord, TraceRecord
-from vigorl.core.search_metrics import numbered_nodes, search_metrics, solved_shares
+from vigorl.core.search_metrics import numbered_nodes, search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import find_points
 from vigorl.data.images import ImageStore
-from vigorl.pages.charts import Chart, histogram, solved_chart
+from vigorl.pages.charts import Chart, histogram, solved_chart, solved_shares
 from vigorl.pages.html import Album, render
 from vigorl.pages.search_tree import MIDDLE, tree_view
 
@@ -81,7 +82,9 @@ def render_search_page(
         title=title,
         num_of_trees=len(trees),
         num_solved=num_solved,
-        solved_interval=wilson_interval(num_solved, len(trees)) if trees else None,
+        solved_interval=binomtest(num_solved, len(trees)).proportion_ci(method="wilson")
+        if trees
+        else None,
         num_chains=len(chains),
         tiles=_TILES,
         metrics=search_metrics(trees),

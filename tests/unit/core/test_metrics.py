@@ -5,9 +5,7 @@ import pytest
 from tests.builders import answer_turn, refused_turn, rollout, scored, task, turn, zoom_turn
 from vigorl.core.metrics import (
     metric_sums,
-    paired_difference_interval,
     rollout_metrics,
-    wilson_interval,
 )
 from vigorl.core.rollout import StopReason
 
@@ -79,49 +77,3 @@ def test_zero_variance_groups():
 def test_valid_frac_does_not_ask_for_points():
     vague = rollout(answer_turn(think="It is red."))
     assert rollout_metrics([scored(vague)])["rollout/valid_frac"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [
-        # z = 1.959964: 0.5 -+ z * sqrt(0.025 + z^2 / 400) / (1 + z^2 / 10) = 0.5 -+ 0.263407
-        (5, 10, 0.236593, 0.763407),
-        (0, 10, 0.0, 0.277533),  # z^2 / (n + z^2) = 3.841459 / 13.841459
-        (10, 10, 0.722467, 1.0),
-    ],
-)
-def test_wilson_interval(successes, n, low, high):
-    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=1e-6)
-
-
-def test_wilson_interval_narrows_with_less_confidence():
-    assert wilson_interval(5, 10, confidence=0.5)[0] > wilson_interval(5, 10)[0]
-
-
-@pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_wilson_interval_refuses_impossible_counts(successes, n):
-    with pytest.raises(ValueError, match="successes"):
-        wilson_interval(successes, n)
-
-
-def test_paired_difference_by_hand():
-    a = [True] * 8 + [False] * 2
-    b = [True] * 4 + [False] * 6
-    # a alone is right 4 times, b alone never: (4.5 - 0.5) / 12 = 1/3
-    # half width 1.959964 * sqrt(5 / 12 - 1 / 9) / sqrt(12) = 0.312754
-    expected = (1 / 3 - 0.312754, 1 / 3 + 0.312754)
-    assert paired_difference_interval(a, b) == pytest.approx(expected, abs=1e-6)
-
-
-def test_paired_difference_of_the_same_answers_holds_zero():
-    low, high = paired_difference_interval([True, False] * 20, [True, False] * 20)
-    assert low == pytest.approx(-high)
-    assert low < 0 < high
-
-
-def test_paired_difference_refuses_unpaired_lists():
-    for a, b in [([True], []), ([], [])]:
-        with pytest.raises(ValueError, match="equally long"):
-            paired_difference_interval(a, b)
-    with pytest.raises(ValueError, match="confidence"):
-        paired_difference_interval([True], [True], confidence=1.0)

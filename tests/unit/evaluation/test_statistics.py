@@ -6,13 +6,16 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vigorl.core.metrics import paired_difference_interval, wilson_interval
 from vigorl.evaluation.statistics import (
     bootstrap_interval,
     difference_interval,
     mean_interval,
+    paired_difference_interval,
     paired_p_value,
+    wilson_interval,
 )
 
 
@@ -104,3 +107,64 @@ def test_unequal_lengths_are_refused():
         paired_p_value([1.0], [1.0, 0.0])
     with pytest.raises(ValueError, match="equally long"):
         difference_interval([0.5], [0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        # z = 1.959964: 0.5 -+ z * sqrt(0.025 + z^2 / 400) / (1 + z^2 / 10) = 0.5 -+ 0.263407
+        (5, 10, 0.236593, 0.763407),
+        (0, 10, 0.0, 0.277533),  # z^2 / (n + z^2) = 3.841459 / 13.841459
+        (10, 10, 0.722467, 1.0),
+    ],
+)
+def test_wilson_interval(successes, n, low, high):
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_wilson_interval_narrows_with_less_confidence():
+    assert wilson_interval(5, 10, confidence=0.5)[0] > wilson_interval(5, 10)[0]
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_interval_refuses_impossible_counts(successes, n):
+    with pytest.raises(ValueError, match="successes"):
+        wilson_interval(successes, n)
+
+
+def test_paired_difference_by_hand():
+    a = [True] * 8 + [False] * 2
+    b = [True] * 4 + [False] * 6
+    # a alone is right 4 times, b alone never: (4.5 - 0.5) / 12 = 1/3
+    # half width 1.959964 * sqrt(5 / 12 - 1 / 9) / sqrt(12) = 0.312754
+    expected = (1 / 3 - 0.312754, 1 / 3 + 0.312754)
+    assert paired_difference_interval(a, b) == pytest.approx(expected, abs=1e-6)
+
+
+def test_paired_difference_of_the_same_answers_holds_zero():
+    low, high = paired_difference_interval([True, False] * 20, [True, False] * 20)
+    assert low == pytest.approx(-high)
+    assert low < 0 < high
+
+
+def test_paired_difference_refuses_unpaired_lists():
+    for a, b in [([True], []), ([], [])]:
+        with pytest.raises(ValueError, match="equally long"):
+            paired_difference_interval(a, b)
+    with pytest.raises(ValueError, match="confidence"):
+        paired_difference_interval([True], [True], confidence=1.0)
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_interval_holds_the_share(n, data):
+    successes = data.draw(st.integers(0, n))
+    low, high = wilson_interval(successes, n)
+    assert 0 <= low <= successes / n <= high <= 1
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_paired_difference_is_antisymmetric(pairs):
+    a, b = ([pair[i] for pair in pairs] for i in (0, 1))
+    low, high = paired_difference_interval(a, b)
+    assert -1 <= low <= high <= 1
+    assert paired_difference_interval(b, a) == pytest.approx((-high, -low))

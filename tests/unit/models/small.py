@@ -128,7 +128,9 @@ def make_batch(
         token_weight=torch.full((len(rows),), 1 / num_scored),
         advantages=torch.linspace(-1, 1, len(rows))[:, None].expand(-1, length).clone(),
         sampling_logprobs=None,
-        image_grid_thw=torch.tensor([[1, *grid] for grid in grids]).reshape(-1, 3),
+        image_grid_thw=torch.tensor([[1, *grid] for grid in grids], dtype=torch.long).reshape(
+            -1, 3
+        ),
         views=tuple(views),
         pixel_values=torch.cat(pixels) if pixels else None,
     )

@@ -22,6 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.files import written_whole
 from vigorl.core.geometry import Point, Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.protocols import Looking
@@ -123,7 +124,8 @@ class MadeWorld:
                 )
             return
         self._write(root)
-        _write_whole(root / "world.json", json.dumps(stamp, indent=1))
+        with written_whole(root / "world.json") as part:
+            part.write_text(json.dumps(stamp, indent=1))
 
     def load(self) -> DataSplits:
         root = Path(self.root)
@@ -296,10 +298,3 @@ def _load_photographs(folder: str) -> list[Image.Image]:
 
 def _save(image: Image.Image, path: Path) -> None:
     image.save(path, compress_level=1)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """All of it or nothing, also under kill -9."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)

@@ -84,7 +84,7 @@ class ServerEngine:
         http: How.
         transfer: How they get weights.
         image_id: The picture placeholder in prompts.
-        pool_settings: Of `ServerPool`.
+        pool_settings: Further settings of `ServerPool`.
     Attributes:
         last_publish: What the last publish cost; None before the first.
         has_logprobs: Completions carry logprobs, as RL needs.
@@ -141,16 +141,16 @@ class ServerEngine:
             model: The served model's name; "chat" needs it.
             extra: Further fields of a chat request; null removes one of ours.
             api_key_env: Environment variable with the API key; None sends none.
-            adapters_only: Of a policy with adapters they alone are sent, by "shared_memory".
+            adapters_only: Whether a policy sends its adapters alone, by "shared_memory".
             dtype: In which weights are sent: the one that the servers compute in.
             bucket_bytes: Most bytes of weights handled at once.
             shared_folder: A file system in memory, for "shared_memory".
-            transfer_address: Of rank 0's host as the servers see it, for "nccl".
-            timeout_s: For one turn, and for a server to load weights.
-            folder: Of the policy; with "tokens" its family must be one that servers can run. None
-                does not ask.
+            transfer_address: Address of rank 0's host as the servers see it, for "nccl".
+            timeout_s: Longest wait for one turn, and for a server to load weights.
+            folder: The policy's folder, whose family must be one that servers can run with
+                "tokens"; None does not ask.
             attn_implementation: Not used; it is the servers' choice.
-            pool_settings: Of `ServerPool`.
+            pool_settings: Further settings of `ServerPool`.
         Raises:
             ConfigError: Settings that contradict each other, or a family that cannot be served.
         """

@@ -44,7 +44,7 @@ class GPUTransfer:
         http: To the servers.
         dtype: In which weights are sent.
         bucket_bytes: Most bytes sent at once, a single larger weight excepted.
-        address: Of rank 0's host as the servers see it; None asks the host for its name.
+        address: Address of rank 0's host as the servers see it; None asks the host for it.
         timeout_s: For one call.
     """
 
@@ -164,7 +164,7 @@ class FanOutClient:
     Starting and finishing an update are left to the caller, because one update is several sends.
 
     Args:
-        urls: Of the servers.
+        urls: Base URLs of the servers.
         sizes: Their numbers of workers, whose ranks follow each other in the group.
         timeout_s: For one call.
         make: What talks to one server; vLLM's `HTTPVLLMWeightSyncClient` when None.

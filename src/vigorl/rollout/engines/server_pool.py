@@ -75,7 +75,7 @@ class HttpClient:
         api_key_env: Environment variable with the key; None sends none. The key itself is in no
             error, log or repr.
         timeout_s: For an answer; 5 s of it for the connection.
-        section: Of the settings, for errors.
+        section: Section of the settings that errors name, such as "engine".
     Raises:
         ConfigError: The variable is not set.
     """
@@ -174,7 +174,7 @@ class ServerPool:
             again; both double.
         max_backoff_s: Longest of these pauses.
         give_up_s: How long all servers may be down.
-        section: Of the settings, for errors.
+        section: Section of the settings that errors name, such as "engine".
     Raises:
         ConfigError: No URL, one given twice, one that is not http(s), or one with a password in it.
     """
@@ -216,12 +216,12 @@ class ServerPool:
 
     @property
     def urls(self) -> list[str]:
-        """Of all servers."""
+        """Base URLs of all servers."""
         return [server.url for server in self._servers]
 
     @property
     def up_urls(self) -> list[str]:
-        """Of the servers that are not known to be down."""
+        """Base URLs of the servers that are not known to be down."""
         return [server.url for server in self._servers if server.is_up]
 
     def submit(self, job: Job) -> None:
@@ -237,7 +237,7 @@ class ServerPool:
             if not server.is_up or self._is_closed:
                 return
             server.is_up, server.down_since = False, time.monotonic()
-        threading.Thread(target=self._nurse, args=(server,), daemon=True).start()
+        threading.Thread(target=self._revive_when_ready, args=(server,), daemon=True).start()
 
     def close(self) -> None:
         """Let the threads go; jobs that wait are dropped."""
@@ -310,13 +310,13 @@ class ServerPool:
                     break
                 waited = time.monotonic() - max(server.down_since for server in self._servers)
                 if waited >= self._give_up_s:
-                    raise EngineError(self._obituary())
+                    raise EngineError(self._all_down())
                 self._changed.wait(self._give_up_s - waited)
             else:
                 return
         self._put(job, up)
 
-    def _nurse(self, server: _Server) -> None:
+    def _revive_when_ready(self, server: _Server) -> None:
         """Ask after a server that is down until it is ready."""
         attempts = 0
         while not self._is_closed:
@@ -343,7 +343,8 @@ class ServerPool:
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed, timeout=seconds)
 
-    def _obituary(self) -> str:
+    def _all_down(self) -> str:
+        """The error of a job that no server is left for, with each server's last words."""
         lines = [f"{server.url} ({server.last_error})" for server in self._servers]
         setting = f"{self._section}.give_up_s={self._give_up_s:g}"
         return f"all servers are down ({setting}): " + "; ".join(lines)

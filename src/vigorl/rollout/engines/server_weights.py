@@ -10,7 +10,6 @@ the middle of a phase loads them before it gets another request.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -41,7 +41,7 @@ class WeightTransfer(Protocol):
     """One way of bringing weights to all servers.
 
     Attributes:
-        label: Of the weights that every completion must come from.
+        label: Name of the weights that every completion must come from.
         takes_adapters: The adapters alone are sent, to servers that hold the base.
         model: What requests must ask for; None: what the server was started with.
     """
@@ -124,7 +124,7 @@ class SharedMemoryTransfer:
         self.label, self._http, self._dtype = START_LABEL, http, dtype
         self._bucket_bytes, self._root, self._timeout_s = bucket_bytes, Path(folder), timeout_s
         self._shards: Path | None = None
-        self._owner: Any = None  # the open file whose lock says that the folder is in use
+        self._owner: FileLock | None = None  # held: says that the folder is in use
 
     @property
     def model(self) -> str | None:
@@ -157,8 +157,8 @@ class SharedMemoryTransfer:
             return
         if not shards.is_dir():
             raise TransientError("the published weights are not on this host")
-        with open(shards / f"{uuid.uuid5(uuid.NAMESPACE_URL, url)}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # other ranks see the same server come back
+        # other ranks see the same server come back
+        with FileLock(shards / f"{uuid.uuid5(uuid.NAMESPACE_URL, url)}.lock"):
             if self._label_of(url) != label:
                 self._load(url, shards, label)
 
@@ -178,8 +178,8 @@ class SharedMemoryTransfer:
         self.close()  # before the new ones: memory for one copy is enough
         remove_abandoned(self._root)
         shards = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=self._root))
-        self._owner = open(shards / "owner.lock", "w")  # noqa: SIM115
-        fcntl.flock(self._owner, fcntl.LOCK_EX)
+        self._owner = FileLock(shards / "owner.lock", thread_local=False)
+        self._owner.acquire()
         self._release = weakref.finalize(self, shutil.rmtree, shards, ignore_errors=True)
         num_bytes = self._write(weights, shards)
         self._shards, self.label = shards, f"{LABEL_PREFIX}{version}-{uuid.uuid4().hex[:12]}"
@@ -304,8 +304,7 @@ def remove_abandoned(root: Path, *, older_than_s: float = 60.0) -> None:
         try:
             if time.time() - folder.stat().st_mtime < older_than_s:
                 continue  # its owner may be about to lock it
-            with open(folder / "owner.lock") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with FileLock(folder / "owner.lock", blocking=False):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # in use, someone else's, or just gone
             continue

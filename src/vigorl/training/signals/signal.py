@@ -1,8 +1,8 @@
 """A token signal: the same tokens once more, without gradient, under changed pictures.
 
-    sample -> views -> logprobs of the phase's start   `training.phase.read_start`, per micro-batch
-    those against the old logprobs -> values           in the step: `signal/<name>`, LossInputs.signals
-    values -> factors of the policy's token losses     in the step, where the signal weighs tokens
+    sample -> views -> changed logprobs   `training.phase.read_start`: under the start's weights
+    changed and old logprobs -> values    in the step: `signal/<name>`, `LossInputs.signals`
+    values -> factors                     in the step, of the policy's token losses, if any
 
 One signal is one file here and one YAML in configs/signals/. Values and factors are of one sequence
 at a time, so no cut into micro-batches changes them.

@@ -1,0 +1,30 @@
+"""Files that are written whole or not at all, also under kill -9.
+
+with written_whole(path) as part:
+    part.write_text(text)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to, of this process alone; moved to `path` at the end.
+
+    Whoever reads `path` meanwhile gets the file that was there before. Of several processes that
+    write it at once, the last one's stays. After an error nothing is moved and nothing is left.
+
+    Args:
+        path: The file to write; its folder exists.
+    """
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")  # Pillow goes by suffix
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
