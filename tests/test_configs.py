@@ -205,7 +205,8 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("option", options("benchmark"))
 def test_every_benchmark_locks_what_it_is_made_of(option: str, scale: str) -> None:
-    cfg = compose_door("evaluate", f"benchmark={option}", f"scale={scale}", "data.root=somewhere")
+    chosen = [f"benchmark={option}", f"scale={scale}", "data.root=somewhere"]
+    cfg = compose_door("evaluate", *chosen)
     check_settings(cfg)
     check_targets(resolved(cfg))
     benchmark = instantiate(cfg.data)
@@ -213,7 +214,7 @@ def test_every_benchmark_locks_what_it_is_made_of(option: str, scale: str) -> No
     assert (benchmark.name, cfg.name) == (option, option)
     assert benchmark.changed_fields() == []
     assert changed_settings(resolved(cfg)["locked"], resolved(cfg)) == []
-    other = compose_door("evaluate", f"benchmark={option}", "task=visual_search_think")
+    other = compose_door("evaluate", *chosen, "env=visual_search_think")
     assert changed_settings(resolved(other)["locked"], resolved(other))
 
 

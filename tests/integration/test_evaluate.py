@@ -183,7 +183,7 @@ def test_what_a_benchmark_locks_is_changed_only_in_the_open(
 
 
 def test_an_ordinary_evaluation_has_a_protocol_and_nothing_locked(tmp_path: Path) -> None:
-    report = evaluation(tmp_path, "says_red", "task=visual_search_point")
+    report = evaluation(tmp_path, "says_red", "env=visual_search_point")
     assert report.protocol is not None
     assert (report.protocol.name, report.protocol.changed) == ("eval_vstar", ())
     assert report.benchmark == {}

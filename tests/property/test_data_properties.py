@@ -54,8 +54,7 @@ def test_a_store_never_shows_what_an_engine_would_resize_again(width: int, heigh
     assume(max(width, height) <= 16 * min(width, height))
     wished = view_size(Box(0, 0, width, height), view_px=84)
     size = STORE.fit(ImageView(FileImage("x"), Size(width, height), wished)).size
-    settings = {"factor": 28, "min_pixels": STORE.min_pixels, "max_pixels": STORE.max_pixels}
-    assert smart_resize(size, **settings) == size
+    assert STORE.sizing.fit(size) == size
 
 
 @given(any_text)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from tests.unit.families.little import Little, batch_of, little, plain_logprobs, two_turns
+from tests.vllm.test_server import Served
+from vigorl.models.weight_export import export_weights
+from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.vllm import VLLMEngine
 
 pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
@@ -27,6 +32,30 @@ def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> No
         enforce_eager=True,
     )
     batch = batch_of(little, two_turns(little, engine))
+    assert batch.sampling_logprobs is not None
+    sampled = batch.sampling_logprobs[batch.loss_mask]
+    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("little", ["qwen3_vl"], indirect=True)
+def test_a_servers_logprobs_are_those_of_one_full_forward_pass(
+    little: Little, tmp_path: Path
+) -> None:
+    server = Served.start(tmp_path, model=str(little.folder))
+    try:
+        server.wait()
+        engine = ServerEngine.connect(
+            codec=little.codec,
+            images=little.images,
+            urls=[server.url],
+            folder=str(little.folder),
+        )
+        engine.publish(export_weights(little.model), version=1)
+        batch = batch_of(little, two_turns(little, engine))
+        engine.close()
+    finally:
+        server.kill()
     assert batch.sampling_logprobs is not None
     sampled = batch.sampling_logprobs[batch.loss_mask]
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)

@@ -76,7 +76,7 @@ class Served:
     log: Path
 
     @classmethod
-    def start(cls, folder: Path, *settings: str, **variables: str) -> Served:
+    def start(cls, folder: Path, *settings: str, model: str = FOLDER, **variables: str) -> Served:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -88,7 +88,7 @@ class Served:
         }  # fmt: skip
         where = ["--host", "127.0.0.1", "--port", str(port)]
         template = ["--chat-template", str(folder / "template.jinja")]
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", FOLDER]
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, *where, *template, *SETTINGS, *settings, *([] if has_gpu() else ON_CPU)],

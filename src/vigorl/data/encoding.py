@@ -71,7 +71,8 @@ class ChatCodec:
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
         """The codec of a model folder (or hub name)."""
-        return cls(AutoTokenizer.from_pretrained(str(folder)), family_of(folder).chat)
+        chat = family_of(folder).chat  # first: it says plainly what is wrong with a folder
+        return cls(AutoTokenizer.from_pretrained(str(folder)), chat)
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The chat up to and including the header of the assistant's turn.

@@ -45,11 +45,16 @@ def family_of(folder: str | os.PathLike[str]) -> Family:
     Raises:
         ConfigError: There is no config.json, or its family is not supported.
     """
+    name = os.fspath(folder)
+    if os.path.isabs(name) and not os.path.isdir(name):
+        raise ConfigError(f"{name}: no such folder")
     try:
-        config, _ = PreTrainedConfig.get_config_dict(os.fspath(folder))
+        config, _ = PreTrainedConfig.get_config_dict(name)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{folder}: no config.json of a model ({reason})") from error
+    if not config:
+        raise ConfigError(f"{folder}: no config.json, so this is not a model folder")
     return family_named(config.get("model_type"), where=folder)
 
 

@@ -259,6 +259,7 @@ class Qwen3VL(Qwen25VL):
 
     def tiny_config(self, settings: TinySettings, ids: dict[str, int], vocab_size: int) -> Any:
         text = _tiny_text(settings, ids, vocab_size, sections=[6, 5, 5])
+        text["rope_parameters"]["mrope_interleaved"] = True  # vLLM asks; transformers always does
         return Qwen3VLConfig(
             text_config=text | {"head_dim": HEAD_DIM},
             vision_config=self._tiny_tower(settings) | {

@@ -33,15 +33,17 @@ def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> Non
     known = "qwen2_vl, qwen2_5_vl, qwen3_vl"
     with pytest.raises(ConfigError, match=f"model_type 'llava' is not one of {known}$"):
         family_of(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"hidden_size": 64}')
     with pytest.raises(ConfigError, match="model_type None is not one of"):
         family_of(tmp_path)
 
 
 def test_a_folder_without_a_config_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no config\.json of a model") as caught:
+    with pytest.raises(ConfigError, match=r"no config\.json") as caught:
         family_of(tmp_path)
     assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"gone: no such folder$"):
+        family_of(tmp_path / "gone")
 
 
 def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:

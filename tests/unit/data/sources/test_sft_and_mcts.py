@@ -217,7 +217,7 @@ def test_the_task_of_a_tree_is_the_question_without_its_slot(write: Callable[...
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"true_answer": "red"}, '"true_answer" must be a box'),
+        ({"true_answer": "red"}, '"true_answer": must be a box'),
         ({"true_answer": "(10, 20, 300, 40)"}, "is not on the 100x80 picture"),
         ({"question": "<image> and <image>?"}, "2 <image> slots in the question, but 1 pictures"),
         ({"question": "<image>?", "more_images": ["a.png"]}, "1 <image> slots .* but 2 pictures"),
