@@ -11,6 +11,8 @@ from vigorl.core.errors import ConfigError
 from vigorl.rollout.recorder import read_rollouts
 from vigorl.train import train
 
+pytestmark = pytest.mark.slow
+
 
 def test_all_three_are_logged_and_recorded(tmp_path: Path) -> None:
     extras = [

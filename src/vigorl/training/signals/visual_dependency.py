@@ -63,5 +63,6 @@ class VisualDependency:
             return None
         order = values.masked_fill(~mask, -1.0).argsort(dim=-1, descending=True, stable=True)
         place = order.argsort(dim=-1)  # of each token: 0 has the highest value
-        num_kept = torch.ceil(self.top_frac * mask.sum(-1, keepdim=True))
+        # 0.4 of 15 is 6, though 0.4 * 15 rounds to a little more
+        num_kept = torch.ceil(self.top_frac * mask.sum(-1, keepdim=True) - 1e-4)
         return ((place < num_kept) & mask).to(values.dtype)
