@@ -11,7 +11,7 @@ from vigorl.core.rollout import Rollout
 
 
 def looking(looks: int, *, answer: str = "red", think: str = "The disc at (50, 20).") -> Rollout:
-    return rollout(*[zoom_turn()] * looks, answer_turn(answer, think=think))
+    return rollout(*[zoom_turn(think=think)] * looks, answer_turn(answer, think=think))
 
 
 def score(reward: CuriosityReward, *group: Rollout) -> list[float]:
