@@ -118,7 +118,7 @@ class RolloutCallback(L.Callback):
             probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
         )
         started = time.perf_counter()
-        progress = Progress(phase, trainer.max_epochs or 1)
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
         scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         scored, samples = credit_rollouts(scored, module.algorithm)
         datamodule.measure(scored)
@@ -173,7 +173,7 @@ class RolloutCallback(L.Callback):
         self.generator.publish(module.policy, version=trainer.global_step)
         generated = self._generate(self.eval_environment, tasks, trainer, name="val", group_size=1)
         done = trainer.current_epoch + (trainer.global_step > 0)
-        progress = Progress(done, trainer.max_epochs or 1)
+        progress = Progress(done, max(trainer.max_epochs or 1, 1))
         scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         return self._log("val", done, scored, trainer, sums=generated.costs)
 
