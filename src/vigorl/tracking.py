@@ -31,6 +31,7 @@ from vigorl.core.files import written_whole
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.training.datamodule import GroundedTraceDataModule
 
+RUN_FORMAT = 2  # of run.json and the checkpoints beside it
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
 _FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
 _ABSENT = "(absent)"
@@ -113,7 +114,8 @@ def start_run(cfg: DictConfig) -> Run:
         logger = instantiate(cfg.logger)
         run_id = logger.run_id if isinstance(logger, MLFlowLogger) else ""
         _write_identity(
-            folder / "run.json", {"mlflow_run_id": run_id or None, "overrides": _said(cfg)}
+            folder / "run.json",
+            {"format": RUN_FORMAT, "mlflow_run_id": run_id or None, "overrides": _said(cfg)},
         )
         return run_id or ""
 
@@ -246,10 +248,10 @@ def _write_identity(path: Path, identity: Mapping[str, Any]) -> None:
 def _overrides(folder: Path) -> list[str]:
     path = _identity_files(folder)[0]
     identity = json.loads(path.read_text())
-    if "overrides" not in identity:
+    if identity.get("format") != RUN_FORMAT:
         raise ConfigError(
-            f"{path} is of an older version, which did not write down the command line; add to it "
-            '"overrides": ["experiment=...", ...], what the command line said'
+            f"{path}: a run of vigorl 0.1, whose settings and checkpoints are others; begin anew "
+            f"from its model, model.path={path.parent / 'model'}"
         )
     return identity["overrides"]
 

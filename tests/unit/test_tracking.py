@@ -126,7 +126,9 @@ def test_stages_are_compared_each_with_its_own(tmp_path: Path) -> None:
 def test_an_older_run_says_what_to_do(tmp_path: Path) -> None:
     run = begun(tmp_path)
     (run / "run.json").write_text('{"mlflow_run_id": null}')
-    with pytest.raises(ConfigError, match=r'run\.json .*"overrides": \["experiment'):
+    with pytest.raises(
+        ConfigError, match=r"run\.json: a run of vigorl 0\.1.* model\.path=.*/model"
+    ):
         resume(run)
 
 
