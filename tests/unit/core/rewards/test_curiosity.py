@@ -37,8 +37,10 @@ def test_wrong_answers_are_paid_only_in_the_papers_form() -> None:
 
 
 def test_a_call_that_failed_is_no_look() -> None:
-    group = [rollout(refused_turn(), answer_turn()), *[looking(0)] * 7]
-    assert score(CuriosityReward(), *group) == [0.0] * 8
+    failed = rollout(refused_turn(), answer_turn())
+    # rate 1 of 8, not 4 of 8; and no pay for the failed ones
+    group = [looking(1), *[failed] * 3, *[looking(0)] * 4]
+    assert score(CuriosityReward(), *group) == pytest.approx([0.0875] + [0.0] * 7)
 
 
 def all_totals(reward: WeightedReward, *, answer: str) -> list[float]:
