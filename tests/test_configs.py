@@ -30,7 +30,7 @@ from vigorl.data.splits import WithTraces
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
-from vigorl.rollout.environment import RolloutLimits
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
 from vigorl.targets import check_targets
 from vigorl.train import stage_config
@@ -184,6 +184,8 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
             "algorithm",
             "difficulty",
             "early_stop",
+            "probes",
+            "signals",
         )
         for option in options(group)
     ],

@@ -27,8 +27,9 @@ from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
-from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import score_rollouts
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.forest import grow_forest

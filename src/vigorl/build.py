@@ -35,7 +35,8 @@ from vigorl.data.prompt_writer import Form, PromptWriter
 from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
-from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.rollout.environment import Environment
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
 
@@ -165,6 +166,11 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
     )
 
 
+def build_all(nodes: DictConfig | None) -> list[Any]:
+    """The objects of a group of which several may be chosen: a node of each, by name."""
+    return [instantiate(node) for node in (nodes or {}).values()]
+
+
 def needs_reference(cfg: DictConfig) -> bool:
     """Whether the start checkpoint is loaded beside the policy: where the run's algorithm reads its
     logprobs, and no adapters can be switched off instead.
@@ -195,6 +201,7 @@ def check_settings(cfg: DictConfig) -> None:
         _try_out(cfg.module.get("importance_correction"))
         _check_difficulty(cfg)
         _try_out(cfg.get("early_stop"))
+        _check_extras(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -220,6 +227,15 @@ def _check_difficulty(cfg: DictConfig) -> None:
         _try_out(cfg.difficulty)
         if not cfg.datamodule.get("plan"):
             raise ConfigError("difficulty has no effect on SFT: it chooses prompts of rollouts")
+
+
+def _check_extras(cfg: DictConfig) -> None:
+    """Refuse probes and signals with bad settings, or without a phase of rollouts."""
+    for key in ("probes", "signals"):
+        for node in (cfg.get(key) or {}).values():
+            _try_out(node)
+        if cfg.get(key) and not cfg.datamodule.get("plan"):
+            raise ConfigError(f"{key} has no effect on SFT: it is for phases of rollouts")
 
 
 def _try_out(node: DictConfig | None) -> None:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
     Parts,
+    build_all,
     build_engine,
     build_parts,
     check_settings,
@@ -75,6 +76,7 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
         on_scored=scored.append,
         benchmark=benchmark,
         protocol=protocol,
+        probes=build_all(cfg.probes),
     )
     print(report.table())
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:

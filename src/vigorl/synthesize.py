@@ -54,6 +54,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
+from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
 from vigorl.door import door
 from vigorl.pages.search import render_search_page
@@ -61,7 +62,6 @@ from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
-from vigorl.search.writer import write_traces
 from vigorl.tracking import Run, changed_settings, in_its_folder, resumed_settings, start_run
 
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
@@ -265,8 +265,9 @@ def write_chains(run: Run, found: Linearized) -> None:
     }
     metrics |= {f"chains/removed_{why}": count for why, count in report.removed.items()}
     if kept:
-        metrics["chains/bytes_per_chain"] = write_traces(kept, run.folder / "chains.jsonl")
-        write_traces(kept, run.folder / "chains.json")
+        path = run.folder / "chains.jsonl"
+        write_sft(kept, path, run.folder / "chains.json")
+        metrics["chains/bytes_per_chain"] = path.stat().st_size / len(kept)
     run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
     removed = ", ".join(f"{count} {why}" for why, count in report.removed.items() if count)
     print(

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl.build import (
     Parts,
     assemble,
+    build_all,
     build_engine,
     build_parts,
     check_settings,
@@ -115,6 +116,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     if needs_reference(cfg):
         extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
         extra["reference_dtype"] = cfg.model.reference_dtype
+    if cfg.signals:
+        extra["signals"] = build_all(cfg.signals)
     return assemble(
         cfg.module,
         policy,
@@ -139,6 +142,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
                 eval_environment=parts.eval_environment,
                 reward=instantiate(cfg.reward),
                 seed=cfg.seed,
+                probes=build_all(cfg.probes),
             )
         )
     if cfg.get("early_stop"):

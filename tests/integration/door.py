@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from vigorl.build import ASSETS, CONFIGS
-from vigorl.core.protocols import GenerationRequest
+from vigorl.core.protocols import GenerationRequest, Progress
 from vigorl.core.rollout import RewardBreakdown, Rollout
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.encoding import ChatCodec
@@ -41,6 +42,11 @@ VARIED_REWARD = "reward._target_=tests.integration.door.TokenReward"
 
 class TokenReward:
     """A reward that even a model without any skill gets unequally: from the ids it sampled."""
+
+    def breakdowns(
+        self, rollouts: Sequence[Rollout], *, progress: Progress
+    ) -> list[RewardBreakdown]:
+        return [self.breakdown(rollout) for rollout in rollouts]
 
     def breakdown(self, rollout: Rollout) -> RewardBreakdown:
         ids = [i for turn in rollout.turns for i in turn.completion_ids]
@@ -120,7 +126,7 @@ class SoonKillingReward(KillingReward):
     phase = 1
 
 
-class HumpReward:
+class HumpReward(TokenReward):
     """A reward by the number of updates that the policy has had: it rises, then falls."""
 
     by_updates = (0.25, 0.5, 0.75, 0.625, 0.5, 0.875)
@@ -181,6 +187,11 @@ def guessing_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:
         return Trace((look, Step("Seen.")), rng.choice("ABCD")).turns()[turn_number(request) - 1]
 
     return ScriptedEngine(script, codec)
+
+
+def no_engine(**_: Any) -> ScriptedEngine:
+    """Where nothing is left to generate."""
+    raise AssertionError("an engine was made")
 
 
 def wandering_engine(*, codec: ChatCodec, **_: Any) -> ScriptedEngine:

@@ -50,7 +50,8 @@ def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
 
     # what is left to search after that: nothing, and the chains are the same
     files = {path: path.read_bytes() for path in (run / "chains.jsonl", run / "trees.jsonl")}
-    run_synthesis(search_settings(tmp_path / "search", f"resume={run}", "engine._target_=nobody"))
+    no_engine = "engine._target_=tests.integration.door.no_engine"
+    run_synthesis(search_settings(tmp_path / "search", f"resume={run}", no_engine))
     assert {path: path.read_bytes() for path in files} == files
     # trees of another search do not mix with these
     for other, message in (
@@ -210,7 +211,7 @@ def test_thoughts_one_by_one_become_single_turns_or_dialogs(tmp_path: Path) -> N
 def test_a_form_that_no_tree_could_have_is_refused_before_the_search(
     tmp_path: Path, task: str, form: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"form={form}, but the task has"):
+    with pytest.raises(ConfigError, match=f"form={form}, but the env has"):
         run_synthesis(search_settings(tmp_path, f"env={task}", f"chains.settings.form={form}"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.search.test_linearize import pool, shares
 from vigorl.core.geometry import Size
 from vigorl.core.trace import find_points
-from vigorl.search.linearize import split_looks
+from vigorl.search.looks import split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
 
 pieces = st.sampled_from(
@@ -20,7 +20,8 @@ ON = Size(50, 50)
 
 @given(thoughts, st.integers(1, 3))
 def test_looks_keep_every_word_in_order_and_never_return(told: list[str], max_looks: int) -> None:
-    looks, rest = split_looks(told, on=ON, max_looks=max_looks)
+    sentences = [one for thought in told for one in split_sentences(thought)]
+    looks, rest = split_looks(sentences, on=ON, max_looks=max_looks)
     kept = " ".join([*(text for text, _ in looks), rest])
     assert "".join(kept.split()) == "".join("".join(told).split())
     points = [point for _, point in looks]

@@ -35,7 +35,8 @@ from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.server import ServerEngine
-from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.rollout.environment import Environment
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 pytest.importorskip("vllm", reason="needs vllm")

@@ -3,7 +3,7 @@ evaluations.
 
 With `data.plan`, each Lightning epoch is one phase:
 
-    publish weights -> pick prompts -> generate -> reward -> credit -> samples -> optimizer
+    publish weights -> pick prompts -> generate -> probe -> reward -> credit -> samples -> optimizer
     batches -> micro-batches -> fill the buffer
 
 With every run, it evaluates the policy by generation on held-out tasks: before the first update,
@@ -23,14 +23,15 @@ import torch
 from vigorl.callbacks.phase_report import Listener, PhaseReport
 from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import metric_sums
-from vigorl.core.protocols import Engine
+from vigorl.core.protocols import Engine, Progress
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
+from vigorl.rollout.probes.probe import Probe
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.generation import Costs, Generated, Progress, RolloutGenerator
+from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
 from vigorl.training.phase import credit_rollouts, cut_phase, read_start
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
@@ -50,6 +51,7 @@ class RolloutCallback(L.Callback):
         eval_every: Epochs between evaluations; 0 leaves only the first and the last.
         eval_limit: Most validation tasks; None takes all.
         alignment: Compares engine and trainer before a phase is learned from; None trusts them.
+        probes: What is asked about the rollouts of phases; evaluations are not probed.
     """
 
     def __init__(
@@ -63,14 +65,15 @@ class RolloutCallback(L.Callback):
         eval_every: int = 0,
         eval_limit: int | None = None,
         alignment: AlignmentCheck | None = None,
+        probes: Sequence[Probe] = (),
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
         self.reward, self.seed = reward, seed
         self.eval_every, self.eval_limit = eval_every, eval_limit
-        self.alignment = alignment
+        self.alignment, self.probes = alignment, tuple(probes)
         self.listeners: list[Listener] = []
-        self.on_progress: Progress = lambda name, done, total: None
+        self.on_progress: OnProgress = lambda name, done, total: None
 
     # ---- Lightning hooks -------------------------------------------------------------------------
 
@@ -112,9 +115,11 @@ class RolloutCallback(L.Callback):
             trainer,
             name=f"train/{phase}",
             group_size=plan.group_size,
+            probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
         )
         started = time.perf_counter()
-        scored = score_rollouts(generated.rollouts, self.reward)
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
+        scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         scored, samples = credit_rollouts(scored, module.algorithm)
         datamodule.measure(scored)
         aligned, max_gap = self._align(phase, generated.rollouts, samples, module, datamodule)
@@ -167,8 +172,9 @@ class RolloutCallback(L.Callback):
             return {}
         self.generator.publish(module.policy, version=trainer.global_step)
         generated = self._generate(self.eval_environment, tasks, trainer, name="val", group_size=1)
-        scored = score_rollouts(generated.rollouts, self.reward)
         done = trainer.current_epoch + (trainer.global_step > 0)
+        progress = Progress(done, max(trainer.max_epochs or 1, 1))
+        scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         return self._log("val", done, scored, trainer, sums=generated.costs)
 
     def _generate(
@@ -179,6 +185,7 @@ class RolloutCallback(L.Callback):
         *,
         name: str,
         group_size: int,
+        probes: Sequence[Probe] = (),
     ) -> Generated:
         return self.generator.generate(
             environment,
@@ -188,6 +195,7 @@ class RolloutCallback(L.Callback):
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
             on_progress=self.on_progress,
+            probes=probes,
         )
 
     # ---- metrics ---------------------------------------------------------------------------------

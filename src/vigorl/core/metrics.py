@@ -28,20 +28,23 @@ def rollout_metrics(scored: Sequence[ScoredRollout]) -> dict[str, float]:
 def metric_sums(scored: Sequence[ScoredRollout]) -> MetricSums:
     """Sum and count of every metric; a metric without a case is (0.0, 0).
 
-    Keys: `reward/total`, `reward/<part>`; per rollout `rollout/accuracy` (scores of the answers),
+    Keys: `reward/total`, `reward/<part>`; `probe/<name>` over the rollouts that it was asked about;
+    per rollout `rollout/accuracy` (scores of the answers),
     `rollout/valid_frac` (grammar, tools and points in order; points not required),
     `rollout/turns_mean`, `rollout/zooms_mean`, `rollout/tool_errors_mean`,
     `rollout/truncated_frac`, `rollout/completion_tokens_mean`; `rollout/zoom_hit_frac` over zooms
     and `rollout/last_zoom_hit_frac` over rollouts with a zoom, of tasks with known targets;
     `rollout/zero_variance_groups_frac` over groups of two or more, which must not be split
-    between the lists whose sums are merged. The `rollout/` keys are always there; `reward/` keys
-    are those of the rollouts given.
+    between the lists whose sums are merged. The `rollout/` keys are always there; `reward/` and
+    `probe/` keys are those of the rollouts given.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for one in scored:
         values["reward/total"].append(one.reward.total)
         for name, part in one.reward.parts.items():
             values[f"reward/{name}"].append(part)
+        for name, value in one.rollout.probes.items():
+            values[f"probe/{name}"].append(value)
     for name, measured in _rollout_values([one.rollout for one in scored]).items():
         values[name] = measured
     values["rollout/zero_variance_groups_frac"] = _are_groups_equal(scored)

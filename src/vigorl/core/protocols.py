@@ -5,7 +5,7 @@ One file each implements them; nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from vigorl.core.geometry import Point
 from vigorl.core.media import ImageView, Region
 from vigorl.core.records import TaskRecord
-from vigorl.core.rollout import Rollout
+from vigorl.core.rollout import RewardBreakdown, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,3 +322,55 @@ class Reward(Protocol):
         ...
 
     def __call__(self, rollout: Rollout) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is when rollouts are judged.
+
+    Attributes:
+        phase: Phases done, from 0.
+        num_phases: Of the whole run, at least 1.
+    """
+
+    phase: int
+    num_phases: int
+
+    @property
+    def fraction(self) -> float:
+        """Share of the phases that are done, in [0, 1]."""
+        return min(self.phase / self.num_phases, 1.0)
+
+
+FINISHED = Progress(1, 1)  # where nothing is trained any more
+
+
+@runtime_checkable
+class GroupReward(Protocol):
+    """Scores each rollout of a group by looking at all of them; pure, and raises rather than
+    guesses.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest value that a rollout can get."""
+        ...
+
+    def score_group(
+        self,
+        rollouts: Sequence[Rollout],
+        breakdowns: Sequence[RewardBreakdown],
+        *,
+        progress: Progress,
+    ) -> list[float]:
+        """One value per rollout, in order.
+
+        Args:
+            rollouts: A whole group; in an evaluation it may be a single rollout.
+            breakdowns: What the rollouts got for themselves, without any group reward.
+            progress: How far the run is.
+        """
+        ...

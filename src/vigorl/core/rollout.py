@@ -16,9 +16,10 @@ Ids hold ONE placeholder per image; whoever needs the expanded form asks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from vigorl.core.media import ImageView, Region
 from vigorl.core.records import TaskRecord
@@ -41,7 +42,7 @@ class StopReason(StrEnum):
         return self in (StopReason.TURN_LENGTH, StopReason.TOKEN_BUDGET, StopReason.TURN_LIMIT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `parsed` is kept
 class Turn:
     """One assistant turn and the environment's reply to it.
 
@@ -77,8 +78,9 @@ class Turn:
                 f"{len(self.sampling_logprobs)} sampling logprobs"
             )
 
-    @property
+    @cached_property
     def parsed(self) -> ParsedTurn:
+        """What the turn says, read when it is first asked for."""
         return parse_turn(self.text)
 
 
@@ -95,6 +97,7 @@ class Rollout:
         group: Rollouts of the same prompt in the same phase share it.
         index: Position in the group, from 0.
         policy_version: The published weights that sampled it.
+        probes: What extra dialogs have shown about it, by name; empty where none were asked.
     """
 
     task: TaskRecord
@@ -105,6 +108,7 @@ class Rollout:
     group: str = ""
     index: int = 0
     policy_version: int = 0
+    probes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def token_ids(self) -> tuple[int, ...]:
@@ -181,6 +185,14 @@ class Rollout:
     @property
     def num_tool_errors(self) -> int:
         return sum(bool(turn.tool_error) for turn in self.turns)
+
+
+def group_indices(rollouts: Iterable[Rollout]) -> list[list[int]]:
+    """Where the rollouts of each group stand, which may be interleaved; groups by first rollout."""
+    groups: dict[str, list[int]] = {}
+    for i, rollout in enumerate(rollouts):
+        groups.setdefault(rollout.group, []).append(i)
+    return list(groups.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from vigorl.core.scoring.scorer import Scorer
 class CheckedBy(StrEnum):
     """Who said of a tree's thoughts whether they point where they should."""
 
-    BOXES = "boxes"  # the data's
+    BOXES = "boxes"  # the target boxes of the data
     JUDGE = "judge"  # a model that was asked
 
 
@@ -81,17 +81,18 @@ class SearchTreeRecord:
     """One searched question.
 
     Attributes:
-        id: The question's.
-        question: As it was put to the teacher.
-        answer: The right one.
+        id: The question's id.
+        question: The question as it was put to the teacher.
+        answer: The right answer.
         image: The picture file.
-        root: The tree.
+        root: The tree's first node, the question.
         system_prompt: What the teacher was told.
-        source: "file:line".
-        frame: The picture size that its points refer to; None: that of the file.
+        source: Where it was read, as "file:line"; "" of a tree that was just grown.
+        frame: The size that its points refer to (`core.media.ImageView.text_size`); None: that of
+            the file.
         solved_at: Simulation, from 1, that found the first right answer; None: none did, or nobody
             noted it.
-        num_simulations: That the tree took; None: nobody noted it.
+        num_simulations: Simulations that the tree took; None: nobody noted it.
         checked_by: Who said which of its thoughts hit; None: nobody, or nobody noted it.
         more_images: The question's further picture files, behind `image`.
         scorer, options, targets, category: Of the question, as in `TaskRecord`; None and empty

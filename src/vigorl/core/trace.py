@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -175,7 +175,16 @@ def observation_text(parts: tuple[object, ...]) -> str:
 
 def find_points(text: str) -> tuple[Point, ...]:
     """Every pair "(x, y)" in reading order."""
-    return tuple(_read_point(match) for match in POINT_PATTERN.finditer(text))
+    return tuple(point for point, _ in locate_points(text))
+
+
+def locate_points(text: str) -> Iterator[tuple[Point, int]]:
+    """Every pair "(x, y)" in reading order, with the index of the character behind it.
+
+    >>> list(locate_points("At (1, 2)."))
+    [(Point(x=1, y=2), 9)]
+    """
+    return ((_read_point(match), match.end()) for match in POINT_PATTERN.finditer(text))
 
 
 def split_at_points(text: str) -> tuple[list[tuple[str, Point]], str]:
@@ -216,15 +225,50 @@ def parse_turn(text: str) -> ParsedTurn:
     )
 
 
-def parse_trace(turns: list[str]) -> Trace:
+def parse_thought(text: str) -> ParsedTurn:
+    """Read a bare thought, as the released search trees have them: without tags or with some.
+
+    The thought is what stands before an answer. Its `problem` is a tag that a trace could not hold:
+    of a tool call anywhere, for what the call would have shown is not there (BAD_CALL), or of
+    anything else within the thought (FOREIGN_TAG).
+
+    >>> parsed = parse_thought("A disc at (5, 2). <answer> red </answer>")
+    >>> parsed.think, parsed.points, parsed.answer
+    ('A disc at (5, 2).', (Point(x=5, y=2),), 'red')
+    """
+    body, tag, rest = text.partition(ANSWER)
+    think = body.replace(THINK, " ").replace(END_THINK, " ").strip()
+    problem = TurnProblem.FOREIGN_TAG if has_tag(think) else None
+    return ParsedTurn(
+        think=think,
+        points=find_points(think),
+        answer=rest.partition(END_ANSWER)[0].strip() if tag else None,
+        problem=TurnProblem.BAD_CALL if TOOL_CALL in text else problem,
+    )
+
+
+def has_tag(text: str) -> bool:
+    """Whether a text holds a tag, so that it cannot stand inside another."""
+    return bool(_TAG.search(text))
+
+
+def parse_trace(turns: Iterable[str]) -> Trace:
     """Read assistant turns back into a trace.
+
+    Raises:
+        ValueError: See `join_turns`.
+    """
+    return join_turns([parse_turn(text) for text in turns])
+
+
+def join_turns(turns: Sequence[ParsedTurn]) -> Trace:
+    """The trace of turns that have been read.
 
     Raises:
         ValueError: A turn is malformed (says which one and why), or a turn after the answer.
     """
     steps: list[Step] = []
-    for number, text in enumerate(turns, start=1):
-        parsed = parse_turn(text)
+    for number, parsed in enumerate(turns, start=1):
         if parsed.problem is not None:
             raise ValueError(f"turn {number}: {parsed.problem}: {parsed.detail}")
         is_last = number == len(turns)

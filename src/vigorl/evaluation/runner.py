@@ -25,6 +25,7 @@ from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
+from vigorl.rollout.probes.probe import Probe, ask_probes
 
 
 def evaluate(
@@ -39,6 +40,7 @@ def evaluate(
     on_scored: Callable[[ScoredRollout], None] | None = None,
     benchmark: Benchmark | None = None,
     protocol: Protocol | None = None,
+    probes: Sequence[Probe] = (),
 ) -> EvaluationReport:
     """Roll out every task and score it.
 
@@ -53,6 +55,7 @@ def evaluate(
         on_scored: Called with every scored rollout, in the order of the tasks (to record or show).
         benchmark: Whose questions these are: says how they cluster, and its own metrics.
         protocol: Kept in the report.
+        probes: What is asked about the rollouts once all have finished.
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
@@ -63,6 +66,8 @@ def evaluate(
         environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed
     )
     rollouts = collect(engine, dialogs, phase=name).rollouts
+    if probes:
+        rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:

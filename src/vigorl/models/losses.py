@@ -81,6 +81,8 @@ class LossInputs:
         sampling_logprobs: What the engine said that sampled; None where it said nothing.
         importance_weights: Of the trainer's old policy over the engine (`models.correction`); they
             multiply the policy's token losses, never the KL. None is 1 everywhere.
+        token_factors: Multiply the policy's token losses, never the KL; None is 1 everywhere.
+        signals: What token signals say of each token, by name.
         entropy: Of the policy at each token, detached, only measured.
     """
 
@@ -92,6 +94,8 @@ class LossInputs:
     ref_logprobs: Float[Tensor, "batch tokens"] | None = None
     sampling_logprobs: Float[Tensor, "batch tokens"] | None = None
     importance_weights: Float[Tensor, "batch tokens"] | None = None
+    token_factors: Float[Tensor, "batch tokens"] | None = None
+    signals: Mapping[str, Tensor] = field(default_factory=dict)
     entropy: Float[Tensor, "batch tokens"] | None = None
 
 
@@ -180,14 +184,16 @@ def policy_gradient_output(
         token_loss: Of the policy, before any weight.
         inputs: What it was made from.
         kl_coef: What a nat of KL to the reference costs; needs `ref_logprobs`.
-        metrics: [batch, tokens] by name; `train/policy_loss`, `kl/ref` and `train/entropy` are
-            added.
+        metrics: [batch, tokens] by name; `train/policy_loss`, `kl/ref`, `train/entropy` and
+            `signal/...` are added.
         maxima: Scalars by name.
     """
     mask = inputs.loss_mask.bool()
-    if inputs.importance_weights is not None:
-        token_loss = token_loss * inputs.importance_weights.detach()
-    measured = {"train/policy_loss": token_loss, **metrics}
+    for factors in (inputs.importance_weights, inputs.token_factors):
+        if factors is not None:
+            token_loss = token_loss * factors.detach()
+    signals = {f"signal/{name}": values for name, values in inputs.signals.items()}
+    measured = {"train/policy_loss": token_loss, **metrics, **signals}
     if inputs.ref_logprobs is not None:
         measured["kl/ref"] = k3_kl(inputs.policy_logprobs, inputs.ref_logprobs.detach(), mask)
         token_loss = token_loss + kl_coef * measured["kl/ref"]

@@ -16,7 +16,8 @@ from vigorl.core.errors import EngineError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment, derive_seed
+from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.seeds import derive_seed
 
 
 @dataclass(frozen=True, slots=True)

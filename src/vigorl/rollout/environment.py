@@ -25,10 +25,8 @@ costs a turn. Observations never repeat the policy's own text, which could hold 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
@@ -53,49 +51,8 @@ from vigorl.core.trace import (
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Prompt
-
-
-def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from every part and their order, the same on every machine and Python.
-
-    >>> derive_seed(0, "train", 3) == derive_seed(0, "train", 3) != derive_seed(0, "train", 4)
-    True
-    """
-    digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutLimits:
-    """How far a dialog may go.
-
-    Attributes:
-        max_turns: Assistant turns, the answering one included.
-        max_images: Pictures of the prompt and crops together.
-        max_new_tokens: Sampled tokens per turn.
-        max_response_tokens: Everything after the prompt: completions, prefixes and observations,
-            pictures expanded.
-        forced_answer: Open the last allowed turn (not the first) with `FORCED_ANSWER_PREFIX`,
-            which is never trained on.
-    """
-
-    max_turns: int
-    max_images: int
-    max_new_tokens: int
-    max_response_tokens: int
-    forced_answer: bool = False
-
-    def __post_init__(self) -> None:
-        for key in ("max_turns", "max_images", "max_new_tokens", "max_response_tokens"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"limits.{key} must be at least 1, got {getattr(self, key)}")
-        if self.max_new_tokens > self.max_response_tokens:
-            raise ConfigError(
-                f"limits.max_new_tokens={self.max_new_tokens} has no effect above "
-                f"limits.max_response_tokens={self.max_response_tokens}"
-            )
-        if self.forced_answer and self.max_turns == 1:
-            raise ConfigError("limits.forced_answer has no effect with limits.max_turns=1")
+from vigorl.rollout.limits import RolloutLimits
+from vigorl.rollout.seeds import derive_seed
 
 
 class Environment:
@@ -158,6 +115,33 @@ class Environment:
             raise ToolError(f"The reply has {len(seen.views)} pictures; there is room for {room}.")
         parts = (self.images.fit(p) if isinstance(p, ImageView) else p for p in seen.parts)
         return replace(seen, parts=tuple(parts))
+
+    def greedy(self) -> Environment:
+        """The same, but each turn takes the most likely tokens."""
+        other = copy.copy(self)
+        other.temperature = 0.0
+        return other
+
+    def reopen(self, rollout: Rollout, turns: Sequence[Turn], *, group: str, seed: int) -> Dialog:
+        """A finished rollout's dialog before a turn that is taken anew, and is then the last.
+
+        Args:
+            rollout: Of the same prompt and limits.
+            turns: Its first turns, at most all but the last; their pictures may be edited ones.
+            group: Name of the new dialog's group.
+            seed: Of its noise.
+        """
+        dialog = Dialog(
+            self,
+            rollout.task,
+            rollout.prompt_ids,
+            rollout.prompt_views,
+            group=group,
+            index=rollout.index,
+            seed=seed,
+        )
+        dialog.restore(turns, prefix_ids=rollout.turns[len(turns)].prefix_ids)
+        return dialog
 
     def start(self, task: TaskRecord, *, group: str, index: int, seed: int) -> Dialog:
         """One new dialog; see `start_group` for several of the same task."""
@@ -226,6 +210,16 @@ class Dialog:
         other._token_ids = list(self._token_ids)
         other._tools = {name: tool.fork() for name, tool in self._tools.items()}
         return other
+
+    def restore(self, turns: Sequence[Turn], *, prefix_ids: tuple[int, ...]) -> None:
+        """Take turns that have been taken before; the coming one, with this prefix, is the last."""
+        for turn in turns:
+            self._turns.append(turn)
+            self._views += turn.views
+            ids = (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
+            self._token_ids += ids
+            self._response_tokens += len(ids) - len(turn.views) + self._env.num_tokens(turn.views)
+        self._prefix_ids, self._last_turn_reason = prefix_ids, StopReason.TURN_LIMIT
 
     @property
     def is_done(self) -> bool:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout
+from vigorl.core.protocols import FINISHED, Progress
+from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, group_indices
 
 
 class RolloutScorer(Protocol):
     """A weighted sum of rewards, such as `core.rewards.composite`."""
 
-    def breakdown(self, rollout: Rollout) -> RewardBreakdown: ...
+    def breakdowns(
+        self, rollouts: Sequence[Rollout], *, progress: Progress
+    ) -> list[RewardBreakdown]: ...
 
 
-def score_rollouts(rollouts: Iterable[Rollout], reward: RolloutScorer) -> list[ScoredRollout]:
-    """Rewards without advantages, in order."""
-    return [ScoredRollout(rollout, reward.breakdown(rollout)) for rollout in rollouts]
+def score_rollouts(
+    rollouts: Iterable[Rollout], reward: RolloutScorer, *, progress: Progress = FINISHED
+) -> list[ScoredRollout]:
+    """Rewards without advantages, in order.
+
+    Args:
+        rollouts: Whole groups, which may be interleaved.
+        reward: Scores each group.
+        progress: How far the run is.
+    """
+    rollouts = list(rollouts)
+    found: dict[int, RewardBreakdown] = {}
+    for members in group_indices(rollouts):
+        scores = reward.breakdowns([rollouts[i] for i in members], progress=progress)
+        found.update(zip(members, scores, strict=True))
+    return [ScoredRollout(rollout, found[i]) for i, rollout in enumerate(rollouts)]

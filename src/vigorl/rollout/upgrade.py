@@ -23,6 +23,7 @@ def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:
         rollout = plain["scored"]["rollout"]
         rollout["task"] = _task(rollout["task"])
         rollout["prompt_views"] = [_view(view) for view in rollout["prompt_views"]]
+        rollout["probes"] = {}
         for turn in rollout["turns"]:
             view, point = turn.pop("view"), turn.pop("point")
             turn["views"] = [] if view is None else [_view(view)]

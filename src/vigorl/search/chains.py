@@ -11,23 +11,26 @@ twice). The root's text is the question and never part of a chain.
 
 Trees come in two forms. THOUGHTS, as released: texts are bare thoughts, the last may hold the
 answer's tags, and a terminal node's text is the answer alone. TURNS: texts are whole assistant
-turns, thought and tool call (`core.trace`).
+turns, thought and tool call (`core.trace`). Either way each text of a tree is parsed here, once,
+and everything later works on the parsed turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, product
 
 from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
-from vigorl.core.scoring.text import normalize_answer
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
-from vigorl.core.trace import ANSWER, END_ANSWER, END_THINK, THINK, TOOL_CALL
+from vigorl.core.trace import TOOL_CALL, ParsedTurn, parse_thought, parse_turn
 
 _MAX_PAIRS = 64  # of one node: two tries of a search make one, forty single tries would make 400
+
+
+_Try = tuple[tuple[ParsedTurn, ...], str | None]  # what a try says, and its answer
 
 
 class TreeForm(StrEnum):
@@ -39,20 +42,21 @@ class TreeForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One way to an answer that the teacher's judge called right; texts as the tree has them.
+    """One way to an answer that the teacher's judge called right.
 
     Attributes:
-        shared: From below the root to the node where the tries start, that node included.
-        right: The right try's own texts.
+        shared: The thoughts from below the root to the node where the tries start, that node's
+            included.
+        right: The right try's own thoughts.
         answer: Its answer; None when it gave none (then the judge was wrong).
-        wrong: The wrong try's own texts, told first; empty in a direct chain.
+        wrong: The wrong try's own thoughts, told first; empty in a direct chain.
         wrong_answer: What the wrong try answered, if anything.
     """
 
-    shared: tuple[str, ...]
-    right: tuple[str, ...]
+    shared: tuple[ParsedTurn, ...]
+    right: tuple[ParsedTurn, ...]
     answer: str | None
-    wrong: tuple[str, ...] = ()
+    wrong: tuple[ParsedTurn, ...] = ()
     wrong_answer: str | None = None
 
 
@@ -69,7 +73,9 @@ def tree_form(tree: SearchTreeRecord) -> TreeForm:
     return TreeForm.TURNS if is_called else TreeForm.THOUGHTS
 
 
-def find_chains(tree: SearchTreeRecord, task: TaskRecord, *, image: ImageView) -> list[Chain]:
+def find_chains(
+    tree: SearchTreeRecord, task: TaskRecord, *, image: ImageView, form: TreeForm
+) -> list[Chain]:
     """Every direct and corrected chain, parents first; right is what the teacher's judge said.
 
     A terminal node without a rollout is judged here, by what its text answers. A wrong try whose
@@ -79,26 +85,48 @@ def find_chains(tree: SearchTreeRecord, task: TaskRecord, *, image: ImageView) -
         tree: The tree.
         task: Its question, for the judge.
         image: The whole picture as the teacher saw it.
+        form: How the tree's texts are written.
     """
+    parse = parse_turn if form is TreeForm.TURNS else parse_thought
     found: list[Chain] = []
-    for shared, node in _paths(tree.root):
+    for shared, node in _paths(tree.root, parse):
         tries = node.rollouts or _unrolled(node, task, image=image)
-        right = [one for one in tries if one.is_right]
+        right = [_parsed(one, parse) for one in tries if one.is_right]
+        if not right:
+            continue
         wrong = [
-            one for one in tries if not one.is_right and not task.is_right(one.answer, view=image)
+            _parsed(one, parse)
+            for one in tries
+            if not one.is_right and not task.is_right(one.answer, view=image)
         ]
-        found += [Chain(shared, one.texts, one.answer) for one in right]
-        found += [
-            Chain(shared, good.texts, good.answer, bad.texts, bad.answer)
-            for bad, good in _pairs(wrong, right)
-            if bad.texts
-        ]
+        found += [Chain(shared, *good) for good in right]
+        found += [Chain(shared, *good, *bad) for bad, good in _pairs(wrong, right) if bad[0]]
     return found
 
 
-def _pairs(
-    wrong: Sequence[SearchRollout], right: Sequence[SearchRollout]
-) -> Iterable[tuple[SearchRollout, SearchRollout]]:
+def _parsed(one: SearchRollout, parse: Callable[[str], ParsedTurn]) -> _Try:
+    return tuple(map(parse, one.texts)), one.answer
+
+
+def _unrolled(node: SearchNode, task: TaskRecord, *, image: ImageView) -> tuple[SearchRollout, ...]:
+    """The one try of a terminal node that the file gives no rollout for."""
+    if not node.is_terminal:
+        return ()
+    said = parse_thought(node.text)
+    answer = said.think if said.answer is None else said.answer
+    return (SearchRollout(answer, float(task.is_right(answer, view=image)), ()),)
+
+
+def _paths(
+    node: SearchNode, parse: Callable[[str], ParsedTurn], above: tuple[ParsedTurn, ...] = ()
+) -> Iterator[tuple[tuple[ParsedTurn, ...], SearchNode]]:
+    """A node and all below it, each with the thoughts that lead there from `above`."""
+    yield above, node
+    for child in node.children:
+        yield from _paths(child, parse, (*above, parse(child.text)))
+
+
+def _pairs(wrong: Sequence[_Try], right: Sequence[_Try]) -> Iterator[tuple[_Try, _Try]]:
     """All pairs, or of very many so many that every try is in about as many of them."""
     if len(wrong) * len(right) <= _MAX_PAIRS:
         return product(wrong, right)
@@ -108,43 +136,3 @@ def _pairs(
         for number, bad in enumerate(wrong)
     )
     return islice(turns, _MAX_PAIRS)
-
-
-def bare_thoughts(texts: Iterable[str], answer: str | None) -> list[str]:
-    """The thoughts of a THOUGHTS tree's path without tags, empty ones and the answer.
-
-    A last text that says the answer and nothing else is the answer: without tags that is how the
-    released trees write it, and its coordinate is no place that the thought speaks of.
-    """
-    split = [split_answer(text) for text in texts]
-    if split and split[-1][1] is None and answer is not None:
-        last = split[-1][0]
-        if normalize_answer(last) == normalize_answer(answer):
-            split.pop()
-    return [thought for thought, _ in split if thought]
-
-
-def split_answer(text: str) -> tuple[str, str | None]:
-    """A text's thought without tags, and what its <answer> holds; None without one."""
-    body, tag, rest = text.partition(ANSWER)
-    thought = body.replace(THINK, " ").replace(END_THINK, " ").strip()
-    return thought, rest.partition(END_ANSWER)[0].strip() if tag else None
-
-
-def _unrolled(node: SearchNode, task: TaskRecord, *, image: ImageView) -> tuple[SearchRollout, ...]:
-    """The one try of a terminal node that the file gives no rollout for."""
-    if not node.is_terminal:
-        return ()
-    thought, stated = split_answer(node.text)
-    answer = thought if stated is None else stated
-    return (SearchRollout(answer, float(task.is_right(answer, view=image)), ()),)
-
-
-def _paths(
-    node: SearchNode, above: tuple[str, ...] | None = None
-) -> Iterator[tuple[tuple[str, ...], SearchNode]]:
-    """Every node with the texts from below the root to it."""
-    path = () if above is None else (*above, node.text)
-    yield path, node
-    for child in node.children:
-        yield from _paths(child, path)

@@ -23,7 +23,7 @@ from vigorl.core.protocols import Scene, Tool, ToolError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.scoring.text import normalize_answer
-from vigorl.core.trace import Trace, find_points, parse_trace
+from vigorl.core.trace import Trace
 
 
 class Removal(StrEnum):
@@ -50,7 +50,7 @@ class FilterSettings:
     Attributes:
         max_turns: Most turns of a dialog, looks and answer; None: any. A corrected chain holds two
             tries and may be longer than any dialog that the policy is let to have.
-        max_length: Of all turns together, in what `measure` counts; None: any.
+        max_length: Most length of all turns together, in what `measure` counts; None: any.
         min_points: Fewest points; 1 keeps what is grounded at all.
         max_points: Most points; None: any.
         max_repeats: How many points may return to an earlier place; None: any. A thought rightly
@@ -87,14 +87,16 @@ class FilterSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A chain as assistant turns, not yet looked at.
+    """A chain as a trace, not yet looked at.
 
     Attributes:
-        turns: Of the policy.
-        turned_at: Of a corrected chain, the turn that turns around; None for a direct one.
+        trace: Its turns; None where they follow no grammar.
+        points: Every point that its thoughts speak of, in the frame of the dialog.
+        turned_at: Index of the step that turns around, of a corrected chain; None of a direct one.
     """
 
-    turns: tuple[str, ...]
+    trace: Trace | None
+    points: tuple[Point, ...] = ()
     turned_at: int | None = None
 
     @property
@@ -115,8 +117,8 @@ class FilterReport:
     """How many drafts there were and why some are gone; reports add up.
 
     Attributes:
-        num_drafts: Before any rule.
-        removed: Per rule, for the rules that removed something.
+        num_drafts: How many there were before any rule.
+        removed: How many each rule removed, for the rules that removed something.
     """
 
     num_drafts: int
@@ -143,7 +145,7 @@ def filter_drafts(
     """The drafts of ONE tree that pass; of near-duplicates the first.
 
     Args:
-        drafts: All of one task.
+        drafts: All drafts of one task.
         task: Their task.
         image: The whole picture as the teacher saw it; its text frame is that of all coordinates.
         tool: What the looks call; drafts that call a tool need one.
@@ -198,14 +200,12 @@ def _judge(
     settings: FilterSettings,
     measure: Callable[[str], int],
 ) -> tuple[Trace, _Gist] | Removal:
-    try:
-        trace = parse_trace(list(draft.turns))
-    except ValueError:
+    trace = draft.trace
+    if trace is None:
         return Removal.GRAMMAR
     if not task.is_right(trace.answer, view=image):
         return Removal.WRONG_ANSWER
-    mentioned = [point for step in trace.steps for point in find_points(step.think)]
-    if not all(image.holds(point) for point in mentioned):
+    if not all(image.holds(point) for point in draft.points):
         return Removal.OFF_PICTURE
     looks = _looks(trace, task, image=image, tool=tool)
     if looks is None:
@@ -218,10 +218,10 @@ def _judge(
             return Removal.WAS_RIGHT
     if settings.max_turns is not None and len(trace.steps) > settings.max_turns:
         return Removal.TOO_MANY_TURNS
-    length = measure("\n".join(trace.turns()))
-    if settings.max_length is not None and length > settings.max_length:
+    most = settings.max_length
+    if most is not None and measure("\n".join(trace.turns())) > most:
         return Removal.TOO_LONG
-    points = tuple([one.point for one in looks] if len(trace.steps) > 1 else mentioned)
+    points = draft.points if len(trace.steps) == 1 else tuple(look.point for look in looks)
     broken = _broken_limit(points, settings=settings)
     return broken or (trace, _gist(draft, trace, points, task=task, image=image))
 

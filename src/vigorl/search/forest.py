@@ -28,12 +28,13 @@ from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import StopReason, Turn
 from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchRollout, SearchTreeRecord
-from vigorl.rollout.environment import Dialog, Environment, derive_seed
+from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.seeds import derive_seed
 from vigorl.search.mcts import Job, JobKind, SearchSettings, Thought, TreeSearch
 from vigorl.search.point_check import PointCheck
 
 _LOG = logging.getLogger(__name__)
-HOPELESS = 16  # refusals in a row after which nothing more is asked: a wrong key, URL or model
+MAX_REFUSED = 16  # in a row; then nothing more is asked: a wrong key, URL or model
 OUT_OF_TURNS = (StopReason.TURN_LIMIT, StopReason.TOKEN_BUDGET)
 
 
@@ -42,9 +43,9 @@ class Budget:
     """Where a search stops, with the trees that are finished; None: no limit.
 
     Attributes:
-        max_tokens: Sampled.
-        max_requests: Sent to the engine.
-        max_seconds: Of wall-clock time.
+        max_tokens: Sampled tokens.
+        max_requests: Requests that the engine has answered.
+        max_seconds: Seconds of wall-clock time.
     """
 
     max_tokens: int | None = None
@@ -71,17 +72,17 @@ class ForestStats:
     """What a search has cost so far.
 
     Attributes:
-        num_trees: Finished, and checked where they are to be.
-        num_solved: Of these, with a right answer somewhere.
-        num_checked: Thoughts of these that the judge gave a verdict on.
-        num_unchecked: Those that it gave none on: no reply, or one that could not be read.
-        num_requests: Answered by the engine.
-        num_tokens: Sampled.
+        num_trees: Trees that are finished, and checked where they are to be.
+        num_solved: Those of them with a right answer somewhere.
+        num_checked: Thoughts of theirs that the judge gave a verdict on.
+        num_unchecked: Thoughts that it gave none on: no reply, or one that could not be read.
+        num_requests: Requests that the engine has answered.
+        num_tokens: Sampled tokens.
         num_repeats: Thoughts that repeated a point or could not be read.
         num_refused: Trees that were given up because the engine refused one of their requests.
-        wall_s: So far.
+        wall_s: Seconds since the search began.
         max_in_flight: Most requests at once.
-        is_cut: The budget ended it.
+        is_cut: Whether the budget ended the search.
     """
 
     num_trees: int = 0
@@ -108,13 +109,13 @@ class _Tree:
 
 
 @dataclass(slots=True)
-class _Flight:
-    """A request with the engine."""
+class _Pending:
+    """A job whose request is with the engine."""
 
     tree: _Tree
     job: Job
     dialog: Dialog
-    texts: list[str] = field(default_factory=list)  # of a rollout so far
+    texts: list[str] = field(default_factory=list)  # of a rollout, so far
 
 
 def grow_forest(
@@ -136,8 +137,8 @@ def grow_forest(
         environment: Its dialogs; `limits.max_turns` is the depth of the tree, `temperature` the
             search's.
         tasks: Ids unique; taken one after the other, as room gets free.
-        settings: Of each tree.
-        run_seed: Of the sampling noise.
+        settings: How far and how wide each tree grows.
+        run_seed: Seed of the sampling noise.
         max_in_flight: A new tree begins while the engine has fewer requests than this.
         budget: Ends the search early; a tree that has had a simulation is yielded as far as it got,
             without the simulation that is cut.
@@ -161,14 +162,14 @@ def grow_forest(
                 task = next(waiting, None)
                 if task is None:
                     break
-                forest.plant(task)
+                forest.begin(task)
             if not engine.num_in_flight:
                 break
-            yield from forest.work()
+            yield from forest.poll()
             yield from forest.checked()
             if on_progress is not None:
                 on_progress(forest.stats)
-        forest.stats.is_cut = bool(forest.growing) or next(waiting, None) is not None
+        forest.stats.is_cut = bool(forest.trees) or next(waiting, None) is not None
         yield from forest.cut()
         for tree in forest.wait_for_check():
             yield tree
@@ -180,7 +181,7 @@ def grow_forest(
 
 
 class _Forest:
-    """The trees that grow at the moment."""
+    """The trees that are searched at the moment, by task id."""
 
     def __init__(
         self,
@@ -192,26 +193,26 @@ class _Forest:
     ) -> None:
         self.engine, self.environment, self.settings = engine, environment, settings
         self.run_seed, self.check = run_seed, check
-        self.growing: dict[str, _Tree] = {}
-        self._planted: set[str] = set()
+        self.trees: dict[str, _Tree] = {}
+        self._begun: set[str] = set()
         self._num_refused_in_a_row = 0
-        self.flights: dict[str, _Flight] = {}
+        self.pending: dict[str, _Pending] = {}  # by request id
         self.stats = ForestStats()
         self._started = time.perf_counter()
 
-    def plant(self, task: TaskRecord) -> None:
+    def begin(self, task: TaskRecord) -> None:
         """Begin the tree of a task."""
-        if task.id in self._planted:
+        if task.id in self._begun:
             raise EngineError(f"two tasks are called {task.id}: task ids must be unique")
-        self._planted.add(task.id)
+        self._begun.add(task.id)
         root = self.environment.start(task, group=f"search/{task.id}", index=0, seed=0)
         search = TreeSearch(self.settings, question=task.question)
-        self.growing[task.id] = _Tree(task, search, {"": root})
-        self._send_jobs(self.growing[task.id])
+        self.trees[task.id] = _Tree(task, search, {"": root})
+        self._send_jobs(self.trees[task.id])
 
-    def work(self) -> list[SearchTreeRecord]:
+    def poll(self) -> list[SearchTreeRecord]:
         """Let the engine work once; the trees that this finished."""
-        self.stats.max_in_flight = max(self.stats.max_in_flight, len(self.flights))
+        self.stats.max_in_flight = max(self.stats.max_in_flight, len(self.pending))
         try:
             completions = self.engine.poll()
             self._num_refused_in_a_row = 0
@@ -222,35 +223,35 @@ class _Forest:
             raise self._failure(error) from error
         finished: list[SearchTreeRecord] = []
         for completion in completions:
-            flight = self.flights.pop(completion.request_id, None)
-            if flight is None:
+            pending = self.pending.pop(completion.request_id, None)
+            if pending is None:
                 raise EngineError(f"the engine answered {completion.request_id}, never asked")
             self.stats.num_requests += 1
             self.stats.num_tokens += len(completion.token_ids)
-            flight.dialog.accept(completion)
-            tree = flight.tree
-            if self._goes_on(flight):
-                self._send(flight)
+            pending.dialog.accept(completion)
+            tree = pending.tree
+            if self._goes_on(pending):
+                self._send(pending)
                 continue
             self._send_jobs(tree)
             if tree.search.is_done:
-                finished += self._harvest(self.growing.pop(tree.task.id))
+                finished += self._finish(self.trees.pop(tree.task.id))
         return self._count(finished)
 
     def _give_up(self, error: RequestError) -> None:
         """The tree whose request was refused: asked again, it would be refused again."""
-        task_id = self.flights[error.request_id].tree.task.id
-        ids = [key for key, flight in self.flights.items() if flight.tree.task.id == task_id]
+        task_id = self.pending[error.request_id].tree.task.id
+        ids = [key for key, pending in self.pending.items() if pending.tree.task.id == task_id]
         self.engine.cancel(ids)
         for request_id in ids:
-            del self.flights[request_id]
-        del self.growing[task_id]
+            del self.pending[request_id]
+        del self.trees[task_id]
         self.stats.num_refused += 1
         self._num_refused_in_a_row += 1
         _LOG.warning("the tree of %s is given up: %s", task_id, error)
-        is_over = not self.growing and not self.stats.num_requests  # nothing was ever answered
-        if self._num_refused_in_a_row == HOPELESS or is_over:
-            self.engine.cancel(list(self.flights))
+        is_over = not self.trees and not self.stats.num_requests  # nothing was ever answered
+        if self._num_refused_in_a_row == MAX_REFUSED or is_over:
+            self.engine.cancel(list(self.pending))
             raise self._failure(error) from error
 
     def _failure(self, error: EngineError) -> EngineError:
@@ -258,10 +259,10 @@ class _Forest:
 
     def cut(self) -> list[SearchTreeRecord]:
         """End the trees that still grow; those that have had a simulation."""
-        self.engine.cancel(list(self.flights))
-        grown = [tree for tree in self.growing.values() if tree.search.num_simulations]
-        self.growing.clear()
-        return self._count([record for tree in grown for record in self._harvest(tree)])
+        self.engine.cancel(list(self.pending))
+        grown = [tree for tree in self.trees.values() if tree.search.num_simulations]
+        self.trees.clear()
+        return self._count([record for tree in grown for record in self._finish(tree)])
 
     def checked(self) -> list[SearchTreeRecord]:
         """The trees whose verdicts have come in, without waiting."""
@@ -282,7 +283,7 @@ class _Forest:
         try:
             yield
         except EngineError as error:
-            self.engine.cancel(list(self.flights))
+            self.engine.cancel(list(self.pending))
             raise EngineError(
                 f"the check of points failed with {self.stats.num_trees} trees finished and "
                 f"{check.num_waiting} waiting for it: {error}"
@@ -300,19 +301,19 @@ class _Forest:
         stats.wall_s = time.perf_counter() - self._started
         return finished
 
-    def _goes_on(self, flight: _Flight) -> bool:
+    def _goes_on(self, pending: _Pending) -> bool:
         """Whether a rollout has a next turn; else its tree is told what the job brought."""
-        dialog, job, tree = flight.dialog, flight.job, flight.tree
+        dialog, job, tree = pending.dialog, pending.job, pending.tree
         turn = dialog.turns[-1]
         if job.kind is JobKind.THOUGHT:
             tree.dialogs[job.id] = dialog
             tree.search.tell(job.id, _thought(dialog, turn))
             return False
-        flight.texts.append(turn.text)
+        pending.texts.append(turn.text)
         if not dialog.is_done:
             return True
-        answer, texts = dialog.rollout().answer, tuple(flight.texts)
-        tree.search.tell(job.id, SearchRollout(answer, _judge(dialog), texts))
+        reward, texts = _reward(dialog, turn), tuple(pending.texts)
+        tree.search.tell(job.id, SearchRollout(turn.parsed.answer, reward, texts))
         return False
 
     def _send_jobs(self, tree: _Tree) -> None:
@@ -320,14 +321,14 @@ class _Forest:
             tree.num_forks += 1
             seed = derive_seed(self.run_seed, "search", tree.task.id, job.id)
             dialog = tree.dialogs[job.source].fork(index=tree.num_forks, seed=seed)
-            self._send(_Flight(tree, job, dialog))
+            self._send(_Pending(tree, job, dialog))
 
-    def _send(self, flight: _Flight) -> None:
-        request = flight.dialog.next_request()
-        self.flights[request.id] = flight
+    def _send(self, pending: _Pending) -> None:
+        request = pending.dialog.next_request()
+        self.pending[request.id] = pending
         self.engine.submit(request)
 
-    def _harvest(self, tree: _Tree) -> list[SearchTreeRecord]:
+    def _finish(self, tree: _Tree) -> list[SearchTreeRecord]:
         """The tree; none while it is checked."""
         search, task, image = tree.search, tree.task, tree.dialogs[""].image
         self.stats.num_repeats += search.num_repeats
@@ -367,15 +368,15 @@ def _thought(dialog: Dialog, turn: Turn) -> Thought:
         text=turn.text,
         points=points,
         answer=parsed.answer,
-        reward=_judge(dialog) if dialog.is_done else None,
+        reward=_reward(dialog, turn) if dialog.is_done else None,
         is_readable=bool(parsed.think) and (has_acted or is_over) and not turn.tool_error,
         is_hit=_is_hit(dialog, turn, points),
     )
 
 
-def _judge(dialog: Dialog) -> float:
-    """By the reward function of the answer, the only judge of a path."""
-    return dialog.task.score(dialog.rollout().answer, view=dialog.image)
+def _reward(dialog: Dialog, last: Turn) -> float:
+    """What a path is worth: how right the answer of its last turn is, and nothing else."""
+    return dialog.task.score(last.parsed.answer, view=dialog.image)
 
 
 def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:

@@ -3,6 +3,9 @@
     SearchTreeRecord -> Chain* -> Draft* -> SolvedTrace* -> TraceRecord*
                      chains    here    filters        picking
 
+Texts are parsed where chains are found, and rendered where the traces are written; in between there
+are parsed turns and `core.trace.Trace`.
+
 From a tree of bare thoughts comes either one turn with all points inline, or a dialog: text gathers
 up to the end of the sentence that holds a point, and every new point becomes a look. A tree of
 whole turns is a dialog already.
@@ -16,10 +19,11 @@ last look stays, as the thought that ends in the answer, and an answer "(x, y)" 
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
+from itertools import chain
 from typing import Self
 
 from vigorl.core.errors import ConfigError
@@ -27,32 +31,25 @@ from vigorl.core.geometry import Point, Size
 from vigorl.core.media import ImageView, TextFrame
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.scoring.text import normalize_answer
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import (
     FINAL_THOUGHT,
-    POINT_PATTERN,
-    THINK,
-    TOOL_CALL,
     TURN_AROUND,
+    ParsedTurn,
     Step,
     ToolCall,
     Trace,
-    parse_turn,
+    TurnProblem,
+    has_tag,
+    join_turns,
+    parse_thought,
 )
 from vigorl.data.images import ImageStore
-from vigorl.search.chains import (
-    Chain,
-    TreeForm,
-    bare_thoughts,
-    find_chains,
-    split_answer,
-    tree_form,
-)
+from vigorl.search.chains import Chain, TreeForm, find_chains, tree_form
 from vigorl.search.filters import Draft, FilterReport, FilterSettings, SolvedTrace, filter_drafts
+from vigorl.search.looks import Sentence, split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
-
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"'”’)])\s+|\n+")
-_AFTER_POINT = re.compile(r"[,;:]?")  # stays with the point when a sentence is cut behind it
 
 
 class TraceForm(StrEnum):
@@ -74,7 +71,7 @@ class LinearizeSettings:
             whose first look is moved to a later place, drawn evenly. The released code's device to
             show looks out of order, with its 0.2; it breaks the thread of the thoughts, and 0 turns
             it off.
-        seed: Of those draws.
+        seed: Seed of those draws.
     """
 
     form: TraceForm = TraceForm.MULTI_TURN
@@ -111,9 +108,9 @@ class SearchedTask:
     def of(cls, tree: SearchTreeRecord, task: TaskRecord, images: ImageStore) -> Self:
         """With the picture in the tree's own frame, whatever size this run shows pictures at."""
         whole = images.whole(tree.image, source=tree.source)
-        return cls(
-            tree, task, replace(whole, size=tree.frame or whole.original, frame=TextFrame.PIXELS)
-        )
+        size = tree.frame or whole.original
+        frame = TextFrame.UNIT if size == Size(1, 1) else TextFrame.PIXELS
+        return cls(tree, task, replace(whole, size=size, frame=frame))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,132 +181,145 @@ def draft_chains(
     tool: Looking | None = None,
     settings: LinearizeSettings | None = None,
 ) -> list[Draft]:
-    """Every chain of a tree as assistant turns, right by the teacher's judge and not yet filtered.
+    """Every chain of a tree as a trace, right by the teacher's judge and not yet filtered.
 
     Raises:
         ConfigError: MULTI_TURN without a tool, or SINGLE_TURN from a tree of whole turns.
     """
     settings = settings or LinearizeSettings()
-    form = tree_form(searched.tree)
+    tree, form = searched.tree, tree_form(searched.tree)
     if settings.form == TraceForm.MULTI_TURN and tool is None:
         raise ConfigError("tool is null, but form=multi_turn needs the tool that its looks call")
     if settings.form == TraceForm.SINGLE_TURN and form is TreeForm.TURNS:
         raise ConfigError(
-            f"form=single_turn, but the tree of {searched.tree.id} calls tools: "
+            f"form=single_turn, but the tree of {tree.id} calls tools: "
             "its thoughts tell what crops showed; use form=multi_turn"
         )
-    chains = find_chains(searched.tree, searched.task, image=searched.image)
+    chains = find_chains(tree, searched.task, image=searched.image, form=form)
     if form is TreeForm.TURNS:
-        return [draft for chain in chains for draft in _drafts_of_turns(chain)]
-    drafts: list[Draft] = []
-    for chain in chains:
-        thoughts, answer = _tell(chain)
-        if not thoughts:
-            continue
-        if settings.form == TraceForm.SINGLE_TURN or tool is None:
-            trace = Trace((Step(" ".join(thoughts)),), answer)
-        else:
-            trace = _dialog(thoughts, answer, searched=searched, tool=tool, settings=settings)
-        told = (i for i, step in enumerate(trace.steps) if TURN_AROUND in step.think)
-        drafts.append(Draft(tuple(trace.turns()), next(told) if chain.wrong else None))
-    return drafts
+        drafts = map(_draft_of_turns, chains)
+    else:
+        split = cache(split_sentences)  # a thought is part of many chains
+        drafts = (
+            _draft_of_thoughts(told, searched=searched, tool=tool, settings=settings, split=split)
+            for told in map(_tell, chains)
+            if told is not None
+        )
+    return [draft for draft in drafts if draft is not None]
 
 
-def split_looks(
-    thoughts: Iterable[str], *, on: Size, max_looks: int
-) -> tuple[list[tuple[str, Point]], str]:
-    """Thoughts as looks, each with the text up to it, and the text after the last.
-
-    A look's text ends with the sentence that holds its point; of several new points in a sentence,
-    all but the last cut it behind themselves. A point that was looked at before only adds text. A
-    point off the picture is never a look (the filter drops the chain for it).
-
-    >>> split_looks(["A disc at (5, 2). Red. So red."], on=Size(9, 9), max_looks=5)
-    ([('A disc at (5, 2).', Point(x=5, y=2))], 'Red. So red.')
-    """
-    looks: list[tuple[str, Point]] = []
-    pending: list[str] = []
-    seen: set[Point] = set()
-    for sentence in _sentences(thoughts):
-        fresh: list[tuple[int, Point]] = []  # where it may be cut, and the point before the cut
-        for match in POINT_PATTERN.finditer(sentence):
-            point = Point(int(match[1]), int(match[2]))
-            if point in seen or not point.is_inside(on) or len(looks) + len(fresh) == max_looks:
-                continue
-            seen.add(point)
-            cut = _AFTER_POINT.match(sentence, match.end())
-            fresh.append((cut.end() if cut else match.end(), point))
-        begin = 0
-        for index, (cut, point) in enumerate(fresh):
-            end = cut if index < len(fresh) - 1 else len(sentence)
-            looks.append((" ".join([*pending, sentence[begin:end].strip()]), point))
-            pending, begin = [], end
-        if begin < len(sentence):
-            pending.append(sentence)
-    return looks, " ".join(pending)
-
-
-def _tell(chain: Chain) -> tuple[list[str], str]:
-    """A chain of bare thoughts in order, and its answer; no thoughts when nothing is to be told.
-
-    A corrected chain needs something said before the turn-around and something after it. Its wrong
-    try came to an answer: one that a limit cut off may stop within a word.
-    """
-    path = (*chain.shared, *chain.right)
-    if any(TOOL_CALL in text for text in (*path, *chain.wrong)):
-        return [], ""  # a stray call among thoughts: what it would have shown is not there
-    stated = split_answer(path[-1])[1] if path else None
-    answer = chain.answer if chain.answer is not None else stated or ""
-    if not chain.wrong:
-        return bare_thoughts(path, answer), answer
-    if chain.wrong_answer is None and split_answer(chain.wrong[-1])[1] is None:
-        return [], answer
-    wrong = bare_thoughts(chain.wrong, chain.wrong_answer)
-    right = bare_thoughts(chain.right, answer)
-    if not wrong or not right:
-        return [], answer
-    return [*bare_thoughts(chain.shared, None), *wrong, TURN_AROUND, *right], answer
-
-
-def _drafts_of_turns(chain: Chain) -> Iterator[Draft]:
+def _draft_of_turns(found: Chain) -> Draft | None:
     """A chain of whole turns; of the wrong try what comes before its answer.
 
     The filters see to it that a corrected one looks again after it has turned around, and that the
     place it turns away from was wrong.
     """
-    if not chain.wrong:
-        yield Draft((*chain.shared, *chain.right))
-        return
-    wrong = [turn for turn in chain.wrong if parse_turn(turn).answer is None]
-    if wrong and chain.right:
-        first, *rest = chain.right
-        first = first.replace(THINK, f"{THINK} {TURN_AROUND}", 1)
-        turned_at = len(chain.shared) + len(wrong)
-        yield Draft((*chain.shared, *wrong, first, *rest), turned_at)
+    turns, turned_at = (*found.shared, *found.right), None
+    if found.wrong:
+        wrong = [turn for turn in found.wrong if turn.answer is None]
+        if not wrong or not found.right:
+            return None
+        first, *rest = found.right
+        first = replace(first, think=f"{TURN_AROUND} {first.think}".strip())
+        turned_at = len(found.shared) + len(wrong)
+        turns = (*found.shared, *wrong, first, *rest)
+    try:
+        trace = join_turns(turns)
+    except ValueError:
+        trace = None
+    return Draft(trace, _points(turns), turned_at)
 
 
-def _dialog(
-    thoughts: Sequence[str],
-    answer: str,
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A chain of bare thoughts in the order in which it is told, and its answer.
+
+    Attributes:
+        thoughts: With the turn-around of a corrected chain among them.
+        turned_at: Its index; None of a direct chain.
+        answer: The answer.
+    """
+
+    thoughts: Sequence[ParsedTurn]
+    turned_at: int | None
+    answer: str
+
+
+def _tell(found: Chain) -> _Told | None:
+    """A chain of bare thoughts; None when there is nothing to be told.
+
+    A corrected chain needs something said before the turn-around and something after it. Its wrong
+    try came to an answer: one that a limit cut off may stop within a word.
+    """
+    path = (*found.shared, *found.right)
+    if any(turn.problem is TurnProblem.BAD_CALL for turn in (*path, *found.wrong)):
+        return None
+    stated = path[-1].answer if path else None
+    answer = found.answer if found.answer is not None else stated or ""
+    if not found.wrong:
+        thoughts = _thoughts(path, answer)
+        return _Told(thoughts, None, answer) if thoughts else None
+    if found.wrong_answer is None and found.wrong[-1].answer is None:
+        return None
+    wrong, right = _thoughts(found.wrong, found.wrong_answer), _thoughts(found.right, answer)
+    if not wrong or not right:
+        return None
+    before = [*_thoughts(found.shared, None), *wrong]
+    return _Told([*before, parse_thought(TURN_AROUND), *right], len(before), answer)
+
+
+def _thoughts(turns: Sequence[ParsedTurn], answer: str | None) -> list[ParsedTurn]:
+    """Those of a path that say something besides the answer.
+
+    A last one that says the answer and nothing else is the answer: without tags that is how the
+    released trees write it, and its coordinate is no place that the thought speaks of.
+    """
+    last = turns[-1] if turns and turns[-1].answer is None else None
+    if last and answer is not None and normalize_answer(last.think) == normalize_answer(answer):
+        turns = turns[:-1]
+    return [turn for turn in turns if turn.think]
+
+
+def _draft_of_thoughts(
+    told: _Told,
     *,
     searched: SearchedTask,
-    tool: Looking,
+    tool: Looking | None,
     settings: LinearizeSettings,
-) -> Trace:
-    """Bare thoughts as looks and an answer."""
-    image = searched.image
-    looks, rest = split_looks(thoughts, on=image.text_size, max_looks=settings.max_looks)
-    # Its own generator per chain: the draw depends on nothing but the chain.
-    rng = random.Random(f"{settings.seed}:{searched.task.id}:{thoughts}")
-    if len(looks) > 1 and rng.random() < settings.move_first_frac:
-        looks.insert(rng.randrange(1, len(looks)), looks.pop(0))
-    steps = [
-        Step(text, ToolCall(tool.name, tool.arguments_at(image.to_original(point), image=image)))
-        for text, point in looks
-    ]
-    return Trace((*steps, Step(rest or FINAL_THOUGHT)), answer)
+    split: Callable[[str], tuple[Sentence, ...]],
+) -> Draft:
+    """Bare thoughts as one thought, or as looks and a last thought; then the answer.
+
+    It has no trace where what is told holds a tag, for then it could not be read back.
+    """
+    thoughts, turned_at = [turn.think for turn in told.thoughts], told.turned_at
+    if settings.form == TraceForm.SINGLE_TURN or tool is None:
+        steps, turned_at = [Step(" ".join(thoughts))], None if turned_at is None else 0
+    else:
+        image, limits = searched.image, (searched.image.text_size, settings.max_looks)
+        looks, rest = split_looks(chain.from_iterable(map(split, thoughts)), *limits)
+        steps = [_look(text, point, image=image, tool=tool) for text, point in looks]
+        steps.append(Step(rest or FINAL_THOUGHT))
+        if turned_at is not None:
+            before = chain.from_iterable(map(split, thoughts[:turned_at]))
+            turned_at = len(split_looks(before, *limits)[0])
+        # Its own generator per chain: the draw depends on nothing but the chain.
+        rng = random.Random(f"{settings.seed}:{searched.task.id}:{thoughts}")
+        if len(looks) > 1 and rng.random() < settings.move_first_frac:
+            order = [*range(1, len(steps))]
+            order.insert(rng.randrange(1, len(looks)), 0)
+            steps = [steps[index] for index in order]
+            turned_at = None if turned_at is None else order.index(turned_at)
+    answer = told.answer.strip()
+    has_problem = has_tag(answer) or any(turn.problem for turn in told.thoughts)
+    trace = Trace(tuple(steps), answer) if answer and not has_problem else None
+    return Draft(trace, _points(told.thoughts), turned_at)
 
 
-def _sentences(thoughts: Iterable[str]) -> Iterator[str]:
-    for thought in thoughts:
-        yield from (part.strip() for part in _SENTENCE_END.split(thought) if part.strip())
+def _look(text: str, point: Point, *, image: ImageView, tool: Looking) -> Step:
+    arguments = tool.arguments_at(image.to_original(point), image=image)
+    return Step(text, ToolCall(tool.name, arguments))
+
+
+def _points(turns: Sequence[ParsedTurn]) -> tuple[Point, ...]:
+    return tuple(point for turn in turns for point in turn.points)

@@ -138,12 +138,12 @@ class _Node:
 
 @dataclass(slots=True)
 class _Slot:
-    """One child that was asked for; settled once it is kept or given up."""
+    """One child that was asked for; closed once it is kept or given up."""
 
     attempt: int = 0
     job: str = ""
     thought: Thought | None = None
-    is_settled: bool = False
+    is_closed: bool = False
 
 
 class TreeSearch:
@@ -199,7 +199,7 @@ class TreeSearch:
         if isinstance(found, Thought):
             (slot,) = (slot for slot in self._slots if slot.job == job_id)
             slot.thought = found
-            self._settle_slots()
+            self._fill_slots()
         else:
             outcomes = self._outcomes[job.source]
             outcomes[int(job_id.rpartition("r")[2]) % len(outcomes)] = found
@@ -214,11 +214,11 @@ class TreeSearch:
     def _begin(self) -> None:
         """Go down to a node that can be expanded and ask for its children."""
         root = self._nodes[0]
-        if self._simulation >= self.settings.num_simulations or self._is_settled(root):
+        if self._simulation >= self.settings.num_simulations or self._is_exhausted(root):
             return
         node = root
         while node.is_expanded:
-            open_children = [child for child in node.children if not self._is_settled(child)]
+            open_children = [child for child in node.children if not self._is_exhausted(child)]
             node = max(open_children, key=lambda child: self._score(child, node))
         self._simulation += 1
         self._leaf, self._outcomes = node, {}
@@ -230,15 +230,15 @@ class TreeSearch:
         for number in range(len(self._slots)):
             self._ask(number)
 
-    def _settle_slots(self) -> None:
+    def _fill_slots(self) -> None:
         """Keep, ask again or give up, in the order of the slots."""
         for number, slot in enumerate(self._slots):
-            if slot.is_settled:
+            if slot.is_closed:
                 continue
             if slot.thought is None:
                 return
             if self._is_new(slot.thought):
-                slot.is_settled = True
+                slot.is_closed = True
                 self._keep(slot.thought, job=slot.job)
             elif slot.attempt < self.settings.num_retries:
                 self.num_repeats += 1
@@ -247,7 +247,7 @@ class TreeSearch:
                 return
             else:
                 self.num_repeats += 1
-                slot.is_settled = True
+                slot.is_closed = True
 
     def _keep(self, thought: Thought, *, job: str) -> None:
         leaf = self._leaf
@@ -289,7 +289,7 @@ class TreeSearch:
         spread = math.log(parent.num_visits + 1) / (child.num_visits + 1)
         return child.value + self.settings.exploration * math.sqrt(spread)
 
-    def _is_settled(self, node: _Node) -> bool:
+    def _is_exhausted(self, node: _Node) -> bool:
         """Nothing is left to learn below it."""
         if not self.settings.num_children:
             return False  # every single try is made
@@ -301,7 +301,7 @@ class TreeSearch:
         ):
             if least and node.num_visits >= least and all_alike:
                 return True
-        return node.is_expanded and all(self._is_settled(child) for child in node.children)
+        return node.is_expanded and all(self._is_exhausted(child) for child in node.children)
 
     def _is_new(self, thought: Thought) -> bool:
         """Readable, and speaks of a place that neither its path nor a sibling has spoken of; an

@@ -26,7 +26,7 @@ class PickSettings:
             30,000 traces).
         corrected_frac: Share of corrected chains in what is picked, met to within one trace: what
             there is too much of is left out. None takes them as they come.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
 
     max_per_tree: int = 20
@@ -50,22 +50,25 @@ def pick_traces(
     Every pick goes to the question that has been given least so far.
 
     Args:
-        traces: Of any number of trees; those with the same task id count as one tree.
+        traces: Those of any number of trees; traces with the same task id count as one tree.
         settings: How many and of which kind.
     """
     settings = settings or PickSettings()
+    ordered = sorted(traces, key=_content)
+    place = {id(trace): number for number, trace in enumerate(ordered)}
     trees: dict[str, list[SolvedTrace]] = defaultdict(list)
-    for trace in traces:
+    for trace in ordered:
         trees[trace.record.task.id].append(trace)
-    ids = sorted(trees)
+    ids = list(trees)
     random.Random(f"{settings.seed}").shuffle(ids)
-    drawn = {id: _shuffled(trees[id], seed=f"{settings.seed}:{id}") for id in ids}
-    frac = settings.corrected_frac
+    for task_id in ids:
+        random.Random(f"{settings.seed}:{task_id}").shuffle(trees[task_id])
+    drawn, frac = [trees[task_id] for task_id in ids], settings.corrected_frac
     if frac is None:
-        picked = [trace for id in ids for trace in drawn[id][: settings.max_per_tree]]
+        picked = [trace for tree in drawn for trace in tree[: settings.max_per_tree]]
     else:
-        picked = _pick_share([drawn[id] for id in ids], frac=frac, limit=settings.max_per_tree)
-    return sorted(picked, key=_content)
+        picked = _pick_share(drawn, frac=frac, limit=settings.max_per_tree)
+    return sorted(picked, key=lambda trace: place[id(trace)])
 
 
 def _pick_share(
@@ -97,12 +100,6 @@ def _pick_share(
         given[tree] += 1
         num_corrected += kind
         heappush(queue, (given[tree], of_kind + 1, tree))
-
-
-def _shuffled(traces: Iterable[SolvedTrace], *, seed: str) -> list[SolvedTrace]:
-    ordered = sorted(traces, key=_content)
-    random.Random(seed).shuffle(ordered)  # a text seeds the same in every process
-    return ordered
 
 
 def _content(trace: SolvedTrace) -> tuple[str, list[str], bool]:

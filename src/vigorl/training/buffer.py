@@ -9,8 +9,8 @@ to the device: of a phase's pictures, only one micro-batch's pixels are there at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,11 +32,13 @@ class MicroBatch:
         old_logprobs: [batch, tokens] nats under the weights of the start, on the CPU; None where
             the step's own are the same, or the algorithm needs none.
         ref_logprobs: The same under the reference; None where the algorithm needs none.
+        changed_logprobs: The same under the changed pictures of token signals, by signal.
     """
 
     samples: Sequence[TrainingSample]
     old_logprobs: Tensor | None = None
     ref_logprobs: Tensor | None = None
+    changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ class PolicyBatch:
         batch: Tokens, masks, pictures, advantages.
         old_logprobs: [batch, tokens], as in `MicroBatch`.
         ref_logprobs: [batch, tokens], as in `MicroBatch`.
+        changed_logprobs: [batch, tokens] by signal, as in `MicroBatch`.
     """
 
     batch: TrainingBatch
     old_logprobs: Tensor | None = None
     ref_logprobs: Tensor | None = None
+    changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> PolicyBatch:
         old, ref = self.old_logprobs, self.ref_logprobs
@@ -59,6 +63,7 @@ class PolicyBatch:
             self.batch.to(device),
             None if old is None else old.to(device),
             None if ref is None else ref.to(device),
+            {name: one.to(device) for name, one in self.changed_logprobs.items()},
         )
 
 
@@ -91,7 +96,8 @@ class RolloutBuffer(Dataset[PolicyBatch]):
         if not self._batches:
             raise RuntimeError("the phase was not filled: add callbacks.rollout to the trainer")
         one = self._batches[index]
-        return PolicyBatch(self._collate(one.samples), one.old_logprobs, one.ref_logprobs)
+        batch = self._collate(one.samples)
+        return PolicyBatch(batch, one.old_logprobs, one.ref_logprobs, one.changed_logprobs)
 
 
 def batch_loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:

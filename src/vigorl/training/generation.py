@@ -4,6 +4,7 @@ rollouts, and sleeps while the policy is updated.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import CollectStats, build_dialogs, collect
 from vigorl.rollout.environment import Environment
+from vigorl.rollout.probes.probe import Probe, ask_probes
 
-Progress = Callable[[str, int, int], None]  # name, rollouts done, rollouts in all
+OnProgress = Callable[[str, int, int], None]  # name, rollouts done, rollouts in all
 Costs = dict[str, tuple[float, float]]  # metric name: (sum, count)
 
 
@@ -25,15 +27,19 @@ class Generated:
 
     rollouts: list[Rollout]
     stats: CollectStats
+    probe_s: float | None = None  # where probes were asked
 
     @property
     def costs(self) -> Costs:
         stats = self.stats
-        return {
+        costs = {
             "time/generate_s": (stats.wall_s, 1),
             "time/engine_frac": (stats.engine_s, max(stats.wall_s, 1e-9)),
             "perf/tokens_per_s": (stats.num_new_tokens, max(stats.wall_s, 1e-9)),
         }
+        if self.probe_s is not None:
+            costs["time/probe_s"] = (self.probe_s, 1)
+        return costs
 
 
 class RolloutGenerator:
@@ -76,7 +82,8 @@ class RolloutGenerator:
         group_size: int,
         rank: int,
         num_ranks: int,
-        on_progress: Progress,
+        on_progress: OnProgress,
+        probes: Sequence[Probe] = (),
     ) -> Generated:
         """This rank's share of the tasks' rollouts.
 
@@ -88,6 +95,7 @@ class RolloutGenerator:
             rank: This rank's number, from 0.
             num_ranks: How many share the tasks.
             on_progress: Told of every finished rollout.
+            probes: What is asked about the rollouts once all have finished.
         """
         sharing = self.engine.ranks_per_engine
         dialogs = build_dialogs(
@@ -107,9 +115,16 @@ class RolloutGenerator:
             on_progress(name, finished, len(dialogs))
 
         collected = collect(self.engine, dialogs, phase=name, on_done=count)
+        probed, probe_s = collected.rollouts, None
+        if probes:
+            started = time.perf_counter()
+            probed = ask_probes(
+                self.engine, probes, probed, environment=environment, phase=f"{name}, probes"
+            )
+            probe_s = time.perf_counter() - started
         rollouts = [
             rollout
-            for number, rollout in enumerate(collected.rollouts)
+            for number, rollout in enumerate(probed)
             if number // group_size % sharing == rank % sharing
         ]
-        return Generated(rollouts, collected.stats)
+        return Generated(rollouts, collected.stats, probe_s)

@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from vigorl.core.rollout import ScoredRollout, TrainingSample
+from vigorl.core.rollout import ScoredRollout, TrainingSample, group_indices
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import Collate, MicroBatch
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
+from vigorl.training.signals.signal import TokenSignal
 
 Weigh = Callable[[Sequence[int]], list[float]]
 
@@ -47,12 +48,10 @@ def credit_rollouts(scored: Sequence[ScoredRollout], algorithm: Algorithm) -> Cr
     Raises:
         ValueError: Rewards that cannot be compared; names the group.
     """
-    groups: dict[str, list[int]] = {}
-    for i, one in enumerate(scored):
-        groups.setdefault(one.rollout.group, []).append(i)
-    credited = algorithm.credit([[scored[i] for i in members] for members in groups.values()])
+    groups = group_indices(one.rollout for one in scored)
+    credited = algorithm.credit([[scored[i] for i in members] for members in groups])
     with_advantage, samples = list(scored), [TrainingSample((), (), ())] * len(scored)
-    for members, credits in zip(groups.values(), credited, strict=True):
+    for members, credits in zip(groups, credited, strict=True):
         for i, credit in zip(members, credits, strict=True):
             rollout = scored[i].rollout
             with_advantage[i] = replace(scored[i], advantage=credit.mean_advantage(rollout))
@@ -163,13 +162,16 @@ def read_start(
     has_several_updates: bool,
 ) -> list[MicroBatch]:
     """What the policy of the phase's start and the reference think of every token that is learned
-    from, where the loss reads it and the step itself cannot know it.
+    from, where the loss reads it and the step itself cannot know it; and the policy again under the
+    changed pictures of token signals.
 
     Args:
         micro_batches: Of this rank; all ranks have equally many.
         module: Runs the passes.
         collate: Makes tensors of samples.
         has_several_updates: Whether the weights change before the phase's last micro-batch.
+    Raises:
+        ValueError: A signal changes the number or the size of pictures.
     """
     needs_old = has_several_updates and module.needs_old
     found = []
@@ -180,8 +182,24 @@ def read_start(
             old = module.start_logprobs(batch).cpu() if needs_old else None
             if module.algorithm.needs_reference:
                 ref = module.reference_logprobs(batch).cpu()
-        found.append(MicroBatch(samples, old, ref))
+        changed = {
+            signal.name: module.start_logprobs(
+                collate(_with_changed_views(samples, signal)).to(module.device)
+            ).cpu()
+            for signal in module.signals
+        }
+        found.append(MicroBatch(samples, old, ref, changed))
     return found
+
+
+def _with_changed_views(
+    samples: Sequence[TrainingSample], signal: TokenSignal
+) -> list[TrainingSample]:
+    changed = [replace(sample, views=signal.views(sample)) for sample in samples]
+    for before, after in zip(samples, changed, strict=True):
+        if [view.size for view in before.views] != [view.size for view in after.views]:
+            raise ValueError(f"signal {signal.name!r} changes the number or the size of pictures")
+    return changed
 
 
 def _without_zero_gradients(

@@ -9,6 +9,7 @@ have none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,6 +29,7 @@ from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.signals.signal import TokenSignal
 
 
 class PolicyGradientModule(PolicyModule):
@@ -43,6 +45,7 @@ class PolicyGradientModule(PolicyModule):
             it starts a little above.
         importance_correction: How the gap between the engine that sampled and the trainer is
             corrected; None only measures it.
+        signals: What is read of tokens under changed pictures; names are unique.
         kwargs: Arguments of `PolicyModule`.
     Raises:
         ConfigError: A reference is missing, or has no effect.
@@ -56,6 +59,7 @@ class PolicyGradientModule(PolicyModule):
         reference: Policy | None = None,
         reference_dtype: str | None = None,
         importance_correction: ImportanceCorrection | None = None,
+        signals: Sequence[TokenSignal] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -65,6 +69,7 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
+        self.signals = tuple(signals)
         self.algorithm, self.importance_correction = algorithm, importance_correction
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
@@ -89,6 +94,7 @@ class PolicyGradientModule(PolicyModule):
         # with one update per phase the weights that sampled are the weights now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
+        signals, factors = self._read_signals(item, old)
         return self.report(
             self.algorithm.loss(
                 LossInputs(
@@ -100,6 +106,8 @@ class PolicyGradientModule(PolicyModule):
                     ref_logprobs=item.ref_logprobs,
                     sampling_logprobs=batch.sampling_logprobs,
                     importance_weights=self._importance_weights(batch, old),
+                    token_factors=factors,
+                    signals=signals,
                     entropy=entropy,
                 )
             )
@@ -133,6 +141,21 @@ class PolicyGradientModule(PolicyModule):
             sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, batch.loss_mask)
             self.step_metrics.add_sums(sums)
             self.step_metrics.add_maxima(maxima)
+
+    def _read_signals(
+        self, item: PolicyBatch, old: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Values by signal, and the product of all factors, None where no signal weighs tokens."""
+        mask = item.batch.loss_mask.bool()
+        values: dict[str, Tensor] = {}
+        product = None
+        for signal in self.signals:
+            found = signal.values(item.changed_logprobs[signal.name], old, mask)
+            values[signal.name] = found
+            factors = signal.factors(found, mask)
+            if factors is not None:
+                product = factors if product is None else product * factors
+        return values, product
 
     def _importance_weights(self, batch: TrainingBatch, old: Tensor) -> Tensor | None:
         """None without correction; counts what the caps changed and what is left of the sample."""

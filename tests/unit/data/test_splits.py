@@ -18,7 +18,7 @@ from vigorl.data.scenes.draw import SceneSettings
 from vigorl.data.scenes.world import MadeWorld
 from vigorl.data.sources.rl_jsonl import write_rl_jsonl
 from vigorl.data.sources.screenspot import read_screenspot_v2
-from vigorl.data.sources.sft_json import write_sft_jsonl
+from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
 from vigorl.data.sources.vstar_questions import read_vstar_questions
 from vigorl.data.splits import (
@@ -82,7 +82,7 @@ def released_files(root: Path, picture: Picture, *, with_val: bool = True) -> Da
     write_rl_jsonl(tasks[:6], root / "train.jsonl")
     write_rl_jsonl(tasks[4:8], root / "val.jsonl")
     traces = [TraceRecord(one, Trace((Step("It is red."),), "red")) for one in tasks[1:]]
-    write_sft_jsonl(traces, root / "traces.jsonl")
+    write_sft(traces, root / "traces.jsonl")
     return ReleasedFiles(
         train_tasks=str(root / "train.jsonl"),
         val_tasks=str(root / "val.jsonl") if with_val else None,
@@ -236,7 +236,7 @@ def test_traces_of_nothing_but_validation_pictures_are_an_error(
     base = released_files(tmp_path, picture)
     held_out = [TraceRecord(one, Trace((Step("It is red."),), "red"))
                 for one in base.load().val_tasks]  # fmt: skip
-    write_sft_jsonl(held_out, tmp_path / "held_out.jsonl")
+    write_sft(held_out, tmp_path / "held_out.jsonl")
     with pytest.raises(DataError, match=r"data\.path are in val or test"):
         WithTraces(base=base, path=str(tmp_path / "held_out.jsonl")).load()
 
@@ -256,7 +256,7 @@ def test_traces_that_go_around_a_symlink_leak_no_held_out_picture(
     base = VStarFolder(root=str(given))
     traces = [TraceRecord(one, Trace((Step("It is red."),), "red"))
               for one in read_vstar_folder(given)]  # fmt: skip
-    write_sft_jsonl(traces, tmp_path / "chains.jsonl")
+    write_sft(traces, tmp_path / "chains.jsonl")
     splits = WithTraces(base=base, path=str(tmp_path / "chains.jsonl"), holdout_frac=0.3).load()
     learned = {Path(trace.task.images[0]).resolve() for trace in splits.train_traces}
     held_out = {Path(one.images[0]).resolve() for one in (*splits.val_tasks, *splits.test_tasks)}
@@ -279,7 +279,7 @@ def test_traces_of_a_single_picture_say_what_to_set(tmp_path: Path, picture: Pic
     asked = task(images=(picture("alone.png"),))
     solved = [TraceRecord(asked, Trace((Step("It is red."),), "red"))] * 3
     path = tmp_path / "chains.jsonl"
-    write_sft_jsonl(solved, path)
+    write_sft(solved, path)
     with pytest.raises(
         DataError, match=r"data\.path: 3 records share 1 .* data\.holdout_frac=0 trains on all"
     ):

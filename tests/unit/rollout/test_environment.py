@@ -27,7 +27,8 @@ from vigorl.core.trace import (
     render_tool_turn,
 )
 from vigorl.data.encoding import encode_trace
-from vigorl.rollout.environment import Dialog, Environment, derive_seed
+from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.seeds import derive_seed
 
 SHOWN = ("Here is the crop of the image centered on the coordinate:\n", builders.view())
 

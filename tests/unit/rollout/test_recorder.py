@@ -26,6 +26,7 @@ SCORED = ScoredRollout(
         group="train/3/disc",
         index=2,
         policy_version=9,
+        probes={"crop_black": 1.0, "crop_black_drop": -0.5},
     ),
     RewardBreakdown(0.1 + 0.2, {"accuracy": 1.0, "format": 1 / 3}),
     advantage=-1.2345678901234567e-5,

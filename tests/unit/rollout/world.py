@@ -19,7 +19,8 @@ from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Prompt
 from vigorl.models.tiny import TinySettings, make_tiny
-from vigorl.rollout.environment import Environment, RolloutLimits
+from vigorl.rollout.environment import Environment
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 ZOOM = builders.call_text(50, 20)

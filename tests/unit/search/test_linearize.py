@@ -20,9 +20,9 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessorPil
 
 from tests.builders import call_text, task, view
-from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import FileImage, ImageView
+from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.core.records import TraceRecord
 from vigorl.core.scoring import ActionMatch, PointInBox
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
@@ -32,11 +32,12 @@ from vigorl.core.trace import (
     Step,
     ToolCall,
     Trace,
+    find_points,
     render_answer_turn,
 )
 from vigorl.data.images import ImageStore
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
-from vigorl.data.sources.sft_json import read_sft_json
+from vigorl.data.sources.sft_json import read_sft_json, write_sft
 from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.chains import TreeForm, tree_form
@@ -54,15 +55,15 @@ from vigorl.search.linearize import (
     TraceForm,
     draft_chains,
     linearize_trees,
-    split_looks,
 )
+from vigorl.search.looks import split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
-from vigorl.search.writer import write_traces
 
 TOOL = ZoomPoint(window_px=112, view_px=56)
 SINGLE = LinearizeSettings(form=TraceForm.SINGLE_TURN)
 MULTI = LinearizeSettings(move_first_frac=0.0)
 TASK = task()
+END = Step(FINAL_THOUGHT)
 
 
 def right(*texts: str, answer: str | None = "red") -> SearchRollout:
@@ -89,16 +90,21 @@ def look(think: str, x: int, y: int) -> Step:
     return Step(think, ToolCall("search_coordinate", {"coordinate": [x, y]}))
 
 
-def single(one: SearchedTask) -> list[tuple[str, ...]]:
-    return [draft.turns for draft in draft_chains(one, settings=SINGLE)]
+def single(one: SearchedTask) -> list[Trace | None]:
+    return [draft.trace for draft in draft_chains(one, settings=SINGLE)]
 
 
-def dialogs(one: SearchedTask, settings: LinearizeSettings = MULTI) -> list[tuple[str, ...]]:
-    return [draft.turns for draft in draft_chains(one, tool=TOOL, settings=settings)]
+def dialogs(one: SearchedTask, settings: LinearizeSettings = MULTI) -> list[Trace | None]:
+    return [draft.trace for draft in draft_chains(one, tool=TOOL, settings=settings)]
 
 
-def turns(*steps: Step, answer: str = "red") -> tuple[str, ...]:
-    return tuple(Trace(steps, answer).turns())
+def trace(*steps: Step, answer: str = "red") -> Trace:
+    return Trace(steps, answer)
+
+
+def thoughts(draft: Draft) -> str:
+    assert draft.trace is not None
+    return draft.trace.steps[0].think
 
 
 # Chains
@@ -106,7 +112,7 @@ def turns(*steps: Step, answer: str = "red") -> tuple[str, ...]:
 
 def test_a_direct_chain_leaves_the_question_out_and_joins_path_and_rollout() -> None:
     one = searched(node("A disc at (50, 20).", children=(node("Near it.", right("It is red.")),)))
-    assert single(one) == [turns(Step("A disc at (50, 20). Near it. It is red."))]
+    assert single(one) == [trace(Step("A disc at (50, 20). Near it. It is red."))]
 
 
 def test_a_corrected_chain_tells_the_shared_prefix_once() -> None:
@@ -118,8 +124,8 @@ def test_a_corrected_chain_tells_the_shared_prefix_once() -> None:
         )
     )
     assert single(one) == [
-        turns(Step("Shared (50, 20). Found (40, 30).")),
-        turns(Step(f"Shared (50, 20). Astray (9, 9). {TURN_AROUND} Found (40, 30).")),
+        trace(Step("Shared (50, 20). Found (40, 30).")),
+        trace(Step(f"Shared (50, 20). Astray (9, 9). {TURN_AROUND} Found (40, 30).")),
     ]
     assert [d.is_corrected for d in draft_chains(one, settings=SINGLE)] == [False, True]
 
@@ -144,7 +150,7 @@ def test_two_wrong_and_two_right_tries_make_two_direct_and_four_corrected_chains
     tries = (wrong("W1."), wrong("W2."), right("R1."), right("R2."))
     drafts = draft_chains(searched(node("S.", *tries)), settings=SINGLE)
     assert [draft.is_corrected for draft in drafts] == [False] * 2 + [True] * 4
-    assert drafts[3].turns == turns(Step(f"S. W1. {TURN_AROUND} R2."))
+    assert drafts[3].trace == trace(Step(f"S. W1. {TURN_AROUND} R2."))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,7 @@ def test_two_wrong_and_two_right_tries_make_two_direct_and_four_corrected_chains
 )
 def test_a_terminal_node_answers(leaf: SearchNode) -> None:
     told = "At (50, 20). So." if "So" in leaf.text else "At (50, 20)."
-    assert single(searched(node("At (50, 20).", children=(leaf,)))) == [turns(Step(told))]
+    assert single(searched(node("At (50, 20).", children=(leaf,)))) == [trace(Step(told))]
 
 
 @pytest.mark.parametrize("text", ["blue", "<answer> blue </answer>", "I think that it is red."])
@@ -173,7 +179,7 @@ def test_a_thought_that_never_went_on_is_no_answer() -> None:
 
 def test_the_answer_is_read_from_the_text_where_the_rollout_has_none() -> None:
     one = searched(node("S.", right("<think> x </think> <answer> red </answer>", answer=None)))
-    assert single(one) == [turns(Step("S. x"))]
+    assert single(one) == [trace(Step("S. x"))]
 
 
 # Looks
@@ -186,7 +192,7 @@ def test_every_new_point_is_a_look_and_what_follows_the_last_is_the_final_though
         "So the disc is red.",
     )
     (told,) = dialogs(searched(node(thoughts[0], right(*thoughts[1:]))))
-    assert told == turns(
+    assert told == trace(
         look("I start. The disc is near (50, 20), in the corner.", 50, 20),
         look("It is small. Again (50, 20) is small. A cube stands at (80, 30).", 80, 30),
         Step("So the disc is red."),
@@ -194,20 +200,24 @@ def test_every_new_point_is_a_look_and_what_follows_the_last_is_the_final_though
 
 
 def test_two_new_points_in_one_sentence_share_it_between_two_looks() -> None:
-    looks, rest = split_looks(["From (5, 2), then to (7, 3). End."], on=Size(9, 9), max_looks=5)
+    looks, rest = split_looks(
+        split_sentences("From (5, 2), then to (7, 3). End."), on=Size(9, 9), max_looks=5
+    )
     assert looks == [("From (5, 2),", Point(5, 2)), ("then to (7, 3).", Point(7, 3))]
     assert rest == "End."
 
 
 def test_points_beyond_max_looks_stay_words_of_the_final_thought() -> None:
-    looks, rest = split_looks(["At (5, 2) or (7, 3). Or (1, 1)!"], on=Size(9, 9), max_looks=1)
+    looks, rest = split_looks(
+        split_sentences("At (5, 2) or (7, 3). Or (1, 1)!"), on=Size(9, 9), max_looks=1
+    )
     assert looks == [("At (5, 2) or (7, 3).", Point(5, 2))]
     assert rest == "Or (1, 1)!"
 
 
 def test_a_dialog_that_ends_in_a_look_closes_with_the_fixed_thought() -> None:
     (told,) = dialogs(searched(node("At (50, 20).", right("red"))))
-    assert told == turns(look("At (50, 20).", 50, 20), Step(FINAL_THOUGHT))
+    assert told == trace(look("At (50, 20).", 50, 20), END)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +228,7 @@ def test_a_coordinate_answer_is_not_one_more_look(last: str) -> None:
     one = searched(node("At (50, 20).", right("There.", last, answer="(48, 21)")))
     one = replace(one, task=asked)
     (told,) = dialogs(one)
-    assert told == turns(look("At (50, 20).", 50, 20), Step("There."), answer="(48, 21)")
+    assert told == trace(look("At (50, 20).", 50, 20), Step("There."), answer="(48, 21)")
     (record,) = linearize_trees([one], tool=TOOL, settings=MULTI).records
     assert record.trace.answer == "(48, 21)"  # (192, 84) in the file: inside the box
 
@@ -226,7 +236,7 @@ def test_a_coordinate_answer_is_not_one_more_look(last: str) -> None:
 def test_the_first_look_moves_to_a_later_place_when_asked_and_only_with_two_looks() -> None:
     always = LinearizeSettings(move_first_frac=1.0)
     (told,) = dialogs(searched(node("A (1, 1).", right("B (2, 2)."))), always)
-    assert told == turns(look("B (2, 2).", 2, 2), look("A (1, 1).", 1, 1), Step(FINAL_THOUGHT))
+    assert told == trace(look("B (2, 2).", 2, 2), look("A (1, 1).", 1, 1), END)
     one_look = searched(node("A (1, 1).", right("B.")))
     assert dialogs(one_look, always) == dialogs(one_look)
 
@@ -236,7 +246,7 @@ def test_the_first_look_moves_in_about_the_share_that_is_asked_for() -> None:
     moved = 0
     for index in range(300):
         told = dialogs(searched(node(f"A{index} (1, 1).", right("B (2, 2)."))), settings)
-        moved += "B (2, 2)" in told[0][0]
+        moved += told == [trace(look("B (2, 2).", 2, 2), look(f"A{index} (1, 1).", 1, 1), END)]
     assert 39 <= moved <= 81  # 60 expected, three standard deviations of 6.9
 
 
@@ -248,7 +258,7 @@ def test_a_tree_of_turns_is_a_dialog_already() -> None:
     end = render_answer_turn("It is red.", "red")
     one = searched(node(path, right(end)), node("leaf", children=(node(end, is_terminal=True),)))
     assert tree_form(one.tree) is TreeForm.TURNS
-    expected = turns(look("Near (50, 20).", 50, 20), Step("It is red."))
+    expected = trace(look("Near (50, 20).", 50, 20), Step("It is red."))
     assert dialogs(one)[0] == expected
     with pytest.raises(ConfigError, match="form=single_turn, but the tree of disc calls tools"):
         draft_chains(one, settings=SINGLE)
@@ -268,7 +278,7 @@ def test_a_corrected_dialog_drops_the_wrong_answer_and_turns_around_in_the_next_
             right(call_text(40, 30, think="Found."), render_answer_turn("It is red.", "red")),
         )
     )
-    assert dialogs(one)[1] == turns(
+    assert dialogs(one)[1] == trace(
         look("Shared.", 50, 20),
         look("Astray.", 9, 9),
         look(f"{TURN_AROUND} Found.", 40, 30),
@@ -280,14 +290,14 @@ def test_a_wrong_try_that_answered_at_once_leaves_no_dialog_to_correct() -> None
     end = render_answer_turn("It is.", "red")
     bad = wrong(render_answer_turn("Blue.", "blue"))
     one = searched(node(call_text(50, 20), bad, right(end)))
-    assert dialogs(one) == [(call_text(50, 20), end)]
+    assert dialogs(one) == [trace(look("Something is at (50, 20).", 50, 20), Step("It is."))]
 
 
 def test_a_stray_call_in_a_rollout_leaves_a_tree_of_thoughts_what_it_is() -> None:
     stray = right("See.", call_text(50, 20), "<answer> red </answer>")
     one = searched(node("A disc at (50, 20).", stray, right("It is red.")))
     assert tree_form(one.tree) is TreeForm.THOUGHTS
-    assert single(one) == [turns(Step("A disc at (50, 20). It is red."))]
+    assert single(one) == [trace(Step("A disc at (50, 20). It is red."))]
 
 
 def test_a_wrong_try_that_a_limit_cut_off_is_not_told() -> None:
@@ -298,10 +308,10 @@ def test_a_wrong_try_that_a_limit_cut_off_is_not_told() -> None:
 
 def test_of_many_tries_every_one_is_in_about_as_many_pairs() -> None:
     tries = [wrong(f"W{i}.") for i in range(20)] + [right(f"R{i}.") for i in range(20)]
-    told = [d.turns[0] for d in draft_chains(searched(node("S.", *tries)), settings=SINGLE)][20:]
+    told = list(map(thoughts, draft_chains(searched(node("S.", *tries)), settings=SINGLE)))[20:]
     assert len(set(told)) == len(told) == 64
     for kind in "WR":
-        counts = [sum(f" {kind}{i}. " in text for text in told) for i in range(20)]
+        counts = [sum(f"{kind}{i}." in text.split() for text in told) for i in range(20)]
         assert {3, 4} == set(counts)
 
 
@@ -320,6 +330,69 @@ def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path
         for record in found.records:
             assert record.frame == Size(448, 448)
             assert record.trace.steps[0].tool_call == look("", 200, 80).tool_call
+    in_units = replace(one.tree, image=str(tmp_path / "disc.png"), frame=Size(1, 1))
+    assert SearchedTask.of(in_units, TASK, store).image.frame is TextFrame.UNIT
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        right(call_text(50, 20)),  # never answers
+        right("no tags"),
+        right(render_answer_turn("Red.", "red"), render_answer_turn("Red.", "red")),
+        right(render_answer_turn("Red.", "red <think>")),
+    ],
+)
+def test_turns_without_a_grammar_are_no_trace(told: SearchRollout) -> None:
+    one = searched(node(call_text(50, 20), told))
+    assert dialogs(one) == [None]
+    assert linearize_trees([one], tool=TOOL).report == FilterReport(1, {Removal.GRAMMAR: 1})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        right("At (50, 20). </tool_call>"),
+        right("At (50, 20). <observation> a disc </observation>"),
+        right("At (50, 20).", answer="red <answer>"),
+        right("At (50, 20).", answer=" "),
+    ],
+)
+def test_thoughts_that_could_not_be_read_back_are_no_trace(told: SearchRollout) -> None:
+    one = searched(node("So.", told))
+    assert single(one) == dialogs(one) == [None]
+
+
+@pytest.mark.parametrize("opening", ["<think>", "<think> ", "<think>\n"])
+def test_a_turn_around_stands_apart_from_the_thought_that_it_opens(opening: str) -> None:
+    found = call_text(40, 30, think="Found.").replace("<think> ", opening)
+    one = searched(
+        node(
+            call_text(50, 20, think="Shared."),
+            wrong(call_text(9, 9, think="Astray."), render_answer_turn("Blue.", "blue")),
+            right(found, render_answer_turn("Red.", "red")),
+        )
+    )
+    corrected = dialogs(one)[1]
+    assert corrected is not None
+    assert corrected.steps[2].think == f"{TURN_AROUND} Found."
+
+
+def test_a_teacher_that_turned_around_itself_is_turned_around_where_the_chain_does() -> None:
+    bad = wrong(f"{TURN_AROUND} Astray (9, 9).", "<answer> blue </answer>")
+    one = searched(node("Shared (50, 20).", bad, right("Found (40, 30).")))
+    drafts = draft_chains(one, tool=TOOL, settings=MULTI)
+    assert [draft.turned_at for draft in drafts] == [None, 2]
+    one_turn = draft_chains(one, settings=SINGLE)
+    assert [draft.turned_at for draft in one_turn] == [None, 0]
+
+
+def test_decimal_points_are_looked_at() -> None:
+    in_units = replace(view(size=Size(1, 1)), frame=TextFrame.UNIT)
+    one = replace(searched(node("At (0.446, 0.179).", right("It is red."))), image=in_units)
+    (told,) = dialogs(one)
+    place = ToolCall("search_coordinate", {"coordinate": [0.446, 0.179]})
+    assert told == trace(Step("At (0.446, 0.179).", place), Step("It is red."))
 
 
 def test_a_dialog_needs_a_tool() -> None:
@@ -330,57 +403,56 @@ def test_a_dialog_needs_a_tool() -> None:
 # Filters
 
 
-def drafts(*told: tuple[str, ...], turned_at: int | None = None) -> list[Draft]:
-    return [Draft(one, turned_at) for one in told]
+def drafts(*told: Trace, turned_at: int | None = None) -> list[Draft]:
+    return [
+        Draft(one, tuple(p for step in one.steps for p in find_points(step.think)), turned_at)
+        for one in told
+    ]
 
 
-GOOD = turns(look("Near (50, 20).", 50, 20), Step("It is red."))
+GOOD = trace(look("Near (50, 20).", 50, 20), Step("It is red."))
 
 
 @pytest.mark.parametrize(
     ("bad", "reason", "settings"),
     [
-        (("no tags",), Removal.GRAMMAR, {}),
-        (GOOD[:1], Removal.GRAMMAR, {}),  # never answers
-        (turns(Step("At (50, 20)."), answer="blue"), Removal.WRONG_ANSWER, {}),
-        (turns(Step("At (112, 20).")), Removal.OFF_PICTURE, {}),  # the last column is 111
-        (turns(Step("At (-1, 20).")), Removal.OFF_PICTURE, {}),
-        (turns(look("There.", 112, 20), Step("Red.")), Removal.REFUSED_CALL, {}),
+        (trace(Step("At (50, 20)."), answer="blue"), Removal.WRONG_ANSWER, {}),
+        (trace(Step("At (112, 20).")), Removal.OFF_PICTURE, {}),  # the last column is 111
+        (trace(Step("At (-1, 20).")), Removal.OFF_PICTURE, {}),
+        (trace(look("There.", 112, 20), Step("Red.")), Removal.REFUSED_CALL, {}),
         (
-            turns(Step("(50, 20)", ToolCall("crop", {"coordinate": [50, 20]})), Step("Red.")),
+            trace(Step("(50, 20)", ToolCall("crop", {"coordinate": [50, 20]})), Step("Red.")),
             Removal.REFUSED_CALL,
             {},
         ),
-        (turns(Step("It is red.")), Removal.TOO_FEW_POINTS, {}),
+        (trace(Step("It is red.")), Removal.TOO_FEW_POINTS, {}),
         (GOOD, Removal.TOO_FEW_POINTS, {"min_points": 2}),
         (
-            turns(look("(1, 1)", 1, 1), look("(50, 50)", 50, 50), Step("Red.")),
+            trace(look("(1, 1)", 1, 1), look("(50, 50)", 50, 50), Step("Red.")),
             Removal.TOO_MANY_POINTS,
             {"max_points": 1},
         ),
         (
-            turns(look("a", 1, 1), look("b", 50, 50), look("c", 4, 5), Step("Red.")),
+            trace(look("a", 1, 1), look("b", 50, 50), look("c", 4, 5), Step("Red.")),
             Removal.REPEATED_POINTS,  # (4, 5) is 5 px from (1, 1)
             {"max_repeats": 0, "near_px": 5},
         ),
     ],
 )
-def test_a_filter_removes_and_counts(
-    bad: tuple[str, ...], reason: Removal, settings: dict[str, Any]
-) -> None:
-    other = turns(look("a", 90, 90), look("b", 20, 90), Step("Red."))
+def test_a_filter_removes_and_counts(bad: Trace, reason: Removal, settings: dict[str, Any]) -> None:
+    other = trace(look("a", 90, 90), look("b", 20, 90), Step("Red."))
     fine = other if settings.get("min_points") == 2 else GOOD
     kept, report = filter_drafts(
         drafts(bad, fine), TASK, image=view(), tool=TOOL, settings=FilterSettings(**settings)
     )
-    assert [one.record.trace.turns() for one in kept] == [list(fine)]
+    assert [one.record.trace for one in kept] == [fine]
     assert report == FilterReport(2, {reason: 1})
     assert report.num_kept == 1
 
 
 @pytest.mark.parametrize(("max_length", "num_kept"), [(7, 0), (8, 1)])
 def test_length_is_measured_by_what_is_given(max_length: int, num_kept: int) -> None:
-    told = turns(Step("At (50, 20)."))  # <think> At (50, 20). </think> <answer> red </answer>
+    told = trace(Step("At (50, 20)."))  # <think> At (50, 20). </think> <answer> red </answer>
     kept, report = filter_drafts(
         drafts(told),
         TASK,
@@ -395,21 +467,21 @@ def test_length_is_measured_by_what_is_given(max_length: int, num_kept: int) -> 
 @pytest.mark.parametrize(
     ("second", "is_duplicate"),
     [
-        (turns(look("Other words.", 53, 24), Step("So, red.")), True),  # 5 px away
-        (turns(look("Near (50, 20).", 54, 24), Step("It is red.")), False),  # 5.7 px
-        (turns(look("a", 50, 20), look("b", 90, 90), Step("Red.")), False),
-        (turns(look("a", 50, 20), Step("Red."), answer="A. Red"), True),
+        (trace(look("Other words.", 53, 24), Step("So, red.")), True),  # 5 px away
+        (trace(look("Near (50, 20).", 54, 24), Step("It is red.")), False),  # 5.7 px
+        (trace(look("a", 50, 20), look("b", 90, 90), Step("Red.")), False),
+        (trace(look("a", 50, 20), Step("Red."), answer="A. Red"), True),
     ],
 )
 def test_near_duplicates_have_the_answer_and_the_places_in_common(
-    second: tuple[str, ...], is_duplicate: bool
+    second: Trace, is_duplicate: bool
 ) -> None:
     settings = FilterSettings(near_px=5.0)
     kept, report = filter_drafts(
         drafts(GOOD, second), TASK, image=view(), tool=TOOL, settings=settings
     )
     assert len(kept) == (1 if is_duplicate else 2)
-    assert kept[0].record.trace.turns() == list(GOOD)
+    assert kept[0].record.trace == GOOD
     assert report.removed == ({Removal.NEAR_DUPLICATE: 1} if is_duplicate else {})
     all_kept, _ = filter_drafts(
         drafts(GOOD, second), TASK, image=view(), tool=TOOL,
@@ -442,7 +514,7 @@ def test_a_correction_leaves_a_wrong_place_and_looks_again(
     steps: tuple[Step, ...], turned_at: int, reason: Removal | None
 ) -> None:
     kept, report = filter_drafts(
-        drafts(turns(*steps), turned_at=turned_at), WITH_TARGET, image=view(), tool=TOOL,
+        drafts(trace(*steps), turned_at=turned_at), WITH_TARGET, image=view(), tool=TOOL,
         settings=FilterSettings(near_px=5.0),
     )  # fmt: skip
     assert report.removed == ({} if reason is None else {reason: 1})
@@ -450,7 +522,7 @@ def test_a_correction_leaves_a_wrong_place_and_looks_again(
 
 
 def test_a_dialog_has_no_more_turns_than_the_policy_may() -> None:
-    told = turns(ASTRAY, FOUND, Step("It is red."))
+    told = trace(ASTRAY, FOUND, Step("It is red."))
     for most, kept in ((3, 1), (2, 0)):
         settings = FilterSettings(max_turns=most)
         found, report = filter_drafts(
@@ -462,14 +534,14 @@ def test_a_dialog_has_no_more_turns_than_the_policy_may() -> None:
 
 def test_right_answers_that_differ_are_no_duplicates() -> None:
     asked = task(scorer=ActionMatch(), answer="type [7] [red]", options=())
-    told = [turns(Step("At (50, 20)."), answer=f"type [7] [{text}]") for text in ("red", "Rouge")]
+    told = [trace(Step("At (50, 20)."), answer=f"type [7] [{text}]") for text in ("red", "Rouge")]
     kept, _ = filter_drafts(drafts(*told), asked, image=view())  # what is typed is not judged
     assert len(kept) == 2
 
 
 def test_point_answers_are_near_duplicates_by_distance() -> None:
     asked = task(scorer=PointInBox(Box(190, 70, 210, 90)), options=())
-    told = [turns(Step("At (50, 20)."), answer=f"({x}, 20)") for x in (48, 50, 52)]
+    told = [trace(Step("At (50, 20)."), answer=f"({x}, 20)") for x in (48, 50, 52)]
     kept, _ = filter_drafts(
         drafts(*told), asked, image=view(), settings=FilterSettings(near_px=2.0)
     )
@@ -629,8 +701,7 @@ def test_a_released_file_is_linearized_written_and_read_back(
     assert done.report == FilterReport(6, {})
     assert {record.frame for record in done.records} == {Size(448, 448)}
     out = rollout_file.parent / name
-    num_bytes = write_traces(done.records, out)
-    assert num_bytes == out.stat().st_size / 6
+    write_sft(done.records, out)
     back = read_sft_json(out, scorer=PointInBox())
 
     def told(records: Any) -> list[TraceRecord]:
@@ -646,7 +717,7 @@ def test_what_a_released_tree_says_as_dialogs(rollout_file: Path) -> None:
     menu = look("The menu is at (300, 40).", 300, 40)
     disc = "The disc is at (201, 81)."
     assert [r.trace for r in done.records] == [
-        Trace((menu, Step(FINAL_THOUGHT)), "(205, 85)"),
+        Trace((menu, END), "(205, 85)"),
         Trace((menu, look("Maybe (30, 30).", 30, 30),
                look(f"{TURN_AROUND} {disc}", 201, 81), Step("It is round.")), "(200, 80)"),
         Trace((menu, look(disc, 201, 81), Step("It is round.")), "(200, 80)"),
@@ -698,12 +769,7 @@ def test_neither_the_hash_seed_nor_the_order_of_trees_matters() -> None:
 @pytest.mark.parametrize("name", ["sft.parquet", "sft"])
 def test_only_the_two_released_layouts_are_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="path must end in one of"):
-        write_traces([TraceRecord(TASK, Trace((Step("x"),), "red"))], tmp_path / name)
-
-
-def test_writing_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no trace to write"):
-        write_traces([], tmp_path / "sft.json")
+        write_sft([TraceRecord(TASK, Trace((Step("x"),), "red"))], tmp_path / name)
 
 
 @pytest.mark.parametrize(

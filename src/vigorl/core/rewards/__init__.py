@@ -2,6 +2,7 @@
 
 from vigorl.core.rewards.accuracy import AccuracyReward
 from vigorl.core.rewards.composite import WeightedReward
+from vigorl.core.rewards.curiosity import CuriosityReward, curiosity_reward
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.grounding import GroundingReward
 from vigorl.core.rewards.recipes import (
@@ -14,10 +15,12 @@ from vigorl.core.rewards.zoom import ZoomDiversityReward
 
 __all__ = [
     "AccuracyReward",
+    "CuriosityReward",
     "FormatReward",
     "GroundingReward",
     "WeightedReward",
     "ZoomDiversityReward",
+    "curiosity_reward",
     "grounded_zoom_reward",
     "single_turn_reward",
     "vigorl_paper",

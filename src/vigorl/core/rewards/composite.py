@@ -1,4 +1,10 @@
-"""A weighted sum of rewards, with a stated range and a breakdown into its parts."""
+"""A weighted sum of rewards, with a stated range and a breakdown into its parts.
+
+Parts score a rollout by itself, group parts score it among the rollouts of its group:
+
+    parts       -> a breakdown per rollout
+    group parts -> one more part in each breakdown of the group, and in its total
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.protocols import Reward
+from vigorl.core.protocols import GroupReward, Progress, Reward
 from vigorl.core.rollout import RewardBreakdown, Rollout
 
 _ROUNDING = 1e-9  # a sum of floats may miss its bound by this much, relative to the bound
@@ -23,30 +29,37 @@ class WeightedReward:
     Attributes:
         name: What the sum is called.
         parts: (reward, weight) pairs, at least one; part names are unique and not "total".
+        group_parts: (group reward, weight) pairs, whose names are unique among all parts.
     Raises:
         ConfigError: No part, a part that is no reward, a bad name, or a weight that is not finite.
     """
 
     name: str
     parts: Sequence[tuple[Reward, float]]
+    group_parts: Sequence[tuple[GroupReward, float]] = ()
 
     def __post_init__(self) -> None:
         parts = tuple((reward, float(weight)) for reward, weight in self.parts)
+        group_parts = tuple((reward, float(weight)) for reward, weight in self.group_parts)
         object.__setattr__(self, "parts", parts)
-        for reward, _ in parts:
-            if not isinstance(reward, Reward):
+        object.__setattr__(self, "group_parts", group_parts)
+        for reward, kind in (
+            *((reward, Reward) for reward, _ in parts),
+            *((reward, GroupReward) for reward, _ in group_parts),
+        ):
+            if not isinstance(reward, kind):
                 raise ConfigError(
-                    f"reward {self.name!r}: {reward!r} is not a reward; "
+                    f"reward {self.name!r}: {reward!r} is not a {kind.__name__}; "
                     "in YAML, does the sum have `_convert_: all`?"
                 )
-        names = [reward.name for reward, _ in parts]
+        names = [reward.name for reward, _ in self._all_parts]
         if not parts:
             raise ConfigError(f"reward {self.name!r} has no parts")
         if len({*names, "total"}) <= len(names):  # "reward/total" is the sum's own metric
             raise ConfigError(
                 f'reward {self.name!r}: part names must be unique and not "total", got {names}'
             )
-        if not all(math.isfinite(weight) for _, weight in parts):
+        if not all(math.isfinite(weight) for _, weight in self._all_parts):
             raise ConfigError(f"reward {self.name!r}: weights must be finite")
 
     @property
@@ -54,7 +67,7 @@ class WeightedReward:
         """Lowest and highest total; a negative weight swaps the ends of its part's range."""
         ends = [
             sorted((weight * reward.range[0], weight * reward.range[1]))
-            for reward, weight in self.parts
+            for reward, weight in self._all_parts
             if weight  # 0 * inf is not a number
         ]
         return (sum(low for low, _ in ends), sum(high for _, high in ends))
@@ -63,7 +76,7 @@ class WeightedReward:
         return self.breakdown(rollout).total
 
     def breakdown(self, rollout: Rollout) -> RewardBreakdown:
-        """The total and every part before weighting.
+        """The total and every part before weighting, without group parts.
 
         Raises:
             ValueError: A part is not finite, or leaves the range it states.
@@ -72,6 +85,32 @@ class WeightedReward:
         total = sum(weight * parts[reward.name] for reward, weight in self.parts)
         return RewardBreakdown(total=total, parts=parts)
 
+    def breakdowns(
+        self, rollouts: Sequence[Rollout], *, progress: Progress
+    ) -> list[RewardBreakdown]:
+        """Of each rollout of a group, in order, the total and every part before weighting.
+
+        Raises:
+            ValueError: A part is not finite, or leaves the range it states, or a group part has
+                another number of scores than the group rollouts.
+        """
+        own = [self.breakdown(rollout) for rollout in rollouts]
+        found = own
+        for reward, weight in self.group_parts:
+            scores = reward.score_group(rollouts, own, progress=progress)
+            found = [
+                RewardBreakdown(
+                    total=before.total + weight * _checked(reward, score, rollout),
+                    parts={**before.parts, reward.name: score},
+                )
+                for before, score, rollout in zip(found, scores, rollouts, strict=True)
+            ]
+        return found
+
+    @property
+    def _all_parts(self) -> tuple[tuple[Reward | GroupReward, float], ...]:
+        return (*self.parts, *self.group_parts)
+
 
 def checked_score(reward: Reward, rollout: Rollout) -> float:
     """The reward's score, or an error when it breaks its word.
@@ -79,7 +118,11 @@ def checked_score(reward: Reward, rollout: Rollout) -> float:
     Raises:
         ValueError: The score is not finite or lies outside `reward.range`.
     """
-    value, (low, high) = reward(rollout), reward.range
+    return _checked(reward, reward(rollout), rollout)
+
+
+def _checked(reward: Reward | GroupReward, value: float, rollout: Rollout) -> float:
+    low, high = reward.range
     slack = _ROUNDING * max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
     if not math.isfinite(value) or not low - slack <= value <= high + slack:
         raise ValueError(

@@ -39,7 +39,7 @@ from vigorl.data.scenes.questions import (
 )
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
-from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
+from vigorl.data.sources.sft_json import read_sft_json, write_sft
 from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
 from vigorl.data.splits import DataSplits
 
@@ -216,7 +216,7 @@ class MadeWorld:
             raise ConfigError("data.num_traces needs data.tool: the zoom that the traces call")
         teacher = ScriptedTeacher(self.teacher, tool=self.tool)
         with (root / "train_signs.jsonl").open("w") as signs:
-            write_sft_jsonl(self._traces(root, draw, teacher, signs), root / "train_SFT.jsonl")
+            write_sft(self._traces(root, draw, teacher, signs), root / "train_SFT.jsonl")
 
     def _traces(
         self, root: Path, draw: Callable[[str, int], Scene], teacher: ScriptedTeacher, signs: object

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Size
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer, TextMatch
@@ -35,6 +36,7 @@ from vigorl.data.sources.rows import (
     write_lines,
 )
 
+_WRITERS = {".json": write_items, ".jsonl": write_lines}
 SHOWN = (
     "Here is the crop of the image"  # introduces the crops of written files; readers do not keep it
 )
@@ -66,22 +68,27 @@ def read_sft_json(
     return [_record(row, root=root, scorer=scorer, keep_system=keep_system) for row in rows]
 
 
-def write_sft_jsonl(
-    records: Iterable[TraceRecord], path: str | Path, *, image_root: str | Path | None = None
+def write_sft(
+    records: Iterable[TraceRecord], *paths: str | Path, image_root: str | Path | None = None
 ) -> None:
-    """Write solutions so that `read_sft_json` gives them back (all but `source`)."""
-    path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
-    write_lines(path, (_row(record, root=root) for record in records))
+    """Write solutions so that `read_sft_json` gives them back (all but `source`).
 
-
-def write_sft_json(
-    records: Iterable[TraceRecord], path: str | Path, *, image_root: str | Path | None = None
-) -> None:
-    """The same rows as one JSON list, a row per line, as the released files have them."""
-    path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
-    write_items(path, (_row(record, root=root) for record in records))
+    Args:
+        records: The solutions; each is rendered once, for all files.
+        paths: Files in one folder: ".json" for one list with a row per line, as released, ".jsonl"
+            for a line each.
+        image_root: Where picture names start; the files' own folder when None.
+    Raises:
+        ConfigError: A file has another ending.
+    """
+    files = [Path(path) for path in paths]
+    for path in files:
+        if path.suffix not in _WRITERS:
+            raise ConfigError(f"path must end in one of {sorted(_WRITERS)}, got {path.name!r}")
+    root = files[0].parent if image_root is None else Path(image_root)
+    rows = [_row(record, root=root) for record in records]
+    for path in files:
+        _WRITERS[path.suffix](path, rows)
 
 
 def _record(row: Row, *, root: Path, scorer: Scorer, keep_system: bool) -> TraceRecord:

@@ -19,7 +19,7 @@ from vigorl.core.search_tree import CheckedBy
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.prompts import OPTIONS, Prompt
 from vigorl.data.sources.mcts_jsonl import iter_mcts_jsonl, read_mcts_jsonl, tree_row, tree_task
-from vigorl.data.sources.sft_json import read_sft_json, write_sft_jsonl
+from vigorl.data.sources.sft_json import read_sft_json, write_sft
 
 LOOK = '<think> At (50, 20). </think>\n<tool_call>\n{"name": "search_coordinate", "arguments": {"coordinate": [50, 20]}}\n</tool_call>'  # fmt: skip # noqa: E501
 SEEN = "<observation>\nHere is the crop of the image centered on the coordinate:\n<image>\n</observation>"  # fmt: skip # noqa: E501
@@ -121,7 +121,7 @@ def test_written_traces_come_back(
         TraceRecord(asked, trace, frame, system),
         TraceRecord(replace(asked, question="Like <image>?"), Trace((Step("x"),), "red"), frame),
     ]
-    write_sft_jsonl(records, tmp_path / "out.jsonl")
+    write_sft(records, tmp_path / "out.jsonl")
     back = read_sft_json(tmp_path / "out.jsonl")
     assert [replace(r, task=replace(r.task, source="")) for r in back] == records
 

@@ -1,0 +1,1 @@
+"""Extra dialogs about finished rollouts; one file per probe, each a `probe.Probe`."""

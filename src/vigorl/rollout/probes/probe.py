@@ -1,0 +1,115 @@
+"""Probes ask more about finished rollouts: extra dialogs with the same engine, in the same phase.
+
+    finished rollouts -> dialogs        Probe.dialogs, about one rollout
+    dialogs -> their rollouts           the collector, after the phase's own
+    their rollouts -> numbers           Probe.measure; kept as `Rollout.probes`
+
+So rewards may read the numbers, they are logged as `probe/<name>`, and they stand in the record.
+The phase's rollouts are over before a probe begins, and none of their seeds depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.protocols import Engine
+from vigorl.core.rollout import Rollout
+from vigorl.rollout.collector import collect
+from vigorl.rollout.environment import Dialog, Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a probe asks, and about how much.
+
+    Attributes:
+        every: Phases from one to the next; the first phase is one. A single evaluation always is.
+        num_rollouts: Most rollouts of each engine's share; None takes all.
+    Raises:
+        ConfigError: A number under 1.
+    """
+
+    every: int = 1
+    num_rollouts: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or (self.num_rollouts is not None and self.num_rollouts < 1):
+            raise ConfigError("a probe's schedule needs every >= 1 and num_rollouts >= 1 or null")
+
+    def is_due(self, phase: int) -> bool:
+        return phase % self.every == 0
+
+
+class Probe(Protocol):
+    """One thing to ask about a rollout."""
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    def dialogs(self, rollout: Rollout, *, environment: Environment) -> list[Dialog]:
+        """What is asked about a rollout; nothing where the question makes no sense.
+
+        Args:
+            rollout: Finished.
+            environment: That of the rollout.
+        Returns:
+            Fresh dialogs, whose groups no other dialog has.
+        """
+        ...
+
+    def measure(self, rollout: Rollout, answers: Sequence[Rollout]) -> Mapping[str, float]:
+        """Numbers by name, from the dialogs' rollouts in their order."""
+        ...
+
+
+class _Asked(NamedTuple):
+    probe: Probe
+    number: int  # of the rollout
+    dialogs: list[Dialog]
+
+
+def ask_probes(
+    engine: Engine,
+    probes: Sequence[Probe],
+    rollouts: Sequence[Rollout],
+    *,
+    environment: Environment,
+    phase: str,
+) -> list[Rollout]:
+    """The rollouts with what the probes found, in order.
+
+    Args:
+        engine: With nothing in flight.
+        probes: Those that are due.
+        rollouts: Finished.
+        environment: That of the rollouts.
+        phase: Names the phase in errors.
+    Raises:
+        EngineError: The engine died.
+    """
+    asked = [
+        one
+        for probe in probes
+        for one in _chosen(_questions(probe, rollouts, environment), probe.schedule.num_rollouts)
+    ]
+    found = list(rollouts)
+    answers = iter(collect(engine, [d for one in asked for d in one.dialogs], phase=phase).rollouts)
+    for probe, number, dialogs in asked:
+        measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])
+        found[number] = replace(found[number], probes={**found[number].probes, **measured})
+    return found
+
+
+def _questions(probe: Probe, rollouts: Sequence[Rollout], environment: Environment) -> list[_Asked]:
+    """About each rollout, those of which nothing can be asked left out."""
+    about = (probe.dialogs(rollout, environment=environment) for rollout in rollouts)
+    return [_Asked(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]
+
+
+def _chosen(asked: list[_Asked], limit: int | None) -> list[_Asked]:
+    """At most `limit`, evenly over all of them."""
+    count = len(asked) if limit is None else min(limit, len(asked))
+    return [asked[i * len(asked) // count] for i in range(count)]
