@@ -139,7 +139,8 @@ def test_every_experiment_builds_all_that_needs_no_weights(experiment: str, scal
     given = ONLY_THE_USER_KNOWS.get(experiment, [])
     composed = compose_door("train", f"experiment={experiment}", f"scale={scale}", *given)
     for cfg in stages_of(composed):
-        for node in (*cfg.env.tools, cfg.data, cfg.trainer):
+        instantiate(cfg.trainer, logger=False)  # the run's own logger is given to it
+        for node in (*cfg.env.tools, cfg.data):
             instantiate(node)
         for node in (cfg.env.prompt, cfg.plan, cfg.optimizer, cfg.traces, cfg.reward):
             instantiate(node)
