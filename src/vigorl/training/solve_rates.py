@@ -89,12 +89,6 @@ def tally_tree(tree: SearchTreeRecord) -> Tally:
     return Tally(sum(rollout.is_right for rollout in rollouts), len(rollouts))
 
 
-def solve_rate(tree: SearchTreeRecord) -> float | None:
-    """Share of right rollouts in a tree; None for a tree without rollouts."""
-    tally = tally_tree(tree)
-    return tally.num_right / tally.num if tally.num else None
-
-
 def read_solve_rates(
     path: str, task_ids: Iterable[str], *, image_root: str | None = None
 ) -> dict[str, float]:

@@ -16,8 +16,8 @@ from vigorl.training.solve_rates import (
     Tally,
     add_tallies,
     read_solve_rates,
-    solve_rate,
     tally_rollouts,
+    tally_tree,
 )
 
 RIGHT, WRONG = SearchRollout("red", 1.0, ()), SearchRollout(None, 0.0, ())
@@ -30,9 +30,10 @@ def tree(*rollouts: SearchRollout, below: tuple[SearchRollout, ...] = ()) -> Sea
 
 
 def test_a_trees_rate_is_over_all_its_rollouts() -> None:
-    assert solve_rate(tree(RIGHT, WRONG, WRONG, below=(RIGHT, RIGHT))) == 3 / 5
-    assert solve_rate(tree(SearchRollout("r", 0.5, ()), RIGHT)) == 1 / 2  # half right is not right
-    assert solve_rate(tree()) is None
+    assert tally_tree(tree(RIGHT, WRONG, WRONG, below=(RIGHT, RIGHT))) == Tally(3, 5)
+    half_right = SearchRollout("r", 0.5, ())  # which is not right
+    assert tally_tree(tree(half_right, RIGHT)) == Tally(1, 2)
+    assert tally_tree(tree()) == Tally(0, 0)
 
 
 def test_a_first_measurement_stands_and_later_ones_are_smoothed() -> None:
