@@ -101,7 +101,8 @@ def samples(draw: Any, *, has_logprobs: bool) -> TrainingSample:
     return TrainingSample(
         tuple(ids), tuple(mask), tuple(shown),
         tuple(logprobs) if has_logprobs else (),
-        draw(st.sampled_from([-1.5, 0.0, 2.0])), draw(st.sampled_from([0.25, 1.0])),
+        tuple(draw(st.sampled_from([-1.5, 0.0, 2.0])) * m for m in mask),
+        draw(st.sampled_from([0.25, 1.0])),
     )  # fmt: skip
 
 
@@ -128,6 +129,8 @@ def test_unpadding_a_batch_gives_the_samples_back(
         assert batch.loss_mask[i].sum() == sum(sample.loss_mask)  # no padding, no picture
         if batch.sampling_logprobs is not None:
             assert batch.sampling_logprobs[i].sum() == sum(sample.sampling_logprobs)
+        assert batch.advantages is not None
+        assert batch.advantages[i].sum() == sum(sample.advantages)
     assert (batch.sampling_logprobs is None) != has_logprobs
     assert batch.views == tuple(view for sample in rows for view in sample.views)
     # every placeholder has its feature: patches over merge^2
