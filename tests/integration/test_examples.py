@@ -1,0 +1,163 @@
+"""Every example is run by the commands of its docstring, in a folder of a user's own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from vigorl.core.geometry import Size
+from vigorl.core.media import FileImage, ImageView
+from vigorl.core.protocols import Scene
+from vigorl.core.records import TaskRecord
+from vigorl.data.prompt_writer import call_example
+from vigorl.rollout.recorder import read_rollouts
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
+WORLD = ["data.num_train=8", "data.num_val=2", "data.num_test=4"]
+ONE_PHASE = [
+    "num_phases=1",
+    "rollout.eval_every=1",
+    "plan.prompts_per_phase=4",
+    "plan.group_size=4",
+    "plan.sequences_per_update=16",
+    "plan.micro_batch_size=8",
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds nothing but a copy of the examples."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(EXAMPLES, home / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    return home
+
+
+def commands(name: str) -> list[str]:
+    """The indented lines at the top of an example, a line that ends in a backslash continued."""
+    docstring = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name=name)["__doc__"]
+    return re.findall(r"^    (\S.*)$", docstring.replace("\\\n", " "), flags=re.MULTILINE)
+
+
+def run_command(command: str, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """In this process, which has all imports behind it; in the smallest size that shows it."""
+    words = shlex.split(command)
+    if words[0].startswith("PYTHONPATH="):
+        monkeypatch.syspath_prepend(str(Path(words.pop(0).partition("=")[2]).resolve()))
+    assert words.pop(0) == "python"
+    if words[0] != "-m":
+        monkeypatch.setattr(sys, "argv", words)
+        runpy.run_path(words[0], run_name="__main__")
+        return
+    has_own_data = any(word.startswith(("data=", "benchmark=")) for word in words)
+    small = [*SMALL, f"paths.base={folder}", *([] if has_own_data else WORLD)]
+    small += ONE_PHASE if words[1] == "vigorl.train" else []
+    monkeypatch.setattr(sys, "argv", [*words[1:], *small])
+    importlib.import_module(words[1]).main()
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    """What the run in a folder has logged, each metric's last value."""
+    client = MlflowClient("sqlite:///outputs/mlflow.db")
+    run_id = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
+    return client.get_run(run_id).data.metrics
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text())
+
+
+def pictures(train: Path, evaluate: Path) -> None:
+    assert metrics(train)["rollout/zooms_mean"] > 0
+    ids = {one["id"] for one in report(evaluate)["questions"]}
+    assert len(ids) == 20
+    assert all(one.startswith("dots/") for one in ids)
+
+
+def reward(train: Path) -> None:
+    assert 0 < metrics(train)["reward/brevity"] < 1
+
+
+def group_reward(train: Path) -> None:
+    assert 0 < metrics(train)["reward/rarity"] < 1
+
+
+def tool(evaluate: Path, train: Path) -> None:
+    rollouts = [one.scored.rollout for one in read_rollouts(evaluate / "rollouts.jsonl")]
+    seen = [turn.observation for rollout in rollouts for turn in rollout.turns]
+    assert any("Pin 1" in text for text in seen)
+    assert metrics(train)["rollout/zooms_mean"] > 0
+
+    pins = importlib.import_module("my_tool").PinTool(name="pin", window_px=112, view_px=112)
+    assert '{"name": "pin", "arguments": {"coordinate": [x, y]}}' in call_example(pins)
+    scene = Scene((ImageView(FileImage("a.png"), Size(448, 448), Size(112, 112)),))
+    stem = pins.open(TaskRecord("a", "?", "b", ("a.png",)))
+    stem.call({"coordinate": [50, 20]}, scene=scene)
+    branch = stem.fork()
+    branch.call({"coordinate": [10, 10]}, scene=scene)
+    assert (len(stem.pins), len(branch.pins)) == (1, 2)
+
+
+def benchmark(evaluate: Path) -> None:
+    found = report(evaluate)
+    assert list(found["benchmark"]) == ["mean of few and many", "overall"]
+    assert found["protocol"]["name"] == "my_counts"
+    assert found["protocol"]["changed"] == []
+    assert found["protocol"]["settings"]["scorers"] == ["my_benchmark.NearNumber"]
+    assert "whole number" in found["protocol"]["settings"]["env"]["prompt"]["system"]
+
+    scorer = importlib.import_module("my_benchmark").NearNumber(tolerance=2)
+    task = TaskRecord("a", "?", "7", ("a.png",), scorer=scorer)
+    assert [task.score(answer) for answer in ("7", "9", "4", "seven")] == [1.0, 0.5, 0.0, 0.0]
+
+
+def algorithm(train: Path) -> None:
+    assert metrics(train)["rloo/credit"] > 0
+
+
+def probe(train: Path) -> None:
+    assert 0 <= metrics(train)["probe/steadiness"] <= 1
+
+
+SHOWS: dict[str, Callable[..., None]] = {
+    "my_algorithm": algorithm,
+    "my_benchmark": benchmark,
+    "my_group_reward": group_reward,
+    "my_pictures": pictures,
+    "my_probe": probe,
+    "my_reward": reward,
+    "my_tool": tool,
+}
+
+
+def test_no_settings_are_without_an_example() -> None:
+    assert {path.stem for path in EXAMPLES.glob("configs/*/*.yaml")} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_commands_of_an_example_do_what_it_says(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # of the run before, which MLflow sets
+    folders = []
+    for number, command in enumerate(commands(name)):
+        folder = home / "outputs" / f"{name}_{number}"
+        run_command(command, monkeypatch, str(folder))
+        folders += [folder] if "-m vigorl." in command else []
+    assert folders
+    SHOWS[name](*folders)
