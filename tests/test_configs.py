@@ -34,8 +34,8 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
 from vigorl.targets import check_targets
 from vigorl.train import stage_config
-from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.policy_module import OptimizerSettings
+from vigorl.training.samplers.solve_rate import SolveRateSampling
 
 prepare_process()
 
@@ -182,7 +182,7 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
             "trainer",
             "callbacks",
             "algorithm",
-            "difficulty",
+            "sampler",
             "early_stop",
             "probes",
             "signals",
@@ -518,22 +518,22 @@ def test_an_unknown_key_is_an_error_that_names_it() -> None:
         compose_door("train", "optimizer.learning_rate=1")
 
 
-def test_difficulty_is_chosen_on_the_command_line() -> None:
+def test_a_sampler_is_chosen_on_the_command_line() -> None:
     cfg = compose_door("train")
-    assert cfg.difficulty is None
-    assert cfg.datamodule.difficulty is None
+    assert cfg.sampler is None
+    assert cfg.datamodule.sampler is None
     # the YAML says the defaults of the class, and one of them is said otherwise
-    on = compose_door("train", "difficulty=solve_rate", "difficulty.floor_frac=0.2")
+    on = compose_door("train", "sampler=solve_rate", "sampler.floor_frac=0.2")
     check_settings(on)
-    assert instantiate(on.datamodule.difficulty) == SolveRateSampling(floor_frac=0.2)
+    assert instantiate(on.datamodule.sampler) == SolveRateSampling(floor_frac=0.2)
 
 
-def test_difficulty_is_refused_before_any_weights_are_loaded() -> None:
-    bad = compose_door("train", "difficulty=solve_rate", "difficulty.skip_above=0.2")
-    with pytest.raises(ConfigError, match=r"^difficulty\.skip_above must be in"):
+def test_a_sampler_is_refused_before_any_weights_are_loaded() -> None:
+    bad = compose_door("train", "sampler=solve_rate", "sampler.skip_above=0.2")
+    with pytest.raises(ConfigError, match=r"^sampler\.skip_above must be in"):
         check_settings(bad)
-    for stage in stages_of(compose_door("train", "experiment=sft_vstar", "difficulty=solve_rate")):
-        with pytest.raises(ConfigError, match="difficulty has no effect on SFT"):
+    for stage in stages_of(compose_door("train", "experiment=sft_vstar", "sampler=solve_rate")):
+        with pytest.raises(ConfigError, match="sampler has no effect on SFT"):
             check_settings(stage)
 
 

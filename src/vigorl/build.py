@@ -199,7 +199,7 @@ def check_settings(cfg: DictConfig) -> None:
         _check_precision(cfg)
         _try_out(cfg.module.get("algorithm"))
         _try_out(cfg.module.get("importance_correction"))
-        _check_difficulty(cfg)
+        _check_sampler(cfg)
         _try_out(cfg.get("early_stop"))
         _check_extras(cfg)
     if cfg.num_threads:
@@ -221,12 +221,12 @@ def _check_precision(cfg: DictConfig) -> None:
         )
 
 
-def _check_difficulty(cfg: DictConfig) -> None:
+def _check_sampler(cfg: DictConfig) -> None:
     """Refuse a bad one, or one without effect, before any weights are loaded."""
-    if cfg.get("difficulty") is not None:
-        _try_out(cfg.difficulty)
+    if cfg.get("sampler") is not None:
+        _try_out(cfg.sampler)
         if not cfg.datamodule.get("plan"):
-            raise ConfigError("difficulty has no effect on SFT: it chooses prompts of rollouts")
+            raise ConfigError("sampler has no effect on SFT: it chooses prompts of rollouts")
 
 
 def _check_extras(cfg: DictConfig) -> None:

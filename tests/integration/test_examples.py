@@ -133,6 +133,13 @@ def probe(train: Path) -> None:
     assert 0 <= metrics(train)["probe/steadiness"] <= 1
 
 
+def sampler(train: Path) -> None:
+    assert metrics(train)["data/skipped_frac"] > 0
+    (record,) = (train / "rollouts").glob("train*.jsonl")
+    asked = {one.scored.rollout.task.category for one in read_rollouts(record)}
+    assert asked == {"direct_attributes"}
+
+
 SHOWS: dict[str, Callable[..., None]] = {
     "my_algorithm": algorithm,
     "my_benchmark": benchmark,
@@ -140,6 +147,7 @@ SHOWS: dict[str, Callable[..., None]] = {
     "my_pictures": pictures,
     "my_probe": probe,
     "my_reward": reward,
+    "my_sampler": sampler,
     "my_tool": tool,
 }
 

@@ -30,8 +30,8 @@ def test_an_unknown_setting_or_choice_suggests_the_nearest(override: str, messag
 
 
 def test_keys_of_the_groups_that_were_chosen_are_suggested() -> None:
-    with pytest.raises(ConfigError, match=r"did you mean difficulty\.skip_above\?"):
-        check_overrides("train", ["difficulty=solve_rate", "difficulty.skip_abov=0.5"])
+    with pytest.raises(ConfigError, match=r"did you mean sampler\.skip_above\?"):
+        check_overrides("train", ["sampler=solve_rate", "sampler.skip_abov=0.5"])
 
 
 def test_two_unknown_settings_are_refused_by_the_first() -> None:

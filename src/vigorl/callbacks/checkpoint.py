@@ -30,8 +30,8 @@ class PhaseCheckpoint(Checkpoint):
     is complete.
 
     Everything a phase does follows from its number, the seed and the weights, so weights, optimizer
-    and schedule are all the state there is, with the data module's solve rates where difficulty
-    counts and what `EarlyStop` has seen. Lightning runs checkpoint callbacks last: the evaluation
+    and schedule are all the state there is, beside the data module's solve rates (with a sampler)
+    and what `EarlyStop` has seen. Lightning runs checkpoint callbacks last: the evaluation
     of a phase is logged and judged before it is saved.
 
     With an `EarlyStop` the best phase's weights are the trained model, the start's where no phase

@@ -8,7 +8,7 @@ With `data.plan`, each Lightning epoch is one phase:
 
 With every run, it evaluates the policy by generation on held-out tasks: before the first update,
 every `eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights),
-and of the data module's solve rates where difficulty counts, so a resumed run repeats the phase it
+and of the data module's solve rates with a sampler, so a resumed run repeats the phase it
 was killed in.
 """
 

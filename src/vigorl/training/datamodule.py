@@ -27,15 +27,10 @@ from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
 from vigorl.training.buffer import RolloutBuffer, batch_loader
-from vigorl.training.difficulty import SolveRateSampling, check_choice
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan
-from vigorl.training.solve_rates import (
-    SolveRates,
-    add_tallies,
-    read_solve_rates,
-    tally_rollouts,
-)
+from vigorl.training.samplers.rates import SolveRates, add_tallies, tally_rollouts
+from vigorl.training.samplers.sampler import Sampler, check_choice
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,7 +80,7 @@ class PhasePrompts:
 
     Attributes:
         tasks: In order.
-        metrics: (sum, count) by name; none where difficulty does not count.
+        metrics: (sum, count) by name; none without a sampler.
     """
 
     tasks: Sequence[TaskRecord]
@@ -101,8 +96,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             encoded with the same ones.
         plan: How a phase is cut; the train loader is the buffer that `callbacks.rollout` fills.
         traces: How traces are batched; the train loader serves them encoded.
-        difficulty: Which prompts a phase takes, by how often they are solved; None asks every
-            prompt once per pass over the data.
+        sampler: Which prompts a phase takes; None asks every prompt once per pass over the data.
         seed: Seed of the shuffling.
         num_workers: Processes that collate traces.
         with_pixels: Whether batches carry pixels; not needed when a frozen tower's features are
@@ -116,7 +110,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         environment: Environment,
         plan: PhasePlan | None = None,
         traces: TraceBatching | None = None,
-        difficulty: SolveRateSampling | None = None,
+        sampler: Sampler | None = None,
         seed: int = 0,
         num_workers: int = 0,
         with_pixels: bool = False,
@@ -126,10 +120,10 @@ class GroundedTraceDataModule(L.LightningDataModule):
             raise ConfigError(
                 "give the data module either data.plan (policy gradient) or data.traces (SFT)"
             )
-        if difficulty is not None and plan is None:
-            raise ConfigError("difficulty has no effect on SFT: it chooses prompts of rollouts")
+        if sampler is not None and plan is None:
+            raise ConfigError("sampler has no effect on SFT: it chooses prompts of rollouts")
         self.source, self.environment = source, environment
-        self.plan, self.traces, self.difficulty = plan, traces, difficulty
+        self.plan, self.traces, self.sampler = plan, traces, sampler
         self.seed, self.num_workers, self.with_pixels = seed, num_workers, with_pixels
         self.splits = DataSplits()
         self.buffer: RolloutBuffer | None = None
@@ -142,8 +136,10 @@ class GroundedTraceDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if not (self.splits.train_tasks or self.splits.train_traces):
             self.splits = self.source.load()
-        if self.difficulty is not None and self.solve_rates is None:
-            self.solve_rates = self._rates_before(self.difficulty)
+        if self.sampler is not None and self.solve_rates is None:
+            assert self.plan is not None
+            check_choice(len(self.splits.train_tasks), self.plan.prompts_per_phase)
+            self.solve_rates = self.sampler.rates_before(self.splits.train_tasks)
         if self.traces is None or self._encoded:
             return
         if not self.splits.train_traces:
@@ -200,15 +196,15 @@ class GroundedTraceDataModule(L.LightningDataModule):
         """The same on every rank, from (seed, phase, solve rates so far)."""
         assert self.plan is not None
         tasks, count = self.splits.train_tasks, self.plan.prompts_per_phase
-        if self.difficulty is None or self.solve_rates is None:
+        if self.sampler is None or self.solve_rates is None:
             chosen = self.plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=seed)
             return PhasePrompts([tasks[i] for i in chosen], {})
         rates = [self.solve_rates.of(task.id) for task in tasks]
-        choice = self.difficulty.choose(rates, phase=phase, count=count, seed=seed)
+        choice = self.sampler.choose(rates, tasks=tasks, phase=phase, count=count, seed=seed)
         if choice.num_filled and self._trainer().is_global_zero:
             _LOG.warning(
-                "phase %d: %d of %d training tasks are always or never solved, so %d of %d prompts "
-                "are such ones; harder data, or other difficulty.skip_*, would teach more",
+                "phase %d: the sampler would skip %d of %d training tasks, yet %d of %d prompts "
+                "are such ones for want of others; other data or settings would teach more",
                 *(phase, choice.num_skipped, len(tasks), choice.num_filled, count),
             )
         metrics = {
@@ -227,7 +223,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         self.solve_rates.update(add_tallies(tallies))
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning saves it with the weights; empty where difficulty does not count."""
+        """Lightning saves it with the weights; empty without a sampler."""
         return {} if self.solve_rates is None else self.solve_rates.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -254,16 +250,6 @@ class GroundedTraceDataModule(L.LightningDataModule):
         """Length with pictures expanded."""
         images = sum(self.environment.images.num_tokens(view) - 1 for view in sample.views)
         return len(sample.token_ids) + images
-
-    def _rates_before(self, difficulty: SolveRateSampling) -> SolveRates:
-        assert self.plan is not None
-        tasks = self.splits.train_tasks
-        check_choice(len(tasks), self.plan.prompts_per_phase)
-        before: dict[str, float] = {}
-        if difficulty.trees is not None:
-            ids = (task.id for task in tasks)
-            before = read_solve_rates(difficulty.trees, ids, image_root=difficulty.image_root)
-        return SolveRates(smoothing=difficulty.smoothing, before=before)
 
     def _encode(self, record: TraceRecord) -> TrainingSample:
         assert self.traces is not None

@@ -14,9 +14,9 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.splits import DataSplits
 from vigorl.training.datamodule import GroundedTraceDataModule, TraceBatches, TraceBatching
-from vigorl.training.difficulty import SolveRateSampling
 from vigorl.training.plan import PhasePlan
-from vigorl.training.solve_rates import tally_rollouts
+from vigorl.training.samplers.rates import tally_rollouts
+from vigorl.training.samplers.solve_rate import SolveRateSampling
 
 
 class Uncollated:
@@ -129,11 +129,11 @@ PLAN = PhasePlan(prompts_per_phase=2, group_size=2, sequences_per_update=4, micr
 
 
 def grpo(
-    *, num_tasks: int = 6, num_ranks: int = 1, difficulty: SolveRateSampling | None = None
+    *, num_tasks: int = 6, num_ranks: int = 1, sampler: SolveRateSampling | None = None
 ) -> GroundedTraceDataModule:
     source = SimpleNamespace(load=lambda: DataSplits(train_tasks=TASKS[:num_tasks]))
     module = GroundedTraceDataModule(
-        source=cast(Any, source), environment=cast(Any, None), plan=PLAN, difficulty=difficulty
+        source=cast(Any, source), environment=cast(Any, None), plan=PLAN, sampler=sampler
     )
     module.trainer = cast(Any, SimpleNamespace(world_size=num_ranks, is_global_zero=True))
     module.setup()
@@ -152,7 +152,7 @@ def group(task_id: str, *answers: str) -> list[ScoredRollout]:
 SOLVED = [one for i in "0123" for one in group(i, "red", "red")]  # 4 of 6 tasks
 
 
-def test_without_difficulty_prompts_follow_the_plan_and_nothing_is_kept() -> None:
+def test_without_a_sampler_prompts_follow_the_plan_and_nothing_is_kept() -> None:
     module = grpo()
     module.measure(SOLVED)
     for phase in range(5):
@@ -163,7 +163,7 @@ def test_without_difficulty_prompts_follow_the_plan_and_nothing_is_kept() -> Non
 
 
 def test_measured_groups_steer_the_next_phases() -> None:
-    module = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    module = grpo(sampler=SolveRateSampling(floor_frac=0))
     module.measure(SOLVED)
     assert [set(asked(module, phase)) for phase in range(3)] == [{"4", "5"}] * 3
     metrics = module.prompts_of_phase(0, seed=0).metrics
@@ -175,14 +175,14 @@ def test_measured_groups_steer_the_next_phases() -> None:
 
 def test_search_trees_steer_the_first_phase(tmp_path: Path) -> None:
     trees = write_trees(tmp_path, **{name: [1.0, 1.0] for name in "0123"}, **{"4": [1.0, 0.0]})
-    module = grpo(difficulty=SolveRateSampling(floor_frac=0, trees=trees))
+    module = grpo(sampler=SolveRateSampling(floor_frac=0, trees=trees))
     assert set(asked(module, 0)) == {"4", "5"}
     assert module.prompts_of_phase(0, seed=0).metrics["data/rated_frac"] == (5, 6)
     assert module.state_dict() == {"solve_rates": {}}  # read again when the run goes on
 
 
 def test_a_phase_of_solved_prompts_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    module = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    module = grpo(sampler=SolveRateSampling(floor_frac=0))
     module.measure(SOLVED)
     asked(module, 7)
     assert not caplog.records
@@ -192,13 +192,13 @@ def test_a_phase_of_solved_prompts_says_so(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_state_brings_the_choice_back() -> None:
-    module = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    module = grpo(sampler=SolveRateSampling(floor_frac=0))
     module.measure(SOLVED)
-    other = grpo(difficulty=SolveRateSampling(floor_frac=0))
+    other = grpo(sampler=SolveRateSampling(floor_frac=0))
     assert set(asked(other, 3)) != {"4", "5"}
     other.load_state_dict(module.state_dict())
     assert asked(other, 3) == asked(module, 3)
-    grpo().load_state_dict(module.state_dict())  # a run may go on without difficulty
+    grpo().load_state_dict(module.state_dict())  # a run may go on without a sampler
 
 
 def test_ranks_agree_on_what_they_measured_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,22 +211,22 @@ def test_ranks_agree_on_what_they_measured_together(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(dist, "all_gather_object", gather)
     states = []
     for shard in shards:
-        module = grpo(num_ranks=2, difficulty=SolveRateSampling())
+        module = grpo(num_ranks=2, sampler=SolveRateSampling())
         module.measure(shard)
         states.append(module.state_dict())
     assert states == [{"solve_rates": {"0": 1.0, "1": 0.5}}] * 2
 
 
-def test_difficulty_needs_prompts_to_choose_from() -> None:
+def test_a_sampler_needs_prompts_to_choose_from() -> None:
     with pytest.raises(ConfigError, match=r"plan\.prompts_per_phase=2 asks all 2 training tasks"):
-        grpo(num_tasks=2, difficulty=SolveRateSampling())
+        grpo(num_tasks=2, sampler=SolveRateSampling())
 
 
-def test_difficulty_is_refused_in_sft() -> None:
-    with pytest.raises(ConfigError, match="difficulty has no effect on SFT"):
+def test_a_sampler_is_refused_in_sft() -> None:
+    with pytest.raises(ConfigError, match="sampler has no effect on SFT"):
         GroundedTraceDataModule(
             source=cast(Any, None),
             environment=cast(Any, None),
             traces=TraceBatching(sequences_per_update=4, micro_batch_size=2),
-            difficulty=SolveRateSampling(),
+            sampler=SolveRateSampling(),
         )

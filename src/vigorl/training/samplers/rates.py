@@ -104,7 +104,7 @@ def read_solve_rates(
     rates = {task_id: t.num_right / t.num for task_id, t in tallies.items() if t.num}
     if not rates:
         raise ConfigError(
-            f"difficulty.trees={path!r} has no effect: none of its {len(trees)} trees has "
+            f"sampler.trees={path!r} has no effect: none of its {len(trees)} trees has "
             f"rollouts and the id of one of the {len(wanted)} training tasks"
         )
     _LOG.info("%s: solve rates of %d of %d training tasks", path, len(rates), len(wanted))

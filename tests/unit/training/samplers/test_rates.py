@@ -11,7 +11,7 @@ from tests.builders import answer_turn, rollout, scored, task, turn
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import StopReason
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
-from vigorl.training.solve_rates import (
+from vigorl.training.samplers.rates import (
     SolveRates,
     Tally,
     add_tallies,
@@ -112,7 +112,5 @@ def test_rates_of_a_file_of_trees(tmp_path: Path) -> None:
 
 def test_trees_of_no_training_task_are_an_error(tmp_path: Path) -> None:
     path = write_trees(tmp_path, a=[1], empty=[])
-    with pytest.raises(
-        ConfigError, match=r"difficulty\.trees=.* none of its 2 trees .* of the 2 tra"
-    ):
+    with pytest.raises(ConfigError, match=r"sampler\.trees=.* none of its 2 trees .* of the 2 tra"):
         read_solve_rates(path, ["other", "empty"])

@@ -7,8 +7,8 @@ are taken more often, those at the ends hardly at all:
     solve rate   0     1/8    1/2    none    7/8    1
     weight       skip  0.44   1      1       0.44   skip      4p(1-p), exponent 1
 
-Where rates come from is in `training.solve_rates`. What a phase takes is a pure function of (seed,
-phase, rates so far); a checkpoint holds the rates.
+Where rates come from is in `training.samplers.rates`. What a phase takes is a pure function of
+(seed, phase, rates so far); a checkpoint holds the rates.
 
 Left out: sampling again until a group's rewards differ (DAPO), which has no planned cost; an age of
 rates: one that was measured long ago counts like a new one until its task is asked again.
@@ -26,26 +26,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.records import TaskRecord
+from vigorl.training.samplers.rates import SolveRates, read_solve_rates
+from vigorl.training.samplers.sampler import PromptChoice, check_choice
 
 UNKNOWN_RATE = 0.5  # what a task without a rate counts as: it is sought out
-
-
-@dataclass(frozen=True, slots=True)
-class PromptChoice:
-    """What a phase takes.
-
-    Attributes:
-        indices: Into the training tasks, in the order of the phase, none twice.
-        difficulties: [len(indices)] 1 - solve rate; 1/2 where there is none.
-        num_skipped: Tasks of the whole set whose rate lies at an end.
-        num_filled: Places of the phase that went to skipped tasks because there were too few
-            others, beyond those that the floor gives them.
-    """
-
-    indices: tuple[int, ...]
-    difficulties: tuple[float, ...]
-    num_skipped: int
-    num_filled: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +72,25 @@ class SolveRateSampling:
             ("smoothing", 0 <= self.smoothing < 1, "[0, 1)"),
         ):
             if not is_fine:
-                raise ConfigError(f"difficulty.{key} must be in {wanted}, got {getattr(self, key)}")
+                raise ConfigError(f"sampler.{key} must be in {wanted}, got {getattr(self, key)}")
         if self.image_root is not None and self.trees is None:
-            raise ConfigError("difficulty.image_root has no effect without difficulty.trees")
+            raise ConfigError("sampler.image_root has no effect without sampler.trees")
+
+    def rates_before(self, tasks: Sequence[TaskRecord]) -> SolveRates:
+        before: dict[str, float] = {}
+        if self.trees is not None:
+            ids = (task.id for task in tasks)
+            before = read_solve_rates(self.trees, ids, image_root=self.image_root)
+        return SolveRates(smoothing=self.smoothing, before=before)
 
     def choose(
-        self, rates: Sequence[float | None], *, phase: int, count: int, seed: int
+        self,
+        rates: Sequence[float | None],
+        *,
+        tasks: Sequence[TaskRecord] = (),
+        phase: int,
+        count: int,
+        seed: int,
     ) -> PromptChoice:
         """The tasks of a phase, without replacement.
 
@@ -101,6 +99,7 @@ class SolveRateSampling:
 
         Args:
             rates: [num_tasks] in [0, 1]; None where nobody measured.
+            tasks: Not looked at.
             phase: From 0.
             count: Prompts of a phase, fewer than tasks.
             seed: Of the run.
@@ -110,7 +109,7 @@ class SolveRateSampling:
             replacement: W. Kool et al., arXiv:1903.06059.
         """
         check_choice(len(rates), count)
-        rng = random.Random(f"{seed}/{phase}/difficulty")
+        rng = random.Random(f"{seed}/{phase}/sampler")
         noise = [_gumbel(rng) for _ in rates]  # one per task, whatever its rate
         known = [UNKNOWN_RATE if rate is None else rate for rate in rates]
         is_kept = [self.skip_below < rate < self.skip_above for rate in known]
@@ -134,19 +133,6 @@ class SolveRateSampling:
     def _floor_until(self, phase: int, count: int) -> int:
         """Places that the floor gives in all phases before this one."""
         return math.floor(phase * count * self.floor_frac)
-
-
-def check_choice(num_tasks: int, count: int) -> None:
-    """Refuse a difficulty that could choose nothing.
-
-    Raises:
-        ConfigError: Names the keys.
-    """
-    if num_tasks <= count:
-        raise ConfigError(
-            f"difficulty has no effect: plan.prompts_per_phase={count} asks all {num_tasks} "
-            "training tasks in every phase"
-        )
 
 
 def _log_variance(rate: float) -> float:

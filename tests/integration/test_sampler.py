@@ -20,7 +20,7 @@ from tests.integration.door import (
 )
 from vigorl.rollout.recorder import read_rollouts
 from vigorl.train import train
-from vigorl.training.difficulty import SolveRateSampling
+from vigorl.training.samplers.solve_rate import SolveRateSampling
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +39,8 @@ WORK = [
     "plan.sequences_per_update=16",
     f"data.num_train={NUM_TASKS}",
     "data.comparison_frac=0",  # four options each: a guess is right in a quarter
-    "difficulty=solve_rate",
-    *(f"difficulty.{key}={value}" for key, value in SETTINGS.items()),
+    "sampler=solve_rate",
+    *(f"sampler.{key}={value}" for key, value in SETTINGS.items()),
     "engine._target_=tests.integration.door.guessing_engine",
     "rollout.alignment=null",  # a script says what it says, whatever the weights
     "optimizer.warmup_frac=0",

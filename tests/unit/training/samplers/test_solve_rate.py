@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vigorl.core.errors import ConfigError
-from vigorl.training.difficulty import PromptChoice, SolveRateSampling
+from vigorl.training.samplers.solve_rate import PromptChoice, SolveRateSampling
 
 Rates = list[float | None]
 
@@ -136,15 +136,15 @@ def test_ranks_get_skipped_prompts_alike() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"skip_below": 0.5}, r"difficulty\.skip_below must be in \[0, 0\.5\), got 0\.5"),
-        ({"skip_below": -0.1}, r"difficulty\.skip_below"),
-        ({"skip_above": 0.5}, r"difficulty\.skip_above"),
-        ({"skip_above": 1.1}, r"difficulty\.skip_above"),
-        ({"floor_frac": 1.0}, r"difficulty\.floor_frac"),
-        ({"exponent": -1.0}, r"difficulty\.exponent"),
-        ({"smoothing": 1.0}, r"difficulty\.smoothing"),
-        ({"smoothing": float("nan")}, r"difficulty\.smoothing"),
-        ({"image_root": "pictures"}, r"image_root has no effect without difficulty\.trees"),
+        ({"skip_below": 0.5}, r"sampler\.skip_below must be in \[0, 0\.5\), got 0\.5"),
+        ({"skip_below": -0.1}, r"sampler\.skip_below"),
+        ({"skip_above": 0.5}, r"sampler\.skip_above"),
+        ({"skip_above": 1.1}, r"sampler\.skip_above"),
+        ({"floor_frac": 1.0}, r"sampler\.floor_frac"),
+        ({"exponent": -1.0}, r"sampler\.exponent"),
+        ({"smoothing": 1.0}, r"sampler\.smoothing"),
+        ({"smoothing": float("nan")}, r"sampler\.smoothing"),
+        ({"image_root": "pictures"}, r"image_root has no effect without sampler\.trees"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(settings: Any, message: str) -> None:
