@@ -8,7 +8,7 @@ import pytest
 import torch.distributed as dist
 
 from tests import builders
-from tests.unit.training.test_solve_rates import write_trees
+from tests.unit.training.samplers.test_rates import write_trees
 from vigorl import ranks
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout, TrainingSample
@@ -188,7 +188,7 @@ def test_a_phase_of_solved_prompts_says_so(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
     module.measure(group("4", "red", "red"))
     assert "5" in asked(module, 7)
-    assert "phase 7: 5 of 6 training tasks are always or never solved, so 1 of 2" in caplog.text
+    assert "phase 7: the sampler would skip 5 of 6 training tasks, yet 1 of 2" in caplog.text
 
 
 def test_a_state_brings_the_choice_back() -> None:

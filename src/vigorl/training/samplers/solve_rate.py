@@ -109,7 +109,7 @@ class SolveRateSampling:
             replacement: W. Kool et al., arXiv:1903.06059.
         """
         check_choice(len(rates), count)
-        rng = random.Random(f"{seed}/{phase}/sampler")
+        rng = random.Random(f"{seed}/{phase}/difficulty")
         noise = [_gumbel(rng) for _ in rates]  # one per task, whatever its rate
         known = [UNKNOWN_RATE if rate is None else rate for rate in rates]
         is_kept = [self.skip_below < rate < self.skip_above for rate in known]
