@@ -51,7 +51,7 @@ class LoraSettings:
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
-    target_modules: tuple[str, ...] | None = None
+    target_modules: Sequence[str] | None = None
 
 
 def add_lora(model: nn.Module, settings: LoraSettings, *, family: Family) -> None:
