@@ -54,8 +54,9 @@ $(VLLM_VENV)/.vllm: pyproject.toml constraints.txt .ci/torchvision_cpu.py
 	@echo "import vigorl_torchvision_cpu" > $$(echo $(VLLM_VENV)/lib/python3.*/site-packages)/vigorl_torchvision_cpu.pth
 	@touch $@
 
+# vLLM and what it brings warn when they are imported; here that is no error.
 test-vllm: $(VLLM_VENV)/.vllm
-	$(VLLM_VENV)/bin/python -m pytest -m vllm tests/contract tests/vllm $(ARGS)
+	$(VLLM_VENV)/bin/python -m pytest -W default -m vllm tests/contract tests/vllm $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
