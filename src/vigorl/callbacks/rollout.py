@@ -26,6 +26,7 @@ from vigorl.core.metrics import metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe
@@ -167,7 +168,7 @@ class RolloutCallback(L.Callback):
 
     def evaluate(self, trainer: L.Trainer, module: PolicyModule) -> dict[str, float]:
         """Generate on the validation tasks, score, log as "val/..."."""
-        tasks = _spread(_datamodule(trainer).splits.val_tasks, self.eval_limit)
+        tasks = evenly(_datamodule(trainer).splits.val_tasks, self.eval_limit)
         if not tasks:
             return {}
         self.generator.publish(module.policy, version=trainer.global_step)
@@ -222,12 +223,6 @@ class RolloutCallback(L.Callback):
         for listener in self.listeners:
             listener(PhaseReport(kind, phase, self.seed, scored, metrics), trainer)
         return metrics
-
-
-def _spread(tasks: Sequence[TaskRecord], limit: int | None) -> list[TaskRecord]:
-    """At most `limit` tasks, evenly over the whole list (which may be sorted by kind)."""
-    count = len(tasks) if limit is None else min(limit, len(tasks))
-    return [tasks[i * len(tasks) // count] for i in range(count)]
 
 
 def _short(name: str) -> str:

@@ -5,8 +5,8 @@ One file each implements them; nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -256,6 +256,11 @@ class Observation:
     def views(self) -> tuple[ImageView, ...]:
         """Its pictures in order."""
         return tuple(part for part in self.parts if isinstance(part, ImageView))
+
+    def with_views(self, change: Callable[[ImageView], ImageView]) -> Observation:
+        """The same reply with each of its pictures changed."""
+        parts = (change(part) if isinstance(part, ImageView) else part for part in self.parts)
+        return replace(self, parts=tuple(parts))
 
 
 @runtime_checkable

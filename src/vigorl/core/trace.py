@@ -168,9 +168,13 @@ def observation_parts(parts: Sequence[Part]) -> list[str | Part]:
 
 
 def observation_text(parts: tuple[object, ...]) -> str:
-    """The same as one text, with a slot for each picture."""
-    texts = (part if isinstance(part, str) else IMAGE_SLOT for part in observation_parts(parts))
-    return "".join(texts)
+    """The same as one text."""
+    return text_of(tuple(observation_parts(parts)))
+
+
+def text_of(parts: tuple[object, ...]) -> str:
+    """Parts as one text, with a slot for each picture."""
+    return "".join(part if isinstance(part, str) else IMAGE_SLOT for part in parts)
 
 
 def find_points(text: str) -> tuple[Point, ...]:

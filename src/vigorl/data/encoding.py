@@ -259,12 +259,11 @@ def encode_trace(
         ids += completion
         mask += [1] * len(completion)
         if step.tool_call is not None:
-            seen = _call_tool(step.tool_call, opened, record, views)
-            shown = [images.fit(p) if isinstance(p, ImageView) else p for p in seen.parts]
-            observation = codec.observation_ids(observation_parts(shown))
+            seen = _call_tool(step.tool_call, opened, record, views).with_views(images.fit)
+            observation = codec.observation_ids(observation_parts(seen.parts))
             ids += observation
             mask += [0] * len(observation)
-            views += (part for part in shown if isinstance(part, ImageView))
+            views += seen.views
     return TrainingSample(tuple(ids), tuple(mask), tuple(views))
 
 

@@ -10,9 +10,9 @@ towards chance.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from vigorl.core.media import GREY, Fill, ImageView
+from vigorl.core.media import GREY, Fill
 from vigorl.core.protocols import Observation, OpenTool, Scene, Tool, ToolSpec
 from vigorl.core.records import TaskRecord
 
@@ -45,11 +45,7 @@ class _OpenBlind:
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         seen = self.tool.call(arguments, scene=scene)
-        greyed = tuple(
-            part.edited(Fill(rgb=GREY)) if isinstance(part, ImageView) else part
-            for part in seen.parts
-        )
-        return replace(seen, parts=greyed)
+        return seen.with_views(lambda view: view.edited(Fill(rgb=GREY)))
 
     def fork(self) -> OpenTool:
         return _OpenBlind(self.tool.fork())

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from vigorl.core.errors import EngineError, RequestError
 from vigorl.core.protocols import Completion, Engine
@@ -18,6 +19,8 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.seeds import derive_seed
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,12 @@ class Collected:
 
     rollouts: list[Rollout]
     stats: CollectStats
+
+
+def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` of many, evenly over all of them, which may be sorted; None takes all."""
+    count = len(items) if limit is None else min(limit, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def build_dialogs(

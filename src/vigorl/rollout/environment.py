@@ -46,7 +46,7 @@ from vigorl.core.trace import (
     TOOL_CALL,
     ParsedTurn,
     observation_parts,
-    observation_text,
+    text_of,
 )
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -113,8 +113,7 @@ class Environment:
         room = self.limits.max_images - num_shown
         if len(seen.views) > room:
             raise ToolError(f"The reply has {len(seen.views)} pictures; there is room for {room}.")
-        parts = (self.images.fit(p) if isinstance(p, ImageView) else p for p in seen.parts)
-        return replace(seen, parts=tuple(parts))
+        return seen.with_views(self.images.fit)
 
     def greedy(self) -> Environment:
         """The same, but each turn takes the most likely tokens."""
@@ -342,10 +341,11 @@ class Dialog:
     def _observe(self, turn: Turn, parsed: ParsedTurn) -> Turn:
         """The turn with the environment's reply, or the turn alone where the reply ends it all."""
         if self.is_step(turn):
-            seen, error, parts = Observation((self._env.step_reply,)), "", [self._env.step_reply]
+            seen, error = Observation((self._env.step_reply,)), ""
+            parts = seen.parts  # bare: nobody was asked to look
         else:
             seen, error = self._call_tool(parsed)
-            parts = observation_parts(seen.parts)
+            parts = tuple(observation_parts(seen.parts))
         turn = replace(turn, tool_error=error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
         add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
@@ -359,11 +359,10 @@ class Dialog:
             return turn
         self._response_tokens += num_tokens
         self._views += seen.views
-        text = parts[0] if self.is_step(turn) else observation_text(seen.parts)
         return replace(
             turn,
             observation_ids=ids,
-            observation=str(text),
+            observation=text_of(parts),
             views=seen.views,
             focus=seen.focus,
         )

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.collector import collect
+from vigorl.rollout.collector import collect, evenly
 from vigorl.rollout.environment import Dialog, Environment
 
 
@@ -93,7 +93,7 @@ def ask_probes(
     asked = [
         one
         for probe in probes
-        for one in _chosen(_questions(probe, rollouts, environment), probe.schedule.num_rollouts)
+        for one in evenly(_questions(probe, rollouts, environment), probe.schedule.num_rollouts)
     ]
     found = list(rollouts)
     answers = iter(collect(engine, [d for one in asked for d in one.dialogs], phase=phase).rollouts)
@@ -107,9 +107,3 @@ def _questions(probe: Probe, rollouts: Sequence[Rollout], environment: Environme
     """About each rollout, those of which nothing can be asked left out."""
     about = (probe.dialogs(rollout, environment=environment) for rollout in rollouts)
     return [_Asked(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]
-
-
-def _chosen(asked: list[_Asked], limit: int | None) -> list[_Asked]:
-    """At most `limit`, evenly over all of them."""
-    count = len(asked) if limit is None else min(limit, len(asked))
-    return [asked[i * len(asked) // count] for i in range(count)]

@@ -48,18 +48,6 @@ def read_box(arguments: Mapping[str, object], key: str, *, image: ImageView) -> 
     return image.box_to_original(box)
 
 
-def read_index(arguments: Mapping[str, object], key: str) -> int:
-    """The whole number under `key`, 0 where the call leaves it out.
-
-    Raises:
-        ToolError: The value is no whole number.
-    """
-    value = arguments.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ToolError(f'The "{key}" argument must be a whole number.')
-    return value
-
-
 def read_numbers(arguments: Mapping[str, object], key: str, *, count: int) -> list[float]:
     """The list of `count` numbers under `key`.
 
