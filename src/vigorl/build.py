@@ -32,6 +32,7 @@ from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompt_writer import Form, PromptWriter
+from vigorl.families.lookup import import_plugins
 from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
@@ -188,12 +189,13 @@ def own_device(cfg: DictConfig) -> torch.device:
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse a config with a value still missing, with a key that nothing takes, or that cannot
-    learn, naming the key.
+    """Import the plugins, and refuse a config with a value still missing, with a key that nothing
+    takes, or that cannot learn, naming the key.
     """
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+    import_plugins(cfg.plugins)
     check_targets(OmegaConf.to_container(cfg, resolve=True))
     if cfg.get("module"):
         _check_precision(cfg)

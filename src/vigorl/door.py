@@ -45,10 +45,11 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
         @functools.wraps(task)
         def main() -> None:
             said = get_args_parser().parse_args()
-            # Hydra itself reads other folders, several values for a key, and requests for help
-            if not (said.multirun or said.config_path or said.config_dir or said.hydra_help):
+            # Hydra itself reads several values for a key, and requests for help
+            if not (said.multirun or said.config_path or said.hydra_help):
                 with _refusals():
-                    check_overrides(said.config_name or config_name, said.overrides)
+                    name = said.config_name or config_name
+                    check_overrides(name, said.overrides, own_folder=said.config_dir)
             enter()
 
         return main
@@ -68,24 +69,34 @@ def _refusals() -> Iterator[None]:
         sys.exit(1)
 
 
-def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
+def check_overrides(
+    config_name: str, overrides: Sequence[str], *, own_folder: str | None = None
+) -> None:
     """Compose once with what a command line says.
 
+    Args:
+        config_name: The YAML at the top.
+        overrides: As on the command line.
+        own_folder: Holds groups of the user's own, as `--config-dir` says.
     Raises:
         ConfigError: It names a setting or a choice that is not there; the message names the one
             that it was probably meant to be.
     """
+    if own_folder and not os.path.isdir(own_folder):
+        raise ConfigError(f"--config-dir {own_folder}: there is no such folder")
+    found = [f"hydra.searchpath=[{os.path.abspath(own_folder)!r}]"] if own_folder else []
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         try:
-            compose(config_name, list(overrides))
+            compose(config_name, [*found, *overrides])
         except MissingConfigException as error:
             raise ConfigError(_unknown_choice(error)) from error
         except ConfigCompositionException as error:
-            found = _REFUSED_KEY.search(str(error))
-            if found is None:
+            refused = _REFUSED_KEY.search(str(error))
+            if refused is None:
                 raise
-            key = found["set"] or found["deleted"]
+            key = refused["set"] or refused["deleted"]
             others = [one for one in overrides if one.partition("=")[0].lstrip("~") != key]
+            others = [*found, *others]
             raise ConfigError(_unknown_key(key, config_name, others)) from error
 
 

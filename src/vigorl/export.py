@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.door import door
+from vigorl.families.lookup import import_plugins
 from vigorl.models.policy import Policy
 
 prepare_process()
@@ -60,6 +61,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
 
 @door("export")
 def main(cfg: DictConfig) -> None:
+    import_plugins(cfg.plugins)
     print(f"wrote {export(cfg.checkpoint, cfg.folder, dtype=cfg.dtype)}")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
-from hydra.utils import get_object
+from hydra._internal.utils import _locate  # get_object, without the lines that it prints
 
 from vigorl.core.errors import ConfigError
 
@@ -42,16 +43,23 @@ def check_targets(cfg: Any) -> None:
     """
     for path, node in _targets(cfg):
         try:
-            names = _accepted_names(get_object(node["_target_"]))
+            names = _accepted_names(_locate(node["_target_"]))
         except ImportError as error:
             if _is_of_another_package(error, node["_target_"]):
                 continue  # not installed: whoever makes the object says so
-            raise ConfigError(f"{path}._target_: there is no {node['_target_']}") from error
+            raise ConfigError(f"{path}._target_: {_not_found(node['_target_'])}") from error
         for key in node:
             if names is not None and not key.startswith("_") and key not in names:
                 meant = nearest(key, names)
                 guess = f"did you mean {path}.{meant}?" if meant else f"it takes {sorted(names)}"
                 raise ConfigError(f"{path}.{key}: {node['_target_']} takes no {key}; {guess}")
+
+
+def _not_found(target: str) -> str:
+    package = target.partition(".")[0]
+    if find_spec(package) is None:
+        return f"there is no module {package} for {target}; PYTHONPATH says where your own are"
+    return f"there is no {target}"
 
 
 def _is_of_another_package(error: ImportError, target: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,6 +30,8 @@ from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.vllm import VLLMEngine
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
 
 def scripted(world: World) -> Engine:
     # the "policy" is a function of the noise, as a real one is
@@ -46,6 +50,11 @@ def server(world: World) -> Engine:
     return ServerEngine.connect(
         codec=world.codec, images=world.images, urls=urls, shared_folder=str(world.folder)
     )
+
+
+def example(world: World) -> Engine:
+    made = runpy.run_path(str(EXAMPLES / "my_engine.py"))["PlainEngine"]
+    return made(folder=str(world.folder), codec=world.codec, images=world.images)
 
 
 @cache  # vLLM takes ten seconds to start, and a process holds one
@@ -74,6 +83,7 @@ ENGINES: dict[str, Callable[[World], Engine]] = {
     "hf": hf,
     "server": server,
     "vllm": vllm,
+    "my_engine": example,
 }
 NEEDS_VLLM = [
     pytest.mark.vllm,

@@ -15,18 +15,23 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+from omegaconf import OmegaConf
 
+from vigorl.core.errors import DataError
 from vigorl.core.geometry import Size
-from vigorl.core.media import FileImage, ImageView
+from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.core.protocols import Scene
 from vigorl.core.records import TaskRecord
+from vigorl.data.images import ImageStore
 from vigorl.data.prompt_writer import call_example
+from vigorl.families.lookup import family_of
 from vigorl.rollout.recorder import read_rollouts
 
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+RECIPES = {path.stem: path for path in EXAMPLES.glob("configs/experiment/*.yaml")}
+NAMES = sorted([*(path.stem for path in EXAMPLES.glob("*.py")), *RECIPES])
 SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
 WORLD = ["data.num_train=8", "data.num_val=2", "data.num_test=4"]
 ONE_PHASE = [
@@ -48,7 +53,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def commands(name: str) -> list[str]:
-    """The indented lines at the top of an example, a line that ends in a backslash continued."""
+    """The indented lines at the top of an example, a line that ends in a backslash continued; of a
+    recipe, which is a YAML alone, its first line.
+    """
+    if name in RECIPES:
+        first = next(line for line in RECIPES[name].read_text().splitlines() if "python" in line)
+        return [first.removeprefix("# ")]
     docstring = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name=name)["__doc__"]
     return re.findall(r"^    (\S.*)$", docstring.replace("\\\n", " "), flags=re.MULTILINE)
 
@@ -65,7 +75,10 @@ def run_command(command: str, monkeypatch: pytest.MonkeyPatch, folder: str) -> N
         return
     has_own_data = any(word.startswith(("data=", "benchmark=")) for word in words)
     small = [*SMALL, f"paths.base={folder}", *([] if has_own_data else WORLD)]
-    small += ONE_PHASE if words[1] == "vigorl.train" else []
+    if "experiment=sft_vstar" in words:
+        small += ["data.num_traces=48", "max_epochs=1"]
+    elif words[1] == "vigorl.train":
+        small += ONE_PHASE
     monkeypatch.setattr(sys, "argv", [*words[1:], *small])
     importlib.import_module(words[1]).main()
 
@@ -118,11 +131,47 @@ def benchmark(evaluate: Path) -> None:
     assert found["protocol"]["name"] == "my_counts"
     assert found["protocol"]["changed"] == []
     assert found["protocol"]["settings"]["scorers"] == ["my_benchmark.NearNumber"]
-    assert "whole number" in found["protocol"]["settings"]["env"]["prompt"]["system"]
+    told = found["protocol"]["settings"]["env"]["prompt"]["system"]
+    assert told.startswith("You count what you are asked about.")
+    assert told.endswith("The answer is a whole number, in digits.")
 
     scorer = importlib.import_module("my_benchmark").NearNumber(tolerance=2)
     task = TaskRecord("a", "?", "7", ("a.png",), scorer=scorer)
     assert [task.score(answer) for answer in ("7", "9", "4", "seven")] == [1.0, 0.5, 0.0, 0.0]
+
+
+def engine(train: Path) -> None:
+    found = metrics(train)
+    assert found["rollout/zooms_mean"] > 0
+    assert found["kl/sampling_gap_max"] < 1e-5
+
+
+def data_format(train: Path, evaluate: Path) -> None:
+    (record,) = (train / "rollouts").glob("train*.jsonl")
+    asked = {one.scored.rollout.task.question for one in read_rollouts(record)}
+    assert asked == {"Which colour is the dot?"}
+    assert {one["id"] for one in report(evaluate)["questions"]} < {str(n) for n in range(2, 42)}
+
+    read_table = importlib.import_module("my_format").read_table
+    table = train.parents[1] / "my_table" / "questions.csv"
+    table.write_text(table.read_text().replace("7.png,", "gone.png,", 1))
+    with pytest.raises(DataError, match=r"questions\.csv:9: picture 'gone\.png' is not in"):
+        read_table(table)
+
+
+def family(train: Path) -> None:
+    assert family_of(train / "model").frame is TextFrame.UNIT
+    images = ImageStore.from_pretrained(train / "model")
+    assert images.whole(str(EXAMPLES.parent / "docs/rollout.png")).frame is TextFrame.UNIT
+    assert metrics(train)["val/nll"] > 0
+
+
+def recipe(train: Path) -> None:
+    settings = OmegaConf.load(train / "settle/config.yaml")
+    assert settings.name == "my_recipe/settle"
+    assert settings.model.path == str(train / "explore/model")
+    assert "reward/grounding" in metrics(train / "settle")
+    assert "reward/zoom_diversity" not in metrics(train / "settle")
 
 
 def algorithm(train: Path) -> None:
@@ -143,9 +192,13 @@ def sampler(train: Path) -> None:
 SHOWS: dict[str, Callable[..., None]] = {
     "my_algorithm": algorithm,
     "my_benchmark": benchmark,
+    "my_engine": engine,
+    "my_family": family,
+    "my_format": data_format,
     "my_group_reward": group_reward,
     "my_pictures": pictures,
     "my_probe": probe,
+    "my_recipe": recipe,
     "my_reward": reward,
     "my_sampler": sampler,
     "my_tool": tool,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
@@ -32,6 +33,18 @@ def test_an_unknown_setting_or_choice_suggests_the_nearest(override: str, messag
 def test_keys_of_the_groups_that_were_chosen_are_suggested() -> None:
     with pytest.raises(ConfigError, match=r"did you mean sampler\.skip_above\?"):
         check_overrides("train", ["sampler=solve_rate", "sampler.skip_abov=0.5"])
+
+
+def test_a_folder_of_ones_own_has_its_choices_checked_too(tmp_path: Path) -> None:
+    (tmp_path / "reward").mkdir()
+    (tmp_path / "reward" / "mine.yaml").write_text("_target_: mine.Reward\n")
+    check_overrides("train", ["reward=mine"], own_folder=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"no reward=mime; did you mean reward=mine\?"):
+        check_overrides("train", ["reward=mime"], own_folder=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"did you mean seed\?"):
+        check_overrides("train", ["reward=mine", "sede=1"], own_folder=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"--config-dir .*gone: there is no such folder"):
+        check_overrides("train", [], own_folder=str(tmp_path / "gone"))
 
 
 def test_two_unknown_settings_are_refused_by_the_first() -> None:

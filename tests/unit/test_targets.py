@@ -45,6 +45,7 @@ def test_every_key_of_nested_settings_has_a_path() -> None:
         ),
         ({"_target_": OPTIMIZER, "colour": 1}, r"it takes \[.*'lr'.*\]"),
         ({"_target_": OPTIMIZER + "s"}, r"^x\.0\._target_: there is no vigorl"),
+        ({"_target_": "gone.Reward"}, r"^x\.0\._target_: there is no module gone for gone\.Reward"),
     ],
 )
 def test_a_key_that_the_target_does_not_take_is_refused(node: dict[str, Any], message: str) -> None:

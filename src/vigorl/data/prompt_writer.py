@@ -39,12 +39,23 @@ class Form(StrEnum):
     STEPS = "steps"  # one thought per turn, for a teacher's search
 
 
-class AnswerForm(StrEnum):
-    """What the answer is."""
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """What the answer is.
 
-    OPTION = "option"  # the right option's text
-    POINT = "point"  # a point on the asked element
-    ACTION = "action"  # one web action
+    Attributes:
+        example: What stands between the tags in the prompt's own example of an answer.
+        ending: A sentence about it, the prompt's last.
+        preface: Sentences that the rules begin with; "" for none.
+        is_option: Whether it is one of the question's options, which then are listed.
+        is_place: Whether it is a place in the picture as a whole, also after a zoom.
+    """
+
+    example: str
+    ending: str
+    preface: str = ""
+    is_option: bool = False
+    is_place: bool = False
 
 
 _DETAILS = "You answer questions about details of a picture.\n"
@@ -64,16 +75,6 @@ _OPENINGS = {
 _TOO_SMALL = (
     "You answer questions about details that can be too small to see in the picture as shown.\n"
 )
-_EXAMPLES = {
-    AnswerForm.OPTION: "text of the option",
-    AnswerForm.POINT: "(x, y)",
-    AnswerForm.ACTION: "one action",
-}
-_ENDINGS = {
-    AnswerForm.OPTION: "The answer repeats the text of the right option, not its letter.\n",
-    AnswerForm.POINT: "The answer is one point on that element.\n",
-    AnswerForm.ACTION: "Use only ids that you can see, and stop as soon as the objective is met.\n",
-}
 _ON_FULL = {
     TextFrame.PIXELS: (
         "The answer is one point on that element, in pixels of the full screenshot.\n"
@@ -82,11 +83,23 @@ _ON_FULL = {
         "The answer is one point on that element, by the edges of the full screenshot.\n"
     ),
 }
-_ACTIONS = (
-    "Actions: click [id] presses an element; type [id] [text] writes into one; "
-    "scroll [up] or scroll [down] moves the page; "
-    "go_back returns to the page before; stop [text] ends the task and reports the text.\n"
-)
+ANSWERS = {
+    "option": AnswerForm(
+        "text of the option",
+        "The answer repeats the text of the right option, not its letter.",
+        is_option=True,
+    ),
+    "point": AnswerForm("(x, y)", "The answer is one point on that element.", is_place=True),
+    "action": AnswerForm(
+        "one action",
+        "Use only ids that you can see, and stop as soon as the objective is met.",
+        preface=(
+            "Actions: click [id] presses an element; type [id] [text] writes into one; "
+            "scroll [up] or scroll [down] moves the page; "
+            "go_back returns to the page before; stop [text] ends the task and reports the text."
+        ),
+    ),
+}
 _FROM_TO = (
     "x goes from 0 at the left edge of the picture to {0} at the right, y from 0 at the top to {0} "
     "at the bottom; {1}.\n"
@@ -128,7 +141,7 @@ class PromptWriter:
     Attributes:
         domain: What the questions are about.
         form: In how many turns, and with what in them.
-        answer: What the answer is.
+        answer: What the answer is: the name of one of `ANSWERS`, or a form of your own.
         opening: A sentence of your own in place of the domain's; "" takes the domain's.
         is_brief: A few words, for the tiny models: every prompt token costs CPU time, and they
             learn the form from traces.
@@ -136,14 +149,15 @@ class PromptWriter:
 
     domain: Domain
     form: Form
-    answer: AnswerForm
+    answer: str | AnswerForm
     opening: str = ""
     is_brief: bool = False
 
     def __post_init__(self) -> None:  # a config gives texts
         object.__setattr__(self, "domain", Domain(self.domain))
         object.__setattr__(self, "form", Form(self.form))
-        object.__setattr__(self, "answer", AnswerForm(self.answer))
+        if isinstance(self.answer, str) and self.answer not in ANSWERS:
+            raise ConfigError(f"env.prompt.answer={self.answer} is none of {', '.join(ANSWERS)}")
 
     def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:
         """The prompt for a policy that may call `tools` and writes places in `frame`.
@@ -157,8 +171,12 @@ class PromptWriter:
             raise ConfigError("env.prompt.form=tools has no effect without env.tools")
         opening = f"{self.opening.strip()}\n" if self.opening else self._opening()
         system = opening + self._form(tools) + self._rules(frame)
-        options = OPTIONS if self.answer is AnswerForm.OPTION else ""
+        options = OPTIONS if self._answer.is_option else ""
         return Prompt(system.removesuffix("\n"), options=options)
+
+    @property
+    def _answer(self) -> AnswerForm:
+        return ANSWERS[self.answer] if isinstance(self.answer, str) else self.answer
 
     def _opening(self) -> str:
         if (self.domain, self.form) == (Domain.VISUAL_SEARCH, Form.TOOLS):
@@ -166,7 +184,7 @@ class PromptWriter:
         return _OPENINGS[self.domain]
 
     def _form(self, tools: Sequence[Tool]) -> str:
-        answer = _EXAMPLES[self.answer]
+        answer = self._answer.example
         finish = Trace((Step("What settles it."),), answer).turns()[0]
         if self.form is Form.TOOLS:
             looks = [
@@ -191,15 +209,16 @@ class PromptWriter:
         return f"Reply once, in this form:\n{turn}\n"
 
     def _rules(self, frame: TextFrame) -> str:
-        actions = _ACTIONS if self.answer is AnswerForm.ACTION else ""
-        ending = _ENDINGS[self.answer]
+        answer = self._answer
+        preface = f"{answer.preface}\n" if answer.preface else ""
+        ending = f"{answer.ending}\n"
         if self.form is Form.THINK:
-            return actions + ending
+            return preface + ending
         if self.form is Form.REPLY:
-            return actions + _GROUNDED.format(place=_A_PLACE[frame]) + _PLACES[frame] + ending
-        if self.form is Form.TOOLS and self.answer is AnswerForm.POINT:
+            return preface + _GROUNDED.format(place=_A_PLACE[frame]) + _PLACES[frame] + ending
+        if self.form is Form.TOOLS and answer.is_place:
             ending = _ON_FULL.get(frame, _ON_FULL[TextFrame.PERMILLE])
-        return actions + _PLACES[frame] + _SPREAD + ending
+        return preface + _PLACES[frame] + _SPREAD + ending
 
 
 def call_example(tool: Tool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -16,12 +17,33 @@ from vigorl.families.family import Family
 
 @cache
 def known_families() -> dict[str, Family]:
-    """By model type: the `FAMILIES` of every file in this room that has any."""
+    """By model type: the `FAMILIES` of every file in this room that has any, and of plugins."""
     modules = [
         import_module(f"{room.__name__}.{found.name}") for found in iter_modules(room.__path__)
     ]
-    families = [family for module in modules for family in vars(module).get("FAMILIES", ())]
+    return _by_type(family for module in modules for family in vars(module).get("FAMILIES", ()))
+
+
+def _by_type(families: Iterable[Family]) -> dict[str, Family]:
     return {model_type: family for family in families for model_type in family.model_types}
+
+
+def import_plugins(modules: Iterable[str]) -> None:
+    """Import modules of the user's own; the `FAMILIES` of any that has some join those that ship.
+
+    Args:
+        modules: By import path.
+    Raises:
+        ConfigError: There is no such module.
+    """
+    for name in modules:
+        try:
+            module = import_module(name)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"plugins: there is no module {error.name}; PYTHONPATH says where your own are"
+            ) from error
+        known_families().update(_by_type(vars(module).get("FAMILIES", ())))
 
 
 def family_named(model_type: object, *, where: object) -> Family:

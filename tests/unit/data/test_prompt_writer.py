@@ -21,13 +21,13 @@ ALL = [
     PromptWriter(domain=domain, form=form, answer=answer)
     for (domain, answer), form in product(
         [
-            (Domain.VISUAL_SEARCH, AnswerForm.OPTION), (Domain.SPATIAL, AnswerForm.OPTION),
-            (Domain.WEB_GROUNDING, AnswerForm.POINT), (Domain.WEB_ACTION, AnswerForm.ACTION),
+            (Domain.VISUAL_SEARCH, "option"), (Domain.SPATIAL, "option"),
+            (Domain.WEB_GROUNDING, "point"), (Domain.WEB_ACTION, "action"),
         ],
         Form,
     )
 ]  # fmt: skip
-SEARCH = PromptWriter(domain=Domain.VISUAL_SEARCH, form=Form.TOOLS, answer=AnswerForm.OPTION)
+SEARCH = PromptWriter(domain=Domain.VISUAL_SEARCH, form=Form.TOOLS, answer="option")
 
 
 def test_the_zoom_prompt_word_for_word() -> None:
@@ -105,15 +105,22 @@ def test_tools_without_a_tool_are_a_wrong_setting() -> None:
         SEARCH.write()
 
 
-def test_an_opening_of_ones_own_and_a_brief_prompt() -> None:
+def test_an_opening_and_an_answer_of_ones_own() -> None:
+    number = AnswerForm("a number", "The answer is a whole number.")
     own = PromptWriter(
-        domain=Domain.SPATIAL, form=Form.REPLY, answer=AnswerForm.OPTION, opening="Count bones."
-    )
-    assert own.write().system.startswith("Count bones.\nReply once")
+        domain=Domain.SPATIAL, form=Form.REPLY, answer=number, opening="Count bones."
+    ).write()
+    assert own.system.startswith("Count bones.\nReply once")
+    assert "<answer> a number </answer>" in own.system
+    assert own.system.endswith("The answer is a whole number.")
+    assert own.options == ""
+    with pytest.raises(ConfigError, match=r"env\.prompt\.answer=colour is none of option, point"):
+        PromptWriter(domain=Domain.SPATIAL, form=Form.REPLY, answer="colour")
+
+
+def test_a_brief_prompt() -> None:
     briefs = {
-        PromptWriter(
-            domain=Domain.SPATIAL, form=form, answer=AnswerForm.OPTION, is_brief=True
-        ).write()
+        PromptWriter(domain=Domain.SPATIAL, form=form, answer="option", is_brief=True).write()
         for form in Form
     }
     assert briefs == {

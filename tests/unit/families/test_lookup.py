@@ -10,7 +10,7 @@ import pytest
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
-from vigorl.families.lookup import check_runs, family_of, known_families
+from vigorl.families.lookup import check_runs, family_of, import_plugins, known_families
 from vigorl.families.qwen_vl import Qwen3VL, Qwen25VL
 
 
@@ -52,3 +52,8 @@ def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:
     wanted = "engine=hf cannot run Qwen3-VL; take engine=vllm, engine=server"
     with pytest.raises(ConfigError, match=wanted):
         check_runs(odd, engine="hf")
+
+
+def test_a_plugin_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"plugins: there is no module nowhere; PYTHONPATH"):
+        import_plugins(["nowhere"])
