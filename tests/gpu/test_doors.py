@@ -36,8 +36,15 @@ def test_the_engine_is_on_the_gpu_in_its_own_dtype(tmp_path: Path) -> None:
     assert (engine.device, engine.dtype) == (torch.device("cuda:0"), torch.bfloat16)
 
 
-def test_two_phases_on_the_gpu(tmp_path: Path) -> None:
-    train(settings(tmp_path, *ON_GPU))
+@pytest.mark.parametrize("scale", ["tiny", "tiny_qwen3"])
+def test_two_phases_on_the_gpu(scale: str, tmp_path: Path) -> None:
+    train(settings(tmp_path, f"scale={scale}", *ON_GPU))
     assert history(tmp_path, "kl/ref")[0][1] == pytest.approx(0.0, abs=1e-6)
     # bfloat16 engine against bfloat16 autocast: close, and far from another model's numbers
     assert history(tmp_path, "kl/sampling_vs_train")[0][1] < 0.05
+
+
+@pytest.mark.parametrize("scale", ["tiny", "tiny_qwen3"])
+def test_engine_and_trainer_agree_on_the_gpu_in_float32(scale: str, tmp_path: Path) -> None:
+    train(settings(tmp_path, f"scale={scale}", VARIED_REWARD, "trainer.accelerator=auto"))
+    assert history(tmp_path, "kl/sampling_gap_max")[0][1] < 1e-4
