@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.plain import to_plain
 from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.data.plain import to_plain
 
 Record = TypeVar("Record", TaskRecord, TraceRecord)
 

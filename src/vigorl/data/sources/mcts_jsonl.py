@@ -7,7 +7,7 @@
 
 Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
 "solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
-"targets" and "category" as in `rl_jsonl`, "scorer" (`core.plain`) and "more_images" (those behind
+"targets" and "category" as in `rl_jsonl`, "scorer" (`data.plain`) and "more_images" (those behind
 the first, which is looked into). Our rows say "format": 2; those without one are released, or of
 vigorl 0.1, which wrote "answer_kind" ("text", "point" or "action") for "scorer".
 
@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.plain import from_plain, to_plain
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.scoring.upgrade import scorer_of_kind
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.plain import read_scorer, to_plain
 from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
 
 FORMAT = 2
@@ -205,7 +205,7 @@ def _scorer(row: Row, answer: str, image: str) -> Scorer | None:
     kind, plain = row.values.get("answer_kind"), row.values.get("scorer")
     if found == FORMAT:
         try:
-            return None if plain is None else from_plain(Scorer, plain, "scorer")
+            return None if plain is None else read_scorer(plain)
         except ValueError as error:
             row.fail(str(error))
     if kind is None:
