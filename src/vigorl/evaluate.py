@@ -28,10 +28,10 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.core.errors import ConfigError
-from vigorl.core.plain import path_of
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
+from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
 from vigorl.door import door
 from vigorl.evaluation.benchmarks.benchmark import Benchmark

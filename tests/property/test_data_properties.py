@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as their_resize
 
 from tests.builders import task
 from tests.unit.data.conftest import CONTROLS, make_processor, make_tokenizer
-from vigorl.core.geometry import Box, FrameMap, Point, Size, smart_resize
+from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import TrainingSample
 from vigorl.core.scoring import PointInBox
 from vigorl.core.trace import Step, ToolCall, Trace, find_points
-from vigorl.data.collate import PaddingSide, collate
+from vigorl.data.collate import collate
 from vigorl.data.datasets import split_by_image
 from vigorl.data.encoding import ChatCodec, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
@@ -37,16 +36,6 @@ sizes = st.builds(Size, st.integers(1, 4000), st.integers(1, 4000))
 any_text = st.lists(
     st.sampled_from([*CONTROLS, "\n", "user", "é", "日", "{", " "]) | st.text()
 ).map("".join)
-
-
-@given(sizes, st.sampled_from([16, 28, 32]), st.integers(1, 16), st.integers(0, 4000))
-def test_smart_resize_is_the_processors_own(size: Size, factor: int, low: int, spread: int) -> None:
-    assume(max(size.width, size.height) <= 200 * min(size.width, size.height))
-    least = low * factor * factor
-    most = least + spread * factor * factor
-    theirs = their_resize(size.height, size.width, factor, least, most)
-    ours = smart_resize(size, factor=factor, min_pixels=least, max_pixels=most)
-    assert (ours.height, ours.width) == theirs
 
 
 @given(st.integers(1, 900), st.integers(1, 900))
@@ -110,14 +99,10 @@ def unpadded(row: torch.Tensor, attention: torch.Tensor) -> list[Any]:
     return row[attention.bool()].tolist()
 
 
-@given(st.data(), st.booleans(), st.sampled_from(["left", "right"]))
-def test_unpadding_a_batch_gives_the_samples_back(
-    data: st.DataObject, has_logprobs: bool, side: PaddingSide
-) -> None:
+@given(st.data(), st.booleans())
+def test_unpadding_a_batch_gives_the_samples_back(data: st.DataObject, has_logprobs: bool) -> None:
     rows = data.draw(st.lists(samples(has_logprobs=has_logprobs), min_size=1, max_size=4))
-    batch = collate(
-        rows, images=STORE, pad_id=PAD, image_id=IMAGE, padding_side=side, with_pixels=False
-    )
+    batch = collate(rows, images=STORE, pad_id=PAD, image_id=IMAGE, with_pixels=False)
     for i, sample in enumerate(rows):
         counts = [STORE.num_tokens(view) for view in sample.views]
         attention = batch.attention_mask[i]

@@ -61,13 +61,10 @@ def turn_credit(
     Raises:
         ValueError: Another number of advantages than turns.
     """
-    values = [0.0] * len(rollout.prompt_ids)
-    for turn, advantage in zip(rollout.turns, advantages, strict=True):
-        values += [0.0] * len(turn.prefix_ids)
-        values += [advantage] * len(turn.completion_ids)
-        values += [0.0] * len(turn.observation_ids)
+    of_turns = zip(rollout.turns, advantages, strict=True)
+    values = [[advantage] * len(turn.completion_ids) for turn, advantage in of_turns]
     mask = rollout.loss_mask
-    return Credit(tuple(values), mask if is_learned else (0,) * len(mask))
+    return Credit(rollout.spread(values, fill=0.0), mask if is_learned else (0,) * len(mask))
 
 
 def group_advantages(

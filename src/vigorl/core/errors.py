@@ -29,13 +29,6 @@ class DataError(VigorlError, ValueError):
         where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(where + message)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_data_error, (self.message, self.path, self.line))
-
-
-def _rebuild_data_error(message: str, path: object, line: int | None) -> DataError:
-    return DataError(message, path=path, line=line)
-
 
 class ConfigError(VigorlError, ValueError):
     """A setting that is wrong or has no effect; the message names the key."""

@@ -94,14 +94,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class FrameMap:
-    """Linear map between two frames of the same whole picture; `inverse` goes back."""
+    """Linear map between two frames of the same whole picture."""
 
     source: Size
     target: Size
-
-    @property
-    def inverse(self) -> FrameMap:
-        return FrameMap(self.target, self.source)
 
     def point(self, point: Point) -> Point:
         return Point(
@@ -134,31 +130,6 @@ def fit_size(size: Size, max_side_px: int, *, may_grow: bool = False) -> Size:
     scale = max_side_px / max(size.width, size.height)
     scale = scale if may_grow else min(1.0, scale)
     return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
-
-
-def smart_resize(size: Size, *, factor: int, min_pixels: int, max_pixels: int) -> Size:
-    """The size at which Qwen2-VL style processors show a picture.
-
-    Both sides become multiples of `factor` (patch size x merge size) with the aspect kept as well
-    as that allows and the area brought into [min_pixels, max_pixels].
-
-    Raises:
-        ValueError: The picture is over 200 times as long as wide (the processors refuse it too).
-    Source: transformers `models/qwen2_vl/image_processing_qwen2_vl.py::smart_resize`.
-    """
-    longer, shorter = max(size.width, size.height), min(size.width, size.height)
-    if longer / shorter > 200:
-        raise ValueError(f"aspect ratio must be under 200, got {size.width}x{size.height}")
-    height, width = round(size.height / factor) * factor, round(size.width / factor) * factor
-    if height * width > max_pixels:
-        shrink = math.sqrt(size.height * size.width / max_pixels)
-        height = max(factor, math.floor(size.height / shrink / factor) * factor)
-        width = max(factor, math.floor(size.width / shrink / factor) * factor)
-    elif height * width < min_pixels:
-        grow = math.sqrt(min_pixels / (size.height * size.width))
-        height = math.ceil(size.height * grow / factor) * factor
-        width = math.ceil(size.width * grow / factor) * factor
-    return Size(width, height)
 
 
 def zoom_window(center: Point, *, image: Size, side_px: int) -> Box:

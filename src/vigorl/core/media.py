@@ -187,15 +187,18 @@ class ImageView:
 
     def to_text(self, point: Point) -> Point:
         """How a text writes an ORIGINAL-frame place: rounded to the frame, kept on the view."""
-        if self.box is not None:
-            point = Point(point.x - self.box.left, point.y - self.box.top)
-        return text_point(point, source=self._shown_size, frame=self.frame, shown=self.size)
+        x, y = self.region.left, self.region.top
+        place = self._to_grid.pixel(Point(point.x - x, point.y - y))
+        return Point(self._written(place.x), self._written(place.y))
 
     def box_to_text(self, box: Box) -> tuple[float, float, float, float]:
         """How a text writes an ORIGINAL-frame box: rounded outwards, [left, top, right, bottom]."""
         x, y = self.region.left, self.region.top
-        moved = Box(box.left - x, box.top - y, box.right - x, box.bottom - y)
-        return text_box(moved, source=self._shown_size, frame=self.frame, shown=self.size)
+        first = self._to_grid.point(Point(box.left - x, box.top - y))
+        last = self._to_grid.point(Point(box.right - x, box.bottom - y))
+        edges = (math.floor(first.x), math.floor(first.y), math.ceil(last.x), math.ceil(last.y))
+        left, top, right, bottom = map(self._written, edges)
+        return left, top, right, bottom
 
     def in_frame(self, frame: TextFrame) -> ImageView:
         """The same view spoken of in another frame."""
@@ -214,39 +217,14 @@ class ImageView:
             return self.original
         return Size(round(self.box.right - self.box.left), round(self.box.bottom - self.box.top))
 
+    @property
+    def _to_grid(self) -> FrameMap:
+        """To the places that texts of the frame can tell apart."""
+        grid = self.size if self.frame is TextFrame.PIXELS else Size(1000, 1000)
+        return FrameMap(self._shown_size, grid)
 
-def text_point(point: Point, *, source: Size, frame: TextFrame, shown: Size) -> Point:
-    """A place of one frame as texts of another write it: rounded, and kept on the picture.
-
-    Args:
-        point: In the frame of `source`.
-        source: The frame it is given in.
-        frame: The frame it is wanted in.
-        shown: Size at which the picture is shown; only PIXELS needs it.
-    """
-    grid = FrameMap(source, _grid(frame, shown)).pixel(point)
-    return Point(_written(grid.x, frame), _written(grid.y, frame))
-
-
-def text_box(
-    box: Box, *, source: Size, frame: TextFrame, shown: Size
-) -> tuple[float, float, float, float]:
-    """A box of one frame as texts of another write it, rounded outwards; arguments as above."""
-    to_grid = FrameMap(source, _grid(frame, shown))
-    first = to_grid.point(Point(box.left, box.top))
-    last = to_grid.point(Point(box.right, box.bottom))
-    edges = (math.floor(first.x), math.floor(first.y), math.ceil(last.x), math.ceil(last.y))
-    left, top, right, bottom = (_written(edge, frame) for edge in edges)
-    return left, top, right, bottom
-
-
-def _grid(frame: TextFrame, shown: Size) -> Size:
-    """The places that texts of a frame can tell apart."""
-    return shown if frame is TextFrame.PIXELS else Size(1000, 1000)
-
-
-def _written(place: float, frame: TextFrame) -> float:
-    return place / 1000 if frame is TextFrame.UNIT else place
+    def _written(self, place: float) -> float:
+        return place / 1000 if self.frame is TextFrame.UNIT else place
 
 
 @dataclass(frozen=True, slots=True)

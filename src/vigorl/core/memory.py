@@ -41,14 +41,12 @@ class MemoryItem:
         num_bytes: Of one rank.
         when: It is held.
         advice: Settings that make it smaller, largest effect first; "" where there is none.
-        is_on_host: In the process's RAM also where the rank has a GPU.
     """
 
     name: str
     num_bytes: int
     when: When = When.ALWAYS
     advice: str = ""
-    is_on_host: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,12 +186,10 @@ class Argument:
     Attributes:
         name: Its key in the call.
         kind: What it is.
-        is_optional: Whether a call may leave it out.
     """
 
     name: str
     kind: ArgumentKind
-    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

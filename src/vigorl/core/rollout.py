@@ -16,14 +16,17 @@ Ids hold ONE placeholder per image; whoever needs the expanded form asks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import TypeVar
 
 from vigorl.core.media import ImageView, Region
 from vigorl.core.records import TaskRecord
 from vigorl.core.trace import ParsedTurn, parse_turn
+
+Value = TypeVar("Value")
 
 
 class StopReason(StrEnum):
@@ -121,14 +124,7 @@ class Rollout:
     @property
     def loss_mask(self) -> tuple[int, ...]:
         """1 where the policy sampled the token, else 0; as long as `token_ids`."""
-        mask = [0] * len(self.prompt_ids)
-        for turn in self.turns:
-            mask += (
-                [0] * len(turn.prefix_ids)
-                + [1] * len(turn.completion_ids)
-                + [0] * len(turn.observation_ids)
-            )
-        return tuple(mask)
+        return self.spread([[1] * len(turn.completion_ids) for turn in self.turns], fill=0)
 
     @property
     def sampling_logprobs(self) -> tuple[float, ...]:
@@ -138,19 +134,26 @@ class Rollout:
             ValueError: A turn came from an engine that knows no logprobs: it can be judged or
                 shown, not trained on by RL.
         """
-        logprobs = [0.0] * len(self.prompt_ids)
-        for turn in self.turns:
-            if turn.completion_ids and not turn.sampling_logprobs:
-                raise ValueError(
-                    f"rollout {self.group}/{self.index} has no sampling logprobs, because its "
-                    "engine gives none; RL needs them"
-                )
-            logprobs += (
-                [0.0] * len(turn.prefix_ids)
-                + list(turn.sampling_logprobs)
-                + [0.0] * len(turn.observation_ids)
+        if any(turn.completion_ids and not turn.sampling_logprobs for turn in self.turns):
+            raise ValueError(
+                f"rollout {self.group}/{self.index} has no sampling logprobs, because its "
+                "engine gives none; RL needs them"
             )
-        return tuple(logprobs)
+        return self.spread([turn.sampling_logprobs for turn in self.turns], fill=0.0)
+
+    def spread(self, values: Iterable[Sequence[Value]], *, fill: Value) -> tuple[Value, ...]:
+        """A sequence as long as `token_ids`: each turn's values on its sampled tokens, `fill`
+        elsewhere.
+
+        Raises:
+            ValueError: Another number of sequences than turns.
+        """
+        spread = [fill] * len(self.prompt_ids)
+        for turn, sampled in zip(self.turns, values, strict=True):
+            spread += [fill] * len(turn.prefix_ids)
+            spread += sampled
+            spread += [fill] * len(turn.observation_ids)
+        return tuple(spread)
 
     @property
     def views(self) -> tuple[ImageView, ...]:

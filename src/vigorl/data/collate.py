@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,7 +23,6 @@ from vigorl.data.encoding import expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
 
 Value = TypeVar("Value")
-PaddingSide = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,6 @@ def collate(
     images: ImageStore,
     pad_id: int,
     image_id: int,
-    padding_side: PaddingSide = "right",
     with_pixels: bool = True,
 ) -> TrainingBatch:
     """Expand, pad and stack samples.
@@ -79,7 +77,6 @@ def collate(
         images: Counts tokens and makes pixels.
         pad_id: Fills `input_ids` where there is nothing.
         image_id: The picture placeholder.
-        padding_side: Where the padding goes.
         with_pixels: False leaves `pixel_values` None.
     Raises:
         ValueError: No samples, a mix of samples with and without logprobs or advantages, or a
@@ -107,15 +104,15 @@ def collate(
             return None
         if not all(rows):
             raise ValueError(f"some samples have {name} and some have none")
-        return torch.tensor(_padded(expanded(rows, 0.0), 0.0, padding_side))
+        return torch.tensor(_padded(expanded(rows, 0.0), 0.0))
 
     views = tuple(view for sample in samples for view in sample.views)
     grids = [images.grid_thw(view) for view in views]
     blocks = [images.pixels(view).pixel_values for view in views] if with_pixels else []
     return TrainingBatch(
-        input_ids=torch.tensor(_padded(ids, pad_id, padding_side)),
-        attention_mask=torch.tensor(_padded([[1] * len(row) for row in ids], 0, padding_side)),
-        loss_mask=torch.tensor(_padded(masks, 0, padding_side)).bool(),
+        input_ids=torch.tensor(_padded(ids, pad_id)),
+        attention_mask=torch.tensor(_padded([[1] * len(row) for row in ids], 0)),
+        loss_mask=torch.tensor(_padded(masks, 0)).bool(),
         token_weight=torch.tensor([sample.token_weight for sample in samples]),
         advantages=floats("advantages", [sample.advantages for sample in samples]),
         sampling_logprobs=floats("sampling logprobs", [s.sampling_logprobs for s in samples]),
@@ -125,8 +122,6 @@ def collate(
     )
 
 
-def _padded(rows: Sequence[list[Value]], fill: Value, side: PaddingSide) -> list[list[Value]]:
+def _padded(rows: Sequence[list[Value]], fill: Value) -> list[list[Value]]:
     longest = max(map(len, rows))
-    if side == "right":
-        return [row + [fill] * (longest - len(row)) for row in rows]
-    return [[fill] * (longest - len(row)) + row for row in rows]
+    return [row + [fill] * (longest - len(row)) for row in rows]

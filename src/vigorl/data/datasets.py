@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.plain import to_plain
 from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.data.plain import to_plain
 
 Record = TypeVar("Record", TaskRecord, TraceRecord)
 
@@ -57,20 +57,14 @@ def split_by_image(
     return train, [records[i] for i in sorted(held)]
 
 
-def fingerprint(
-    items: Iterable[TaskRecord | TraceRecord | str | Path], *, with_pictures: bool = True
-) -> str:
-    """The sha256 of what data say, wherever they lie: rows, and the contents of files and pictures.
+def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
+    """The sha256 of what records say, wherever they lie: all fields but `source`, and pictures by
+    name and content.
 
-    Args:
-        items: Records (all fields but `source`; pictures by name and content), or files (name and
-            content).
-        with_pictures: False leaves the pictures' contents out, for data too large to read at every
-            start.
     Returns:
-        64 hexadecimal digits; another order of the items gives another value.
+        64 hexadecimal digits; another order of the records gives another value.
     Raises:
-        DataError: A file cannot be read.
+        DataError: A picture cannot be read.
     """
     total, known = hashlib.sha256(), dict[str, str]()
 
@@ -79,15 +73,11 @@ def fingerprint(
             known[path] = _file_digest(path)
         return known[path]
 
-    for item in items:
-        if isinstance(item, str | Path):
-            total.update(f"{Path(item).name} {content(str(item))}\n".encode())
-            continue
-        task = _task(item)
-        pictures = [[Path(p).name, content(p) if with_pictures else ""] for p in task.images]
-        row = to_plain(replace(task, images=(), source=""))
-        if isinstance(item, TraceRecord):
-            row = to_plain(replace(item, task=replace(task, images=(), source="")))
+    for record in records:
+        task = _task(record)
+        pictures = [[Path(path).name, content(path)] for path in task.images]
+        bare = replace(task, images=(), source="")
+        row = to_plain(replace(record, task=bare) if isinstance(record, TraceRecord) else bare)
         total.update(json.dumps([row, pictures], sort_keys=True).encode() + b"\n")
     return total.hexdigest()
 

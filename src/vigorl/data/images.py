@@ -16,9 +16,11 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 from jaxtyping import Float
 from PIL import ExifTags, Image, ImageDraw
 from torch import Tensor
@@ -36,7 +38,6 @@ from vigorl.core.media import (
     Source,
     VideoFrame,
 )
-from vigorl.data.cache import ByteCache
 from vigorl.families.family import Family
 from vigorl.families.lookup import family_of
 
@@ -58,23 +59,17 @@ _BROKEN = (
 )  # fmt: skip  # what Pillow's decoders raise on damaged files
 
 
-def open_image(
-    path: str | os.PathLike[str],
-    *,
-    source: str | None = None,
-    max_pixels: int = MAX_PICTURE_PIXELS,
-) -> Image.Image:
+def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Image.Image:
     """Decode a picture as RGB, turned as its EXIF orientation says, transparency on white.
 
     Args:
         path: The file.
         source: "file:line" of the record that names the picture, for the error message.
-        max_pixels: A picture with more is refused before it is decoded.
     Raises:
         DataError: Missing, empty, not a picture, truncated, too large, or without a fixed range of
             values (float pixels).
     """
-    image, orientation = _open_header(path, source=source, max_pixels=max_pixels)
+    image, orientation = _open_header(path, source=source)
     with image:
         try:
             image.load()
@@ -84,26 +79,19 @@ def open_image(
     return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
 
 
-def read_size(
-    path: str | os.PathLike[str],
-    *,
-    source: str | None = None,
-    max_pixels: int = MAX_PICTURE_PIXELS,
-) -> Size:
+def read_size(path: str | os.PathLike[str], *, source: str | None = None) -> Size:
     """The size `open_image` will give, from the file's header alone.
 
     Raises:
         DataError: Missing, empty, not a picture, or too large.
     """
-    image, orientation = _open_header(path, source=source, max_pixels=max_pixels)
+    image, orientation = _open_header(path, source=source)
     with image:
         width, height = image.size
     return Size(height, width) if orientation in _SWAPS_SIDES else Size(width, height)
 
 
-def _open_header(
-    path: str | os.PathLike[str], *, source: str | None, max_pixels: int
-) -> tuple[Image.Image, int]:
+def _open_header(path: str | os.PathLike[str], *, source: str | None) -> tuple[Image.Image, int]:
     if not os.path.isfile(path):
         raise _picture_error(path, source, "there is no such picture file")
     if os.path.getsize(path) == 0:
@@ -115,12 +103,12 @@ def _open_header(
         raise _picture_error(path, source, f"the picture is too large ({error})") from error
     except _BROKEN as error:
         raise _picture_error(path, source, f"this is not a picture ({error})") from error
-    if image.width * image.height > max_pixels:
+    if image.width * image.height > MAX_PICTURE_PIXELS:
         image.close()
         raise _picture_error(
             path,
             source,
-            f"{image.width}x{image.height} is more than the {max_pixels} pixels allowed",
+            f"{image.width}x{image.height} is more than the {MAX_PICTURE_PIXELS} pixels allowed",
         )
     return image, orientation
 
@@ -248,8 +236,13 @@ class ImageStore:
             )
         self._processor, self.sizing, self.frame = processor, family.sizing(processor), family.frame
         self._sizes: dict[str, Size] = {}
-        self.originals: ByteCache[str, Image.Image] = ByteCache(cache_bytes // 2)
-        self.blocks: ByteCache[str, PixelBlock] = ByteCache(cache_bytes // 2)
+        self.originals: LRUCache[str, Image.Image] = LRUCache(
+            cache_bytes // 2,
+            getsizeof=lambda made: made.width * made.height * 4,  # Pillow keeps RGB in four bytes
+        )
+        self.blocks: LRUCache[str, PixelBlock] = LRUCache(
+            cache_bytes // 2, getsizeof=lambda block: block.pixel_values.nbytes
+        )
 
     @classmethod
     def from_pretrained(
@@ -310,29 +303,23 @@ class ImageStore:
         shown = original.crop(view.box.as_tuple()) if view.box else original
         return shown.resize((view.size.width, view.size.height), resample=self._processor.resample)
 
+    @cachedmethod(attrgetter("blocks"), key=lambda self, view: view.key)
     def pixels(self, view: ImageView) -> PixelBlock:
         """The view's patches.
 
         Raises:
             DataError: As `image`.
         """
-        return self.blocks.get(
-            view.key,
-            make=lambda: self._make_block(view),
-            weigh=lambda block: block.pixel_values.nbytes,
-        )
-
-    def _make_block(self, view: ImageView) -> PixelBlock:
         made = self._processor(images=[self.image(view)], do_resize=False, return_tensors="pt")
         frames, rows, columns = made["image_grid_thw"][0].tolist()
         return PixelBlock(made["pixel_values"], (frames, rows, columns))
 
+    @cachedmethod(attrgetter("originals"), key=lambda self, source: source.key)
+    def _decoded(self, source: Source) -> Image.Image:
+        return open_source(source)
+
     def _original(self, view: ImageView) -> Image.Image:
-        image = self.originals.get(
-            view.source.key,
-            make=lambda: open_source(view.source),
-            weigh=lambda made: made.width * made.height * 4,  # Pillow keeps RGB in four bytes
-        )
+        image = self._decoded(view.source)
         if image.size != (view.original.width, view.original.height):
             raise DataError(
                 f"the picture is {image.width}x{image.height}, but the record was made from one of "

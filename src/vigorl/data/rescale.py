@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from vigorl.core.geometry import Box, FrameMap, Point, Size
-from vigorl.core.media import ImageView, text_box, text_point
+from vigorl.core.geometry import Box, FrameMap, Point
+from vigorl.core.media import ImageView
 from vigorl.core.records import TraceRecord
 from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, parse_point, render_point
 
@@ -29,64 +29,50 @@ def rescaled_trace(record: TraceRecord, *, image: ImageView) -> Trace:
     """
     if record.frame is None or record.frame == image.text_size:
         return record.trace
-    frames = _Frames(record.frame, image)
+    # the picture whose ORIGINAL frame is that of the trace, as texts speak of it now
+    told = ImageView(image.source, record.frame, image.size, frame=image.frame)
     steps = tuple(
         Step(
-            _rescaled_text(step.think, frames),
-            None if step.tool_call is None else _rescaled_call(step.tool_call, frames),
+            _rescaled_text(step.think, told),
+            None if step.tool_call is None else _rescaled_call(step.tool_call, told),
         )
         for step in record.trace.steps
     )
     is_place, answer = record.task.scorer.is_place, record.trace.answer
-    answer = _rescaled_text(answer, frames) if is_place else answer
+    answer = _rescaled_text(answer, told) if is_place else answer
     return replace(record.trace, steps=steps, answer=answer)
 
 
-@dataclass(frozen=True, slots=True)
-class _Frames:
-    """From the frame that a trace was written in to that of texts about a picture."""
-
-    source: Size
-    image: ImageView
-
-    def point(self, point: Point) -> Point:
-        """Off the picture it stays off, for a tool to refuse."""
-        if not point.is_inside(self.source):
-            mapped = FrameMap(self.source, self.image.text_size).point(point)
-            return Point(math.floor(mapped.x), math.floor(mapped.y))
-        shown = self.image.size
-        return text_point(point, source=self.source, frame=self.image.frame, shown=shown)
-
-    def box(self, box: Box) -> list[float]:
-        shown = self.image.size
-        return [*text_box(box, source=self.source, frame=self.image.frame, shown=shown)]
-
-
-def _rescaled_text(text: str, frames: _Frames) -> str:
+def _rescaled_text(text: str, told: ImageView) -> str:
     def rescaled(match: re.Match[str]) -> str:
         point = parse_point(match[0])
-        if point is None or not point.is_inside(frames.source):
+        if point is None or not point.is_inside(told.original):
             return match[0]
-        return render_point(frames.point(point))
+        return render_point(told.to_text(point))
 
     return POINT_PATTERN.sub(rescaled, text)
 
 
-def _rescaled_call(call: ToolCall, frames: _Frames) -> ToolCall:
-    rescaled = {key: _rescaled_value(value, frames) for key, value in call.arguments.items()}
+def _rescaled_call(call: ToolCall, told: ImageView) -> ToolCall:
+    rescaled = {key: _rescaled_value(value, told) for key, value in call.arguments.items()}
     return ToolCall(call.name, rescaled)
 
 
-def _rescaled_value(value: object, frames: _Frames) -> object:
+def _rescaled_value(value: object, told: ImageView) -> object:
     """Lists of two numbers are points and lists of four are boxes [x1, y1, x2, y2]; everything else
     stays."""
     if not isinstance(value, list) or not all(map(_is_number, value)):
         return value
     if len(value) == 2:
-        point = frames.point(Point(*value))
+        point = Point(*value)
+        if point.is_inside(told.original):
+            point = told.to_text(point)
+        else:  # off the picture it stays off, for a tool to refuse
+            mapped = FrameMap(told.original, told.text_size).point(point)
+            point = Point(math.floor(mapped.x), math.floor(mapped.y))
         return [point.x, point.y]
     if len(value) == 4 and value[0] < value[2] and value[1] < value[3]:
-        return frames.box(Box(*value))
+        return [*told.box_to_text(Box(*value))]
     return value
 
 

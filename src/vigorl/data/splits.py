@@ -168,14 +168,15 @@ class ReleasedFiles:
         of_test = picture_files(test_tasks)
         train_tasks = _without(read(self.train_tasks), of_test, "data.train_tasks", "test")
         val_tasks = _without(read(self.val_tasks), of_test, "data.val_tasks", "test")
-        if not self.val_tasks:
-            train_tasks, val_tasks = self._hold_out(train_tasks, "data.train_tasks")
+        if train_tasks and not self.val_tasks:
+            train_tasks, val_tasks = _hold_out(self, train_tasks, "data.train_tasks")
 
         traces = read_sft_json(self.traces, **given) if self.traces else []
         held_out = of_test | picture_files(val_tasks)
-        train_traces, val_traces = self._hold_out(
-            _without(traces, held_out, "data.traces", "val or test"), "data.traces"
-        )
+        train_traces = _without(traces, held_out, "data.traces", "val or test")
+        val_traces: Sequence[TraceRecord] = []
+        if train_traces:
+            train_traces, val_traces = _hold_out(self, train_traces, "data.traces")
         held_out = picture_files(val_tasks) | picture_files(val_traces)
         return DataSplits(
             train_tasks=_without(train_tasks, held_out, "data.train_tasks", "val"),
@@ -184,9 +185,6 @@ class ReleasedFiles:
             train_traces=train_traces,
             val_traces=val_traces,
         )
-
-    def _hold_out(self, records: Sequence[Record], key: str) -> tuple[list[Record], list[Record]]:
-        return _hold_out(self, records, key) if records else ([], [])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,23 +116,17 @@ def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
         kept = cfg.callbacks.checkpoint.get("keep", 2) + 1
         disk = kept * checkpoint_bytes(model, learning) + 2 * model.num_base * saved
     host = [
-        MemoryItem("the program", PROGRAM_BYTES, is_on_host=True),
+        MemoryItem("the program", PROGRAM_BYTES),
         MemoryItem(
             "decoded pictures",
             cfg.pixels.cache_bytes,
             advice="pixels.cache_bytes=1073741824",
-            is_on_host=True,
         ),
     ]
     if is_gpu:
         device.append(MemoryItem("CUDA context", CUDA_BYTES))
-        loaded = MemoryItem(
-            "weights while loading",
-            loading,
-            advice="model.reference_dtype=bfloat16",
-            is_on_host=True,
-        )
-        host.append(loaded)
+        advice = "model.reference_dtype=bfloat16"
+        host.append(MemoryItem("weights while loading", loading, advice=advice))
     return Needs(tuple(device), tuple(host), disk)
 
 

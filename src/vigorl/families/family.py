@@ -18,8 +18,9 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from vigorl.core.geometry import Size, smart_resize
+from vigorl.core.geometry import Size
 from vigorl.core.media import TextFrame
 
 
@@ -76,9 +77,10 @@ class Sizing:
         Raises:
             ValueError: The picture is over 200 times as long as wide.
         """
-        return smart_resize(
-            size, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
+        height, width = smart_resize(
+            size.height, size.width, self.factor, self.min_pixels, self.max_pixels
         )
+        return Size(width, height)
 
     def fit_view(self, size: Size) -> Size:
         """The nearest size that `fit` leaves as it is."""

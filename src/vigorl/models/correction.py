@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import MAX_LOG_RATIO, MetricSum
+from vigorl.models.losses import MAX_LOG_RATIO, MetricSum, log_ratio, sequence_mean
 
 RATIO_EDGES = (0.5, 0.8, 0.95, 1.05, 1.25, 2.0)  # about even in the logarithm
 RATIO_BUCKETS = (
@@ -125,15 +125,14 @@ def importance_weights(
         sequence: J. Liu et al., "When Speed Kills Stability" (2025).
     """
     mask = loss_mask.bool()
-    gap = _gap(old_logprobs, sampling_logprobs, mask)
+    gap = log_ratio(old_logprobs, sampling_logprobs, mask)
     is_nil = gap.abs().amax(-1, keepdim=True) <= correction.min_gap
-    log_ratio = gap.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    if correction.level != CorrectionLevel.TOKEN:
-        log_ratio = log_ratio.sum(-1, keepdim=True)
-        if correction.level == CorrectionLevel.SEQUENCE_MEAN:
-            log_ratio = log_ratio / mask.sum(-1, keepdim=True).clamp(min=1)
+    if correction.level == CorrectionLevel.SEQUENCE:
+        gap = gap.sum(-1, keepdim=True)
+    elif correction.level == CorrectionLevel.SEQUENCE_MEAN:
+        gap = sequence_mean(gap, mask)
     is_corrected = mask & ~is_nil
-    ratio = torch.where(is_corrected, log_ratio, 0.0).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    ratio = torch.where(is_corrected, gap, 0.0).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
 
     is_capped = ratio > correction.cap_high
     if correction.mode == CorrectionMode.TRUNCATE:
@@ -158,10 +157,9 @@ def sampling_gap_metrics(
         `kl/sampling_gap_max`, nats.
     """
     mask = loss_mask.bool()
-    gap = _gap(old_logprobs, sampling_logprobs, mask)
-    log_ratio = gap.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    ratio, num = log_ratio.exp(), mask.sum().cpu()
-    k3 = ratio - 1 - log_ratio
+    log_ratios = log_ratio(old_logprobs, sampling_logprobs, mask)
+    ratio, num = log_ratios.exp(), mask.sum().cpu()
+    k3 = ratio - 1 - log_ratios
     edges = torch.tensor(RATIO_EDGES, device=ratio.device, dtype=ratio.dtype)
     bucket = torch.bucketize(ratio[mask], edges, right=True)
     counts = torch.bincount(bucket, minlength=len(RATIO_BUCKETS)).cpu()
@@ -169,9 +167,5 @@ def sampling_gap_metrics(
         f"sampling_ratio/{name}_frac": MetricSum(count, num)
         for name, count in zip(RATIO_BUCKETS, counts, strict=True)
     }
+    gap = torch.where(mask, old_logprobs - sampling_logprobs, 0.0)
     return sums, {"kl/sampling_gap_max": gap.abs().max()}
-
-
-def _gap(old: Tensor, sampling: Tensor, mask: Tensor) -> Tensor:
-    """Log ratio of trainer to engine, nats; 0 where nothing was sampled."""
-    return torch.where(mask, old - sampling, 0.0)

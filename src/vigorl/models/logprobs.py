@@ -47,7 +47,6 @@ class ScoringHead(nn.Linear):
         temperature: float = 1.0,
         banned: Int[Tensor, " k"] | None = None,
         with_entropy: bool = False,
-        recompute: bool = True,
     ) -> Tensor | tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Logits; or with `targets`, log p(target) and entropy per state (zeros if not wanted).
 
@@ -65,10 +64,9 @@ class ScoringHead(nn.Linear):
             entropy = _entropy(logits, log_total) if with_entropy else torch.zeros_like(log_total)
             return logprobs, entropy.detach()
 
-        is_recomputed = recompute and torch.is_grad_enabled()
         scored = [
             checkpoint(score, *chunk, use_reentrant=False, preserve_rng_state=False)
-            if is_recomputed
+            if torch.is_grad_enabled()
             else score(*chunk)
             for chunk in zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
         ]
@@ -87,7 +85,6 @@ def chosen_logprobs(
     temperature: float = 1.0,
     banned_ids: Sequence[int] = (),
     with_entropy: bool = False,
-    recompute: bool = True,
 ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
     """Log p(token t | tokens before t) wherever `loss_mask` is 1.
 
@@ -101,7 +98,6 @@ def chosen_logprobs(
         temperature: Divides the logits; the one the tokens were sampled at.
         banned_ids: Tokens that the sampler could not choose; their logits are -inf here too.
         with_entropy: Also the entropy of each distribution in nats, detached: for metrics.
-        recompute: Throw the logits of a chunk away and compute them again for the gradient.
     Returns:
         Logprobs in fp32, 0.0 where `loss_mask` is 0; the entropy laid out alike, or None.
     Raises:
@@ -121,7 +117,6 @@ def chosen_logprobs(
         temperature=temperature,
         banned=banned,
         with_entropy=with_entropy,
-        recompute=recompute,
     )
     blank = torch.zeros(input_ids.shape, dtype=torch.float32, device=hidden.device)
     logprobs, entropy = (blank.index_put((rows, columns), values) for values in scored)

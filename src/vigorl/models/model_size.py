@@ -5,7 +5,6 @@ away. No weight is read or made, so a model of any size takes seconds and no mem
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,41 +21,38 @@ from vigorl.core.memory import ModelSize
 from vigorl.families.lookup import family_named
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
+from vigorl.models.pretrained import local_folder
+
+TIMEOUT_S = 5  # for the hub
 
 
-def read_config(folder_or_id: str, *, timeout_s: float = 5.0) -> tuple[dict[str, Any], bool]:
+def read_config(folder_or_id: str) -> tuple[dict[str, Any], bool]:
     """A model's config.json: of a folder, of the Hugging Face cache, or from the hub.
 
     Args:
         folder_or_id: As `Policy.from_pretrained` takes it.
-        timeout_s: For the hub.
     Returns:
         The config, and whether the weights are on this disk too.
     Raises:
         ConfigError: There is none, or not of a supported family.
     """
-    path = Path(folder_or_id).expanduser()
-    has_weights = True
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ConfigError(f"{path}: no config.json, so this is not a Hugging Face model folder")
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        has_weights = any(path.glob("*.safetensors"))
-    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", folder_or_id) or path.parent.is_dir():
-        raise ConfigError(f"{path}: no such folder")
-    elif isinstance(cached := try_to_load_from_cache(folder_or_id, "config.json"), str):
-        config = json.loads(Path(cached).read_text(encoding="utf-8"))
-        has_weights = any(Path(cached).parent.glob("*.safetensors"))
+    folder = local_folder(folder_or_id)
+    if folder is None:
+        cached = try_to_load_from_cache(folder_or_id, "config.json")
+        folder = Path(cached).parent if isinstance(cached, str) else None
+    if folder is None:
+        config, has_weights = _from_hub(folder_or_id), False
     else:
-        config, has_weights = _from_hub(folder_or_id, timeout_s), False
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        has_weights = any(folder.glob("*.safetensors"))
     family_named(config.get("model_type"), where=folder_or_id)
     return config, has_weights
 
 
-def _from_hub(name: str, timeout_s: float) -> dict[str, Any]:
+def _from_hub(name: str) -> dict[str, Any]:
     # one question: huggingface_hub would ask six times, for half a minute
     try:
-        with urlopen(hf_hub_url(name, "config.json"), timeout=timeout_s) as answer:
+        with urlopen(hf_hub_url(name, "config.json"), timeout=TIMEOUT_S) as answer:
             return json.loads(answer.read())
     except (URLError, TimeoutError, json.JSONDecodeError) as error:
         raise ConfigError(

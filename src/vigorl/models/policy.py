@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from vigorl.core.errors import AlignmentError, ConfigError
-from vigorl.core.geometry import Size
 from vigorl.data.collate import TrainingBatch
 from vigorl.families.lookup import family_named
 from vigorl.models.logprobs import ScoringHead, chosen_logprobs
@@ -143,11 +142,6 @@ class Policy(nn.Module):
         """Numbers per image token: the hidden size, and again per deepstack level."""
         return self.family.feature_width(self.model.config)
 
-    def num_patches(self, size: Size) -> int:
-        """Patches of a picture of this size, before merging."""
-        patch = self.family.tower_shape(self.model.config).patch_size
-        return (size.width // patch) * (size.height // patch)
-
     def encode_views(
         self,
         pixel_values: Float[Tensor, "patches patch_dim"],
@@ -215,7 +209,6 @@ class Policy(nn.Module):
         temperature: float = 1.0,
         banned_ids: Sequence[int] = (),
         with_entropy: bool = False,
-        recompute_logits: bool = True,
     ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
         """Log p(token t | tokens before) where the loss mask is 1, else 0.0; and the entropy there.
 
@@ -231,7 +224,6 @@ class Policy(nn.Module):
             temperature=temperature,
             banned_ids=banned_ids,
             with_entropy=with_entropy,
-            recompute=recompute_logits,
         )
 
     @contextmanager

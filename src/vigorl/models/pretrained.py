@@ -46,20 +46,30 @@ def find_folder(folder_or_id: str | Path) -> Path:
         ConfigError: There is no such folder and no such model, or the folder holds no supported
             model.
     """
-    folder = Path(folder_or_id).expanduser()
-    if not folder.is_dir():
-        folder = _download(str(folder_or_id), folder)
-    config = folder / "config.json"
-    if not config.is_file():
-        raise ConfigError(f"{folder}: no config.json, so this is not a Hugging Face model folder")
+    folder = local_folder(folder_or_id) or _download(str(folder_or_id))
     family_of(folder)
     return folder
 
 
-def _download(name: str, folder: Path) -> Path:
-    is_hub_name = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None
-    if not is_hub_name or folder.parent.is_dir():
+def local_folder(folder_or_id: str | Path) -> Path | None:
+    """The folder that is named; None for an "owner/name" on the hub.
+
+    Raises:
+        ConfigError: It is neither, or the folder has no config.json.
+    """
+    folder, name = Path(folder_or_id).expanduser(), r"[A-Za-z0-9][\w.-]*"
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(
+                f"{folder}: no config.json, so this is not a Hugging Face model folder"
+            )
+        return folder
+    if not re.fullmatch(rf"{name}/{name}", str(folder_or_id)) or folder.parent.is_dir():
         raise ConfigError(f"{folder}: no such folder")
+    return None
+
+
+def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*_COMPANIONS, "*.safetensors"]))
     except (OSError, ValueError, HfHubHTTPError) as error:

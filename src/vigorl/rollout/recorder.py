@@ -4,7 +4,7 @@
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
         "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
 
-The keys are the fields of the dataclasses in `core`, as `core.plain` writes them; crops are boxes,
+The keys are the fields of the dataclasses in `core`, as `data.plain` writes them; crops are boxes,
 never pixels. The loss mask is not stored: who wrote a token is in the turns. Seeds are not stored
 per turn: `build_dialogs` makes them again from run seed, phase, task and index. Floats come back
 bit for bit.
@@ -19,17 +19,14 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator, core_schema
 
 from vigorl.core.errors import DataError
-from vigorl.core.plain import from_plain, to_plain
 from vigorl.core.rollout import ScoredRollout
-from vigorl.core.scoring.scorer import Scorer
+from vigorl.data.plain import exact_reader, faults, to_plain
 from vigorl.rollout.upgrade import upgrade_v1
 
 FORMAT = 2
@@ -57,6 +54,9 @@ class _Line(RecordedRollout):
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # scorers
 
 
+_READER = exact_reader(TypeAdapter(_Line))
+
+
 def rollout_to_json(scored: ScoredRollout, *, phase: str, run_seed: int) -> str:
     """One line, without the newline.
 
@@ -82,11 +82,7 @@ def rollout_from_json(
     try:
         read = _read_line(text)
     except ValidationError as error:
-        places = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r:.40}"
-            for one in error.errors()
-        ]
-        message = f"not a recorded rollout: {'; '.join(places[:4])}"
+        message = f"not a recorded rollout: {faults(error)}"
         raise DataError(message, path=path, line=line) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"not a recorded rollout: {error}", path=path, line=line) from error
@@ -163,31 +159,3 @@ def cut_torn_line(path: Path) -> None:
             whole = start
         if whole < end:
             file.truncate(whole)
-
-
-def _exact(schema: Any) -> Any:
-    """A pydantic schema that takes what the recorder writes and nothing else: all fields and no
-    others, no text for a number, and an int that stands where a float is declared stays one.
-    A scorer may be anyone's class, which `core.plain` finds.
-    """
-    if isinstance(schema, list):
-        return [_exact(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kind = schema.get("type")
-    if kind == "default":
-        return _exact(schema["schema"])
-    if kind == "is-instance" and schema["cls"] is Scorer:
-        return core_schema.no_info_plain_validator_function(partial(from_plain, Scorer))
-    if kind == "float":
-        numbers = [{"type": "int", "strict": True}, {"type": "float", "strict": True}]
-        return {"type": "union", "choices": numbers}
-    exact = {key: _exact(value) for key, value in schema.items()}
-    if kind == "dataclass-args":
-        exact["extra_behavior"] = "forbid"
-    elif kind in ("int", "str"):
-        exact["strict"] = True
-    return exact
-
-
-_READER = SchemaValidator(_exact(TypeAdapter(_Line).core_schema))

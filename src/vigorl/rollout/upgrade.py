@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from vigorl.core.geometry import Box
-from vigorl.core.plain import to_plain
 from vigorl.core.scoring.upgrade import scorer_of_kind
+from vigorl.data.plain import to_plain
 
 
 def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:

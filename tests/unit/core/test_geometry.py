@@ -6,7 +6,6 @@ from vigorl.core.geometry import (
     Point,
     Size,
     box_window,
-    smart_resize,
     zoom_window,
 )
 
@@ -47,28 +46,6 @@ def test_pixel_stays_on_the_picture():
     to_resized = FrameMap(Size(448, 448), Size(112, 112))
     assert to_resized.pixel(Point(447, 447)) == Point(111, 111)  # 111.75 would round to 112
     assert to_resized.pixel(Point(-3, 5)) == Point(0, 1)
-
-
-@pytest.mark.parametrize(
-    ("size", "factor", "pixels", "resized"),
-    [
-        # transformers 5.19.0, qwen2_vl smart_resize(height, width, factor, min, max)
-        ((448, 448), 28, (3136, 4194304), (448, 448)),
-        ((1920, 1080), 28, (3136, 2850000), (1932, 1092)),
-        ((4000, 3000), 28, (3136, 2850000), (1932, 1456)),
-        ((10, 10), 28, (3136, 4194304), (56, 56)),
-        ((30, 500), 28, (3136, 4194304), (28, 504)),
-        ((100, 70), 14, (784, 12544), (98, 70)),
-    ],
-)
-def test_smart_resize_is_the_processors(size, factor, pixels, resized):
-    found = smart_resize(Size(*size), factor=factor, min_pixels=pixels[0], max_pixels=pixels[1])
-    assert (found.width, found.height) == resized
-
-
-def test_smart_resize_refuses_stripes():
-    with pytest.raises(ValueError, match="aspect ratio"):
-        smart_resize(Size(2010, 10), factor=28, min_pixels=3136, max_pixels=10**6)
 
 
 @pytest.mark.parametrize(

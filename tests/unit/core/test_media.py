@@ -14,7 +14,6 @@ from vigorl.core.media import (
     Stored,
     TextFrame,
     VideoFrame,
-    text_box,
 )
 
 WIDE = ImageView(FileImage("wide.png"), Size(900, 300), Size(896, 288))
@@ -51,8 +50,13 @@ def test_a_part_has_coordinates_of_its_own() -> None:
 def test_boxes_are_written_outwards() -> None:
     box = Box(41, 40, 78, 83)
     assert view().box_to_text(box) == (10, 10, 20, 21)  # / 4: 10.25, 10, 19.5, 20.75
-    unit = text_box(box, source=Size(448, 448), frame=TextFrame.UNIT, shown=Size(112, 112))
-    assert unit == (0.091, 0.089, 0.175, 0.186)  # / 0.448: 91.5, 89.3, 174.1, 185.3
+    unit = view().in_frame(TextFrame.UNIT)
+    assert unit.box_to_text(box) == (
+        0.091,
+        0.089,
+        0.175,
+        0.186,
+    )  # / 0.448: 91.5, 89.3, 174.1, 185.3
     crop = view(box=Box(40, 40, 152, 152), size=Size(56, 56))
     assert crop.box_to_text(box) == (0, 0, 19, 22)  # (x - 40) / 2: 0.5, 0, 19, 21.5
 

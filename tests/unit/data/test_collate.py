@@ -42,15 +42,6 @@ def test_two_samples_by_hand(store: ImageStore) -> None:
     assert (batch.views, batch.pixel_values) == ((TWO_TOKENS,), None)
 
 
-def test_left_padding(store: ImageStore) -> None:
-    batch = collate(
-        samples(), images=store, pad_id=PAD, image_id=IMAGE, padding_side="left", with_pixels=False
-    )
-    assert batch.input_ids.tolist() == [[8, 5, 5, 6], [0, 0, 8, 7]]
-    assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [0, 0, 1, 1]]
-    assert batch.loss_mask[1].tolist() == [False, False, False, True]
-
-
 def test_text_only_supervised_batch_has_neither_pictures_nor_logprobs(store: ImageStore) -> None:
     batch = collate([TrainingSample((8, 7), (0, 1), ())], images=store, pad_id=PAD, image_id=IMAGE)
     assert batch.sampling_logprobs is None

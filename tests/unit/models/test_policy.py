@@ -109,12 +109,15 @@ def test_chunks_change_neither_values_nor_gradients() -> None:
         sft_loss(logprobs, batch.loss_mask, batch.token_weight).loss.backward()
         return logprobs.detach(), entropy, grads(policy)
 
-    whole = run(chunk_tokens=1000, recompute_logits=False)
-    for settings in ({"chunk_tokens": 1}, {"chunk_tokens": 4}, {"recompute_logits": False}):
-        logprobs, entropy, found = run(**settings)
+    whole = run(chunk_tokens=1000)
+    for chunk_tokens in (1, 4):
+        logprobs, entropy, found = run(chunk_tokens=chunk_tokens)
         torch.testing.assert_close(logprobs, whole[0], atol=1e-6, rtol=1e-6)
         torch.testing.assert_close(entropy, whole[1], atol=1e-6, rtol=1e-6)
         assert_same_grads(found, whole[2])
+    plain = plain_logprobs(policy, batch)  # whose logits are not computed again
+    sft_loss(plain, batch.loss_mask, batch.token_weight).loss.backward()
+    assert_same_grads(grads(policy), whole[2])
     assert "model.model.visual.patch_embed.proj.weight" in whole[2]
 
 

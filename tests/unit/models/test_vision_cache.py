@@ -65,28 +65,17 @@ def test_one_call_for_what_is_missing_and_none_for_the_rest() -> None:
     cache.get((B, C), pixels)
     cache.get((A, B, C), pixels)
     assert pixels.asked == [(A, B), (C,)]
-    assert len(calls) == cache.num_calls == 2
-    assert (cache.misses, cache.hits, len(cache)) == (3, 5, 3)
+    assert len(calls) == 2
     cache.clear()
-    assert (cache.misses, cache.hits, len(cache)) == (0, 0, 0)
     cache.get((A,), pixels)
     assert pixels.asked[-1] == (A,)
 
 
 def test_another_box_of_the_same_file_is_another_view() -> None:
     crop = replace(A, box=Box(0, 0, 28, 28))
-    cache = VisionCache(make_policy())
-    cache.get((A, crop), Pixels())
-    assert cache.misses == 2
-
-
-def test_calls_hold_at_most_max_patches() -> None:
-    pixels = Pixels()
-    VisionCache(make_policy(), max_patches=16).get((A, B, C), pixels)
-    assert pixels.asked == [(A,), (B, C)]
-    pixels = Pixels()
-    VisionCache(make_policy(), max_patches=4).get((A, B), pixels)  # each larger than the limit
-    assert pixels.asked == [(A,), (B,)]
+    cache, pixels = VisionCache(make_policy()), Pixels()
+    cache.get((A, crop), pixels)
+    assert pixels.asked == [(A, crop)]
 
 
 def test_a_full_cache_forgets_what_was_used_longest_ago_and_still_answers() -> None:
@@ -95,13 +84,13 @@ def test_a_full_cache_forgets_what_was_used_longest_ago_and_still_answers() -> N
     cache = VisionCache(policy, max_bytes=6 * 64 * 4)
     for views in ((A,), (B,), (A,), (C,), (A,)):  # B has to go for C
         cache.get(views, pixels)
-        assert cache.num_bytes <= 6 * 64 * 4
     assert pixels.asked == [(A,), (B,), (C,)]
     torch.testing.assert_close(cache.get((A, B, C), pixels), whole, atol=1e-6, rtol=1e-5)
-    assert (pixels.asked[-1], len(cache)) == ((B,), 2)
+    assert pixels.asked[-1] == (B,)
     tiny = VisionCache(policy, max_bytes=1)  # keeps nothing
-    torch.testing.assert_close(tiny.get((A, B, C), pixels), whole, atol=1e-6, rtol=1e-5)
-    assert (len(tiny), tiny.num_bytes) == (0, 0)
+    for _ in range(2):
+        torch.testing.assert_close(tiny.get((A, B, C), pixels), whole, atol=1e-6, rtol=1e-5)
+        assert pixels.asked[-1] == (A, B, C)
 
 
 def test_always_call_runs_the_tower_when_nothing_is_missing() -> None:
@@ -109,7 +98,7 @@ def test_always_call_runs_the_tower_when_nothing_is_missing() -> None:
     calls, cache = count_calls(policy), VisionCache(policy, always_call=True)
     for views in ((A,), (A,), ()):
         features = cache.get(views, pixels)
-    assert len(calls) == cache.num_calls == 3
+    assert len(calls) == 3
     assert pixels.asked == [(A,)]
     assert features.shape == (0, 64)
 
@@ -118,7 +107,5 @@ def test_a_learning_tower_or_merger_cannot_be_cached() -> None:
     for settings in ({"freeze_vision_tower": False}, {"freeze_merger": False}):
         with pytest.raises(ConfigError, match="freeze_vision_tower=true"):
             VisionCache(make_policy(**settings))
-    with pytest.raises(ConfigError, match="max_patches"):
-        VisionCache(make_policy(), max_patches=0)
     with pytest.raises(ConfigError, match="max_bytes"):
         VisionCache(make_policy(), max_bytes=0)

@@ -57,9 +57,8 @@ def check(folder: Path, saved: Path, settings: dict[str, Any]) -> None:
     batch = make_batch(*ROWS[rank])
     expected, _ = alone.response_logprobs(batch)
     if policy.is_vision_frozen:
-        cache = VisionCache(policy, always_call=True, max_patches=8)
+        cache = VisionCache(policy, always_call=True)
         features = cache.get(batch.views, Pixels())
-        assert cache.num_calls == 2
         blind = replace(batch, pixel_values=None)
         found, _ = policy.response_logprobs(blind, features=features, chunk_tokens=2)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
-from tests.unit.core.test_plain import EitherOf
+from tests.unit.data.test_plain import EitherOf
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import RewardBreakdown, ScoredRollout
 from vigorl.core.scoring import ActionMatch, PointInBox, Scorer, TextMatch

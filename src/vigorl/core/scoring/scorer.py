@@ -1,7 +1,7 @@
 """What a way to judge an answer promises.
 
 A scorer is a frozen dataclass that inherits from `Scorer`. Whoever makes a task names it, records
-keep it as its import path and its fields (`core.plain`), and nothing else has to know of it:
+keep it as its import path and its fields (`data.plain`), and nothing else has to know of it:
 
     @dataclass(frozen=True, slots=True)
     class OneOf(Scorer):

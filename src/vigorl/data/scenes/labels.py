@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.media import ImageView, TextFrame
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 
@@ -40,14 +39,11 @@ def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> dict
     columns, rows = view.size.width // factor, view.size.height // factor
     labels = {kind: [IGNORE] * (columns * rows) for kind in CLASSES}
     labels["name"] = [NOTHING] * (columns * rows)
-    whole = Box(0, 0, view.original.width, view.original.height)
-    window = view.box or whole
+    in_pixels = view.in_frame(TextFrame.PIXELS)
     for sign in signs:
-        if not window.covers(sign.panel):
+        if not view.region.covers(sign.panel):
             continue
-        local = FrameMap(_size(window), view.size).pixel(
-            Point(sign.center.x - window.left, sign.center.y - window.top)
-        )
+        local = in_pixels.to_text(sign.center)
         token = int(local.y) // factor * columns + int(local.x) // factor
         labels["name"][token] = NAMES.index(sign.name)
         if view.box is not None:
@@ -57,7 +53,3 @@ def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> dict
             labels["x_tens"][token], labels["x_ones"][token] = divmod(int(place.x) // step, 10)
             labels["y_tens"][token], labels["y_ones"][token] = divmod(int(place.y) // step, 10)
     return labels
-
-
-def _size(box: Box) -> Size:
-    return Size(int(box.right - box.left), int(box.bottom - box.top))

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TextIO
 
 from PIL import Image
 from tqdm import tqdm
@@ -162,20 +163,22 @@ class MadeWorld:
     def _write(self, root: Path) -> None:
         photographs = _load_photographs(self.photographs) if self.photographs else []
         (root / "images").mkdir(parents=True, exist_ok=True)
-        draw = lambda split, i: draw_scene(  # noqa: E731
-            self.scene, seed=self._scene_seed(split, i), photographs=photographs
-        )
-        write_rl_jsonl(
-            self._questions("train", self.num_train, draw, root / "images", "task"),
-            root / "train_RL.jsonl",
-        )
+        write_rl_jsonl(self._questions(root / "images", photographs), root / "train_RL.jsonl")
         for split, count in (("val", self.num_val), ("test", self.num_test)):
-            self._write_benchmark(root / split, split, count, draw)
+            self._write_benchmark(root / split, split, count, photographs)
         if self.num_traces:
-            self._write_traces(root, draw)
+            self._write_traces(root, photographs)
 
     def _scene_seed(self, split: str, index: int) -> int:
         return (self.seed * 10 + _SPLIT_SEEDS[split]) * 10_000_000 + index
+
+    def _scenes(
+        self, split: str, count: int, photographs: Sequence[Image.Image]
+    ) -> Iterator[tuple[int, Scene]]:
+        numbers = range(count)
+        for i in tqdm(numbers, f"drawing {split}", unit="picture", leave=False, disable=None):
+            seed = self._scene_seed(split, i)
+            yield i, draw_scene(self.scene, seed=seed, photographs=photographs)
 
     def _ask(self, scene: Scene, split: str, index: int, image: str, id: str) -> TaskRecord:
         rng = random.Random(f"{self._scene_seed(split, index)}/question")
@@ -183,25 +186,17 @@ class MadeWorld:
             return ask_comparison(scene, id=id, image=image)
         return ask_attribute(scene, id=id, image=image)
 
-    def _questions(
-        self, split: str, count: int, draw: Callable[[str, int], Scene], folder: Path, stem: str
-    ) -> Iterator[TaskRecord]:
-        for i in tqdm(
-            range(count), desc=f"drawing {split}", unit="picture", leave=False, disable=None
-        ):
-            scene = draw(split, i)
-            path = folder / f"{stem}-{i:05d}.png"
+    def _questions(self, folder: Path, photographs: Sequence[Image.Image]) -> Iterator[TaskRecord]:
+        for i, scene in self._scenes("train", self.num_train, photographs):
+            path = folder / f"task-{i:05d}.png"
             _save(scene.image, path)
-            yield self._ask(scene, split, i, str(path), f"{split}/{path.stem}")
+            yield self._ask(scene, "train", i, str(path), f"train/{path.stem}")
 
     def _write_benchmark(
-        self, folder: Path, split: str, count: int, draw: Callable[[str, int], Scene]
+        self, folder: Path, split: str, count: int, photographs: Sequence[Image.Image]
     ) -> None:
         tasks, names = [], []
-        for i in tqdm(
-            range(count), desc=f"drawing {split}", unit="picture", leave=False, disable=None
-        ):
-            scene = draw(split, i)
+        for i, scene in self._scenes(split, count, photographs):
             task = self._ask(scene, split, i, "", "")
             path = folder / task.category / f"{split}-{i:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,23 +206,25 @@ class MadeWorld:
             names.append([sign.name for sign in asked])
         write_vstar_folder(tasks, folder, target_objects=names)
 
-    def _write_traces(self, root: Path, draw: Callable[[str, int], Scene]) -> None:
+    def _write_traces(self, root: Path, photographs: Sequence[Image.Image]) -> None:
         if self.tool is None:
             raise ConfigError("data.num_traces needs data.tool: the zoom that the traces call")
         teacher = ScriptedTeacher(self.teacher, tool=self.tool)
         with (root / "train_signs.jsonl").open("w") as signs:
-            write_sft(self._traces(root, draw, teacher, signs), root / "train_SFT.jsonl")
+            scenes = self._scenes("traces", self.num_traces, photographs)
+            write_sft(self._traces(root, scenes, teacher, signs), root / "train_SFT.jsonl")
 
     def _traces(
-        self, root: Path, draw: Callable[[str, int], Scene], teacher: ScriptedTeacher, signs: object
+        self,
+        root: Path,
+        scenes: Iterator[tuple[int, Scene]],
+        teacher: ScriptedTeacher,
+        signs: TextIO,
     ) -> Iterator[TraceRecord]:
-        for i in tqdm(
-            range(self.num_traces), desc="drawing traces", unit="scene", leave=False, disable=None
-        ):
-            scene = draw("traces", i)
+        for i, scene in scenes:
             path = root / "images" / f"trace-{i:05d}.png"
             _save(scene.image, path)
-            print(_signs_line(path.name, scene.signs), file=signs)  # pyright: ignore[reportArgumentType]
+            print(_signs_line(path.name, scene.signs), file=signs)
             shown = Size(self.view, self.view)
             image = ImageView(FileImage(str(path)), scene_size(self.scene), shown)
             rng = random.Random(f"{self._scene_seed('traces', i)}/trace")

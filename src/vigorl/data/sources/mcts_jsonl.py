@@ -7,7 +7,7 @@
 
 Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
 "solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
-"targets" and "category" as in `rl_jsonl`, "scorer" (`core.plain`) and "more_images" (those behind
+"targets" and "category" as in `rl_jsonl`, "scorer" (`data.plain`) and "more_images" (those behind
 the first, which is looked into). Our rows say "format": 2; those without one are released, or of
 vigorl 0.1, which wrote "answer_kind" ("text", "point" or "action") for "scorer".
 
@@ -22,13 +22,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.plain import from_plain, to_plain
+from vigorl.core.geometry import Box, Point
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.scoring.upgrade import scorer_of_kind
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.plain import read_scorer, to_plain
 from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
 
 FORMAT = 2
@@ -37,25 +37,16 @@ FORMAT = 2
 def read_mcts_jsonl(
     path: str | Path, *, image_root: str | Path | None = None
 ) -> list[SearchTreeRecord]:
-    """Every tree of a file at once; see `iter_mcts_jsonl`."""
-    return list(iter_mcts_jsonl(path, image_root=image_root))
-
-
-def iter_mcts_jsonl(
-    path: str | Path, *, image_root: str | Path | None = None
-) -> Iterator[SearchTreeRecord]:
-    """The trees of a file one by one (all lines: the released scripts read the first only).
+    """The trees of a file (all lines: the released scripts read the first only).
 
     Args:
         path: The JSONL file.
         image_root: Where its picture names start; the file's own folder when None.
     Raises:
-        DataError: With file and line, when it is reached: a missing key or picture, or a malformed
-            node (says where in the tree).
+        DataError: With file and line: a missing key or picture, or a malformed node (says where in
+            the tree).
     """
-    path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
-    return (_record(row, root=root) for row in read_lines(path))
+    return [_record(row) for row in read_lines(path, image_root=image_root)]
 
 
 def iter_tree_ids(path: str | Path) -> Iterator[str]:
@@ -64,9 +55,9 @@ def iter_tree_ids(path: str | Path) -> Iterator[str]:
     Raises:
         DataError: With file and line, when it is reached: no object with an "id" and a "tree".
     """
-    for row in read_lines(Path(path)):
+    for row in read_lines(path):
         _tree(row)
-        yield row.identity()
+        yield row.identity(is_required=True)
 
 
 def tree_task(tree: SearchTreeRecord, *, scorer: Scorer | None = None) -> TaskRecord:
@@ -100,27 +91,23 @@ def tree_task(tree: SearchTreeRecord, *, scorer: Scorer | None = None) -> TaskRe
     )
 
 
-def _record(row: Row, *, root: Path) -> SearchTreeRecord:
-    image = row.picture(row.text("image"), root=root)
-    options, answer = row.texts("options", is_required=False), row.text("true_answer")
-    if options and answer not in options:
-        row.fail(f"the answer {answer!r} is not among the options {list(options)}")
-    more_images = row.texts("more_images", is_required=False)
+def _record(row: Row) -> SearchTreeRecord:
+    image, answer = row.picture(row.text("image")), row.text("true_answer")
     return SearchTreeRecord(
-        id=row.identity(default=f"{row.path.stem}:{row.line}"),
+        id=row.identity(),
         question=row.text("question"),
         answer=answer,
         image=image,
         root=_node(replace(row, values=_tree(row), name="tree")),
         system_prompt=row.text("system_prompt", default=""),
         source=row.source,
-        frame=_frame(row),
+        frame=row.size("frame"),
         solved_at=_count(row, "solved_at"),
         num_simulations=_count(row, "num_simulations"),
         checked_by=_checked_by(row),
-        more_images=tuple(row.picture(name, root=root) for name in more_images),
+        more_images=tuple(map(row.picture, row.texts("more_images", is_required=False))),
         scorer=_scorer(row, answer, image),
-        options=options,
+        options=row.options(answer),
         targets=_targets(row, image),
         category=row.text("category", default=""),
     )
@@ -185,19 +172,6 @@ def _node_row(node: SearchNode) -> dict[str, Any]:
     }
 
 
-def _frame(row: Row) -> Size | None:
-    frame = row.values.get("frame")
-    if frame is None:
-        return None
-    if (
-        not isinstance(frame, list)
-        or len(frame) != 2
-        or not all(type(n) is int and n > 0 for n in frame)
-    ):
-        row.fail(f'"frame" must be [width, height] in pixels or null, got {frame!r:.80}')
-    return Size(*frame)
-
-
 def _scorer(row: Row, answer: str, image: str) -> Scorer | None:
     found = row.values.get("format", 1)
     if found not in (1, FORMAT):
@@ -205,7 +179,7 @@ def _scorer(row: Row, answer: str, image: str) -> Scorer | None:
     kind, plain = row.values.get("answer_kind"), row.values.get("scorer")
     if found == FORMAT:
         try:
-            return None if plain is None else from_plain(Scorer, plain, "scorer")
+            return None if plain is None else read_scorer(plain)
         except ValueError as error:
             row.fail(str(error))
     if kind is None:

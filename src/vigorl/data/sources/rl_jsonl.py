@@ -23,6 +23,7 @@ from vigorl.data.sources.rows import (
     numbers,
     read_lines,
     relative_name,
+    root_of,
     write_lines,
 )
 
@@ -43,28 +44,23 @@ def read_rl_jsonl(
         DataError: With file and line: a missing key or picture, slots that do not fit the pictures,
             an answer that is not among the options, or a box off the picture.
     """
-    path, scorer = Path(path), scorer or TextMatch()
-    root = path.parent if image_root is None else Path(image_root)
-    return [read_task(row, root=root, scorer=scorer) for row in read_lines(path)]
+    scorer = scorer or TextMatch()
+    return [_record(row, scorer=scorer) for row in read_lines(path, image_root=image_root)]
 
 
-def read_task(row: Row, *, root: Path, scorer: Scorer, question_key: str = "problem") -> TaskRecord:
-    """One row as a task."""
-    images = tuple(row.picture(name, root=root) for name in row.texts("images"))
+def _record(row: Row, *, scorer: Scorer) -> TaskRecord:
+    images = tuple(map(row.picture, row.texts("images")))
     if not images:
         row.fail('"images" is empty; a task has at least one picture')
-    question, answer = row.text(question_key), row.text("answer")
+    question, answer = row.text("problem"), row.text("answer")
     row.check_slots(question, num_images=len(images))
-    options = row.texts("options", is_required=False)
-    if options and answer not in options:
-        row.fail(f"the answer {answer!r} is not among the options {list(options)}")
     return TaskRecord(
-        id=row.identity(default=f"{row.path.stem}:{row.line}"),
+        id=row.identity(),
         question=question,
         answer=answer,
         images=images,
         scorer=row.scorer(scorer, answer, key="answer", image=images[0]),
-        options=options,
+        options=row.options(answer),
         targets=read_targets(row, images[0]),
         category=row.text("category", default=""),
         source=row.source,
@@ -86,10 +82,9 @@ def write_rl_jsonl(
     records: Iterable[TaskRecord], path: str | Path, *, image_root: str | Path | None = None
 ) -> None:
     """Write tasks so that `read_rl_jsonl` gives them back (all but `source`)."""
-    path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
+    root = root_of(path, image_root)
     rows = ({"problem": r.question, **task_columns(r, root=root)} for r in records)
-    write_lines(path, rows)
+    write_lines(Path(path), rows)
 
 
 def task_columns(record: TaskRecord, *, root: Path) -> dict[str, Any]:

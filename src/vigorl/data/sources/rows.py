@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
@@ -34,12 +34,14 @@ class Row:
         path: The file.
         line: 1-based line; None in a file that is one JSON value.
         name: What to call the row where there is no line, such as "item 3".
+        root: Where picture names start.
     """
 
     values: Mapping[str, Any]
     path: Path
     line: int | None = None
     name: str = ""
+    root: Path = Path()
 
     @property
     def source(self) -> str:
@@ -90,11 +92,32 @@ class Row:
             self._expected(key, "a list of objects")
         return value
 
-    def identity(self, *, default: str | None = None) -> str:
-        """The row's "id" as text (released files have numbers and texts); without a default it must
-        be there.
+    def size(self, key: str) -> Size | None:
+        """The [width, height] in pixels under `key`; None when it is null or missing."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or not all(type(n) is int and n > 0 for n in value)
+        ):
+            self.fail(f'"{key}" must be [width, height] in pixels or null, got {value!r:.80}')
+        return Size(*value)
+
+    def options(self, answer: str) -> tuple[str, ...]:
+        """The texts under "options", the right answer among them; a missing list is empty."""
+        options = self.texts("options", is_required=False)
+        if options and answer not in options:
+            self.fail(f"the answer {answer!r} is not among the options {list(options)}")
+        return options
+
+    def identity(self, *, is_required: bool = False) -> str:
+        """The row's "id" as text (released files have numbers and texts); unless it is required, a
+        missing one is file and line.
         """
-        value = self.values.get("id", default)
+        place = f"{self.path.stem}:{self.line or self.name.removeprefix('item ')}"
+        value = self.values.get("id", None if is_required else place)
         if not isinstance(value, str | int):
             self._expected("id", "a text or a number")
         return str(value)
@@ -134,11 +157,11 @@ class Row:
             self._check_inside(box, key=key, on=self.picture_size(image))
         return found
 
-    def picture(self, name: str, *, root: Path) -> str:
+    def picture(self, name: str) -> str:
         """The path of a picture that exists."""
-        if not (root / name).is_file():
-            self.fail(f"picture {name!r} is not in {root}")
-        return str(root / name)
+        if not (self.root / name).is_file():
+            self.fail(f"picture {name!r} is not in {self.root}")
+        return str(self.root / name)
 
     def picture_size(self, path: str) -> Size:
         """Size of the picture from its header."""
@@ -162,14 +185,18 @@ class Row:
         self.fail(f'"{key}" must be {kind}, got {self.values[key]!r:.80}')
 
 
-def read_lines(path: Path) -> Iterator[Row]:
+def read_lines(path: str | Path, *, image_root: str | Path | None = None) -> Iterator[Row]:
     """The rows of a JSONL file, with one line at a time in memory; blank lines are skipped.
 
+    Args:
+        path: The file.
+        image_root: Where its picture names start; the file's own folder when None.
     Raises:
         DataError: The file is missing, not UTF-8, or a line is not a JSON object.
     """
+    path, root = Path(path), root_of(path, image_root)
     for number, text in _written_lines(path):
-        yield _row(_parse(text, path=path, line=number), path=path, line=number)
+        yield _row(_parse(text, path=path, line=number), Row({}, path, number, root=root))
 
 
 def opens_list(path: Path) -> bool:
@@ -177,21 +204,25 @@ def opens_list(path: Path) -> bool:
     return any(text.lstrip().startswith("[") for _, text in islice(_written_lines(path), 1))
 
 
-def read_items(path: Path) -> list[Row]:
-    """The rows of a file that is one JSON list of objects.
+def read_items(path: str | Path, *, image_root: str | Path | None = None) -> list[Row]:
+    """The rows of a file that is one JSON list of objects; arguments as above.
 
     Raises:
         DataError: The file is missing, not UTF-8, or not a list of objects.
     """
+    path, root = Path(path), root_of(path, image_root)
     value = _parse(read_text(path), path=path)
     if not isinstance(value, list):
         raise DataError("the file must be one JSON list", path=path)
-    return [_row(item, path=path, name=f"item {i}") for i, item in enumerate(value, start=1)]
+    return [
+        _row(item, Row({}, path, name=f"item {i}", root=root))
+        for i, item in enumerate(value, start=1)
+    ]
 
 
 def read_object(path: Path) -> Row:
     """The row of a file that is one JSON object."""
-    return _row(_parse(read_text(path), path=path), path=path)
+    return _row(_parse(read_text(path), path=path), Row({}, path))
 
 
 def read_text(path: Path) -> str:
@@ -221,6 +252,11 @@ def numbers(box: Box, *, form: BoxForm) -> list[float]:
     left, top, right, bottom = box.as_tuple()
     values = (left, top, right - left, bottom - top) if form == "xywh" else box.as_tuple()
     return [int(value) if float(value).is_integer() else value for value in values]
+
+
+def root_of(path: str | Path, image_root: str | Path | None) -> Path:
+    """Where a file's picture names start: its own folder, unless another is given."""
+    return Path(path).parent if image_root is None else Path(image_root)
 
 
 def relative_name(path: str, *, root: Path) -> str:
@@ -260,11 +296,10 @@ def _parse(text: str, *, path: Path, line: int | None = None) -> Any:
         ) from error
 
 
-def _row(value: Any, *, path: Path, line: int | None = None, name: str = "") -> Row:
-    row = Row(value if isinstance(value, dict) else {}, path, line, name)
+def _row(value: Any, place: Row) -> Row:
     if not isinstance(value, dict):
-        row.fail(f"must be a JSON object, got {value!r:.60}")
-    return row
+        place.fail(f"must be a JSON object, got {value!r:.60}")
+    return replace(place, values=value)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

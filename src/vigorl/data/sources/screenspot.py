@@ -32,9 +32,7 @@ def read_screenspot_v2(
     Raises:
         DataError: With file and item: a missing key or screenshot, or a box off the screenshot.
     """
-    path = Path(path)
-    root = path.parent / "images" if image_root is None else Path(image_root)
-    return [_record(row, root=root, form="xywh") for row in read_items(path)]
+    return _records(path, image_root, form="xywh")
 
 
 def read_screenspot_pro(
@@ -48,13 +46,16 @@ def read_screenspot_pro(
     Raises:
         DataError: As `read_screenspot_v2`, or "img_size" is not the screenshot's size.
     """
-    path = Path(path)
-    root = path.parent / "images" if image_root is None else Path(image_root)
-    return [_record(row, root=root, form="xyxy") for row in read_items(path)]
+    return _records(path, image_root, form="xyxy")
 
 
-def _record(row: Row, *, root: Path, form: BoxForm) -> TaskRecord:
-    image = row.picture(row.text("img_filename"), root=root)
+def _records(path: str | Path, image_root: str | Path | None, *, form: BoxForm) -> list[TaskRecord]:
+    image_root = Path(path).parent / "images" if image_root is None else image_root
+    return [_record(row, form=form) for row in read_items(path, image_root=image_root)]
+
+
+def _record(row: Row, *, form: BoxForm) -> TaskRecord:
+    image = row.picture(row.text("img_filename"))
     size = row.picture_size(image)
     stated = row.values.get("img_size")
     if stated is not None and stated != [size.width, size.height]:
@@ -63,7 +64,7 @@ def _record(row: Row, *, root: Path, form: BoxForm) -> TaskRecord:
     group, kind = ("data_source", "data_type") if form == "xywh" else ("group", "ui_type")
     parts = (row.text(group, default=""), row.text(kind, default=""))
     return TaskRecord(
-        id=row.identity(default=f"{row.path.stem}:{row.name.removeprefix('item ')}"),
+        id=row.identity(),
         question=row.text("instruction"),
         answer=box_text(box),
         images=(image,),

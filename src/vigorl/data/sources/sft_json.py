@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Size
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
@@ -32,6 +31,7 @@ from vigorl.data.sources.rows import (
     opens_list,
     read_items,
     read_lines,
+    root_of,
     write_items,
     write_lines,
 )
@@ -61,11 +61,9 @@ def read_sft_json(
         DataError: With file and line or item: a missing key or picture, messages out of order, a
             turn that does not follow the grammar, or a box off the picture.
     """
-    path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
-    rows = read_items(path) if opens_list(path) else read_lines(path)
-    scorer = scorer or TextMatch()
-    return [_record(row, root=root, scorer=scorer, keep_system=keep_system) for row in rows]
+    read = read_items if opens_list(Path(path)) else read_lines
+    scorer, rows = scorer or TextMatch(), read(path, image_root=image_root)
+    return [_record(row, scorer=scorer, keep_system=keep_system) for row in rows]
 
 
 def write_sft(
@@ -85,39 +83,37 @@ def write_sft(
     for path in files:
         if path.suffix not in _WRITERS:
             raise ConfigError(f"path must end in one of {sorted(_WRITERS)}, got {path.name!r}")
-    root = files[0].parent if image_root is None else Path(image_root)
+    root = root_of(files[0], image_root)
     rows = [_row(record, root=root) for record in records]
     for path in files:
         _WRITERS[path.suffix](path, rows)
 
 
-def _record(row: Row, *, root: Path, scorer: Scorer, keep_system: bool) -> TraceRecord:
+def _record(row: Row, *, scorer: Scorer, keep_system: bool) -> TraceRecord:
     system, question, trace = _read_messages(row)
     names = row.texts("images")
     num_images = max(1, question.count(IMAGE_SLOT))
     if len(names) < num_images:
         row.fail(f'{num_images} pictures in the question, but {len(names)} in "images"')
-    images = tuple(row.picture(name, root=root) for name in names[:num_images])
+    images = tuple(map(row.picture, names[:num_images]))
     metadata = row.values.get("metadata") or {}
     if not isinstance(metadata, Mapping):
         row.fail('"metadata" must be an object')
     extra = replace(row, values=metadata)
     answer = row.text("gt_answer", default=trace.answer)
-    options = extra.texts("options", is_required=False)
-    if options and answer not in options:
-        row.fail(f"the answer {answer!r} is not among the options {list(options)}")
     task = TaskRecord(
-        id=row.identity(default=f"{row.path.stem}:{row.line or row.name.removeprefix('item ')}"),
+        id=row.identity(),
         question=question,
         answer=answer,
         images=images,
         scorer=row.scorer(scorer, answer, key="gt_answer", image=images[0]),
-        options=options,
+        options=extra.options(answer),
         targets=read_targets(extra, images[0]),
         category=extra.text("category", default=""),
         source=row.source,
     )
-    return TraceRecord(task, trace, _read_frame(extra, images[0]), system if keep_system else None)
+    frame = extra.size("frame") if "frame" in metadata else extra.picture_size(images[0])
+    return TraceRecord(task, trace, frame, system if keep_system else None)
 
 
 def _read_messages(row: Row) -> tuple[str | None, str, Trace]:
@@ -137,21 +133,6 @@ def _read_messages(row: Row) -> tuple[str | None, str, Trace]:
     except ValueError as error:
         row.fail(f"the solution does not follow the grammar: {error}")
     return system, question, trace
-
-
-def _read_frame(extra: Row, image: str) -> Size | None:
-    if "frame" not in extra.values:
-        return extra.picture_size(image)
-    frame = extra.values["frame"]
-    if frame is None:
-        return None
-    if (
-        not isinstance(frame, list)
-        or len(frame) != 2
-        or not all(type(n) is int and n > 0 for n in frame)
-    ):
-        extra.fail(f'"frame" must be [width, height] in pixels or null, got {frame!r}')
-    return Size(*frame)
 
 
 def _row(record: TraceRecord, *, root: Path) -> dict[str, Any]:

@@ -33,12 +33,10 @@ def read_vstar_questions(
         DataError: With file and line: a missing key or picture, options that are not (A), (B), ...
             in order, or an unknown label.
     """
-    path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
-    return [_record(row, root=root) for row in read_lines(path)]
+    return [_record(row) for row in read_lines(path, image_root=image_root)]
 
 
-def _record(row: Row, *, root: Path) -> TaskRecord:
+def _record(row: Row) -> TaskRecord:
     question: list[str] = []
     options: list[str] = []
     for line in row.text("text").split("\n"):
@@ -59,7 +57,7 @@ def _record(row: Row, *, root: Path) -> TaskRecord:
         id=str(number),
         question="\n".join(question).strip(),
         answer=options[letters.index(label)],
-        images=(row.picture(row.text("image"), root=root),),
+        images=(row.picture(row.text("image")),),
         options=tuple(options),
         category=row.text("category", default=""),
         source=row.source,

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.plain import to_plain
 from vigorl.core.records import TaskRecord
+from vigorl.data.plain import to_plain
 from vigorl.data.splits import DataSplits
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
 from vigorl.evaluation.statistics import clustered_interval, mean_interval

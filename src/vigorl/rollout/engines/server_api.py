@@ -17,15 +17,16 @@ import io
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Protocol
 
+from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
 from vigorl.core.errors import EngineError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.trace import IMAGE_SLOT
-from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.rollout.engines.server_pool import TransientError
@@ -92,19 +93,14 @@ class DataUrls:
 
     def __init__(self, images: ImageStore, *, cache_bytes: int = 1 << 29) -> None:
         self._images, self._lock = images, threading.Lock()
-        self._urls: ByteCache[str, str] = ByteCache(cache_bytes)
+        self._urls: LRUCache[str, str] = LRUCache(cache_bytes, getsizeof=len)
 
+    # neither the store nor the cache knows threads
+    @cachedmethod(attrgetter("_urls"), key=lambda self, view: view.key, lock=attrgetter("_lock"))
     def url(self, view: ImageView) -> str:
-        with self._lock:  # neither the store nor the cache knows threads
-            found = self._urls.find(view.key)
-            if found is not None:
-                return found
-            picture = self._images.image(view)
-        url = png_url(picture)
         with self._lock:
-            if self._urls.find(view.key) is None:
-                self._urls.put(view.key, url, weight=len(url))
-        return url
+            picture = self._images.image(view)
+        return png_url(picture)
 
 
 class TokensFormat:

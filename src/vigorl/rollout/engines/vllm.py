@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -34,11 +35,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from cachetools import LRUCache, cachedmethod
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
-from vigorl.data.cache import ByteCache
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_of
@@ -136,7 +137,9 @@ class VLLMEngine:
             **(extra or {}),
         }
         self._requests: dict[str, GenerationRequest] = {}
-        self._pictures: ByteCache[str, Image.Image] = ByteCache(1 << 28)
+        self._pictures: LRUCache[str, Image.Image] = LRUCache(
+            1 << 28, getsizeof=lambda made: made.width * made.height * 4
+        )
         self._adapters: Any = None  # vLLM's name for those that were published last
         self._policy_version = 0
         self._is_asleep = False
@@ -320,12 +323,9 @@ class VLLMEngine:
             prompt["multi_modal_uuids"] = {"image": [view.key for view in request.views]}
         return prompt
 
+    @cachedmethod(attrgetter("_pictures"), key=lambda self, view: view.key)
     def _picture(self, view: ImageView) -> Image.Image:
-        return self._pictures.get(
-            view.key,
-            make=lambda: self._images.image(view),
-            weigh=lambda made: made.width * made.height * 4,
-        )
+        return self._images.image(view)
 
     def _sampling(self, request: GenerationRequest) -> Any:
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
