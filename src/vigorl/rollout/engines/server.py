@@ -48,6 +48,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self
 
@@ -62,7 +63,6 @@ from vigorl.rollout.engines.server_api import ChatFormat, TokensFormat, WireForm
 from vigorl.rollout.engines.server_nccl import GPUTransfer
 from vigorl.rollout.engines.server_pool import (
     HttpClient,
-    Job,
     NotFoundError,
     ServerPool,
     TransientError,
@@ -102,8 +102,8 @@ class ServerEngine:
     ) -> None:
         self._wire, self._http, self._transfer, self._image_id = wire, http, transfer, image_id
         self._pool = ServerPool(urls, revive=self._revive, **pool_settings)
-        self._in_flight: dict[str, Job] = {}
-        self._finished: queue.SimpleQueue[tuple[str, Job, Any]] = queue.SimpleQueue()
+        self._in_flight: dict[str, Future[Completion]] = {}
+        self._finished: queue.SimpleQueue[tuple[str, Future[Completion]]] = queue.SimpleQueue()
         self._policy_version = 0
         self.last_publish: PublishStats | None = None
         self.has_logprobs = wire.has_logprobs
@@ -213,14 +213,13 @@ class ServerEngine:
                 f"request {request.id} has {num_slots} placeholders "
                 f"but {len(request.views)} pictures"
             )
-        job = Job(
+        answer = self._pool.submit(
+            partial(self._generate, request),
             name=f"request {request.id}",
-            key=_group_of(request.id),
-            run=partial(self._generate, request),
-            done=lambda result: self._finished.put((request.id, job, result)),
+            key=request.id.rsplit("/", 2)[0],  # a dialog's group: ids are "group/index/turn"
         )
-        self._in_flight[request.id] = job
-        self._pool.submit(job)
+        self._in_flight[request.id] = answer
+        answer.add_done_callback(lambda answer: self._finished.put((request.id, answer)))
 
     def poll(self) -> list[Completion]:
         """Wait until at least one request has finished.
@@ -232,28 +231,25 @@ class ServerEngine:
         """
         found: list[Completion] = []
         while self._in_flight and not (found and self._finished.empty()):
-            request_id, job, result = self._finished.get()
-            if self._in_flight.get(request_id) is not job:
+            request_id, answer = self._finished.get()
+            if self._in_flight.get(request_id) is not answer:
                 continue  # an answer to a request that was let go
-            if not isinstance(result, Completion):
-                if found:  # these first
-                    self._finished.put((request_id, job, result))
-                    break
-                if isinstance(result, RequestError):
-                    del self._in_flight[request_id]
-                else:
-                    self._let_go()
-                raise result
+            error = answer.exception()
+            if error is not None and found:  # these first
+                self._finished.put((request_id, answer))
+                break
+            if error is not None and not isinstance(error, RequestError):
+                self.cancel(list(self._in_flight))
+                raise error
             del self._in_flight[request_id]
-            found.append(result)
+            found.append(answer.result())  # or raises the refusal
         return found
 
     def cancel(self, request_ids: Iterable[str]) -> None:
         """Give requests up; a server that works on one already finishes it for nobody."""
         for request_id in request_ids:
-            job = self._in_flight.pop(request_id, None)
-            if job is not None:
-                job.is_cancelled = True
+            if request_id in self._in_flight:
+                self._in_flight.pop(request_id).cancel()
 
     def sleep(self) -> None:
         """Nothing: the servers' devices are their own."""
@@ -275,14 +271,9 @@ class ServerEngine:
 
     def close(self) -> None:
         """Let go of all requests, threads and published weights."""
-        self._let_go()
+        self.cancel(list(self._in_flight))
         self._pool.close()
         self._transfer.close()
-
-    def _let_go(self) -> None:
-        for job in self._in_flight.values():
-            job.is_cancelled = True
-        self._in_flight.clear()
 
     def _generate(self, request: GenerationRequest, url: str) -> Completion:
         body = self._wire.body(request)
@@ -311,11 +302,6 @@ class ServerEngine:
 
 def _refused(request: GenerationRequest, error: EngineError) -> RequestError:
     return RequestError(f"request {request.id}: {error}", request_id=request.id)
-
-
-def _group_of(request_id: str) -> str:
-    """A dialog's group: ids are "group/index/turn"."""
-    return request_id.rsplit("/", 2)[0]
 
 
 def _wire(
