@@ -69,7 +69,6 @@ from vigorl.rollout.engines.server_pool import (
 )
 from vigorl.rollout.engines.server_weights import (
     AdapterTransfer,
-    NoTransfer,
     SharedMemoryTransfer,
     WeightTransfer,
 )
@@ -167,7 +166,7 @@ class ServerEngine:
             "dtype": getattr(torch, dtype), "bucket_bytes": bucket_bytes, "timeout_s": timeout_s
         }  # fmt: skip
         makers = {
-            "none": NoTransfer,
+            "none": partial(WeightTransfer, http),
             "shared_memory": partial(by_memory, http, folder=shared_folder, **shared),
             "nccl": partial(GPUTransfer, "nccl", http, address=transfer_address, **shared),
             "ipc": partial(GPUTransfer, "ipc", http, **shared),
