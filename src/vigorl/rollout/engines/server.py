@@ -55,10 +55,11 @@ from typing import Any, Self
 import torch
 
 from vigorl.core.errors import ConfigError, EngineError, RequestError
-from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
+from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_of
+from vigorl.rollout.engines.in_flight import InFlight
 from vigorl.rollout.engines.server_api import ChatFormat, TokensFormat, WireFormat
 from vigorl.rollout.engines.server_nccl import GPUTransfer
 from vigorl.rollout.engines.server_pool import (
@@ -74,7 +75,7 @@ from vigorl.rollout.engines.server_weights import (
 )
 
 
-class ServerEngine:
+class ServerEngine(InFlight[Future[Completion]]):
     """Samples turns on servers; `connect` makes one.
 
     Args:
@@ -85,7 +86,6 @@ class ServerEngine:
         image_id: The picture placeholder in prompts.
         pool_settings: Further settings of `ServerPool`.
     Attributes:
-        last_publish: What the last publish cost; None before the first.
         has_logprobs: Completions carry logprobs, as RL needs.
     """
 
@@ -99,13 +99,11 @@ class ServerEngine:
         image_id: int,
         **pool_settings: Any,
     ) -> None:
-        self._wire, self._http, self._transfer, self._image_id = wire, http, transfer, image_id
+        super().__init__(image_id=image_id)
+        self._wire, self._http, self._transfer = wire, http, transfer
         self._pool = ServerPool(urls, revive=self._revive, **pool_settings)
-        self._in_flight: dict[str, Future[Completion]] = {}
         self._finished: queue.SimpleQueue[tuple[str, Future[Completion]]] = queue.SimpleQueue()
-        self._policy_version = 0
-        self.last_publish: PublishStats | None = None
-        self.has_logprobs = wire.has_logprobs
+        self.has_logprobs, self.takes_adapters = wire.has_logprobs, transfer.takes_adapters
 
     @classmethod
     def connect(
@@ -182,36 +180,13 @@ class ServerEngine:
             **pool_settings,
         )
 
-    @property
-    def policy_version(self) -> int:
-        return self._policy_version
-
-    @property
-    def takes_adapters(self) -> bool:
-        return self._transfer.takes_adapters
-
-    @property
-    def ranks_per_engine(self) -> int:
-        return 1
-
-    @property
-    def num_in_flight(self) -> int:
-        return len(self._in_flight)
-
     def submit(self, request: GenerationRequest) -> None:
         """Send a request, or queue it behind those that its server works on.
 
         Raises:
             EngineError: Its id is in flight already, or it has not one picture per placeholder.
         """
-        if request.id in self._in_flight:
-            raise EngineError(f"request {request.id} is already in flight")
-        num_slots = request.prompt_ids.count(self._image_id)
-        if num_slots != len(request.views):
-            raise EngineError(
-                f"request {request.id} has {num_slots} placeholders "
-                f"but {len(request.views)} pictures"
-            )
+        self._check(request)
         answer = self._pool.submit(
             partial(self._generate, request),
             name=f"request {request.id}",
@@ -250,9 +225,6 @@ class ServerEngine:
             if request_id in self._in_flight:
                 self._in_flight.pop(request_id).cancel()
 
-    def sleep(self) -> None:
-        """Nothing: the servers' devices are their own."""
-
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         """Bring new weights to all servers; one that is down gets them when it returns.
 
@@ -266,7 +238,7 @@ class ServerEngine:
         if self._in_flight:
             raise EngineError(f"publish while {len(self._in_flight)} requests are in flight")
         self.last_publish = self._transfer.publish(weights, self._pool, version=version)
-        self._policy_version = version
+        self.policy_version = version
 
     def close(self) -> None:
         """Let go of all requests, threads and published weights."""
