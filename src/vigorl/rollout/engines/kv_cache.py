@@ -7,7 +7,6 @@ by the position ids.
 
 from __future__ import annotations
 
-
 import torch
 from cachetools import LRUCache
 from jaxtyping import Float, Int

@@ -22,18 +22,14 @@ Left out: speculative decoding, quantised weights, more than one picture placeho
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-import torch.distributed as dist
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
@@ -43,16 +39,10 @@ from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_of
 from vigorl.rollout.engines.adapters import write_adapters
+from vigorl.rollout.engines.vllm_process import ENVIRONMENT, launcher, undisturbed
 
 if TYPE_CHECKING:
     from PIL import Image
-
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer's threads are these threads
-    "VLLM_NO_USAGE_STATS": "1",
-}
 
 
 class VLLMEngine:
@@ -288,7 +278,7 @@ class VLLMEngine:
         register()
         args = EngineArgs(
             **self._settings,
-            **_launcher(self.tensor_parallel_size),
+            **launcher(self.tensor_parallel_size),
             mm_processor_kwargs={
                 "size": {
                     "shortest_edge": self._images.sizing.min_pixels,
@@ -302,7 +292,7 @@ class VLLMEngine:
             weight_transfer_config={"backend": BACKEND},  # pyright: ignore[reportArgumentType]
         )
         try:
-            with _undisturbed():
+            with undisturbed():
                 return LLMEngine.from_engine_args(args)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"vLLM does not start: {error}") from error
@@ -378,39 +368,3 @@ def _lora_settings(rank: int) -> dict[str, Any]:
     if not larger:
         raise ConfigError(f"engine.adapter_rank={rank}: vLLM takes 512 at most; null publishes all")
     return {"enable_lora": True, "max_lora_rank": larger[0]}
-
-
-def _launcher(tensor_parallel_size: int) -> dict[str, Any]:
-    """vLLM in the group that Lightning has made, where there is one."""
-    if not (dist.is_initialized() and dist.get_world_size() > 1):
-        if tensor_parallel_size > 1:
-            raise ConfigError(
-                f"engine.tensor_parallel_size={tensor_parallel_size} needs as many ranks: set "
-                "trainer.devices"
-            )
-        return {}
-    if dist.get_world_size() % tensor_parallel_size:
-        raise ConfigError(
-            f"engine.tensor_parallel_size={tensor_parallel_size} does not divide the "
-            f"{dist.get_world_size()} ranks"
-        )
-    os.environ["RANK"] = str(dist.get_rank())
-    os.environ.setdefault("LOCAL_RANK", "0")
-    return {"distributed_executor_backend": "external_launcher"}
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """vLLM seeds every generator of the process and replaces `torch.set_num_threads`; take both
-    back.
-    """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    set_num_threads, num_threads = torch.set_num_threads, torch.get_num_threads()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        torch.set_num_threads = set_num_threads
-        torch.set_num_threads(num_threads)
