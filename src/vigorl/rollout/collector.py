@@ -24,15 +24,17 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class CollectStats:
-    """What one collection cost.
+class Collected:
+    """Finished rollouts, and what they cost.
 
     Attributes:
+        rollouts: In the order of their dialogs.
         num_new_tokens: Tokens sampled.
         wall_s: All of it.
         engine_s: Inside `submit` and `poll`; the rest is this process's own Python.
     """
 
+    rollouts: list[Rollout]
     num_new_tokens: int
     wall_s: float
     engine_s: float
@@ -40,14 +42,6 @@ class CollectStats:
     @property
     def own_s(self) -> float:
         return self.wall_s - self.engine_s
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """Finished rollouts in the order of their dialogs, and what they cost."""
-
-    rollouts: list[Rollout]
-    stats: CollectStats
 
 
 def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -126,8 +120,8 @@ def collect(
             engine.cancel(run.pending)
         done = f"{len(run.rollouts)} of {len(dialogs)} rollouts finished"
         raise EngineError(f"phase {phase}: the engine failed with {done}: {error}") from error
-    stats = CollectStats(run.num_new_tokens, time.perf_counter() - started, run.engine_s)
-    return Collected([run.rollouts[number] for number in range(len(dialogs))], stats)
+    rollouts = [run.rollouts[number] for number in range(len(dialogs))]
+    return Collected(rollouts, run.num_new_tokens, time.perf_counter() - started, run.engine_s)
 
 
 class _Run:

@@ -58,8 +58,8 @@ def test_rollouts_come_back_in_the_order_of_the_dialogs(world: World) -> None:
     assert sorted(map(id, done)) == sorted(map(id, result.rollouts))
     assert {rollout.policy_version for rollout in done} == {4}
     num_sampled = sum(sum(rollout.loss_mask) for rollout in result.rollouts)
-    assert result.stats.num_new_tokens == num_sampled
-    assert 0 < result.stats.engine_s <= result.stats.wall_s
+    assert result.num_new_tokens == num_sampled
+    assert 0 < result.engine_s <= result.wall_s
 
 
 def test_no_dialog_waits_for_a_slow_one(world: World) -> None:

@@ -57,9 +57,7 @@ def connect(world: World, tmp_path: Path) -> Iterator[Callable[..., ServerEngine
     def make(*servers: FakeServer, **settings: Any) -> ServerEngine:
         given: dict[str, Any] = FAST | {"shared_folder": str(tmp_path)} | settings
         urls = [server.url for server in servers]
-        engines.append(
-            ServerEngine.connect(codec=world.codec, images=world.images, urls=urls, **given)
-        )
+        engines.append(ServerEngine(codec=world.codec, images=world.images, urls=urls, **given))
         return engines[-1]
 
     yield make
@@ -723,7 +721,7 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     given: dict[str, Any] = {"urls": ["http://a:1"]} | settings
     with pytest.raises(ConfigError, match=message) as caught:
-        ServerEngine.connect(codec=world.codec, images=world.images, **given)
+        ServerEngine(codec=world.codec, images=world.images, **given)
     assert "secret" not in str(caught.value)
 
 

@@ -50,7 +50,7 @@ import queue
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -76,38 +76,39 @@ from vigorl.rollout.engines.server_weights import (
 
 
 class ServerEngine(InFlight[Future[Completion]]):
-    """Samples turns on servers; `connect` makes one.
+    """Samples turns on running servers; sends nothing before it is asked to.
 
     Args:
-        urls: Base URLs of servers that hold the same model, such as http://host:8000.
-        wire: What is said to them.
-        http: How.
-        transfer: How they get weights.
-        image_id: The picture placeholder in prompts.
-        pool_settings: Further settings of `ServerPool`.
+        codec: The policy's tokens.
+        images: Pixels of views.
+        urls: Base URLs; what they are started with is in the module's docstring.
+        api: "tokens" (vLLM) or "chat" (any OpenAI-compatible endpoint).
+        transfer: "shared_memory" (servers on rank 0's host), "nccl", "ipc", or "none".
+        model: The served model's name; "chat" needs it.
+        extra: Further fields of a chat request; null removes one of ours.
+        api_key_env: Environment variable with the API key; None sends none.
+        adapters_only: Whether a policy sends its adapters alone, by "shared_memory".
+        dtype: In which weights are sent: the one that the servers compute in.
+        bucket_bytes: Most bytes of weights handled at once.
+        shared_folder: A file system in memory, for "shared_memory".
+        transfer_address: Address of rank 0's host as the servers see it, for "nccl".
+        timeout_s: Longest wait for one turn, and for a server to load weights.
+        max_concurrent: A setting of `ServerPool`, as are the next four.
+        max_attempts: Of one request.
+        backoff_s: Pause after the first failure.
+        max_backoff_s: Longest pause.
+        give_up_s: How long all servers may be down.
+        folder: The policy's folder, whose family must be one that servers can run with "tokens";
+            None does not ask.
+        attn_implementation: Not used; it is the servers' choice.
     Attributes:
         has_logprobs: Completions carry logprobs, as RL needs.
+    Raises:
+        ConfigError: Settings that contradict each other, or a family that cannot be served.
     """
 
     def __init__(
         self,
-        urls: Sequence[str],
-        *,
-        wire: WireFormat,
-        http: HttpClient,
-        transfer: WeightTransfer,
-        image_id: int,
-        **pool_settings: Any,
-    ) -> None:
-        super().__init__(image_id=image_id)
-        self._wire, self._http, self._transfer = wire, http, transfer
-        self._pool = ServerPool(urls, revive=self._revive, **pool_settings)
-        self._finished: queue.SimpleQueue[tuple[str, Future[Completion]]] = queue.SimpleQueue()
-        self.has_logprobs, self.takes_adapters = wire.has_logprobs, transfer.takes_adapters
-
-    @classmethod
-    def connect(
-        cls,
         *,
         codec: ChatCodec,
         images: ImageStore,
@@ -123,38 +124,19 @@ class ServerEngine(InFlight[Future[Completion]]):
         shared_folder: str = "/dev/shm",
         transfer_address: str | None = None,
         timeout_s: float = 600.0,
+        max_concurrent: int = 64,
+        max_attempts: int = 8,
+        backoff_s: float = 0.5,
+        max_backoff_s: float = 30.0,
+        give_up_s: float = 600.0,
         folder: str | None = None,
         attn_implementation: str | None = None,
-        **pool_settings: Any,
-    ) -> Self:
-        """An engine on running servers; sends nothing yet.
-
-        Args:
-            codec: The policy's tokens.
-            images: Pixels of views.
-            urls: Base URLs; what they are started with is in the module's docstring.
-            api: "tokens" (vLLM) or "chat" (any OpenAI-compatible endpoint).
-            transfer: "shared_memory" (servers on rank 0's host), "nccl", "ipc", or "none".
-            model: The served model's name; "chat" needs it.
-            extra: Further fields of a chat request; null removes one of ours.
-            api_key_env: Environment variable with the API key; None sends none.
-            adapters_only: Whether a policy sends its adapters alone, by "shared_memory".
-            dtype: In which weights are sent: the one that the servers compute in.
-            bucket_bytes: Most bytes of weights handled at once.
-            shared_folder: A file system in memory, for "shared_memory".
-            transfer_address: Address of rank 0's host as the servers see it, for "nccl".
-            timeout_s: Longest wait for one turn, and for a server to load weights.
-            folder: The policy's folder, whose family must be one that servers can run with
-                "tokens"; None does not ask.
-            attn_implementation: Not used; it is the servers' choice.
-            pool_settings: Further settings of `ServerPool`.
-        Raises:
-            ConfigError: Settings that contradict each other, or a family that cannot be served.
-        """
+    ) -> None:
         if folder is not None and api == "tokens":
             check_runs(family_of(folder), engine="server")
-        http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
-        wire = _wire(api, codec, images, model=model, extra=extra)
+        super().__init__(image_id=codec.image_id)
+        self._http = http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
+        self._wire = wire = _wire(api, codec, images, model=model, extra=extra)
         if transfer != "none" and not wire.has_logprobs:
             raise ConfigError(f"engine.api={api} takes no weights: set engine.transfer=none")
         if adapters_only and transfer != "shared_memory":
@@ -171,14 +153,18 @@ class ServerEngine(InFlight[Future[Completion]]):
         }
         if transfer not in makers:
             raise ConfigError(f"engine.transfer must be one of {list(makers)}, got {transfer!r}")
-        return cls(
+        self._transfer = makers[transfer]()
+        self._pool = ServerPool(
             urls,
-            wire=wire,
-            http=http,
-            transfer=makers[transfer](),
-            image_id=codec.image_id,
-            **pool_settings,
+            revive=self._revive,
+            max_concurrent=max_concurrent,
+            max_attempts=max_attempts,
+            backoff_s=backoff_s,
+            max_backoff_s=max_backoff_s,
+            give_up_s=give_up_s,
         )
+        self._finished: queue.SimpleQueue[tuple[str, Future[Completion]]] = queue.SimpleQueue()
+        self.has_logprobs, self.takes_adapters = wire.has_logprobs, self._transfer.takes_adapters
 
     def submit(self, request: GenerationRequest) -> None:
         """Send a request, or queue it behind those that its server works on.
