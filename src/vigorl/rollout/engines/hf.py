@@ -245,16 +245,10 @@ class HFEngine(InFlight[GenerationRequest]):
         num_known = max(prompt.num_known for prompt in prompts)
         num_read = max(len(prompt.ids) for prompt in prompts)
         config = self._model.config.get_text_config()
-        cache = BatchKV.empty(
-            num_layers=config.num_hidden_layers,
-            num_rows=num_rows,
-            num_heads=config.num_key_value_heads,
-            head_dim=self._family.head_dim(self._model.config),
-            capacity=num_known + num_read + GROWTH_SLOTS,
-            length=num_known,
-            dtype=self.dtype,
-            device=self.device,
-        )
+        heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
+        capacity = num_known + num_read + GROWTH_SLOTS
+        shape = (config.num_hidden_layers, 2, num_rows, heads, capacity, dim)
+        cache = BatchKV.empty(shape, length=num_known, dtype=self.dtype, device=self.device)
         ids = torch.full((num_rows, num_read), self._codec.pad_id)
         positions = torch.zeros(3, num_rows, num_read, dtype=torch.long)
         for i, prompt in enumerate(prompts):  # both parts are padded on the left

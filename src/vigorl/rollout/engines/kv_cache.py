@@ -41,21 +41,15 @@ class BatchKV:
     @classmethod
     def empty(
         cls,
+        shape: tuple[int, int, int, int, int, int],
         *,
-        num_layers: int,
-        num_rows: int,
-        num_heads: int,
-        head_dim: int,
-        capacity: int,
         length: int,
         dtype: torch.dtype,
         device: torch.device,
     ) -> BatchKV:
-        """Zeros, of which `length` slots are to be filled by `start`."""
-        kv = torch.zeros(
-            num_layers, 2, num_rows, num_heads, capacity, head_dim, dtype=dtype, device=device
-        )
-        return cls(kv, torch.zeros(num_rows, capacity, dtype=dtype, device=device), length=length)
+        """Zeros in the shape of `kv`, of whose slots `start` fills `length`."""
+        kv = torch.zeros(shape, dtype=dtype, device=device)
+        return cls(kv, kv.new_zeros(shape[2], shape[4]), length=length)
 
     def start(self, row: int, known: PrefixKV | None, *, num_pads: int) -> None:
         """What a row holds before the first pass: its known part at the end of the slots written
