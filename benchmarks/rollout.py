@@ -280,7 +280,7 @@ def measure(case: Case, pictures: Sequence[str], *, profile: bool = False) -> di
             profiler.enable()
         found = collect(engine, dialogs, phase="measured")
         profiler.disable()
-        rollouts, own_s = found.rollouts, found.stats.own_s
+        rollouts, own_s = found.rollouts, found.own_s
     wall_s = time.perf_counter() - started
     if profile:
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(25)

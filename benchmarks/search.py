@@ -134,7 +134,7 @@ def quality(engine: str, questions: int) -> None:
         dialogs = build_dialogs(parts.environment, tasks, group_size=count, phase=phase, run_seed=0)
         found = collect(teacher, dialogs, phase=phase)
         groups = [found.rollouts[i : i + count] for i in range(0, len(dialogs), count)]
-        return groups, found.stats.num_new_tokens
+        return groups, found.num_new_tokens
 
     one, one_tokens = tries(1, "one")
     count = round(stats.num_tokens / one_tokens)

@@ -14,6 +14,11 @@ def num_ranks() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def own_rank() -> int:
+    """0 where nothing has connected several processes."""
+    return dist.get_rank() if num_ranks() > 1 else 0
+
+
 def from_all_ranks(own: Value) -> list[Value]:
     """Each rank's value, in the order of ranks; all ranks must call it."""
     if num_ranks() == 1:

@@ -47,7 +47,7 @@ def hf(world: World) -> HFEngine:
 
 def server(world: World) -> Engine:
     urls = [FakeServer(world.codec, folder=world.folder).url for _ in range(2)]
-    return ServerEngine.connect(
+    return ServerEngine(
         codec=world.codec, images=world.images, urls=urls, shared_folder=str(world.folder)
     )
 

@@ -53,7 +53,7 @@ class StaleWeights(Honest):
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         if version == 0:
             super().publish(weights, version=version)
-        self._policy_version = version
+        self.policy_version = version
 
 
 class StaleTower(Honest):

@@ -45,7 +45,7 @@ def test_a_servers_logprobs_are_those_of_one_full_forward_pass(
     server = Served.start(tmp_path, model=str(little.folder))
     try:
         server.wait()
-        engine = ServerEngine.connect(
+        engine = ServerEngine(
             codec=little.codec,
             images=little.images,
             urls=[server.url],

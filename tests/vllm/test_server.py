@@ -162,7 +162,7 @@ class Small:
 
     def connect(self, servers: list[Served], **given: Any) -> ServerEngine:
         settings: dict[str, Any] = {"backoff_s": 0.1, "give_up_s": 60} | given
-        return ServerEngine.connect(
+        return ServerEngine(
             codec=self.codec, images=self.images, urls=[s.url for s in servers], **settings
         )
 

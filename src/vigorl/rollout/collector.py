@@ -24,40 +24,24 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class CollectStats:
-    """What one collection cost.
+class Collected:
+    """Finished rollouts, and what they cost.
 
     Attributes:
-        num_rollouts: Finished.
-        num_turns: Completions accepted.
+        rollouts: In the order of their dialogs.
         num_new_tokens: Tokens sampled.
-        num_polls: Calls of `Engine.poll`.
-        mean_in_flight: Requests that the engine held at a poll, on average.
         wall_s: All of it.
         engine_s: Inside `submit` and `poll`; the rest is this process's own Python.
-        was_cancelled: `should_cancel` ended it early.
     """
 
-    num_rollouts: int
-    num_turns: int
+    rollouts: list[Rollout]
     num_new_tokens: int
-    num_polls: int
-    mean_in_flight: float
     wall_s: float
     engine_s: float
-    was_cancelled: bool = False
 
     @property
     def own_s(self) -> float:
         return self.wall_s - self.engine_s
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """Finished rollouts in the order of their dialogs, and what they cost."""
-
-    rollouts: list[Rollout]
-    stats: CollectStats
 
 
 def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -113,7 +97,6 @@ def collect(
     *,
     phase: str,
     on_done: Callable[[Rollout], None] | None = None,
-    should_cancel: Callable[[], bool] | None = None,
 ) -> Collected:
     """Run dialogs to their ends.
 
@@ -122,44 +105,23 @@ def collect(
         dialogs: Fresh ones; their states change.
         phase: Names the phase in errors.
         on_done: Called with each rollout as it finishes, in order of finishing.
-        should_cancel: Asked after each poll; True gives up what is in flight and returns what has
-            finished.
     Raises:
         EngineError: The engine died, or broke its protocol; the message names the phase and how
             far it came.
     """
     run = _Run(engine, dialogs, on_done)
     started = time.perf_counter()
-    was_cancelled = False
     try:
         run.submit(range(len(dialogs)))
         while run.pending:
-            ready = run.poll()
-            was_cancelled = should_cancel is not None and should_cancel()
-            if was_cancelled:
-                engine.cancel(run.pending)
-                break
-            run.submit(ready)
+            run.submit(run.poll())
     except EngineError as error:
         if isinstance(error, RequestError):
             engine.cancel(run.pending)
-        done = sum(dialog.is_done for dialog in dialogs)
-        raise EngineError(
-            f"phase {phase}: the engine failed with {done} of {len(dialogs)} rollouts finished: "
-            f"{error}"
-        ) from error
-    rollouts = [rollout for rollout in run.rollouts if rollout is not None]
-    stats = CollectStats(
-        num_rollouts=len(rollouts),
-        num_turns=run.num_turns,
-        num_new_tokens=run.num_new_tokens,
-        num_polls=run.num_polls,
-        mean_in_flight=run.sum_in_flight / max(run.num_polls, 1),
-        wall_s=time.perf_counter() - started,
-        engine_s=run.engine_s,
-        was_cancelled=was_cancelled,
-    )
-    return Collected(rollouts, stats)
+        done = f"{len(run.rollouts)} of {len(dialogs)} rollouts finished"
+        raise EngineError(f"phase {phase}: the engine failed with {done}: {error}") from error
+    rollouts = [run.rollouts[number] for number in range(len(dialogs))]
+    return Collected(rollouts, run.num_new_tokens, time.perf_counter() - started, run.engine_s)
 
 
 class _Run:
@@ -173,9 +135,8 @@ class _Run:
     ) -> None:
         self.engine, self.dialogs, self.on_done = engine, dialogs, on_done
         self.pending: dict[str, int] = {}  # request id -> dialog number
-        self.rollouts: list[Rollout | None] = [None] * len(dialogs)
-        self.num_turns = self.num_new_tokens = self.num_polls = self.sum_in_flight = 0
-        self.engine_s = 0.0
+        self.rollouts: dict[int, Rollout] = {}  # dialog number -> once it is done
+        self.num_new_tokens, self.engine_s = 0, 0.0
         if engine.num_in_flight:
             raise EngineError(f"{engine.num_in_flight} requests of someone else are in flight")
 
@@ -191,8 +152,6 @@ class _Run:
 
     def poll(self) -> list[int]:
         """Let the engine work; return the dialogs that have a next turn."""
-        self.num_polls += 1
-        self.sum_in_flight += len(self.pending)
         started = time.perf_counter()
         completions = self.engine.poll()
         self.engine_s += time.perf_counter() - started
@@ -207,7 +166,6 @@ class _Run:
             raise EngineError(f"the engine answered {completion.request_id}, which was not asked")
         dialog = self.dialogs[number]
         dialog.accept(completion)
-        self.num_turns += 1
         self.num_new_tokens += len(completion.token_ids)
         if dialog.is_done:
             rollout = dialog.rollout(policy_version=self.engine.policy_version)

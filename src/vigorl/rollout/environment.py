@@ -167,6 +167,9 @@ class Dialog:
     """The state of one rollout; made by `Environment.start`.
 
     Request ids are "group/index/turn" with turns counted from 1.
+
+    Attributes:
+        stop_reason: Why it is done; None while it is not.
     """
 
     def __init__(
@@ -193,7 +196,7 @@ class Dialog:
         self._request: GenerationRequest | None = None
         self._prefix_ids: tuple[int, ...] = ()
         self._last_turn_reason = self._why_last_turn()
-        self._stop_reason: StopReason | None = None
+        self.stop_reason: StopReason | None = None
 
     def fork(self, *, index: int, seed: int) -> Dialog:
         """Another dialog that goes on from here, with an index and noise of its own.
@@ -222,12 +225,7 @@ class Dialog:
 
     @property
     def is_done(self) -> bool:
-        return self._stop_reason is not None
-
-    @property
-    def stop_reason(self) -> StopReason | None:
-        """Why it is done; None while it is not."""
-        return self._stop_reason
+        return self.stop_reason is not None
 
     @property
     def image(self) -> ImageView:
@@ -243,10 +241,6 @@ class Dialog:
         """Those that have been taken so far."""
         return tuple(self._turns)
 
-    @property
-    def num_turns(self) -> int:
-        return len(self._turns)
-
     def next_request(self) -> GenerationRequest:
         """The turn to generate now; asking again before `accept` gives the same one.
 
@@ -254,7 +248,7 @@ class Dialog:
             RuntimeError: The dialog is done.
         """
         if self.is_done:
-            raise RuntimeError(f"dialog {self.group}/{self.index} is done: {self._stop_reason}")
+            raise RuntimeError(f"dialog {self.group}/{self.index} is done: {self.stop_reason}")
         if self._request is None:
             limits, number = self._env.limits, len(self._turns) + 1
             room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
@@ -285,8 +279,8 @@ class Dialog:
         turn = Turn(completion.token_ids, completion.logprobs, text, prefix_ids=self._prefix_ids)
         self._response_tokens += len(turn.prefix_ids) + len(turn.completion_ids)
         parsed = turn.parsed
-        self._stop_reason = self._stop_after(completion, parsed, text, request.sampling)
-        if self._stop_reason is None:
+        self.stop_reason = self._stop_after(completion, parsed, text, request.sampling)
+        if self.stop_reason is None:
             turn = self._observe(turn, parsed)
         self._turns.append(turn)
         self._token_ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
@@ -299,14 +293,14 @@ class Dialog:
         Raises:
             RuntimeError: The dialog is not done.
         """
-        if self._stop_reason is None:
+        if self.stop_reason is None:
             raise RuntimeError(f"dialog {self.group}/{self.index} is not done")
         return Rollout(
             task=self.task,
             prompt_ids=self._prompt_ids,
             prompt_views=self._prompt_views,
             turns=tuple(self._turns),
-            stop_reason=self._stop_reason,
+            stop_reason=self.stop_reason,
             group=self.group,
             index=self.index,
             policy_version=policy_version,
@@ -355,7 +349,7 @@ class Dialog:
             self._reply_tokens = max(self._reply_tokens, num_tokens)
         room = self._env.limits.max_response_tokens - self._response_tokens - num_tokens
         if seen.is_done or room <= len(self._env.forced_ids):
-            self._stop_reason = StopReason.TOOL_DONE if seen.is_done else StopReason.TOKEN_BUDGET
+            self.stop_reason = StopReason.TOOL_DONE if seen.is_done else StopReason.TOKEN_BUDGET
             return turn
         self._response_tokens += num_tokens
         self._views += seen.views

@@ -15,8 +15,7 @@ from __future__ import annotations
 import itertools
 import queue
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -25,7 +24,7 @@ from PIL import Image
 
 from vigorl.core.errors import EngineError
 from vigorl.rollout.engines.server_api import ChatFormat, chat_content, png_url
-from vigorl.rollout.engines.server_pool import HttpClient, Job, ServerPool
+from vigorl.rollout.engines.server_pool import HttpClient, ServerPool
 
 HOPELESS = 16  # questions without a reply after which nothing more is asked
 
@@ -99,14 +98,10 @@ class ChatJudge:
         self._numbers = itertools.count()
 
     def submit(self, prompt: JudgePrompt) -> Future[str]:
-        reply, number = Future[str](), next(self._numbers)
-        job = Job(
-            name=f"question {number} to the judge", key=str(number),
-            run=partial(self._reply, prompt), done=partial(_settle, reply),
-        )  # fmt: skip
-        reply.add_done_callback(partial(_drop, job))
-        self._pool.submit(job)
-        return reply
+        number = next(self._numbers)
+        return self._pool.submit(
+            partial(self._reply, prompt), name=f"question {number} to the judge", key=str(number)
+        )
 
     def _reply(self, prompt: JudgePrompt, url: str) -> str:
         urls = [png_url(picture) for picture in prompt.draw()] if prompt.draw else []
@@ -154,15 +149,3 @@ def _reply_of(reply: Future[str]) -> str | None:
         return reply.result()
     except EngineError:
         return None
-
-
-def _settle(reply: Future[str], result: Any) -> None:
-    with suppress(InvalidStateError):  # cancelled: nobody waits for it
-        if isinstance(result, BaseException):
-            reply.set_exception(result)
-        else:
-            reply.set_result(result)
-
-
-def _drop(job: Job, _: Future[str]) -> None:
-    job.is_cancelled = True

@@ -19,6 +19,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Literal
 
@@ -146,16 +147,9 @@ class RolloutRecorder:
 
 def cut_torn_line(path: Path) -> None:
     """Drop what stands after a file's last newline: a line that a crash has cut off."""
+    if not path.stat().st_size:
+        return  # of nothing there is no map
     with open(path, "r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        whole = end
-        while whole:
-            start = max(whole - 65536, 0)
-            file.seek(start)
-            newline = file.read(whole - start).rfind(b"\n")
-            if newline >= 0:
-                whole = start + newline + 1
-                break
-            whole = start
-        if whole < end:
-            file.truncate(whole)
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            whole = content.rfind(b"\n") + 1
+        file.truncate(whole)

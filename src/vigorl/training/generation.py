@@ -13,7 +13,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
-from vigorl.rollout.collector import CollectStats, build_dialogs, collect
+from vigorl.rollout.collector import Collected, build_dialogs, collect
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.probe import Probe, ask_probes
 
@@ -26,16 +26,16 @@ class Generated:
     """One rank's rollouts, whole groups, and what they took."""
 
     rollouts: list[Rollout]
-    stats: CollectStats
+    collected: Collected
     probe_s: float | None = None  # where probes were asked
 
     @property
     def costs(self) -> Costs:
-        stats = self.stats
+        cost = self.collected
         costs = {
-            "time/generate_s": (stats.wall_s, 1),
-            "time/engine_frac": (stats.engine_s, max(stats.wall_s, 1e-9)),
-            "perf/tokens_per_s": (stats.num_new_tokens, max(stats.wall_s, 1e-9)),
+            "time/generate_s": (cost.wall_s, 1),
+            "time/engine_frac": (cost.engine_s, max(cost.wall_s, 1e-9)),
+            "perf/tokens_per_s": (cost.num_new_tokens, max(cost.wall_s, 1e-9)),
         }
         if self.probe_s is not None:
             costs["time/probe_s"] = (self.probe_s, 1)
@@ -127,4 +127,4 @@ class RolloutGenerator:
             for number, rollout in enumerate(probed)
             if number // group_size % sharing == rank % sharing
         ]
-        return Generated(rollouts, collected.stats, probe_s)
+        return Generated(rollouts, collected, probe_s)

@@ -126,7 +126,7 @@ def test_an_engine_that_cannot_run_the_family_refuses_to_be_made(
     makers = {
         "hf": lambda: HFEngine(little.model, codec, images),
         "vllm": lambda: VLLMEngine(folder, codec, images),
-        "server": lambda: ServerEngine.connect(
+        "server": lambda: ServerEngine(
             codec=codec, images=images, urls=["http://localhost:1"], folder=folder
         ),
     }

@@ -42,7 +42,7 @@ def main(folder: Path, end_id: int, urls: list[str]) -> None:
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     parts: dict[str, Any] = {"codec": Codec(end_id), "images": None}
-    engine = ServerEngine.connect(
+    engine = ServerEngine(
         **parts, urls=urls, shared_folder=str(folder), backoff_s=0.05, max_backoff_s=0.1
     )
     names: list[str] = []
@@ -66,7 +66,7 @@ def main(folder: Path, end_id: int, urls: list[str]) -> None:
     while len(engine._pool.up_urls) < 2:
         time.sleep(0.02)
     dist.barrier()
-    failing = ServerEngine.connect(**parts, urls=["http://127.0.0.1:9"], shared_folder=str(folder))
+    failing = ServerEngine(**parts, urls=["http://127.0.0.1:9"], shared_folder=str(folder))
     names.clear()
     with pytest.raises(EngineError, match="no server took the weights"):  # on every rank
         failing.publish(gathered(names), version=6)

@@ -57,10 +57,9 @@ def test_rollouts_come_back_in_the_order_of_the_dialogs(world: World) -> None:
     assert {rollout.stop_reason for rollout in done} == {StopReason.ANSWERED}
     assert sorted(map(id, done)) == sorted(map(id, result.rollouts))
     assert {rollout.policy_version for rollout in done} == {4}
-    assert (result.stats.num_rollouts, result.stats.num_turns) == (6, 18)
     num_sampled = sum(sum(rollout.loss_mask) for rollout in result.rollouts)
-    assert result.stats.num_new_tokens == num_sampled
-    assert 0 < result.stats.engine_s <= result.stats.wall_s
+    assert result.num_new_tokens == num_sampled
+    assert 0 < result.engine_s <= result.wall_s
 
 
 def test_no_dialog_waits_for_a_slow_one(world: World) -> None:
@@ -104,14 +103,6 @@ def test_an_engine_that_returns_nothing_does_not_hang_the_run(world: World) -> N
     engine.poll = lambda: []  # type: ignore[method-assign]
     with pytest.raises(EngineError, match="returned nothing while 6 requests wait"):
         collect(engine, dialogs_of(world), phase="eval")
-
-
-def test_cancelling_gives_up_what_is_in_flight_and_keeps_what_finished(world: World) -> None:
-    engine = ScriptedEngine(lambda request: ANSWER if "/t0/" in request.id else ZOOM, world.codec)
-    result = collect(engine, dialogs_of(world), phase="p", should_cancel=lambda: True)
-    assert result.stats.was_cancelled
-    assert [rollout.group for rollout in result.rollouts] == ["train/0/t0"] * 2
-    assert engine.num_in_flight == 0
 
 
 def test_a_task_drawn_twice_gets_two_groups_with_different_noise(world: World) -> None:

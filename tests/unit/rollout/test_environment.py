@@ -282,7 +282,7 @@ def test_forks_share_what_was_and_nothing_after(world: World) -> None:
     long, short = (fork.rollout() for fork in forks)
     assert [turn.text for turn in long.turns] == [ZOOM, ZOOM_AGAIN, ANSWER]
     assert [turn.text for turn in short.turns] == [ZOOM, ANSWER]
-    assert (len(long.views), len(short.views), trunk.num_turns) == (3, 2, 1)
+    assert (len(long.views), len(short.views), len(trunk.turns)) == (3, 2, 1)
     assert (long.index, short.index) == (1, 2)
     assert play(world.environment(), world, ZOOM, ANSWER).token_ids == short.token_ids
 

@@ -57,9 +57,7 @@ def connect(world: World, tmp_path: Path) -> Iterator[Callable[..., ServerEngine
     def make(*servers: FakeServer, **settings: Any) -> ServerEngine:
         given: dict[str, Any] = FAST | {"shared_folder": str(tmp_path)} | settings
         urls = [server.url for server in servers]
-        engines.append(
-            ServerEngine.connect(codec=world.codec, images=world.images, urls=urls, **given)
-        )
+        engines.append(ServerEngine(codec=world.codec, images=world.images, urls=urls, **given))
         return engines[-1]
 
     yield make
@@ -200,7 +198,7 @@ def test_a_slow_answer_is_a_failed_attempt(world: World, start: Any, connect: An
 def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
     world: World, start: Any, connect: Any
 ) -> None:
-    first, refused = ask(world, 2)
+    first, refused, other = ask(world, 3)
     again = replace(first, seed=first.seed + 1)
     gates = {first.seed: threading.Event(), again.seed: threading.Event()}
 
@@ -208,11 +206,12 @@ def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
         seed = body["sampling_params"]["seed"]
         if seed == refused.seed:
             return (400, "bad request")
-        gates[seed].wait(10)
+        if seed in gates:
+            gates[seed].wait(10)
         return None
 
     server = start(fault)
-    engine = connect(server)
+    engine = connect(server, max_concurrent=2)
     engine.submit(first)
     wait_until(lambda: len(server.generated()) == 1)
     engine.submit(refused)
@@ -222,12 +221,28 @@ def test_an_answer_to_a_request_that_was_let_go_is_not_delivered(
     assert engine.num_in_flight == 1  # the other goes on, until it is let go
     engine.cancel([first.id])
     engine.submit(again)  # the same id, while the server still works on the first
+    engine.submit(other)  # the server begins with it once it has answered the first
     gates[first.seed].set()
-    wait_until(lambda: not engine._finished.empty())
+    wait_until(lambda: len(server.generated()) == 4)
+    engine.cancel([other.id])
     gates[again.seed].set()
     (completion,) = engine.poll()
     assert world.codec.decode(completion.token_ids) == f"<think> {again.seed} </think>"
     assert engine.poll() == []
+
+
+def test_an_answer_that_nobody_has_taken_yet_can_be_let_go(
+    world: World, start: Any, connect: Any
+) -> None:
+    engine = connect(start())
+    (first,) = ask(world)
+    again = replace(first, seed=first.seed + 1)
+    engine.submit(first)
+    wait_until(lambda: not engine._finished.empty())
+    engine.cancel([first.id])
+    engine.submit(again)
+    (completion,) = engine.poll()
+    assert world.codec.decode(completion.token_ids) == f"<think> {again.seed} </think>"
 
 
 def test_what_was_answered_before_a_refusal_is_delivered(
@@ -706,7 +721,7 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     given: dict[str, Any] = {"urls": ["http://a:1"]} | settings
     with pytest.raises(ConfigError, match=message) as caught:
-        ServerEngine.connect(codec=world.codec, images=world.images, **given)
+        ServerEngine(codec=world.codec, images=world.images, **given)
     assert "secret" not in str(caught.value)
 
 

@@ -278,10 +278,10 @@ class Refusing(ScriptedEngine):
     refused: tuple[str, ...] = ()
 
     def poll(self) -> list[Completion]:
-        for request in list(self._waiting):
-            if request.request.id.split("/")[1] in self.refused:
-                self.cancel([request.request.id])
-                raise RequestError("bad picture", request_id=request.request.id)
+        for name in list(self._in_flight):
+            if name.split("/")[1] in self.refused:
+                self.cancel([name])
+                raise RequestError("bad picture", request_id=name)
         return super().poll()
 
 

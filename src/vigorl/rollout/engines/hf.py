@@ -30,10 +30,11 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
-from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
+from vigorl.core.protocols import Completion, GenerationRequest, PromptReading
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_named
+from vigorl.rollout.engines.in_flight import InFlight
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS, BatchKV, PrefixCache, PrefixKV
 from vigorl.rollout.engines.sampling import Sampler, uniforms
 
@@ -68,7 +69,7 @@ class _Row:
         return self.is_ended or len(self.token_ids) >= self.request.sampling.max_new_tokens
 
 
-class HFEngine:
+class HFEngine(InFlight[GenerationRequest]):
     """Samples turns with a transformers model.
 
     Args:
@@ -110,23 +111,21 @@ class HFEngine:
             raise ConfigError(
                 f"the hf engine needs attn_implementation sdpa or eager, not {kernel}"
             )
-        self._device, self._dtype = torch.device(device), dtype
+        super().__init__(image_id=codec.image_id)
         module: Any = model  # transformers wraps `to` in a decorator that hides its signature
-        self._model: Any = module.to(device=self._device).eval().requires_grad_(False)
+        self._model: Any = module.to(device=device).eval().requires_grad_(False)
         for weight in self._model.parameters():
             weight.data = weight.data.to(dtype)  # not the buffers: rotary frequencies stay float32
+        self.device, self.dtype = self._model.device, dtype  # of its weights
         self._language: Any = self._family.language_model(self._model)
         self._codec, self._images, self._max_batch_size = codec, images, max_batch_size
         self._banned = torch.zeros(
-            self._model.lm_head.out_features, dtype=torch.bool, device=self._device
+            self._model.lm_head.out_features, dtype=torch.bool, device=self.device
         )
         self._banned[list(codec.banned_ids)] = True
-        self._queue: OrderedDict[str, GenerationRequest] = OrderedDict()
         self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens, image_id=codec.image_id)
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._max_feature_tokens = feature_cache_tokens
-        self._policy_version = 0
-        self.last_publish: PublishStats | None = None
 
     @classmethod
     def from_pretrained(
@@ -146,59 +145,25 @@ class HFEngine:
         )
         return cls(model, codec, images, dtype=torch_dtype, **settings)
 
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are."""
-        return self._model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of its weights."""
-        return self._model.dtype
-
-    @property
-    def policy_version(self) -> int:
-        return self._policy_version
-
-    @property
-    def takes_adapters(self) -> bool:
-        return False
-
-    @property
-    def ranks_per_engine(self) -> int:
-        return 1
-
-    @property
-    def num_in_flight(self) -> int:
-        return len(self._queue)
-
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request.
 
         Raises:
             EngineError: Its id is in flight already, or it has not one picture per placeholder.
         """
-        if request.id in self._queue:
-            raise EngineError(f"request {request.id} is already in flight")
-        num_slots = request.prompt_ids.count(self._codec.image_id)
-        if num_slots != len(request.views):
-            raise EngineError(
-                f"request {request.id} has {num_slots} placeholders "
-                f"but {len(request.views)} pictures"
-            )
-        self._queue[request.id] = request
+        self._check(request)
+        self._in_flight[request.id] = request
 
     @torch.inference_mode()
     def poll(self) -> list[Completion]:
-        batch = list(self._queue.values())[: self._max_batch_size]
+        batch = list(self._in_flight.values())[: self._max_batch_size]
         if not batch:
             return []
         try:
             rows = self._generate(batch)
         except RuntimeError as error:
             raise EngineError(f"generation of {len(batch)} requests failed: {error}") from error
-        for request in batch:
-            del self._queue[request.id]
+        self.cancel(request.id for request in batch)
         self._trim_features()
         return [
             Completion(
@@ -206,13 +171,6 @@ class HFEngine:
             )
             for row in rows
         ]
-
-    def cancel(self, request_ids: Iterable[str]) -> None:
-        for request_id in request_ids:
-            self._queue.pop(request_id, None)
-
-    def sleep(self) -> None:
-        """Nothing: its weights stay where they are."""
 
     def read(self, request: GenerationRequest) -> PromptReading:
         """As a request of its own, without what is cached of it."""
@@ -247,8 +205,7 @@ class HFEngine:
             raise EngineError(f"{len(missing)} weights were not published, such as {missing[0]}")
         self._prefixes.clear()
         self._features.clear()
-        self._policy_version = version
-        self.last_publish = PublishStats(num_bytes, time.perf_counter() - started, version)
+        self._published(num_bytes, since=started, version=version)
 
     def _generate(self, batch: list[GenerationRequest]) -> list[_Row]:
         keys = [(request.prompt_ids, request.views) for request in batch]
@@ -258,7 +215,7 @@ class HFEngine:
         hidden, cache, positions = self._prefill(prompts)
         if len(unique) < len(keys):
             index_of = {key: i for i, key in enumerate(unique)}
-            source = torch.tensor([index_of[key] for key in keys], device=self._device)
+            source = torch.tensor([index_of[key] for key in keys], device=self.device)
             cache.select(source)
             hidden, positions = hidden[source], positions[source]
         rows = [_Row(request) for request in batch]
@@ -287,22 +244,23 @@ class HFEngine:
         num_rows = len(prompts)
         num_known = max(prompt.num_known for prompt in prompts)
         num_read = max(len(prompt.ids) for prompt in prompts)
-        cache = self._new_cache(num_rows, num_known, capacity=num_known + num_read + GROWTH_SLOTS)
+        config = self._model.config.get_text_config()
+        heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
+        capacity = num_known + num_read + GROWTH_SLOTS
+        shape = (config.num_hidden_layers, 2, num_rows, heads, capacity, dim)
+        cache = BatchKV.empty(shape, length=num_known, dtype=self.dtype, device=self.device)
         ids = torch.full((num_rows, num_read), self._codec.pad_id)
         positions = torch.zeros(3, num_rows, num_read, dtype=torch.long)
         for i, prompt in enumerate(prompts):  # both parts are padded on the left
             ids[i, num_read - len(prompt.ids) :] = torch.tensor(prompt.ids)
             positions[:, i, num_read - len(prompt.ids) :] = prompt.positions
-            cache.bias[i, num_known : num_known + num_read - len(prompt.ids)] = -torch.inf
-            cache.bias[i, : num_known - prompt.num_known] = -torch.inf
-            if prompt.known is not None:
-                cache.kv[:, :, i, :, num_known - prompt.num_known : num_known] = prompt.known
+            cache.start(i, prompt.known, num_pads=num_read - len(prompt.ids))
         views = [view for prompt in prompts for view in prompt.views]
-        embeds, extra = self._embed(ids.to(self._device), views)
-        bias = _causal_bias(cache.bias, num_known, num_read)
-        hidden = self._forward(embeds, positions.to(self._device), bias, cache, **extra)
+        embeds, extra = self._embed(ids.to(self.device), views)
+        bias = cache.causal_bias(num_read)
+        hidden = self._forward(embeds, positions.to(self.device), bias, cache, **extra)
         following = torch.stack([prompt.positions.max() + 1 for prompt in prompts])
-        return hidden, cache, following.to(self._device)
+        return hidden, cache, following.to(self.device)
 
     def _decode(
         self,
@@ -316,7 +274,7 @@ class HFEngine:
         params = [row.request.sampling for row in rows]
         sampler = Sampler(params, banned=self._banned)
         noise = torch.stack([uniforms(row.request.seed, num_steps) for row in rows])
-        noise, embed = noise.to(self._device), self._language.embed_tokens
+        noise, embed = noise.to(self.device), self._language.embed_tokens
         active = list(rows)
         for step in range(num_steps):
             tokens, logprobs = sampler.sample(logits, noise[:, step])
@@ -325,7 +283,7 @@ class HFEngine:
             if not left:
                 return
             if 2 * len(left) <= len(active):
-                kept = torch.tensor(left, device=self._device)
+                kept = torch.tensor(left, device=self.device)
                 active = [active[i] for i in left]
                 tokens, noise, positions = tokens[kept], noise[kept], positions[kept]
                 cache.select(kept)
@@ -396,8 +354,8 @@ class HFEngine:
 
     def _run_tower(self, views: list[ImageView]) -> None:
         blocks = [self._images.pixels(view) for view in views]
-        pixels = torch.cat([block.pixel_values for block in blocks]).to(self._device)
-        grids = torch.tensor([block.grid_thw for block in blocks], device=self._device)
+        pixels = torch.cat([block.pixel_values for block in blocks]).to(self.device)
+        grids = torch.tensor([block.grid_thw for block in blocks], device=self.device)
         features = self._family.encode(self._model, pixels, grids)
         self._features.update(zip([view.key for view in views], features, strict=True))
 
@@ -405,27 +363,3 @@ class HFEngine:
         num_tokens = sum(len(features) for features in self._features.values())
         while num_tokens > self._max_feature_tokens:
             num_tokens -= len(self._features.popitem(last=False)[1])
-
-    def _new_cache(self, num_rows: int, length: int, *, capacity: int) -> BatchKV:
-        config = self._model.config.get_text_config()
-        heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
-        shape = (config.num_hidden_layers, 2, num_rows, heads, capacity, dim)
-        kv = torch.zeros(shape, dtype=self._dtype, device=self._device)
-        bias = torch.zeros(num_rows, capacity, dtype=self._dtype, device=self._device)
-        return BatchKV(kv, bias, length=length)
-
-
-def _causal_bias(
-    bias: Float[Tensor, "rows capacity"], num_known: int, num_read: int
-) -> Float[Tensor, "rows 1 read slots"]:
-    """Each token sees the known part and what was read up to itself, holes apart.
-
-    A padding token sees itself, or its softmax would be over nothing, and the NaN would spread
-    through masked slots.
-    """
-    future = torch.ones(num_read, num_read, dtype=torch.bool, device=bias.device).triu(1)
-    mask = bias[:, None, None, : num_known + num_read].repeat(1, 1, num_read, 1)
-    read = mask[..., num_known:]
-    read.masked_fill_(future, -torch.inf)
-    read.diagonal(dim1=-2, dim2=-1).zero_()
-    return mask

@@ -7,9 +7,8 @@ by the position ids.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
+from cachetools import LRUCache
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -38,6 +37,43 @@ class BatchKV:
         length: int,
     ) -> None:
         self.kv, self.bias, self.length = kv, bias, length
+
+    @classmethod
+    def empty(
+        cls,
+        shape: tuple[int, int, int, int, int, int],
+        *,
+        length: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> BatchKV:
+        """Zeros in the shape of `kv`, of whose slots `start` fills `length`."""
+        kv = torch.zeros(shape, dtype=dtype, device=device)
+        return cls(kv, kv.new_zeros(shape[2], shape[4]), length=length)
+
+    def start(self, row: int, known: PrefixKV | None, *, num_pads: int) -> None:
+        """What a row holds before the first pass: its known part at the end of the slots written
+        so far, holes before it, and holes where the first tokens of the pass are padding.
+        """
+        num_holes = self.length - (0 if known is None else known.shape[3])
+        self.bias[row, :num_holes] = -torch.inf
+        self.bias[row, self.length : self.length + num_pads] = -torch.inf
+        if known is not None:
+            self.kv[:, :, row, :, num_holes : self.length] = known
+
+    def causal_bias(self, num_read: int) -> Float[Tensor, "rows 1 read slots"]:
+        """For the next pass: each token sees what is written and what is read up to itself, holes
+        apart.
+
+        A padding token sees itself, or its softmax would be over nothing, and the NaN would spread
+        through masked slots.
+        """
+        future = torch.ones(num_read, num_read, dtype=torch.bool, device=self.bias.device).triu(1)
+        mask = self.bias[:, None, None, : self.length + num_read].repeat(1, 1, num_read, 1)
+        read = mask[..., self.length :]
+        read.masked_fill_(future, -torch.inf)
+        read.diagonal(dim1=-2, dim2=-1).zero_()
+        return mask
 
     def update(
         self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object
@@ -76,44 +112,33 @@ class PrefixCache:
     """
 
     def __init__(self, *, max_tokens: int, image_id: int) -> None:
-        self._max_tokens, self._image_id = max_tokens, image_id
-        self._entries: OrderedDict[PrefixKey, PrefixKV] = OrderedDict()
-        self._lengths: dict[int, int] = {}  # key length -> how many entries have it
-        self._num_tokens = 0
+        self._image_id = image_id
+        self._entries: LRUCache[PrefixKey, PrefixKV] = LRUCache(
+            max_tokens, getsizeof=lambda kv: kv.shape[3]
+        )
 
     @property
     def is_enabled(self) -> bool:
-        return self._max_tokens > 0
+        return self._entries.maxsize > 0
 
     def put(self, ids: tuple[int, ...], views: tuple[ImageView, ...], kv: PrefixKV) -> None:
-        if (ids, views) in self._entries or kv.shape[3] > self._max_tokens:
-            return
-        self._entries[(ids, views)] = kv
-        self._lengths[len(ids)] = self._lengths.get(len(ids), 0) + 1
-        self._num_tokens += kv.shape[3]
-        while self._num_tokens > self._max_tokens:
-            (old_ids, _), old = self._entries.popitem(last=False)
-            self._num_tokens -= old.shape[3]
-            self._lengths[len(old_ids)] -= 1
-            if not self._lengths[len(old_ids)]:
-                del self._lengths[len(old_ids)]
+        if (ids, views) not in self._entries and kv.shape[3] <= self._entries.maxsize:
+            self._entries[(ids, views)] = kv
 
     def longest(
         self, ids: tuple[int, ...], views: tuple[ImageView, ...]
     ) -> tuple[PrefixKV, int] | None:
         """The longest entry that is a proper prefix of `ids`, and how many pictures it holds."""
-        for length in sorted(self._lengths, reverse=True):
+        lengths = {len(head) for head, _ in self._entries}
+        for length in sorted(lengths, reverse=True):
             if length >= len(ids):
                 continue
             head = ids[:length]
             num_views = head.count(self._image_id)
-            key = (head, views[:num_views])
-            if key in self._entries:
-                self._entries.move_to_end(key)
-                return self._entries[key], num_views
+            found = self._entries.get((head, views[:num_views]))
+            if found is not None:
+                return found, num_views
         return None
 
     def clear(self) -> None:
         self._entries.clear()
-        self._lengths.clear()
-        self._num_tokens = 0

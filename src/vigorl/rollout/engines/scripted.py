@@ -9,13 +9,13 @@ turn barrier.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from vigorl.core.errors import EngineError
-from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
+from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.data.encoding import ChatCodec
+from vigorl.rollout.engines.in_flight import InFlight
 
 
 def turn_number(request: GenerationRequest) -> int:
@@ -28,13 +28,7 @@ def by_turn(texts: Sequence[str]) -> Callable[[GenerationRequest], str]:
     return lambda request: texts[turn_number(request) - 1]
 
 
-@dataclass(slots=True)
-class _Waiting:
-    request: GenerationRequest
-    ticks: int
-
-
-class ScriptedEngine:
+class ScriptedEngine(InFlight[tuple[GenerationRequest, int]]):
     """Answers each request with the text that `script` gives it.
 
     Args:
@@ -53,57 +47,31 @@ class ScriptedEngine:
         delay: Callable[[GenerationRequest], int] | None = None,
         shuffle_seed: int | None = None,
     ) -> None:
+        super().__init__(image_id=codec.image_id)
         self._script, self._codec, self._delay = script, codec, delay
         self._shuffle = None if shuffle_seed is None else random.Random(shuffle_seed)
-        self._waiting: list[_Waiting] = []
-        self._policy_version = 0
-        self.last_publish: PublishStats | None = None
         self.num_ticks = 0
 
-    @property
-    def policy_version(self) -> int:
-        return self._policy_version
-
-    @property
-    def takes_adapters(self) -> bool:
-        return False
-
-    @property
-    def ranks_per_engine(self) -> int:
-        return 1
-
-    @property
-    def num_in_flight(self) -> int:
-        return len(self._waiting)
-
     def submit(self, request: GenerationRequest) -> None:
-        if any(waiting.request.id == request.id for waiting in self._waiting):
-            raise EngineError(f"request {request.id} is already in flight")
-        self._waiting.append(_Waiting(request, self._delay(request) if self._delay else 0))
+        self._check(request)
+        delay = self._delay(request) if self._delay else 0
+        self._in_flight[request.id] = request, self.num_ticks + 1 + delay
 
     def poll(self) -> list[Completion]:
-        finished: list[_Waiting] = []
-        while self._waiting and not finished:
+        finished: list[GenerationRequest] = []
+        while self._in_flight and not finished:
             self.num_ticks += 1
-            finished = [waiting for waiting in self._waiting if waiting.ticks <= 0]
-            self._waiting = [waiting for waiting in self._waiting if waiting.ticks > 0]
-            for waiting in self._waiting:
-                waiting.ticks -= 1
+            waiting = self._in_flight.values()
+            finished = [request for request, due in waiting if due <= self.num_ticks]
         if self._shuffle is not None:
             self._shuffle.shuffle(finished)
-        return [self._complete(waiting.request) for waiting in finished]
+        self.cancel(request.id for request in finished)
+        return [self._complete(request) for request in finished]
 
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
+        started = time.perf_counter()
         num_bytes = sum(tensor.nbytes for _, tensor in weights)
-        self._policy_version = version
-        self.last_publish = PublishStats(num_bytes, seconds=0.0, version=version)
-
-    def cancel(self, request_ids: Iterable[str]) -> None:
-        given_up = set(request_ids)
-        self._waiting = [one for one in self._waiting if one.request.id not in given_up]
-
-    def sleep(self) -> None:
-        """Nothing: a script takes no memory."""
+        self._published(num_bytes, since=started, version=version)
 
     def _complete(self, request: GenerationRequest) -> Completion:
         ids = tuple(self._codec.completion_ids(self._script(request)))

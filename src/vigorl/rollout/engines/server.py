@@ -48,69 +48,67 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 from vigorl.core.errors import ConfigError, EngineError, RequestError
-from vigorl.core.protocols import Completion, GenerationRequest, PublishStats
+from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_of
+from vigorl.rollout.engines.in_flight import InFlight
 from vigorl.rollout.engines.server_api import ChatFormat, TokensFormat, WireFormat
 from vigorl.rollout.engines.server_nccl import GPUTransfer
 from vigorl.rollout.engines.server_pool import (
     HttpClient,
-    Job,
     NotFoundError,
     ServerPool,
     TransientError,
 )
 from vigorl.rollout.engines.server_weights import (
     AdapterTransfer,
-    NoTransfer,
     SharedMemoryTransfer,
     WeightTransfer,
 )
 
 
-class ServerEngine:
-    """Samples turns on servers; `connect` makes one.
+class ServerEngine(InFlight[Future[Completion]]):
+    """Samples turns on running servers; sends nothing before it is asked to.
 
     Args:
-        urls: Base URLs of servers that hold the same model, such as http://host:8000.
-        wire: What is said to them.
-        http: How.
-        transfer: How they get weights.
-        image_id: The picture placeholder in prompts.
-        pool_settings: Further settings of `ServerPool`.
+        codec: The policy's tokens.
+        images: Pixels of views.
+        urls: Base URLs; what they are started with is in the module's docstring.
+        api: "tokens" (vLLM) or "chat" (any OpenAI-compatible endpoint).
+        transfer: "shared_memory" (servers on rank 0's host), "nccl", "ipc", or "none".
+        model: The served model's name; "chat" needs it.
+        extra: Further fields of a chat request; null removes one of ours.
+        api_key_env: Environment variable with the API key; None sends none.
+        adapters_only: Whether a policy sends its adapters alone, by "shared_memory".
+        dtype: In which weights are sent: the one that the servers compute in.
+        bucket_bytes: Most bytes of weights handled at once.
+        shared_folder: A file system in memory, for "shared_memory".
+        transfer_address: Address of rank 0's host as the servers see it, for "nccl".
+        timeout_s: Longest wait for one turn, and for a server to load weights.
+        max_concurrent: A setting of `ServerPool`, as are the next four.
+        max_attempts: Of one request.
+        backoff_s: Pause after the first failure.
+        max_backoff_s: Longest pause.
+        give_up_s: How long all servers may be down.
+        folder: The policy's folder, whose family must be one that servers can run with "tokens";
+            None does not ask.
+        attn_implementation: Not used; it is the servers' choice.
     Attributes:
-        last_publish: What the last publish cost; None before the first.
         has_logprobs: Completions carry logprobs, as RL needs.
+    Raises:
+        ConfigError: Settings that contradict each other, or a family that cannot be served.
     """
 
     def __init__(
         self,
-        urls: Sequence[str],
-        *,
-        wire: WireFormat,
-        http: HttpClient,
-        transfer: WeightTransfer,
-        image_id: int,
-        **pool_settings: Any,
-    ) -> None:
-        self._wire, self._http, self._transfer, self._image_id = wire, http, transfer, image_id
-        self._pool = ServerPool(urls, revive=self._revive, **pool_settings)
-        self._in_flight: dict[str, Job] = {}
-        self._finished: queue.SimpleQueue[tuple[str, Job, Any]] = queue.SimpleQueue()
-        self._policy_version = 0
-        self.last_publish: PublishStats | None = None
-        self.has_logprobs = wire.has_logprobs
-
-    @classmethod
-    def connect(
-        cls,
         *,
         codec: ChatCodec,
         images: ImageStore,
@@ -126,38 +124,19 @@ class ServerEngine:
         shared_folder: str = "/dev/shm",
         transfer_address: str | None = None,
         timeout_s: float = 600.0,
+        max_concurrent: int = 64,
+        max_attempts: int = 8,
+        backoff_s: float = 0.5,
+        max_backoff_s: float = 30.0,
+        give_up_s: float = 600.0,
         folder: str | None = None,
         attn_implementation: str | None = None,
-        **pool_settings: Any,
-    ) -> Self:
-        """An engine on running servers; sends nothing yet.
-
-        Args:
-            codec: The policy's tokens.
-            images: Pixels of views.
-            urls: Base URLs; what they are started with is in the module's docstring.
-            api: "tokens" (vLLM) or "chat" (any OpenAI-compatible endpoint).
-            transfer: "shared_memory" (servers on rank 0's host), "nccl", "ipc", or "none".
-            model: The served model's name; "chat" needs it.
-            extra: Further fields of a chat request; null removes one of ours.
-            api_key_env: Environment variable with the API key; None sends none.
-            adapters_only: Whether a policy sends its adapters alone, by "shared_memory".
-            dtype: In which weights are sent: the one that the servers compute in.
-            bucket_bytes: Most bytes of weights handled at once.
-            shared_folder: A file system in memory, for "shared_memory".
-            transfer_address: Address of rank 0's host as the servers see it, for "nccl".
-            timeout_s: Longest wait for one turn, and for a server to load weights.
-            folder: The policy's folder, whose family must be one that servers can run with
-                "tokens"; None does not ask.
-            attn_implementation: Not used; it is the servers' choice.
-            pool_settings: Further settings of `ServerPool`.
-        Raises:
-            ConfigError: Settings that contradict each other, or a family that cannot be served.
-        """
+    ) -> None:
         if folder is not None and api == "tokens":
             check_runs(family_of(folder), engine="server")
-        http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
-        wire = _wire(api, codec, images, model=model, extra=extra)
+        super().__init__(image_id=codec.image_id)
+        self._http = http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s)
+        self._wire = wire = _wire(api, codec, images, model=model, extra=extra)
         if transfer != "none" and not wire.has_logprobs:
             raise ConfigError(f"engine.api={api} takes no weights: set engine.transfer=none")
         if adapters_only and transfer != "shared_memory":
@@ -167,37 +146,25 @@ class ServerEngine:
             "dtype": getattr(torch, dtype), "bucket_bytes": bucket_bytes, "timeout_s": timeout_s
         }  # fmt: skip
         makers = {
-            "none": NoTransfer,
+            "none": partial(WeightTransfer, http),
             "shared_memory": partial(by_memory, http, folder=shared_folder, **shared),
             "nccl": partial(GPUTransfer, "nccl", http, address=transfer_address, **shared),
             "ipc": partial(GPUTransfer, "ipc", http, **shared),
         }
         if transfer not in makers:
             raise ConfigError(f"engine.transfer must be one of {list(makers)}, got {transfer!r}")
-        return cls(
+        self._transfer = makers[transfer]()
+        self._pool = ServerPool(
             urls,
-            wire=wire,
-            http=http,
-            transfer=makers[transfer](),
-            image_id=codec.image_id,
-            **pool_settings,
+            revive=self._revive,
+            max_concurrent=max_concurrent,
+            max_attempts=max_attempts,
+            backoff_s=backoff_s,
+            max_backoff_s=max_backoff_s,
+            give_up_s=give_up_s,
         )
-
-    @property
-    def policy_version(self) -> int:
-        return self._policy_version
-
-    @property
-    def takes_adapters(self) -> bool:
-        return self._transfer.takes_adapters
-
-    @property
-    def ranks_per_engine(self) -> int:
-        return 1
-
-    @property
-    def num_in_flight(self) -> int:
-        return len(self._in_flight)
+        self._finished: queue.SimpleQueue[tuple[str, Future[Completion]]] = queue.SimpleQueue()
+        self.has_logprobs, self.takes_adapters = wire.has_logprobs, self._transfer.takes_adapters
 
     def submit(self, request: GenerationRequest) -> None:
         """Send a request, or queue it behind those that its server works on.
@@ -205,22 +172,14 @@ class ServerEngine:
         Raises:
             EngineError: Its id is in flight already, or it has not one picture per placeholder.
         """
-        if request.id in self._in_flight:
-            raise EngineError(f"request {request.id} is already in flight")
-        num_slots = request.prompt_ids.count(self._image_id)
-        if num_slots != len(request.views):
-            raise EngineError(
-                f"request {request.id} has {num_slots} placeholders "
-                f"but {len(request.views)} pictures"
-            )
-        job = Job(
+        self._check(request)
+        answer = self._pool.submit(
+            partial(self._generate, request),
             name=f"request {request.id}",
-            key=_group_of(request.id),
-            run=partial(self._generate, request),
-            done=lambda result: self._finished.put((request.id, job, result)),
+            key=request.id.rsplit("/", 2)[0],  # a dialog's group: ids are "group/index/turn"
         )
-        self._in_flight[request.id] = job
-        self._pool.submit(job)
+        self._in_flight[request.id] = answer
+        answer.add_done_callback(lambda answer: self._finished.put((request.id, answer)))
 
     def poll(self) -> list[Completion]:
         """Wait until at least one request has finished.
@@ -232,31 +191,25 @@ class ServerEngine:
         """
         found: list[Completion] = []
         while self._in_flight and not (found and self._finished.empty()):
-            request_id, job, result = self._finished.get()
-            if self._in_flight.get(request_id) is not job:
+            request_id, answer = self._finished.get()
+            if self._in_flight.get(request_id) is not answer:
                 continue  # an answer to a request that was let go
-            if not isinstance(result, Completion):
-                if found:  # these first
-                    self._finished.put((request_id, job, result))
-                    break
-                if isinstance(result, RequestError):
-                    del self._in_flight[request_id]
-                else:
-                    self._let_go()
-                raise result
+            error = answer.exception()
+            if error is not None and found:  # these first
+                self._finished.put((request_id, answer))
+                break
+            if error is not None and not isinstance(error, RequestError):
+                self.cancel(list(self._in_flight))
+                raise error
             del self._in_flight[request_id]
-            found.append(result)
+            found.append(answer.result())  # or raises the refusal
         return found
 
     def cancel(self, request_ids: Iterable[str]) -> None:
         """Give requests up; a server that works on one already finishes it for nobody."""
         for request_id in request_ids:
-            job = self._in_flight.pop(request_id, None)
-            if job is not None:
-                job.is_cancelled = True
-
-    def sleep(self) -> None:
-        """Nothing: the servers' devices are their own."""
+            if request_id in self._in_flight:
+                self._in_flight.pop(request_id).cancel()
 
     def publish(self, weights: Iterable[tuple[str, Any]], *, version: int) -> None:
         """Bring new weights to all servers; one that is down gets them when it returns.
@@ -271,18 +224,13 @@ class ServerEngine:
         if self._in_flight:
             raise EngineError(f"publish while {len(self._in_flight)} requests are in flight")
         self.last_publish = self._transfer.publish(weights, self._pool, version=version)
-        self._policy_version = version
+        self.policy_version = version
 
     def close(self) -> None:
         """Let go of all requests, threads and published weights."""
-        self._let_go()
+        self.cancel(list(self._in_flight))
         self._pool.close()
         self._transfer.close()
-
-    def _let_go(self) -> None:
-        for job in self._in_flight.values():
-            job.is_cancelled = True
-        self._in_flight.clear()
 
     def _generate(self, request: GenerationRequest, url: str) -> Completion:
         body = self._wire.body(request)
@@ -311,11 +259,6 @@ class ServerEngine:
 
 def _refused(request: GenerationRequest, error: EngineError) -> RequestError:
     return RequestError(f"request {request.id}: {error}", request_id=request.id)
-
-
-def _group_of(request_id: str) -> str:
-    """A dialog's group: ids are "group/index/turn"."""
-    return request_id.rsplit("/", 2)[0]
 
 
 def _wire(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import socket
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,17 +24,12 @@ from torch import Tensor
 
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import PublishStats
+from vigorl.ranks import from_all_ranks, own_rank
 from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
-from vigorl.rollout.engines.server_weights import (
-    START_LABEL,
-    finish_load,
-    from_rank_0,
-    meet,
-    own_rank,
-)
+from vigorl.rollout.engines.server_weights import WeightTransfer, buckets, finish_load, new_label
 
 
-class GPUTransfer:
+class GPUTransfer(WeightTransfer):
     """Weights by NCCL or CUDA IPC; the servers run with VLLM_SERVER_DEV_MODE=1 and
     `--weight-transfer-config '{"backend": "nccl"}'` (or "ipc").
 
@@ -48,9 +42,6 @@ class GPUTransfer:
         timeout_s: For one call.
     """
 
-    takes_adapters = False
-    model = None
-
     def __init__(
         self,
         backend: str,
@@ -61,8 +52,9 @@ class GPUTransfer:
         address: str | None = None,
         timeout_s: float = 600.0,
     ) -> None:
-        self.label, self._backend, self._http = START_LABEL, backend, http
-        self._dtype, self._bucket_bytes, self._timeout_s = dtype, bucket_bytes, timeout_s
+        super().__init__(http)
+        self._backend, self._dtype = backend, dtype
+        self._bucket_bytes, self._timeout_s = bucket_bytes, timeout_s
         self._address = address or socket.gethostname()
         self._members: list[str] = []
         self._sender: Any = None
@@ -72,10 +64,10 @@ class GPUTransfer:
     def publish(
         self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
     ) -> PublishStats:
-        meet()
+        from_all_ranks(None)  # waited for: no rank generates any more
         started, num_bytes = time.perf_counter(), 0
-        label = from_rank_0(f"vigorl-{version}-{uuid.uuid4().hex[:12]}")
-        live, is_same = from_rank_0(self._survey(pool) if own_rank() == 0 else None)
+        survey = self._survey(pool) if own_rank() == 0 else ([], False)
+        label, (live, is_same) = from_all_ranks((new_label(version), survey))[0]
         if not live:
             raise EngineError("no server is there to take the weights")
         if not is_same or self._sender is None:
@@ -84,7 +76,8 @@ class GPUTransfer:
         assert self._sender is not None
         if own_rank() == 0:
             self._client.each(lambda one: one.start_weight_update())
-        for bucket in self._buckets(weights):
+        cut = buckets(weights, device="cuda", dtype=self._dtype, bucket_bytes=self._bucket_bytes)
+        for bucket in cut:
             self._bucket = bucket
             num_bytes += sum(tensor.nbytes for _, tensor in bucket)
             self._sender.send_weights()
@@ -94,7 +87,7 @@ class GPUTransfer:
             for url in live:
                 finish_load(self._http, url, label)
         self.label, self._members = label, live
-        meet()
+        from_all_ranks(None)  # waited for: the servers are ready
         return PublishStats(num_bytes, time.perf_counter() - started, version)
 
     def bring_up_to_date(self, url: str) -> None:
@@ -105,9 +98,6 @@ class GPUTransfer:
         if self._sender is not None:
             self._sender.shutdown()
             self._sender = None
-
-    def _label_of(self, url: str) -> str:
-        return self._http.call(f"{url}/weight_info", method="GET", timeout_s=30)["weight_version"]
 
     def _survey(self, pool: ServerPool) -> tuple[list[str], bool]:
         """The servers that answer, and whether they are those of the last publish, unrestarted."""
@@ -143,19 +133,6 @@ class GPUTransfer:
         self._sender = WeightTransferTrainerFactory.trainer_init(
             info, client=client, source=_bucket_source(lambda: self._bucket)
         )
-
-    def _buckets(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str, Tensor]]]:
-        bucket: list[tuple[str, Tensor]] = []
-        num_bytes = 0
-        for name, weight in weights:
-            tensor = weight.detach().to("cuda", self._dtype if weight.is_floating_point() else None)
-            if bucket and num_bytes + tensor.nbytes > self._bucket_bytes:
-                yield bucket
-                bucket, num_bytes = [], 0
-            bucket.append((name, tensor))
-            num_bytes += tensor.nbytes
-        if bucket:
-            yield bucket
 
 
 class FanOutClient:

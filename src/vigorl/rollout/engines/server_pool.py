@@ -21,6 +21,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -130,31 +132,23 @@ class HttpClient:
         raise kind(f"{url} answered {status}: {text}")
 
 
-@dataclass(slots=True)
-class Job:
-    """Something to do on one of the servers.
-
-    Attributes:
-        name: For errors.
-        key: Jobs with the same key go to the same server.
-        run: Does it on the server at a base URL; may raise `TransientError`.
-        done: Called once with the result of `run`, or with what ended the job.
-        failures: Attempts that failed.
-        is_cancelled: Nobody waits for it; it is dropped when its turn comes.
-    """
-
+@dataclass(slots=True, eq=False)
+class _Job:
+    run: Callable[[str], Any]
     name: str
     key: str
-    run: Callable[[str], Any]
-    done: Callable[[Any], None]
-    failures: int = 0
-    is_cancelled: bool = False
+    result: Future[Any] = field(default_factory=Future)
+    num_failures: int = 0
+
+    def fail(self, error: BaseException) -> None:
+        with suppress(InvalidStateError):  # cancelled: nobody waits for it
+            self.result.set_exception(error)
 
 
 @dataclass(slots=True, eq=False)
 class _Server:
     url: str
-    jobs: queue.SimpleQueue[Job | None] = field(default_factory=queue.SimpleQueue)
+    jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
     num_threads: int = 0
     is_up: bool = True
     down_since: float = 0.0
@@ -224,10 +218,20 @@ class ServerPool:
         """Base URLs of the servers that are not known to be down."""
         return [server.url for server in self._servers if server.is_up]
 
-    def submit(self, job: Job) -> None:
-        """Start a job; its `done` is called from another thread."""
-        ranked = self._ranked(job.key)
+    def submit(self, run: Callable[[str], Any], *, name: str, key: str) -> Future[Any]:
+        """Start a job.
+
+        Args:
+            run: Does it on the server at a base URL; may raise `TransientError`.
+            name: For errors.
+            key: Jobs with the same key go to the same server.
+        Returns:
+            What `run` returns, or what ended the job; one that is cancelled is dropped when its
+            turn comes.
+        """
+        job, ranked = _Job(run, name, key), self._ranked(key)
         self._put(job, next((server for server in ranked if server.is_up), ranked[0]))
+        return job.result
 
     def mark_down(self, url: str, reason: str) -> None:
         """Send a server no more jobs until `revive` has found it ready."""
@@ -254,7 +258,7 @@ class ServerPool:
 
         return sorted(self._servers, key=weight)
 
-    def _put(self, job: Job, server: _Server) -> None:
+    def _put(self, job: _Job, server: _Server) -> None:
         with self._changed:
             if server.num_threads < self._max_concurrent and not self._is_closed:
                 server.num_threads += 1
@@ -267,44 +271,43 @@ class ServerPool:
             job = server.jobs.get()
             if job is None or self._is_closed:
                 return
-            if not job.is_cancelled:
+            if not job.result.cancelled():
                 self._attempt(job, server)
 
-    def _attempt(self, job: Job, server: _Server) -> None:
+    def _attempt(self, job: _Job, server: _Server) -> None:
         try:
             if not server.is_up:
                 self._move(job)
                 return
-            job.done(job.run(server.url))
+            found = job.run(server.url)
+            with suppress(InvalidStateError):
+                job.result.set_result(found)
         except TransientError as error:
             self._failed(job, server, error)
         except VigorlError as error:
-            job.done(error)
+            job.fail(error)
         except BaseException as error:
-            job.done(error)  # a job must end, or its engine waits for ever
+            job.fail(error)  # a job must end, or its engine waits for ever
             raise
 
-    def _failed(self, job: Job, server: _Server, error: TransientError) -> None:
+    def _failed(self, job: _Job, server: _Server, error: TransientError) -> None:
         if error.is_down:
             self.mark_down(server.url, str(error))
-        job.failures += 1
-        if job.failures >= self._max_attempts:
-            job.done(
-                EngineError(
-                    f"{job.name} failed {job.failures} times, last on {server.url}: {error}"
-                )
-            )
+        job.num_failures += 1
+        if job.num_failures >= self._max_attempts:
+            times = f"{job.num_failures} times, last on {server.url}"
+            job.fail(EngineError(f"{job.name} failed {times}: {error}"))
             return
-        self._pause(max(self._backoff(job.failures), error.retry_after_s or 0.0))
+        self._pause(max(self._backoff(job.num_failures), error.retry_after_s or 0.0))
         try:
             self._move(job)
         except EngineError as given_up:
-            job.done(given_up)
+            job.fail(given_up)
 
-    def _move(self, job: Job) -> None:
+    def _move(self, job: _Job) -> None:
         """Give the job to a server that is up, as soon as there is one."""
         with self._changed:
-            while not self._is_closed and not job.is_cancelled:
+            while not self._is_closed and not job.result.cancelled():
                 up = next((server for server in self._ranked(job.key) if server.is_up), None)
                 if up is not None:
                     break

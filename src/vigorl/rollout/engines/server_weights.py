@@ -19,16 +19,15 @@ import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import PublishStats
+from vigorl.ranks import from_all_ranks, own_rank
 from vigorl.rollout.engines.adapters import write_adapters
 from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
 
@@ -37,20 +36,25 @@ LABEL_PREFIX = "vigorl-"  # of weights that were published
 FOLDER_PREFIX = "vigorl-weights-"
 
 
-class WeightTransfer(Protocol):
-    """One way of bringing weights to all servers.
+class WeightTransfer:
+    """One way of bringing weights to all servers; this one brings none, for teachers and judging.
 
+    Args:
+        http: To the servers.
     Attributes:
         label: Name of the weights that every completion must come from.
         takes_adapters: The adapters alone are sent, to servers that hold the base.
-        model: What requests must ask for; None: what the server was started with.
     """
 
-    label: str
-    takes_adapters: bool
+    takes_adapters = False
+
+    def __init__(self, http: HttpClient) -> None:
+        self.label, self._http = START_LABEL, http
 
     @property
-    def model(self) -> str | None: ...
+    def model(self) -> str | None:
+        """What requests must ask for; None: what the server was started with."""
+        return None
 
     def publish(
         self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
@@ -60,7 +64,10 @@ class WeightTransfer(Protocol):
         Raises:
             EngineError: No server has them.
         """
-        ...
+        raise EngineError(
+            "engine.transfer=none: these servers take no weights, so a policy cannot be trained "
+            "with them; set engine.transfer=shared_memory, nccl or ipc"
+        )
 
     def bring_up_to_date(self, url: str) -> None:
         """Make a server that was down have the weights of the last publish.
@@ -69,34 +76,20 @@ class WeightTransfer(Protocol):
             TransientError: It cannot have them now.
             EngineError: It refused them.
         """
-        ...
-
-    def close(self) -> None: ...
-
-
-class NoTransfer:
-    """For teachers, and for judging: the servers keep the weights they were started with."""
-
-    label = START_LABEL
-    takes_adapters = False
-    model = None
-
-    def publish(
-        self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
-    ) -> PublishStats:
-        raise EngineError(
-            "engine.transfer=none: these servers take no weights, so a policy cannot be trained "
-            "with them; set engine.transfer=shared_memory, nccl or ipc"
-        )
-
-    def bring_up_to_date(self, url: str) -> None:
-        """Nothing to do."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Let go of what the last publish has left."""
+
+    def _label_of(self, url: str) -> str:
+        return self._http.call(f"{url}/weight_info", method="GET", timeout_s=30)["weight_version"]
 
 
-class SharedMemoryTransfer:
+def new_label(version: int) -> str:
+    """A name for weights that no other publish of any run has."""
+    return f"{LABEL_PREFIX}{version}-{uuid.uuid4().hex[:12]}"
+
+
+class SharedMemoryTransfer(WeightTransfer):
     """Weights as a sharded checkpoint in shared memory, loaded by `reload_weights` of the workers.
 
     Rank 0 writes; the servers run on its host. The folder goes when the engine does, and one that a
@@ -110,8 +103,6 @@ class SharedMemoryTransfer:
         timeout_s: For a server to load.
     """
 
-    takes_adapters = False
-
     def __init__(
         self,
         http: HttpClient,
@@ -121,19 +112,16 @@ class SharedMemoryTransfer:
         folder: str = "/dev/shm",
         timeout_s: float = 600.0,
     ) -> None:
-        self.label, self._http, self._dtype = START_LABEL, http, dtype
-        self._bucket_bytes, self._root, self._timeout_s = bucket_bytes, Path(folder), timeout_s
+        super().__init__(http)
+        self._dtype, self._bucket_bytes = dtype, bucket_bytes
+        self._root, self._timeout_s = Path(folder), timeout_s
         self._shards: Path | None = None
         self._owner: FileLock | None = None  # held: says that the folder is in use
-
-    @property
-    def model(self) -> str | None:
-        return None
 
     def publish(
         self, weights: Iterable[tuple[str, Tensor]], pool: ServerPool, *, version: int
     ) -> PublishStats:
-        meet()  # no rank generates any more
+        from_all_ranks(None)  # waited for: no rank generates any more
         started, stats, failure = time.perf_counter(), None, None
         if own_rank() == 0:
             try:
@@ -142,9 +130,9 @@ class SharedMemoryTransfer:
                 failure = f"version {version} could not be published: {error}"
         for _ in weights:  # gathered by all ranks together, so to the end
             pass
-        self.label, self._shards, stats, failure = from_rank_0(
+        self.label, self._shards, stats, failure = from_all_ranks(
             (self.label, self._shards, stats, failure)
-        )
+        )[0]
         if failure is not None or stats is None:
             raise EngineError(failure or "rank 0 published nothing")
         return stats
@@ -182,7 +170,7 @@ class SharedMemoryTransfer:
         self._owner.acquire()
         self._release = weakref.finalize(self, shutil.rmtree, shards, ignore_errors=True)
         num_bytes = self._write(weights, shards)
-        self._shards, self.label = shards, f"{LABEL_PREFIX}{version}-{uuid.uuid4().hex[:12]}"
+        self._shards, self.label = shards, new_label(version)
         urls = pool.up_urls
         with ThreadPoolExecutor(max(len(urls), 1)) as threads:
             problems = list(threads.map(self._try_load, urls))
@@ -200,9 +188,6 @@ class SharedMemoryTransfer:
         except TransientError as error:
             return f"{url}: {error}"
         return None
-
-    def _label_of(self, url: str) -> str:
-        return self._http.call(f"{url}/weight_info", method="GET", timeout_s=30)["weight_version"]
 
     def _write(self, weights: Iterable[tuple[str, Tensor]], folder: Path) -> int:
         return write_shards(weights, folder, dtype=self._dtype, bucket_bytes=self._bucket_bytes)
@@ -267,35 +252,39 @@ def write_shards(
     """
     shard_of: dict[str, str] = {}
     total = 0
-    for number, bucket in enumerate(buckets(weights, dtype=dtype, bucket_bytes=bucket_bytes)):
+    cut = buckets(weights, device="cpu", dtype=dtype, bucket_bytes=bucket_bytes)
+    for number, bucket in enumerate(cut):
         name = f"model-{number:05d}.safetensors"
-        save_file(bucket, folder / name, metadata={"format": "pt"})
-        shard_of |= dict.fromkeys(bucket, name)
-        total += sum(tensor.nbytes for tensor in bucket.values())
+        save_file({key: _alone(weight) for key, weight in bucket}, folder / name, {"format": "pt"})
+        shard_of |= dict.fromkeys(dict(bucket), name)
+        total += sum(tensor.nbytes for _, tensor in bucket)
     index = {"metadata": {"total_size": total}, "weight_map": shard_of}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     return total
 
 
 def buckets(
-    weights: Iterable[tuple[str, Tensor]], *, dtype: torch.dtype, bucket_bytes: int
-) -> Iterator[dict[str, Tensor]]:
-    """Weights in main memory, cast, as many at once as fit into `bucket_bytes`."""
-    bucket: dict[str, Tensor] = {}
+    weights: Iterable[tuple[str, Tensor]], *, device: str, dtype: torch.dtype, bucket_bytes: int
+) -> Iterator[list[tuple[str, Tensor]]]:
+    """Weights on a device, cast, as many at once as fit into `bucket_bytes`."""
+    bucket: list[tuple[str, Tensor]] = []
     num_bytes = 0
     for name, weight in weights:
-        tensor = weight.detach().to("cpu", dtype if weight.is_floating_point() else None)
-        if tensor.untyped_storage().nbytes() != tensor.nbytes or not tensor.is_contiguous():
-            tensor = tensor.clone(
-                memory_format=torch.contiguous_format
-            )  # safetensors wants its own
+        tensor = weight.detach().to(device, dtype if weight.is_floating_point() else None)
         if bucket and num_bytes + tensor.nbytes > bucket_bytes:
             yield bucket
-            bucket, num_bytes = {}, 0
-        bucket[name] = tensor
+            bucket, num_bytes = [], 0
+        bucket.append((name, tensor))
         num_bytes += tensor.nbytes
     if bucket:
         yield bucket
+
+
+def _alone(weight: Tensor) -> Tensor:
+    """In memory that nothing else is in, as safetensors wants it."""
+    if weight.untyped_storage().nbytes() == weight.nbytes and weight.is_contiguous():
+        return weight
+    return weight.clone(memory_format=torch.contiguous_format)
 
 
 def remove_abandoned(root: Path, *, older_than_s: float = 60.0) -> None:
@@ -308,23 +297,3 @@ def remove_abandoned(root: Path, *, older_than_s: float = 60.0) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # in use, someone else's, or just gone
             continue
-
-
-def own_rank() -> int:
-    """0 in a run of one process."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def meet() -> None:
-    """Wait for all ranks."""
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()
-
-
-def from_rank_0(value: Any) -> Any:
-    """What rank 0 gives, on every rank."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]

@@ -22,41 +22,32 @@ Left out: speculative decoding, quantised weights, more than one picture placeho
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-import torch.distributed as dist
 from cachetools import LRUCache, cachedmethod
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
-from vigorl.core.protocols import Completion, GenerationRequest, PromptReading, PublishStats
+from vigorl.core.protocols import Completion, GenerationRequest, PromptReading
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_of
 from vigorl.rollout.engines.adapters import write_adapters
+from vigorl.rollout.engines.in_flight import InFlight
+from vigorl.rollout.engines.vllm_process import ENVIRONMENT, launcher, undisturbed
 
 if TYPE_CHECKING:
     from PIL import Image
 
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer's threads are these threads
-    "VLLM_NO_USAGE_STATS": "1",
-}
 
-
-class VLLMEngine:
+class VLLMEngine(InFlight[GenerationRequest]):
     """Samples turns with vLLM.
 
     Args:
@@ -114,10 +105,11 @@ class VLLMEngine:
         extra: dict[str, Any] | None = None,
     ) -> None:
         check_runs(family_of(folder), engine="vllm")
+        super().__init__(image_id=codec.image_id)
         self._codec, self._images = codec, images
-        self._stop_strings = list(stop_strings)
-        self.tensor_parallel_size, self._can_sleep = tensor_parallel_size, can_sleep
-        self._adapter_rank = adapter_rank
+        self._stop_strings, self._can_sleep = list(stop_strings), can_sleep
+        self.ranks_per_engine = tensor_parallel_size
+        self.takes_adapters = adapter_rank is not None
         self._settings: dict[str, Any] = {
             "model": folder,
             "dtype": dtype,
@@ -136,31 +128,12 @@ class VLLMEngine:
             **({} if adapter_rank is None else _lora_settings(adapter_rank)),
             **(extra or {}),
         }
-        self._requests: dict[str, GenerationRequest] = {}
         self._pictures: LRUCache[str, Image.Image] = LRUCache(
             1 << 28, getsizeof=lambda made: made.width * made.height * 4
         )
         self._adapters: Any = None  # vLLM's name for those that were published last
-        self._policy_version = 0
         self._is_asleep = False
-        self.last_publish: PublishStats | None = None
         self.num_steps = 0
-
-    @property
-    def policy_version(self) -> int:
-        return self._policy_version
-
-    @property
-    def takes_adapters(self) -> bool:
-        return self._adapter_rank is not None
-
-    @property
-    def ranks_per_engine(self) -> int:
-        return self.tensor_parallel_size
-
-    @property
-    def num_in_flight(self) -> int:
-        return len(self._requests)
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request.
@@ -169,8 +142,7 @@ class VLLMEngine:
             EngineError: Its id is in flight already, it has not one picture per placeholder, or
                 vLLM refuses it (too long, too many pictures).
         """
-        if request.id in self._requests:
-            raise EngineError(f"request {request.id} is already in flight")
+        self._check(request)
         if self._is_asleep:
             raise EngineError(f"request {request.id}: the engine sleeps; publish weights first")
         prompt = self._prompt(request)
@@ -181,29 +153,28 @@ class VLLMEngine:
             )
         except (ValueError, RuntimeError) as error:
             raise EngineError(f"vLLM refused request {request.id}: {error}") from error
-        self._requests[request.id] = request
+        self._in_flight[request.id] = request
 
     def poll(self) -> list[Completion]:
         found: list[Completion] = []
-        while self._requests and not found:
+        while self._in_flight and not found:
             self.num_steps += 1
             try:
                 outputs = self._vllm.step()
             except Exception as error:
                 raise EngineError(
-                    f"vLLM failed with {len(self._requests)} requests in flight: "
+                    f"vLLM failed with {len(self._in_flight)} requests in flight: "
                     f"{type(error).__name__}: {error}"
                 ) from error
             found = [self._completion(output) for output in outputs if output.finished]
         for completion in found:
-            del self._requests[completion.request_id]
+            del self._in_flight[completion.request_id]
         return found
 
     def cancel(self, request_ids: Iterable[str]) -> None:
         """Give requests up; nothing comes back for them."""
-        known = [request_id for request_id in request_ids if request_id in self._requests]
-        for request_id in known:
-            del self._requests[request_id]
+        known = [request_id for request_id in request_ids if request_id in self._in_flight]
+        super().cancel(known)
         self._vllm.abort_request(known)
 
     @torch.no_grad()
@@ -214,8 +185,8 @@ class VLLMEngine:
         Raises:
             EngineError: A name is unknown, or a weight is missing; the engine is then unusable.
         """
-        if self._requests:
-            raise EngineError(f"publish with {len(self._requests)} requests in flight")
+        if self._in_flight:
+            raise EngineError(f"publish with {len(self._in_flight)} requests in flight")
         started, num_bytes = time.perf_counter(), 0
 
         def counted() -> Iterator[tuple[str, torch.Tensor]]:
@@ -240,8 +211,7 @@ class VLLMEngine:
             vllm.wake_up(tags=["kv_cache"])
             self._is_asleep = False
         self._drop_caches()
-        self._policy_version = version
-        self.last_publish = PublishStats(num_bytes, time.perf_counter() - started, version)
+        self._published(num_bytes, since=started, version=version)
 
     def sleep(self) -> None:
         """Give the device's memory back, weights included, until the next `publish`.
@@ -291,7 +261,7 @@ class VLLMEngine:
         register()
         args = EngineArgs(
             **self._settings,
-            **_launcher(self.tensor_parallel_size),
+            **launcher(self.ranks_per_engine),
             mm_processor_kwargs={
                 "size": {
                     "shortest_edge": self._images.sizing.min_pixels,
@@ -305,18 +275,12 @@ class VLLMEngine:
             weight_transfer_config={"backend": BACKEND},  # pyright: ignore[reportArgumentType]
         )
         try:
-            with _undisturbed():
+            with undisturbed():
                 return LLMEngine.from_engine_args(args)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"vLLM does not start: {error}") from error
 
     def _prompt(self, request: GenerationRequest) -> dict[str, Any]:
-        num_slots = request.prompt_ids.count(self._codec.image_id)
-        if num_slots != len(request.views):
-            raise EngineError(
-                f"request {request.id} has {num_slots} placeholders "
-                f"but {len(request.views)} pictures"
-            )
         prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids)}
         if request.views:
             prompt["multi_modal_data"] = {"image": [self._picture(view) for view in request.views]}
@@ -378,39 +342,3 @@ def _lora_settings(rank: int) -> dict[str, Any]:
     if not larger:
         raise ConfigError(f"engine.adapter_rank={rank}: vLLM takes 512 at most; null publishes all")
     return {"enable_lora": True, "max_lora_rank": larger[0]}
-
-
-def _launcher(tensor_parallel_size: int) -> dict[str, Any]:
-    """vLLM in the group that Lightning has made, where there is one."""
-    if not (dist.is_initialized() and dist.get_world_size() > 1):
-        if tensor_parallel_size > 1:
-            raise ConfigError(
-                f"engine.tensor_parallel_size={tensor_parallel_size} needs as many ranks: set "
-                "trainer.devices"
-            )
-        return {}
-    if dist.get_world_size() % tensor_parallel_size:
-        raise ConfigError(
-            f"engine.tensor_parallel_size={tensor_parallel_size} does not divide the "
-            f"{dist.get_world_size()} ranks"
-        )
-    os.environ["RANK"] = str(dist.get_rank())
-    os.environ.setdefault("LOCAL_RANK", "0")
-    return {"distributed_executor_backend": "external_launcher"}
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """vLLM seeds every generator of the process and replaces `torch.set_num_threads`; take both
-    back.
-    """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    set_num_threads, num_threads = torch.set_num_threads, torch.get_num_threads()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        torch.set_num_threads = set_num_threads
-        torch.set_num_threads(num_threads)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
@@ -65,12 +65,6 @@ class Probe(Protocol):
         ...
 
 
-class _Asked(NamedTuple):
-    probe: Probe
-    number: int  # of the rollout
-    dialogs: list[Dialog]
-
-
 def ask_probes(
     engine: Engine,
     probes: Sequence[Probe],
@@ -90,20 +84,15 @@ def ask_probes(
     Raises:
         EngineError: The engine died.
     """
-    asked = [
-        one
-        for probe in probes
-        for one in evenly(_questions(probe, rollouts, environment), probe.schedule.num_rollouts)
-    ]
+    asked: list[tuple[Probe, int, list[Dialog]]] = []  # the rollout by its number
+    for probe in probes:
+        about = [probe.dialogs(rollout, environment=environment) for rollout in rollouts]
+        askable = [(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]
+        asked += evenly(askable, probe.schedule.num_rollouts)
+    every = [dialog for _, _, dialogs in asked for dialog in dialogs]
+    answers = iter(collect(engine, every, phase=phase).rollouts)
     found = list(rollouts)
-    answers = iter(collect(engine, [d for one in asked for d in one.dialogs], phase=phase).rollouts)
     for probe, number, dialogs in asked:
         measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])
         found[number] = replace(found[number], probes={**found[number].probes, **measured})
     return found
-
-
-def _questions(probe: Probe, rollouts: Sequence[Rollout], environment: Environment) -> list[_Asked]:
-    """About each rollout, those of which nothing can be asked left out."""
-    about = (probe.dialogs(rollout, environment=environment) for rollout in rollouts)
-    return [_Asked(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]

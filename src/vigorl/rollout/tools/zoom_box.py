@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from vigorl.core.geometry import Point, box_window, zoom_window
 from vigorl.core.media import ImageView, Region
@@ -28,10 +29,11 @@ SPEC = ToolSpec(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
 class ZoomBox(StatelessTool):
     """Shows a box.
 
-    Args:
+    Attributes:
         min_window_px: Smaller boxes are grown to this side, in ORIGINAL pixels; also the box that
             traces are written with.
         view_px: Longer side of the view that the model gets, in pixels.
@@ -39,19 +41,14 @@ class ZoomBox(StatelessTool):
         shown: The sentence that introduces the crop.
     """
 
-    spec = SPEC
+    min_window_px: int
+    view_px: int
+    name: str = "zoom_box"
+    shown: str = "Here is the crop of the image inside the box"
+    spec: ClassVar = SPEC
 
-    def __init__(
-        self,
-        *,
-        min_window_px: int,
-        view_px: int,
-        name: str = "zoom_box",
-        shown: str = "Here is the crop of the image inside the box",
-    ) -> None:
-        check_view_settings(window_px=min_window_px, view_px=view_px)
-        self.min_window_px, self.view_px = min_window_px, view_px
-        self.name, self.shown = name, shown
+    def __post_init__(self) -> None:
+        check_view_settings(window_px=self.min_window_px, view_px=self.view_px)
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         image = scene.first

@@ -12,7 +12,8 @@ released code (364 px shown at 672).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from vigorl.core.geometry import Point, zoom_window
 from vigorl.core.media import ImageView, Region
@@ -34,28 +35,25 @@ SPEC = ToolSpec(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
 class ZoomPoint(StatelessTool):
     """Shows the square around a point.
 
-    Args:
+    Attributes:
         window_px: Side of the window in ORIGINAL pixels.
         view_px: Side of the view that the model gets, in pixels.
         name: What the policy calls it.
         shown: The sentence that introduces the crop.
     """
 
-    spec = SPEC
+    window_px: int
+    view_px: int
+    name: str = "search_coordinate"
+    shown: str = "Here is the crop of the image centered on the coordinate"
+    spec: ClassVar = SPEC
 
-    def __init__(
-        self,
-        *,
-        window_px: int,
-        view_px: int,
-        name: str = "search_coordinate",
-        shown: str = "Here is the crop of the image centered on the coordinate",
-    ) -> None:
-        check_view_settings(window_px=window_px, view_px=view_px)
-        self.window_px, self.view_px, self.name, self.shown = window_px, view_px, name, shown
+    def __post_init__(self) -> None:
+        check_view_settings(window_px=self.window_px, view_px=self.view_px)
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         image = scene.first
