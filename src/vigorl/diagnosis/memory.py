@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hydra.utils import get_class, instantiate
-from lightning.pytorch.strategies import DeepSpeedStrategy
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import needs_reference
+from vigorl.build import is_deepspeed, needs_reference
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import (
     GIB,
@@ -140,10 +140,8 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     """What the trainer holds; None where nothing is trained."""
     if not cfg.get("module"):
         return None
-    strategy = cfg.strategy
-    is_zero = isinstance(strategy, DictConfig) and issubclass(
-        get_class(strategy._target_), DeepSpeedStrategy
-    )
+    strategy: Any = cfg.strategy
+    is_zero = not isinstance(strategy, str) and is_deepspeed(strategy)
     compute = 4 if str(cfg.trainer.precision).startswith("32") else 2
     own = parse_dtype(cfg.model.dtype).itemsize
     if is_zero or str(cfg.trainer.precision).endswith("-true"):
