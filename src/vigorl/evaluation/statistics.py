@@ -51,44 +51,32 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return (float(interval.low), float(interval.high))
 
 
-def paired_difference_interval(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, float]:
-    """Interval of mean(a) - mean(b) when both were measured on the same items, in the same order.
+def difference_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Interval of mean(a) - mean(b), both measured on the same questions in the same order.
 
-    Only items where the two differ carry information. The adjusted Wald interval adds half an
-    item to each cell of the 2x2 table, which keeps its coverage when few items differ.
+    For scores of 0 and 1, of which only questions where the two differ carry information, the
+    adjusted Wald interval: it adds half a question to each cell of the 2x2 table, which keeps its
+    coverage when few differ. For others a percentile bootstrap over questions.
 
     Args:
-        a: [n] whether the first system was right on each item.
-        b: [n] the same for the second.
+        a: [n] scores of the first policy.
+        b: [n] scores of the second.
     Returns:
-        (low, high) within [-1, 1]; it holds 0 when the data cannot tell the two apart.
+        (low, high), for scores of 0 and 1 within [-1, 1]; it holds 0 when the data cannot tell the
+        two apart.
     Raises:
-        ValueError: Lengths differ, or there is no item.
+        ValueError: Lengths differ, or there is no question.
     Source: A. Agresti, Y. Min, Statistics in Medicine 24 (2005), 729-740.
     """
     differences = _differences(a, b)
+    if not (_are_binary(a) and _are_binary(b)):
+        return bootstrap_interval(differences.tolist())
     z = float(stats.norm.ppf((1 + _CONFIDENCE) / 2))
     only_a, only_b = (int((differences == one).sum()) + 0.5 for one in (1, -1))
     n = len(a) + 2
     difference = (only_a - only_b) / n
     half = z * math.sqrt((only_a + only_b) / n - difference**2) / math.sqrt(n)
     return (max(-1.0, difference - half), min(1.0, difference + half))
-
-
-def difference_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
-    """Interval of mean(a) - mean(b), both measured on the same questions in the same order.
-
-    Agresti and Min's for scores of 0 and 1; a percentile bootstrap over questions for others.
-
-    Args:
-        a: [n] scores of the first policy.
-        b: [n] scores of the second.
-    Raises:
-        ValueError: Lengths differ, or there is no question.
-    """
-    if _are_binary(a) and _are_binary(b):
-        return paired_difference_interval([score == 1 for score in a], [score == 1 for score in b])
-    return bootstrap_interval(_differences(a, b).tolist())
 
 
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:

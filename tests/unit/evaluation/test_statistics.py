@@ -13,7 +13,6 @@ from vigorl.evaluation.statistics import (
     bootstrap_interval,
     difference_interval,
     mean_interval,
-    paired_difference_interval,
     paired_p_value,
     wilson_interval,
 )
@@ -72,7 +71,7 @@ def test_one_different_question_proves_nothing():
 
 def test_difference_of_binary_scores_is_agresti_min():
     a, b = [1, 1, 0, 1, 0], [0, 1, 0, 0, 1]
-    expected = paired_difference_interval(list(map(bool, a)), list(map(bool, b)))
+    expected = difference_interval(list(map(bool, a)), list(map(bool, b)))
     assert difference_interval(a, b) == expected
 
 
@@ -133,11 +132,11 @@ def test_paired_difference_by_hand():
     # a alone is right 4 times, b alone never: (4.5 - 0.5) / 12 = 1/3
     # half width 1.959964 * sqrt(5 / 12 - 1 / 9) / sqrt(12) = 0.312754
     expected = (1 / 3 - 0.312754, 1 / 3 + 0.312754)
-    assert paired_difference_interval(a, b) == pytest.approx(expected, abs=1e-6)
+    assert difference_interval(a, b) == pytest.approx(expected, abs=1e-6)
 
 
 def test_paired_difference_of_the_same_answers_holds_zero():
-    low, high = paired_difference_interval([True, False] * 20, [True, False] * 20)
+    low, high = difference_interval([True, False] * 20, [True, False] * 20)
     assert low == pytest.approx(-high)
     assert low < 0 < high
 
@@ -145,7 +144,7 @@ def test_paired_difference_of_the_same_answers_holds_zero():
 def test_paired_difference_refuses_unpaired_lists():
     for a, b in [([True], []), ([], [])]:
         with pytest.raises(ValueError, match="equally long"):
-            paired_difference_interval(a, b)
+            difference_interval(a, b)
 
 
 @given(st.integers(1, 500), st.data())
@@ -158,6 +157,6 @@ def test_wilson_interval_holds_the_share(n, data):
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_paired_difference_is_antisymmetric(pairs):
     a, b = ([pair[i] for pair in pairs] for i in (0, 1))
-    low, high = paired_difference_interval(a, b)
+    low, high = difference_interval(a, b)
     assert -1 <= low <= high <= 1
-    assert paired_difference_interval(b, a) == pytest.approx((-high, -low))
+    assert difference_interval(b, a) == pytest.approx((-high, -low))
