@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -140,8 +139,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     """What the trainer holds; None where nothing is trained."""
     if not cfg.get("module"):
         return None
-    strategy: Any = cfg.strategy
-    is_zero = not isinstance(strategy, str) and is_deepspeed(strategy)
+    is_zero = is_deepspeed(cfg.strategy) and isinstance(cfg.strategy, DictConfig)
     compute = 4 if str(cfg.trainer.precision).startswith("32") else 2
     own = parse_dtype(cfg.model.dtype).itemsize
     if is_zero or str(cfg.trainer.precision).endswith("-true"):
@@ -157,7 +155,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         weight_bytes=own,
         compute_bytes=compute,
         num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
-        zero_stage=strategy.stage if is_zero else None,
+        zero_stage=cfg.strategy.get("stage") if is_zero else None,
         reference_bytes=reference,
         micro_batch_size=(traces or cfg.plan).micro_batch_size,
         sequence_tokens=response if traces else prompt + picture + response,

@@ -27,7 +27,7 @@ from vigorl.data.encoding import encode_trace
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
-from vigorl.training.buffer import RolloutBuffer, batch_loader
+from vigorl.training.buffer import RolloutBuffer
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan
 from vigorl.training.samplers.rates import SolveRates, tally_rollouts
@@ -153,12 +153,12 @@ class GroundedTraceDataModule(L.LightningDataModule):
             self._check_accumulation(self.plan.accumulate(world_size))
             num_batches = self.plan.batches_per_phase(world_size)
             self.buffer = RolloutBuffer(num_batches, collate=self.collate)
-            return batch_loader(self.buffer)
+            return DataLoader(self.buffer, batch_size=None)
         assert self.traces is not None
         self._check_accumulation(self.traces.accumulate(world_size))
         order = f"{self.seed}/{self._trainer().current_epoch}"
         batches = self._batches("train", self.traces, order=order)
-        return batch_loader(batches, num_workers=self.num_workers)
+        return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         if self.traces is None:
@@ -175,7 +175,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             micro_batch_size=micro_batch_size,
             sequences_per_update=micro_batch_size * world_size,
         )
-        return batch_loader(self._batches("val", settings, order="val"))
+        return DataLoader(self._batches("val", settings, order="val"), batch_size=None)
 
     def _batches(self, side: str, settings: TraceBatching, *, order: str) -> TraceBatches:
         return TraceBatches(
@@ -248,9 +248,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
     def _encode(self, record: TraceRecord) -> TrainingSample:
         assert self.traces is not None
         env = self.environment
-        prompt = env.prompt if record.system is None else replace(env.prompt, system=record.system)
         sample = encode_trace(
-            record, prompt=prompt, codec=env.codec, images=env.images, tools=env.tools
+            record, prompt=env.prompt, codec=env.codec, images=env.images, tools=env.tools
         )
         if self.num_tokens(sample) > self.traces.max_tokens:
             raise ConfigError(
