@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vigorl.pages.plots import plot_bars_with_intervals, plot_curves, spread_apart
+from benchmarks.plots import plot_bars_with_intervals, plot_curves, spread_apart
 
 CURVES = {"zoom": [(0, 0.2), (1, 0.8)], "one look": [(0, 0.2), (1, 0.25)]}
 
