@@ -120,13 +120,15 @@ class Linearized:
 
     Attributes:
         records: Sorted by question.
-        removed: How many drafts each rule of the filters removed, over all trees.
+        num_drafts: Chains that went into the filters, over all trees.
+        removed: How many of them each rule removed.
         num_trees: Trees that went in.
         num_solved: Trees that gave at least one trace to pick from.
         num_corrected: Corrected chains among `records`.
     """
 
     records: tuple[TraceRecord, ...]
+    num_drafts: int
     removed: Mapping[Removal, int]
     num_trees: int
     num_solved: int
@@ -154,17 +156,19 @@ def linearize_trees(
     """
     solved: list[SolvedTrace] = []
     removed: Counter[Removal] = Counter()
-    num_trees = num_solved = 0
+    num_trees = num_solved = num_drafts = 0
     for one in searched:
         drafts = draft_chains(one, tool=tool, settings=settings)
         kept, gone = filter_drafts(drafts, one.task, image=one.image, tool=tool, settings=filters)
         solved += kept
         removed += gone
+        num_drafts += len(drafts)
         num_trees += 1
         num_solved += bool(kept)
     picked = pick_traces(solved, settings=picking)
     return Linearized(
         records=tuple(trace.record for trace in picked),
+        num_drafts=num_drafts,
         removed=removed,
         num_trees=num_trees,
         num_solved=num_solved,
