@@ -21,10 +21,10 @@ from pathlib import Path
 
 from main_table import door, history, percent
 from mlflow.tracking import MlflowClient
+from plots import plot_curves
 
 from vigorl.evaluation.behavior_table import compare_behaviors, read_condition
 from vigorl.evaluation.report import EvaluationReport
-from vigorl.pages.plots import plot_curves
 
 OUT, DOCS = Path("outputs/circle"), Path("docs")
 START = Path("src/vigorl/assets/tiny_start")

@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
+from plots import plot_bars_with_intervals, plot_curves
 
 from vigorl.data.images import ImageStore
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.pages.picture import rollout_picture
-from vigorl.pages.plots import plot_bars_with_intervals, plot_curves
 from vigorl.rollout.recorder import read_rollouts
 
 OUT = Path("outputs/table")

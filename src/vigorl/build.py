@@ -199,11 +199,10 @@ def check_settings(cfg: DictConfig) -> None:
     check_targets(OmegaConf.to_container(cfg, resolve=True))
     if cfg.get("module"):
         _check_precision(cfg)
-        _try_out(cfg.module.get("algorithm"))
-        _try_out(cfg.module.get("importance_correction"))
-        _check_sampler(cfg)
+        for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
+            _try_out(node)
         _try_out(cfg.get("early_stop"))
-        _check_extras(cfg)
+        _check_what_needs_rollouts(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -215,7 +214,7 @@ def _check_precision(cfg: DictConfig) -> None:
     """
     is_half = parse_dtype(cfg.model.dtype).itemsize < 4 and cfg.model.lora is None
     is_made_half = cfg.trainer.precision in ("16-true", "bf16-true")
-    if (is_half or is_made_half) and not _is_deepspeed(cfg.strategy):
+    if (is_half or is_made_half) and not is_deepspeed(cfg.strategy):
         raise ConfigError(
             f"model.dtype={cfg.model.dtype} with trainer.precision={cfg.trainer.precision} and "
             "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
@@ -223,20 +222,13 @@ def _check_precision(cfg: DictConfig) -> None:
         )
 
 
-def _check_sampler(cfg: DictConfig) -> None:
-    """Refuse a bad one, or one without effect, before any weights are loaded."""
-    if cfg.get("sampler") is not None:
-        _try_out(cfg.sampler)
-        if not cfg.datamodule.get("plan"):
-            raise ConfigError("sampler has no effect on SFT: it chooses prompts of rollouts")
-
-
-def _check_extras(cfg: DictConfig) -> None:
-    """Refuse probes and signals with bad settings, or without a phase of rollouts."""
-    for key in ("probes", "signals"):
-        for node in (cfg.get(key) or {}).values():
+def _check_what_needs_rollouts(cfg: DictConfig) -> None:
+    """Refuse a sampler, probes and signals with bad settings, or without a phase of rollouts."""
+    for key in ("sampler", "probes", "signals"):
+        group: Any = cfg.get(key) or {}
+        for node in [group] if "_target_" in group else group.values():
             _try_out(node)
-        if cfg.get(key) and not cfg.datamodule.get("plan"):
+        if group and not cfg.datamodule.get("plan"):
             raise ConfigError(f"{key} has no effect on SFT: it is for phases of rollouts")
 
 
@@ -248,7 +240,8 @@ def _try_out(node: DictConfig | None) -> None:
         raise (error.__cause__ or error) from None
 
 
-def _is_deepspeed(strategy: DictConfig | str) -> bool:
+def is_deepspeed(strategy: DictConfig | str) -> bool:
+    """Whether `strategy` is DeepSpeed's, by its name or its class."""
     if isinstance(strategy, str):
         return strategy.startswith("deepspeed")
     return issubclass(get_class(strategy._target_), DeepSpeedStrategy)

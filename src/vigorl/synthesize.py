@@ -255,7 +255,7 @@ def linearize(
 
 def write_chains(run: Run, found: Linearized) -> None:
     """Both files, what was removed, and what it comes to."""
-    kept, report = found.records, found.report
+    kept = found.records
     metrics: dict[str, float] = {
         "chains/trees": found.num_trees,
         "chains/solved_frac": found.num_solved / max(found.num_trees, 1),
@@ -263,13 +263,13 @@ def write_chains(run: Run, found: Linearized) -> None:
         "chains/corrected_frac": found.num_corrected / max(len(kept), 1),
         "chains/turns_mean": sum(len(one.trace.steps) for one in kept) / max(len(kept), 1),
     }
-    metrics |= {f"chains/removed_{why}": count for why, count in report.removed.items()}
+    metrics |= {f"chains/removed_{why}": count for why, count in found.removed.items()}
     if kept:
         path = run.folder / "chains.jsonl"
         write_sft(kept, path, run.folder / "chains.json")
         metrics["chains/bytes_per_chain"] = path.stat().st_size / len(kept)
     run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
-    removed = ", ".join(f"{count} {why}" for why, count in report.removed.items() if count)
+    removed = ", ".join(f"{count} {why}" for why, count in found.removed.items())
     print(
         f"{len(kept)} chains of {found.num_solved} of {found.num_trees} trees, "
         f"{found.num_corrected} of them corrected; removed: {removed or 'none'}\n"

@@ -11,8 +11,7 @@ from typing import Any
 import lightning as L
 from tqdm import tqdm
 
-from vigorl.callbacks.phase_report import PhaseReport
-from vigorl.callbacks.rollout import RolloutCallback
+from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 
 
 class PhaseProgress(L.Callback):

@@ -15,16 +15,15 @@ was killed in.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import lightning as L
 import torch
 
-from vigorl.callbacks.phase_report import Listener, PhaseReport
 from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import metric_sums
 from vigorl.core.protocols import Engine, Progress
-from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
@@ -32,12 +31,34 @@ from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
+from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
 from vigorl.training.phase import credit_rollouts, cut_phase, read_start
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.step_metrics import StepMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseReport:
+    """What one generation brought, for those who log, show or record it.
+
+    Attributes:
+        kind: "train" or "val".
+        phase: From 0; of "val", the number of phases done.
+        run_seed: Seed of the sampling noise.
+        scored: This rank's rollouts.
+        metrics: Reduced over ranks.
+    """
+
+    kind: str
+    phase: int
+    run_seed: int
+    scored: Sequence[ScoredRollout]
+    metrics: Mapping[str, float]
+
+
+Listener = Callable[[PhaseReport, L.Trainer], None]
 
 
 class RolloutCallback(L.Callback):
@@ -110,12 +131,14 @@ class RolloutCallback(L.Callback):
         phase = trainer.current_epoch
         prompts = datamodule.prompts_of_phase(phase, seed=self.seed)
         self.generator.publish(module.policy, version=trainer.global_step)
-        generated = self._generate(
+        generated = self.generator.generate(
             self.environment,
             prompts.tasks,
-            trainer,
             name=f"train/{phase}",
             group_size=plan.group_size,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
+            on_progress=self.on_progress,
             probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
         )
         started = time.perf_counter()
@@ -172,32 +195,19 @@ class RolloutCallback(L.Callback):
         if not tasks:
             return {}
         self.generator.publish(module.policy, version=trainer.global_step)
-        generated = self._generate(self.eval_environment, tasks, trainer, name="val", group_size=1)
+        generated = self.generator.generate(
+            self.eval_environment,
+            tasks,
+            name="val",
+            group_size=1,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
+            on_progress=self.on_progress,
+        )
         done = trainer.current_epoch + (trainer.global_step > 0)
         progress = Progress(done, max(trainer.max_epochs or 1, 1))
         scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         return self._log("val", done, scored, trainer, sums=generated.costs)
-
-    def _generate(
-        self,
-        environment: Environment,
-        tasks: Sequence[TaskRecord],
-        trainer: L.Trainer,
-        *,
-        name: str,
-        group_size: int,
-        probes: Sequence[Probe] = (),
-    ) -> Generated:
-        return self.generator.generate(
-            environment,
-            tasks,
-            name=name,
-            group_size=group_size,
-            rank=trainer.global_rank,
-            num_ranks=trainer.world_size,
-            on_progress=self.on_progress,
-            probes=probes,
-        )
 
     # ---- metrics ---------------------------------------------------------------------------------
 

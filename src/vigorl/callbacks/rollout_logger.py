@@ -9,8 +9,7 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.loggers import MLFlowLogger
 
-from vigorl.callbacks.phase_report import PhaseReport
-from vigorl.callbacks.rollout import RolloutCallback
+from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.pages.rollouts import pick_groups, pick_worst_and_best, render_rollout_page

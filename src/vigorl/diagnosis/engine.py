@@ -55,19 +55,19 @@ def check_library(name: str, *, timeout_s: float = IMPORT_TIMEOUT_S) -> Row:
     return Row(Status.OK, name, f"{_last_line(done.stdout)} imports")
 
 
-def check_server(url: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Row:
+def check_server(url: str) -> Row:
     """An OpenAI-compatible server: its health, and that it lists its models."""
     base = url.rstrip("/").removesuffix("/v1")
     for path in ("/health", "/v1/models"):
-        if problem := ask(base + path, timeout_s=timeout_s):
+        if problem := ask(base + path):
             return Row(Status.FAIL, "engine server", f"{base}{path}: {problem}; is it started?")
     return Row(Status.OK, "engine server", f"{base} answers")
 
 
-def ask(url: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
+def ask(url: str) -> str:
     """What is wrong with a GET of this address; "" if nothing."""
     try:
-        with urlopen(url, timeout=timeout_s):
+        with urlopen(url, timeout=ANSWER_TIMEOUT_S):
             return ""
     except HTTPError as error:
         return f"HTTP {error.code}"

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from vigorl.build import CONFIGS
+from vigorl.build import CONFIGS, is_deepspeed
 from vigorl.diagnosis.report import Row, Status
 
 Installed = Callable[[str], str | None]
@@ -29,25 +29,20 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def check_installed(cfg: DictConfig, *, installed: Installed = installed_version) -> list[Row]:
+def check_installed(cfg: DictConfig) -> list[Row]:
     """Python, vigorl's requirements with the extras that these settings need, and the lock."""
     try:
         lines, python = requires("vigorl") or [], metadata("vigorl")["Requires-Python"]
     except PackageNotFoundError:
         return [Row(Status.FAIL, "vigorl", "not installed: make setup, or pip install .")]
+    extras = ["deepspeed"] if is_deepspeed(cfg.strategy) else []
     lock = Path(CONFIGS).parent / "constraints.txt"
+    pins = lock.read_text().split() if lock.is_file() else []
     return [
         check_python(platform.python_version(), python),
-        *check_requirements(lines, extras=needed_extras(cfg), installed=installed),
-        *(check_lock(lock.read_text().split(), installed=installed) if lock.is_file() else ()),
+        *check_requirements(lines, extras=extras, installed=installed_version),
+        *(check_lock(pins, installed=installed_version) if pins else ()),
     ]
-
-
-def needed_extras(cfg: DictConfig) -> list[str]:
-    """Of vigorl, by what the settings name."""
-    strategy = cfg.strategy if isinstance(cfg.strategy, str) else cfg.strategy._target_
-    is_deepspeed = "ZeRO" in strategy or "deepspeed" in strategy.lower()
-    return ["deepspeed"] if is_deepspeed else []
 
 
 def check_python(found: str, wanted: str) -> Row:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.utils import get_class, instantiate
-from lightning.pytorch.strategies import DeepSpeedStrategy
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import needs_reference
+from vigorl.build import is_deepspeed, needs_reference
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import (
     GIB,
@@ -134,10 +133,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     """What the trainer holds; None where nothing is trained."""
     if not cfg.get("module"):
         return None
-    strategy = cfg.strategy
-    is_zero = isinstance(strategy, DictConfig) and issubclass(
-        get_class(strategy._target_), DeepSpeedStrategy
-    )
+    is_zero = is_deepspeed(cfg.strategy) and isinstance(cfg.strategy, DictConfig)
     compute = 4 if str(cfg.trainer.precision).startswith("32") else 2
     own = parse_dtype(cfg.model.dtype).itemsize
     if is_zero or str(cfg.trainer.precision).endswith("-true"):
@@ -153,7 +149,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         weight_bytes=own,
         compute_bytes=compute,
         num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
-        zero_stage=strategy.stage if is_zero else None,
+        zero_stage=cfg.strategy.get("stage") if is_zero else None,
         reference_bytes=reference,
         micro_batch_size=(traces or cfg.plan).micro_batch_size,
         sequence_tokens=response if traces else prompt + picture + response,

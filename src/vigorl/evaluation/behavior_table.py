@@ -23,7 +23,7 @@ from vigorl.core.rollout import Rollout
 from vigorl.evaluation.behavior_judge import Count, Missing, judge_behaviors
 from vigorl.evaluation.behaviors import Behavior, BehaviorRules
 from vigorl.evaluation.report import Accuracy
-from vigorl.evaluation.statistics import bootstrap_interval, difference_interval, mean_interval
+from vigorl.evaluation.statistics import bootstrap_interval, difference_interval
 from vigorl.rollout.judge import Judge
 from vigorl.rollout.recorder import read_rollouts
 
@@ -115,9 +115,9 @@ class BehaviorTable:
         ]
         if not pairs:
             return None
-        differences = {mine - base for mine, base in pairs}
-        mine, base = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        interval = difference_interval(mine, base) if len(differences) > 1 else None
+        mine, base = zip(*pairs, strict=True)
+        are_equal = len({a - b for a, b in pairs}) == 1
+        interval = None if are_equal else difference_interval(mine, base)
         return MeanCount(fmean(mine) - fmean(base), interval, len(pairs))
 
     def markdown(self) -> str:
@@ -193,8 +193,9 @@ def compare_behaviors(
         raise ConfigError("need at least one condition, and max_traces of at least 1")
     by_id = {name: _one_per_question(rollouts) for name, rollouts in conditions.items()}
     shared = _shared_questions(by_id)
-    right = {name: {id for id in shared if is_right(one[id])} for name, one in by_id.items()}
-    kept = [id for id in shared if not only_correct or all(id in ids for ids in right.values())]
+    kept = shared
+    if only_correct:
+        kept = [id for id in shared if all(is_right(one[id]) for one in by_id.values())]
     if not kept:
         which = "answered rightly by all of" if only_correct else "shared by"
         raise DataError(f"no question is {which} the conditions {list(conditions)}")
@@ -205,7 +206,8 @@ def compare_behaviors(
         counts: dict[str, Counts] = {"rules": _count(rollouts, rules or BehaviorRules())}
         if judge is not None:
             counts["judge"] = judge_behaviors(judge, rollouts)
-        rows.append(ConditionBehaviors(name, _accuracy([one[id].score for id in shared]), counts))
+        accuracy = Accuracy.of([one[id].score for id in shared])
+        rows.append(ConditionBehaviors(name, accuracy, counts))
     return BehaviorTable(tuple(rows), tuple(sample), len(kept), only_correct, seed)
 
 
@@ -230,10 +232,8 @@ def read_condition(path: str | os.PathLike[str], *, phase: str | None = None) ->
 
 def _one_per_question(rollouts: Sequence[Rollout]) -> dict[str, Rollout]:
     found: dict[str, Rollout] = {}
-    for rollout in rollouts:
-        other = found.get(rollout.task.id)
-        if other is None or rollout.index < other.index:
-            found[rollout.task.id] = rollout
+    for rollout in sorted(rollouts, key=lambda rollout: rollout.index):
+        found.setdefault(rollout.task.id, rollout)
     return found
 
 
@@ -253,10 +253,6 @@ def _shared_questions(by_id: Mapping[str, Mapping[str, Rollout]]) -> list[str]:
 def _count(rollouts: Sequence[Rollout], rules: BehaviorRules) -> Counts:
     counts = [rules.count(rollout) for rollout in rollouts]
     return {behavior: tuple(count[behavior] for count in counts) for behavior in Behavior}
-
-
-def _accuracy(scores: Sequence[float]) -> Accuracy:
-    return Accuracy(fmean(scores), *mean_interval(scores), len(scores))
 
 
 def _percent(one: Accuracy) -> str:

@@ -199,11 +199,9 @@ class BehaviorRules:
         return any(self._is_same_region(look, _Look(point)) for point in points)
 
 
-def behavior_metrics(
-    rollouts: Sequence[Rollout], *, rules: BehaviorRules | None = None
-) -> dict[str, float]:
+def behavior_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
     """Means by the rules: `behaviors/regions_explored_mean` and so on; empty without rollouts."""
-    counts = [(rules or BehaviorRules()).count(rollout) for rollout in rollouts]
+    counts = [BehaviorRules().count(rollout) for rollout in rollouts]
     if not counts:
         return {}
     return {f"behaviors/{one}_mean": fmean(count[one] for count in counts) for one in Behavior}

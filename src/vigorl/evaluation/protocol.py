@@ -35,23 +35,16 @@ class Protocol:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def differences(self, other: Protocol) -> list[str]:
-        """The settings, by dotted key, in which two protocols differ."""
-        return differing_keys(self.settings, other.settings)
+        """The dotted keys of settings that differ or that only one has, sorted; lists count as
+        wholes.
+        """
+        a, b = dict(_leaves(self.settings)), dict(_leaves(other.settings))
+        absent = object()
+        return sorted(key for key in a | b if a.get(key, absent) != b.get(key, absent))
 
     def __str__(self) -> str:
         modified = f", modified: {', '.join(self.changed)}" if self.changed else ""
         return f"{self.name} {self.fingerprint}{modified}"
-
-
-def differing_keys(mine: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of values that differ or that only one has, sorted; lists count as wholes.
-
-    >>> differing_keys({"task": {"turns": 5, "top": 1}}, {"task": {"turns": 1, "top": 1}})
-    ['task.turns']
-    """
-    a, b = dict(_leaves(mine)), dict(_leaves(others))
-    absent = object()
-    return sorted(key for key in a.keys() | b.keys() if a.get(key, absent) != b.get(key, absent))
 
 
 def changed_settings(locked: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

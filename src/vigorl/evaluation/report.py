@@ -6,11 +6,12 @@ The outcome of every question is kept, so that two reports on the same questions
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 from vigorl.core.errors import DataError
 from vigorl.evaluation.protocol import Protocol
@@ -60,7 +61,7 @@ class QuestionOutcome:
     @property
     def score(self) -> float:
         """Mean over the rollouts."""
-        return math.fsum(self.scores) / len(self.scores)
+        return statistics.fmean(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ class Accuracy:
     low: float
     high: float
     num_questions: int
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> Self:
+        """Of one score per question, each in [0, 1]."""
+        return cls(statistics.fmean(scores), *mean_interval(scores), len(scores))
 
     def __str__(self) -> str:
         return f"{100 * self.value:5.1f} %  [{100 * self.low:5.1f}, {100 * self.high:5.1f}]"
@@ -152,17 +158,17 @@ class EvaluationReport:
 
     @property
     def accuracy(self) -> Accuracy:
-        return _accuracy(self.questions)
+        return Accuracy.of([question.score for question in self.questions])
 
     @property
     def by_category(self) -> dict[str, Accuracy]:
         """In order of first appearance; empty when no question has a category."""
-        groups: dict[str, list[QuestionOutcome]] = {}
+        groups: dict[str, list[float]] = {}
         for question in self.questions:
-            groups.setdefault(question.category, []).append(question)
+            groups.setdefault(question.category, []).append(question.score)
         if set(groups) == {""}:
             return {}
-        return {name or "(none)": _accuracy(group) for name, group in groups.items()}
+        return {name or "(none)": Accuracy.of(scores) for name, scores in groups.items()}
 
     @property
     def chance(self) -> float | None:
@@ -261,12 +267,12 @@ class EvaluationReport:
         """
         try:
             plain = json.loads(text)
-            found = plain.pop("format")
+            found = plain["format"]
             if found == 1:
                 plain = _upgraded(plain)
             elif found != FORMAT:
                 raise ValueError(f"not of format {FORMAT}")
-            return cls(**plain | _rebuilt(plain))
+            return _READER.validate_python(plain)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"not an evaluation report: {error}", path=path) from error
 
@@ -278,26 +284,8 @@ def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
     return plain | {"benchmark": {}, "protocol": None}
 
 
-def _rebuilt(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a report that JSON has no type for."""
-    questions = (
-        QuestionOutcome(**one | {"answers": tuple(one["answers"]), "scores": tuple(one["scores"])})
-        for one in plain["questions"]
-    )
-    protocol = plain["protocol"]
-    return {
-        "questions": tuple(questions),
-        "benchmark": {name: Accuracy(**one) for name, one in plain["benchmark"].items()},
-        "protocol": protocol
-        and Protocol(protocol["name"], protocol["settings"], tuple(protocol["changed"])),
-    }
-
-
-def _accuracy(questions: Sequence[QuestionOutcome]) -> Accuracy:
-    scores = [question.score for question in questions]
-    low, high = mean_interval(scores)
-    return Accuracy(math.fsum(scores) / len(scores), low, high, len(scores))
-
-
 def _shown(key: str, value: float) -> str:
     return f"{100 * value:5.1f} %" if key.endswith("_frac") else f"{value:6.2f}"
+
+
+_READER = TypeAdapter(EvaluationReport)

@@ -2,7 +2,8 @@
 
 A score is one number in [0, 1] per question: 0, 1 or in between for one rollout, the mean for
 several. Questions are what was sampled; several rollouts of one question are not several questions,
-so they never narrow an interval as such.
+so they never narrow an interval as such. All intervals are of 95 %, and what is resampled is so
+with the same seed each time.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import stats
 
+_CONFIDENCE = 0.95
 _NUM_RESAMPLES = 9999
 _NUM_CLUSTER_RESAMPLES = 1999  # the statistic is a Python function
 
 
-def mean_interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
+def mean_interval(scores: Sequence[float]) -> tuple[float, float]:
     """Interval of the mean of per-question scores.
 
     For scores of 0 and 1 it is Wilson's. Scores in between spread less than 0 and 1 would, so for
@@ -25,113 +27,76 @@ def mean_interval(scores: Sequence[float], *, confidence: float = 0.95) -> tuple
 
     Args:
         scores: [n] in [0, 1], one per question, n >= 1.
-        confidence: In (0, 1).
     Raises:
         ValueError: No score, or one outside [0, 1].
     """
     if not scores or not all(0 <= score <= 1 for score in scores):
         raise ValueError("need at least one score, all in [0, 1]")
     total, n = math.fsum(scores), len(scores)
-    low, _ = wilson_interval(math.floor(total), n, confidence=confidence)
-    _, high = wilson_interval(math.ceil(total), n, confidence=confidence)
+    low, _ = wilson_interval(math.floor(total), n)
+    _, high = wilson_interval(math.ceil(total), n)
     return (low, high)
 
 
-def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """The Wilson score interval of a share; never leaves [0, 1], and works at 0 and n successes.
 
     Raises:
-        ValueError: n < 1, successes outside [0, n], or confidence outside [0, 1].
+        ValueError: n < 1, or successes outside [0, n].
     Source: E. B. Wilson, JASA 22 (1927), 209-212.
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    interval = stats.binomtest(successes, n).proportion_ci(_CONFIDENCE, method="wilson")
     return (float(interval.low), float(interval.high))
 
 
-def paired_difference_interval(
-    a: Sequence[bool], b: Sequence[bool], *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Interval of mean(a) - mean(b) when both were measured on the same items, in the same order.
+def difference_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Interval of mean(a) - mean(b), both measured on the same questions in the same order.
 
-    Only items where the two differ carry information. The adjusted Wald interval adds half an
-    item to each cell of the 2x2 table, which keeps its coverage when few items differ.
+    For scores of 0 and 1, of which only questions where the two differ carry information, the
+    adjusted Wald interval: it adds half a question to each cell of the 2x2 table, which keeps its
+    coverage when few differ. For others a percentile bootstrap over questions.
 
     Args:
-        a: [n] whether the first system was right on each item.
-        b: [n] the same for the second.
-        confidence: In (0, 1).
+        a: [n] scores of the first policy.
+        b: [n] scores of the second.
     Returns:
-        (low, high) within [-1, 1]; it holds 0 when the data cannot tell the two apart.
+        (low, high), for scores of 0 and 1 within [-1, 1]; it holds 0 when the data cannot tell the
+        two apart.
     Raises:
-        ValueError: Lengths differ, there is no item, or confidence outside (0, 1).
+        ValueError: Lengths differ, or there is no question.
     Source: A. Agresti, Y. Min, Statistics in Medicine 24 (2005), 729-740.
     """
-    if len(a) != len(b) or not a:
-        raise ValueError(f"need two equally long, non-empty lists, got {len(a)} and {len(b)}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    only_a = sum(x and not y for x, y in zip(a, b, strict=True)) + 0.5
-    only_b = sum(y and not x for x, y in zip(a, b, strict=True)) + 0.5
+    differences = _differences(a, b)
+    if not (_are_binary(a) and _are_binary(b)):
+        return bootstrap_interval(differences.tolist())
+    z = float(stats.norm.ppf((1 + _CONFIDENCE) / 2))
+    only_a, only_b = (int((differences == one).sum()) + 0.5 for one in (1, -1))
     n = len(a) + 2
     difference = (only_a - only_b) / n
     half = z * math.sqrt((only_a + only_b) / n - difference**2) / math.sqrt(n)
     return (max(-1.0, difference - half), min(1.0, difference + half))
 
 
-def difference_interval(
-    a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of mean(a) - mean(b), both measured on the same questions in the same order.
-
-    Agresti and Min's for scores of 0 and 1; a percentile bootstrap over questions for others.
-
-    Args:
-        a: [n] scores of the first policy.
-        b: [n] scores of the second.
-        confidence: In (0, 1).
-        seed: Seed of the resampling.
-    Raises:
-        ValueError: Lengths differ, or there is no question.
-    """
-    if _are_binary(a) and _are_binary(b):
-        return paired_difference_interval(
-            [score == 1 for score in a], [score == 1 for score in b], confidence=confidence
-        )
-    return bootstrap_interval(_differences(a, b).tolist(), confidence=confidence, seed=seed)
-
-
-def bootstrap_interval(
-    values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     """Percentile bootstrap of a mean, for values without known bounds such as counts.
 
     Equal values give an interval without width, which is no certainty: the caller has to say so.
 
     Args:
         values: [n] one per question, n >= 1.
-        confidence: In (0, 1).
-        seed: Seed of the resampling.
     Raises:
         ValueError: No value.
     """
     if not values:
         raise ValueError("need at least one value")
-    draws = np.random.default_rng(seed).integers(0, len(values), size=(_NUM_RESAMPLES, len(values)))
-    tail = 100 * (1 - confidence) / 2
-    means = np.asarray(values, dtype=float)[draws].mean(axis=1)
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return (float(low), float(high))
+    draws = np.random.default_rng(0).integers(0, len(values), size=(_NUM_RESAMPLES, len(values)))
+    return _middle(np.asarray(values, dtype=float)[draws].mean(axis=1))
 
 
 def clustered_interval(
-    clusters: Sequence[str],
-    statistic: Callable[[Sequence[int]], float],
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
+    clusters: Sequence[str], statistic: Callable[[Sequence[int]], float]
 ) -> tuple[float, float]:
     """Percentile bootstrap of any statistic of questions, which are drawn by whole clusters.
 
@@ -140,8 +105,6 @@ def clustered_interval(
     Args:
         clusters: [n] the cluster of each question, n >= 1.
         statistic: Of the questions with these indices, which may be repeated.
-        confidence: In (0, 1).
-        seed: Seed of the resampling.
     Raises:
         ValueError: No question.
     """
@@ -150,17 +113,15 @@ def clustered_interval(
         members.setdefault(cluster, []).append(index)
     if not members:
         raise ValueError("need at least one question")
-    drawn, groups = np.random.default_rng(seed), list(members.values())
+    drawn, groups = np.random.default_rng(0), list(members.values())
     values = [
         statistic([i for k in drawn.integers(0, len(groups), len(groups)) for i in groups[k]])
         for _ in range(_NUM_CLUSTER_RESAMPLES)
     ]
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return (float(low), float(high))
+    return _middle(values)
 
 
-def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> float:
+def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
     """Two-sided p-value of "the two policies are equally good", from the same questions.
 
     Under that hypothesis each question's difference could as well have the other sign. For scores
@@ -170,7 +131,6 @@ def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> 
     Args:
         a: [n] scores of the first policy.
         b: [n] scores of the second, in the same order.
-        seed: Seed of the flips.
     Returns:
         1.0 when no question tells the two apart.
     Raises:
@@ -191,9 +151,16 @@ def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> 
         permutation_type="samples",
         vectorized=True,
         n_resamples=_NUM_RESAMPLES,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     )
     return float(flips.pvalue)
+
+
+def _middle(resampled: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Between the percentiles that hold the confidence."""
+    tail = 100 * (1 - _CONFIDENCE) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return (float(low), float(high))
 
 
 def _are_binary(scores: Sequence[float]) -> bool:

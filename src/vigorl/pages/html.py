@@ -68,11 +68,9 @@ class Album:
 
     Attributes:
         images: Where pictures come from.
-        max_side_px: Longer side of an embedded whole picture.
     """
 
     images: ImageStore
-    max_side_px: int = CANVAS_PX
     _ids: dict[str, str] = field(default_factory=dict)
 
     def whole(self, view: ImageView) -> Picture:
@@ -84,7 +82,7 @@ class Album:
         canvas, key, href = fit_size(view.original, CANVAS_PX, may_grow=True), view.source.key, ""
         if key not in self._ids:
             self._ids[key] = f"picture-{len(self._ids)}"
-            href = self._data(view, self.max_side_px)
+            href = self._data(view, CANVAS_PX)
         scale = canvas.width / view.original.width
         return Picture(self._ids[key], href, canvas.width, canvas.height, scale)
 

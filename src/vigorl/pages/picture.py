@@ -28,13 +28,10 @@ _GAP_PX, _LABEL_PX = 10, 22
 
 
 def rollout_picture(
-    one: Rollout | ScoredRollout,
-    images: ImageStore,
-    *,
-    max_side_px: int = 448,
-    has_caption: bool = True,
+    one: Rollout | ScoredRollout, images: ImageStore, *, max_side_px: int = 448
 ) -> Image.Image:
-    """The first picture with numbered points, windows and targets; beside it the views in order.
+    """The first picture with numbered points, windows and targets; beside it the views in order,
+    below it question and answer.
 
     A view's frame is solid green when it holds the centre of a target, grey otherwise.
 
@@ -42,7 +39,6 @@ def rollout_picture(
         one: What happened.
         images: Where its pictures come from.
         max_side_px: Longer side of the picture; the views are stacked to its height.
-        has_caption: Write question, answer and right answer below.
     Raises:
         ValueError: The rollout has no picture.
         DataError: A picture cannot be read.
@@ -53,7 +49,7 @@ def rollout_picture(
     left = _marked_whole(rollout, images, max_side_px=max_side_px)
     tiles = _tiles(rollout, images, height_px=left.height)
     width = left.width + sum(tile.width + _GAP_PX for tile in tiles)
-    lines = _caption_lines(rollout, width) if has_caption else []
+    lines = _caption_lines(rollout, width)
     sheet = Image.new("RGB", (width, left.height + _LABEL_PX * len(lines)), "white")
     sheet.paste(left, (0, 0))
     x = left.width + _GAP_PX

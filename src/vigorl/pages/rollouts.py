@@ -151,8 +151,6 @@ def render_rollout_page(
     images: ImageStore,
     title: str,
     metrics: Mapping[str, float] | None = None,
-    max_side_px: int = 448,
-    notes: str = "",
 ) -> str:
     """The page as one string of HTML; about 1 MB for four groups of eight.
 
@@ -161,18 +159,15 @@ def render_rollout_page(
         images: Where their pictures come from.
         title: Names the phase, such as "train/3".
         metrics: Of the whole phase; None shows those of the rollouts on the page, and says so.
-        max_side_px: Longer side of an embedded whole picture.
-        notes: What to know about the run, as plain text.
     Raises:
         DataError: A picture cannot be read.
     """
     groups = [list(group) for group in groups if group]
     everything = [one for group in groups for one in group]
-    album = Album(images, max_side_px)
+    album = Album(images)
     return render(
         "rollouts.html.jinja",
         title=title,
-        notes=notes,
         tiles=_TILES,
         metrics=rollout_metrics(everything) if metrics is None else metrics,
         are_of_phase=metrics is not None,

@@ -60,7 +60,6 @@ def render_search_page(
     title: str,
     chains: Sequence[TraceRecord] = (),
     num_trees: int = 9,
-    max_side_px: int = 448,
 ) -> str:
     """The page as one string of HTML; about 1 MB for nine trees of twenty simulations.
 
@@ -71,11 +70,10 @@ def render_search_page(
         title: Names the search.
         chains: That were made of the trees, for their charts.
         num_trees: Shown in full; see `pick_trees`.
-        max_side_px: Longer side of an embedded picture.
     Raises:
         DataError: A picture cannot be read.
     """
-    album = Album(images, max_side_px)
+    album = Album(images)
     num_solved = sum(tree.is_solved for tree in trees)
     return render(
         "search.html.jinja",

@@ -12,7 +12,7 @@ question share most of their words even where they look at different things.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,7 +50,7 @@ class FilterSettings:
     Attributes:
         max_turns: Most turns of a dialog, looks and answer; None: any. A corrected chain holds two
             tries and may be longer than any dialog that the policy is let to have.
-        max_length: Most length of all turns together, in what `measure` counts; None: any.
+        max_length: Most characters of all turns together; None: any.
         min_points: Fewest points; 1 keeps what is grounded at all.
         max_points: Most points; None: any.
         max_repeats: How many points may return to an earlier place; None: any. A thought rightly
@@ -112,27 +112,6 @@ class SolvedTrace:
     is_corrected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FilterReport:
-    """How many drafts there were and why some are gone; reports add up.
-
-    Attributes:
-        num_drafts: How many there were before any rule.
-        removed: How many each rule removed, for the rules that removed something.
-    """
-
-    num_drafts: int
-    removed: Mapping[Removal, int]
-
-    @property
-    def num_kept(self) -> int:
-        return self.num_drafts - sum(self.removed.values())
-
-    def __add__(self, other: FilterReport) -> FilterReport:
-        removed = Counter(self.removed) + Counter(other.removed)
-        return FilterReport(self.num_drafts + other.num_drafts, dict(removed))
-
-
 def filter_drafts(
     drafts: Sequence[Draft],
     task: TaskRecord,
@@ -140,9 +119,9 @@ def filter_drafts(
     image: ImageView,
     tool: Tool | None = None,
     settings: FilterSettings | None = None,
-    measure: Callable[[str], int] = len,
-) -> tuple[list[SolvedTrace], FilterReport]:
-    """The drafts of ONE tree that pass; of near-duplicates the first.
+) -> tuple[list[SolvedTrace], Counter[Removal]]:
+    """The drafts of ONE tree that pass, of near-duplicates the first, and how many each rule
+    removed.
 
     Args:
         drafts: All drafts of one task.
@@ -150,7 +129,6 @@ def filter_drafts(
         image: The whole picture as the teacher saw it; its text frame is that of all coordinates.
         tool: What the looks call; drafts that call a tool need one.
         settings: The limits.
-        measure: Length of a text; characters by default, a tokenizer's count just as well.
     Raises:
         ConfigError: A draft calls a tool and there is none.
     """
@@ -159,7 +137,7 @@ def filter_drafts(
     removed: Counter[Removal] = Counter()
     seen: list[_Gist] = []
     for draft in drafts:
-        judged = _judge(draft, task, image=image, tool=tool, settings=settings, measure=measure)
+        judged = _judge(draft, task, image=image, tool=tool, settings=settings)
         if isinstance(judged, Removal):
             removed[judged] += 1
             continue
@@ -172,7 +150,7 @@ def filter_drafts(
         kept.append(
             SolvedTrace(TraceRecord(task, trace, frame=image.text_size), draft.is_corrected)
         )
-    return kept, FilterReport(len(drafts), dict(removed))
+    return kept, removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +176,6 @@ def _judge(
     image: ImageView,
     tool: Tool | None,
     settings: FilterSettings,
-    measure: Callable[[str], int],
 ) -> tuple[Trace, _Gist] | Removal:
     trace = draft.trace
     if trace is None:
@@ -218,8 +195,7 @@ def _judge(
             return Removal.WAS_RIGHT
     if settings.max_turns is not None and len(trace.steps) > settings.max_turns:
         return Removal.TOO_MANY_TURNS
-    most = settings.max_length
-    if most is not None and measure("\n".join(trace.turns())) > most:
+    if settings.max_length is not None and len("\n".join(trace.turns())) > settings.max_length:
         return Removal.TOO_LONG
     points = draft.points if len(trace.steps) == 1 else tuple(look.point for look in looks)
     broken = _broken_limit(points, settings=settings)

@@ -19,7 +19,8 @@ last look stays, as the thought that ends in the answer, and an answer "(x, y)" 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -47,7 +48,7 @@ from vigorl.core.trace import (
 )
 from vigorl.data.images import ImageStore
 from vigorl.search.chains import Chain, TreeForm, find_chains, tree_form
-from vigorl.search.filters import Draft, FilterReport, FilterSettings, SolvedTrace, filter_drafts
+from vigorl.search.filters import Draft, FilterSettings, Removal, SolvedTrace, filter_drafts
 from vigorl.search.looks import Sentence, split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
 
@@ -119,14 +120,16 @@ class Linearized:
 
     Attributes:
         records: Sorted by question.
-        report: What the filters removed, over all trees.
+        num_drafts: Chains that went into the filters, over all trees.
+        removed: How many of them each rule removed.
         num_trees: Trees that went in.
         num_solved: Trees that gave at least one trace to pick from.
         num_corrected: Corrected chains among `records`.
     """
 
     records: tuple[TraceRecord, ...]
-    report: FilterReport
+    num_drafts: int
+    removed: Mapping[Removal, int]
     num_trees: int
     num_solved: int
     num_corrected: int
@@ -139,7 +142,6 @@ def linearize_trees(
     settings: LinearizeSettings | None = None,
     filters: FilterSettings | None = None,
     picking: PickSettings | None = None,
-    measure: Callable[[str], int] = len,
 ) -> Linearized:
     """Every tree's chains, filtered and picked; the same for any order of the trees.
 
@@ -149,26 +151,25 @@ def linearize_trees(
         settings: How chains become turns.
         filters: What is fit to learn from.
         picking: How many per tree, and of which kind.
-        measure: Length of a text, for `filters.max_length`.
     Raises:
         ConfigError: See `draft_chains`.
     """
     solved: list[SolvedTrace] = []
-    report = FilterReport(0, {})
-    num_trees = num_solved = 0
+    removed: Counter[Removal] = Counter()
+    num_trees = num_solved = num_drafts = 0
     for one in searched:
         drafts = draft_chains(one, tool=tool, settings=settings)
-        kept, part = filter_drafts(
-            drafts, one.task, image=one.image, tool=tool, settings=filters, measure=measure
-        )
+        kept, gone = filter_drafts(drafts, one.task, image=one.image, tool=tool, settings=filters)
         solved += kept
-        report += part
+        removed += gone
+        num_drafts += len(drafts)
         num_trees += 1
         num_solved += bool(kept)
     picked = pick_traces(solved, settings=picking)
     return Linearized(
         records=tuple(trace.record for trace in picked),
-        report=report,
+        num_drafts=num_drafts,
+        removed=removed,
         num_trees=num_trees,
         num_solved=num_solved,
         num_corrected=sum(trace.is_corrected for trace in picked),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -199,14 +200,7 @@ def _where(rollout: Rollout, sampled: int) -> tuple[int, int]:
 
 def _image_tokens(ids: Sequence[int], image_id: int) -> tuple[int, ...]:
     """Lengths of the runs of placeholders; between two pictures there are always other tokens."""
-    counts, run = [], 0
-    for token in (*ids, -1):
-        if token == image_id:
-            run += 1
-        elif run:
-            counts.append(run)
-            run = 0
-    return tuple(counts)
+    return tuple(len(list(run)) for token, run in groupby(ids) if token == image_id)
 
 
 def _first_difference(left: Sequence[int], right: Sequence[int]) -> int | None:

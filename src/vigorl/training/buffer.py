@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
@@ -98,12 +97,3 @@ class RolloutBuffer(Dataset[PolicyBatch]):
         one = self._batches[index]
         batch = self._collate(one.samples)
         return PolicyBatch(batch, one.old_logprobs, one.ref_logprobs, one.changed_logprobs)
-
-
-def batch_loader(dataset: Dataset[Any], *, num_workers: int = 0) -> DataLoader[Any]:
-    """A loader for data sets whose items are whole batches already, handed on as they are."""
-    return DataLoader(dataset, batch_size=None, collate_fn=_as_it_is, num_workers=num_workers)
-
-
-def _as_it_is(item: Any) -> Any:
-    return item

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,10 +27,10 @@ from vigorl.data.encoding import encode_trace
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
-from vigorl.training.buffer import RolloutBuffer, batch_loader
+from vigorl.training.buffer import RolloutBuffer
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan
-from vigorl.training.samplers.rates import SolveRates, add_tallies, tally_rollouts
+from vigorl.training.samplers.rates import SolveRates, tally_rollouts
 from vigorl.training.samplers.sampler import Sampler, check_choice
 
 _LOG = logging.getLogger(__name__)
@@ -120,8 +121,6 @@ class GroundedTraceDataModule(L.LightningDataModule):
             raise ConfigError(
                 "give the data module either data.plan (policy gradient) or data.traces (SFT)"
             )
-        if sampler is not None and plan is None:
-            raise ConfigError("sampler has no effect on SFT: it chooses prompts of rollouts")
         self.source, self.environment = source, environment
         self.plan, self.traces, self.sampler = plan, traces, sampler
         self.seed, self.num_workers, self.with_pixels = seed, num_workers, with_pixels
@@ -149,28 +148,22 @@ class GroundedTraceDataModule(L.LightningDataModule):
             self._encoded[side] = [self._encode(record) for record in records]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        world_size, rank = self._trainer().world_size, self._trainer().global_rank
+        world_size = self._trainer().world_size
         if self.plan is not None:
             self._check_accumulation(self.plan.accumulate(world_size))
             num_batches = self.plan.batches_per_phase(world_size)
             self.buffer = RolloutBuffer(num_batches, collate=self.collate)
-            return batch_loader(self.buffer)
+            return DataLoader(self.buffer, batch_size=None)
         assert self.traces is not None
         self._check_accumulation(self.traces.accumulate(world_size))
-        batches = TraceBatches(
-            self._encoded["train"],
-            self.traces,
-            datamodule=self,
-            order=f"{self.seed}/{self._trainer().current_epoch}",
-            world_size=world_size,
-            rank=rank,
-        )
-        return batch_loader(batches, num_workers=self.num_workers)
+        order = f"{self.seed}/{self._trainer().current_epoch}"
+        batches = self._batches("train", self.traces, order=order)
+        return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         if self.traces is None:
             return []
-        world_size, rank = self._trainer().world_size, self._trainer().global_rank
+        world_size = self._trainer().world_size
         # few held-out traces may not fill a micro-batch on each rank
         micro_batch_size = min(
             self.traces.micro_batch_size, len(self._encoded["val"]) // world_size
@@ -182,15 +175,17 @@ class GroundedTraceDataModule(L.LightningDataModule):
             micro_batch_size=micro_batch_size,
             sequences_per_update=micro_batch_size * world_size,
         )
-        batches = TraceBatches(
-            self._encoded["val"],
+        return DataLoader(self._batches("val", settings, order="val"), batch_size=None)
+
+    def _batches(self, side: str, settings: TraceBatching, *, order: str) -> TraceBatches:
+        return TraceBatches(
+            self._encoded[side],
             settings,
             datamodule=self,
-            order="val",
-            world_size=world_size,
-            rank=rank,
+            order=order,
+            world_size=self._trainer().world_size,
+            rank=self._trainer().global_rank,
         )
-        return batch_loader(batches)
 
     def prompts_of_phase(self, phase: int, *, seed: int) -> PhasePrompts:
         """The same on every rank, from (seed, phase, solve rates so far)."""
@@ -219,8 +214,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         """Learn from this rank's groups how hard their tasks are; all ranks must call it."""
         if self.solve_rates is None:
             return
-        tallies = from_all_ranks(tally_rollouts(scored))
-        self.solve_rates.update(add_tallies(tallies))
+        self.solve_rates.update(sum(from_all_ranks(tally_rollouts(scored)), Counter()))
 
     def state_dict(self) -> dict[str, Any]:
         """Lightning saves it with the weights; empty without a sampler."""
@@ -254,9 +248,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
     def _encode(self, record: TraceRecord) -> TrainingSample:
         assert self.traces is not None
         env = self.environment
-        prompt = env.prompt if record.system is None else replace(env.prompt, system=record.system)
         sample = encode_trace(
-            record, prompt=prompt, codec=env.codec, images=env.images, tools=env.tools
+            record, prompt=env.prompt, codec=env.codec, images=env.images, tools=env.tools
         )
         if self.num_tokens(sample) > self.traces.max_tokens:
             raise ConfigError(

@@ -95,23 +95,20 @@ class PolicyGradientModule(PolicyModule):
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
         signals, factors = self._read_signals(item, old)
-        return self.report(
-            self.algorithm.loss(
-                LossInputs(
-                    policy_logprobs=logprobs,
-                    old_logprobs=old,
-                    advantages=batch.advantages,
-                    loss_mask=batch.loss_mask,
-                    token_weight=batch.token_weight,
-                    ref_logprobs=item.ref_logprobs,
-                    sampling_logprobs=batch.sampling_logprobs,
-                    importance_weights=self._importance_weights(batch, old),
-                    token_factors=factors,
-                    signals=signals,
-                    entropy=entropy,
-                )
-            )
+        inputs = LossInputs(
+            policy_logprobs=logprobs,
+            old_logprobs=old,
+            advantages=batch.advantages,
+            loss_mask=batch.loss_mask,
+            token_weight=batch.token_weight,
+            ref_logprobs=item.ref_logprobs,
+            sampling_logprobs=batch.sampling_logprobs,
+            importance_weights=self._importance_weights(batch, old),
+            token_factors=factors,
+            signals=signals,
+            entropy=entropy,
         )
+        return self.report(self.algorithm.loss(inputs))
 
     @torch.no_grad()
     def start_logprobs(self, batch: TrainingBatch) -> Tensor:
@@ -125,15 +122,7 @@ class PolicyGradientModule(PolicyModule):
         reference = self._reference[0] if self._reference else self.policy
         without_adapters = nullcontext() if self._reference else self.policy.as_reference()
         with without_adapters, self.as_in_training():
-            return reference.response_logprobs(
-                batch,
-                features=self.features(
-                    batch
-                ),  # the same tower: it is frozen, or both run their own
-                chunk_tokens=self.logits_chunk_tokens,
-                temperature=self.temperature,
-                banned_ids=self.banned_ids,
-            )[0]
+            return self.logprobs(batch, model=reference)[0]
 
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
         """Count how far engine and trainer disagree, corrected or not."""

@@ -103,9 +103,8 @@ class PolicyModule(L.LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        if (
-            self.vision_cache is not None
-        ):  # under ZeRO-3 the tower's weights are gathered by all ranks
+        if self.vision_cache is not None:
+            # under ZeRO-3 the tower's weights are gathered by all ranks
             self.vision_cache.always_call = getattr(self.trainer.strategy, "zero_stage_3", False)
 
     def trained_parameters(self) -> list[torch.nn.Parameter]:
@@ -138,12 +137,12 @@ class PolicyModule(L.LightningModule):
         }
 
     def logprobs(
-        self, batch: TrainingBatch, *, with_entropy: bool = False
+        self, batch: TrainingBatch, *, with_entropy: bool = False, model: Policy | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Of the policy's tokens, exactly as an engine samples them: same temperature, same banned
-        tokens.
+        tokens. Another `model` has the same tower: it is frozen, or both run their own.
         """
-        return self.policy.response_logprobs(
+        return (model or self.policy).response_logprobs(
             batch,
             features=self.features(batch),
             chunk_tokens=self.logits_chunk_tokens,

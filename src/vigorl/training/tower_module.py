@@ -28,7 +28,6 @@ from vigorl.data.scenes.labels import CLASSES, IGNORE, NOTHING, token_labels
 from vigorl.data.scenes.world import MadeWorld, read_signs
 from vigorl.models.losses import LossOutput, MetricSum
 from vigorl.rollout.environment import Environment
-from vigorl.training.buffer import batch_loader
 from vigorl.training.policy_module import PolicyModule
 
 
@@ -120,7 +119,8 @@ class TowerDataModule(L.LightningDataModule):
         if self.trainer is not None:
             epoch = self.trainer.current_epoch
             shard = slice(self.trainer.global_rank, None, self.trainer.world_size)
-        return batch_loader(_Views(self.rows, self, order=f"{self.seed}/{epoch}", shard=shard))
+        views = _Views(self.rows, self, order=f"{self.seed}/{epoch}", shard=shard)
+        return DataLoader(views, batch_size=None)
 
 
 class _Views(Dataset[LabelledViews]):

@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch.loggers import MLFlowLogger
 
 from tests import builders
-from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import PhaseReport
 from vigorl.callbacks.rollout_logger import RolloutLogger
 from vigorl.rollout.recorder import read_rollouts
 

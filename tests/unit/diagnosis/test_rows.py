@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.diagnosis.machines import failures, machine, settings
+from vigorl.build import is_deepspeed
 from vigorl.diagnosis.engine import check_engine, check_library, check_server
-from vigorl.diagnosis.installed import check_lock, check_python, check_requirements, needed_extras
+from vigorl.diagnosis.installed import check_lock, check_python, check_requirements
 from vigorl.diagnosis.machine import check_devices, check_disk, check_shared_memory
 from vigorl.diagnosis.report import Row, Status, render
 from vigorl.diagnosis.sources import check_config, check_data, check_tracking
@@ -68,8 +69,9 @@ def test_wrong_and_missing_packages_fail_where_they_are_needed(
 
 
 def test_zero_needs_deepspeed() -> None:
-    assert needed_extras(settings("strategy=zero2")) == ["deepspeed"]
-    assert needed_extras(settings("strategy=ddp")) == needed_extras(settings()) == []
+    assert is_deepspeed(settings("strategy=zero2").strategy)
+    assert not is_deepspeed(settings("strategy=ddp").strategy)
+    assert not is_deepspeed(settings().strategy)
 
 
 def test_python_and_the_lock() -> None:

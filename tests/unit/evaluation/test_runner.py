@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests import builders
 from tests.unit.rollout.world import ANSWER, ZOOM, World
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.media import Fill
 from vigorl.core.protocols import GenerationRequest
 from vigorl.core.rewards.recipes import grounded_zoom_reward
 from vigorl.core.rollout import ScoredRollout
 from vigorl.core.scoring import ActionMatch
 from vigorl.core.trace import render_answer_turn
-from vigorl.evaluation.counterfactual import GREY, BlindTool
 from vigorl.evaluation.runner import chance_level, evaluate
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 
@@ -122,25 +119,3 @@ def test_what_cannot_be_evaluated_is_refused(
 def test_chance_is_the_share_of_options_that_would_be_judged_right():
     assert chance_level(builders.task(options=("red", "blue", "green", "white"))) == 0.25
     assert chance_level(builders.task(options=())) is None
-
-
-def test_blind_crops_are_grey_and_all_else_is_the_same(world: World, tmp_path: Path):
-    def rollout_with(*tools: object) -> ScoredRollout:
-        seen: list[ScoredRollout] = []
-        evaluate(
-            engine_of(world, right={"a"}),
-            world.environment(tools=list(tools), temperature=0.0),
-            [world.task("a")],
-            grounded_zoom_reward(),
-            on_scored=seen.append,
-        )
-        return seen[0]
-
-    seeing = rollout_with(world.zoom()).rollout
-    blind = rollout_with(BlindTool(world.zoom())).rollout
-    crop = world.images.image(blind.crops[0])
-    assert crop.getextrema() == tuple((value, value) for value in GREY)
-    assert world.images.image(seeing.crops[0]).getextrema() != crop.getextrema()
-    assert blind.token_ids == seeing.token_ids
-    assert blind.crops[0] == seeing.crops[0].edited(Fill(rgb=GREY))
-    assert blind.looks == seeing.looks

@@ -81,7 +81,7 @@ def test_no_text_is_ever_more_than_text(store: ImageStore, picture: str, evil: s
             builders.answer_turn(words),
         )
         one = builders.rollout(*turns, task=task, group=words, stop_reason=StopReason.ANSWERED)
-        page = page_of(store, at(picture, one), notes=words, metrics={words: 1.0})
+        page = page_of(store, at(picture, one), metrics={words: 1.0})
         page.encode("utf-8")  # no lone surrogate is left
         assert not set("\x00\x1b\u202e") & set(page)
         return Outline(page).tags

@@ -43,7 +43,6 @@ from vigorl.rollout.tools.zoom_point import ZoomPoint
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.filters import (
     Draft,
-    FilterReport,
     FilterSettings,
     Removal,
     SolvedTrace,
@@ -346,7 +345,7 @@ def test_coordinates_are_of_the_tree_whatever_size_this_run_shows(tmp_path: Path
 def test_turns_without_a_grammar_are_no_trace(told: SearchRollout) -> None:
     one = searched(node(call_text(50, 20), told))
     assert dialogs(one) == [None]
-    assert linearize_trees([one], tool=TOOL).report == FilterReport(1, {Removal.GRAMMAR: 1})
+    assert linearize_trees([one], tool=TOOL).removed == {Removal.GRAMMAR: 1}
 
 
 @pytest.mark.parametrize(
@@ -442,26 +441,20 @@ GOOD = trace(look("Near (50, 20).", 50, 20), Step("It is red."))
 def test_a_filter_removes_and_counts(bad: Trace, reason: Removal, settings: dict[str, Any]) -> None:
     other = trace(look("a", 90, 90), look("b", 20, 90), Step("Red."))
     fine = other if settings.get("min_points") == 2 else GOOD
-    kept, report = filter_drafts(
+    kept, removed = filter_drafts(
         drafts(bad, fine), TASK, image=view(), tool=TOOL, settings=FilterSettings(**settings)
     )
     assert [one.record.trace for one in kept] == [fine]
-    assert report == FilterReport(2, {reason: 1})
-    assert report.num_kept == 1
+    assert removed == {reason: 1}
 
 
-@pytest.mark.parametrize(("max_length", "num_kept"), [(7, 0), (8, 1)])
-def test_length_is_measured_by_what_is_given(max_length: int, num_kept: int) -> None:
+@pytest.mark.parametrize(("max_length", "num_kept"), [(51, 0), (52, 1)])
+def test_length_is_measured_in_characters(max_length: int, num_kept: int) -> None:
     told = trace(Step("At (50, 20)."))  # <think> At (50, 20). </think> <answer> red </answer>
-    kept, report = filter_drafts(
-        drafts(told),
-        TASK,
-        image=view(),
-        settings=FilterSettings(max_length=max_length),
-        measure=lambda text: len(text.split()),
-    )
+    settings = FilterSettings(max_length=max_length)
+    kept, removed = filter_drafts(drafts(told), TASK, image=view(), settings=settings)
     assert len(kept) == num_kept
-    assert report.removed == ({} if num_kept else {Removal.TOO_LONG: 1})
+    assert removed == ({} if num_kept else {Removal.TOO_LONG: 1})
 
 
 @pytest.mark.parametrize(
@@ -477,12 +470,12 @@ def test_near_duplicates_have_the_answer_and_the_places_in_common(
     second: Trace, is_duplicate: bool
 ) -> None:
     settings = FilterSettings(near_px=5.0)
-    kept, report = filter_drafts(
+    kept, removed = filter_drafts(
         drafts(GOOD, second), TASK, image=view(), tool=TOOL, settings=settings
     )
     assert len(kept) == (1 if is_duplicate else 2)
     assert kept[0].record.trace == GOOD
-    assert report.removed == ({Removal.NEAR_DUPLICATE: 1} if is_duplicate else {})
+    assert removed == ({Removal.NEAR_DUPLICATE: 1} if is_duplicate else {})
     all_kept, _ = filter_drafts(
         drafts(GOOD, second), TASK, image=view(), tool=TOOL,
         settings=replace(settings, keep_near_duplicates=True),
@@ -513,11 +506,11 @@ WITH_TARGET = replace(TASK, targets=(Box(190, 70, 210, 90),))
 def test_a_correction_leaves_a_wrong_place_and_looks_again(
     steps: tuple[Step, ...], turned_at: int, reason: Removal | None
 ) -> None:
-    kept, report = filter_drafts(
+    kept, removed = filter_drafts(
         drafts(trace(*steps), turned_at=turned_at), WITH_TARGET, image=view(), tool=TOOL,
         settings=FilterSettings(near_px=5.0),
     )  # fmt: skip
-    assert report.removed == ({} if reason is None else {reason: 1})
+    assert removed == ({} if reason is None else {reason: 1})
     assert len(kept) == (reason is None)
 
 
@@ -525,11 +518,11 @@ def test_a_dialog_has_no_more_turns_than_the_policy_may() -> None:
     told = trace(ASTRAY, FOUND, Step("It is red."))
     for most, kept in ((3, 1), (2, 0)):
         settings = FilterSettings(max_turns=most)
-        found, report = filter_drafts(
+        found, removed = filter_drafts(
             drafts(told), TASK, image=view(), tool=TOOL, settings=settings
         )
         assert len(found) == kept
-        assert report.removed == ({} if kept else {Removal.TOO_MANY_TURNS: 1})
+        assert removed == ({} if kept else {Removal.TOO_MANY_TURNS: 1})
 
 
 def test_right_answers_that_differ_are_no_duplicates() -> None:
@@ -546,13 +539,6 @@ def test_point_answers_are_near_duplicates_by_distance() -> None:
         drafts(*told), asked, image=view(), settings=FilterSettings(near_px=2.0)
     )
     assert [one.record.trace.answer for one in kept] == ["(48, 20)", "(52, 20)"]
-
-
-def test_reports_add_up() -> None:
-    a = FilterReport(5, {Removal.GRAMMAR: 2})
-    b = FilterReport(3, {Removal.GRAMMAR: 1, Removal.TOO_LONG: 1})
-    assert a + b == FilterReport(8, {Removal.GRAMMAR: 3, Removal.TOO_LONG: 1})
-    assert (a + b).num_kept == 4
 
 
 # Picking
@@ -698,7 +684,7 @@ def test_a_released_file_is_linearized_written_and_read_back(
     settings = LinearizeSettings(form=form, move_first_frac=0.0)
     done = linearize_trees(read_searched(rollout_file), tool=TOOL, settings=settings)
     assert (done.num_trees, done.num_solved, done.num_corrected) == (2, 2, 2)
-    assert done.report == FilterReport(6, {})
+    assert (done.num_drafts, done.removed) == (6, {})
     assert {record.frame for record in done.records} == {Size(448, 448)}
     out = rollout_file.parent / name
     write_sft(done.records, out)

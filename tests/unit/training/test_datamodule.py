@@ -220,13 +220,3 @@ def test_ranks_agree_on_what_they_measured_together(monkeypatch: pytest.MonkeyPa
 def test_a_sampler_needs_prompts_to_choose_from() -> None:
     with pytest.raises(ConfigError, match=r"plan\.prompts_per_phase=2 asks all 2 training tasks"):
         grpo(num_tasks=2, sampler=SolveRateSampling())
-
-
-def test_a_sampler_is_refused_in_sft() -> None:
-    with pytest.raises(ConfigError, match="sampler has no effect on SFT"):
-        GroundedTraceDataModule(
-            source=cast(Any, None),
-            environment=cast(Any, None),
-            traces=TraceBatching(sequences_per_update=4, micro_batch_size=2),
-            sampler=SolveRateSampling(),
-        )

@@ -27,7 +27,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.data.plain import to_plain
 from vigorl.data.splits import DataSplits
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
-from vigorl.evaluation.statistics import clustered_interval, mean_interval
+from vigorl.evaluation.statistics import clustered_interval
 
 Metric = Callable[[Sequence[QuestionOutcome]], float]
 
@@ -108,7 +108,6 @@ class Benchmark(ABC):
 def _scored(metric: Metric, questions: Sequence[QuestionOutcome]) -> Accuracy:
     clusters = [one.cluster or one.id for one in questions]
     if metric is mean_score and len(set(clusters)) == len(questions):
-        interval = mean_interval([one.score for one in questions])
-    else:
-        interval = clustered_interval(clusters, lambda kept: metric([questions[i] for i in kept]))
+        return Accuracy.of([one.score for one in questions])
+    interval = clustered_interval(clusters, lambda kept: metric([questions[i] for i in kept]))
     return Accuracy(metric(questions), *interval, len(questions))

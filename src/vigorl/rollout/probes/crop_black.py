@@ -3,8 +3,6 @@
 Both are answered greedily, with the crops as they were and with black ones, so that the difference
 is the pictures' and not the sampling's. Thoughts before the last turn stay: what they already say
 about a crop can still be read there.
-
-`evaluation.counterfactual` greys the crops from the first look on, so that later looks change too.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """How often each task is solved: from search trees before the run, then from the run's own groups.
 
-Right means a wholly right answer, as in `rollout/accuracy`, whatever reward trains. Right rollouts
-and rollouts are counted per task, so that trees, groups and ranks add up; an id that several tasks
-share has one rate.
+Right means a wholly right answer, as in `rollout/accuracy`, whatever reward trains. Right and
+wrong rollouts are counted per task, so that trees, groups and ranks add up; an id that several
+tasks share has one rate.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vigorl.core.errors import ConfigError
@@ -21,15 +21,7 @@ from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Right rollouts out of some rollouts of one task."""
-
-    num_right: int = 0
-    num: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.num_right + other.num_right, self.num + other.num)
+Tally = Counter[tuple[str, bool]]  # rollouts by (task id, whether they are right)
 
 
 class SolveRates:
@@ -48,10 +40,10 @@ class SolveRates:
     def of(self, task_id: str) -> float | None:
         return self._measured.get(task_id, self._before.get(task_id))
 
-    def update(self, tallies: Mapping[str, Tally]) -> None:
-        """Take in what a phase's groups of all ranks have shown, by task id."""
-        for task_id, tally in tallies.items():
-            measured, old = tally.num_right / tally.num, self.of(task_id)
+    def update(self, tally: Tally) -> None:
+        """Take in what a phase's groups of all ranks have shown."""
+        for task_id, measured in rates_of(tally).items():
+            old = self.of(task_id)
             if old is not None:
                 measured = self._smoothing * old + (1 - self._smoothing) * measured
             self._measured[task_id] = measured
@@ -63,20 +55,14 @@ class SolveRates:
         self._measured = dict(state["solve_rates"])
 
 
-def tally_rollouts(scored: Iterable[ScoredRollout]) -> dict[str, Tally]:
-    """By task id."""
-    return add_tallies(
-        {one.rollout.task.id: Tally(int(is_right(one.rollout)), 1)} for one in scored
-    )
+def rates_of(tally: Tally) -> dict[str, float]:
+    """The share of right rollouts by task id."""
+    ids = dict.fromkeys(task_id for task_id, _ in tally)
+    return {id: tally[id, True] / (tally[id, True] + tally[id, False]) for id in ids}
 
 
-def add_tallies(shards: Iterable[Mapping[str, Tally]]) -> dict[str, Tally]:
-    """Of disjoint parts, such as ranks."""
-    total: dict[str, Tally] = {}
-    for shard in shards:
-        for task_id, tally in shard.items():
-            total[task_id] = total.get(task_id, Tally()) + tally
-    return total
+def tally_rollouts(scored: Iterable[ScoredRollout]) -> Tally:
+    return Counter((one.rollout.task.id, is_right(one.rollout)) for one in scored)
 
 
 def tally_tree(tree: SearchTreeRecord) -> Tally:
@@ -85,8 +71,9 @@ def tally_tree(tree: SearchTreeRecord) -> Tally:
     A search goes where it found right answers, so this is a little above the solve rate of the
     teacher, who may also be better than the policy: a first guess until a group has measured.
     """
-    rollouts = [rollout for node in tree.root.walk() for rollout in node.rollouts]
-    return Tally(sum(rollout.is_right for rollout in rollouts), len(rollouts))
+    return Counter(
+        (tree.id, rollout.is_right) for node in tree.root.walk() for rollout in node.rollouts
+    )
 
 
 def read_solve_rates(
@@ -100,8 +87,7 @@ def read_solve_rates(
     """
     wanted = set(task_ids)
     trees = read_mcts_jsonl(path, image_root=image_root)
-    tallies = add_tallies({tree.id: tally_tree(tree)} for tree in trees if tree.id in wanted)
-    rates = {task_id: t.num_right / t.num for task_id, t in tallies.items() if t.num}
+    rates = rates_of(sum((tally_tree(tree) for tree in trees if tree.id in wanted), Counter()))
     if not rates:
         raise ConfigError(
             f"sampler.trees={path!r} has no effect: none of its {len(trees)} trees has "

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.training.samplers.rates import SolveRates, read_solve_rates
-from vigorl.training.samplers.sampler import PromptChoice, check_choice
+from vigorl.training.samplers.sampler import PromptChoice
 
 UNKNOWN_RATE = 0.5  # what a task without a rate counts as: it is sought out
 
@@ -92,23 +92,14 @@ class SolveRateSampling:
         count: int,
         seed: int,
     ) -> PromptChoice:
-        """The tasks of a phase, without replacement.
+        """The tasks of a phase, without replacement; see `Sampler.choose`.
 
         Skipped tasks get `floor_frac` of the places, counted over the phases so far, and those that
         the others cannot fill: a phase is always whole, even where every task is solved.
 
-        Args:
-            rates: [num_tasks] in [0, 1]; None where nobody measured.
-            tasks: Not looked at.
-            phase: From 0.
-            count: Prompts of a phase, fewer than tasks.
-            seed: Of the run.
-        Raises:
-            ConfigError: A phase asks for every task anyway.
         Source: Gumbel noise on log weights, and the largest win, is weighted sampling without
             replacement: W. Kool et al., arXiv:1903.06059.
         """
-        check_choice(len(rates), count)
         rng = random.Random(f"{seed}/{phase}/difficulty")
         noise = [_gumbel(rng) for _ in rates]  # one per task, whatever its rate
         known = [UNKNOWN_RATE if rate is None else rate for rate in rates]

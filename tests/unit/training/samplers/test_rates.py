@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,19 @@ from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.training.samplers.rates import (
     SolveRates,
     Tally,
-    add_tallies,
+    rates_of,
     read_solve_rates,
     tally_rollouts,
     tally_tree,
 )
 
 RIGHT, WRONG = SearchRollout("red", 1.0, ()), SearchRollout(None, 0.0, ())
+
+
+def tally(**counts: tuple[int, int]) -> Tally:
+    """Of right and wrong rollouts by task id."""
+    pairs = ((id, zip((True, False), pair, strict=True)) for id, pair in counts.items())
+    return +Counter({(id, is_right): count for id, pair in pairs for is_right, count in pair})
 
 
 def tree(*rollouts: SearchRollout, below: tuple[SearchRollout, ...] = ()) -> SearchTreeRecord:
@@ -30,18 +37,18 @@ def tree(*rollouts: SearchRollout, below: tuple[SearchRollout, ...] = ()) -> Sea
 
 
 def test_a_trees_rate_is_over_all_its_rollouts() -> None:
-    assert tally_tree(tree(RIGHT, WRONG, WRONG, below=(RIGHT, RIGHT))) == Tally(3, 5)
+    assert tally_tree(tree(RIGHT, WRONG, WRONG, below=(RIGHT, RIGHT))) == tally(disc=(3, 2))
     half_right = SearchRollout("r", 0.5, ())  # which is not right
-    assert tally_tree(tree(half_right, RIGHT)) == Tally(1, 2)
-    assert tally_tree(tree()) == Tally(0, 0)
+    assert tally_tree(tree(half_right, RIGHT)) == tally(disc=(1, 1))
+    assert tally_tree(tree()) == Counter()
 
 
 def test_a_first_measurement_stands_and_later_ones_are_smoothed() -> None:
     rates = SolveRates(smoothing=0.75)
     assert rates.of("a") is None
-    rates.update({"a": Tally(8, 8)})
+    rates.update(tally(a=(8, 0)))
     assert rates.of("a") == 1.0
-    rates.update({"a": Tally(4, 8), "b": Tally(0, 8)})
+    rates.update(tally(a=(4, 4), b=(0, 8)))
     assert rates.of("a") == 0.875  # 3/4 x 1 + 1/4 x 1/2
     assert rates.of("b") == 0.0
 
@@ -49,21 +56,21 @@ def test_a_first_measurement_stands_and_later_ones_are_smoothed() -> None:
 def test_without_smoothing_the_last_group_counts() -> None:
     rates = SolveRates(smoothing=0.0)
     for num_right in (8, 4, 2):
-        rates.update({"a": Tally(num_right, 8)})
+        rates.update(tally(a=(num_right, 8 - num_right)))
     assert rates.of("a") == 1 / 4
 
 
 def test_a_rate_from_before_the_run_is_an_old_one() -> None:
     rates = SolveRates(smoothing=0.5, before={"a": 0.5, "b": 0.25})
-    rates.update({"a": Tally(8, 8)})
+    rates.update(tally(a=(8, 0)))
     assert (rates.of("a"), rates.of("b")) == (0.75, 0.25)
 
 
 def test_a_state_holds_what_was_measured_and_is_no_view() -> None:
     rates = SolveRates(smoothing=0.5, before={"a": 0.5, "b": 0.25})
-    rates.update({"a": Tally(8, 8)})
+    rates.update(tally(a=(8, 0)))
     state = rates.state_dict()
-    rates.update({"a": Tally(0, 8)})
+    rates.update(tally(a=(0, 8)))
     # what the trees say may have changed since; what was measured has not
     other = SolveRates(smoothing=0.5, before={"a": 0.0, "b": 0.0})
     other.load_state_dict(state)
@@ -78,12 +85,12 @@ def test_groups_are_counted_by_task() -> None:
         *[scored(one, total=0.3) for one in (rollout(), rollout(answer_turn("blue")), silent)],
         scored(rollout(task=other), total=-1.0),
     ]
-    assert tally_rollouts(found) == {"disc": Tally(1, 3), "other": Tally(1, 1)}
+    assert tally_rollouts(found) == tally(disc=(1, 2), other=(1, 0))
 
 
 def test_shards_add_up() -> None:
-    total = add_tallies([{"a": Tally(1, 4)}, {}, {"a": Tally(3, 4), "b": Tally(0, 4)}])
-    assert total == {"a": Tally(4, 8), "b": Tally(0, 4)}
+    total = tally(a=(1, 3)) + Counter() + tally(a=(3, 1), b=(0, 4))
+    assert rates_of(total) == {"a": 4 / 8, "b": 0.0}
 
 
 def write_trees(folder: Path, **rewards: list[float]) -> str:

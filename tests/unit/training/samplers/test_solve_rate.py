@@ -150,8 +150,3 @@ def test_ranks_get_skipped_prompts_alike() -> None:
 def test_settings_that_cannot_be_are_refused_by_name(settings: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SolveRateSampling(**settings)
-
-
-def test_a_phase_that_asks_every_task_leaves_nothing_to_choose() -> None:
-    with pytest.raises(ConfigError, match=r"plan\.prompts_per_phase=2 asks all 2 training tasks"):
-        choose([0.5, 0.5])

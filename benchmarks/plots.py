@@ -29,7 +29,6 @@ def plot_curves(
     ylabel: str,
     xlabel: str = "step",
     chance: float | None = None,
-    bands: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     is_share: bool = False,
 ) -> Path:
     """Draw one line per series, named at its end.
@@ -41,28 +40,18 @@ def plot_curves(
         ylabel: What is measured.
         xlabel: What a step is.
         chance: A dotted line for blind guessing.
-        bands: Name to (low, high) pairs, as many as the series has values: an interval, or the
-            range over seeds.
         is_share: Values in [0, 1], shown as per cent on a full axis.
     Returns:
         The path.
     Raises:
-        ValueError: No series, an empty one, or a band that does not fit its series.
+        ValueError: No series, or an empty one.
     """
     if not series or not all(series.values()):
         raise ValueError("need at least one series, none of them empty")
     figure, axes = _figure(7.2, 4.2, title=title)
-    for i, (name, pairs) in enumerate(series.items()):
+    for i, pairs in enumerate(series.values()):
         colour, style = COLOURS[i % len(COLOURS)], _STYLES[i // len(COLOURS) % len(_STYLES)]
         steps, values = [step for step, _ in pairs], [value for _, value in pairs]
-        band = (bands or {}).get(name)
-        if band is not None:
-            if len(band) != len(pairs):
-                raise ValueError(
-                    f"the band of {name!r} has {len(band)} pairs for {len(pairs)} values"
-                )
-            lows, highs = [low for low, _ in band], [high for _, high in band]
-            axes.fill_between(steps, lows, highs, color=colour, alpha=0.16, linewidth=0)
         # unclipped, so that a line along the edge of the axes is seen whole
         line = {"color": colour, "clip_on": False, "zorder": 3}
         axes.plot(steps, values, style, linewidth=2, solid_capstyle="round", **line)
@@ -83,18 +72,16 @@ def plot_bars_with_intervals(
     title: str,
     xlabel: str,
     chance: float | None = None,
-    is_share: bool = True,
     highlight: Sequence[str] = (),
 ) -> Path:
-    """Draw one lying bar per name, with its interval and its value written beside it.
+    """Draw one lying bar per name, with its interval and its value written beside it in per cent.
 
     Args:
-        bars: Name to (value, low, high), drawn from top to bottom.
+        bars: Name to (value, low, high) in [0, 1], drawn from top to bottom.
         path: Where to write; the ending picks the format (png, svg, pdf).
         title: What the figure says, on top.
         xlabel: What is measured.
         chance: A dotted line for blind guessing.
-        is_share: Values in [0, 1], shown as per cent on a full axis.
         highlight: Names in full colour while the others step back; none highlights all.
     Returns:
         The path.
@@ -107,23 +94,22 @@ def plot_bars_with_intervals(
     colours = [COLOURS[0] if not highlight or name in highlight else "#a9bccb" for name in names]
     values = [value for value, _, _ in bars.values()]
     axes.barh(places, values, height=0.62, color=colours)
-    span = 1.0 if is_share else max(max(high for _, _, high in bars.values()), 1e-12)
     for place, (value, low, high) in zip(places, bars.values(), strict=True):
         axes.plot(
             [low, high], [place, place], color=_INK, linewidth=1.4, marker="|", markersize=9,
             markeredgewidth=1.4, path_effects=[_HALO], clip_on=False,
         )  # fmt: skip
-        text = f"{100 * value:.1f} %" if is_share else f"{value:.3g}"
-        axes.text(high + 0.015 * span, place, text, va="center", color=_INK, fontweight="bold")
+        text = f"{100 * value:.1f} %"
+        axes.text(high + 0.015, place, text, va="center", color=_INK, fontweight="bold")
     axes.set_yticks(places, names)
     axes.tick_params(axis="y", length=0, labelcolor=_INK, labelsize=10)
-    _finish_axes(axes, ylabel=xlabel, is_share=is_share, is_y=False)
-    axes.set_xlim(0, 1.1 if is_share else 1.15 * span)
+    _finish_axes(axes, ylabel=xlabel, is_share=True, is_y=False)
+    axes.set_xlim(0, 1.1)
     axes.spines["bottom"].set_visible(False)
     if chance is not None:
         axes.axvline(chance, color=_INK, linewidth=1, linestyle=(0, (1, 2)))
         axes.annotate(
-            f"chance {_tick(chance, is_share)}",
+            f"chance {_tick(chance)}",
             (chance, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
             textcoords="offset points", ha="center", color=_SOFT, fontsize=8.5,
         )  # fmt: skip
@@ -163,11 +149,11 @@ def _finish_axes(axes: Axes, *, ylabel: str, is_share: bool, is_y: bool) -> None
     if is_share:
         (axes.set_ylim if is_y else axes.set_xlim)(0, 1.02)
         ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
-        (axes.set_yticks if is_y else axes.set_xticks)(ticks, [_tick(tick, True) for tick in ticks])
+        (axes.set_yticks if is_y else axes.set_xticks)(ticks, [*map(_tick, ticks)])
 
 
-def _tick(value: float, is_share: bool) -> str:
-    return f"{100 * value:.0f} %" if is_share else f"{value:.3g}"
+def _tick(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _label_ends(

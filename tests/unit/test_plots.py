@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vigorl.pages.plots import plot_bars_with_intervals, plot_curves, spread_apart
+from benchmarks.plots import plot_bars_with_intervals, plot_curves, spread_apart
 
 CURVES = {"zoom": [(0, 0.2), (1, 0.8)], "one look": [(0, 0.2), (1, 0.25)]}
 
@@ -19,7 +19,6 @@ def test_curves_are_written(tmp_path: Path):
         title="Zooming",
         ylabel="accuracy",
         chance=0.25,
-        bands={"zoom": [(0.1, 0.3), (0.7, 0.9)]},
         is_share=True,
     )
     with Image.open(path) as image:
@@ -42,8 +41,6 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path):
     for series in ({}, {"empty": []}):
         with pytest.raises(ValueError, match="at least one series"):
             plot_curves(series, **curves)
-    with pytest.raises(ValueError, match="1 pairs for 2 values"):
-        plot_curves(CURVES, **curves, bands={"zoom": [(0, 1)]})
     bars = {"path": tmp_path / "x.png", "title": "t", "xlabel": "x"}
     with pytest.raises(ValueError, match="at least one bar"):
         plot_bars_with_intervals({}, **bars)
