@@ -3,10 +3,15 @@ import math
 import pytest
 
 from tests.builders import scene, task, view
+from tests.unit.rollout.world import ANSWER, ZOOM, World
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import Region, TextFrame
+from vigorl.core.media import GREY, Fill, Region, TextFrame
 from vigorl.core.protocols import Looking, Tool, ToolError
+from vigorl.core.rollout import Rollout
+from vigorl.rollout.collector import build_dialogs, collect
+from vigorl.rollout.engines.scripted import ScriptedEngine, by_turn
+from vigorl.rollout.tools.blind import BlindTool
 from vigorl.rollout.tools.zoom_box import ZoomBox
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
@@ -129,3 +134,18 @@ def test_zoom_box_arguments_cover_the_target() -> None:
 def test_a_window_of_nothing_is_a_wrong_setting() -> None:
     with pytest.raises(ConfigError, match="window_px=0"):
         ZoomPoint(window_px=0, view_px=512)
+
+
+def test_a_blind_tool_looks_the_same_way_and_shows_grey(world: World) -> None:
+    def rollout_with(tool: Tool) -> Rollout:
+        environment = world.environment(tools=[tool], temperature=0.0)
+        dialogs = build_dialogs(environment, [world.task()], group_size=1, phase="p", run_seed=0)
+        engine = ScriptedEngine(by_turn([ZOOM, ANSWER]), world.codec)
+        return collect(engine, dialogs, phase="p").rollouts[0]
+
+    seeing, blind = rollout_with(world.zoom()), rollout_with(BlindTool(world.zoom()))
+    crop = world.images.image(blind.crops[0])
+    assert crop.getextrema() == tuple((value, value) for value in GREY)
+    assert world.images.image(seeing.crops[0]).getextrema() != crop.getextrema()
+    assert blind.crops[0] == seeing.crops[0].edited(Fill(rgb=GREY))
+    assert (blind.token_ids, blind.looks) == (seeing.token_ids, seeing.looks)
