@@ -142,6 +142,18 @@ def test_controls_run(experiment: str, tmp_path: Path) -> None:
     assert {"val/accuracy", "reward/total", "train/loss"} <= metrics.keys()
 
 
+def test_a_merger_learns_behind_a_frozen_tower(tmp_path: Path) -> None:
+    train(
+        settings(
+            tmp_path, VARIED_REWARD, "model.freeze_merger=false", "optimizer.warmup_frac=0",
+            "max_epochs=1", f"paths.run={tmp_path}/run",
+        )
+    )  # fmt: skip
+    start, now = start_weights(), weights(tmp_path / "run/model")
+    moved = {name for name in now if not torch.equal(now[name], start[name])}
+    assert {"merger" in name for name in moved if "visual" in name} == {True}
+
+
 def test_kl_to_the_start_checkpoint(tmp_path: Path) -> None:
     train(settings(tmp_path, VARIED_REWARD, "kl_coef=0.5", "optimizer.warmup_frac=0"))
     before, after = (value for _, value in history(tmp_path, "kl/ref"))

@@ -75,7 +75,8 @@ class PolicyModule(L.LightningModule):
         images: Pixels of views.
         optimizer: Its settings.
         banned_ids: Tokens the policy is never allowed to sample; engines mask the same ones.
-        temperature: At which rollouts are sampled and log-probabilities taken.
+        temperature: At which log-probabilities are taken: that of the sampling for rollouts, 1 for
+            traces.
         logits_chunk_tokens: Most tokens whose logits are alive at once.
         vision_cache_bytes: Most bytes of a frozen tower's features kept on the device; None is no
             limit.
