@@ -15,9 +15,7 @@ class Codec:
     banned_ids = ()
 
 
-@pytest.mark.parametrize(
-    ("experiment", "temperature"), [("grpo_vstar", 0.5), ("sft_vstar", 1.0)]
-)
+@pytest.mark.parametrize(("experiment", "temperature"), [("grpo_vstar", 0.5), ("sft_vstar", 1.0)])
 def test_only_what_was_sampled_is_scored_at_the_temperature_of_the_sampling(
     experiment: str, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
