@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import torch
 from torch import Tensor
 
 from vigorl.core.errors import AlignmentError, ConfigError
@@ -26,7 +25,7 @@ from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.ranks import from_all_ranks
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.policy_module import PolicyModule
+from vigorl.training.policy_gradient_module import PolicyGradientModule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class AlignmentCheck:
         samples: Sequence[TrainingSample],
         *,
         engine: Engine,
-        module: PolicyModule,
+        module: PolicyGradientModule,
         datamodule: GroundedTraceDataModule,
     ) -> Gaps:
         """Replay some rollouts; all ranks call it together.
@@ -80,8 +79,7 @@ class AlignmentCheck:
         # every rank runs the same number of forward passes, found something or not
         picked = chosen or [0]
         batch = datamodule.collate([samples[i] for i in picked]).to(module.device)
-        with torch.no_grad(), module.as_in_training():
-            logprobs = module.logprobs(batch)[0]
+        logprobs = module.start_logprobs(batch)
         fault, gaps = None, Gaps(0.0, 0, 0.0)
         for row, i in enumerate(chosen):
             fault = fault or self._misreading(rollouts[i], batch, row, engine, module)
@@ -93,7 +91,12 @@ class AlignmentCheck:
         return gaps
 
     def _misreading(
-        self, rollout: Rollout, batch: TrainingBatch, row: int, engine: Engine, module: PolicyModule
+        self,
+        rollout: Rollout,
+        batch: TrainingBatch,
+        row: int,
+        engine: Engine,
+        module: PolicyGradientModule,
     ) -> str | None:
         if not isinstance(engine, ReadingEngine):
             return None

@@ -91,7 +91,7 @@ class PolicyGradientModule(PolicyModule):
         assert batch.advantages is not None
         self.count_padding(batch)
         logprobs, entropy = self.logprobs(batch, with_entropy=True)
-        # with one update per phase the weights that sampled are the weights now
+        # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
         signals, factors = self._read_signals(item, old)
@@ -110,18 +110,16 @@ class PolicyGradientModule(PolicyModule):
         )
         return self.report(self.algorithm.loss(inputs))
 
-    @torch.no_grad()
     def start_logprobs(self, batch: TrainingBatch) -> Tensor:
-        """[batch, tokens] nats, under the weights as they are now, computed as in training."""
-        with self.as_in_training():
+        """[batch, tokens] nats, under the weights as they are now; see `scoring`."""
+        with self.scoring():
             return self.logprobs(batch)[0]
 
-    @torch.no_grad()
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
-        """[batch, tokens] nats, under the reference, computed as in training."""
+        """[batch, tokens] nats, under the reference; see `scoring`."""
         reference = self._reference[0] if self._reference else self.policy
         without_adapters = nullcontext() if self._reference else self.policy.as_reference()
-        with without_adapters, self.as_in_training():
+        with without_adapters, self.scoring():
             return self.logprobs(batch, model=reference)[0]
 
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:

@@ -17,6 +17,7 @@ from tests.unit.models.small import make_batch, make_policy
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.correction import ImportanceCorrection
+from vigorl.models.lora import LoraSettings
 from vigorl.models.losses import LossInputs, LossOutput
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.protocol import Algorithm
@@ -182,3 +183,21 @@ def test_a_reference_is_asked_of_the_algorithm() -> None:
     with pytest.raises(ConfigError, match=r"module\.reference has no effect"):
         module(algorithm=GRPO(), reference=make_policy())
     module(algorithm=GRPO(kl_coef=0.1), reference=make_policy())
+
+
+def test_only_a_step_drops_anything() -> None:
+    policy = make_policy(lora=LoraSettings(rank=2, target_modules=("q_proj",), dropout=0.5))
+    torch.manual_seed(0)
+    for name, weight in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    learner = PolicyGradientModule(
+        policy, images=cast(Any, None), optimizer=OptimizerSettings(lr=1.0), algorithm=GRPO()
+    )
+    learner.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    learner.vision_cache, batch = None, make_batch([])
+    start = learner.start_logprobs(batch)
+    assert torch.equal(start, learner.start_logprobs(batch))
+    assert not torch.allclose(start, learner.logprobs(batch)[0], atol=1e-3)  # a step's own pass
+    assert policy.has_dropout
+    assert not make_policy().has_dropout
