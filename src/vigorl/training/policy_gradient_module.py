@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
