@@ -176,7 +176,7 @@ def test_gspo_clips_whole_sequences_from_the_second_update_on(tmp_path: Path) ->
     train(settings(tmp_path, VARIED_REWARD, "algorithm=gspo", *half))
     ratios = [value for _, value in history(tmp_path, "train/ratio_max")]
     assert ratios[0] == pytest.approx(1.0, abs=1e-5)
-    assert 1.0001 < ratios[1] < 1.1  # the mean over a sequence hardly moves
+    assert ratios[1] > 1.0001  # of a token; the bounds hold the mean over its sequence
     low, high = (history(tmp_path, f"clip/{side}_frac") for side in ("low", "high"))
     assert low[0][1] == high[0][1] == 0.0
     assert low[1][1] + high[1][1] > 0.0
