@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from vigorl.core.advantages import Normalization, token_weights
 from vigorl.models.losses import (
     Clip,
+    KLEstimator,
     LossInputs,
     LossOutput,
     largest_ratio,
@@ -62,6 +63,7 @@ class GSPO(GroupRelative):
             self._clip().loss(ratio, inputs.advantages),
             inputs,
             kl_coef=self.kl_coef,
+            kl_estimator=KLEstimator(self.kl_estimator),
             metrics={
                 "kl/old": tokens - 1 - change.detach(),
                 **self._clip().metrics(ratio, inputs.advantages),
