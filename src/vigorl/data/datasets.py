@@ -42,13 +42,13 @@ def split_by_image(
         raise ConfigError(f"holdout_frac must be in [0, 1), got {holdout_frac}")
     if holdout_frac == 0:
         return list(records), []
-    groups = _groups_by_image([_task(record).images for record in records])
+    groups = _groups_by_image([task_of(record).images for record in records])
     if len(groups) < 2:
         raise DataError(
             f"{len(records)} records share {len(groups)} picture(s); nothing can be held out "
             "without showing it in training as well"
         )
-    ordered = sorted(groups, key=lambda group: _lot(seed, [_task(records[i]).id for i in group]))
+    ordered = sorted(groups, key=lambda group: _lot(seed, [task_of(records[i]).id for i in group]))
     limit, held = holdout_frac * len(records), set[int]()
     for group in ordered[:-1]:
         if not held or len(held) + len(group) <= limit:
@@ -74,7 +74,7 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
         return known[path]
 
     for record in records:
-        task = _task(record)
+        task = task_of(record)
         pictures = [[Path(path).name, content(path)] for path in task.images]
         bare = replace(task, images=(), source="")
         row = to_plain(replace(record, task=bare) if isinstance(record, TraceRecord) else bare)
@@ -86,7 +86,7 @@ def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
     """The picture files of records, as absolute paths without symbolic links: two ways to one file
     are one.
     """
-    return {_real_path(path) for record in records for path in _task(record).images}
+    return {_real_path(path) for record in records for path in task_of(record).images}
 
 
 def _real_path(path: str) -> str:
@@ -98,7 +98,8 @@ def _follow_links(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _task(record: TaskRecord | TraceRecord) -> TaskRecord:
+def task_of(record: TaskRecord | TraceRecord) -> TaskRecord:
+    """The task itself, or a trace's."""
     return record.task if isinstance(record, TraceRecord) else record
 
 

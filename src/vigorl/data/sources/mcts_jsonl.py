@@ -28,25 +28,29 @@ from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.scoring.upgrade import scorer_of_kind
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.faults import Rules
 from vigorl.data.plain import read_scorer, to_plain
-from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
+from vigorl.data.sources.files import collect, line_rows, read_lines
+from vigorl.data.sources.rows import Row, numbers, relative_name
 
 FORMAT = 2
+OWN = Rules(pictures_anywhere=True)  # a search names pictures by the way there from its own folder
 
 
 def read_mcts_jsonl(
-    path: str | Path, *, image_root: str | Path | None = None
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = OWN
 ) -> list[SearchTreeRecord]:
     """The trees of a file (all lines: the released scripts read the first only).
 
     Args:
         path: The JSONL file.
         image_root: Where its picture names start; the file's own folder when None.
+        rules: What becomes of bad trees.
     Raises:
         DataError: With file and line: a missing key or picture, or a malformed node (says where in
             the tree).
     """
-    return [_record(row) for row in read_lines(path, image_root=image_root)]
+    return collect(line_rows(path, image_root=image_root), _record, rules=rules)
 
 
 def iter_tree_ids(path: str | Path) -> Iterator[str]:
@@ -198,7 +202,7 @@ def _targets(row: Row, image: str) -> tuple[Box, ...]:
 
 
 def _count(row: Row, key: str) -> int | None:
-    return None if row.values.get(key) is None else int(row.number(key))
+    return None if row.values.get(key) is None else row.count(key)
 
 
 def _checked_by(row: Row) -> CheckedBy | None:
@@ -213,7 +217,7 @@ def _node(row: Row) -> SearchNode:
         text=row.text("thought_text"),
         is_terminal=bool(row.flag("is_terminal")),
         value=row.number("value"),
-        num_visits=int(row.number("visit_count")),
+        num_visits=row.count("visit_count"),
         rollouts=tuple(map(_rollout, _below(row, "rollouts"))),
         children=tuple(map(_node, _below(row, "children"))),
         used_points=tuple(_points(row)),

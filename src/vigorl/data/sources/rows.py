@@ -7,22 +7,25 @@ Boxes come in two spellings, never guessed: "xywh" (V*Bench, ScreenSpot-v2) and 
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+import string
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
 
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.images import read_size
 
 BoxForm = Literal["xywh", "xyxy"]
+MAX_NUMBER = 2**53  # whole numbers up to here are floats without loss
+MAX_COUNT = 10_000  # of simulations and visits; pages draw a place for each
+MAX_SIDE_PX = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Row:
         line: 1-based line; None in a file that is one JSON value.
         name: What to call the row where there is no line, such as "item 3".
         root: Where picture names start.
+        pictures_anywhere: Whether picture names may lead out of `root`.
+        notes: What its reader has taken otherwise than it is written, and how often.
     """
 
     values: Mapping[str, Any]
@@ -42,6 +47,8 @@ class Row:
     line: int | None = None
     name: str = ""
     root: Path = Path()
+    pictures_anywhere: bool = False
+    notes: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def source(self) -> str:
@@ -76,6 +83,13 @@ class Row:
             self._expected(key, "a number")
         return value
 
+    def count(self, key: str) -> int:
+        """The whole number from 0 to `MAX_COUNT` under `key`."""
+        value = self.number(key)
+        if not 0 <= value <= MAX_COUNT or value != int(value):
+            self._expected(key, f"a whole number from 0 to {MAX_COUNT}")
+        return int(value)
+
     def flag(self, key: str) -> bool | None:
         """The true or false under `key`; None when it is missing or null."""
         value = self.values.get(key)
@@ -100,7 +114,7 @@ class Row:
         if (
             not isinstance(value, list)
             or len(value) != 2
-            or not all(type(n) is int and n > 0 for n in value)
+            or not all(type(n) is int and 0 < n <= MAX_SIDE_PX for n in value)
         ):
             self.fail(f'"{key}" must be [width, height] in pixels or null, got {value!r:.80}')
         return Size(*value)
@@ -109,7 +123,7 @@ class Row:
         """The texts under "options", the right answer among them; a missing list is empty."""
         options = self.texts("options", is_required=False)
         if options and answer not in options:
-            self.fail(f"the answer {answer!r} is not among the options {list(options)}")
+            self.fail(f"the answer {answer!r:.80} is not among the options {list(options)!s:.200}")
         return options
 
     def identity(self, *, is_required: bool = False) -> str:
@@ -118,7 +132,7 @@ class Row:
         """
         place = f"{self.path.stem}:{self.line or self.name.removeprefix('item ')}"
         value = self.values.get("id", None if is_required else place)
-        if not isinstance(value, str | int):
+        if not isinstance(value, str | int) or isinstance(value, bool):
             self._expected("id", "a text or a number")
         return str(value)
 
@@ -129,7 +143,7 @@ class Row:
             or len(values) != 4
             or not all(map(_is_number, values))
         ):
-            self.fail(f'"{key}" must hold boxes of four numbers, got {values!r}')
+            self.fail(f'"{key}" must hold boxes of four numbers, got {values!r:.80}')
         try:
             box = Box.from_xywh(*values) if form == "xywh" else Box(*values)
         except ValueError as error:
@@ -159,13 +173,34 @@ class Row:
 
     def picture(self, name: str) -> str:
         """The path of a picture that exists."""
-        if not (self.root / name).is_file():
-            self.fail(f"picture {name!r} is not in {self.root}")
-        return str(self.root / name)
+        path = str(self.root / name)
+        if not os.path.isfile(path):  # Path.is_file raises for names that are too long
+            self.fail(f"picture {name!r:.80} is not in {self.root}")
+        return path
 
     def picture_size(self, path: str) -> Size:
         """Size of the picture from its header."""
         return read_size(path, source=self.source)
+
+    def checked(self, task: TaskRecord) -> TaskRecord:
+        """The task, of which everything that its turn will need is there: a question, an answer,
+        options that letters can name and tell apart, slots that fit, pictures with a header.
+        """
+        self.check_slots(task.question, num_images=len(task.images))
+        if not task.question.replace(IMAGE_SLOT, "").strip():
+            self.fail("the question is empty")
+        if not task.answer.strip():
+            self.fail("the answer is empty")
+        options = task.options
+        is_whole = 2 <= len(set(options)) == len(options) <= len(string.ascii_uppercase)
+        if options and not (is_whole and all(map(str.strip, options))):
+            self.fail(
+                "options must be 2 to 26 different texts, none empty, got "
+                f"{len(options)}: {list(options)!s:.200}"
+            )
+        for path in task.images:
+            self.picture_size(path)
+        return task
 
     def check_slots(self, question: str, *, num_images: int) -> None:
         """A question has one `<image>` per picture, or none at all."""
@@ -180,71 +215,10 @@ class Row:
     def _expected(self, key: str, kind: str) -> NoReturn:
         if key not in self.values:
             self.fail(
-                f'the key "{key}" is missing (it must be {kind}); keys: {sorted(self.values)}'
+                f'the key "{key}" is missing (it must be {kind}); '
+                f"keys: {sorted(self.values)!s:.200}"
             )
         self.fail(f'"{key}" must be {kind}, got {self.values[key]!r:.80}')
-
-
-def read_lines(path: str | Path, *, image_root: str | Path | None = None) -> Iterator[Row]:
-    """The rows of a JSONL file, with one line at a time in memory; blank lines are skipped.
-
-    Args:
-        path: The file.
-        image_root: Where its picture names start; the file's own folder when None.
-    Raises:
-        DataError: The file is missing, not UTF-8, or a line is not a JSON object.
-    """
-    path, root = Path(path), root_of(path, image_root)
-    for number, text in _written_lines(path):
-        yield _row(_parse(text, path=path, line=number), Row({}, path, number, root=root))
-
-
-def opens_list(path: Path) -> bool:
-    """Whether the first character of a file opens a JSON list: then it is no JSONL."""
-    return any(text.lstrip().startswith("[") for _, text in islice(_written_lines(path), 1))
-
-
-def read_items(path: str | Path, *, image_root: str | Path | None = None) -> list[Row]:
-    """The rows of a file that is one JSON list of objects; arguments as above.
-
-    Raises:
-        DataError: The file is missing, not UTF-8, or not a list of objects.
-    """
-    path, root = Path(path), root_of(path, image_root)
-    value = _parse(read_text(path), path=path)
-    if not isinstance(value, list):
-        raise DataError("the file must be one JSON list", path=path)
-    return [
-        _row(item, Row({}, path, name=f"item {i}", root=root))
-        for i, item in enumerate(value, start=1)
-    ]
-
-
-def read_object(path: Path) -> Row:
-    """The row of a file that is one JSON object."""
-    return _row(_parse(read_text(path), path=path), Row({}, path))
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 file, with or without a byte order mark."""
-    try:
-        return _decode(path.read_bytes(), path=path)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object per line; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    path.write_text("".join(lines), encoding="utf-8")
-
-
-def write_items(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON list, an object per line; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    items = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    path.write_text(f"[\n{items}\n]\n", encoding="utf-8")
 
 
 def numbers(box: Box, *, form: BoxForm) -> list[float]:
@@ -264,43 +238,7 @@ def relative_name(path: str, *, root: Path) -> str:
     return Path(os.path.relpath(Path(path).resolve(), root.resolve())).as_posix()
 
 
-def _written_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = _decode(line, path=path, line=number)
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
-
-
-def _decode(data: bytes, *, path: Path, line: int | None = None) -> str:
-    """UTF-8 text; a byte order mark is dropped from the start of a file."""
-    try:
-        return data.decode("utf-8-sig" if line in (None, 1) else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8 text ({error.reason} at byte {error.start})", path=path, line=line
-        ) from error
-
-
-def _parse(text: str, *, path: Path, line: int | None = None) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        at = line if line is not None else error.lineno
-        raise DataError(
-            f"is not JSON: {error.msg} at character {error.pos}", path=path, line=at
-        ) from error
-
-
-def _row(value: Any, place: Row) -> Row:
-    if not isinstance(value, dict):
-        place.fail(f"must be a JSON object, got {value!r:.60}")
-    return replace(place, values=value)
-
-
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= MAX_NUMBER  # not so NaN

@@ -16,24 +16,27 @@ import string
 from pathlib import Path
 
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.rows import Row, read_lines
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import collect, line_rows
+from vigorl.data.sources.rows import Row
 
 _OPTION = re.compile(r"^\(([A-Z])\)\s*(.+?)\s*$")
 
 
 def read_vstar_questions(
-    path: str | Path, *, image_root: str | Path | None = None
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
 ) -> list[TaskRecord]:
     """Every line as a task, options in the file's order.
 
     Args:
         path: The JSONL file.
         image_root: Where its picture names start; the file's own folder when None.
+        rules: What becomes of bad rows.
     Raises:
         DataError: With file and line: a missing key or picture, options that are not (A), (B), ...
             in order, or an unknown label.
     """
-    return [_record(row) for row in read_lines(path, image_root=image_root)]
+    return collect(line_rows(path, image_root=image_root), _record, rules=rules)
 
 
 def _record(row: Row) -> TaskRecord:
@@ -53,12 +56,14 @@ def _record(row: Row) -> TaskRecord:
     if len(label) != 1 or label not in letters:
         row.fail(f'"label" must be one of {", ".join(letters) or "no options"}, got {label!r}')
     number = row.values.get("question_id", row.line)
-    return TaskRecord(
-        id=str(number),
-        question="\n".join(question).strip(),
-        answer=options[letters.index(label)],
-        images=(row.picture(row.text("image")),),
-        options=tuple(options),
-        category=row.text("category", default=""),
-        source=row.source,
+    return row.checked(
+        TaskRecord(
+            id=str(number),
+            question="\n".join(question).strip(),
+            answer=options[letters.index(label)],
+            images=(row.picture(row.text("image")),),
+            options=tuple(options),
+            category=row.text("category", default=""),
+            source=row.source,
+        )
     )

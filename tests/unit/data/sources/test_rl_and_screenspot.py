@@ -14,8 +14,8 @@ from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box
 from vigorl.core.scoring import ActionMatch, PointInBox, Scorer, TextMatch
+from vigorl.data.sources.files import read_lines
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
-from vigorl.data.sources.rows import read_lines
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 
 ROW = {"problem": "<image>What?", "answer": "red", "images": ["a.png"]}

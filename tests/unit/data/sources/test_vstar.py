@@ -67,8 +67,8 @@ def test_the_order_depends_on_the_record_alone(folder: Path) -> None:
         ({"bbox": [[10, 20, 0, 40]]}, "left < right"),
         ({"bbox": [[10, 20, 40]]}, "four numbers"),
         ({"bbox": None}, "a list of boxes"),
-        ({"options": ["one"]}, "two or more different"),
-        ({"options": ["one", "one"]}, "two or more different"),
+        ({"options": ["one"]}, "2 to 26 different texts"),
+        ({"options": ["one", "one"]}, "2 to 26 different texts"),
         ({"question": 3}, '"question" must be a text'),
     ],
 )
