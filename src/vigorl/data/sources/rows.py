@@ -172,8 +172,13 @@ class Row:
         return found
 
     def picture(self, name: str) -> str:
-        """The path of a picture that exists."""
+        """The path of a picture that exists, in `root` unless it may be anywhere."""
         path = str(self.root / name)
+        if not self.pictures_anywhere and not _is_below(path, self.root):
+            self.fail(
+                f"picture {name!r:.80} leads out of {self.root}; "
+                "data.pictures_anywhere=true allows it"
+            )
         if not os.path.isfile(path):  # Path.is_file raises for names that are too long
             self.fail(f"picture {name!r:.80} is not in {self.root}")
         return path
@@ -235,7 +240,15 @@ def root_of(path: str | Path, image_root: str | Path | None) -> Path:
 
 def relative_name(path: str, *, root: Path) -> str:
     """How a file names a picture: by the way there from the root, with forward slashes."""
-    return Path(os.path.relpath(Path(path).resolve(), root.resolve())).as_posix()
+    if not _is_below(path, root):  # one of the folders may have been reached through a link
+        folder, name = os.path.split(path)
+        path, root = os.path.join(os.path.realpath(folder), name), root.resolve()
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _is_below(path: str, folder: Path) -> bool:
+    """Whether the path stays in the folder by its name; links in it lead where they lead."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -14,6 +14,7 @@ from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box
 from vigorl.core.scoring import ActionMatch, PointInBox, Scorer, TextMatch
+from vigorl.data.faults import Rules
 from vigorl.data.sources.files import read_lines
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
@@ -134,9 +135,34 @@ def test_a_picture_elsewhere_is_named_by_the_way_there(
     far = task(images=(picture("far/a.png"),))
     (tmp_path / "deep" / "er").mkdir(parents=True)
     write_rl_jsonl([far], tmp_path / "deep" / "er" / "x.jsonl")
-    (back,) = read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl")
+    with pytest.raises(DataError, match=r"leads out of .*data.pictures_anywhere=true allows it"):
+        read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl")
+    rules = Rules(pictures_anywhere=True)
+    (back,) = read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl", rules=rules)
     assert Path(back.images[0]).samefile(far.images[0])
     assert "../../far/a.png" in (tmp_path / "deep" / "er" / "x.jsonl").read_text()
+
+
+def test_a_picture_behind_a_link_is_named_by_the_link(
+    tmp_path: Path, picture: Callable[..., str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").symlink_to(picture("store/7f3e.png"))
+    path, linked = tmp_path / "set" / "x.jsonl", str(tmp_path / "set" / "a.png")
+    write_rl_jsonl([task(images=(linked,))], path)
+    assert read_rl_jsonl(path)[0].images == (linked,)
+    (tmp_path / "alias").symlink_to(tmp_path / "set")  # the folder by another name
+    write_rl_jsonl([task(images=(linked,))], tmp_path / "alias" / "y.jsonl")
+    assert len(read_rl_jsonl(tmp_path / "alias" / "y.jsonl")) == 1
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "b/../../a.png"])
+def test_names_that_leave_the_root_are_refused(
+    write: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    path = write(ROW | {"images": [name]})
+    with pytest.raises(DataError, match=r":1: picture .* leads out of"):
+        read_rl_jsonl(path, image_root=tmp_path / "set")
 
 
 def screens(tmp_path: Path, picture: Callable[..., str], **values: object) -> Path:

@@ -91,6 +91,15 @@ def test_pictures_and_questions_come_in_pairs(folder: Path) -> None:
         read_vstar_folder(folder, categories=["OCR"])
 
 
+def test_endings_in_capitals_are_pictures_too(folder: Path) -> None:
+    (folder / "direct_attributes" / "a.png").rename(folder / "direct_attributes" / "a.JPG")
+    assert read_vstar_folder(folder)[0].images[0].endswith("a.JPG")
+    copy = folder / "direct_attributes" / "b.png"
+    copy.with_suffix(".Jpg").write_bytes(copy.read_bytes())
+    with pytest.raises(DataError, match="found 2"):
+        read_vstar_folder(folder)
+
+
 def test_written_records_come_back(folder: Path, tmp_path: Path) -> None:
     records = read_vstar_folder(folder, seed=5)
     files = write_vstar_folder(records, tmp_path / "copy")
