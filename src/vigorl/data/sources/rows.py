@@ -126,14 +126,14 @@ class Row:
             self.fail(f"the answer {answer!r:.80} is not among the options {list(options)!s:.200}")
         return options
 
-    def identity(self, *, is_required: bool = False) -> str:
-        """The row's "id" as text (released files have numbers and texts); unless it is required, a
+    def identity(self, *, key: str = "id", is_required: bool = False) -> str:
+        """The row's id as text (released files have numbers and texts); unless it is required, a
         missing one is file and line.
         """
         place = f"{self.path.stem}:{self.line or self.name.removeprefix('item ')}"
-        value = self.values.get("id", None if is_required else place)
+        value = self.values.get(key, None if is_required else place)
         if not isinstance(value, str | int) or isinstance(value, bool):
-            self._expected("id", "a text or a number")
+            self._expected(key, "a text or a number")
         return str(value)
 
     def box(self, values: object, *, form: BoxForm, key: str, on: Size | None) -> Box:

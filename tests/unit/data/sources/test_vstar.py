@@ -133,11 +133,41 @@ def test_question_lines_lose_their_inline_options(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "question", "options"),
+    [
+        (
+            "Which of these is it?\n(A) and (B) are marked.\n(A) the left\n(B) the right",
+            "Which of these is it?\n(A) and (B) are marked.",
+            ("the left", "the right"),
+        ),
+        (
+            "What?\n(A) red\nwith stripes\n(B) blue\n\nwith dots\nPlease choose the right option.",
+            "What?",
+            ("red\nwith stripes", "blue\n\nwith dots"),
+        ),
+        ("What (A) is?\n(A)red\n(B) blue ", "What (A) is?", ("red", "blue")),
+    ],
+)
+def test_only_the_last_lines_are_options(
+    folder: Path, text: str, question: str, options: tuple[str, ...]
+) -> None:
+    (folder / "test_questions.jsonl").write_text(question_line(text=text))
+    (record,) = read_vstar_questions(folder / "test_questions.jsonl")
+    assert (record.question, record.options) == (question, options)
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"label": "C"}, "must be one of A, B, got 'C'"),
-        ({"text": "What?\n(B) red"}, r"option \(B\) where \(A\) was due"),
+        ({"text": "What?\n(B) red"}, r"from a line that begins with \(A\) on"),
         ({"text": "What?"}, "no options"),
+        ({"text": "What?\n(A) red\nAnswer with the letter", "label": "A"}, "2 to 26 different"),
+        ({"text": "What?\n(A) red\n(B) red"}, "2 to 26 different"),
+        ({"text": "What?\n(A) red\n(B)"}, "the answer is empty"),
+        ({"text": "What?\n(A) red\n(C) blue"}, r"option \(C\) where \(B\) was due"),
+        ({"text": "(A) red\n(B) blue"}, "the question is empty"),
+        ({"question_id": False}, "a text or a number"),
         ({"image": "none.png"}, "'none.png' is not in"),
     ],
 )
