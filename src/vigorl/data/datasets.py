@@ -21,7 +21,8 @@ Record = TypeVar("Record", TaskRecord, TraceRecord)
 def split_by_image(
     records: Sequence[Record], *, holdout_frac: float, seed: int = 0
 ) -> tuple[list[Record], list[Record]]:
-    """Hold out whole pictures: no picture file is on both sides, both keep the input's order.
+    """Hold out whole pictures: no picture is on both sides, not even as a copy; both keep the
+    input's order.
 
     Which pictures are held out depends on the seed and the record ids alone, not on the records'
     order or on where they lie.
@@ -66,16 +67,10 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
     Raises:
         DataError: A picture cannot be read.
     """
-    total, known = hashlib.sha256(), dict[str, str]()
-
-    def content(path: str) -> str:
-        if path not in known:
-            known[path] = _file_digest(path)
-        return known[path]
-
+    total = hashlib.sha256()
     for record in records:
         task = task_of(record)
-        pictures = [[Path(path).name, content(path)] for path in task.images]
+        pictures = [[Path(path).name, _content(path)] for path in task.images]
         bare = replace(task, images=(), source="")
         row = to_plain(replace(record, task=bare) if isinstance(record, TraceRecord) else bare)
         total.update(json.dumps([row, pictures], sort_keys=True).encode() + b"\n")
@@ -87,6 +82,22 @@ def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
     are one.
     """
     return {_real_path(path) for record in records for path in task_of(record).images}
+
+
+def first_copies(files: Iterable[str]) -> dict[str, str]:
+    """For each picture file the first one by name that holds the same bytes, often itself; only
+    files of one size are read.
+    """
+    by_size: dict[object, list[str]] = {}
+    for file in sorted(files):
+        by_size.setdefault(os.path.getsize(file) if os.path.isfile(file) else file, []).append(file)
+    firsts: dict[str, str] = {}
+    for alike in by_size.values():
+        seen: dict[str, str] = {}
+        for file in alike:
+            content = _content(file) if len(alike) > 1 else ""
+            firsts[file] = seen.setdefault(content, file)
+    return firsts
 
 
 def _real_path(path: str) -> str:
@@ -112,10 +123,12 @@ def _groups_by_image(images: Sequence[Sequence[str]]) -> list[list[int]]:
             parents[index] = index = parents[parents[index]]
         return index
 
+    firsts = first_copies({_real_path(path) for paths in images for path in paths})
     first_with: dict[str, int] = {}
     for index, paths in enumerate(images):
         for path in paths:
-            parents[root(index)] = root(first_with.setdefault(_real_path(path), index))
+            first = first_with.setdefault(firsts[_real_path(path)], index)
+            parents[root(index)] = root(first)
     groups: dict[int, list[int]] = {}
     for index in range(len(images)):
         groups.setdefault(root(index), []).append(index)
@@ -126,9 +139,16 @@ def _lot(seed: int, ids: Sequence[str]) -> str:
     return hashlib.sha256(f"{seed}:{min(ids)}".encode()).hexdigest()
 
 
-def _file_digest(path: str) -> str:
+def _content(path: str) -> str:
+    """The sha256 of a file."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        found = os.stat(path)
+        return _digest(path, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+
+
+@cache  # leaks and fingerprints ask for the same files
+def _digest(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

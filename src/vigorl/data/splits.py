@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer
-from vigorl.data.datasets import Record, picture_files, split_by_image
+from vigorl.data.datasets import Record, first_copies, picture_files, split_by_image
 from vigorl.data.dry_pass import Asks, dry_pass
 from vigorl.data.faults import STRICT, Rules
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
@@ -28,8 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DataSplits:
-    """What a run learns from, is watched on, and is judged by; no picture file stands in two of the
-    three.
+    """What a run learns from, is watched on, and is judged by; no picture stands in two of the
+    three, not even as a copy under another name.
 
     Attributes:
         train_tasks: Questions for rollouts.
@@ -39,7 +39,7 @@ class DataSplits:
         val_traces: Held-out ones.
         rules: Under which the source has read them, and the dry pass goes on (`data.dry_pass`).
     Raises:
-        DataError: A picture file stands in two of train, val and test; names it.
+        DataError: A picture stands in two of train, val and test; names it.
     """
 
     train_tasks: Sequence[TaskRecord] = ()
@@ -55,16 +55,21 @@ class DataSplits:
         return {field.name: getattr(self, field.name) for field in fields(self)[:5]}
 
     def __post_init__(self) -> None:
-        train = picture_files(self.train_tasks) | picture_files(self.train_traces)
-        val = picture_files(self.val_tasks) | picture_files(self.val_traces)
+        train = picture_files([*self.train_tasks, *self.train_traces])
+        val = picture_files([*self.val_tasks, *self.val_traces])
         test = picture_files(self.test_tasks)
+        firsts = first_copies(train | val | test)
+        train, val, test = ({firsts[file] for file in side} for side in (train, val, test))
         for names, shared in (
             ("train and val", train & val),
             ("train and test", train & test),
             ("val and test", val & test),
         ):
             if shared:
-                raise DataError(f"{len(shared)} pictures are in {names}", path=min(shared))
+                raise DataError(
+                    f"{len(shared)} pictures are in {names}, as they are or copied byte for byte",
+                    path=min(shared),
+                )
 
 
 class DataSource(Protocol):
@@ -349,12 +354,15 @@ def _hold_out(
 def _without(
     records: Sequence[Record], pictures: set[str], key: str, split: str
 ) -> Sequence[Record]:
-    """The records that show none of the pictures of a held-out split.
+    """The records that show none of the pictures of a held-out split, nor copies of them.
 
     Raises:
         DataError: That leaves none.
     """
-    kept = [record for record in records if not picture_files([record]) & pictures]
+    firsts = first_copies(picture_files(records) | pictures)
+    held_out = {firsts[file] for file in pictures}
+    shown = [{firsts[file] for file in picture_files([record])} for record in records]
+    kept = [record for record, some in zip(records, shown, strict=True) if not some & held_out]
     if len(kept) < len(records):
         if not kept:
             raise DataError(f"all pictures of {key} are in {split} too; nothing is left")
