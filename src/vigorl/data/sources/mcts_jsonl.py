@@ -5,7 +5,8 @@
               "rollouts": [{"final_answer": "red", "reward": 1.0, "ephemeral_texts": ["..."]}],
               "children": [...], "used_coords": [[50, 20]]}}
 
-Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
+Our own keys: "frame" ([width, height] that points refer to; when missing, the file's size, or 1 x 1
+where all of them are shares of it, 0 to 1),
 "solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
 "targets" and "category" as in `rl_jsonl`, "scorer" (`data.plain`) and "more_images" (those behind
 the first, which is looked into). Our rows say "format": 2; those without one are released, or of
@@ -22,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vigorl.core.geometry import Box, Point
+from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.scoring.upgrade import scorer_of_kind
@@ -31,7 +32,7 @@ from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.faults import Rules
 from vigorl.data.plain import read_scorer, to_plain
 from vigorl.data.sources.files import collect, line_rows, read_lines
-from vigorl.data.sources.rows import Row, numbers, relative_name
+from vigorl.data.sources.rows import Row, are_shares, numbers, relative_name
 
 FORMAT = 2
 OWN = Rules(pictures_anywhere=True)  # a search names pictures by the way there from its own folder
@@ -97,15 +98,20 @@ def tree_task(tree: SearchTreeRecord, *, scorer: Scorer | None = None) -> TaskRe
 
 def _record(row: Row) -> SearchTreeRecord:
     image, answer = row.picture(row.text("image")), row.text("true_answer")
+    root, frame = _node(replace(row, values=_tree(row), name="tree")), row.size("frame")
+    points = [point for node in root.walk() for point in node.used_points]
+    if frame is None and are_shares(n for point in points for n in (point.x, point.y)):
+        row.notes["trees point in shares of the picture (0 to 1), and are taken so"] += 1
+        frame = Size(1, 1)
     return SearchTreeRecord(
         id=row.identity(),
         question=row.text("question"),
         answer=answer,
         image=image,
-        root=_node(replace(row, values=_tree(row), name="tree")),
+        root=root,
         system_prompt=row.text("system_prompt", default=""),
         source=row.source,
-        frame=row.size("frame"),
+        frame=frame,
         solved_at=_count(row, "solved_at"),
         num_simulations=_count(row, "num_simulations"),
         checked_by=_checked_by(row),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import string
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
@@ -18,6 +18,7 @@ from typing import Any, Literal, NoReturn, TypeGuard
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.records import TaskRecord
+from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.images import read_size
@@ -137,20 +138,25 @@ class Row:
         return str(value)
 
     def box(self, values: object, *, form: BoxForm, key: str, on: Size | None) -> Box:
-        """Four numbers as a box that lies on a picture of size `on` (None: not checked)."""
+        """Four numbers as a box that lies on a picture of size `on` (None: not checked).
+
+        Shares of the picture (0 to 1) are taken as such, and a box that reaches up to a pixel over
+        the border is clipped; both are noted. [0, 0, 1, 1] is one pixel.
+        """
         if (
             not isinstance(values, list | tuple)
             or len(values) != 4
             or not all(map(_is_number, values))
         ):
             self.fail(f'"{key}" must hold boxes of four numbers, got {values!r:.80}')
+        if on is not None and are_shares(values):
+            self.notes["boxes are shares of the picture (0 to 1), and taken as such"] += 1
+            values = [n * side for n, side in zip(values, (on.width, on.height) * 2, strict=True)]
         try:
             box = Box.from_xywh(*values) if form == "xywh" else Box(*values)
+            return box if on is None or box.is_inside(on) else self._clipped(box, on=on)
         except ValueError as error:
             self.fail(f'"{key}": {error}')
-        if on is not None:
-            self._check_inside(box, key=key, on=on)
-        return box
 
     def boxes(self, key: str, *, form: BoxForm, on: Size) -> tuple[Box, ...]:
         """The list of boxes under `key`."""
@@ -167,9 +173,9 @@ class Row:
             found = scorer.for_answer(answer)
         except ValueError as error:
             self.fail(f'"{key}": {error}')
-        for box in found.boxes:
-            self._check_inside(box, key=key, on=self.picture_size(image))
-        return found
+        size = self.picture_size(image) if found.boxes else None
+        boxes = [self.box(b.as_tuple(), form="xyxy", key=key, on=size) for b in found.boxes]
+        return PointInBox(*boxes) if type(found) is PointInBox else found
 
     def picture(self, name: str) -> str:
         """The path of a picture that exists, in `root` unless it may be anywhere."""
@@ -213,9 +219,17 @@ class Row:
         if num_slots not in (0, num_images):
             self.fail(f"{num_slots} {IMAGE_SLOT} slots in the question, but {num_images} pictures")
 
-    def _check_inside(self, box: Box, *, key: str, on: Size) -> None:
-        if not box.is_inside(on):
-            self.fail(f'"{key}": box {box.as_tuple()} is not on the {on.width}x{on.height} picture')
+    def _clipped(self, box: Box, *, on: Size) -> Box:
+        """The box without up to a pixel that reaches over the border.
+
+        Raises:
+            ValueError: There is more, or nothing is left.
+        """
+        if not Box(-1, -1, on.width + 1, on.height + 1).covers(box):
+            raise ValueError(f"box {box.as_tuple()} is not on the {on.width}x{on.height} picture")
+        self.notes["boxes reach up to a pixel over the border, and are clipped"] += 1
+        left, top, right, bottom = box.as_tuple()
+        return Box(max(left, 0), max(top, 0), min(right, on.width), min(bottom, on.height))
 
     def _expected(self, key: str, kind: str) -> NoReturn:
         if key not in self.values:
@@ -249,6 +263,12 @@ def relative_name(path: str, *, root: Path) -> str:
 def _is_below(path: str, folder: Path) -> bool:
     """Whether the path stays in the folder by its name; links in it lead where they lead."""
     return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+
+
+def are_shares(numbers: Iterable[float]) -> bool:
+    """Whether coordinates are shares of a picture: from 0 to 1, and not all of them whole."""
+    numbers = list(numbers)
+    return all(0 <= n <= 1 for n in numbers) and any(0 < n < 1 for n in numbers)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

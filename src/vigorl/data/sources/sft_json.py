@@ -8,8 +8,8 @@
      "images": ["a.png", "a_crop_0.png"], "gt_answer": "red"}
 
 Observations are not kept: crops are cut again from the original (which saves the 88 GB of crop
-files). Coordinates refer to the first picture's file as it is on disk. Our own keys in "metadata":
-"frame" ([width, height] the coordinates refer to, null for "as the model sees it"), and "options",
+files). Coordinates refer to the first picture's file as it is on disk, or are shares of it (0 to
+1). Our own keys in "metadata": "frame" ([width, height] the coordinates refer to, null for "as the model sees it"), and "options",
 "targets", "category" as in `rl_jsonl`.
 Source: the released `scripts/mcts/build_reasoning_chains_from_mcts*.py`.
 """
@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.geometry import Size
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer, TextMatch
-from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
+from vigorl.core.trace import IMAGE_SLOT, Trace, find_points, observation_text, parse_trace
 from vigorl.data.faults import STRICT, Rules
 from vigorl.data.sources.files import (
     collect,
@@ -36,7 +37,7 @@ from vigorl.data.sources.files import (
     write_lines,
 )
 from vigorl.data.sources.rl_jsonl import read_targets, task_columns
-from vigorl.data.sources.rows import MAX_NUMBER, Row, root_of
+from vigorl.data.sources.rows import MAX_NUMBER, Row, are_shares, root_of
 
 _WRITERS = {".json": write_items, ".jsonl": write_lines}
 SHOWN = (
@@ -118,7 +119,7 @@ def _record(row: Row, *, scorer: Scorer, keep_system: bool) -> TraceRecord:
             source=row.source,
         )
     )
-    frame = extra.size("frame") if "frame" in metadata else extra.picture_size(images[0])
+    frame = extra.size("frame") if "frame" in metadata else _frame(row, trace, images[0])
     return TraceRecord(task, trace, frame, system if keep_system else None)
 
 
@@ -142,6 +143,22 @@ def _read_messages(row: Row) -> tuple[str | None, str, Trace]:
         if step.tool_call and not _is_finite(step.tool_call.arguments):
             row.fail(f"{step.tool_call.name!r:.40} is called with a number that is none")
     return system, question, trace
+
+
+def _frame(row: Row, trace: Trace, image: str) -> Size:
+    """What the coordinates of a solution refer to that does not say so: the pixels of its picture,
+    or shares of it (0 to 1).
+    """
+    numbers: list[float] = []
+    for step in trace.steps:
+        for point in find_points(step.think):
+            numbers += (point.x, point.y)
+        for value in step.tool_call.arguments.values() if step.tool_call else ():
+            numbers += [n for n in value if type(n) in (int, float)] if type(value) is list else ()
+    if not are_shares(numbers):
+        return row.picture_size(image)
+    row.notes["solutions point in shares of the picture (0 to 1), and are taken so"] += 1
+    return Size(1, 1)
 
 
 def _is_finite(value: object) -> bool:

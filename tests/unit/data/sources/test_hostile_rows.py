@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vigorl.core.errors import DataError
+from vigorl.core.geometry import Size
 from vigorl.data.faults import NAMED, Rules
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
@@ -142,6 +143,12 @@ def test_a_search_of_impossible_length_is_refused(
 ) -> None:  # a page has a place for each simulation
     with pytest.raises(DataError, match=f':1: "{key}" must be a'):
         read_mcts_jsonl(lines(TREE | {key: count}))
+
+
+def test_a_tree_in_shares_of_its_picture_says_so(lines: Callable[..., Path]) -> None:
+    shares, pixels = ({"tree": NODE | {"used_coords": [some]}} for some in ([0.5, 1], [1, 1]))
+    trees = read_mcts_jsonl(lines(TREE | shares, TREE | pixels, TREE | shares | {"frame": [2, 2]}))
+    assert [tree.frame for tree in trees] == [Size(1, 1), None, Size(2, 2)]
 
 
 def test_a_tree_without_end_is_refused(lines: Callable[..., Path]) -> None:

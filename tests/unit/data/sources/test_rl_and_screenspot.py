@@ -67,7 +67,7 @@ def test_both_spellings_of_target_boxes(write: Callable[..., Path]) -> None:
         (ROW | {"images": ["b.png"]}, "'b.png' is not in"),
         (ROW | {"problem": "<image><image>"}, "2 <image> slots in the question, but 1 pictures"),
         (ROW | {"options": ["green", "blue"]}, "'red' is not among the options"),
-        (ROW | {"targets": [[0, 0, 101, 5]]}, "not on the 100x80 picture"),
+        (ROW | {"targets": [[0, 0, 102, 5]]}, "not on the 100x80 picture"),
         (ROW | {"bbox": [[0, 0, 1, 1]], "targets": []}, "keep one"),
     ],
 )
@@ -186,7 +186,7 @@ def test_v2_boxes_have_a_size_and_pro_boxes_two_corners(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"bbox": [90, 20, 95, 81]}, "not on the 100x80"),
+        ({"bbox": [90, 20, 95, 82]}, "not on the 100x80"),
         ({"bbox": None}, "four numbers"),
         ({"img_size": [80, 100]}, "the screenshot is 100x80"),
         ({"img_filename": "b.png"}, "'b.png' is not in"),
@@ -209,3 +209,42 @@ def test_real_samples(real_data: Path) -> None:
     first, second = read_rl_jsonl(path, scorer=ActionMatch())
     assert second.answer == "click [19]"
     assert first.question.startswith("<image>OBJECTIVE: Leave a comment")
+
+
+@pytest.mark.parametrize(
+    ("bbox", "box"),
+    [
+        ([0.25, 0.5, 0.5, 0.75], Box(25, 40, 50, 60)),  # of 100 x 80
+        ([0, 0, 0.5, 1], Box(0, 0, 50, 80)),
+        ([-0.5, 70, 20, 80.9], Box(0, 70, 20, 80)),  # less than a pixel over
+        ([90, 0, 101, 10], Box(90, 0, 100, 10)),
+        ([0, 0, 1, 1], Box(0, 0, 1, 1)),
+    ],
+)
+def test_shares_and_borders_are_taken_as_meant(
+    tmp_path: Path, picture: Callable[..., str], caplog: pytest.LogCaptureFixture,
+    bbox: list[float], box: Box,
+) -> None:  # fmt: skip
+    (task,) = read_screenspot_pro(screens(tmp_path, picture, bbox=bbox))
+    assert (task.scorer.boxes, task.targets) == ((box,), (box,))
+    is_said = "1 boxes are shares" in caplog.text or "1 boxes reach" in caplog.text
+    assert is_said is (bbox != [0, 0, 1, 1])
+    row = ROW | {"answer": str(tuple(bbox))}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row | {"images": ["images/a.png"]}))
+    (task,) = read_rl_jsonl(tmp_path / "rows.jsonl", scorer=PointInBox())
+    assert task.scorer == PointInBox(box)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "said"),
+    [
+        ([90, 0, 101.5, 10], r"item 1: \"bbox\": box \(90, 0, 101.5, 10\) is not on the 100x80"),
+        ([100, 0, 101, 10], "left < right"),  # nothing of it is on the picture
+        ([0.2, 0.2, 1.1, 0.1], "left < right"),
+    ],
+)
+def test_boxes_off_the_picture_are_refused(
+    tmp_path: Path, picture: Callable[..., str], bbox: list[float], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        read_screenspot_pro(screens(tmp_path, picture, bbox=bbox))
