@@ -9,8 +9,8 @@
 
 Observations are not kept: crops are cut again from the original (which saves the 88 GB of crop
 files). Coordinates refer to the first picture's file as it is on disk, or are shares of it (0 to
-1). Our own keys in "metadata": "frame" ([width, height] the coordinates refer to, null for "as the model sees it"), and "options",
-"targets", "category" as in `rl_jsonl`.
+1). Our own keys in "metadata": "frame" ([width, height] the coordinates refer to, null for "as the
+model sees it"), and "options", "targets", "category" as in `rl_jsonl`.
 Source: the released `scripts/mcts/build_reasoning_chains_from_mcts*.py`.
 """
 
