@@ -103,7 +103,7 @@ def _record(row: Row) -> SearchTreeRecord:
     if frame is None and are_shares(n for point in points for n in (point.x, point.y)):
         row.notes["trees point in shares of the picture (0 to 1), and are taken so"] += 1
         frame = Size(1, 1)
-    return SearchTreeRecord(
+    tree = SearchTreeRecord(
         id=row.identity(),
         question=row.text("question"),
         answer=answer,
@@ -121,6 +121,8 @@ def _record(row: Row) -> SearchTreeRecord:
         targets=_targets(row, image),
         category=row.text("category", default=""),
     )
+    row.checked(tree_task(tree))
+    return tree
 
 
 def _tree(row: Row) -> dict[str, Any]:

@@ -27,6 +27,7 @@ BoxForm = Literal["xywh", "xyxy"]
 MAX_NUMBER = 2**53  # whole numbers up to here are floats without loss
 MAX_COUNT = 10_000  # of simulations and visits; pages draw a place for each
 MAX_SIDE_PX = 10**6
+MAX_MESSAGE = 500  # characters: a row may hold anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Row:
     def fail(self, message: str) -> NoReturn:
         """Raise the row's DataError."""
         text = f"{self.name}: {message}" if self.name else message
+        if len(text) > MAX_MESSAGE:
+            text = f"{text[:MAX_MESSAGE]}..."
         raise DataError(text, path=self.path, line=self.line)
 
     def text(self, key: str, *, default: str | None = None) -> str:
