@@ -227,9 +227,9 @@ def test_a_tree_that_makes_no_task_names_file_and_line(
     write: Callable[..., Path], wrong: dict[str, str], message: str
 ) -> None:
     good = {"true_answer": "(10, 20, 30, 40)"}
-    trees = read_mcts_jsonl(write(SEARCHED, SEARCHED | good | wrong, as_list=False))
-    with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
-        tree_task(trees[1], scorer=PointInBox())
+    path = write(SEARCHED, SEARCHED | good | wrong, as_list=False)
+    with pytest.raises(DataError, match=r"sft.json:2: .*" + message):  # the last two when read
+        tree_task(read_mcts_jsonl(path)[1], scorer=PointInBox())
 
 
 @pytest.mark.parametrize(
