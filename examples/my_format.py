@@ -21,36 +21,45 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.rows import Row, root_of
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import collect
+from vigorl.data.sources.rows import Row
 
 COLOURS = ("red", "green", "blue", "yellow")
 
 
-def read_table(path: str | Path, *, image_root: str | Path | None = None) -> list[TaskRecord]:
+def read_table(
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
+) -> list[TaskRecord]:
     """Every row as a task: picture, question, answer, wrong (options, with a semicolon between).
 
     Args:
         path: The CSV file, with a line of names at the top.
         image_root: Where its picture names start; the file's own folder when None.
+        rules: What becomes of bad rows.
     Raises:
         DataError: With file and line: a missing column or picture.
     """
-    path, root = Path(path), root_of(path, image_root)
+    path = Path(path)
+    root = Path(image_root) if image_root else path.parent
     with path.open(newline="", encoding="utf-8") as file:
         lines = csv.DictReader(file)
-        return [_task(Row(values, path, lines.line_num, root=root)) for values in lines]
+        rows = (Row(values, path, lines.line_num, root=root) for values in lines)
+        return collect(rows, _task, rules=rules)
 
 
 def _task(row: Row) -> TaskRecord:
     options = [row.text("answer"), *row.text("wrong").split(";")]
     random.Random(row.source).shuffle(options)
-    return TaskRecord(
-        id=str(row.line),
-        question=row.text("question"),
-        answer=row.text("answer"),
-        images=(row.picture(row.text("picture")),),
-        options=tuple(options),
-        source=row.source,
+    return row.checked(
+        TaskRecord(
+            id=str(row.line),
+            question=row.text("question"),
+            answer=row.text("answer"),
+            images=(row.picture(row.text("picture")),),
+            options=tuple(options),
+            source=row.source,
+        )
     )
 
 

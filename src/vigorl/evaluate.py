@@ -53,15 +53,16 @@ def run_evaluation(cfg: DictConfig) -> EvaluationReport:
 
 
 def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> EvaluationReport:
-    """Straight down: settings -> tasks -> engine -> rollouts -> report, record, page."""
+    """Straight down: settings -> parts -> tasks -> engine -> rollouts -> report, record, page."""
     run.record(cfg, None)
     source = instantiate(cfg.data)
     benchmark = source if isinstance(source, Benchmark) else None
-    tasks = load_tasks(source, cfg.split, limit=cfg.limit, seed=cfg.seed)
+    parts = build_parts(cfg)
+    asks = parts.eval_environment
+    tasks = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    parts = build_parts(cfg)
     protocol = protocol_of(cfg, parts, tasks, benchmark)
     run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []

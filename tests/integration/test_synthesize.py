@@ -18,6 +18,7 @@ from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy
 from vigorl.data.encoding import ChatCodec
+from vigorl.data.faults import Rules
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.search.point_prompt import read_verdict
@@ -40,9 +41,11 @@ def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
     run = Path(only_run(tmp_path / "search").data.params["paths.run"])
     trees = read_mcts_jsonl(run / "trees.jsonl")
     assert len({tree.id for tree in trees}) == len(trees) == found.num_trees == 6
-    chains = read_sft_json(run / "chains.jsonl", keep_system=False)
+    rules = Rules(pictures_anywhere=True)  # named by the way there from the run's folder
+    chains = read_sft_json(run / "chains.jsonl", keep_system=False, rules=rules)
     assert len(chains) == len(found.records) > 0
-    assert [c.trace for c in chains] == [c.trace for c in read_sft_json(run / "chains.json")]
+    as_list = read_sft_json(run / "chains.json", rules=rules)
+    assert [c.trace for c in chains] == [c.trace for c in as_list]
     assert all(chain.task.answer == chain.trace.answer for chain in chains)
     assert (run / "search.html").read_text().startswith("<!doctype html>")
     assert history(tmp_path / "search", "chains/bytes_per_chain")[0][1] > 100

@@ -21,7 +21,8 @@ Record = TypeVar("Record", TaskRecord, TraceRecord)
 def split_by_image(
     records: Sequence[Record], *, holdout_frac: float, seed: int = 0
 ) -> tuple[list[Record], list[Record]]:
-    """Hold out whole pictures: no picture file is on both sides, both keep the input's order.
+    """Hold out whole pictures: no picture is on both sides, not even as a copy; both keep the
+    input's order.
 
     Which pictures are held out depends on the seed and the record ids alone, not on the records'
     order or on where they lie.
@@ -42,13 +43,13 @@ def split_by_image(
         raise ConfigError(f"holdout_frac must be in [0, 1), got {holdout_frac}")
     if holdout_frac == 0:
         return list(records), []
-    groups = _groups_by_image([_task(record).images for record in records])
+    groups = _groups_by_image([task_of(record).images for record in records])
     if len(groups) < 2:
         raise DataError(
             f"{len(records)} records share {len(groups)} picture(s); nothing can be held out "
             "without showing it in training as well"
         )
-    ordered = sorted(groups, key=lambda group: _lot(seed, [_task(records[i]).id for i in group]))
+    ordered = sorted(groups, key=lambda group: _lot(seed, [task_of(records[i]).id for i in group]))
     limit, held = holdout_frac * len(records), set[int]()
     for group in ordered[:-1]:
         if not held or len(held) + len(group) <= limit:
@@ -66,16 +67,10 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
     Raises:
         DataError: A picture cannot be read.
     """
-    total, known = hashlib.sha256(), dict[str, str]()
-
-    def content(path: str) -> str:
-        if path not in known:
-            known[path] = _file_digest(path)
-        return known[path]
-
+    total = hashlib.sha256()
     for record in records:
-        task = _task(record)
-        pictures = [[Path(path).name, content(path)] for path in task.images]
+        task = task_of(record)
+        pictures = [[Path(path).name, _content(path)] for path in task.images]
         bare = replace(task, images=(), source="")
         row = to_plain(replace(record, task=bare) if isinstance(record, TraceRecord) else bare)
         total.update(json.dumps([row, pictures], sort_keys=True).encode() + b"\n")
@@ -86,7 +81,23 @@ def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
     """The picture files of records, as absolute paths without symbolic links: two ways to one file
     are one.
     """
-    return {_real_path(path) for record in records for path in _task(record).images}
+    return {_real_path(path) for record in records for path in task_of(record).images}
+
+
+def first_copies(files: Iterable[str]) -> dict[str, str]:
+    """For each picture file the first one by name that holds the same bytes, often itself; only
+    files of one size are read.
+    """
+    by_size: dict[object, list[str]] = {}
+    for file in sorted(files):
+        by_size.setdefault(os.path.getsize(file) if os.path.isfile(file) else file, []).append(file)
+    firsts: dict[str, str] = {}
+    for alike in by_size.values():
+        seen: dict[str, str] = {}
+        for file in alike:
+            content = _content(file) if len(alike) > 1 else ""
+            firsts[file] = seen.setdefault(content, file)
+    return firsts
 
 
 def _real_path(path: str) -> str:
@@ -98,7 +109,8 @@ def _follow_links(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _task(record: TaskRecord | TraceRecord) -> TaskRecord:
+def task_of(record: TaskRecord | TraceRecord) -> TaskRecord:
+    """The task itself, or a trace's."""
     return record.task if isinstance(record, TraceRecord) else record
 
 
@@ -111,10 +123,12 @@ def _groups_by_image(images: Sequence[Sequence[str]]) -> list[list[int]]:
             parents[index] = index = parents[parents[index]]
         return index
 
+    firsts = first_copies({_real_path(path) for paths in images for path in paths})
     first_with: dict[str, int] = {}
     for index, paths in enumerate(images):
         for path in paths:
-            parents[root(index)] = root(first_with.setdefault(_real_path(path), index))
+            first = first_with.setdefault(firsts[_real_path(path)], index)
+            parents[root(index)] = root(first)
     groups: dict[int, list[int]] = {}
     for index in range(len(images)):
         groups.setdefault(root(index), []).append(index)
@@ -125,9 +139,16 @@ def _lot(seed: int, ids: Sequence[str]) -> str:
     return hashlib.sha256(f"{seed}:{min(ids)}".encode()).hexdigest()
 
 
-def _file_digest(path: str) -> str:
+def _content(path: str) -> str:
+    """The sha256 of a file."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        found = os.stat(path)
+        return _digest(path, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+
+
+@cache  # leaks and fingerprints ask for the same files
+def _digest(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

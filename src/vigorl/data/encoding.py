@@ -173,6 +173,7 @@ class ChatCodec:
                 f"{len(parts) - 1} {IMAGE_SLOT} slots in the {message.role} message, but "
                 f"{message.num_images} pictures: {message.text[:80]!r}"
             )
+        parts[-1] += message.plain
         ids = [self._start_id, *self._plain_ids(parts[0])]
         for part in parts[1:]:
             ids += [*self._picture_ids, *self._plain_ids(part)]

@@ -43,6 +43,12 @@ from vigorl.families.lookup import family_of
 
 MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
 
+# What Pillow may try: of its other formats one hands the file to Ghostscript, whatever its name.
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000",
+)  # fmt: skip
+_GREY_BITS = (8, 10, 12, 14, 16, 32)  # of cameras and scanners, in files of 16 or 32
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,12 +68,15 @@ _BROKEN = (
 def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Image.Image:
     """Decode a picture as RGB, turned as its EXIF orientation says, transparency on white.
 
+    Grey of more than 8 bits loses its lowest: files hold 12 bits in 16, and do not say so, thus
+    the fewest bits of `_GREY_BITS` that hold the brightest pixel are taken to be its range.
+
     Args:
         path: The file.
         source: "file:line" of the record that names the picture, for the error message.
     Raises:
         DataError: Missing, empty, not a picture, truncated, too large, or without a fixed range of
-            values (float pixels).
+            values (float pixels, grey below 0).
     """
     image, orientation = _open_header(path, source=source)
     with image:
@@ -97,8 +106,7 @@ def _open_header(path: str | os.PathLike[str], *, source: str | None) -> tuple[I
     if os.path.getsize(path) == 0:
         raise _picture_error(path, source, "the picture file is empty (0 bytes)")
     try:
-        image = Image.open(path)
-        orientation = _orientation(image)
+        image = Image.open(path, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _picture_error(path, source, f"the picture is too large ({error})") from error
     except _BROKEN as error:
@@ -110,7 +118,7 @@ def _open_header(path: str | os.PathLike[str], *, source: str | None) -> tuple[I
             source,
             f"{image.width}x{image.height} is more than the {MAX_PICTURE_PIXELS} pixels allowed",
         )
-    return image, orientation
+    return image, _orientation(image)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -118,15 +126,21 @@ def _orientation(image: Image.Image) -> int:
     # what stands before them counts, so that header and decoded size always agree.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:  # whoever shows such a picture shows it as it lies
+        return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("float pixels have no fixed range; save the picture with 8 bits")
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
-        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I"):  # 16 or 32 bits; Pillow would clip them at 255
+        grey = np.asarray(image, dtype=np.int64)
+        if grey.min() < 0:
+            raise ValueError("grey below 0 has no fixed range; save the picture with 8 bits")
+        bits = next(bits for bits in _GREY_BITS if grey.max() < 1 << bits)
+        return Image.fromarray((grey >> (bits - 8)).astype(np.uint8)).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         # "La" and "RGBa" only convert to their unmultiplied forms
         straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)

@@ -26,11 +26,13 @@ class Message:
         text: With `num_images` slots `<image>` where the pictures go.
         num_images: How many of the slots are pictures; anything else that reads `<image>` is an
             error.
+        plain: Text behind `text`, in which `<image>` is no slot.
     """
 
     role: str
     text: str
     num_images: int = 0
+    plain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,15 @@ class Prompt:
 
     def messages(self, task: TaskRecord) -> list[Message]:
         """The chat that asks a task; pictures without a slot in the question come before the text.
+        Options are plain text, whatever they read.
 
         Raises:
             DataError: The question has slots, but not one for each picture.
         """
         text = self.question.format(question=task.question)
+        options = ""
         if self.options and task.options:
-            text += self.options.format(options=lettered(task.options))
+            options = self.options.format(options=lettered(task.options))
         num_slots, num_images = text.count(IMAGE_SLOT), len(task.images)
         if num_slots == 0:
             text = IMAGE_SLOT * num_images + text
@@ -73,7 +77,10 @@ class Prompt:
                 f"but {num_images} pictures",
                 path=task.source or None,
             )
-        user = Message("user", text, num_images)
+        if IMAGE_SLOT in options:
+            user = Message("user", text, num_images, plain=options)
+        else:
+            user = Message("user", text + options, num_images)
         return [Message("system", self.system), user] if self.system else [user]
 
     def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer
-from vigorl.data.datasets import Record, picture_files, split_by_image
+from vigorl.data.datasets import Record, first_copies, picture_files, split_by_image
+from vigorl.data.dry_pass import Asks, dry_pass
+from vigorl.data.faults import STRICT, Rules
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -26,8 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DataSplits:
-    """What a run learns from, is watched on, and is judged by; no picture file stands in two of the
-    three.
+    """What a run learns from, is watched on, and is judged by; no picture stands in two of the
+    three, not even as a copy under another name.
 
     Attributes:
         train_tasks: Questions for rollouts.
@@ -35,8 +37,9 @@ class DataSplits:
         test_tasks: A benchmark; only `evaluate` looks at them.
         train_traces: Worked solutions to imitate.
         val_traces: Held-out ones.
+        rules: Under which the source has read them, and the dry pass goes on (`data.dry_pass`).
     Raises:
-        DataError: A picture file stands in two of train, val and test; names it.
+        DataError: A picture stands in two of train, val and test; names it.
     """
 
     train_tasks: Sequence[TaskRecord] = ()
@@ -44,18 +47,29 @@ class DataSplits:
     test_tasks: Sequence[TaskRecord] = ()
     train_traces: Sequence[TraceRecord] = ()
     val_traces: Sequence[TraceRecord] = ()
+    rules: Rules = STRICT
+
+    @property
+    def records(self) -> Mapping[str, Sequence[Any]]:
+        """The five by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[:5]}
 
     def __post_init__(self) -> None:
-        train = picture_files(self.train_tasks) | picture_files(self.train_traces)
-        val = picture_files(self.val_tasks) | picture_files(self.val_traces)
+        train = picture_files([*self.train_tasks, *self.train_traces])
+        val = picture_files([*self.val_tasks, *self.val_traces])
         test = picture_files(self.test_tasks)
+        firsts = first_copies(train | val | test)
+        train, val, test = ({firsts[file] for file in side} for side in (train, val, test))
         for names, shared in (
             ("train and val", train & val),
             ("train and test", train & test),
             ("val and test", val & test),
         ):
             if shared:
-                raise DataError(f"{len(shared)} pictures are in {names}", path=min(shared))
+                raise DataError(
+                    f"{len(shared)} pictures are in {names}, as they are or copied byte for byte",
+                    path=min(shared),
+                )
 
 
 class DataSource(Protocol):
@@ -69,7 +83,38 @@ class DataSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VStarFolder:
+class _OfFiles:
+    """What sources that read files of others share.
+
+    Attributes:
+        skip_bad_rows, decode_pictures: See `data.faults.Rules`.
+    """
+
+    skip_bad_rows: bool = False
+    decode_pictures: bool = False
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.skip_bad_rows, decode_pictures=self.decode_pictures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfNames(_OfFiles):
+    """And whose files name pictures.
+
+    Attributes:
+        pictures_anywhere: See `data.faults.Rules`.
+    """
+
+    pictures_anywhere: bool = False
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.skip_bad_rows, self.pictures_anywhere, self.decode_pictures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VStarFolder(_OfFiles):
     """A folder in V*Bench's layout: a benchmark, or pictures of your own to try the whole loop on.
 
     Attributes:
@@ -93,17 +138,19 @@ class VStarFolder:
         _require(self.root, "data.root")
 
     def load(self) -> DataSplits:
-        tasks = read_vstar_folder(self.root, categories=tuple(self.categories), seed=self.seed)
+        tasks = read_vstar_folder(
+            self.root, categories=tuple(self.categories), seed=self.seed, rules=self.rules
+        )
         return _split(self, tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionFile:
+class QuestionFile(_OfNames):
     """A benchmark that is one file: to judge on, or to train on one part and judge on another.
 
     Attributes:
         file: The questions.
-        read: Reads them: a reader in `sources` that takes the file and `image_root`.
+        read: Reads them: a reader in `sources` that takes the file, `image_root` and `rules`.
         image_root: Where picture names start; None is the reader's own default.
         as_benchmark, val_frac, test_frac: As in `VStarFolder`.
         seed: Of the split.
@@ -121,11 +168,11 @@ class QuestionFile:
         _require(self.file, "data.file")
 
     def load(self) -> DataSplits:
-        return _split(self, self.read(self.file, image_root=self.image_root))
+        return _split(self, self.read(self.file, image_root=self.image_root, rules=self.rules))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleasedFiles:
+class ReleasedFiles(_OfNames):
     """The files of the ViGoRL release: RL JSONL for rollouts, SFT JSON for traces; either may be
     absent.
 
@@ -162,7 +209,7 @@ class ReleasedFiles:
                 _require(getattr(self, key), f"data.{key}")
 
     def load(self) -> DataSplits:
-        given = {"scorer": self.scorer, "image_root": self.image_root}
+        given = {"scorer": self.scorer, "image_root": self.image_root, "rules": self.rules}
         read = lambda path: read_rl_jsonl(path, **given) if path else []  # noqa: E731
         test_tasks = self.test() if self.test else ()
         of_test = picture_files(test_tasks)
@@ -184,11 +231,12 @@ class ReleasedFiles:
             test_tasks=test_tasks,
             train_traces=train_traces,
             val_traces=val_traces,
+            rules=self.rules,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithTraces:
+class WithTraces(_OfNames):
     """Another source's questions, with the worked solutions of a file.
 
     Solutions whose pictures are in the other source's validation or test are left out; how many is
@@ -217,38 +265,56 @@ class WithTraces:
     def load(self) -> DataSplits:
         splits = self.base.load()
         traces = read_sft_json(
-            self.path, scorer=self.scorer, image_root=self.image_root, keep_system=False
+            self.path,
+            scorer=self.scorer,
+            image_root=self.image_root,
+            keep_system=False,
+            rules=self.rules,
         )
         held_out = picture_files(splits.val_tasks) | picture_files(splits.test_tasks)
         traces = _without(traces, held_out, "data.path", "val or test")
         train, val = _hold_out(self, traces, "data.path")
         # what the loss is watched on is not sampled from either
         tasks = _without(splits.train_tasks, picture_files(val), "data.base", "val")
-        return replace(splits, train_tasks=tasks, train_traces=train, val_traces=val)
+        return replace(
+            splits,
+            train_tasks=tasks,
+            train_traces=train,
+            val_traces=val,
+            rules=self.rules,
+        )
 
 
 def load_tasks(
-    source: DataSource, split: str, *, limit: int | None, seed: int
+    source: DataSource, split: str, *, asks: Asks | None, limit: int | None, seed: int
 ) -> Sequence[TaskRecord]:
     """The tasks of a split; a limited number of them is a random one, the same for the same
     seed.
 
+    Args:
+        source: Makes and loads them.
+        split: Which.
+        asks: What they will be asked by, for the dry pass.
+        limit: At most as many; None is all.
+        seed: Of the choice.
     Raises:
         ConfigError: There is no such split.
+        DataError: A task cannot be asked.
     """
     source.prepare()
     splits = source.load()
     named = {"test": splits.test_tasks, "val": splits.val_tasks, "train": splits.train_tasks}
     if split not in named:
         raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
-    tasks = list(named[split])
+    tasks = dry_pass(named[split], asks, rules=splits.rules)
     return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
 
 
 def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:
     """Train, validation and test by whole pictures, or all of it test."""
+    rules = source.rules
     if source.as_benchmark:
-        return DataSplits(test_tasks=tasks)
+        return DataSplits(test_tasks=tasks, rules=rules)
     rest_frac = 1 - source.test_frac
     if not 0 <= source.val_frac < rest_frac:
         raise ConfigError(
@@ -265,7 +331,7 @@ def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> D
             f"too few pictures for train, val and test ({error}); data.as_benchmark=true makes all "
             "questions the test, data.val_frac=0 or data.test_frac=0 leaves one of them empty"
         ) from error
-    return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test)
+    return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test, rules=rules)
 
 
 def _hold_out(
@@ -288,12 +354,15 @@ def _hold_out(
 def _without(
     records: Sequence[Record], pictures: set[str], key: str, split: str
 ) -> Sequence[Record]:
-    """The records that show none of the pictures of a held-out split.
+    """The records that show none of the pictures of a held-out split, nor copies of them.
 
     Raises:
         DataError: That leaves none.
     """
-    kept = [record for record in records if not picture_files([record]) & pictures]
+    firsts = first_copies(picture_files(records) | pictures)
+    held_out = {firsts[file] for file in pictures}
+    shown = [{firsts[file] for file in picture_files([record])} for record in records]
+    kept = [record for record, some in zip(records, shown, strict=True) if not some & held_out]
     if len(kept) < len(records):
         if not kept:
             raise DataError(f"all pictures of {key} are in {split} too; nothing is left")

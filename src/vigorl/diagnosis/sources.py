@@ -7,14 +7,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vigorl.build import check_settings
-from vigorl.core.errors import ConfigError
+from vigorl.build import build_parts, check_settings
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.data.dry_pass import dry_pass
+from vigorl.data.splits import DataSplits
 from vigorl.diagnosis.engine import ask
 from vigorl.diagnosis.machine import existing_parent
 from vigorl.diagnosis.report import Row, Status
@@ -51,14 +54,31 @@ def check_data(cfg: DictConfig) -> list[Row]:
         text = "is there" if Path(cfg.data.root).is_dir() else "will be drawn at the start"
         return [Row(Status.OK, "data", f"made world, {cfg.data.root} {text}")]
     try:
-        instantiate(cfg.data).prepare()  # of sources that make nothing it only looks
-    except ConfigError as error:
+        source = instantiate(cfg.data)
+        source.prepare()  # of sources that make nothing it only looks
+        if cfg.get("datamodule"):
+            needed = "train_tasks" if cfg.datamodule.plan else "traces"
+            if needed in cfg.data and not cfg.data[needed]:
+                text = f"this experiment learns from data.{needed}: set it"
+                return [Row(Status.FAIL, "data", text)]
+        return [_dry_pass(cfg, source.load())]
+    except (ConfigError, DataError) as error:
         return [Row(Status.FAIL, "data", str(error))]
-    if cfg.get("datamodule"):
-        needed = "train_tasks" if cfg.datamodule.plan else "traces"
-        if needed in cfg.data and not cfg.data[needed]:
-            return [Row(Status.FAIL, "data", f"this experiment learns from data.{needed}: set it")]
-    return [Row(Status.OK, "data", f"{cfg.data._target_.split('.')[-1]}: its files are there")]
+
+
+def _dry_pass(cfg: DictConfig, splits: DataSplits) -> Row:
+    """Every row as it will be asked, every picture decoded."""
+    is_there = not cfg.model.get("maker") and Path(cfg.model.path).is_dir()
+    asks = build_parts(cfg).eval_environment if is_there else None
+    rules, counts = replace(splits.rules, decode_pictures=True), list[str]()
+    for name, records in splits.records.items():
+        if records:
+            kept = dry_pass(records, asks, rules=rules)
+            counts.append(f"{len(kept)} {name}")
+    text = f"{', '.join(counts)}; every picture can be decoded"
+    if asks is None:
+        return Row(Status.OK, "data", f"{text}; prompts and sizes not tried, for want of a model")
+    return Row(Status.OK, "data", f"{text}, every prompt encoded")
 
 
 def check_tracking(cfg: DictConfig) -> list[Row]:

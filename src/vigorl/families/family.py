@@ -51,6 +51,9 @@ class ChatLayout:
         return (self.start, self.end, self.before_picture, self.picture, self.after_picture)
 
 
+_MOST_RESIZINGS = 16  # six have been seen
+
+
 @dataclass(frozen=True, slots=True)
 class Sizing:
     """The sizes at which an image processor shows pictures, aspect kept.
@@ -72,11 +75,29 @@ class Sizing:
         return self.patch_size * self.merge_size
 
     def fit(self, size: Size) -> Size:
-        """The size at which the processor shows a picture of this one.
+        """The size at which a picture of this one is shown: the processor's own, which it leaves
+        as it is when an engine sizes it again.
+
+        The processor alone goes on shrinking banners, whose short side is already one token: of
+        4000 x 100 with 4 x 4 tokens it makes 25 tokens, of those 20, then 17, then 16.
 
         Raises:
-            ValueError: The picture is over 200 times as long as wide.
+            ValueError: The picture is over 200 times as long as wide, or would be when shown; or
+                no size of its shape is within both limits.
         """
+        shown = self._resized(size)
+        for _ in range(_MOST_RESIZINGS):
+            again = self._resized(shown)
+            if again == shown:
+                return shown
+            shown = again
+        raise ValueError(
+            f"{size.width}x{size.height} has no size between pixels.min_pixels={self.min_pixels} "
+            f"and pixels.max_pixels={self.max_pixels} that an engine would leave as it is"
+        )
+
+    def _resized(self, size: Size) -> Size:
+        """What the processor makes of it, once."""
         height, width = smart_resize(
             size.height, size.width, self.factor, self.min_pixels, self.max_pixels
         )

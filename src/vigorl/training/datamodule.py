@@ -18,12 +18,14 @@ import lightning as L
 from torch.utils.data import DataLoader, Dataset
 
 from vigorl.core.advantages import Normalization, check_normalization, token_weights
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.datasets import fingerprint
+from vigorl.data.dry_pass import dry_pass
 from vigorl.data.encoding import encode_trace
+from vigorl.data.faults import settle
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
@@ -134,7 +136,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         if not (self.splits.train_tasks or self.splits.train_traces):
-            self.splits = self.source.load()
+            self.splits = self._dry_pass(self.source.load())
         if self.sampler is not None and self.solve_rates is None:
             assert self.plan is not None
             check_choice(len(self.splits.train_tasks), self.plan.prompts_per_phase)
@@ -145,7 +147,26 @@ class GroundedTraceDataModule(L.LightningDataModule):
             raise ConfigError("SFT needs traces: set data.traces / data.num_traces of the source")
         for side in ("train", "val"):
             records: Sequence[TraceRecord] = getattr(self.splits, f"{side}_traces")
-            self._encoded[side] = [self._encode(record) for record in records]
+            self._encoded[side] = self._encode_all(records)
+
+    def _dry_pass(self, splits: DataSplits) -> DataSplits:
+        """Without what rollouts could not ask; the benchmark is not asked here."""
+        asked = {
+            name: dry_pass(getattr(splits, name), self.environment, rules=splits.rules)
+            for name in ("train_tasks", "val_tasks")
+        }
+        return replace(splits, **asked)
+
+    def _encode_all(self, records: Sequence[TraceRecord]) -> list[TrainingSample]:
+        rules, faults = self.splits.rules, list[DataError]()
+        samples: list[TrainingSample] = []
+        for record in dry_pass(records, self.environment, rules=rules):
+            try:
+                samples.append(self._encode(record))
+            except DataError as error:
+                faults.append(error)
+        settle(faults, num_rows=len(records), skip=rules.skip_bad_rows)
+        return samples
 
     def train_dataloader(self) -> DataLoader[Any]:
         world_size = self._trainer().world_size
@@ -237,7 +258,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
 
     def fingerprints(self) -> dict[str, str]:
         """What the run was fed: a sha256 per split, over rows and pictures."""
-        splits = {name: getattr(self.splits, name) for name in self.splits.__dataclass_fields__}
+        splits = self.splits.records
         return {f"data/{name}": fingerprint(rows)[:16] for name, rows in splits.items() if rows}
 
     def num_tokens(self, sample: TrainingSample) -> int:

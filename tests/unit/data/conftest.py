@@ -111,7 +111,7 @@ def picture(tmp_path: Path) -> Callable[..., str]:
     def write(name: str = "a.png", size: tuple[int, int] = (448, 448)) -> str:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(len(name)).integers(0, 256, (size[1], size[0], 3))
+        noise = np.random.default_rng(list(name.encode())).integers(0, 256, (size[1], size[0], 3))
         Image.fromarray(noise.astype(np.uint8)).save(path)
         return str(path)
 

@@ -52,6 +52,17 @@ def test_two_ways_to_one_picture_are_one_picture(tmp_path: Path) -> None:
         assert sorted(r.id[-1] for r in held) in (["1", "1"], ["2", "2"], ["3", "3"])
 
 
+def test_copies_under_other_names_are_one_picture(tmp_path: Path) -> None:
+    """Pictures of four bytes each, the first and the last alike."""
+    records = []
+    for i, content in enumerate((b"aaaa", b"bbbb", b"cccc", b"aaaa")):
+        (tmp_path / f"{i}.png").write_bytes(content)
+        records.append(task(id=str(i), images=(str(tmp_path / f"{i}.png"),)))
+    for seed in range(8):
+        _, held = split_by_image(records, holdout_frac=0.5, seed=seed)
+        assert {"0", "3"} <= {r.id for r in held} or not {"0", "3"} & {r.id for r in held}
+
+
 def test_traces_split_like_tasks() -> None:
     traces = [TraceRecord(r, Trace((Step("x"),), "y")) for r in RECORDS]
     tasks_held = split_by_image(RECORDS, holdout_frac=0.3)[1]

@@ -29,7 +29,7 @@ from vigorl.core.trace import (
 )
 from vigorl.data.encoding import ChatCodec, encode_trace, expand_image_pads, expand_parallel
 from vigorl.data.images import ImageStore
-from vigorl.data.prompts import Message, Prompt
+from vigorl.data.prompts import OPTIONS, Message, Prompt
 from vigorl.families.qwen_vl import CHAT
 
 PAD = CONTROLS.index("<|image_pad|>")
@@ -299,3 +299,12 @@ def test_ids_that_are_no_dialog_have_no_messages(codec: ChatCodec) -> None:
     for ids in ([], prompt[1:], [*prompt, *codec.completion_ids("done")], prompt[:-2]):
         with pytest.raises(ValueError, match=r"do not|no role"):
             codec.messages_of(ids)
+
+
+def test_an_image_slot_in_an_option_is_encoded_as_its_letters(codec: ChatCodec) -> None:
+    """Asked of the whole way from a task: one picture, and the option's text as it was written."""
+    record = task(question="What?", options=("red", "<image>"))
+    ids = codec.prompt_ids(Prompt("", options=OPTIONS).messages(record))
+    assert ids.count(codec.image_id) == 1
+    assert codec.decode(ids) == "user\nWhat?\nOptions:\n(A) red\n(B) <image>\nassistant\n"
+    assert ids.index(codec.image_id) < ids.index(codec.prefix_ids("What")[0])

@@ -16,7 +16,7 @@ from tests.unit.data.conftest import make_processor
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import GREY, Dot, FileImage, Fill, ImageView, VideoFrame
-from vigorl.data.images import ImageStore, open_image, read_size
+from vigorl.data.images import FORMATS, ImageStore, open_image, read_size
 from vigorl.families.qwen_vl import Qwen25VL
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
@@ -44,6 +44,53 @@ def test_any_mode_becomes_rgb(tmp_path: Path, mode: str, color: object, expected
     Image.new(mode, (3, 2), color).save(tmp_path / "a.png")  # pyright: ignore[reportArgumentType]
     image = open_image(tmp_path / "a.png")
     assert (image.mode, image.size, rgb(image)) == ("RGB", (3, 2), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "brightest", "at_half"),
+    [
+        ("uint16", 4095, 127),  # 12 bits in 16: 2047 >> 4
+        ("uint16", 65535, 127),  # 32767 >> 8
+        ("int32", 255, 127),  # 8 bits in 32
+        ("int32", 65535, 127),
+        ("int32", 2**31 - 1, 63),  # 31 bits count as 32: 2**30 >> 24
+    ],
+)
+def test_grey_of_many_bits_fills_the_range(
+    tmp_path: Path, dtype: str, brightest: int, at_half: int
+) -> None:
+    values = np.array([[0, brightest // 2, brightest]], dtype=dtype)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    shown = open_image(tmp_path / "a.tif")
+    assert [rgb(shown, (x, 0))[0] for x in (0, 1)] == [0, at_half]
+
+
+def test_grey_below_black_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[-1, 5]], dtype=np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="no fixed range; save the picture with 8 bits"):
+        open_image(tmp_path / "a.tif")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on it
+@pytest.mark.parametrize("format_", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0nonsense", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"\0", b"II*\0\x08\0\0\0\x09"]
+)
+def test_a_malformed_exif_block_is_no_reason_to_lose_the_picture(
+    tmp_path: Path, format_: str, exif: bytes
+) -> None:
+    Image.new("RGB", (3, 2), WHITE).save(tmp_path / "a", format_, exif=exif)
+    assert read_size(tmp_path / "a") == Size(3, 2)
+    assert open_image(tmp_path / "a").size == (3, 2)
+
+
+def test_only_formats_of_pictures_are_tried(tmp_path: Path) -> None:
+    """An EPS is a program, which Pillow would hand to Ghostscript."""
+    Image.new("RGB", (30, 20), RED).save(tmp_path / "a.jpg", "EPS")
+    for read in (open_image, read_size):
+        with pytest.raises(DataError, match="this is not a picture"):
+            read(tmp_path / "a.jpg")
+    assert set(Image.OPEN) >= set(FORMATS)
 
 
 def test_palette_with_a_transparent_colour_is_white_there(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.builders import task
@@ -42,8 +44,11 @@ def test_more_slots_than_pictures_is_an_error_that_names_the_record() -> None:
 
 def test_an_image_slot_in_an_option_is_no_picture() -> None:
     record = task(question="<image>What?", options=("red", "<image>"))
-    with pytest.raises(DataError, match="2 <image> slots"):
-        Prompt("", options=OPTIONS).messages(record)
+    plain = "\nOptions:\n(A) red\n(B) <image>"
+    prompt = Prompt("", options=OPTIONS)
+    assert prompt.messages(record) == [Message("user", "<image>What?", 1, plain)]
+    unplaced = replace(record, question="What?")  # its slot comes first, not in the option
+    assert prompt.messages(unplaced) == [Message("user", "<image>What?", 1, plain)]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -217,9 +218,11 @@ def test_real_samples(real_data: Path, tmp_path: Path) -> None:
         .test_tasks
     )
     assert question.answer == "blue"
-    folder = VStarFolder(root=str(real_data / "vstar_mini")).load()
+    folder = VStarFolder(root=str(real_data / "vstar_mini"), val_frac=0, seed=4).load()
     counts = [len(t) for t in (folder.train_tasks, folder.val_tasks, folder.test_tasks)]
-    assert counts == [3, 1, 1]
+    assert counts == [4, 0, 1]
+    with pytest.raises(DataError, match="too few pictures"):  # four of its five files are copies
+        VStarFolder(root=str(real_data / "vstar_mini")).load()
 
 
 def test_a_trace_file_is_asked_for_before_anything_is_made(
@@ -287,3 +290,20 @@ def test_traces_of_a_single_picture_say_what_to_set(tmp_path: Path, picture: Pic
     assert len(WithTraces(base=base, path=str(path), holdout_frac=0).load().train_traces) == 3
     with pytest.raises(DataError, match=r"data\.traces: 3 records .* data\.holdout_frac=0"):
         ReleasedFiles(traces=str(path)).load()
+
+
+def test_a_copy_of_a_picture_of_the_benchmark_is_not_trained_on(
+    tmp_path: Path, picture: Picture
+) -> None:
+    """Byte for byte, under another name: of six training pictures one is the benchmark's."""
+    bench = task(id="b", images=(picture("bench/x.png"),))
+    mine = [task(id=str(i), images=(picture(f"mine/{i}.png"),)) for i in range(6)]
+    shutil.copyfile(bench.images[0], mine[2].images[0])
+    write_rl_jsonl(mine, tmp_path / "train.jsonl")
+    with pytest.raises(DataError, match=r"1 pictures are in train and test.*byte for byte"):
+        DataSplits(train_tasks=mine, test_tasks=[bench])
+    splits = ReleasedFiles(
+        train_tasks=str(tmp_path / "train.jsonl"), test=lambda: [bench], holdout_frac=0.2
+    ).load()
+    assert len(splits.train_tasks) + len(splits.val_tasks) == 5
+    assert "2" not in {one.id for one in (*splits.train_tasks, *splits.val_tasks)}

@@ -9,10 +9,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.builders import task
 from tests.unit.diagnosis.machines import failures, machine, settings
 from vigorl.build import is_deepspeed
+from vigorl.core.records import TaskRecord
+from vigorl.data.sources.vstar_folder import CATEGORIES, write_vstar_folder
 from vigorl.diagnosis.engine import check_engine, check_library, check_server
 from vigorl.diagnosis.installed import check_lock, check_python, check_requirements
 from vigorl.diagnosis.machine import check_devices, check_disk, check_shared_memory
@@ -151,8 +156,30 @@ def test_data_that_is_not_there_fails(tmp_path: Path, overrides: list[str], said
 def test_data_that_is_there_or_can_be_made_is_well(tmp_path: Path) -> None:
     (row,) = check_data(settings(f"paths.root={tmp_path}"))
     assert (row.status, row.text.endswith("will be drawn at the start")) == (Status.OK, True)
-    assert not failures(check_data(settings("data=vstar_folder", f"data.root={tmp_path}")))
     assert not any(tmp_path.iterdir())
+    write_vstar_folder([a_task(tmp_path, i) for i in range(8)], tmp_path)
+    (row,) = check_data(settings("data=vstar_folder", f"data.root={tmp_path}"))
+    assert row.status is Status.OK
+    assert "4 train_tasks, 2 val_tasks, 2 test_tasks; every picture can be decoded" in row.text
+
+
+def test_data_that_a_run_would_stop_on_fails(tmp_path: Path) -> None:
+    """A header that is whole over a picture that is cut: only decoding finds it."""
+    write_vstar_folder([a_task(tmp_path, i) for i in range(8)], tmp_path)
+    cut = tmp_path / "relative_position" / "3.png"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    (row,) = check_data(settings("data=vstar_folder", f"data.root={tmp_path}"))
+    assert row.status is Status.FAIL
+    assert "3.png: the picture is damaged" in row.text
+    assert "relative_position/3.json" in row.text
+
+
+def a_task(root: Path, number: int) -> TaskRecord:
+    """On a picture of its own, in one of V*Bench's categories."""
+    picture, category = root / f"{number}.png", CATEGORIES[number % 2]
+    noise = np.random.default_rng(number).integers(0, 256, (448, 448, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(picture)
+    return task(id=f"{category}/{number}", category=category, images=(str(picture),))
 
 
 def test_a_local_store_is_looked_at_and_never_made(tmp_path: Path) -> None:

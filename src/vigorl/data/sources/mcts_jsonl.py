@@ -5,7 +5,8 @@
               "rollouts": [{"final_answer": "red", "reward": 1.0, "ephemeral_texts": ["..."]}],
               "children": [...], "used_coords": [[50, 20]]}}
 
-Our own keys: "frame" ([width, height] that points refer to; the file's size when missing),
+Our own keys: "frame" ([width, height] that points refer to; when missing, the file's size, or 1 x 1
+where all of them are shares of it, 0 to 1),
 "solved_at", "num_simulations", "checked_by", "is_hit" of a node; of the question "options",
 "targets" and "category" as in `rl_jsonl`, "scorer" (`data.plain`) and "more_images" (those behind
 the first, which is looked into). Our rows say "format": 2; those without one are released, or of
@@ -22,31 +23,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vigorl.core.geometry import Box, Point
+from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer, TextMatch
 from vigorl.core.scoring.upgrade import scorer_of_kind
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.faults import Rules
 from vigorl.data.plain import read_scorer, to_plain
-from vigorl.data.sources.rows import Row, numbers, read_lines, relative_name
+from vigorl.data.sources.files import collect, line_rows, read_lines
+from vigorl.data.sources.rows import Row, are_shares, numbers, relative_name
 
 FORMAT = 2
+OWN = Rules(pictures_anywhere=True)  # a search names pictures by the way there from its own folder
 
 
 def read_mcts_jsonl(
-    path: str | Path, *, image_root: str | Path | None = None
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = OWN
 ) -> list[SearchTreeRecord]:
     """The trees of a file (all lines: the released scripts read the first only).
 
     Args:
         path: The JSONL file.
         image_root: Where its picture names start; the file's own folder when None.
+        rules: What becomes of bad trees.
     Raises:
         DataError: With file and line: a missing key or picture, or a malformed node (says where in
             the tree).
     """
-    return [_record(row) for row in read_lines(path, image_root=image_root)]
+    return collect(line_rows(path, image_root=image_root), _record, rules=rules)
 
 
 def iter_tree_ids(path: str | Path) -> Iterator[str]:
@@ -93,15 +98,20 @@ def tree_task(tree: SearchTreeRecord, *, scorer: Scorer | None = None) -> TaskRe
 
 def _record(row: Row) -> SearchTreeRecord:
     image, answer = row.picture(row.text("image")), row.text("true_answer")
-    return SearchTreeRecord(
+    root, frame = _node(replace(row, values=_tree(row), name="tree")), row.size("frame")
+    points = [point for node in root.walk() for point in node.used_points]
+    if frame is None and are_shares(n for point in points for n in (point.x, point.y)):
+        row.notes["trees point in shares of the picture (0 to 1), and are taken so"] += 1
+        frame = Size(1, 1)
+    tree = SearchTreeRecord(
         id=row.identity(),
         question=row.text("question"),
         answer=answer,
         image=image,
-        root=_node(replace(row, values=_tree(row), name="tree")),
+        root=root,
         system_prompt=row.text("system_prompt", default=""),
         source=row.source,
-        frame=row.size("frame"),
+        frame=frame,
         solved_at=_count(row, "solved_at"),
         num_simulations=_count(row, "num_simulations"),
         checked_by=_checked_by(row),
@@ -111,6 +121,8 @@ def _record(row: Row) -> SearchTreeRecord:
         targets=_targets(row, image),
         category=row.text("category", default=""),
     )
+    row.checked(tree_task(tree))
+    return tree
 
 
 def _tree(row: Row) -> dict[str, Any]:
@@ -198,7 +210,7 @@ def _targets(row: Row, image: str) -> tuple[Box, ...]:
 
 
 def _count(row: Row, key: str) -> int | None:
-    return None if row.values.get(key) is None else int(row.number(key))
+    return None if row.values.get(key) is None else row.count(key)
 
 
 def _checked_by(row: Row) -> CheckedBy | None:
@@ -213,7 +225,7 @@ def _node(row: Row) -> SearchNode:
         text=row.text("thought_text"),
         is_terminal=bool(row.flag("is_terminal")),
         value=row.number("value"),
-        num_visits=int(row.number("visit_count")),
+        num_visits=row.count("visit_count"),
         rollouts=tuple(map(_rollout, _below(row, "rollouts"))),
         children=tuple(map(_node, _below(row, "children"))),
         used_points=tuple(_points(row)),

@@ -12,20 +12,16 @@ Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vigorl.core.geometry import Box
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer, TextMatch
-from vigorl.data.sources.rows import (
-    Row,
-    numbers,
-    read_lines,
-    relative_name,
-    root_of,
-    write_lines,
-)
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import collect, line_rows, write_lines
+from vigorl.data.sources.rows import Row, numbers, relative_name, root_of
 
 
 def read_rl_jsonl(
@@ -33,6 +29,7 @@ def read_rl_jsonl(
     *,
     scorer: Scorer | None = None,
     image_root: str | Path | None = None,
+    rules: Rules = STRICT,
 ) -> list[TaskRecord]:
     """Every line as a task.
 
@@ -40,12 +37,13 @@ def read_rl_jsonl(
         path: The JSONL file.
         scorer: Judges this file's answers; by their text when None.
         image_root: Where its picture names start; the file's own folder when None.
+        rules: What becomes of bad rows.
     Raises:
         DataError: With file and line: a missing key or picture, slots that do not fit the pictures,
             an answer that is not among the options, or a box off the picture.
     """
-    scorer = scorer or TextMatch()
-    return [_record(row, scorer=scorer) for row in read_lines(path, image_root=image_root)]
+    make = partial(_record, scorer=scorer or TextMatch())
+    return collect(line_rows(path, image_root=image_root), make, rules=rules)
 
 
 def _record(row: Row, *, scorer: Scorer) -> TaskRecord:
@@ -53,17 +51,18 @@ def _record(row: Row, *, scorer: Scorer) -> TaskRecord:
     if not images:
         row.fail('"images" is empty; a task has at least one picture')
     question, answer = row.text("problem"), row.text("answer")
-    row.check_slots(question, num_images=len(images))
-    return TaskRecord(
-        id=row.identity(),
-        question=question,
-        answer=answer,
-        images=images,
-        scorer=row.scorer(scorer, answer, key="answer", image=images[0]),
-        options=row.options(answer),
-        targets=read_targets(row, images[0]),
-        category=row.text("category", default=""),
-        source=row.source,
+    return row.checked(
+        TaskRecord(
+            id=row.identity(),
+            question=question,
+            answer=answer,
+            images=images,
+            scorer=row.scorer(scorer, answer, key="answer", image=images[0]),
+            options=row.options(answer),
+            targets=read_targets(row, images[0]),
+            category=row.text("category", default=""),
+            source=row.source,
+        )
     )
 
 

@@ -7,22 +7,27 @@ Boxes come in two spellings, never guessed: "xywh" (V*Bench, ScreenSpot-v2) and 
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+import string
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
 
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.records import TaskRecord
+from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.images import read_size
 
 BoxForm = Literal["xywh", "xyxy"]
+MAX_NUMBER = 2**53  # whole numbers up to here are floats without loss
+MAX_COUNT = 10_000  # of simulations and visits; pages draw a place for each
+MAX_SIDE_PX = 10**6
+MAX_MESSAGE = 500  # characters: a row may hold anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Row:
         line: 1-based line; None in a file that is one JSON value.
         name: What to call the row where there is no line, such as "item 3".
         root: Where picture names start.
+        pictures_anywhere: Whether picture names may lead out of `root`.
+        notes: What its reader has taken otherwise than it is written, and how often.
     """
 
     values: Mapping[str, Any]
@@ -42,6 +49,8 @@ class Row:
     line: int | None = None
     name: str = ""
     root: Path = Path()
+    pictures_anywhere: bool = False
+    notes: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def source(self) -> str:
@@ -53,6 +62,8 @@ class Row:
     def fail(self, message: str) -> NoReturn:
         """Raise the row's DataError."""
         text = f"{self.name}: {message}" if self.name else message
+        if len(text) > MAX_MESSAGE:
+            text = f"{text[:MAX_MESSAGE]}..."
         raise DataError(text, path=self.path, line=self.line)
 
     def text(self, key: str, *, default: str | None = None) -> str:
@@ -75,6 +86,13 @@ class Row:
         if not _is_number(value):
             self._expected(key, "a number")
         return value
+
+    def count(self, key: str) -> int:
+        """The whole number from 0 to `MAX_COUNT` under `key`."""
+        value = self.number(key)
+        if not 0 <= value <= MAX_COUNT or value != int(value):
+            self._expected(key, f"a whole number from 0 to {MAX_COUNT}")
+        return int(value)
 
     def flag(self, key: str) -> bool | None:
         """The true or false under `key`; None when it is missing or null."""
@@ -100,7 +118,7 @@ class Row:
         if (
             not isinstance(value, list)
             or len(value) != 2
-            or not all(type(n) is int and n > 0 for n in value)
+            or not all(type(n) is int and 0 < n <= MAX_SIDE_PX for n in value)
         ):
             self.fail(f'"{key}" must be [width, height] in pixels or null, got {value!r:.80}')
         return Size(*value)
@@ -109,34 +127,39 @@ class Row:
         """The texts under "options", the right answer among them; a missing list is empty."""
         options = self.texts("options", is_required=False)
         if options and answer not in options:
-            self.fail(f"the answer {answer!r} is not among the options {list(options)}")
+            self.fail(f"the answer {answer!r:.80} is not among the options {list(options)!s:.200}")
         return options
 
-    def identity(self, *, is_required: bool = False) -> str:
-        """The row's "id" as text (released files have numbers and texts); unless it is required, a
+    def identity(self, *, key: str = "id", is_required: bool = False) -> str:
+        """The row's id as text (released files have numbers and texts); unless it is required, a
         missing one is file and line.
         """
         place = f"{self.path.stem}:{self.line or self.name.removeprefix('item ')}"
-        value = self.values.get("id", None if is_required else place)
-        if not isinstance(value, str | int):
-            self._expected("id", "a text or a number")
+        value = self.values.get(key, None if is_required else place)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            self._expected(key, "a text or a number")
         return str(value)
 
     def box(self, values: object, *, form: BoxForm, key: str, on: Size | None) -> Box:
-        """Four numbers as a box that lies on a picture of size `on` (None: not checked)."""
+        """Four numbers as a box that lies on a picture of size `on` (None: not checked).
+
+        Shares of the picture (0 to 1) are taken as such, and a box that reaches up to a pixel over
+        the border is clipped; both are noted. [0, 0, 1, 1] is one pixel.
+        """
         if (
             not isinstance(values, list | tuple)
             or len(values) != 4
             or not all(map(_is_number, values))
         ):
-            self.fail(f'"{key}" must hold boxes of four numbers, got {values!r}')
+            self.fail(f'"{key}" must hold boxes of four numbers, got {values!r:.80}')
+        if on is not None and are_shares(values):
+            self.notes["boxes are shares of the picture (0 to 1), and taken as such"] += 1
+            values = [n * side for n, side in zip(values, (on.width, on.height) * 2, strict=True)]
         try:
             box = Box.from_xywh(*values) if form == "xywh" else Box(*values)
+            return box if on is None or box.is_inside(on) else self._clipped(box, on=on)
         except ValueError as error:
             self.fail(f'"{key}": {error}')
-        if on is not None:
-            self._check_inside(box, key=key, on=on)
-        return box
 
     def boxes(self, key: str, *, form: BoxForm, on: Size) -> tuple[Box, ...]:
         """The list of boxes under `key`."""
@@ -153,19 +176,45 @@ class Row:
             found = scorer.for_answer(answer)
         except ValueError as error:
             self.fail(f'"{key}": {error}')
-        for box in found.boxes:
-            self._check_inside(box, key=key, on=self.picture_size(image))
-        return found
+        size = self.picture_size(image) if found.boxes else None
+        boxes = [self.box(b.as_tuple(), form="xyxy", key=key, on=size) for b in found.boxes]
+        return PointInBox(*boxes) if type(found) is PointInBox else found
 
     def picture(self, name: str) -> str:
-        """The path of a picture that exists."""
-        if not (self.root / name).is_file():
-            self.fail(f"picture {name!r} is not in {self.root}")
-        return str(self.root / name)
+        """The path of a picture that exists, in `root` unless it may be anywhere."""
+        path = str(self.root / name)
+        if not self.pictures_anywhere and not _is_below(path, self.root):
+            self.fail(
+                f"picture {name!r:.80} leads out of {self.root}; "
+                "data.pictures_anywhere=true allows it"
+            )
+        if not os.path.isfile(path):  # Path.is_file raises for names that are too long
+            self.fail(f"picture {name!r:.80} is not in {self.root}")
+        return path
 
     def picture_size(self, path: str) -> Size:
         """Size of the picture from its header."""
         return read_size(path, source=self.source)
+
+    def checked(self, task: TaskRecord) -> TaskRecord:
+        """The task, of which everything that its turn will need is there: a question, an answer,
+        options that letters can name and tell apart, slots that fit, pictures with a header.
+        """
+        self.check_slots(task.question, num_images=len(task.images))
+        if not task.question.replace(IMAGE_SLOT, "").strip():
+            self.fail("the question is empty")
+        if not task.answer.strip():
+            self.fail("the answer is empty")
+        options = task.options
+        is_whole = 2 <= len(set(options)) == len(options) <= len(string.ascii_uppercase)
+        if options and not (is_whole and all(map(str.strip, options))):
+            self.fail(
+                "options must be 2 to 26 different texts, none empty, got "
+                f"{len(options)}: {list(options)!s:.200}"
+            )
+        for path in task.images:
+            self.picture_size(path)
+        return task
 
     def check_slots(self, question: str, *, num_images: int) -> None:
         """A question has one `<image>` per picture, or none at all."""
@@ -173,78 +222,25 @@ class Row:
         if num_slots not in (0, num_images):
             self.fail(f"{num_slots} {IMAGE_SLOT} slots in the question, but {num_images} pictures")
 
-    def _check_inside(self, box: Box, *, key: str, on: Size) -> None:
-        if not box.is_inside(on):
-            self.fail(f'"{key}": box {box.as_tuple()} is not on the {on.width}x{on.height} picture')
+    def _clipped(self, box: Box, *, on: Size) -> Box:
+        """The box without up to a pixel that reaches over the border.
+
+        Raises:
+            ValueError: There is more, or nothing is left.
+        """
+        if not Box(-1, -1, on.width + 1, on.height + 1).covers(box):
+            raise ValueError(f"box {box.as_tuple()} is not on the {on.width}x{on.height} picture")
+        self.notes["boxes reach up to a pixel over the border, and are clipped"] += 1
+        left, top, right, bottom = box.as_tuple()
+        return Box(max(left, 0), max(top, 0), min(right, on.width), min(bottom, on.height))
 
     def _expected(self, key: str, kind: str) -> NoReturn:
         if key not in self.values:
             self.fail(
-                f'the key "{key}" is missing (it must be {kind}); keys: {sorted(self.values)}'
+                f'the key "{key}" is missing (it must be {kind}); '
+                f"keys: {sorted(self.values)!s:.200}"
             )
         self.fail(f'"{key}" must be {kind}, got {self.values[key]!r:.80}')
-
-
-def read_lines(path: str | Path, *, image_root: str | Path | None = None) -> Iterator[Row]:
-    """The rows of a JSONL file, with one line at a time in memory; blank lines are skipped.
-
-    Args:
-        path: The file.
-        image_root: Where its picture names start; the file's own folder when None.
-    Raises:
-        DataError: The file is missing, not UTF-8, or a line is not a JSON object.
-    """
-    path, root = Path(path), root_of(path, image_root)
-    for number, text in _written_lines(path):
-        yield _row(_parse(text, path=path, line=number), Row({}, path, number, root=root))
-
-
-def opens_list(path: Path) -> bool:
-    """Whether the first character of a file opens a JSON list: then it is no JSONL."""
-    return any(text.lstrip().startswith("[") for _, text in islice(_written_lines(path), 1))
-
-
-def read_items(path: str | Path, *, image_root: str | Path | None = None) -> list[Row]:
-    """The rows of a file that is one JSON list of objects; arguments as above.
-
-    Raises:
-        DataError: The file is missing, not UTF-8, or not a list of objects.
-    """
-    path, root = Path(path), root_of(path, image_root)
-    value = _parse(read_text(path), path=path)
-    if not isinstance(value, list):
-        raise DataError("the file must be one JSON list", path=path)
-    return [
-        _row(item, Row({}, path, name=f"item {i}", root=root))
-        for i, item in enumerate(value, start=1)
-    ]
-
-
-def read_object(path: Path) -> Row:
-    """The row of a file that is one JSON object."""
-    return _row(_parse(read_text(path), path=path), Row({}, path))
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 file, with or without a byte order mark."""
-    try:
-        return _decode(path.read_bytes(), path=path)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object per line; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    path.write_text("".join(lines), encoding="utf-8")
-
-
-def write_items(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON list, an object per line; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    items = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    path.write_text(f"[\n{items}\n]\n", encoding="utf-8")
 
 
 def numbers(box: Box, *, form: BoxForm) -> list[float]:
@@ -261,46 +257,24 @@ def root_of(path: str | Path, image_root: str | Path | None) -> Path:
 
 def relative_name(path: str, *, root: Path) -> str:
     """How a file names a picture: by the way there from the root, with forward slashes."""
-    return Path(os.path.relpath(Path(path).resolve(), root.resolve())).as_posix()
+    if not _is_below(path, root):  # one of the folders may have been reached through a link
+        folder, name = os.path.split(path)
+        path, root = os.path.join(os.path.realpath(folder), name), root.resolve()
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
-def _written_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = _decode(line, path=path, line=number)
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+def _is_below(path: str, folder: Path) -> bool:
+    """Whether the path stays in the folder by its name; links in it lead where they lead."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
-def _decode(data: bytes, *, path: Path, line: int | None = None) -> str:
-    """UTF-8 text; a byte order mark is dropped from the start of a file."""
-    try:
-        return data.decode("utf-8-sig" if line in (None, 1) else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8 text ({error.reason} at byte {error.start})", path=path, line=line
-        ) from error
-
-
-def _parse(text: str, *, path: Path, line: int | None = None) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        at = line if line is not None else error.lineno
-        raise DataError(
-            f"is not JSON: {error.msg} at character {error.pos}", path=path, line=at
-        ) from error
-
-
-def _row(value: Any, place: Row) -> Row:
-    if not isinstance(value, dict):
-        place.fail(f"must be a JSON object, got {value!r:.60}")
-    return replace(place, values=value)
+def are_shares(numbers: Iterable[float]) -> bool:
+    """Whether coordinates are shares of a picture: from 0 to 1, and not all of them whole."""
+    numbers = list(numbers)
+    return all(0 <= n <= 1 for n in numbers) and any(0 < n < 1 for n in numbers)
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= MAX_NUMBER  # not so NaN

@@ -13,45 +13,52 @@ Source: https://huggingface.co/datasets/OS-Copilot/ScreenSpot-v2, https://huggin
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from vigorl.core.geometry import Box
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.point import PointInBox, box_text
-from vigorl.data.sources.rows import BoxForm, Row, read_items
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import collect, item_rows
+from vigorl.data.sources.rows import BoxForm, Row
 
 
 def read_screenspot_v2(
-    path: str | Path, *, image_root: str | Path | None = None
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
 ) -> list[TaskRecord]:
     """Every instruction of a ScreenSpot-v2 file as a task for a point; category "web/text".
 
     Args:
         path: The JSON list.
         image_root: Folder of the screenshots; "images" beside the file when None.
+        rules: What becomes of bad rows.
     Raises:
         DataError: With file and item: a missing key or screenshot, or a box off the screenshot.
     """
-    return _records(path, image_root, form="xywh")
+    return _records(path, image_root, form="xywh", rules=rules)
 
 
 def read_screenspot_pro(
-    path: str | Path, *, image_root: str | Path | None = None
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
 ) -> list[TaskRecord]:
     """Every instruction of a ScreenSpot-Pro file as a task for a point; category "CAD/text".
 
     Args:
         path: The JSON list.
         image_root: Folder of the screenshots; "images" beside the file when None.
+        rules: What becomes of bad rows.
     Raises:
         DataError: As `read_screenspot_v2`, or "img_size" is not the screenshot's size.
     """
-    return _records(path, image_root, form="xyxy")
+    return _records(path, image_root, form="xyxy", rules=rules)
 
 
-def _records(path: str | Path, image_root: str | Path | None, *, form: BoxForm) -> list[TaskRecord]:
+def _records(
+    path: str | Path, image_root: str | Path | None, *, form: BoxForm, rules: Rules
+) -> list[TaskRecord]:
     image_root = Path(path).parent / "images" if image_root is None else image_root
-    return [_record(row, form=form) for row in read_items(path, image_root=image_root)]
+    return collect(item_rows(path, image_root=image_root), partial(_record, form=form), rules=rules)
 
 
 def _record(row: Row, *, form: BoxForm) -> TaskRecord:
@@ -59,17 +66,21 @@ def _record(row: Row, *, form: BoxForm) -> TaskRecord:
     size = row.picture_size(image)
     stated = row.values.get("img_size")
     if stated is not None and stated != [size.width, size.height]:
-        row.fail(f'"img_size" says {stated}, but the screenshot is {size.width}x{size.height}')
+        row.fail(
+            f'"img_size" says {stated!r:.80}, but the screenshot is {size.width}x{size.height}'
+        )
     box: Box = row.box(row.values.get("bbox"), form=form, key="bbox", on=size)
     group, kind = ("data_source", "data_type") if form == "xywh" else ("group", "ui_type")
     parts = (row.text(group, default=""), row.text(kind, default=""))
-    return TaskRecord(
-        id=row.identity(),
-        question=row.text("instruction"),
-        answer=box_text(box),
-        images=(image,),
-        scorer=PointInBox(box),
-        targets=(box,),
-        category="/".join(part for part in parts if part),
-        source=row.source,
+    return row.checked(
+        TaskRecord(
+            id=row.identity(),
+            question=row.text("instruction"),
+            answer=box_text(box),
+            images=(image,),
+            scorer=PointInBox(box),
+            targets=(box,),
+            category="/".join(part for part in parts if part),
+            source=row.source,
+        )
     )

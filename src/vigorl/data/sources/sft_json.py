@@ -8,9 +8,9 @@
      "images": ["a.png", "a_crop_0.png"], "gt_answer": "red"}
 
 Observations are not kept: crops are cut again from the original (which saves the 88 GB of crop
-files). Coordinates refer to the first picture's file as it is on disk. Our own keys in "metadata":
-"frame" ([width, height] the coordinates refer to, null for "as the model sees it"), and "options",
-"targets", "category" as in `rl_jsonl`.
+files). Coordinates refer to the first picture's file as it is on disk, or are shares of it (0 to
+1). Our own keys in "metadata": "frame" ([width, height] the coordinates refer to, null for "as the
+model sees it"), and "options", "targets", "category" as in `rl_jsonl`.
 Source: the released `scripts/mcts/build_reasoning_chains_from_mcts*.py`.
 """
 
@@ -18,23 +18,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.geometry import Size
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer, TextMatch
-from vigorl.core.trace import IMAGE_SLOT, Trace, observation_text, parse_trace
-from vigorl.data.sources.rl_jsonl import read_targets, task_columns
-from vigorl.data.sources.rows import (
-    Row,
+from vigorl.core.trace import IMAGE_SLOT, Trace, find_points, observation_text, parse_trace
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import (
+    collect,
+    item_rows,
+    line_rows,
     opens_list,
-    read_items,
-    read_lines,
-    root_of,
     write_items,
     write_lines,
 )
+from vigorl.data.sources.rl_jsonl import read_targets, task_columns
+from vigorl.data.sources.rows import MAX_NUMBER, Row, are_shares, root_of
 
 _WRITERS = {".json": write_items, ".jsonl": write_lines}
 SHOWN = (
@@ -48,6 +51,7 @@ def read_sft_json(
     scorer: Scorer | None = None,
     image_root: str | Path | None = None,
     keep_system: bool = True,
+    rules: Rules = STRICT,
 ) -> list[TraceRecord]:
     """Every solution of a JSON list or JSONL file.
 
@@ -57,13 +61,14 @@ def read_sft_json(
         image_root: Where its picture names start; the file's own folder when None.
         keep_system: False puts the run's own prompt in place of the file's system texts, as GRPO
             and evaluation will use it.
+        rules: What becomes of bad rows.
     Raises:
         DataError: With file and line or item: a missing key or picture, messages out of order, a
             turn that does not follow the grammar, or a box off the picture.
     """
-    read = read_items if opens_list(Path(path)) else read_lines
-    scorer, rows = scorer or TextMatch(), read(path, image_root=image_root)
-    return [_record(row, scorer=scorer, keep_system=keep_system) for row in rows]
+    rows = item_rows if opens_list(Path(path)) else line_rows
+    make = partial(_record, scorer=scorer or TextMatch(), keep_system=keep_system)
+    return collect(rows(path, image_root=image_root), make, rules=rules)
 
 
 def write_sft(
@@ -101,18 +106,20 @@ def _record(row: Row, *, scorer: Scorer, keep_system: bool) -> TraceRecord:
         row.fail('"metadata" must be an object')
     extra = replace(row, values=metadata)
     answer = row.text("gt_answer", default=trace.answer)
-    task = TaskRecord(
-        id=row.identity(),
-        question=question,
-        answer=answer,
-        images=images,
-        scorer=row.scorer(scorer, answer, key="gt_answer", image=images[0]),
-        options=extra.options(answer),
-        targets=read_targets(extra, images[0]),
-        category=extra.text("category", default=""),
-        source=row.source,
+    task = row.checked(
+        TaskRecord(
+            id=row.identity(),
+            question=question,
+            answer=answer,
+            images=images,
+            scorer=row.scorer(scorer, answer, key="gt_answer", image=images[0]),
+            options=extra.options(answer),
+            targets=read_targets(extra, images[0]),
+            category=extra.text("category", default=""),
+            source=row.source,
+        )
     )
-    frame = extra.size("frame") if "frame" in metadata else extra.picture_size(images[0])
+    frame = extra.size("frame") if "frame" in metadata else _frame(row, trace, images[0])
     return TraceRecord(task, trace, frame, system if keep_system else None)
 
 
@@ -132,7 +139,35 @@ def _read_messages(row: Row) -> tuple[str | None, str, Trace]:
         trace = parse_trace([text for role, text in chat if role == "assistant"])
     except ValueError as error:
         row.fail(f"the solution does not follow the grammar: {error}")
+    for step in trace.steps:
+        if step.tool_call and not _is_finite(step.tool_call.arguments):
+            row.fail(f"{step.tool_call.name!r:.40} is called with a number that is none")
     return system, question, trace
+
+
+def _frame(row: Row, trace: Trace, image: str) -> Size:
+    """What the coordinates of a solution refer to that does not say so: the pixels of its picture,
+    or shares of it (0 to 1).
+    """
+    numbers: list[float] = []
+    for step in trace.steps:
+        for point in find_points(step.think):
+            numbers += (point.x, point.y)
+        for value in step.tool_call.arguments.values() if step.tool_call else ():
+            numbers += [n for n in value if type(n) in (int, float)] if type(value) is list else ()
+    if not are_shares(numbers):
+        return row.picture_size(image)
+    row.notes["solutions point in shares of the picture (0 to 1), and are taken so"] += 1
+    return Size(1, 1)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a call's arguments hold only numbers that a picture could have."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, int | float) or abs(value) <= MAX_NUMBER
 
 
 def _row(record: TraceRecord, *, root: Path) -> dict[str, Any]:

@@ -14,22 +14,29 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from vigorl.core.errors import DataError
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.rows import numbers, read_object
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import collect, object_rows
+from vigorl.data.sources.rows import Row, numbers
 
 CATEGORIES = (
     "direct_attributes",
     "relative_position",
 )  # the benchmark's two; its repository holds other folders as well
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png")  # or in capitals
 
 
 def read_vstar_folder(
-    path: str | Path, *, categories: Sequence[str] = CATEGORIES, seed: int = 0
+    path: str | Path,
+    *,
+    categories: Sequence[str] = CATEGORIES,
+    seed: int = 0,
+    rules: Rules = STRICT,
 ) -> list[TaskRecord]:
     """Every question of the given categories, by category and name.
 
@@ -37,24 +44,29 @@ def read_vstar_folder(
         path: The folder that holds the category folders.
         categories: Subfolders to read; each becomes `TaskRecord.category`.
         seed: Of the options' order; a record's order depends on it and on the record's id alone.
+        rules: What becomes of bad questions.
     Raises:
         DataError: A missing folder or picture, a picture without a question, a malformed file, or a
             box off the picture.
     """
-    records = []
+    files: list[Path] = []
+    pictures: dict[Path, list[Path]] = {}  # by their path without its ending
     for category in categories:
         folder = Path(path) / category
         if not folder.is_dir():
             raise DataError(f"there is no category folder {category!r}", path=path)
         questions = sorted(folder.glob("*.json"))
-        records += [_read_record(file, category=category, seed=seed) for file in questions]
+        files += questions
         names = {file.stem for file in questions}
         for picture in sorted(folder.iterdir()):
-            if picture.suffix.lower() in SUFFIXES and picture.stem not in names:
-                raise DataError("the picture has no question file beside it", path=picture)
-    if not records:
+            if picture.suffix.lower() in SUFFIXES:
+                if picture.stem not in names:
+                    raise DataError("the picture has no question file beside it", path=picture)
+                pictures.setdefault(picture.with_suffix(""), []).append(picture)
+    if not files:
         raise DataError(f"no question in {', '.join(categories)}", path=path)
-    return records
+    make = partial(_read_record, root=Path(path), pictures=pictures, seed=seed)
+    return collect(object_rows(files), make, rules=rules)
 
 
 def write_vstar_folder(
@@ -101,25 +113,28 @@ def write_vstar_folder(
     return written
 
 
-def _read_record(file: Path, *, category: str, seed: int) -> TaskRecord:
-    row = read_object(file)
-    pictures = [file.with_suffix(suffix) for suffix in SUFFIXES]
-    found = [picture for picture in pictures if picture.is_file()]
+def _read_record(
+    row: Row, *, root: Path, pictures: Mapping[Path, Sequence[Path]], seed: int
+) -> TaskRecord:
+    file, category = row.path, row.path.parent.relative_to(root).as_posix()
+    found = [one for one in pictures.get(file.with_suffix(""), ()) if one.is_file()]
     if len(found) != 1:
         row.fail(f"needs one picture {file.stem}{'|'.join(SUFFIXES)} beside it, found {len(found)}")
     options = row.texts("options")
-    if len(options) < 2 or len(set(options)) != len(options):
-        row.fail(f'"options" must be two or more different texts, got {list(options)}')
+    if not options:
+        row.fail('"options" is empty')
     record_id = f"{category}/{file.stem}"
     shuffled = sorted(options)  # so that the order tells nothing, and a written copy reads the same
     random.Random(f"{seed}:{record_id}").shuffle(shuffled)
-    return TaskRecord(
-        id=record_id,
-        question=row.text("question"),
-        answer=options[0],
-        images=(str(found[0]),),
-        options=tuple(shuffled),
-        targets=row.boxes("bbox", form="xywh", on=row.picture_size(str(found[0]))),
-        category=category,
-        source=row.source,
+    return row.checked(
+        TaskRecord(
+            id=record_id,
+            question=row.text("question"),
+            answer=options[0],
+            images=(str(found[0]),),
+            options=tuple(shuffled),
+            targets=row.boxes("bbox", form="xywh", on=row.picture_size(str(found[0]))),
+            category=category,
+            source=row.source,
+        )
     )

@@ -16,49 +16,73 @@ import string
 from pathlib import Path
 
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.rows import Row, read_lines
+from vigorl.data.faults import STRICT, Rules
+from vigorl.data.sources.files import collect, line_rows
+from vigorl.data.sources.rows import Row
 
-_OPTION = re.compile(r"^\(([A-Z])\)\s*(.+?)\s*$")
+_OPTION = re.compile(r"\(([A-Z])\)(.*)")
+_REQUEST = re.compile(  # for a letter
+    r"\s*(?:please\s+)?(?:answer|choose|select|reply|respond|give)\b.*\b(?:letter|option|choice)",
+    re.IGNORECASE,
+)
 
 
 def read_vstar_questions(
-    path: str | Path, *, image_root: str | Path | None = None
+    path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
 ) -> list[TaskRecord]:
     """Every line as a task, options in the file's order.
 
     Args:
         path: The JSONL file.
         image_root: Where its picture names start; the file's own folder when None.
+        rules: What becomes of bad rows.
     Raises:
         DataError: With file and line: a missing key or picture, options that are not (A), (B), ...
             in order, or an unknown label.
     """
-    return [_record(row) for row in read_lines(path, image_root=image_root)]
+    return collect(line_rows(path, image_root=image_root), _record, rules=rules)
 
 
 def _record(row: Row) -> TaskRecord:
-    question: list[str] = []
-    options: list[str] = []
-    for line in row.text("text").split("\n"):
-        if match := _OPTION.match(line):
-            if match[1] != string.ascii_uppercase[len(options)]:
-                row.fail(
-                    f"option ({match[1]}) where ({string.ascii_uppercase[len(options)]}) was due"
-                )
-            options.append(match[2])
-        elif not options:
-            question.append(line)
+    question, options = _split_options(row)
     label = row.text("label")
     letters = string.ascii_uppercase[: len(options)]
     if len(label) != 1 or label not in letters:
-        row.fail(f'"label" must be one of {", ".join(letters) or "no options"}, got {label!r}')
-    number = row.values.get("question_id", row.line)
-    return TaskRecord(
-        id=str(number),
-        question="\n".join(question).strip(),
-        answer=options[letters.index(label)],
-        images=(row.picture(row.text("image")),),
-        options=tuple(options),
-        category=row.text("category", default=""),
-        source=row.source,
+        row.fail(f'"label" must be one of {", ".join(letters)}, got {label!r:.40}')
+    return row.checked(
+        TaskRecord(
+            id=row.identity(key="question_id") if "question_id" in row.values else str(row.line),
+            question=question,
+            answer=options[letters.index(label)],
+            images=(row.picture(row.text("image")),),
+            options=options,
+            category=row.text("category", default=""),
+            source=row.source,
+        )
     )
+
+
+def _split_options(row: Row) -> tuple[str, tuple[str, ...]]:
+    """The question, and the options that it ends in: from the last line that begins with (A) on.
+
+    What stands between two options belongs to the first of them; so does what stands behind the
+    last, up to the request for a letter.
+    """
+    lines = row.text("text").split("\n")
+    openings = [_OPTION.match(line) for line in lines]
+    begins = [i for i, match in enumerate(openings) if match and match[1] == "A"]
+    if not begins:
+        row.fail("there are no options, from a line that begins with (A) on")
+    options: list[str] = []
+    for line, match in zip(lines[begins[-1] :], openings[begins[-1] :], strict=True):
+        if match is None and _REQUEST.match(line):
+            break
+        if match is None:
+            options[-1] += f"\n{line}"
+            continue
+        due = string.ascii_uppercase[len(options) : len(options) + 1]
+        if match[1] != due:
+            row.fail(f"option ({match[1]}) where ({due or 'none'}) was due")
+        options.append(match[2])
+    question = "\n".join(lines[: begins[-1]])
+    return question.strip(), tuple(map(str.strip, options))

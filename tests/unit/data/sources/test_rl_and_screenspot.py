@@ -14,8 +14,9 @@ from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box
 from vigorl.core.scoring import ActionMatch, PointInBox, Scorer, TextMatch
+from vigorl.data.faults import Rules
+from vigorl.data.sources.files import read_lines
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
-from vigorl.data.sources.rows import read_lines
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 
 ROW = {"problem": "<image>What?", "answer": "red", "images": ["a.png"]}
@@ -66,7 +67,7 @@ def test_both_spellings_of_target_boxes(write: Callable[..., Path]) -> None:
         (ROW | {"images": ["b.png"]}, "'b.png' is not in"),
         (ROW | {"problem": "<image><image>"}, "2 <image> slots in the question, but 1 pictures"),
         (ROW | {"options": ["green", "blue"]}, "'red' is not among the options"),
-        (ROW | {"targets": [[0, 0, 101, 5]]}, "not on the 100x80 picture"),
+        (ROW | {"targets": [[0, 0, 102, 5]]}, "not on the 100x80 picture"),
         (ROW | {"bbox": [[0, 0, 1, 1]], "targets": []}, "keep one"),
     ],
 )
@@ -134,9 +135,34 @@ def test_a_picture_elsewhere_is_named_by_the_way_there(
     far = task(images=(picture("far/a.png"),))
     (tmp_path / "deep" / "er").mkdir(parents=True)
     write_rl_jsonl([far], tmp_path / "deep" / "er" / "x.jsonl")
-    (back,) = read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl")
+    with pytest.raises(DataError, match=r"leads out of .*data.pictures_anywhere=true allows it"):
+        read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl")
+    rules = Rules(pictures_anywhere=True)
+    (back,) = read_rl_jsonl(tmp_path / "deep" / "er" / "x.jsonl", rules=rules)
     assert Path(back.images[0]).samefile(far.images[0])
     assert "../../far/a.png" in (tmp_path / "deep" / "er" / "x.jsonl").read_text()
+
+
+def test_a_picture_behind_a_link_is_named_by_the_link(
+    tmp_path: Path, picture: Callable[..., str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").symlink_to(picture("store/7f3e.png"))
+    path, linked = tmp_path / "set" / "x.jsonl", str(tmp_path / "set" / "a.png")
+    write_rl_jsonl([task(images=(linked,))], path)
+    assert read_rl_jsonl(path)[0].images == (linked,)
+    (tmp_path / "alias").symlink_to(tmp_path / "set")  # the folder by another name
+    write_rl_jsonl([task(images=(linked,))], tmp_path / "alias" / "y.jsonl")
+    assert len(read_rl_jsonl(tmp_path / "alias" / "y.jsonl")) == 1
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "b/../../a.png"])
+def test_names_that_leave_the_root_are_refused(
+    write: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    path = write(ROW | {"images": [name]})
+    with pytest.raises(DataError, match=r":1: picture .* leads out of"):
+        read_rl_jsonl(path, image_root=tmp_path / "set")
 
 
 def screens(tmp_path: Path, picture: Callable[..., str], **values: object) -> Path:
@@ -160,7 +186,7 @@ def test_v2_boxes_have_a_size_and_pro_boxes_two_corners(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"bbox": [90, 20, 95, 81]}, "not on the 100x80"),
+        ({"bbox": [90, 20, 95, 82]}, "not on the 100x80"),
         ({"bbox": None}, "four numbers"),
         ({"img_size": [80, 100]}, "the screenshot is 100x80"),
         ({"img_filename": "b.png"}, "'b.png' is not in"),
@@ -183,3 +209,42 @@ def test_real_samples(real_data: Path) -> None:
     first, second = read_rl_jsonl(path, scorer=ActionMatch())
     assert second.answer == "click [19]"
     assert first.question.startswith("<image>OBJECTIVE: Leave a comment")
+
+
+@pytest.mark.parametrize(
+    ("bbox", "box"),
+    [
+        ([0.25, 0.5, 0.5, 0.75], Box(25, 40, 50, 60)),  # of 100 x 80
+        ([0, 0, 0.5, 1], Box(0, 0, 50, 80)),
+        ([-0.5, 70, 20, 80.9], Box(0, 70, 20, 80)),  # less than a pixel over
+        ([90, 0, 101, 10], Box(90, 0, 100, 10)),
+        ([0, 0, 1, 1], Box(0, 0, 1, 1)),
+    ],
+)
+def test_shares_and_borders_are_taken_as_meant(
+    tmp_path: Path, picture: Callable[..., str], caplog: pytest.LogCaptureFixture,
+    bbox: list[float], box: Box,
+) -> None:  # fmt: skip
+    (task,) = read_screenspot_pro(screens(tmp_path, picture, bbox=bbox))
+    assert (task.scorer.boxes, task.targets) == ((box,), (box,))
+    is_said = "1 boxes are shares" in caplog.text or "1 boxes reach" in caplog.text
+    assert is_said is (bbox != [0, 0, 1, 1])
+    row = ROW | {"answer": str(tuple(bbox))}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row | {"images": ["images/a.png"]}))
+    (task,) = read_rl_jsonl(tmp_path / "rows.jsonl", scorer=PointInBox())
+    assert task.scorer == PointInBox(box)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "said"),
+    [
+        ([90, 0, 101.5, 10], r"item 1: \"bbox\": box \(90, 0, 101.5, 10\) is not on the 100x80"),
+        ([100, 0, 101, 10], "left < right"),  # nothing of it is on the picture
+        ([0.2, 0.2, 1.1, 0.1], "left < right"),
+    ],
+)
+def test_boxes_off_the_picture_are_refused(
+    tmp_path: Path, picture: Callable[..., str], bbox: list[float], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        read_screenspot_pro(screens(tmp_path, picture, bbox=bbox))

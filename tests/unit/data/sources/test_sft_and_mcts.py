@@ -13,11 +13,13 @@ import pytest
 from tests.builders import task
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Point, Size
+from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import TraceRecord
 from vigorl.core.scoring import ActionMatch, PointInBox, TextMatch
 from vigorl.core.search_tree import CheckedBy
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.prompts import OPTIONS, Prompt
+from vigorl.data.rescale import rescaled_trace
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_row, tree_task
 from vigorl.data.sources.sft_json import read_sft_json, write_sft
 
@@ -225,9 +227,9 @@ def test_a_tree_that_makes_no_task_names_file_and_line(
     write: Callable[..., Path], wrong: dict[str, str], message: str
 ) -> None:
     good = {"true_answer": "(10, 20, 30, 40)"}
-    trees = read_mcts_jsonl(write(SEARCHED, SEARCHED | good | wrong, as_list=False))
-    with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
-        tree_task(trees[1], scorer=PointInBox())
+    path = write(SEARCHED, SEARCHED | good | wrong, as_list=False)
+    with pytest.raises(DataError, match=r"sft.json:2: .*" + message):  # the last two when read
+        tree_task(read_mcts_jsonl(path)[1], scorer=PointInBox())
 
 
 @pytest.mark.parametrize(
@@ -309,3 +311,18 @@ def test_bad_words_of_the_question_name_file_and_line(
 ) -> None:
     with pytest.raises(DataError, match=r"sft.json:2: .*" + message):
         read_mcts_jsonl(write(SEARCHED, SEARCHED | bad, as_list=False))
+
+
+def test_a_solution_in_shares_of_its_picture_is_taken_so(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of the width of 100 and a quarter of the height of 80."""
+    told = LOOK.replace("(50, 20)", "(0.5, 0.25)").replace("[50, 20]", "[0.5, 0.25]")
+    (record,) = read_sft_json(write(row("What?", told, SEEN, ANSWER)))
+    assert record.frame == Size(1, 1)
+    assert "1 solutions point in shares" in caplog.text
+    shown = ImageView(FileImage("a.png"), Size(100, 80), Size(200, 160))
+    first = rescaled_trace(record, image=shown).steps[0]
+    assert first == Step("At (100, 40).", ToolCall("search_coordinate", {"coordinate": [100, 40]}))
+    (record,) = read_sft_json(write(row("What?", LOOK, SEEN, ANSWER)))
+    assert record.frame == Size(100, 80)

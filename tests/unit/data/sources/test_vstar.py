@@ -67,8 +67,8 @@ def test_the_order_depends_on_the_record_alone(folder: Path) -> None:
         ({"bbox": [[10, 20, 0, 40]]}, "left < right"),
         ({"bbox": [[10, 20, 40]]}, "four numbers"),
         ({"bbox": None}, "a list of boxes"),
-        ({"options": ["one"]}, "two or more different"),
-        ({"options": ["one", "one"]}, "two or more different"),
+        ({"options": ["one"]}, "2 to 26 different texts"),
+        ({"options": ["one", "one"]}, "2 to 26 different texts"),
         ({"question": 3}, '"question" must be a text'),
     ],
 )
@@ -89,6 +89,15 @@ def test_pictures_and_questions_come_in_pairs(folder: Path) -> None:
         read_vstar_folder(folder)
     with pytest.raises(DataError, match="no category folder 'OCR'"):
         read_vstar_folder(folder, categories=["OCR"])
+
+
+def test_endings_in_capitals_are_pictures_too(folder: Path) -> None:
+    (folder / "direct_attributes" / "a.png").rename(folder / "direct_attributes" / "a.JPG")
+    assert read_vstar_folder(folder)[0].images[0].endswith("a.JPG")
+    copy = folder / "direct_attributes" / "b.png"
+    copy.with_suffix(".Jpg").write_bytes(copy.read_bytes())
+    with pytest.raises(DataError, match="found 2"):
+        read_vstar_folder(folder)
 
 
 def test_written_records_come_back(folder: Path, tmp_path: Path) -> None:
@@ -124,11 +133,41 @@ def test_question_lines_lose_their_inline_options(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "question", "options"),
+    [
+        (
+            "Which of these is it?\n(A) and (B) are marked.\n(A) the left\n(B) the right",
+            "Which of these is it?\n(A) and (B) are marked.",
+            ("the left", "the right"),
+        ),
+        (
+            "What?\n(A) red\nwith stripes\n(B) blue\n\nwith dots\nPlease choose the right option.",
+            "What?",
+            ("red\nwith stripes", "blue\n\nwith dots"),
+        ),
+        ("What (A) is?\n(A)red\n(B) blue ", "What (A) is?", ("red", "blue")),
+    ],
+)
+def test_only_the_last_lines_are_options(
+    folder: Path, text: str, question: str, options: tuple[str, ...]
+) -> None:
+    (folder / "test_questions.jsonl").write_text(question_line(text=text))
+    (record,) = read_vstar_questions(folder / "test_questions.jsonl")
+    assert (record.question, record.options) == (question, options)
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"label": "C"}, "must be one of A, B, got 'C'"),
-        ({"text": "What?\n(B) red"}, r"option \(B\) where \(A\) was due"),
+        ({"text": "What?\n(B) red"}, r"from a line that begins with \(A\) on"),
         ({"text": "What?"}, "no options"),
+        ({"text": "What?\n(A) red\nAnswer with the letter", "label": "A"}, "2 to 26 different"),
+        ({"text": "What?\n(A) red\n(B) red"}, "2 to 26 different"),
+        ({"text": "What?\n(A) red\n(B)"}, "the answer is empty"),
+        ({"text": "What?\n(A) red\n(C) blue"}, r"option \(C\) where \(B\) was due"),
+        ({"text": "(A) red\n(B) blue"}, "the question is empty"),
+        ({"question_id": False}, "a text or a number"),
         ({"image": "none.png"}, "'none.png' is not in"),
     ],
 )

@@ -1,0 +1,43 @@
+"""A size that is shown is one that an engine, which sizes once more, leaves as it is."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from vigorl.core.geometry import Size
+from vigorl.families.family import Sizing
+
+TINY = Sizing(14, 2, 56 * 56, 112 * 112)
+FULL = Sizing(14, 2, 56 * 56, 28 * 28 * 1280)
+
+
+def test_a_banner_is_as_large_as_an_engine_shows_it() -> None:
+    """Once: floor(4000 / 5.65 / 28) = 25 tokens; that is 25 x 28 x 28 > 112 x 112, so 16 fit."""
+    assert TINY.fit(Size(4000, 100)) == Size(16 * 28, 28)
+    assert TINY.num_tokens(TINY.fit(Size(4000, 100))) == 16
+
+
+@pytest.mark.parametrize("sizing", [TINY, FULL])
+def test_what_is_shown_stays_for_any_picture(sizing: Sizing) -> None:
+    rng = random.Random(0)
+    for _ in range(2000):
+        short, ratio = rng.randint(1, 300), rng.choice((1, 1.3, 3, 10, 40, 100, 190))
+        sides = [short, max(int(short * ratio), 1)]
+        rng.shuffle(sides)
+        try:
+            shown = sizing.fit(Size(*sides))
+        except ValueError as error:
+            assert "200" in str(error)  # noqa: PT017  only what no engine would show
+            assert ratio == 190
+            continue
+        assert sizing.fit(shown) == shown
+        assert sizing.fit_view(shown) == shown
+
+
+def test_limits_that_no_size_keeps_are_refused() -> None:
+    same = Sizing(14, 2, 112 * 112, 112 * 112)
+    assert same.fit(Size(448, 448)) == Size(112, 112)
+    with pytest.raises(ValueError, match=r"300x100 has no size between pixels\.min_pixels=12544"):
+        same.fit(Size(300, 100))
