@@ -9,6 +9,10 @@ on the same questions, as metrics and comparison.json too.
 
 from __future__ import annotations
 
+from vigorl.door import door, refuse_early
+
+refuse_early(__name__, "evaluate")  # before the imports below, which take seconds
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,7 +37,6 @@ from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
-from vigorl.door import door
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
