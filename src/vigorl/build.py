@@ -22,11 +22,11 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.fabric import Fabric
-from lightning.pytorch.strategies import DeepSpeedStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, StrategyRegistry
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -42,6 +42,12 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings import check_values, refuse_missing
 from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
+
+# objects that are made at once, from settings alone: they refuse theirs before weights are loaded
+_OF_PLAIN_VALUES = (
+    "plan", "optimizer", "traces", "data", "reward", "env.prompt", "search", "budget",
+    "chains.settings", "chains.filters", "chains.picking",
+)  # fmt: skip
 
 
 def prepare_process() -> None:
@@ -160,14 +166,25 @@ def check_settings(cfg: DictConfig) -> None:
     refuse_missing(cfg)
     import_plugins(cfg.plugins)
     check_targets(OmegaConf.to_container(cfg, resolve=True))
+    for key in _OF_PLAIN_VALUES:
+        node = OmegaConf.select(cfg, key)
+        if str(OmegaConf.select(cfg, f"{key}._target_")).startswith("vigorl."):
+            _try_out(node)
     if cfg.get("module"):
         _check_precision(cfg)
+        _check_strategy(cfg.strategy)
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
         _check_what_needs_rollouts(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
+
+
+def _check_strategy(strategy: Any) -> None:
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if isinstance(strategy, str) and strategy not in known:
+        raise ConfigError(f"strategy must be one of {', '.join(known)}, got {strategy!r}")
 
 
 def _check_precision(cfg: DictConfig) -> None:
@@ -200,7 +217,9 @@ def _try_out(node: DictConfig | None) -> None:
     try:
         instantiate(node)
     except InstantiationException as error:
-        raise (error.__cause__ or error) from None
+        if isinstance(error.__cause__, VigorlError):
+            raise error.__cause__ from None
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def is_deepspeed(strategy: DictConfig | str) -> bool:

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -29,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.resolvers import CONFIGS, register_resolvers
-from vigorl.settings import check_values, refuse_missing
+from vigorl.settings import check_values, fields_of, refuse_missing
 from vigorl.targets import key_paths, nearest
 
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
@@ -88,6 +89,7 @@ def _check_command_line(config_name: str) -> DictConfig | None:
     name = said.config_name or config_name
     cfg = check_overrides(name, said.overrides, own_folder=said.config_dir)
     refuse_other_door(cfg, name)
+    refuse_outdone(cfg, said.overrides)
     check_values(cfg)
     return cfg
 
@@ -100,6 +102,33 @@ def refuse_other_door(cfg: DictConfig, config_name: str) -> None:
             f"{cfg.name} is not for vigorl.{config_name}: "
             f"python -m vigorl.{doors[0]} experiment={cfg.name}"
         )
+
+
+def refuse_outdone(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError where each stage of a run sets a value of its own, so that the command
+    line's has no effect.
+    """
+    stages: Any = OmegaConf.to_container(cfg.get("stages") or OmegaConf.create({}))
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if not stages or key.partition(".")[0] in ("name", "stages"):
+            continue
+        if all(_is_set(stage, key) for stage in stages.values()):
+            raise ConfigError(
+                f"{key} has no effect: each stage has its own; set "
+                f"stages.{next(iter(stages))}.{key} and so on ({', '.join(stages)})"
+            )
+
+
+def _is_set(stage: Any, key: str) -> bool:
+    """Whether a stage replaces the run's value, itself or with the node that holds it."""
+    for part in key.split("."):
+        if not isinstance(stage, dict) or "_target_" in stage:
+            return True
+        if part not in stage:
+            return False
+        stage = stage[part]
+    return not isinstance(stage, dict)
 
 
 @contextmanager
@@ -176,6 +205,9 @@ def _unknown_choice(error: MissingConfigException) -> str:
 
 def _unknown_key(key: str, config_name: str, others: Sequence[str]) -> str:
     """The other overrides may have chosen the groups that hold the key that was meant."""
+    group, _, name = key.rpartition(".")
+    if group and name in fields_of(group):
+        return f"{key} has its default in the code, not in the YAML: +{key}=... sets it"
     try:
         known = key_paths(OmegaConf.to_container(compose(config_name, list(others))))
     except ConfigCompositionException:  # a second one is refused too: search the defaults' keys

@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -30,15 +30,9 @@ def register_resolvers() -> None:
         "vigorl_artifacts": _artifacts,
         "vigorl_chain_form": _chain_form,
         "vigorl_digest": _digest,
-        "vigorl_store": _store,
         "vigorl_system": _system_text,
     }.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
-
-
-def _store(outputs: str) -> str:
-    """The URL of MLflow's store on this disk; "%" and "?" mean something in one."""
-    return f"sqlite:///{quote(outputs)}/mlflow.db"
 
 
 def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
@@ -72,10 +66,11 @@ def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) 
 
 
 def _digest(*, _parent_: DictConfig) -> str:
-    """Eight letters of all settings beside this one but `root`, so that a folder named by them is
-    no other settings' folder.
+    """Eight letters of all settings beside `data.root` that say what is made there, so that
+    another world has another folder; which traces are served makes none.
     """
-    found = {key: _plain(_parent_, str(key)) for key in _parent_ if key != "root"}
+    others = [str(key) for key in _parent_ if key not in ("root", "trace_categories")]
+    found = {key: _plain(_parent_, key) for key in others}
     text = json.dumps(found, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

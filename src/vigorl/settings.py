@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
@@ -42,6 +42,7 @@ Flag = Annotated[bool, Field(strict=True), _says("true or false")]
 Text = Annotated[str, Field(strict=True, min_length=1), _says("text, and not empty")]
 AnyText = Annotated[str, Field(strict=True), _says("text")]
 Texts = Annotated[list[Text], _says("a list of texts")]
+Urls = Annotated[list[Text], Field(min_length=1), _says("a list of URLs, at least one")]
 Node = Annotated[dict[str, Any], _says("a group of settings")]
 Count = Annotated[int, _whole, Field(ge=0), _says("a whole number from 0 on")]
 AtLeastOne = Annotated[int, _whole, Field(ge=1), _says("a whole number from 1 on")]
@@ -298,6 +299,9 @@ class Data(_Group):
     scene: Scene
     teacher: Teacher
     mix: Mix
+    tool: Tool | None
+    scorer: Node | None
+    read: Node
     trace_categories: Texts | None
     categories: Annotated[list[Text], Field(min_length=1), _says("a list of names")] | None
     as_benchmark: Flag
@@ -348,7 +352,7 @@ class EarlyStop(_Group):
 class Engine(_Group):
     max_batch_size: AtLeastOne
     device: Text
-    urls: Texts
+    urls: Urls
     api: Literal["tokens", "chat"]
     transfer: Literal["shared_memory", "nccl", "ipc", "none"]
     adapters_only: Flag
@@ -383,7 +387,7 @@ class Engine(_Group):
 
 
 class Check(_Group):
-    urls: Texts
+    urls: Urls
     model: Text
     api_key_env: Text | None
     extra: Node | None
@@ -462,6 +466,9 @@ class RolloutGroup(_Group):
 
 
 class DataModule(_Group):
+    plan: Plan | None
+    traces: Traces | None
+    sampler: Sampler | None
     num_workers: Annotated[int, Field(strict=True, ge=0, le=1024), _says("0 to 1024")]
     views_per_step: AtLeastOne
     window_px: Side
@@ -480,14 +487,16 @@ class Callback(_Group):
 
 
 class Trainer(_Group):
-    accelerator: Text
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"]
     devices: AtLeastOne
     num_nodes: AtLeastOne
     precision: Literal["64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed"]
     max_epochs: Count
     accumulate_grad_batches: AtLeastOne
     gradient_clip_val: Positive | None
-    use_distributed_sampler: Flag
+    use_distributed_sampler: Annotated[
+        Literal[False], _says("false: each rank has its own prompts already")
+    ]
     reload_dataloaders_every_n_epochs: Count
     num_sanity_val_steps: Count
     log_every_n_steps: AtLeastOne
@@ -504,6 +513,8 @@ class Logger(_Group):
 
 
 class ModuleGroup(_Group):
+    algorithm: Algorithm | None
+    importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
 
 
@@ -564,8 +575,9 @@ class Settings(_Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
-    locked: Node
+    locked: Settings
     # synthesize
+    scorer: Node
     trees: Text | None
     max_in_flight: Annotated[int, Field(strict=True, ge=1, le=10**5), _says("1 to 100000")]
     budget: Budget
@@ -600,8 +612,17 @@ def check_values(cfg: DictConfig) -> None:
 
 def refuse_missing(cfg: DictConfig) -> None:
     """Raises ConfigError where a value is missing that the YAMLs cannot know."""
-    if missing := OmegaConf.missing_keys(cfg):
+    if missing := set(_missing(cfg)):
         raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+
+
+def _missing(node: DictConfig, path: str = "") -> Iterator[str]:
+    for key in node:
+        at = f"{path}.{key}".lstrip(".")
+        if OmegaConf.is_missing(node, key):
+            yield at
+        elif not OmegaConf.is_interpolation(node, key) and OmegaConf.is_dict(node[key]):
+            yield from _missing(node[key], at)
 
 
 def one_line(error: BaseException) -> str:
@@ -616,6 +637,15 @@ def _check_together(plain: dict[str, Any]) -> None:
             f"pixels.min_pixels must not be above pixels.max_pixels={pixels['max_pixels']}, "
             f"got {pixels['min_pixels']}"
         )
+    outputs = plain.get("paths", {}).get("outputs", "")
+    is_stored_there = (
+        plain.get("logger", {}).get("tracking_uri") == f"sqlite:///{outputs}/mlflow.db"
+    )
+    if is_stored_there and any(sign in outputs for sign in "%?"):
+        raise ConfigError(
+            f"paths.outputs must have no % and no ? in its name, which the URL of MLflow's store "
+            f"cannot say, got {outputs!r}; set another, or logger.tracking_uri"
+        )
 
 
 def _refused(plain: Any, error: ValidationError) -> Iterator[tuple[str, str]]:
@@ -625,7 +655,7 @@ def _refused(plain: Any, error: ValidationError) -> Iterator[tuple[str, str]]:
             continue
         key, value = _place(plain, one["loc"])
         if one["type"] == "extra_forbidden":
-            yield key, f"there is no setting {key}{_guess(key, plain)}"
+            yield key, f"there is no setting {key}{_guess(key)}"
             continue
         allowed = one["msg"].removeprefix("Input should be ")
         if one["type"] in ("model_type", "dict_type", "model_attributes_type"):
@@ -633,13 +663,20 @@ def _refused(plain: Any, error: ValidationError) -> Iterator[tuple[str, str]]:
         yield key, f"{key} must be {allowed}, got {value!r}"
 
 
-def _guess(key: str, plain: dict[str, Any]) -> str:
-    group = key.rpartition(".")[0]
-    known: Any = Settings
-    for part in group.split("."):
-        known = getattr(known, "model_fields", {}).get(part)
-        known = known and known.annotation
-    meant = nearest(key.rpartition(".")[2], list(getattr(known, "model_fields", {})))
+def fields_of(group: str) -> list[str]:
+    """The known keys of a group, by its path ("" is the top), whether or not its YAML has them."""
+    kind: Any = Settings
+    for part in group.split(".") if group else []:
+        fields = getattr(kind, "model_fields", None)
+        kind = (fields[part].annotation if part in fields else None) if fields else kind
+        while (inner := get_args(kind)) and kind is not None:  # X | None, list[X], dict[str, X]
+            kind = next((one for one in inner if one not in (str, type(None))), None)
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _guess(key: str) -> str:
+    group, _, name = key.rpartition(".")
+    meant = nearest(name, fields_of(group))
     return f"; did you mean {group}.{meant}?" if meant else ""
 
 
