@@ -41,7 +41,7 @@ from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
-from vigorl.pages.rollouts import pick_worst_and_best, render_rollout_page
+from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.tracking import Run, start_run
 
@@ -90,6 +90,7 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
         images=parts.images,
         title=f"{cfg.name}: {report.accuracy}",
         metrics=report.metrics,
+        chosen=WORST_AND_BEST,
     )
     (run.folder / "rollouts.html").write_text(page, encoding="utf-8")
     (run.folder / "report.json").write_text(report.to_json())
