@@ -22,7 +22,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning.fabric import Fabric
-from lightning.pytorch.strategies import DeepSpeedStrategy, StrategyRegistry
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
@@ -172,19 +172,12 @@ def check_settings(cfg: DictConfig) -> None:
             _try_out(node)
     if cfg.get("module"):
         _check_precision(cfg)
-        _check_strategy(cfg.strategy)
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
         _check_what_needs_rollouts(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
-
-
-def _check_strategy(strategy: Any) -> None:
-    known = ["auto", *StrategyRegistry.available_strategies()]
-    if isinstance(strategy, str) and strategy not in known:
-        raise ConfigError(f"strategy must be one of {', '.join(known)}, got {strategy!r}")
 
 
 def _check_precision(cfg: DictConfig) -> None:
