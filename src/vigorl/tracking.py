@@ -164,7 +164,7 @@ def resumed_settings(
     return resumed
 
 
-def _composed(door: str, overrides: Sequence[str], folder: Path) -> DictConfig:
+def _composed(door: str | None, overrides: Sequence[str], folder: Path) -> DictConfig:
     """With `resume`, which is put in as it is: a folder's name may hold "=", "," and brackets."""
     cfg = compose(door, list(overrides))
     OmegaConf.update(cfg, "resume", str(folder))

@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
 from vigorl.resolvers import CONFIGS, register_resolvers
-from vigorl.settings import MOST_THREADS, check_values, refuse_missing
+from vigorl.settings import check_values, refuse_missing
+from vigorl.settings.kinds import MOST_THREADS
 
 register_resolvers()
 
