@@ -236,7 +236,7 @@ def _place(plain: Any, loc: tuple[int | str, ...]) -> tuple[str, Any]:
     """The key and its value; pydantic's names of a union's members are no part of it."""
     path: list[str] = []
     for part in loc:
-        inner = dict(enumerate(plain)) if isinstance(plain, list) else plain
+        inner: Any = dict(enumerate(plain)) if isinstance(plain, list) else plain
         if isinstance(inner, dict) and part in inner:
             plain = inner[part]
             path.append(str(part))
