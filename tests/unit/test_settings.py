@@ -66,6 +66,11 @@ def composed(door: str, *overrides: str) -> DictConfig:
         ("train", "model.dtype=float8", "model.dtype must be 'float64', 'float32', 'float16' or"),
         ("train", "env.prompt.form=zoom", "env.prompt.form must be 'tools', 'reply', 'think' or"),
         ("train", "+x=${nothing}", "x: InterpolationKeyError: Interpolation key 'nothing'"),
+        (
+            "train",
+            "trainer.use_distributed_sampler=true",
+            "trainer.use_distributed_sampler must be",
+        ),
         ("train", "paths.root='50%/a'", "paths.outputs must have no % and no ? in its name"),
         ("train", "paths.root='what?'", "paths.outputs must have no % and no ? in its name"),
         ("synthesize", "search.exploration=nan", "search.exploration must be a finite number"),
@@ -141,7 +146,7 @@ def is_refused(cfg: DictConfig) -> bool:
 
 @pytest.mark.slow
 def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
-    """Every leaf of every group, each with three kinds of nonsense in turn."""
+    """Every leaf of every group, each with two of nine kinds of nonsense in turn."""
     accepted: list[tuple[str, Any]] = []
     seen: set[str] = set()
     for door, overrides in [(door, one) for door, many in FAMILIAR.items() for one in many]:
@@ -157,7 +162,7 @@ def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
             kept = OmegaConf.to_container(node, resolve=False)[name]
             meant = [None] if name in NULL_IS_MEANT or old is None else []
             meant += MEANT[float if name.endswith("_s") else type(old)]
-            for bad in (NONSENSE[len(seen) % 8], NONSENSE[(len(seen) + 3) % 8], None):
+            for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
                 OmegaConf.update(cfg, path, bad)
                 if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):
                     accepted.append((path, bad))

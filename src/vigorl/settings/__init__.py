@@ -189,6 +189,10 @@ def _check_together(plain: dict[str, Any]) -> None:
             f"pixels.min_pixels must not be above pixels.max_pixels={pixels['max_pixels']}, "
             f"got {pixels['min_pixels']}"
         )
+    if plain.get("trainer", {}).get("use_distributed_sampler"):
+        raise ConfigError(
+            "trainer.use_distributed_sampler must be false, got True: each rank has its own prompts"
+        )
     outputs = plain.get("paths", {}).get("outputs", "")
     is_stored_there = (
         plain.get("logger", {}).get("tracking_uri") == f"sqlite:///{outputs}/mlflow.db"

@@ -234,9 +234,7 @@ class Trainer(Group):
     max_epochs: Count
     accumulate_grad_batches: AtLeastOne
     gradient_clip_val: Positive | None
-    use_distributed_sampler: Annotated[
-        Literal[False], says("false: each rank has its own prompts already")
-    ]
+    use_distributed_sampler: Flag
     reload_dataloaders_every_n_epochs: Count
     num_sanity_val_steps: Count
     log_every_n_steps: AtLeastOne
