@@ -169,6 +169,31 @@ def test_debug_flags_divide_evenly(debug: str) -> None:
     check_targets(resolved(cfg))
 
 
+def test_the_command_line_has_the_last_word_over_a_debug_flag() -> None:
+    for words, epochs in (
+        (["debug=fast"], 2),
+        (["debug=fast", "num_phases=1"], 1),
+        (["debug=fast", "algorithm=sft"], 2),
+        (["debug=fast", "algorithm=sft", "sft.max_epochs=5"], 5),
+    ):
+        assert compose_door("train", *words).trainer.max_epochs == epochs
+
+
+def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
+    def root(*words: str) -> str:
+        return compose_door("train", *words).data.root
+
+    sizes = [root(), root("data.num_val=3"), root("data.seed=1"), root("data.scene.num_signs=7")]
+    sft = ["experiment=sft_vstar", "stages=null"]
+    worlds = [*sizes, root(*sft), root(*sft, "data.mix.zoom=0.5"), root(*sft, "zoom.whole_px=224")]
+    debug = [root("debug=fast"), root("debug=fast", *sft)]
+    assert len({*worlds, *debug}) == len(worlds) + len(debug)
+    assert root() == root("experiment=grpo_vstar", "optimizer.lr=0.1")  # no other world
+    assert root(*sft) == root(*sft, "+data.trace_categories=[pointing]")
+    (folder,) = {stage.data.root for stage in stages_of(compose_door("train", sft[0]))}
+    assert folder == root(*sft)
+
+
 @pytest.mark.parametrize(
     ("group", "option"),
     [

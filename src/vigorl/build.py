@@ -13,10 +13,9 @@ import logging
 import os
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import huggingface_hub
 import torch
@@ -27,34 +26,35 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
-from vigorl.data.prompt_writer import Form, PromptWriter
 from vigorl.families.lookup import import_plugins
 from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import parse_dtype
 from vigorl.processes import from_first_process
+from vigorl.resolvers import ASSETS as ASSETS
+from vigorl.resolvers import CONFIGS as CONFIGS
+from vigorl.resolvers import register_resolvers
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.limits import RolloutLimits
+from vigorl.settings import check_values, refuse_missing
 from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
 
-# in a checkout a link to the folder at its top, in a wheel a copy of that folder
-CONFIGS = str((Path(__file__).parent / "configs").resolve())
-ASSETS = Path(__file__).resolve().parent / "assets"
+# objects that are made at once, from settings alone: they refuse theirs before weights are loaded
+_OF_PLAIN_VALUES = (
+    "plan", "optimizer", "traces", "data", "reward", "env.prompt", "search", "budget",
+    "chains.settings", "chains.filters", "chains.picking",
+)  # fmt: skip
 
 
 def prepare_process() -> None:
     """What each door does before it reads its config: teach the YAMLs ${vigorl_...:...}, and
     quieten libraries that print what nobody asked for.
     """
-    OmegaConf.register_new_resolver("vigorl_asset", lambda name: str(ASSETS / name), replace=True)
-    OmegaConf.register_new_resolver("vigorl_accumulate", _accumulate, replace=True)
-    OmegaConf.register_new_resolver("vigorl_artifacts", _artifacts, replace=True)
-    OmegaConf.register_new_resolver("vigorl_system", _system_text, replace=True)
-    OmegaConf.register_new_resolver("vigorl_chain_form", _chain_form, replace=True)
+    register_resolvers()
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no GPU
     disable_progress_bar()  # one bar per weight file says nothing here
@@ -72,36 +72,6 @@ def prepare_process() -> None:
         "The 'val_dataloader' does not have many workers",
     ):
         warnings.filterwarnings("ignore", message=re.escape(expected))
-
-
-def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
-    """Where MLflow keeps pages and models: beside a store on this disk; None leaves it to a
-    server.
-    """
-    is_on_disk = urlsplit(tracking_uri or "").scheme in ("", "file", "sqlite")
-    if not is_on_disk or tracking_uri == "databricks":
-        return None
-    return (Path(outputs).resolve() / "mlartifacts").as_uri()
-
-
-def _system_text(form: str, *, _root_: DictConfig) -> str:
-    """What the run's prompt says in another form."""
-    writer: PromptWriter = replace(instantiate(_root_.env.prompt), form=Form(form))
-    return writer.write(tools=[instantiate(tool) for tool in _root_.env.tools]).system
-
-
-def _chain_form(*, _root_: DictConfig) -> str:
-    """Of worked solutions: dialogs where there is a tool to look with."""
-    return "multi_turn" if _root_.env.tools else "single_turn"
-
-
-def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
-    """Micro-batches per update on each rank; the data module checks it against the ranks that
-    really run.
-    """
-    if not isinstance(devices, int) or devices < 1:
-        raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
-    return max(sequences // (micro_batch * devices * num_nodes), 1)
 
 
 def assemble(node: DictConfig, *args: Any, **objects: Any) -> Any:
@@ -192,11 +162,14 @@ def check_settings(cfg: DictConfig) -> None:
     """Import the plugins, and refuse a config with a value still missing, with a key that nothing
     takes, or that cannot learn, naming the key.
     """
-    missing = OmegaConf.missing_keys(cfg)
-    if missing:
-        raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+    check_values(cfg)
+    refuse_missing(cfg)
     import_plugins(cfg.plugins)
     check_targets(OmegaConf.to_container(cfg, resolve=True))
+    for key in _OF_PLAIN_VALUES:
+        node = OmegaConf.select(cfg, key)
+        if str(OmegaConf.select(cfg, f"{key}._target_")).startswith("vigorl."):
+            _try_out(node)
     if cfg.get("module"):
         _check_precision(cfg)
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
@@ -247,7 +220,9 @@ def _try_out(node: DictConfig | None) -> None:
     try:
         instantiate(node)
     except InstantiationException as error:
-        raise (error.__cause__ or error) from None
+        if isinstance(error.__cause__, VigorlError):
+            raise error.__cause__ from None
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def is_deepspeed(strategy: DictConfig | str) -> bool:

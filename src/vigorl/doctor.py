@@ -9,6 +9,10 @@ other nodes than this one.
 
 from __future__ import annotations
 
+from vigorl.door import door, refuse_early
+
+refuse_early(__name__, "train", may_miss=True)  # before the imports below, which take seconds
+
 import sys
 from collections.abc import Callable
 
@@ -30,7 +34,6 @@ from vigorl.diagnosis.machine import (
 from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.report import Row, Status, render
 from vigorl.diagnosis.sources import check_config, check_data, check_tracking
-from vigorl.door import door
 
 prepare_process()
 

@@ -1,7 +1,9 @@
 """What every command does with its command line: `@door("train")` above a `main(cfg)`.
 
-A setting that is not there and a choice that is not offered are refused in one line that names the
-nearest one, before Hydra prints its own; so is a ConfigError. HYDRA_FULL_ERROR=1 raises instead.
+A setting that is not there, a choice that is not offered, a value that is not allowed and an
+experiment of another command are refused in one line, before Hydra prints its own and, by
+`refuse_early`, before torch is imported. So is every error of ours. HYDRA_FULL_ERROR=1 raises
+instead.
 """
 
 from __future__ import annotations
@@ -12,18 +14,42 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from vigorl.build import CONFIGS
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.resolvers import CONFIGS, register_resolvers
+from vigorl.settings import check_values, fields_of, refuse_missing
 from vigorl.targets import key_paths, nearest
 
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
+
+
+def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> None:
+    """What a door's file calls between its light imports and those that take seconds.
+
+    Args:
+        module: Its `__name__`: imported by another, it has no command line.
+        config_name: As of its `door`.
+        may_miss: It goes on without the values that no default can know.
+    """
+    if module == "__main__":
+        register_resolvers()
+        with refusals():
+            cfg = _check_command_line(config_name)
+            if cfg is not None and not may_miss:
+                refuse_missing(cfg)
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -37,19 +63,15 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def run(cfg: DictConfig) -> None:
-            with _refusals():
+            with refusals():
                 task(cfg)
 
         enter = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(run)
 
         @functools.wraps(task)
         def main() -> None:
-            said = get_args_parser().parse_args()
-            # Hydra itself reads several values for a key, and requests for help
-            if not (said.multirun or said.config_path or said.hydra_help):
-                with _refusals():
-                    name = said.config_name or config_name
-                    check_overrides(name, said.overrides, own_folder=said.config_dir)
+            with refusals():
+                _check_command_line(config_name)
             enter()
 
         return main
@@ -57,21 +79,87 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     return decorate
 
 
+def _check_command_line(config_name: str) -> DictConfig | None:
+    """What it composes; None where Hydra itself reads it: several values for a key, or a request
+    for help.
+    """
+    said = get_args_parser().parse_args()
+    if said.multirun or said.config_path or said.hydra_help or said.help or said.cfg or said.info:
+        return None
+    name = said.config_name or config_name
+    cfg = check_overrides(name, said.overrides, own_folder=said.config_dir)
+    refuse_other_door(cfg, name)
+    refuse_outdone(cfg, said.overrides)
+    check_values(cfg)
+    return cfg
+
+
+def refuse_other_door(cfg: DictConfig, config_name: str) -> None:
+    """Raises ConfigError where the experiment is for another command."""
+    doors = cfg.get("doors") or [config_name]
+    if config_name not in doors:
+        raise ConfigError(
+            f"{cfg.name} is not for vigorl.{config_name}: "
+            f"python -m vigorl.{doors[0]} experiment={cfg.name}"
+        )
+
+
+def refuse_outdone(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError where each stage of a run sets a value of its own, so that the command
+    line's has no effect.
+    """
+    stages: Any = OmegaConf.to_container(cfg.get("stages") or OmegaConf.create({}))
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if not stages or key.partition(".")[0] in ("name", "stages"):
+            continue
+        if all(_is_set(stage, key) for stage in stages.values()):
+            raise ConfigError(
+                f"{key} has no effect: each stage has its own; set "
+                f"stages.{next(iter(stages))}.{key} and so on ({', '.join(stages)})"
+            )
+
+
+def _is_set(stage: Any, key: str) -> bool:
+    """Whether a stage replaces the run's value, itself or with the node that holds it."""
+    for part in key.split("."):
+        if not isinstance(stage, dict) or "_target_" in stage:
+            return True
+        if part not in stage:
+            return False
+        stage = stage[part]
+    return not isinstance(stage, dict)
+
+
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Ends the process with one line on a ConfigError, so that Hydra adds no traceback to it."""
+def refusals() -> Iterator[None]:
+    """Ends the process with one line on an error of ours, or of Hydra's and OmegaConf's about a
+    config, so that no traceback is added to it.
+    """
     try:
         yield
-    except ConfigError as error:
+    except (VigorlError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_own_words(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _own_words(error: BaseException) -> str:
+    """Of ours, as it stands, wherever it was raised; of another, its kind and where it stood."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, VigorlError):
+            return str(inner)
+        inner = inner.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines) or type(error).__name__
+    return f"{text} (HYDRA_FULL_ERROR=1 shows the whole trace)"
 
 
 def check_overrides(
     config_name: str, overrides: Sequence[str], *, own_folder: str | None = None
-) -> None:
+) -> DictConfig:
     """Compose once with what a command line says.
 
     Args:
@@ -87,9 +175,14 @@ def check_overrides(
     found = [f"hydra.searchpath=[{os.path.abspath(own_folder)!r}]"] if own_folder else []
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         try:
-            compose(config_name, [*found, *overrides])
+            return compose(config_name, [*found, *overrides])
         except MissingConfigException as error:
             raise ConfigError(_unknown_choice(error)) from error
+        except OverrideParseException as error:
+            text = str(error.message).splitlines()[0]
+            raise ConfigError(
+                f"{error.override}: {text}; quote it, as in 'key=\"a, b\"'"
+            ) from error
         except ConfigCompositionException as error:
             refused = _REFUSED_KEY.search(str(error))
             if refused is None:
@@ -98,6 +191,8 @@ def check_overrides(
             others = [one for one in overrides if one.partition("=")[0].lstrip("~") != key]
             others = [*found, *others]
             raise ConfigError(_unknown_key(key, config_name, others)) from error
+        except ValueError as error:  # Hydra's, of a key that is a number
+            raise ConfigError(f"{' '.join(overrides)}: {error}") from error
 
 
 def _unknown_choice(error: MissingConfigException) -> str:
@@ -110,6 +205,9 @@ def _unknown_choice(error: MissingConfigException) -> str:
 
 def _unknown_key(key: str, config_name: str, others: Sequence[str]) -> str:
     """The other overrides may have chosen the groups that hold the key that was meant."""
+    group, _, name = key.rpartition(".")
+    if group and name in fields_of(group):
+        return f"{key} has its default in the code, not in the YAML: +{key}=... sets it"
     try:
         known = key_paths(OmegaConf.to_container(compose(config_name, list(others))))
     except ConfigCompositionException:  # a second one is refused too: search the defaults' keys

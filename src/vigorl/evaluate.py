@@ -9,6 +9,10 @@ on the same questions, as metrics and comparison.json too.
 
 from __future__ import annotations
 
+from vigorl.door import door, refuse_early
+
+refuse_early(__name__, "evaluate")  # before the imports below, which take seconds
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,12 +37,11 @@ from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
-from vigorl.door import door
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
-from vigorl.pages.rollouts import pick_worst_and_best, render_rollout_page
+from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.tracking import Run, start_run
 
@@ -88,6 +91,7 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
         images=parts.images,
         title=f"{cfg.name}: {report.accuracy}",
         metrics=report.metrics,
+        chosen=WORST_AND_BEST,
     )
     (run.folder / "rollouts.html").write_text(page, encoding="utf-8")
     (run.folder / "report.json").write_text(report.to_json())

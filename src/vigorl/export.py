@@ -6,6 +6,10 @@ processor). A finished run has one already, in RUN/model; this is for the phases
 
 from __future__ import annotations
 
+from vigorl.door import door, refuse_early
+
+refuse_early(__name__, "export")  # before the imports below, which take seconds
+
 from pathlib import Path
 
 import torch
@@ -14,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.door import door
 from vigorl.families.lookup import import_plugins
 from vigorl.models.policy import Policy
 

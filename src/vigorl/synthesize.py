@@ -31,6 +31,10 @@ judge, where the data has none and there is one to ask:
 
 from __future__ import annotations
 
+from vigorl.door import door, refuse_early
+
+refuse_early(__name__, "synthesize")  # before the imports below, which take seconds
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +60,6 @@ from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
-from vigorl.door import door
 from vigorl.pages.search import render_search_page
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees

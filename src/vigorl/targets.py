@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import _locate  # get_object, without the lines that it prints
+from pydantic import TypeAdapter, ValidationError
 
 from vigorl.core.errors import ConfigError
 
@@ -39,7 +41,8 @@ def check_targets(cfg: Any) -> None:
     Args:
         cfg: Nested dicts and lists, without interpolations.
     Raises:
-        ConfigError: A node has a key that its target does not take.
+        ConfigError: A node has a key that its target does not take, or a plain value of another
+            type than the plain one in its signature.
     """
     for path, node in _targets(cfg):
         try:
@@ -48,11 +51,16 @@ def check_targets(cfg: Any) -> None:
             if _is_of_another_package(error, node["_target_"]):
                 continue  # not installed: whoever makes the object says so
             raise ConfigError(f"{path}._target_: {_not_found(node['_target_'])}") from error
-        for key in node:
-            if names is not None and not key.startswith("_") and key not in names:
+        for key, value in node.items():
+            if names is None or key.startswith("_"):
+                continue
+            if key not in names:
                 meant = nearest(key, names)
                 guess = f"did you mean {path}.{meant}?" if meant else f"it takes {sorted(names)}"
                 raise ConfigError(f"{path}.{key}: {node['_target_']} takes no {key}; {guess}")
+            if not isinstance(value, dict | list) and not _fits(value, names[key]):
+                wanted = getattr(names[key], "__name__", names[key])
+                raise ConfigError(f"{path}.{key} must be {wanted}, got {value!r}")
 
 
 def _not_found(target: str) -> str:
@@ -81,13 +89,42 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _targets(value, f"{path}.{index}")
 
 
-def _accepted_names(target: Any) -> set[str] | None:
-    """Keyword arguments of a callable, through **kwargs to the bases of a class; None is any."""
+def _accepted_names(target: Any) -> dict[str, Any] | None:
+    """Keyword arguments of a callable and their types, through **kwargs to the bases of a class;
+    None is any.
+    """
     places = [base.__init__ for base in target.__mro__] if inspect.isclass(target) else [target]
-    names: set[str] = set()
+    names: dict[str, Any] = {}
     for place in places:
         found = inspect.signature(place).parameters.values()
-        names |= {p.name for p in found if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-        if not any(p.kind is p.VAR_KEYWORD for p in found):
-            return names - {"self"}
+        types = _types(place)
+        for one in found:
+            if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD) and one.name != "self":
+                names.setdefault(one.name, types.get(one.name, Any))
+        if not any(one.kind is one.VAR_KEYWORD for one in found):
+            return names
     return None
+
+
+def _types(function: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError):  # a type that only type checkers see, or none that can be asked
+        return {}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a plain value is of a plain type; of any other type its code is the judge."""
+    if not _is_plain(kind) or value == "auto":  # what whoever makes the object puts in
+        return True
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_plain(kind: Any) -> bool:
+    if get_origin(kind) in (Union, UnionType):
+        return all(map(_is_plain, get_args(kind)))
+    return get_origin(kind) is Literal or kind in (bool, int, float, str, type(None))

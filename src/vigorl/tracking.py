@@ -156,12 +156,19 @@ def resumed_settings(
     folder, said = Path(cfg.resume), _command_line()
     before = _overrides(folder)
     door = HydraConfig.get().job.config_name
-    resumed = compose(door, [*_merged(before, said), f"resume={folder}"])
+    resumed = _composed(door, _merged(before, said), folder)
     if is_first_process():
-        unchanged = compose(door, [*before, f"resume={folder}"])
+        unchanged = _composed(door, before, folder)
         for old, new in zip(stages_of(unchanged), stages_of(resumed), strict=False):
             _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, said)
     return resumed
+
+
+def _composed(door: str | None, overrides: Sequence[str], folder: Path) -> DictConfig:
+    """With `resume`, which is put in as it is: a folder's name may hold "=", "," and brackets."""
+    cfg = compose(door, list(overrides))
+    OmegaConf.update(cfg, "resume", str(folder))
+    return cfg
 
 
 def changed_settings(old: Any, new: DictConfig) -> dict[str, tuple[Any, Any]]:

@@ -4,6 +4,10 @@ configs/train.yaml.
 
 from __future__ import annotations
 
+from vigorl.door import door, refuse_early
+
+refuse_early(__name__, "train")  # before the imports below, which take seconds
+
 import copy
 from functools import partial
 from pathlib import Path
@@ -23,7 +27,6 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
-from vigorl.door import door
 from vigorl.models.policy import Policy
 from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
 from vigorl.training.policy_module import PolicyModule

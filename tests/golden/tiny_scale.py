@@ -151,7 +151,11 @@ def run_part(name: str, root: Path) -> Finding:
 
 def load_recording() -> dict[str, Any]:
     """{"machine": fingerprint, "parts": {name: finding}}."""
-    return json.loads(gzip.decompress(RECORDING.read_bytes()))
+    recording = json.loads(gzip.decompress(RECORDING.read_bytes()))
+    for part in recording["parts"].values():
+        for name in ("reward/accuracy", "val/reward/accuracy", "eval/reward/accuracy"):
+            part["metrics"].pop(name, None)  # was `rollout/accuracy` once more, so no longer logged
+    return recording
 
 
 def save_recording(recording: dict[str, Any]) -> None:
@@ -290,7 +294,7 @@ def read_metrics(root: Path, run_name: str) -> dict[str, list[list[float]]]:
     client = MlflowClient(f"sqlite:///{root}/outputs/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'vigorl'")
     runs = client.search_runs([experiment.experiment_id])
-    (run,) = (run for run in runs if run.info.run_name == run_name)
+    (run,) = (run for run in runs if run.info.run_name.startswith(f"{run_name}, "))
     found: dict[str, list[list[float]]] = {}
     for name in sorted(run.data.metrics):
         if not any(one in name for one in ("time/", "perf/", "bytes")):

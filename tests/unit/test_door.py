@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.door import check_overrides, door
+from vigorl.door import check_overrides, door, refusals, refuse_other_door, refuse_outdone
+from vigorl.resolvers import CONFIGS
 
 prepare_process()
 
@@ -19,6 +22,11 @@ prepare_process()
         ("plan.group_sise=4", r"no setting plan\.group_sise; did you mean plan\.group_size\?"),
         ("~plan.pases", r"no setting plan\.pases; did you mean plan\.passes\?"),
         ("sede=1", r"no setting sede; did you mean seed\?"),
+        ("rollout.eval_limit=2", r"has its default in the code, not in the YAML: \+rollout\.eval"),
+        ("data.scene.num_clutter=2", r"^data\.scene\.num_clutter has its default in the code"),
+        ("debug=slow", r"no debug=slow; The choices are fast"),
+        ("=3", r"=3: Config group override must be a string"),
+        ("seed=[1", r"^seed=\[1: no viable alternative .*; quote it"),
         ("colour=red", r"no setting colour; none is like it \(\+colour=\.\.\. would add it\)"),
         ("experiment=grpo_vstr", r"no experiment=grpo_vstr; did you mean experiment=grpo_vstar\?"),
         ("scale=huge", r"no scale=huge; The choices are full, qwen2_5_vl_3b"),
@@ -50,6 +58,54 @@ def test_a_folder_of_ones_own_has_its_choices_checked_too(tmp_path: Path) -> Non
 def test_two_unknown_settings_are_refused_by_the_first() -> None:
     with pytest.raises(ConfigError, match=r"no setting sede; did you mean seed\?"):
         check_overrides("train", ["sede=1", "colour=red"])
+
+
+@pytest.mark.parametrize(
+    ("command", "experiment", "right"),
+    [
+        ("train", "mcts_vstar", "python -m vigorl.synthesize experiment=mcts_vstar"),
+        ("train", "eval_vstar", "python -m vigorl.evaluate experiment=eval_vstar"),
+        ("evaluate", "mcts_vstar", "python -m vigorl.synthesize experiment=mcts_vstar"),
+        ("synthesize", "grpo_vstar", "python -m vigorl.train experiment=grpo_vstar"),
+    ],
+)
+def test_an_experiment_of_another_command_is_refused_with_the_right_one(
+    command: str, experiment: str, right: str
+) -> None:
+    cfg = check_overrides(command, [f"experiment={experiment}"])
+    with pytest.raises(ConfigError, match=f"not for vigorl.{command}: {right}"):
+        refuse_other_door(cfg, command)
+    refuse_other_door(cfg, right.split()[2].partition(".")[2])
+
+
+def test_every_experiment_says_its_commands() -> None:
+    for path in Path(CONFIGS, "experiment").glob("*.yaml"):
+        first = yaml.safe_load(path.read_text())["doors"][0]
+        assert f"python -m vigorl.{first} experiment={path.stem}" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ("max_epochs=1", "max_epochs"),
+        ("optimizer.lr=0.1", "optimizer.lr"),
+        ("model.path=x", "model.path"),
+    ],
+)
+def test_what_each_stage_sets_itself_is_not_taken_from_the_command_line(
+    said: str, key: str
+) -> None:
+    words = ["experiment=sft_vstar", said]
+    with pytest.raises(ConfigError, match=f"^{key} has no effect: .*set stages.see.{key} "):
+        refuse_outdone(check_overrides("train", words), words)
+
+
+@pytest.mark.parametrize(
+    "said", ["seed=1", "rollout.eval_every=2", "model.dtype=float32", "stages.see.max_epochs=1"]
+)
+def test_what_a_stage_takes_from_the_run_is_said_once(said: str) -> None:
+    words = ["experiment=sft_vstar", said]
+    refuse_outdone(check_overrides("train", words), words)
 
 
 def run(task_error: Exception | None, *words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +145,37 @@ def test_a_wrong_setting_ends_in_one_line(
     assert caught.value.code == 1
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "seed=1.5",
+        "experiment=mcts_vstar",
+        "env.prompt.answer=5",
+        "experiment=sft_vstar max_epochs=1",
+    ],
+)
+def test_settings_are_refused_before_the_task_begins(
+    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(None, *said.split(), monkeypatch=monkeypatch)
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+
+
+def test_what_hydra_and_ours_raise_in_a_constructor_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for target, line in (
+        ("vigorl.search.forest.Budget", "error: budget.max_tokens must be above 0 or null"),
+        ("builtins.int", "error: Error in call to target"),
+    ):
+        with pytest.raises(SystemExit), refusals():
+            instantiate({"_target_": target, "max_tokens": 0})
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(line)
 
 
 def test_the_whole_trace_is_shown_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

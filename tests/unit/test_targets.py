@@ -53,6 +53,24 @@ def test_a_key_that_the_target_does_not_take_is_refused(node: dict[str, Any], me
         check_targets({"x": [node]})
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"_target_": "lightning.Trainer", "min_epochs": "maybe"}, r"^x\.0\.min_epochs must be "),
+        ({"_target_": OPTIMIZER, "lr": "much"}, r"^x\.0\.lr must be float, got 'much'"),
+        (
+            {"_target_": "vigorl.training.plan.PhasePlan", "passes": 1.5},
+            r"passes must be int, got 1",
+        ),
+    ],
+)
+def test_a_value_of_another_type_than_the_signatures_is_refused(
+    node: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_targets({"x": [node]})
+
+
 def test_what_takes_anything_or_is_not_installed_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,15 @@ def test_a_run_goes_on_with_what_its_command_line_said(tmp_path: Path) -> None:
     assert cfg.resume == str(tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["a=b", "a,b", "[a]", "Öl (1) {x}", "it's 'so'", "50%?"])
+def test_a_runs_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    run = begun(tmp_path).rename(tmp_path / name)
+    cfg = command()
+    OmegaConf.update(cfg, "resume", str(run))  # as the door takes it, quoted by the user
+    cfg = resumed_settings(cfg, stages_to_do)
+    assert (cfg.resume, cfg.optimizer.lr) == (str(run), 1e-3)
+
+
 def test_changed_yamls_are_refused_and_named(tmp_path: Path) -> None:
     run = begun(tmp_path)
     edit(run, "algorithm.clip_high", 0.5)

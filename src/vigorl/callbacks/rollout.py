@@ -24,6 +24,7 @@ import torch
 from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import metric_sums
 from vigorl.core.protocols import Engine, Progress
+from vigorl.core.rewards import AccuracyReward, WeightedReward
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
@@ -227,12 +228,20 @@ class RolloutCallback(L.Callback):
         metrics = collected.compute()
         if kind == "val":
             metrics = {f"val/{_short(name)}": value for name, value in metrics.items()}
+        again = {"reward/accuracy", "val/reward/accuracy"} if _pays_accuracy(self.reward) else set()
+        shown = {name: value for name, value in metrics.items() if name not in again}
         for logger in trainer.loggers:
-            logger.log_metrics(metrics | {"phase": phase}, step=trainer.global_step)
+            logger.log_metrics(shown | {"phase": phase}, step=trainer.global_step)
         trainer.callback_metrics.update({n: torch.tensor(v) for n, v in metrics.items()})
         for listener in self.listeners:
             listener(PhaseReport(kind, phase, self.seed, scored, metrics), trainer)
         return metrics
+
+
+def _pays_accuracy(reward: RolloutScorer) -> bool:
+    """Whether its part `accuracy` is the scorers' own, and so `rollout/accuracy` once more."""
+    parts = reward.parts if isinstance(reward, WeightedReward) else ()
+    return any(isinstance(part, AccuracyReward) for part, _ in parts)
 
 
 def _short(name: str) -> str:

@@ -12,7 +12,13 @@ from lightning.pytorch.loggers import MLFlowLogger
 from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
-from vigorl.pages.rollouts import pick_groups, pick_worst_and_best, render_rollout_page
+from vigorl.pages.rollouts import (
+    WIDEST_BEST_AND_WORST,
+    WORST_AND_BEST,
+    pick_groups,
+    pick_worst_and_best,
+    render_rollout_page,
+)
 from vigorl.rollout.recorder import RolloutRecorder
 
 
@@ -78,6 +84,7 @@ class RolloutLogger(L.Callback):
             images=self.images,
             title=f"{report.kind}, phase {report.phase}, {trainer.global_step} updates",
             metrics=report.metrics,
+            chosen=WIDEST_BEST_AND_WORST if report.kind == "train" else WORST_AND_BEST,
         )
 
     def _groups(self, report: PhaseReport) -> list[list[ScoredRollout]]:

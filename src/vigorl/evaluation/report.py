@@ -221,8 +221,9 @@ class EvaluationReport:
             flat[f"{prefix}/accuracy/{name}"] = one.value
         for name, one in self.benchmark.items():
             flat[f"{prefix}/benchmark/{name}"] = one.value
-        # `rollout/accuracy` would be the accuracy again
-        kept = {key: value for key, value in self.metrics.items() if key != "rollout/accuracy"}
+        # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
+        again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
+        kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
 
     def compare(self, other: EvaluationReport) -> Comparison:

@@ -28,6 +28,8 @@ from vigorl.pages.text import Block, text_blocks
 
 # Views at the end of an observation are shown behind its tag, which then ends the words.
 _LAST_SLOTS = re.compile(rf"((?:\s*{IMAGE_SLOT})+)\s*{END_OBSERVATION}")
+WORST_AND_BEST = "those of lowest and of highest reward, half and half, the lowest first"
+WIDEST_BEST_AND_WORST = "by turns the widest spread of rewards, the best and the worst mean"
 _MOST_OPTIONS = 8  # beyond these, options that nobody chose are left out
 _TILES = {  # the metrics that come first, and what they are called
     "reward/total": "reward",
@@ -138,7 +140,9 @@ def pick_groups(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRo
 
 
 def pick_worst_and_best(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRollout]]:
-    """At most `num` rollouts of lowest and highest reward, worst first, each a group of one."""
+    """At most `num` rollouts of lowest and highest reward, worst first, each a group of one; in
+    words, `WORST_AND_BEST`.
+    """
     ordered, num_best = sorted(scored, key=lambda one: one.reward.total), num // 2
     num_worst = num - num_best
     best = ordered[max(num_worst, len(ordered) - num_best) :]
@@ -151,6 +155,7 @@ def render_rollout_page(
     images: ImageStore,
     title: str,
     metrics: Mapping[str, float] | None = None,
+    chosen: str = "",
 ) -> str:
     """The page as one string of HTML; about 1 MB for four groups of eight.
 
@@ -159,6 +164,7 @@ def render_rollout_page(
         images: Where their pictures come from.
         title: Names the phase, such as "train/3".
         metrics: Of the whole phase; None shows those of the rollouts on the page, and says so.
+        chosen: How these groups were chosen, in words.
     Raises:
         DataError: A picture cannot be read.
     """
@@ -174,6 +180,9 @@ def render_rollout_page(
         versions=sorted({one.rollout.policy_version for one in everything}),
         num_rollouts=len(everything),
         part_scales=_part_scales(everything),
+        chosen=chosen,
+        # a rollout alone is compared with none
+        has_advantages=any(len(group) > 1 for group in groups),
         advantage_scale=max((abs(one.advantage) for one in everything), default=0.0),
         groups=[_group(group, number, album) for number, group in enumerate(groups, start=1)],
     )

@@ -90,6 +90,13 @@ def test_scalars_have_one_prefix_and_no_accuracy_twice():
     assert "val/rollout/accuracy" not in scalars
 
 
+@pytest.mark.parametrize(("part", "is_shown"), [(0.5, False), (0.4, True)])
+def test_a_reward_whose_accuracy_is_the_scorers_is_not_shown_again(part: float, is_shown: bool):
+    one = report(*FOUR)
+    one = replace(one, metrics=dict(one.metrics) | {"reward/accuracy": part})
+    assert ("eval/reward/accuracy" in one.scalars()) == is_shown
+
+
 def test_json_round_trip():
     odd = replace(FOUR[0], answers=("\ud800 é",))  # what a byte-level policy may write
     one = report(odd, *FOUR[1:])

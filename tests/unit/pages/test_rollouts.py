@@ -19,7 +19,7 @@ from vigorl.core.media import FileImage, ImageView, Region
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
-from vigorl.pages.rollouts import pick_groups, render_rollout_page
+from vigorl.pages.rollouts import WORST_AND_BEST, pick_groups, render_rollout_page
 
 
 def scored(rollout: Rollout, total: float = 0.8, advantage: float = 0.0) -> ScoredRollout:
@@ -136,6 +136,18 @@ def test_metrics_of_the_phase_are_told_from_those_of_the_page(store: ImageStore,
     assert "All metrics of the whole phase" in page
     assert "<dt>accuracy</dt><dd>12 %</dd>" in page
     assert "kl/x" in page
+
+
+def test_a_rollout_alone_has_no_spread_and_no_advantage(store: ImageStore, picture: str):
+    one = at(picture, builders.rollout())
+    alone, two = page_of(store, one), page_of(store, one, one)
+    assert ("±" in alone, "advantage</" in alone) == (False, False)
+    assert ("±" in two, "advantage</" in two) == (True, True)
+
+
+def test_a_page_says_how_its_rollouts_were_chosen(store: ImageStore):
+    page = render_rollout_page([], images=store, title="x", chosen=WORST_AND_BEST)
+    assert "0 rollouts: those of lowest and of highest reward" in Outline(page).text
 
 
 def test_votes_count_letters_and_texts_as_one_option(store: ImageStore, picture: str):

@@ -1,0 +1,80 @@
+"""Where the YAMLs are, and what they may ask by ${vigorl_...:...}. Imports nothing that takes
+long, so that an error of settings is answered before torch is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.core.errors import ConfigError
+from vigorl.data.prompt_writer import Form, PromptWriter
+
+# in a checkout a link to the folder at its top, in a wheel a copy of that folder
+CONFIGS = str((Path(__file__).parent / "configs").resolve())
+ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+def register_resolvers() -> None:
+    """Teach the YAMLs ${vigorl_...:...}."""
+    for name, resolver in {
+        "vigorl_asset": lambda name: str(ASSETS / name),
+        "vigorl_accumulate": _accumulate,
+        "vigorl_artifacts": _artifacts,
+        "vigorl_chain_form": _chain_form,
+        "vigorl_digest": _digest,
+        "vigorl_system": _system_text,
+    }.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
+    """Where MLflow keeps pages and models: beside a store on this disk; None leaves it to a
+    server.
+    """
+    is_on_disk = urlsplit(tracking_uri or "").scheme in ("", "file", "sqlite")
+    if not is_on_disk or tracking_uri == "databricks":
+        return None
+    return (Path(outputs).resolve() / "mlartifacts").as_uri()
+
+
+def _system_text(form: str, *, _root_: DictConfig) -> str:
+    """What the run's prompt says in another form."""
+    writer: PromptWriter = replace(instantiate(_root_.env.prompt), form=Form(form))
+    return writer.write(tools=[instantiate(tool) for tool in _root_.env.tools]).system
+
+
+def _chain_form(*, _root_: DictConfig) -> str:
+    """Of worked solutions: dialogs where there is a tool to look with."""
+    return "multi_turn" if _root_.env.tools else "single_turn"
+
+
+def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
+    """Micro-batches per update on each rank; the data module checks it against the ranks that
+    really run.
+    """
+    if not isinstance(devices, int) or devices < 1:
+        raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
+    return max(sequences // (micro_batch * devices * num_nodes), 1)
+
+
+def _digest(*, _parent_: DictConfig) -> str:
+    """Eight letters of all settings beside `data.root` that say what is made there, so that
+    another world has another folder; which traces are served makes none.
+    """
+    others = [str(key) for key in _parent_ if key not in ("root", "trace_categories")]
+    found = {key: _plain(_parent_, key) for key in others}
+    text = json.dumps(found, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _plain(node: DictConfig, key: str) -> Any:
+    value = node[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

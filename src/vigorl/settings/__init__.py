@@ -1,0 +1,284 @@
+"""Every setting's type and range in one place, read without torch: `check_values`.
+
+A model here is a group, with the keys of all its choices that vigorl ships. A node whose `_target_`
+is code of your own is left to that code, and a value that is absent to whoever needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from pydantic import Field, ValidationError
+
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.settings.asking import (
+    Budget,
+    Chains,
+    Check,
+    Data,
+    Engine,
+    Env,
+    Probe,
+    Reward,
+    Search,
+    Signal,
+)
+from vigorl.settings.kinds import (
+    MOST,
+    AnyText,
+    AtLeastOne,
+    Count,
+    Dtype,
+    Flag,
+    Group,
+    Node,
+    NotNegative,
+    Positive,
+    Seed,
+    Text,
+    Texts,
+    Threads,
+    says,
+)
+from vigorl.settings.learning import (
+    Algorithm,
+    Callback,
+    Correction,
+    DataModule,
+    EarlyStop,
+    EngineLimits,
+    Gaps,
+    Limits,
+    Logger,
+    Model,
+    ModuleGroup,
+    Near,
+    Optimizer,
+    Paths,
+    PictureSize,
+    Plan,
+    RolloutGroup,
+    Sampler,
+    Sft,
+    Strategy,
+    Tiny,
+    Traces,
+    Trainer,
+    Zoom,
+)
+from vigorl.targets import nearest
+
+OWN = ("vigorl.", "lightning.")  # the code whose keys are known here
+
+
+class Settings(Group):
+    """What a door composes, or what a stage changes; a key of your own may stand beside."""
+
+    name: Text
+    doors: Texts
+    seed: Seed
+    resume: Text | None
+    stages: dict[str, Settings] | None
+    num_threads: Threads | None
+    plugins: Texts
+    paths: Paths
+    model: Model
+    tiny: Tiny
+    pixels: PictureSize
+    zoom: Zoom
+    limits: Limits
+    alignment: Gaps
+    engine_limits: EngineLimits
+    near: Near
+    brief_prompts: Flag
+    plan: Plan
+    optimizer: Optimizer
+    sft: Sft
+    traces: Traces
+    precision: Literal["64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed"]
+    num_phases: AtLeastOne
+    max_epochs: Count
+    reload_every: Count
+    accumulate: AtLeastOne
+    gradient_clip: Positive | None
+    kl_coef: NotNegative
+    importance_correction: Correction | None
+    algorithm: Algorithm
+    env: Env
+    data: Data
+    reward: Reward
+    sampler: Sampler | None
+    early_stop: EarlyStop | None
+    probes: dict[str, Probe]
+    signals: dict[str, Signal]
+    engine: Engine
+    strategy: Strategy | AnyText
+    trainer: Trainer
+    logger: Logger
+    callbacks: dict[str, Callback]
+    module: ModuleGroup
+    rollout: RolloutGroup | None
+    datamodule: DataModule
+    # evaluate
+    split: Literal["train", "val", "test"]
+    samples_per_task: AtLeastOne
+    limit: AtLeastOne | None
+    compare_with: Text | None
+    locked: Settings
+    # synthesize
+    scorer: Node
+    trees: Text | None
+    max_in_flight: Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000")]
+    budget: Budget
+    check: Check | None
+    search: Search
+    chains: Chains
+    # export
+    checkpoint: Text
+    folder: Text
+    dtype: Dtype | None
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Compare every value with its type and range; absent ones are not asked for.
+
+    Raises:
+        ConfigError: Some are not allowed; one line with their keys, the values, and what is.
+    """
+    broken: list[str] = []
+    plain = _resolved(cfg, broken)
+    try:
+        Settings.model_validate(plain)
+    except ValidationError as error:
+        refused = dict(_refused(plain, error))
+        said = [key for key in refused if not _is_borrowed(cfg, key)]
+        if found := [refused[key] for key in said or refused]:
+            raise ConfigError("; ".join(found)) from None
+    if broken:
+        raise ConfigError(broken[0])
+    _check_together(plain)
+
+
+def refuse_missing(cfg: DictConfig) -> None:
+    """Raises ConfigError where a value is missing that the YAMLs cannot know."""
+    if missing := set(_missing(cfg)):
+        raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+
+
+def _missing(node: DictConfig, path: str = "") -> Iterator[str]:
+    for key in node:
+        at = f"{path}.{key}".lstrip(".")
+        if OmegaConf.is_missing(node, key):
+            yield at
+        elif not OmegaConf.is_interpolation(node, str(key)) and OmegaConf.is_dict(node[key]):
+            yield from _missing(node[key], at)
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+
+
+def _check_together(plain: dict[str, Any]) -> None:
+    pixels = plain.get("pixels", {})
+    if pixels.get("min_pixels", 0) > pixels.get("max_pixels", MOST):
+        raise ConfigError(
+            f"pixels.min_pixels must not be above pixels.max_pixels={pixels['max_pixels']}, "
+            f"got {pixels['min_pixels']}"
+        )
+    if plain.get("trainer", {}).get("use_distributed_sampler"):
+        raise ConfigError(
+            "trainer.use_distributed_sampler must be false, got True: each rank has its own prompts"
+        )
+    outputs = plain.get("paths", {}).get("outputs", "")
+    is_stored_there = (
+        plain.get("logger", {}).get("tracking_uri") == f"sqlite:///{outputs}/mlflow.db"
+    )
+    if is_stored_there and any(sign in outputs for sign in "%?"):
+        raise ConfigError(
+            f"paths.outputs must have no % and no ? in its name, which the URL of MLflow's store "
+            f"cannot say, got {outputs!r}; set another, or logger.tracking_uri"
+        )
+
+
+def _refused(plain: Any, error: ValidationError) -> Iterator[tuple[str, str]]:
+    """(key, what is wrong with it). Of a value that fits none of several forms each is named."""
+    for one in error.errors(include_url=False):
+        if one["type"] == "missing":
+            continue
+        key, value = _place(plain, one["loc"])
+        if one["type"] == "extra_forbidden":
+            yield key, f"there is no setting {key}{_guess(key)}"
+            continue
+        allowed = one["msg"].removeprefix("Input should be ")
+        if one["type"] in ("model_type", "dict_type", "model_attributes_type"):
+            allowed = "a group of settings"
+        yield key, f"{key} must be {allowed}, got {value!r}"
+
+
+def fields_of(group: str) -> list[str]:
+    """The known keys of a group, by its path ("" is the top), whether or not its YAML has them."""
+    kind: Any = Settings
+    for part in group.split(".") if group else []:
+        fields = getattr(kind, "model_fields", None)
+        kind = (fields[part].annotation if part in fields else None) if fields else kind
+        while (inner := get_args(kind)) and kind is not None:  # X | None, list[X], dict[str, X]
+            kind = next((one for one in inner if one not in (str, type(None))), None)
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _guess(key: str) -> str:
+    group, _, name = key.rpartition(".")
+    meant = nearest(name, fields_of(group))
+    return f"; did you mean {group}.{meant}?" if meant else ""
+
+
+def _place(plain: Any, loc: tuple[int | str, ...]) -> tuple[str, Any]:
+    """The key and its value; pydantic's names of a union's members are no part of it."""
+    path: list[str] = []
+    for part in loc:
+        inner: Any = dict(enumerate(plain)) if isinstance(plain, list) else plain
+        if isinstance(inner, dict) and part in inner:
+            plain = inner[part]
+            path.append(str(part))
+    return ".".join(path), plain
+
+
+def _is_borrowed(cfg: DictConfig, key: str) -> bool:
+    """Whether a value is another setting's, by an interpolation in the YAMLs."""
+    node: Any = cfg
+    for part in key.split("."):
+        if not OmegaConf.is_config(node):
+            return False
+        place: Any = int(part) if OmegaConf.is_list(node) else part
+        if OmegaConf.is_interpolation(node, place):
+            return True
+        node = None if OmegaConf.is_missing(node, place) else node[place]
+    return False
+
+
+def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
+    """Plain values of a config, without those that are missing, and without the settings of code of
+    one's own. What cannot be resolved is noted and left out.
+    """
+    if OmegaConf.is_list(node):
+        return [_resolved(node[i], broken, f"{path}.{i}") for i in range(len(node))]
+    if not isinstance(node, DictConfig):
+        return node
+    plain: dict[str, Any] = {}
+    for key in node:
+        if OmegaConf.is_missing(node, key) or str(key).startswith("_"):
+            continue
+        at = f"{path}.{key}".lstrip(".")
+        try:
+            plain[str(key)] = _resolved(node[key], broken, at)
+        except InterpolationToMissingValueError:
+            continue
+        except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
+            own = error if isinstance(error, VigorlError) else error.__cause__
+            broken.append(str(own) if isinstance(own, VigorlError) else f"{at}: {one_line(error)}")
+    is_own = str(node.get("_target_", OWN[0])).startswith(OWN)
+    return plain if is_own else {}

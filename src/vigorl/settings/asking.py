@@ -1,0 +1,245 @@
+"""Groups of the data, and of what is asked, answered, judged and searched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vigorl.settings.kinds import (
+    AnyText,
+    AtLeastOne,
+    AtLeastTwo,
+    BelowOne,
+    Bytes,
+    Count,
+    Flag,
+    Group,
+    Node,
+    NotNegative,
+    Plain,
+    Positive,
+    Seed,
+    Share,
+    ShareAboveZero,
+    Side,
+    Text,
+    Texts,
+    Tokens,
+    Urls,
+    says,
+)
+from vigorl.settings.learning import Limits
+
+
+class Prompt(Group):
+    domain: Literal["visual_search", "spatial", "web_grounding", "web_action"]
+    form: Literal["tools", "reply", "think", "steps"]
+    answer: AnyText | Node
+    opening: AnyText
+    is_brief: Flag
+
+
+class Tool(Group):
+    window_px: Side
+    view_px: Side
+    name: Text
+    shown: AnyText
+
+
+class Env(Plain):
+    prompt: Prompt
+    tools: list[Tool]
+    step_reply: AnyText
+    limits: Limits
+    temperature: NotNegative
+    top_p: ShareAboveZero
+    eval_temperature: NotNegative
+
+
+class Scene(Group):
+    side_px: Side
+    num_signs: AtLeastTwo
+    has_near_miss: Flag
+    near_miss_px: Annotated[
+        list[Positive], Field(min_length=2, max_length=2), says("two distances above 0")
+    ]
+    num_clutter: Annotated[int, Field(strict=True, ge=0, le=10**5), says("0 to 100000")]
+    num_occluders: Annotated[int, Field(strict=True, ge=0, le=10**5), says("0 to 100000")]
+    margin_px: Side
+
+
+class Teacher(Group):
+    hasty_frac: Share
+    look_again_frac: Share
+    look_at_second_frac: Share
+    error_px: Count
+    max_looks: AtLeastOne
+
+
+class Mix(Group):
+    zoom: NotNegative
+    single_look: NotNegative
+    ungrounded: NotNegative
+    pointing: Flag
+    zoom_system: AnyText
+    single_look_system: AnyText
+    ungrounded_system: AnyText
+
+
+class Data(Group):
+    root: Text
+    file: Text
+    path: Text
+    seed: Seed
+    num_train: Count
+    num_val: Count
+    num_test: Count
+    num_traces: Count
+    comparison_frac: Share
+    photographs: Text | None
+    view: Side
+    scene: Scene
+    teacher: Teacher
+    mix: Mix
+    tool: Tool | None
+    scorer: Node | None
+    read: Node
+    trace_categories: Texts | None
+    categories: Annotated[list[Text], Field(min_length=1), says("a list of names")] | None
+    as_benchmark: Flag
+    val_frac: BelowOne
+    test_frac: BelowOne
+    holdout_frac: BelowOne
+    image_root: Text | None
+    train_tasks: Text | None
+    val_tasks: Text | None
+    traces: Text | None
+    form: Literal["folders", "questions"]
+    option_seed: Seed
+    base: Data
+
+
+class Reward(Group):
+    accuracy_weight: NotNegative
+    format_weight: NotNegative
+    diversity_weight: NotNegative
+    require_points: Flag
+    multi_turn: Flag
+    max_zooms: AtLeastOne
+    bonus: NotNegative
+    target_rate: Share
+    penalty: NotNegative
+    free_looks: Count
+    max_penalty: NotNegative
+    only_if_correct: Flag
+
+
+class Engine(Group):
+    max_batch_size: AtLeastOne
+    device: Text
+    urls: Urls
+    api: Literal["tokens", "chat"]
+    transfer: Literal["shared_memory", "nccl", "ipc", "none"]
+    adapters_only: Flag
+    model: Text | None
+    extra: Node | None
+    api_key_env: Text | None
+    bucket_bytes: Bytes
+    shared_folder: Text
+    transfer_address: Text | None
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000")]
+    timeout_s: Positive
+    max_attempts: AtLeastOne
+    backoff_s: NotNegative
+    max_backoff_s: NotNegative
+    give_up_s: NotNegative
+    max_images: AtLeastOne
+    max_model_len: AtLeastOne | None
+    max_num_seqs: AtLeastOne
+    max_batched_tokens: AtLeastOne
+    memory_share: ShareAboveZero
+    kv_cache_gib: Positive | None
+    picture_cache_gib: NotNegative
+    block_size: AtLeastOne | None
+    enforce_eager: Flag
+    can_sleep: Flag
+    prefix_caching: Flag
+    tensor_parallel_size: AtLeastOne
+    adapter_rank: Annotated[
+        AtLeastOne | Literal["auto"] | None, says("a whole number from 1 on, auto or null")
+    ]
+    stop_strings: Texts
+
+
+class Check(Group):
+    urls: Urls
+    model: Text
+    api_key_env: Text | None
+    extra: Node | None
+    max_new_tokens: AtLeastOne
+    max_side_px: Annotated[int, Field(strict=True, ge=64, le=10**5), says("64 to 100000 pixels")]
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000")]
+    timeout_s: Positive
+    max_attempts: AtLeastOne
+    backoff_s: NotNegative
+    max_backoff_s: NotNegative
+
+
+class ProbeSchedule(Group):
+    every: AtLeastOne
+    num_rollouts: AtLeastOne | None
+
+
+class Probe(Group):
+    schedule: ProbeSchedule
+
+
+class Signal(Group):
+    top_frac: ShareAboveZero | None
+
+
+class Search(Group):
+    num_simulations: AtLeastOne
+    num_children: Count
+    num_rollouts: AtLeastOne
+    exploration: NotNegative
+    num_retries: Count
+    near_px: NotNegative
+    solved_after: Count
+    hopeless_after: Count
+
+
+class Budget(Group):
+    max_tokens: Tokens | None
+    max_requests: Tokens | None
+    max_seconds: Positive | None
+
+
+class ChainForm(Group):
+    form: Literal["multi_turn", "single_turn"]
+    max_looks: AtLeastOne
+    move_first_frac: Share
+    seed: Seed
+
+
+class Filters(Group):
+    max_turns: AtLeastOne | None
+    max_length: AtLeastOne | None
+    min_points: Count
+    max_points: Count | None
+    max_repeats: Count | None
+    near_px: NotNegative
+    keep_near_duplicates: Flag
+
+
+class Picking(Group):
+    max_per_tree: AtLeastOne
+    corrected_frac: Share | None
+    seed: Seed
+
+
+class Chains(Plain):
+    settings: ChainForm
+    filters: Filters
+    picking: Picking

@@ -1,0 +1,260 @@
+"""Groups of the model and of what learns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vigorl.settings.kinds import (
+    FINITE,
+    Area,
+    AtLeastOne,
+    AtLeastTwo,
+    BelowOne,
+    Bytes,
+    Count,
+    Dtype,
+    Flag,
+    Group,
+    Node,
+    Normalization,
+    NotNegative,
+    Plain,
+    Positive,
+    Share,
+    ShareAboveZero,
+    Side,
+    Text,
+    Texts,
+    says,
+)
+
+
+class Paths(Plain):
+    root: Text
+    outputs: Text
+    base: Text
+    run: Text
+    world: Text
+    start: Text
+
+
+class Lora(Group):
+    rank: AtLeastOne
+    alpha: Positive
+    dropout: BelowOne
+    target_modules: Texts | None
+
+
+class Model(Plain):
+    path: Text
+    dtype: Dtype
+    engine_dtype: Dtype
+    reference_dtype: Dtype | None
+    attn_implementation: Text
+    freeze_vision_tower: Flag
+    freeze_merger: Flag | None
+    gradient_checkpointing: Flag
+    lora: Lora | None
+    vision_cache_bytes: Bytes | None
+    maker: Node | None
+
+
+class Tiny(Group):
+    model_type: Text
+    vocab_size: AtLeastOne
+    hidden: AtLeastOne
+    layers: AtLeastOne
+    ffn: AtLeastOne
+    vision_hidden: AtLeastOne
+    vision_depth: AtLeastOne
+    max_pixels: Area | None
+    min_pixels: Area | None
+    max_positions: AtLeastOne
+
+
+class PictureSize(Plain):
+    min_pixels: AtLeastOne
+    max_pixels: Area
+    cache_bytes: Annotated[int, Field(strict=True, ge=0, le=10**15), says("bytes, from 0 on")]
+
+
+class Zoom(Plain):
+    window_px: Side
+    view_px: Side
+    whole_px: Side
+
+
+class Limits(Plain):
+    max_turns: AtLeastOne
+    max_images: AtLeastOne
+    max_new_tokens: AtLeastOne
+    max_response_tokens: AtLeastOne
+    forced_answer: Flag
+
+
+class Gaps(Plain):
+    max_mean_gap: Positive
+    max_gap: Positive | None
+
+
+class Alignment(Group):
+    num_rollouts: AtLeastOne
+    every: AtLeastOne
+    max_mean_gap: Positive
+    max_gap: Positive | None
+
+
+class EngineLimits(Plain):
+    max_model_len: AtLeastOne | None
+    max_num_seqs: AtLeastOne
+    max_batched_tokens: AtLeastOne
+    memory_share: ShareAboveZero
+    kv_cache_gib: Positive | None
+    picture_cache_gib: NotNegative
+    block_size: AtLeastOne | None
+    enforce_eager: Flag
+    can_sleep: Flag
+
+
+class Near(Plain):
+    search_px: NotNegative
+    chains_px: NotNegative
+
+
+class Plan(Group):
+    prompts_per_phase: AtLeastOne
+    group_size: AtLeastTwo
+    sequences_per_update: AtLeastOne
+    micro_batch_size: AtLeastOne
+    passes: AtLeastOne
+
+
+class Schedule(Plain):
+    lr: ShareAboveZero
+    weight_decay: Share
+    schedule: Literal["constant", "linear", "cosine"]
+    warmup_frac: BelowOne
+
+
+class Sft(Schedule):
+    gradient_clip: Positive | None
+    max_epochs: AtLeastOne
+
+
+class Optimizer(Group):
+    lr: ShareAboveZero
+    weight_decay: Share
+    betas: Annotated[
+        list[BelowOne], Field(min_length=2, max_length=2), says("two numbers in [0, 1)")
+    ]
+    eps: Annotated[float, FINITE, Field(gt=0, le=1), says("above 0 and up to 1")]
+    schedule: Literal["constant", "linear", "cosine"]
+    warmup_frac: BelowOne
+    final_frac: Share
+
+
+class Traces(Group):
+    sequences_per_update: AtLeastOne
+    micro_batch_size: AtLeastOne
+    max_tokens: AtLeastOne
+    normalization: Normalization
+    constant_length: AtLeastOne | None
+
+
+class Correction(Group):
+    level: Literal["token", "sequence", "sequence_mean"]
+    mode: Literal["truncate", "mask"]
+    cap_low: NotNegative | None
+    cap_high: Positive
+    min_gap: NotNegative
+
+
+class Algorithm(Group):
+    clip_low: NotNegative
+    clip_high: NotNegative
+    dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
+    kl_coef: NotNegative
+    scale_by_std: Flag
+    normalization: Normalization
+    constant_length: AtLeastOne | None
+    mask_truncated: Flag
+
+
+class Sampler(Group):
+    skip_below: Share
+    skip_above: Share
+    floor_frac: Share
+    exponent: NotNegative
+    smoothing: BelowOne
+    trees: Text | None
+    image_root: Text | None
+
+
+class EarlyStop(Group):
+    metric: Text
+    mode: Literal["max", "min"]
+    patience: AtLeastOne | None
+    min_delta: NotNegative
+
+
+class RolloutGroup(Group):
+    eval_every: Count
+    eval_limit: AtLeastOne | None
+    alignment: Alignment | None
+
+
+class DataModule(Group):
+    plan: Plan | None
+    traces: Traces | None
+    sampler: Sampler | None
+    num_workers: Annotated[int, Field(strict=True, ge=0, le=1024), says("0 to 1024")]
+    views_per_step: AtLeastOne
+    window_px: Side
+    view_px: Side
+
+
+class Callback(Group):
+    folder: Text
+    every: AtLeastOne
+    keep: AtLeastOne
+    num_groups: Count
+    max_eval_rollouts: Count
+    model_folder: Text | None
+    model_dtype: Dtype | None
+    log_model: Flag
+
+
+class Trainer(Group):
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"]
+    devices: AtLeastOne
+    num_nodes: AtLeastOne
+    precision: Literal["64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed"]
+    max_epochs: Count
+    accumulate_grad_batches: AtLeastOne
+    gradient_clip_val: Positive | None
+    use_distributed_sampler: Flag
+    reload_dataloaders_every_n_epochs: Count
+    num_sanity_val_steps: Count
+    log_every_n_steps: AtLeastOne
+    enable_progress_bar: Flag
+    enable_model_summary: Flag
+    enable_checkpointing: Flag
+
+
+class Logger(Group):
+    experiment_name: Text
+    run_name: Text
+    tracking_uri: Text | None
+    artifact_location: Text | None
+
+
+class ModuleGroup(Group):
+    algorithm: Algorithm | None
+    importance_correction: Correction | None
+    logits_chunk_tokens: AtLeastOne
+
+
+class Strategy(Group):
+    stage: Annotated[int, Field(strict=True, ge=1, le=3), says("1, 2 or 3")] = 1

@@ -1,0 +1,171 @@
+"""Every setting has a type and a range; what means nothing is refused by its key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.core.errors import ConfigError
+from vigorl.resolvers import CONFIGS, register_resolvers
+from vigorl.settings import check_values, refuse_missing
+from vigorl.settings.kinds import MOST_THREADS
+
+register_resolvers()
+
+HUGE = 10**30
+NONSENSE: list[Any] = [-1, 1.5, math.nan, "maybe", HUGE, [], True, 0, None]
+FAMILIAR = {  # command lines that together bring every group and every choice with keys of its own
+    "train": [
+        [],
+        ["experiment=sft_vstar"],
+        ["experiment=sft_from_mcts", "data.path=x.jsonl"],
+        [
+            "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
+            "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
+            "reward=curiosity",
+        ],
+        ["data=released_files", "reward=vigorl_released", "strategy=ddp"],
+        ["data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo"],
+    ],
+    "evaluate": [[], ["benchmark=vstar", "data.root=x"], ["data=screenspot", "data.file=x"]],
+    "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
+    "export": [["checkpoint=a", "folder=b"]],
+}  # fmt: skip
+
+
+def composed(door: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        return compose(door, list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("door", "said", "line"),
+    [
+        ("train", "seed=1.5", "seed must be a whole number from 0 to 2^32-1, got 1.5"),
+        ("train", "num_phases=-1", "num_phases must be a whole number from 1 on, got -1"),
+        ("train", "gradient_clip=-1", "gradient_clip must be a finite number above 0, got -1"),
+        ("train", "optimizer.weight_decay=-1", "optimizer.weight_decay must be a share"),
+        ("train", "optimizer.lr=nan", "optimizer.lr must be above 0 and up to 1, got nan"),
+        ("train", "algorithm.scale_by_std=7", "algorithm.scale_by_std must be true or false"),
+        ("train", "algorithm.mask_truncated=maybe", "algorithm.mask_truncated must be true or"),
+        ("train", "+rollout.eval_limit=-1", "rollout.eval_limit must be a whole number from 1"),
+        ("train", "pixels.max_pixels=1", "pixels.max_pixels must be 784 pixels"),
+        ("train", "pixels.min_pixels=99999", "pixels.min_pixels must not be above pixels.max_pix"),
+        ("train", "data.comparison_frac=2", "data.comparison_frac must be a share, from 0 to 1"),
+        ("train", f"num_threads={HUGE}", f"num_threads must be 1 to {MOST_THREADS}"),
+        ("train", "num_threads=100000", f"num_threads must be 1 to {MOST_THREADS} on this mach"),
+        ("train", "trainer.devices=0", "trainer.devices must be a whole number from 1 on, got 0"),
+        ("train", "plan.micro_batch_size=0", "plan.micro_batch_size must be a whole number"),
+        ("train", "plan=3", "plan must be a group of settings, got 3"),
+        ("train", "+limits.max_turn=3", "there is no setting limits.max_turn; did you mean limits"),
+        ("train", "model.dtype=float8", "model.dtype must be 'float64', 'float32', 'float16' or"),
+        ("train", "env.prompt.form=zoom", "env.prompt.form must be 'tools', 'reply', 'think' or"),
+        ("train", "+x=${nothing}", "x: InterpolationKeyError: Interpolation key 'nothing'"),
+        (
+            "train",
+            "trainer.use_distributed_sampler=true",
+            "trainer.use_distributed_sampler must be",
+        ),
+        ("train", "paths.root='50%/a'", "paths.outputs must have no % and no ? in its name"),
+        ("train", "paths.root='what?'", "paths.outputs must have no % and no ? in its name"),
+        ("synthesize", "search.exploration=nan", "search.exploration must be a finite number"),
+        ("synthesize", "budget.max_seconds=nan", "budget.max_seconds must be a finite number"),
+        ("train", "+early_stop={min_delta: nan}", "early_stop.min_delta must be a finite number"),
+        ("evaluate", "split=tests", "split must be 'train', 'val' or 'test', got 'tests'"),
+        ("export", "dtype=half", "dtype must be 'float64', 'float32', 'float16' or 'bfloat16'"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_by_its_key(door: str, said: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_values(composed(door, said))
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_that_is_wrong_is_named_at_once_and_a_copy_of_a_setting_by_its_source() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_values(composed("train", "seed=-1", "num_phases=0"))  # also trainer.max_epochs
+    first, second = str(caught.value).split("; ")
+    assert (first.split()[0], second.split()[0]) == ("seed", "num_phases")
+
+
+def test_a_stage_is_checked_as_the_run_is() -> None:
+    with pytest.raises(ConfigError, match=r"^stages\.see\.optimizer\.lr must be above 0"):
+        check_values(composed("train", "experiment=sft_vstar", "stages.see.optimizer.lr=-1"))
+
+
+def test_code_of_ones_own_has_settings_of_its_own() -> None:
+    own = "reward={_target_: mine.Reward, bonus: many}"
+    check_values(composed("train", "~reward", f"+{own}"))
+
+
+def test_what_is_missing_is_asked_for_by_its_key() -> None:
+    cfg = composed("train", "experiment=grpo_from_mcts", "data=vstar_folder")
+    check_values(cfg)
+    with pytest.raises(ConfigError, match=r"^set data\.root, from_model: no default can know it"):
+        refuse_missing(cfg)
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if OmegaConf.is_dict(node):
+        for key in node:
+            is_elsewhere = OmegaConf.is_interpolation(node, key)
+            if not is_elsewhere or not OmegaConf.is_config(node[key]):
+                yield from leaves(node[key], f"{path}.{key}".lstrip("."))
+    elif path and not OmegaConf.is_list(node):
+        yield path, node
+
+
+# What of NONSENSE has a meaning after all, by kind of the value that the YAML has.
+MEANT: dict[type, list[Any]] = {
+    bool: [True],
+    int: [0],
+    float: [0, 1.5],
+    str: ["maybe"],  # a name or a path
+    type(None): ["maybe", True, 0, 1.5],
+}
+NULL_IS_MEANT = (
+    "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
+    "vision_cache_bytes", "dual_clip", "patience", "num_rollouts", "adapter_rank", "max_turns",
+    "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
+)  # fmt: skip
+
+
+def is_refused(cfg: DictConfig) -> bool:
+    try:
+        check_values(cfg)
+    except ConfigError as error:
+        return "\n" not in str(error)
+    return False
+
+
+@pytest.mark.slow
+def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
+    """Every leaf of every group, each with two of nine kinds of nonsense in turn."""
+    accepted: list[tuple[str, Any]] = []
+    seen: set[str] = set()
+    for door, overrides in [(door, one) for door, many in FAMILIAR.items() for one in many]:
+        cfg = composed(door, *overrides)
+        assert not is_refused(cfg)
+        OmegaConf.set_struct(cfg, False)
+        for path, old in list(leaves(cfg)):
+            parent, _, name = path.rpartition(".")
+            if path in seen or path.startswith(("stages.", "locked.")) or name.startswith("_"):
+                continue
+            seen.add(path)
+            node = OmegaConf.select(cfg, parent) if parent else cfg
+            kept = OmegaConf.to_container(node, resolve=False)[name]
+            meant = [None] if name in NULL_IS_MEANT or old is None else []
+            meant += MEANT[float if name.endswith("_s") else type(old)]
+            for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
+                OmegaConf.update(cfg, path, bad)
+                if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):
+                    accepted.append((path, bad))
+            OmegaConf.update(cfg, path, kept)
+    assert len(seen) > 250
+    assert not accepted
