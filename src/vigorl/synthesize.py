@@ -37,7 +37,7 @@ from pathlib import Path
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import MLFlowLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from vigorl.build import (
@@ -62,7 +62,14 @@ from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
-from vigorl.tracking import Run, changed_settings, in_its_folder, resumed_settings, start_run
+from vigorl.tracking import (
+    Run,
+    changed_settings,
+    in_its_folder,
+    read_settings,
+    resumed_settings,
+    start_run,
+)
 
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 # What a tree depends on: a resumed search keeps these.
@@ -135,7 +142,7 @@ def refuse_other_trees(cfg: DictConfig) -> None:
             f"{folder} has the trees of a search: resume={folder} goes on with it, "
             "another paths.run begins a new one"
         )
-    changed = changed_settings(OmegaConf.load(folder / "config.yaml"), cfg)
+    changed = changed_settings(read_settings(folder / "config.yaml"), cfg)
     other = [
         f"  {key}: {old} -> {new}"
         for key, (old, new) in changed.items()

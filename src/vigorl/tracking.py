@@ -12,29 +12,51 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml import YAMLError
 
 from vigorl.callbacks.checkpoint import list_checkpoints
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.processes import from_first_process, is_first_process
+from vigorl.targets import check_foreign_overrides
 from vigorl.training.datamodule import GroundedTraceDataModule
 
+_LOG = logging.getLogger(__name__)
 RUN_FORMAT = 2  # of run.json and the checkpoints beside it
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
+_BEGIN_ANEW = (
+    "begin a new run; model.path=RUN/model starts it from this one's model, if it is whole"
+)
+_WITHOUT_SETTINGS = "without that file the run goes on with what its run.json says, so remove it"
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]+@")
 _FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
 _ABSENT = "(absent)"
+
+
+class _Identity(BaseModel):
+    """A run.json."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    format: Literal[2]
+    mlflow_run_id: str | None
+    overrides: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +90,11 @@ class Run:
         if self.is_resumed and path.exists():
             self._record_changes(cfg)
             return
-        path.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        if self.is_resumed:
+            _LOG.warning("%s was missing; it is written anew from what run.json says", path)
+        _write_settings(path, cfg)
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
+        flat = {key: without_passwords(value) for key, value in flat.items()}
         flat |= {f"version.{name}": version(name) for name in PACKAGES}
         if isinstance(datamodule, GroundedTraceDataModule):
             datamodule.prepare_data()
@@ -82,10 +107,10 @@ class Run:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
         if said := _said(cfg):
             for path in _identity_files(Path(cfg.paths.base)):
-                _write_identity(path, json.loads(path.read_text()) | {"overrides": said})
+                _write_identity(path, _identity(path).model_copy(update={"overrides": said}))
         config = self.folder / "config.yaml"
-        if changed := changed_settings(OmegaConf.load(config), cfg):
-            config.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        if changed := changed_settings(read_settings(config), cfg):
+            _write_settings(config, cfg)
             at = self.checkpoint.stem if self.checkpoint else "the start"
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
 
@@ -115,7 +140,7 @@ def start_run(cfg: DictConfig) -> Run:
         run_id = logger.run_id if isinstance(logger, MLFlowLogger) else ""
         _write_identity(
             folder / "run.json",
-            {"format": RUN_FORMAT, "mlflow_run_id": run_id or None, "overrides": _said(cfg)},
+            _Identity(format=RUN_FORMAT, mlflow_run_id=run_id or None, overrides=_said(cfg)),
         )
         return run_id or ""
 
@@ -155,6 +180,12 @@ def resumed_settings(
     """
     folder, said = Path(cfg.resume), _command_line()
     before = _overrides(folder)
+    check_foreign_overrides(
+        _may_run(before, said),
+        where=_identity_files(folder)[0],
+        plugins=cfg.plugins,
+        groups=GlobalHydra.instance().config_loader().list_groups(""),
+    )
     door = HydraConfig.get().job.config_name
     resumed = compose(door, [*_merged(before, said), f"resume={folder}"])
     if is_first_process():
@@ -164,17 +195,24 @@ def resumed_settings(
     return resumed
 
 
-def changed_settings(old: Any, new: DictConfig) -> dict[str, tuple[Any, Any]]:
+def changed_settings(
+    old: DictConfig | dict[str, Any], new: DictConfig
+) -> dict[str, tuple[Any, Any]]:
     """{key: (old value, new value)} of what may change a run's numbers, and what is not named after
     the clock.
     """
     new = copy.deepcopy(new)
     OmegaConf.set_struct(new, False)
-    new.paths = old.paths  # many values hold a folder's name
+    new.paths = old["paths"]  # many values hold a folder's name
     raw = flatten(OmegaConf.to_container(new, resolve=False))
     clock = [key for key, value in raw.items() if "${now:" in str(value)]
     clock += [k for k, v in raw.items() if any(f"${{{key}}}" in str(v) for key in clock)]
-    before, after = (flatten(OmegaConf.to_container(one, resolve=True)) for one in (old, new))
+    if isinstance(old, DictConfig):  # what a file holds is final, whatever it looks like
+        old = OmegaConf.to_container(old, resolve=True)
+    before, after = (
+        {key: without_passwords(value) for key, value in flatten(one).items()}
+        for one in (old, OmegaConf.to_container(new, resolve=True))
+    )
     pairs = {k: (before.get(k, _ABSENT), after.get(k, _ABSENT)) for k in sorted(before | after)}
     return {
         key: (a, b)
@@ -191,7 +229,7 @@ def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, said: Sequence[s
     taken = changed_settings(old, new)
     drifted = [
         f"  {key}: {a} -> {b}"
-        for key, (a, b) in changed_settings(OmegaConf.load(path), new).items()
+        for key, (a, b) in changed_settings(read_settings(path), new).items()
         if key not in taken and not any(f"{key}.".startswith(f"{one}.") for one in named)
     ]
     if drifted:
@@ -211,11 +249,25 @@ def _command_line() -> list[str]:
     return [str(override) for override in cast(list[Any], said)]
 
 
+def _may_run(before: Sequence[str], said: Sequence[str]) -> list[str]:
+    """What of a run.json takes effect: not what this command line says otherwise, except for the
+    prompt and its tools, which interpolations make of both.
+    """
+    merged = _merged(before, said)
+    return [
+        one
+        for one in before
+        if one not in said and (one in merged or _key(one).lstrip("+~").startswith("env"))
+    ]
+
+
 def _said(cfg: DictConfig) -> list[str]:
     """What all command lines of the run said, this one last."""
     now = _command_line()
     is_resumed = any(_key(override) == "resume" for override in now)
-    return _merged(_overrides(Path(cfg.paths.base)), now) if is_resumed else now
+    all_said = _merged(_overrides(Path(cfg.paths.base)), now) if is_resumed else now
+    # a URL with a password is asked for again
+    return [one for one in all_said if without_passwords(one) == one]
 
 
 def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
@@ -240,25 +292,63 @@ def _identity_files(folder: Path) -> list[Path]:
     return found
 
 
-def _write_identity(path: Path, identity: Mapping[str, Any]) -> None:
+def _write_identity(path: Path, identity: _Identity) -> None:
     with written_whole(path) as part:  # another process of a resumed run may be reading it
-        part.write_text(json.dumps(identity))
+        part.write_text(identity.model_dump_json())
 
 
 def _overrides(folder: Path) -> list[str]:
-    path = _identity_files(folder)[0]
-    identity = json.loads(path.read_text())
-    if identity.get("format") != RUN_FORMAT:
+    return _identity(_identity_files(folder)[0]).overrides
+
+
+def _identity(path: Path) -> _Identity:
+    """What a run.json says, its types checked."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is cut or damaged ({error}): {_BEGIN_ANEW}") from error
+    if isinstance(found, dict) and "overrides" not in found and "mlflow_run_id" in found:
         raise ConfigError(
             f"{path}: a run of vigorl 0.1, whose settings and checkpoints are others; begin anew "
             f"from its model, model.path={path.parent / 'model'}"
         )
-    return identity["overrides"]
+    try:
+        return _Identity.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise ConfigError(f"{path}: {where}: {first['msg']}; {_BEGIN_ANEW}") from error
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that a run's folder keeps, as they stand there: nothing in them is resolved.
+
+    Raises:
+        ConfigError: The file is empty, cut, or holds something else.
+    """
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{path} cannot be read ({first}): {_WITHOUT_SETTINGS}") from error
+    if not isinstance(found, dict) or not {"paths", "model"} <= found.keys():
+        raise ConfigError(f"{path} is empty, cut, or not of a run: {_WITHOUT_SETTINGS}")
+    return cast(dict[str, Any], found)
+
+
+def _write_settings(path: Path, cfg: DictConfig) -> None:
+    with written_whole(path) as part:
+        part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+
+
+def without_passwords(value: Any) -> Any:
+    """A text with the passwords of its URLs masked; all else as it is."""
+    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
 
 
 def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
-    run_id = json.loads(_identity_files(folder)[0].read_text())["mlflow_run_id"]
+    run_id = _identity(_identity_files(folder)[0]).mlflow_run_id
     OmegaConf.update(cfg, "paths.run", str(folder))
     found = list_checkpoints(folder / "checkpoints")
     return Run(

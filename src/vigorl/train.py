@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -23,9 +24,11 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.core.errors import ConfigError
 from vigorl.door import door
 from vigorl.models.policy import Policy
 from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
+from vigorl.training.tensor_files import not_tensors
 
 prepare_process()
 
@@ -95,7 +98,11 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
         default_root_dir=str(run.folder),
     )
     run.record(cfg, datamodule)
-    trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=False)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=True)
+    except UnpicklingError as error:
+        assert run.checkpoint is not None
+        raise ConfigError(not_tensors(run.checkpoint, error)) from error
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 

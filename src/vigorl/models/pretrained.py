@@ -86,7 +86,11 @@ def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) ->
             random).
     """
     model, loading = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-        folder, dtype=dtype, attn_implementation=attn_implementation, output_loading_info=True
+        folder,
+        dtype=dtype,
+        attn_implementation=attn_implementation,
+        output_loading_info=True,
+        trust_remote_code=False,
     )
     for problem in ("missing_keys", "mismatched_keys"):
         if loading[problem]:
