@@ -18,7 +18,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import MLFlowLogger
 
 from vigorl.callbacks.early_stop import EarlyStop
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.ranks import from_all_ranks
 from vigorl.training.policy_module import PolicyModule
 
 _LOG = logging.getLogger(__name__)
@@ -78,6 +79,12 @@ class PhaseCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
+        if not all(from_all_ranks(_is_finite(pl_module))):
+            raise VigorlError(
+                f"after phase {done} a weight is not finite, so nothing is saved: the newest "
+                f"checkpoint in {self.folder} is from before; go on from it with a lower "
+                "optimizer.lr, or in float32"
+            )
         self._keep_best(trainer, pl_module, done=done)
         if done % self.every == 0 or done == trainer.max_epochs or trainer.should_stop:
             with _written_whole(trainer, self.folder / f"phase-{done:05d}.ckpt") as part:
@@ -128,6 +135,13 @@ class PhaseCheckpoint(Checkpoint):
             for folder in self.model_folder.parent.glob(f"{escape(self.model_folder.name)}.best-*"):
                 if folder != self._best_folder():
                     _remove(folder)
+
+
+def _is_finite(module: L.LightningModule) -> bool:
+    """Of the weights that this rank holds and that learn; ZeRO-3 keeps them elsewhere."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    held = [vars(weight).get("ds_tensor", weight) for weight in trained]
+    return all(bool(torch.isfinite(weight).all()) for weight in held)
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:

@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from vigorl.callbacks.checkpoint import PhaseCheckpoint, list_checkpoints
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, VigorlError
 
 
 def fit(
@@ -77,3 +77,15 @@ def test_settings_that_would_save_nothing_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PhaseCheckpoint(folder=str(tmp_path), **wrong)
+
+
+class Diverges(BoringModel):
+    def on_train_epoch_end(self) -> None:
+        if self.trainer.current_epoch == 1:
+            self.layer.weight.data[0, 0] = float("inf")
+
+
+def test_what_is_not_finite_is_never_saved(tmp_path: Path) -> None:
+    with pytest.raises(VigorlError, match="after phase 2 a weight is not finite"):
+        fit(tmp_path, epochs=3, every=1, model=Diverges())
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["phase-00001.ckpt"]
