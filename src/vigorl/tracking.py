@@ -31,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml import YAMLError
 
-from vigorl.callbacks.checkpoint import list_checkpoints
+from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.processes import from_first_process, is_first_process
@@ -350,9 +350,13 @@ def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
     run_id = _identity(_identity_files(folder)[0]).mlflow_run_id
     OmegaConf.update(cfg, "paths.run", str(folder))
-    found = list_checkpoints(folder / "checkpoints")
+    newest = lambda: str(newest_whole(folder / "checkpoints") or "")  # noqa: E731
+    checkpoint = from_first_process(cfg, f"{cfg.name} checkpoint", newest)
     return Run(
-        folder, _logger(cfg, run_id), is_resumed=True, checkpoint=found[-1] if found else None
+        folder,
+        _logger(cfg, run_id),
+        is_resumed=True,
+        checkpoint=Path(checkpoint) if checkpoint else None,
     )
 
 

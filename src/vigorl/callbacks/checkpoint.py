@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -18,7 +19,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import MLFlowLogger
 
 from vigorl.callbacks.early_stop import EarlyStop
-from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
+from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.ranks import from_all_ranks
 from vigorl.training.policy_module import PolicyModule
 
@@ -150,24 +152,79 @@ def list_checkpoints(folder: str | Path) -> list[Path]:
     return sorted(found, key=lambda path: int(_NAME.search(path.name).group(1)))  # pyright: ignore[reportOptionalMemberAccess]
 
 
+def newest_whole(folder: str | Path) -> Path | None:
+    """The newest checkpoint that holds what was written; damaged newer ones are put aside.
+
+    Returns:
+        None where no checkpoint was written yet.
+    Raises:
+        ConfigError: There are some, and all are damaged.
+    """
+    found = list_checkpoints(folder)
+    for path in reversed(found):
+        try:
+            _check_whole(path)
+        except DataError as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            _remove(aside)
+            path.rename(aside)
+            _LOG.warning("%s. It is now %s, and an older one is gone on from", error, aside.name)
+        else:
+            return path
+    if found:
+        raise ConfigError(
+            f"{folder}: of {len(found)} checkpoints none is whole; resume again to train anew from "
+            "the start"
+        )
+    return None
+
+
+def _check_whole(path: Path) -> None:
+    """Also of a file without a digest, by the checksums that every zip file has."""
+    if check_digests(path):
+        return
+    if path.is_dir():
+        if not (path / "checkpoint").is_dir():
+            raise DataError("is a folder, and not one of DeepSpeed's", path=path)
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise DataError(f"is cut, or not a checkpoint ({error})", path=path) from error
+    if damaged is not None:
+        raise DataError(f"is damaged at {damaged}", path=path)
+
+
 @contextmanager
 def _written_whole(trainer: L.Trainer, path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to; once all ranks have, it is moved there."""
+    """A place beside `path` to write to; once all ranks have, it is moved there with its digest."""
     part = path.with_name(path.name + ".part")
     if trainer.is_global_zero:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
     trainer.strategy.barrier()
-    yield part
-    trainer.strategy.barrier()
-    if trainer.is_global_zero:
-        _remove(path)
-        part.rename(path)
+    try:
+        yield part
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            if part.is_dir():
+                write_folder_digests(part, [one for one in part.rglob("*") if one.is_file()])
+            else:
+                write_digest(path, of=part)
+            _remove(path, with_digest=part.is_dir())
+            part.rename(path)
+    except BaseException:
+        if trainer.is_global_zero:
+            _remove(part)
+        raise
     trainer.strategy.barrier()
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, *, with_digest: bool = True) -> None:
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    path.unlink(missing_ok=True)
+    if with_digest:
+        digest_path(path).unlink(missing_ok=True)

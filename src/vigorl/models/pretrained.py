@@ -11,6 +11,7 @@ import copy
 import re
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
+from vigorl.core.digests import check_digests, write_folder_digests
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
 from vigorl.families.lookup import family_of
@@ -84,7 +86,9 @@ def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) ->
     Raises:
         ConfigError: A weight is missing or of the wrong shape (transformers would make one up at
             random).
+        DataError: A file of the folder has changed since it was written.
     """
+    check_folder(folder)
     model, loading = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
         folder,
         dtype=dtype,
@@ -97,6 +101,22 @@ def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) ->
             first = sorted(map(str, loading[problem]))[:3]
             raise ConfigError(f"{folder}: {len(loading[problem])} {problem}, such as {first}")
     return model
+
+
+def check_folder(folder: Path) -> None:
+    """Whether a model folder is as it was written, where it has digests; once per process.
+
+    Raises:
+        DataError: A file is missing or has another content.
+    """
+    if folder.is_dir():
+        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+        _check_once(folder, tuple((name, one.st_mtime_ns, one.st_size) for name, one in stats))
+
+
+@cache
+def _check_once(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> None:
+    check_digests(folder)
 
 
 def cast_weights(module: nn.Module, dtype: torch.dtype) -> None:
@@ -138,3 +158,5 @@ def write_folder(
     config.dtype = next(weight.dtype for weight in weights.values() if weight.is_floating_point())
     config.save_pretrained(folder)
     save_torch_state_dict(dict(weights), folder)
+    kinds = (*_COMPANIONS, "*.safetensors")
+    write_folder_digests(folder, {file for kind in kinds for file in folder.glob(kind)})
