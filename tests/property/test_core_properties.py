@@ -1,6 +1,7 @@
 """Promises of core/ that hold for every input, not only for the ones we thought of."""
 
 import math
+import re
 
 import pytest
 from hypothesis import assume, given
@@ -27,7 +28,7 @@ from vigorl.core.rewards import (
 from vigorl.core.rewards.composite import checked_score
 from vigorl.core.rollout import StopReason
 from vigorl.core.scoring import ActionMatch, PointInBox
-from vigorl.core.trace import Step, ToolCall, Trace, parse_trace, parse_turn
+from vigorl.core.trace import Step, ToolCall, Trace, _split_blocks, parse_trace, parse_turn
 
 # A small alphabet of what could confuse the grammar; "<" would make tags, which no thought holds.
 TRICKY = 'ab (1,2)>/.!?&{}[]"\\\n\té赤'
@@ -241,3 +242,27 @@ def test_metrics_merge_whatever_the_cut(many, data):
         for name in parts[0].keys() | parts[1].keys()
     }
     assert means(merged) == pytest.approx(means(metric_sums(all_scored)))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "<think>",
+                "</think>",
+                "<tool_call>",
+                "</tool_call>",
+                "<answer>",
+                "</answer>",
+                "a",
+                "\n",
+            ]
+        ),
+        max_size=14,
+    )
+)
+def test_blocks_are_those_of_the_pattern_that_says_what_a_block_is(pieces):
+    text = "".join(pieces)
+    block = re.compile(r"<(think|tool_call|answer)>(.*?)</\1>", re.DOTALL)
+    found = [(match[1], match[2]) for match in block.finditer(text)]
+    assert _split_blocks(text) == (found, block.sub("", text))

@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from vigorl.core.geometry import Point
@@ -40,7 +41,6 @@ FORCED_ANSWER_PREFIX = f"{THINK} {FINAL_THOUGHT} {END_THINK}\n{ANSWER}"
 TURN_AROUND = "Wait, that does not hold up. Let me try another way."
 
 _TAG = re.compile(r"</?(?:think|tool_call|observation|answer)>")
-_BLOCK = re.compile(r"<(think|tool_call|answer)>(.*?)</\1>", re.DOTALL)
 # Nine digits at most: Python refuses integers of thousands of digits, and a policy may write one.
 _NUMBER = r"(-?\d{1,9}(?:\.\d{1,6})?)"
 POINT_PATTERN = re.compile(rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)")
@@ -211,14 +211,15 @@ def parse_point(text: str) -> Point | None:
     return _read_point(match) if match else None
 
 
+@lru_cache(maxsize=4096)  # rewards, metrics and pages all ask the same turn
 def parse_turn(text: str) -> ParsedTurn:
     """Read one assistant turn; never raises, names the first problem instead."""
-    blocks = [(m.group(1), m.group(2)) for m in _BLOCK.finditer(text)]
+    blocks, outside = _split_blocks(text)
     thinks = [body for tag, body in blocks if tag == "think"]
     answers = [body.strip() for tag, body in blocks if tag == "answer"]
     calls = [_parse_call(body) for tag, body in blocks if tag == "tool_call"]
     think = thinks[0].strip() if thinks else ""
-    problem, detail = _first_problem(text, blocks, calls, answers)
+    problem, detail = _first_problem(text, blocks, outside, calls, answers)
     return ParsedTurn(
         think=think,
         points=find_points(think),
@@ -287,6 +288,34 @@ def join_turns(turns: Sequence[ParsedTurn]) -> Trace:
     raise ValueError("no turns")
 
 
+def _split_blocks(text: str) -> tuple[list[tuple[str, str]], str]:
+    """(tag, body) of every block in order, and the text outside them, in time linear in the text.
+
+    A block goes from an opening tag to the next closing one of its kind; an opening tag that has
+    none is text.
+    """
+    tags = list(_TAG.finditer(text))
+    closings: dict[str, list[int]] = {tag: [] for tag in (END_THINK, END_TOOL_CALL, END_ANSWER)}
+    for i in reversed(range(len(tags))):
+        if (tag := tags[i][0]) in closings:
+            closings[tag].append(i)
+    blocks: list[tuple[str, str]] = []
+    outside: list[str] = []
+    i = end = 0
+    while i < len(tags):
+        opening = tags[i]
+        waiting = closings.get(opening[0].replace("<", "</"), [])
+        while waiting and waiting[-1] <= i:
+            waiting.pop()
+        if waiting:
+            closing = tags[waiting[-1]]
+            blocks.append((opening[0][1:-1], text[opening.end() : closing.start()]))
+            outside.append(text[end : opening.start()])
+            i, end = waiting[-1], closing.end()
+        i += 1
+    return blocks, "".join([*outside, text[end:]])
+
+
 def _parse_call(body: str) -> ToolCall | tuple[TurnProblem, str]:
     try:
         value = json.loads(body)
@@ -306,6 +335,7 @@ def _parse_call(body: str) -> ToolCall | tuple[TurnProblem, str]:
 def _first_problem(
     text: str,
     blocks: list[tuple[str, str]],
+    outside: str,
     calls: list[ToolCall | tuple[TurnProblem, str]],
     answers: list[str],
 ) -> tuple[TurnProblem | None, str]:
@@ -321,7 +351,7 @@ def _first_problem(
         return TurnProblem.NO_ACTION, "the turn neither calls a tool nor answers"
     if len(calls) + len(answers) > 1:
         return TurnProblem.TWO_ACTIONS, "one tool call or one answer per turn"
-    if _BLOCK.sub("", text).strip():
+    if outside.strip():
         return TurnProblem.TEXT_OUTSIDE_TAGS, "there is text outside the tags"
     for call in calls:
         if not isinstance(call, ToolCall):

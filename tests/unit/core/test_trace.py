@@ -119,3 +119,10 @@ def test_a_trace_ends_in_its_answer():
 def test_parse_trace_names_the_turn(turns, message):
     with pytest.raises(ValueError, match=message):
         parse_trace(turns)
+
+
+@pytest.mark.parametrize("tag", ["<think>", "<answer>", "<think></answer>", "<answer><tool_call>"])
+def test_a_turn_of_opening_tags_alone_is_read_in_one_scan(tag):
+    text = tag * 30_000  # a scan for each tag's partner would take minutes
+    assert parse_turn(text).problem is TurnProblem.UNCLOSED_TAG
+    assert parse_turn(text) is parse_turn(text)  # and is read once, whoever asks

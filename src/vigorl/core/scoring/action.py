@@ -45,8 +45,9 @@ class WebAction:
 def score_action(answer: str, truth: str, *, compare_typed_text: bool = False) -> float:
     """How right a web action is.
 
-    "go_back" and "stop": the verb alone. "scroll": verb and direction. "click" and "type": 0.5 for
-    the verb and 0.5 for the element id behind it. The released reward never compares what is typed.
+    "go_back" and "stop": the verb alone. "click", "type" and "hover": 0.5 for the verb and 0.5 for
+    the element id behind it. Any other, such as "scroll" or "press": all of it. The released reward
+    never compares what is typed.
 
     Args:
         answer: Such as "click [12]".
@@ -57,14 +58,14 @@ def score_action(answer: str, truth: str, *, compare_typed_text: bool = False) -
     given, right = parse_action(answer), parse_action(truth)
     if given is None or right is None or given.verb != right.verb:
         return 0.0
-    if right.verb in ("click", "type"):
+    if right.verb in ("go_back", "stop"):
+        return 1.0
+    if right.verb in ("click", "type", "hover"):
         is_same = given.arguments[:1] == right.arguments[:1]
         if right.verb == "type" and compare_typed_text:
             is_same = is_same and _typed(given) == _typed(right)
         return 1.0 if is_same else 0.5
-    if right.verb == "scroll":
-        return float(given.arguments[:1] == right.arguments[:1])
-    return 1.0
+    return float(given.arguments == right.arguments)
 
 
 def parse_action(text: str) -> WebAction | None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PointInBox(Scorer):
-    """1.0 for exactly "(x, y)" in the picture's text frame, inside the box (edges count), else 0.0.
+    """1.0 for "(x, y)" in the picture's text frame, inside the box (edges count), else 0.0; quotes
+    around it and a mark behind it are forgiven, other words are not.
 
     Attributes:
         box: ORIGINAL-frame box of the first picture; None until a task's answer has said it
@@ -42,7 +43,7 @@ class PointInBox(Scorer):
         return self.place(answer, view=view) is not None
 
     def place(self, answer: str, *, view: ImageView) -> Point | None:
-        point = parse_point(answer)
+        point = parse_point(answer.strip(" \t\n\"'`*.,;!"))
         return point if point is not None and view.holds(point) else None
 
     @property

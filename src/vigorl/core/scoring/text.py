@@ -1,14 +1,17 @@
 """Right is the text of the right option, or of the right answer to an open question.
 
-Equality after normalising, never substring matching: "not red" is not "red". The released judge
-accepts a right answer inside a longer prediction (vlmsearch/reward_funcs/judge.py); this one does
-not, because a policy soon learns to name every option.
+An answer to a question with options is resolved to the INDEX of one of them, and indices are
+compared, so options that differ in a mark, a case or a superscript alone stay apart. Equality,
+never substring matching: "not red" is not "red". The released judge accepts a right answer inside a
+longer prediction (vlmsearch/reward_funcs/judge.py); this one does not, because a policy soon learns
+to name every option.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,15 +21,24 @@ from vigorl.core.scoring.scorer import Scorer
 if TYPE_CHECKING:
     from vigorl.core.records import TaskRecord
 
-_OPENING = " \t\n\"'`*_([{,:;“”‘’«"
-_CLOSING = " \t\n\"'`*_)]}.,:;!?“”‘’»"
-_LETTER_ALONE = re.compile(r"\(?([a-z])\)?[.:]?")
-_LETTER_PREFIX = re.compile(r"(?:\(([a-z])\)\s*|([a-z])\)\s*|([a-z])[.:]\s+)(?=\S)")
+_INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
+_PAIRS = {"()", "[]", "{}", '""', "''", "“”", "‘’", "«»", "「」", "『』", "【】", "《》", "（）"}
+_MARKS = " \t\n.,:;!?。、，：；！？*_`"
+_OPENING = " \t\n\"'`*_([{,:;“”‘’«「『【《、"
+_CLOSING = " \t\n\"'`*_)]}.,:;!?“”‘’»」』】》、。"
+_WORD = r"(?:(?:option|choice|answer)\b\W*)?"
+_ALONE = re.compile(_WORD + r"[(\[【「]?([a-z])[)\]】」]?[.,:;、。]*")
+# "A. red", "(b) red", "a) red"; and, where an option has to follow, also "A.red" and "A - red"
+_BRACKETED = r"[(\[【]([a-z])[)\]】](?:\s*[.:、]\s*|\s+-\s+|\s*)|([a-z])\)\s*"
+_PREFIX = re.compile(rf"{_WORD}(?:{_BRACKETED}|([a-z])(?:[.:]\s+|、\s*))(?=\S)")
+_LOOSE_PREFIX = re.compile(rf"{_WORD}(?:{_BRACKETED}|([a-z])(?:\s*[.:、]\s*|\s+-\s+))(?=\S)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class TextMatch(Scorer):
-    """1.0 for an answer equal to the right one after normalising, else 0.0.
+    """1.0 for an answer that is the right one, else 0.0.
 
     When the task has options, the letter of the right one alone also counts ("B", "(B)"), unless an
     option is itself a single letter; a letter that contradicts the text after it is wrong.
@@ -35,15 +47,50 @@ class TextMatch(Scorer):
     def score(
         self, answer: str | None, task: TaskRecord, *, view: ImageView | None = None
     ) -> float:
-        return 0.0 if answer is None else float(_equals_option(answer, task))
+        if answer is None:
+            return 0.0
+        right = option_index(task.answer, task.options)
+        if right is not None:
+            return float(option_index(answer, task.options) == right)
+        return float(_is_same(answer, task.answer))
+
+
+def option_index(answer: str, options: Sequence[str]) -> int | None:
+    """Which option an answer is, from 0; None when it is none of them, or could be two.
+
+    By the option's text: as it stands, then without marks around it, then folded as in
+    `normalize_answer`; the first of these that fits one option alone decides. Else by a letter with
+    the option's text behind it, or by a letter alone. Letters that all options carry themselves, in
+    order ("A. red", "B. blue"), may be left out.
+
+    >>> option_index("(B) E. coli", ["S. aureus", "E. coli"])
+    1
+    >>> option_index("5 mw", ["5 MW", "5 mW"]) is None
+    True
+    """
+    texts = _without_labels(options)
+    found = _index_of_text(answer, options)
+    if found is None:
+        found = _index_of_text(answer, texts)
+    if found is not None:
+        return found
+    seen = _seen(answer)
+    if alone := _ALONE.fullmatch(seen.casefold()):
+        is_text = any(_ALONE.fullmatch(_fold(option)) for option in options)
+        return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
+    if match := _LOOSE_PREFIX.match(seen):
+        index = _letter_index(match)
+        return index if _index_of_text(seen[match.end() :], texts) == index else None
+    return None
 
 
 def normalize_answer(text: str) -> str:
     """The form in which two answer texts are compared.
 
-    Unicode NFKC, case folded, white space joined, an option letter in front removed ("A. red",
-    "(b) red", "a) red"), surrounding quotes, brackets, emphasis and sentence marks removed. Signs
-    and units stay ("-5", "5%", "c++"). A text of punctuation alone is kept as it is.
+    Unicode NFKC, case folded, white space joined, invisible characters removed, dashes made one, an
+    option letter in front removed ("A. red", "(b) red", "a) red"), surrounding quotes, brackets,
+    emphasis and sentence marks removed. Signs and units stay ("-5", "5%", "c++"). A text of
+    punctuation alone is kept as it is.
 
     >>> normalize_answer(" (B)  Light Red. ")
     'light red'
@@ -51,38 +98,69 @@ def normalize_answer(text: str) -> str:
     return _split_letter(_fold(text))[1]
 
 
-def _equals_option(answer: str, task: TaskRecord) -> bool:
-    given, right = _fold(answer), _fold(task.answer)
+def _is_same(answer: str, truth: str) -> bool:
+    """Whether an answer to an open question is the right one."""
+    given, right = _fold(answer), _fold(truth)
     if given == right:
         return True
-    options = [_fold(option) for option in task.options]
-    alone = _LETTER_ALONE.fullmatch(given)
-    if alone and options and not any(_LETTER_ALONE.fullmatch(option) for option in options):
-        return _option_at(alone[1], options) == _split_letter(right)[1]
     given_letter, given_text = _split_letter(given)
     right_letter, right_text = _split_letter(right)
+    if letter := _ALONE.fullmatch(right):  # of options that stand in the question's text
+        alone = _ALONE.fullmatch(given)
+        return letter[1] == (alone[1] if alone else given_letter)
     if given_text != right_text:
         return False
-    if given_letter and options and not right_letter:
-        return _option_at(given_letter, options) == right_text
     return not (given_letter and right_letter and given_letter != right_letter)
 
 
-def _option_at(letter: str, options: list[str]) -> str | None:
-    index = ord(letter) - ord("a")
-    return _split_letter(options[index])[1] if index < len(options) else None
+def _index_of_text(answer: str, options: Sequence[str]) -> int | None:
+    for form in (str.strip, _trim, _fold):
+        given = form(answer)
+        fitting = [i for i, option in enumerate(options) if form(option) == given]
+        if len(fitting) == 1:
+            return fitting[0]
+    return None
+
+
+def _without_labels(options: Sequence[str]) -> Sequence[str]:
+    """The options' texts behind their own letters, where all have them in order."""
+    matches = [_LOOSE_PREFIX.match(option) for option in options]
+    if all(match and _letter_index(match) == i for i, match in enumerate(matches)):
+        return [o[match.end() :] for o, match in zip(options, matches, strict=True) if match]
+    return options
+
+
+def _letter_index(match: re.Match[str]) -> int:
+    return ord(match[match.lastindex or 1].casefold()) - ord("a")
+
+
+def _seen(text: str) -> str:
+    """Without emphasis and what nobody sees; full-width letters and marks as plain ones."""
+    return " ".join(text.translate(_FULL_WIDTH).translate(_INVISIBLE).replace("**", "").split())
+
+
+def _trim(text: str) -> str:
+    """Without marks, quotes and brackets around it."""
+    text, before = _seen(text), None
+    while before != text:
+        before = text
+        text = text.lstrip(" *_`").rstrip(_MARKS) or text
+        if len(text) > 2 and text[0] + text[-1] in _PAIRS:
+            text = text[1:-1]
+    return text
 
 
 def _fold(text: str) -> str:
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    if _LETTER_PREFIX.match(folded):  # its opening bracket is no surrounding punctuation
-        return folded.rstrip(_CLOSING) or folded
+    folded = unicodedata.normalize("NFKC", _seen(text)).translate(_DASHES).casefold()
+    folded = folded.replace(" %", "%")
+    if _PREFIX.match(folded) or _ALONE.fullmatch(folded):  # their bracket surrounds a letter alone
+        return folded.rstrip(_CLOSING.replace(")", "").replace("]", "")) or folded
     return folded.lstrip(_OPENING).rstrip(_CLOSING) or folded
 
 
 def _split_letter(folded: str) -> tuple[str, str]:
     """The option letter in front, or "", and the text behind it."""
-    match = _LETTER_PREFIX.match(folded)
+    match = _PREFIX.match(folded)
     if match is None:
         return "", folded
-    return match[1] or match[2] or match[3], _fold(folded[match.end() :])
+    return match[match.lastindex or 1], _fold(folded[match.end() :])

@@ -1,0 +1,151 @@
+"""Does a run that is killed anywhere come to the same numbers? kill -9 at random moments of GRPO,
+SFT, search, evaluation, and of a first start, each then gone on with as a person would.
+
+    python benchmarks/kills.py [kills=12] [seed=0] [folder=/tmp/kills]
+
+Every job is run whole once; then `kills` times it is begun in a folder of its own, killed at a
+random moment of its length, and gone on with (up to three kills) until it ends. What is compared:
+weights, rollouts, trees, chains, answers, to the last byte. Processes are forked from one that has
+all imports behind it, so moments are moments of work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
+WORLD = ["data.num_train=16", "data.num_val=4", "data.num_test=16"]
+PHASES = [
+    "num_phases=3", "plan.prompts_per_phase=4", "plan.group_size=4", "plan.sequences_per_update=16",
+    "plan.micro_batch_size=8", "callbacks.checkpoint.every=1", "rollout.eval_every=1",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, how it is gone on with, and the files that are its result.
+
+    Attributes:
+        door: Module of `vigorl`.
+        words: Its overrides.
+        results: Patterns in the run's folder.
+        is_resumable: Gone on with `resume=`; otherwise the same command again.
+    """
+
+    door: str
+    words: Sequence[str]
+    results: Sequence[str]
+    is_resumable: bool = True
+
+
+GRPO = Job("train", ["experiment=grpo_vstar", *WORLD, *PHASES],
+           ["model/model.safetensors", "rollouts/train_phase_*.jsonl"])  # fmt: skip
+JOBS = {
+    "grpo": GRPO,
+    "sft": Job("train", ["experiment=sft_vstar", *WORLD, "stages=null", "data.num_traces=32",
+                         "max_epochs=3", "traces.sequences_per_update=16",
+                         "callbacks.checkpoint.every=1"],
+               ["model/model.safetensors"]),
+    "search": Job("synthesize", ["experiment=mcts_vstar", *WORLD, "limit=12"],
+                  ["trees.jsonl", "chains.jsonl"]),
+    "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD], ["report.json"], False),
+    "first start": GRPO,
+}  # fmt: skip
+
+
+def main_of(job: Job, root: Path, resume: bool, log: Path) -> None:
+    """In a forked process: the door, with what it prints in a file."""
+    os.setsid()
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
+    run = root / "run"
+    words = [f"resume={run}"] if resume else [f"paths.root={root}", f"paths.base={run}", *job.words]
+    sys.argv = [job.door, *words, *SMALL]
+    os.chdir(root)
+    DOORS[job.door]()
+
+
+def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
+    """Run a job for so long at most; its exit code, None when it was killed."""
+    root.mkdir(parents=True, exist_ok=True)
+    resume = job.is_resumable and (root / "run" / "run.json").exists()
+    process = multiprocessing.get_context("fork").Process(
+        target=main_of, args=(job, root, resume, root / "log")
+    )
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        return None
+    return process.exitcode
+
+
+def digest(job: Job, root: Path) -> dict[str, str]:
+    """Of every result file, by its name; where the run's folder lies is left out."""
+    found: dict[str, str] = {}
+    for pattern in job.results:
+        files = sorted((root / "run").glob(pattern))
+        if not files:
+            raise FileNotFoundError(f"{root / 'run' / pattern}")
+        for file in files:
+            found[file.name] = hashlib.sha256(
+                file.read_bytes().replace(bytes(root), b"")
+            ).hexdigest()
+    return found
+
+
+def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list[str]]:
+    """How many killed runs came to the result of the whole one, and what the others said."""
+    job, rng = JOBS[name], random.Random(f"{seed}/{name}")
+    whole = folder / name.replace(" ", "_") / "whole"
+    started = time.perf_counter()
+    if go(job, whole, seconds=None) != 0:
+        raise SystemExit((whole / "log").read_text()[-3000:])
+    length, expected = time.perf_counter() - started, digest(job, whole)
+    faults: list[str] = []
+    for number in range(count):
+        root = whole.with_name(str(number))
+        moments = [round(rng.uniform(0, min(length, 4.0) if name == "first start" else length), 2)
+                   for _ in range(rng.choice((1, 1, 2, 3)))]  # fmt: skip
+        codes = [go(job, root, seconds=moment) for moment in moments]
+        if codes[-1] is None:
+            codes.append(go(job, root, seconds=20 * length + 60))
+        same = codes[-1] == 0 and digest(job, root) == expected
+        if not same:
+            tail = (root / "log").read_text()[-400:].strip()
+            faults.append(f"{name} {number}: killed after {moments} s, exit {codes}: {tail}")
+        print(f"{name:12} {number:3} killed after {moments} s: {'same' if same else 'OTHER'}",
+              flush=True)  # fmt: skip
+        if same:
+            shutil.rmtree(root)
+    return count - len(faults), faults
+
+
+def main(count: int = 12, seed: int = 0, folder: str = "/tmp/kills") -> None:
+    results = {name: try_kills(name, Path(folder), count, seed) for name in JOBS}
+    for name, (good, faults) in results.items():
+        print(f"{name}: {good} of {count} to the same bytes")
+        print("\n".join(faults))
+
+
+if __name__ == "__main__":
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    from vigorl import evaluate, synthesize, train
+
+    DOORS: dict[str, Callable[[], None]] = {
+        "train": train.main, "synthesize": synthesize.main, "evaluate": evaluate.main,
+    }  # fmt: skip
+    given = dict(word.split("=", 1) for word in sys.argv[1:])
+    main(int(given.get("kills", 12)), int(given.get("seed", 0)), given.get("folder", "/tmp/kills"))
