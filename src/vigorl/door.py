@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import CONFIGS
 from vigorl.core.errors import ConfigError
+from vigorl.stopping import stopped_by_signals
 from vigorl.targets import key_paths, nearest
 
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
@@ -37,7 +38,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def run(cfg: DictConfig) -> None:
-            with _refusals():
+            with _refusals(), stopped_by_signals(config_name, cfg):
                 task(cfg)
 
         enter = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(run)

@@ -35,6 +35,7 @@ from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.processes import from_first_process, is_first_process
+from vigorl.stopping import Stopped
 from vigorl.targets import check_foreign_overrides
 from vigorl.training.datamodule import GroundedTraceDataModule
 
@@ -78,9 +79,10 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, *_: object) -> None:
         """A run that raised says so in MLflow, wherever it raised."""
-        self.logger.finalize("failed" if kind else "success")
+        status = "KILLED" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+        self.logger.finalize(status if kind else "success")
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; of a resumed run, what changed."""

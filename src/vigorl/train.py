@@ -5,6 +5,7 @@ configs/train.yaml.
 from __future__ import annotations
 
 import copy
+import signal
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,6 +28,7 @@ from vigorl.build import (
 from vigorl.core.errors import ConfigError
 from vigorl.door import door
 from vigorl.models.policy import Policy
+from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
 from vigorl.training.tensor_files import not_tensors
 
@@ -100,6 +102,10 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
     run.record(cfg, datamodule)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=True)
+    except Stopped:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
     except UnpicklingError as error:
         assert run.checkpoint is not None
         raise ConfigError(not_tensors(run.checkpoint, error)) from error
@@ -137,9 +143,19 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     )
 
 
+class _TakesSignals(L.Callback):
+    """Lightning's own handler waits for the end of a batch, which a phase of rollouts may not
+    reach in time, and speaks to other ranks in the middle of whatever they are doing.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # in a door
+            take_signals()
+
+
 def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     """The shared rollout callback first: what it finds, the others judge, log and save."""
-    callbacks: list[L.Callback] = []
+    callbacks: list[L.Callback] = [_TakesSignals()]
     if cfg.get("rollout"):
         callbacks.append(
             assemble(

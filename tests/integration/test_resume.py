@@ -89,3 +89,20 @@ def test_damage_costs_phases_but_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"phase-00002\.ckpt is no checkpoint of vigorl"):
         train(settings(tmp_path, *small, f"resume={copy}"))
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("reward", "name", "code"),
+    [("EndingReward", "SIGTERM", 143), ("InterruptingReward", "SIGINT", 130)],
+)
+def test_a_signal_ends_a_run_and_says_how_to_go_on(
+    reward: str, name: str, code: int, tmp_path: Path
+) -> None:
+    ending = VARIED_REWARD.replace("TokenReward", reward)
+    dead = run_door(ending, f"paths.root={tmp_path}", f"paths.run={tmp_path}/run")
+    assert dead.returncode == code, dead.stderr[-3000:]
+    assert dead.stderr.splitlines()[-1] == (
+        f"stopped by {name}: python -m vigorl.train 'resume=\"{tmp_path}/run\"' goes on"
+    )
+    assert "Traceback" not in dead.stderr
+    assert only_run(tmp_path).info.status == "KILLED"
