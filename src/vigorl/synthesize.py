@@ -36,7 +36,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -48,6 +47,7 @@ from vigorl.build import (
     check_settings,
     prepare_process,
 )
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord
@@ -112,8 +112,7 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     )
     (run.folder / "search.html").write_text(page, encoding="utf-8")
     run.logger.log_metrics(search_metrics(trees), step=0)
-    if isinstance(run.logger, MLFlowLogger):
-        run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
+    send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return found
 
 

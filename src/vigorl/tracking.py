@@ -11,11 +11,12 @@ RUN/model/          the trained model, a Hugging Face folder; with early_stop, u
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import logging
-import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,15 +26,17 @@ from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import Logger, MLFlowLogger
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml import YAMLError
 
 from vigorl.callbacks.checkpoint import newest_whole
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
+from vigorl.mlflow_store import begun_run, without_passwords
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.stopping import Stopped
 from vigorl.targets import check_foreign_overrides
@@ -46,7 +49,6 @@ _BEGIN_ANEW = (
     "begin a new run; model.path=RUN/model starts it from this one's model, if it is whole"
 )
 _WITHOUT_SETTINGS = "without that file the run goes on with what its run.json says, so remove it"
-_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]+@")
 _FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
 _ABSENT = "(absent)"
 
@@ -69,12 +71,14 @@ class Run:
         logger: Lightning's.
         is_resumed: Rather than begun.
         checkpoint: To go on from, or None at a fresh start.
+        is_new_in_mlflow: Resumed, while MLflow has deleted its run.
     """
 
     folder: Path
     logger: Logger
     is_resumed: bool = False
     checkpoint: Path | None = None
+    is_new_in_mlflow: bool = False
 
     def __enter__(self) -> Run:
         return self
@@ -91,8 +95,9 @@ class Run:
         path = self.folder / "config.yaml"
         if self.is_resumed and path.exists():
             self._record_changes(cfg)
-            return
-        if self.is_resumed:
+            if not self.is_new_in_mlflow:
+                return
+        elif self.is_resumed:
             _LOG.warning("%s was missing; it is written anew from what run.json says", path)
         _write_settings(path, cfg)
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
@@ -117,12 +122,10 @@ class Run:
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
 
     def _tag(self, tags: Mapping[str, str]) -> None:
-        if isinstance(self.logger, MLFlowLogger):
-            client, run_id = self.logger.experiment, self.logger.run_id
-            assert run_id is not None
-            for name, text in tags.items():
-                client.set_tag(run_id, name, text)
-            client.log_artifact(run_id, str(self.folder / "config.yaml"))
+        for name, text in tags.items():
+            send(self.logger, lambda client, run, n=name, t=text: client.set_tag(run, n, t))
+        config = str(self.folder / "config.yaml")
+        send(self.logger, lambda client, run: client.log_artifact(run, config))
 
 
 def start_run(cfg: DictConfig) -> Run:
@@ -133,16 +136,16 @@ def start_run(cfg: DictConfig) -> Run:
     """
     if cfg.get("resume"):
         return _resumed(cfg)
+    agree_on_base(cfg)
     agree_on(cfg, "paths.run")
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def begin() -> str:  # by one process: MLflow's store does not bear being made twice at once
-        logger = instantiate(cfg.logger)
-        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else ""
+    def begin() -> str:  # by one process
+        run_id = begun_run(cfg)
         _write_identity(
             folder / "run.json",
-            _Identity(format=RUN_FORMAT, mlflow_run_id=run_id or None, overrides=_said(cfg)),
+            _Identity(format=RUN_FORMAT, mlflow_run_id=run_id, overrides=_said(cfg)),
         )
         return run_id or ""
 
@@ -151,6 +154,27 @@ def start_run(cfg: DictConfig) -> Run:
 
 def _logger(cfg: DictConfig, run_id: str | None) -> Logger:
     return instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
+
+
+def agree_on_base(cfg: DictConfig) -> None:
+    """Agree on `paths.base`; where it is named after the clock, on one that no other run has, which
+    may have started in the same second.
+    """
+    raw = cast(dict[str, str], OmegaConf.to_container(cfg.paths, resolve=False))
+    is_used = str(cfg.paths.run).startswith(str(cfg.paths.base))
+    if cfg.get("resume") or "${now:" not in raw["base"] or not is_used:
+        agree_on(cfg, "paths.base")
+        return
+
+    def make() -> str:
+        wanted = str(cfg.paths.base)
+        for name in (wanted, *(f"{wanted}_{n}" for n in itertools.count(2))):
+            with suppress(FileExistsError):
+                Path(name).mkdir(parents=True)
+                return name
+        raise AssertionError
+
+    OmegaConf.update(cfg, "paths.base", from_first_process(cfg, f"{cfg.name} paths.base", make))
 
 
 def agree_on(cfg: DictConfig, key: str) -> None:
@@ -343,22 +367,27 @@ def _write_settings(path: Path, cfg: DictConfig) -> None:
         part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
 
 
-def without_passwords(value: Any) -> Any:
-    """A text with the passwords of its URLs masked; all else as it is."""
-    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
-
-
 def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
-    run_id = _identity(_identity_files(folder)[0]).mlflow_run_id
+    path = _identity_files(folder)[0]
+    identity = _identity(path)
+
+    def go_on() -> str:
+        run_id = begun_run(cfg, identity.mlflow_run_id) or ""
+        if run_id != (identity.mlflow_run_id or ""):
+            _write_identity(path, identity.model_copy(update={"mlflow_run_id": run_id}))
+        return run_id
+
     OmegaConf.update(cfg, "paths.run", str(folder))
     newest = lambda: str(newest_whole(folder / "checkpoints") or "")  # noqa: E731
     checkpoint = from_first_process(cfg, f"{cfg.name} checkpoint", newest)
+    run_id = from_first_process(cfg, f"{cfg.name} run", go_on)
     return Run(
         folder,
         _logger(cfg, run_id),
         is_resumed=True,
         checkpoint=Path(checkpoint) if checkpoint else None,
+        is_new_in_mlflow=run_id != (identity.mlflow_run_id or ""),
     )
 
 

@@ -29,7 +29,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.door import door
 from vigorl.models.policy import Policy
 from vigorl.stopping import Stopped, take_signals
-from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
+from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
 from vigorl.training.tensor_files import not_tensors
 
 prepare_process()
@@ -37,7 +37,7 @@ prepare_process()
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
-    agree_on(cfg, "paths.base")
+    agree_on_base(cfg)
     metrics: dict[str, float] = {}
     for stage in stages_to_do(cfg):
         metrics = train_stage(stage)

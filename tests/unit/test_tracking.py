@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import DictConfig, OmegaConf
 
+from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.tracking import resumed_settings, start_run
@@ -232,3 +234,23 @@ def test_a_damaged_config_is_one_line(content: bytes, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     (run / "config.yaml").unlink()
     resume(run)
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    said = ["logger=none", f"paths.base='{tmp_path}/${{now:noon}}'"]
+    folders = []
+    for _ in range(3):
+        folders.append(start_run(command(*said)).folder.name)
+    assert folders == ["noon", "noon_2", "noon_3"]
+
+
+def test_a_run_that_mlflow_has_lost_is_written_down_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(tmp_path)
+    rewrite_identity(run, mlflow_run_id="old")
+    monkeypatch.setattr(tracking, "begun_run", lambda _cfg, _id: "new")
+    monkeypatch.setattr(tracking, "_logger", lambda *_: DummyLogger())
+    (cfg,) = stages_to_do(resume(run))
+    assert start_run(cfg).is_new_in_mlflow
+    assert json.loads((run / "run.json").read_text())["mlflow_run_id"] == "new"

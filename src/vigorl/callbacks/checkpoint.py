@@ -16,9 +16,9 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import MLFlowLogger
 
 from vigorl.callbacks.early_stop import EarlyStop
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.ranks import from_all_ranks
@@ -103,15 +103,20 @@ class PhaseCheckpoint(Checkpoint):
             self._write_model(trainer, pl_module, self.model_folder)
         elif trainer.is_global_zero and (best.exists() or not self.model_folder.exists()):
             # a finished run that is resumed has moved it already
+            if not best.exists():
+                raise VigorlError(
+                    f"{self.model_folder} is gone, with the best phase's weights; python -m "
+                    "vigorl.export writes those of a checkpoint"
+                )
             _remove(self.model_folder)
             best.rename(self.model_folder)
         trainer.strategy.barrier()  # a next stage loads it
         if not trainer.is_global_zero:
             return
         _LOG.info("the trained model is in %s", self.model_folder)
-        for logger in trainer.loggers:
-            if self.log_model and isinstance(logger, MLFlowLogger):
-                logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
+        folder = str(self.model_folder)
+        for logger in trainer.loggers if self.log_model else ():
+            send(logger, lambda client, run: client.log_artifacts(run, folder, "model"))
 
     def _keep_best(self, trainer: L.Trainer, module: L.LightningModule, *, done: int) -> None:
         best = self._best_folder()
