@@ -11,12 +11,10 @@ RUN/model/          the trained model, a Hugging Face folder; with early_stop, u
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import logging
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -168,11 +166,14 @@ def agree_on_base(cfg: DictConfig) -> None:
 
     def make() -> str:
         wanted = str(cfg.paths.base)
-        for name in (wanted, *(f"{wanted}_{n}" for n in itertools.count(2))):
-            with suppress(FileExistsError):
+        taken, name = 1, wanted
+        while True:
+            try:
                 Path(name).mkdir(parents=True)
                 return name
-        raise AssertionError
+            except FileExistsError:
+                taken += 1
+                name = f"{wanted}_{taken}"
 
     OmegaConf.update(cfg, "paths.base", from_first_process(cfg, f"{cfg.name} paths.base", make))
 
@@ -234,7 +235,7 @@ def changed_settings(
     clock = [key for key, value in raw.items() if "${now:" in str(value)]
     clock += [k for k, v in raw.items() if any(f"${{{key}}}" in str(v) for key in clock)]
     if isinstance(old, DictConfig):  # what a file holds is final, whatever it looks like
-        old = OmegaConf.to_container(old, resolve=True)
+        old = cast(dict[str, Any], OmegaConf.to_container(old, resolve=True))
     before, after = (
         {key: without_passwords(value) for key, value in flatten(one).items()}
         for one in (old, OmegaConf.to_container(new, resolve=True))

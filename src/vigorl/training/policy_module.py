@@ -256,10 +256,9 @@ class PolicyModule(L.LightningModule):
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):
             norm = self.trainer.strategy.deepspeed_engine.get_global_grad_norm()
             # it has skipped such a step itself, and says so with an infinity
-            is_skipped = norm is not None and not math.isfinite(norm)
-            self._count_skipped(is_skipped=is_skipped)
-            known = norm is not None and not is_skipped
-            self.step_metrics.add_maxima({"train/grad_norm": norm} if known else {})
+            self._count_skipped(is_skipped=norm is not None and not math.isfinite(norm))
+            if norm is not None and math.isfinite(norm):
+                self.step_metrics.add_maxima({"train/grad_norm": norm})
         metrics = self.step_metrics.compute()
         metrics["train/lr"] = self._lr_of_update
         self.log_dict(metrics)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,7 +48,7 @@ def not_tensors(path: Path, error: pickle.UnpicklingError) -> str:
     )
 
 
-def _of_deepspeed(path: Path) -> list[type]:
+def _of_deepspeed(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """The few plain types that its folders hold."""
     if not path.is_dir():
         return []
