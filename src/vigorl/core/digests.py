@@ -31,7 +31,9 @@ def write_digest(path: Path, *, of: Path) -> None:
 
 def write_folder_digests(folder: Path, files: Iterable[Path]) -> None:
     """Of these files of a folder; any digests that it had before are forgotten."""
-    lines = [f"{_sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in sorted(files)]
+    named = {file.relative_to(folder).as_posix(): file for file in files}
+    named.pop(IN_FOLDER, None)
+    lines = [f"{_sha256(file)}  {name}\n" for name, file in sorted(named.items())]
     with written_whole(folder / IN_FOLDER) as part:
         part.write_text("".join(lines))
 

@@ -8,6 +8,7 @@ cannot change how a prompt is tokenized.
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -19,11 +20,12 @@ from huggingface_hub import save_torch_state_dict, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from vigorl.core.digests import check_digests, write_folder_digests
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
-from vigorl.families.lookup import family_of
+from vigorl.families.lookup import family_named, family_of
 
 _COMPANIONS = ("*.json", "*.txt", "*.jinja", "*.model")
 _NEVER_COPIED = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -158,5 +160,20 @@ def write_folder(
     config.dtype = next(weight.dtype for weight in weights.values() if weight.is_floating_point())
     config.save_pretrained(folder)
     save_torch_state_dict(dict(weights), folder)
+    _add_chat(folder, config.model_type)
     kinds = (*_COMPANIONS, "*.safetensors")
     write_folder_digests(folder, {file for kind in kinds for file in folder.glob(kind)})
+
+
+def _add_chat(folder: Path, model_type: str) -> None:
+    """What transformers' AutoProcessor and chat endpoints ask for, where the source has none."""
+    known = folder / "tokenizer_config.json"
+    has_template = any(folder.glob("chat_template.*")) or (
+        known.is_file() and "chat_template" in json.loads(known.read_text())
+    )
+    if not has_template:
+        chat = family_named(model_type, where=folder).chat
+        (folder / "chat_template.jinja").write_text(chat.template)
+    processor = folder / "processor_config.json"
+    if not processor.exists() and model_type in PROCESSOR_MAPPING_NAMES:
+        processor.write_text(json.dumps({"processor_class": PROCESSOR_MAPPING_NAMES[model_type]}))

@@ -12,7 +12,8 @@ from vigorl.core.errors import DataError
 def model(folder: Path) -> Path:
     for name in ("config.json", "model.safetensors"):
         (folder / name).write_text(name)
-    write_folder_digests(folder, [folder / "config.json", folder / "model.safetensors"])
+    write_folder_digests(folder, list(folder.iterdir()))
+    write_folder_digests(folder, list(folder.iterdir()))  # its own list is not of it
     return folder
 
 
