@@ -19,8 +19,8 @@ from vigorl.core.errors import ConfigError
 from vigorl.door import door
 from vigorl.families.lookup import import_plugins
 from vigorl.models.policy import Policy
+from vigorl.run_folder import read_settings
 from vigorl.targets import check_foreign
-from vigorl.tracking import read_settings
 from vigorl.training.tensor_files import tensors_only
 
 prepare_process()

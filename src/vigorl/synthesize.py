@@ -58,6 +58,7 @@ from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
 from vigorl.door import door
 from vigorl.pages.search import render_search_page
+from vigorl.run_folder import read_settings
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
@@ -66,7 +67,6 @@ from vigorl.tracking import (
     Run,
     changed_settings,
     in_its_folder,
-    read_settings,
     resumed_settings,
     start_run,
 )

@@ -11,14 +11,13 @@ RUN/model/          the trained model, a Hugging Face folder; with early_stop, u
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
@@ -26,38 +25,30 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError
-from yaml import YAMLError
 
 from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
-from vigorl.core.files import written_whole
 from vigorl.mlflow_store import begun_run, without_passwords
 from vigorl.processes import from_first_process, is_first_process
+from vigorl.run_folder import (
+    RUN_FORMAT,
+    Identity,
+    disk_fault,
+    identity_files,
+    read_identity,
+    read_settings,
+    write_identity,
+    write_settings,
+)
 from vigorl.stopping import Stopped
 from vigorl.targets import check_foreign_overrides
 from vigorl.training.datamodule import GroundedTraceDataModule
 
 _LOG = logging.getLogger(__name__)
-RUN_FORMAT = 2  # of run.json and the checkpoints beside it
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
-_BEGIN_ANEW = (
-    "begin a new run; model.path=RUN/model starts it from this one's model, if it is whole"
-)
-_WITHOUT_SETTINGS = "without that file the run goes on with what its run.json says, so remove it"
 _FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
 _ABSENT = "(absent)"
-
-
-class _Identity(BaseModel):
-    """A run.json."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-    format: Literal[2]
-    mlflow_run_id: str | None
-    overrides: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +76,11 @@ class Run:
         """A run that raised says so in MLflow, wherever it raised."""
         status = "KILLED" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
         self.logger.finalize(status if kind else "success")
+        if isinstance(error, Exception) and (fault := disk_fault(error)):
+            raise ConfigError(
+                f"{self.folder}: {fault}; what was written before is whole: "
+                f"resume={self.folder} goes on from the last checkpoint once there is room again"
+            ) from error
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; of a resumed run, what changed."""
@@ -97,7 +93,7 @@ class Run:
                 return
         elif self.is_resumed:
             _LOG.warning("%s was missing; it is written anew from what run.json says", path)
-        _write_settings(path, cfg)
+        write_settings(path, cfg)
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
         flat = {key: without_passwords(value) for key, value in flat.items()}
         flat |= {f"version.{name}": version(name) for name in PACKAGES}
@@ -111,11 +107,11 @@ class Run:
     def _record_changes(self, cfg: DictConfig) -> None:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
         if said := _said(cfg):
-            for path in _identity_files(Path(cfg.paths.base)):
-                _write_identity(path, _identity(path).model_copy(update={"overrides": said}))
+            for path in identity_files(Path(cfg.paths.base)):
+                write_identity(path, read_identity(path).model_copy(update={"overrides": said}))
         config = self.folder / "config.yaml"
         if changed := changed_settings(read_settings(config), cfg):
-            _write_settings(config, cfg)
+            write_settings(config, cfg)
             at = self.checkpoint.stem if self.checkpoint else "the start"
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
 
@@ -137,13 +133,16 @@ def start_run(cfg: DictConfig) -> Run:
     agree_on_base(cfg)
     agree_on(cfg, "paths.run")
     folder = Path(cfg.paths.run)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"paths.run={folder} cannot be made: {error.strerror}") from error
 
     def begin() -> str:  # by one process
         run_id = begun_run(cfg)
-        _write_identity(
+        write_identity(
             folder / "run.json",
-            _Identity(format=RUN_FORMAT, mlflow_run_id=run_id, overrides=_said(cfg)),
+            Identity(format=RUN_FORMAT, mlflow_run_id=run_id, overrides=_said(cfg)),
         )
         return run_id or ""
 
@@ -174,6 +173,8 @@ def agree_on_base(cfg: DictConfig) -> None:
             except FileExistsError:
                 taken += 1
                 name = f"{wanted}_{taken}"
+            except OSError as error:
+                raise ConfigError(f"paths.base={name} cannot be made: {error.strerror}") from error
 
     OmegaConf.update(cfg, "paths.base", from_first_process(cfg, f"{cfg.name} paths.base", make))
 
@@ -209,7 +210,7 @@ def resumed_settings(
     before = _overrides(folder)
     check_foreign_overrides(
         _may_run(before, said),
-        where=_identity_files(folder)[0],
+        where=identity_files(folder)[0],
         plugins=cfg.plugins,
         groups=GlobalHydra.instance().config_loader().list_groups(""),
     )
@@ -306,77 +307,19 @@ def _key(override: str) -> str:
     return override.partition("=")[0]
 
 
-def _identity_files(folder: Path) -> list[Path]:
-    """The run.json of the run in a folder, or of its stages.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    if (folder / "run.json").is_file():
-        return [folder / "run.json"]
-    if not (found := sorted(folder.glob("*/run.json"))):
-        raise ConfigError(f"resume={str(folder)!r} is not a run's folder: it has no run.json")
-    return found
-
-
-def _write_identity(path: Path, identity: _Identity) -> None:
-    with written_whole(path) as part:  # another process of a resumed run may be reading it
-        part.write_text(identity.model_dump_json())
-
-
 def _overrides(folder: Path) -> list[str]:
-    return _identity(_identity_files(folder)[0]).overrides
-
-
-def _identity(path: Path) -> _Identity:
-    """What a run.json says, its types checked."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is cut or damaged ({error}): {_BEGIN_ANEW}") from error
-    if isinstance(found, dict) and "overrides" not in found and "mlflow_run_id" in found:
-        raise ConfigError(
-            f"{path}: a run of vigorl 0.1, whose settings and checkpoints are others; begin anew "
-            f"from its model, model.path={path.parent / 'model'}"
-        )
-    try:
-        return _Identity.model_validate(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "all of it"
-        raise ConfigError(f"{path}: {where}: {first['msg']}; {_BEGIN_ANEW}") from error
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that a run's folder keeps, as they stand there: nothing in them is resolved.
-
-    Raises:
-        ConfigError: The file is empty, cut, or holds something else.
-    """
-    try:
-        found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"{path} cannot be read ({first}): {_WITHOUT_SETTINGS}") from error
-    if not isinstance(found, dict) or not {"paths", "model"} <= found.keys():
-        raise ConfigError(f"{path} is empty, cut, or not of a run: {_WITHOUT_SETTINGS}")
-    return cast(dict[str, Any], found)
-
-
-def _write_settings(path: Path, cfg: DictConfig) -> None:
-    with written_whole(path) as part:
-        part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+    return read_identity(identity_files(folder)[0]).overrides
 
 
 def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
-    path = _identity_files(folder)[0]
-    identity = _identity(path)
+    path = identity_files(folder)[0]
+    identity = read_identity(path)
 
     def go_on() -> str:
         run_id = begun_run(cfg, identity.mlflow_run_id) or ""
         if run_id != (identity.mlflow_run_id or ""):
-            _write_identity(path, identity.model_copy(update={"mlflow_run_id": run_id}))
+            write_identity(path, identity.model_copy(update={"mlflow_run_id": run_id}))
         return run_id
 
     OmegaConf.update(cfg, "paths.run", str(folder))

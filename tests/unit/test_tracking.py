@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.tracking import resumed_settings, start_run
+from vigorl.core.files import written_whole
+from vigorl.tracking import Run, resumed_settings, start_run
 from vigorl.train import stages_to_do
 
 prepare_process()
@@ -254,3 +257,34 @@ def test_a_run_that_mlflow_has_lost_is_written_down_anew(
     (cfg,) = stages_to_do(resume(run))
     assert start_run(cfg).is_new_in_mlflow
     assert json.loads((run / "run.json").read_text())["mlflow_run_id"] == "new"
+
+
+def write_to_full_disk(path: Path) -> None:
+    path.write_text("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def save_to_full_disk(path: Path) -> None:
+    path.write_text("half")
+    raise RuntimeError("[enforce fail at inline_container.cc:868] file write failed: 3 vs 0")
+
+
+@pytest.mark.parametrize("write", [write_to_full_disk, save_to_full_disk])
+def test_a_full_disk_is_one_line(write: Callable[[Path], None], tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", DummyLogger())
+    with (
+        pytest.raises(ConfigError, match=r"run: No space left on device.* resume=") as caught,
+        run,
+        written_whole(tmp_path / "phase-00001.ckpt") as part,
+    ):
+        write(part)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_outputs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"paths\.run=.*file/run cannot be made"):
+        start_run(command("logger=none", f"paths.run={tmp_path}/file/run"))
+    with pytest.raises(ConfigError, match=r"paths\.base=.* cannot be made"):
+        start_run(command("logger=none", f"paths.base='{tmp_path}/file/${{now:noon}}'"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,19 @@ class Diverges(BoringModel):
     def on_train_epoch_end(self) -> None:
         if self.trainer.current_epoch == 1:
             self.layer.weight.data[0, 0] = float("inf")
+
+
+def test_a_save_to_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(_: object, part: Path, **_settings: object) -> None:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save)
+    with pytest.raises(OSError, match="No space left"):
+        fit(tmp_path, epochs=1, every=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_finite_is_never_saved(tmp_path: Path) -> None:
