@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.rows import Row
+from vigorl.data.sources.rows import Row, root_of
 
 COLOURS = ("red", "green", "blue", "yellow")
 
@@ -35,21 +35,20 @@ def read_table(path: str | Path, *, image_root: str | Path | None = None) -> lis
     Raises:
         DataError: With file and line: a missing column or picture.
     """
-    path = Path(path)
-    root = Path(image_root) if image_root else path.parent
+    path, root = Path(path), root_of(path, image_root)
     with path.open(newline="", encoding="utf-8") as file:
         lines = csv.DictReader(file)
-        return [_task(Row(values, path, lines.line_num), root=root) for values in lines]
+        return [_task(Row(values, path, lines.line_num, root=root)) for values in lines]
 
 
-def _task(row: Row, *, root: Path) -> TaskRecord:
+def _task(row: Row) -> TaskRecord:
     options = [row.text("answer"), *row.text("wrong").split(";")]
     random.Random(row.source).shuffle(options)
     return TaskRecord(
         id=str(row.line),
         question=row.text("question"),
         answer=row.text("answer"),
-        images=(row.picture(row.text("picture"), root=root),),
+        images=(row.picture(row.text("picture")),),
         options=tuple(options),
         source=row.source,
     )

@@ -471,6 +471,15 @@ def test_a_wrong_correction_is_refused_by_its_key(setting: str) -> None:
         check_settings(cfg)
 
 
+def test_a_correction_and_a_cut_tail_exclude_each_other() -> None:
+    cfg = compose_door("train", "scale=qwen2_5_vl_7b", "env.top_p=0.99")
+    with pytest.raises(ConfigError, match=r"env\.top_p=0\.99 with importance_correction"):
+        check_settings(cfg)
+    cfg = compose_door("train", "scale=qwen2_5_vl_7b", "env.top_p=0.99", "experiment=sft_vstar")
+    check_settings(stages_of(cfg)[-1])
+    check_settings(compose_door("train", "env.top_p=0.99"))
+
+
 HALF = [
     ["model.dtype=bfloat16"],
     ["model.dtype=float16", "precision=16-mixed", "strategy=ddp"],

@@ -204,6 +204,7 @@ def check_settings(cfg: DictConfig) -> None:
             _try_out(node)
         _try_out(cfg.get("early_stop"))
         _check_what_needs_rollouts(cfg)
+        _check_top_p(cfg)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -231,6 +232,15 @@ def _check_what_needs_rollouts(cfg: DictConfig) -> None:
             _try_out(node)
         if group and not cfg.datamodule.get("plan"):
             raise ConfigError(f"{key} has no effect on SFT: it is for phases of rollouts")
+
+
+def _check_top_p(cfg: DictConfig) -> None:
+    """Refuse to correct for an engine that samples from another distribution on purpose."""
+    if cfg.module.get("importance_correction") and cfg.env.top_p < 1:
+        raise ConfigError(
+            f"env.top_p={cfg.env.top_p:g} with importance_correction: the weights would hold the "
+            "mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
+        )
 
 
 def _try_out(node: DictConfig | None) -> None:

@@ -30,6 +30,7 @@ from vigorl.door import door
 from vigorl.models.policy import Policy
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
+from vigorl.training.policy_module import PolicyModule
 from vigorl.training.tensor_files import not_tensors
 
 prepare_process()
@@ -88,7 +89,7 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
         source=instantiate(cfg.data),
         environment=parts.environment,
         seed=cfg.seed,
-        with_pixels=not cfg.model.freeze_vision_tower,
+        with_pixels=module.vision_cache is None,
     )
     trainer: L.Trainer = assemble(
         cfg.trainer,
@@ -112,7 +113,10 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
+def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
+    """The module with its policy. Where rollouts are learned from, tokens are scored at the
+    temperature they were sampled at; traces were not sampled by the policy, and are scored at 1.
+    """
     load = partial(
         Policy.from_pretrained,
         parts.model_folder,
@@ -129,6 +133,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
     if needs_reference(cfg):
         extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
         extra["reference_dtype"] = cfg.model.reference_dtype
+    if cfg.datamodule.get("plan"):
+        extra["temperature"] = cfg.env.temperature
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(
@@ -137,7 +143,6 @@ def build_module(cfg: DictConfig, parts: Parts) -> L.LightningModule:
         images=parts.images,
         optimizer=instantiate(cfg.optimizer),
         banned_ids=parts.codec.banned_ids,
-        temperature=cfg.env.temperature,
         vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
     )

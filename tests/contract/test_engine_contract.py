@@ -245,6 +245,19 @@ def test_new_weights_change_what_a_real_policy_says(
                for r in requests)  # fmt: skip
 
 
+def test_logprobs_are_those_of_the_tokens_that_top_p_has_left(
+    make: Callable[[], Engine], requests: list[GenerationRequest]
+) -> None:
+    engine = make()
+    if isinstance(engine, ScriptedEngine | ServerEngine):
+        pytest.skip("no policy behind it here; vLLM's server is started with the same mode as vLLM")
+    for request in requests:
+        engine.submit(replace(request, sampling=replace(request.sampling, top_p=1e-6)))
+    while engine.num_in_flight:
+        for one in engine.poll():  # a single token is left, which is certain
+            assert one.logprobs == pytest.approx([0.0] * len(one.token_ids), abs=1e-5)
+
+
 def test_new_weights_are_the_new_weights(
     make: Callable[[], Engine], requests: list[GenerationRequest], world: World
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vigorl.models.losses import LossInputs
+from vigorl.models.losses import KLEstimator, LossInputs
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.gspo import GSPO
 from vigorl.training.algorithms.protocol import Algorithm
@@ -22,6 +22,9 @@ STORED = json.loads(Path(__file__).with_name("policy_losses.json").read_text())
 CASES: dict[str, Algorithm] = {
     "grpo": GRPO(dual_clip=None),
     "grpo + 0.1 k3": GRPO(dual_clip=None, kl_coef=0.1),
+    "grpo + 0.1 corrected k3": GRPO(
+        dual_clip=None, kl_coef=0.1, kl_estimator=KLEstimator.K3_CORRECTED
+    ),
     "gspo (trl)": GSPO(),
     "gspo-token (verl)": GSPO(),
 }

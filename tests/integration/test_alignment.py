@@ -52,12 +52,14 @@ class DroppedPicture(HFEngine):
         return super()._prepare(ids, views)
 
 
-def test_an_honest_engine_passes_in_every_phase(tmp_path: Path) -> None:
-    train(settings(tmp_path, *BOLD))
+@pytest.mark.parametrize("lora", ["null", "{_target_:vigorl.models.lora.LoraSettings,dropout:0.5}"])
+def test_an_honest_engine_passes_in_every_phase(lora: str, tmp_path: Path) -> None:
+    train(settings(tmp_path, *BOLD, f"model.lora={lora}"))
     gaps = [value for _, value in history(tmp_path, "align/mean_gap")]
     assert len(gaps) == 2
     assert max(gaps) < 1e-5
     assert max(value for _, value in history(tmp_path, "align/max_gap")) < 1e-3
+    assert max(value for _, value in history(tmp_path, "kl/sampling_gap_max")) < 1e-3
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import runpy
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from vigorl.core.protocols import Scene
 from vigorl.core.records import TaskRecord
 from vigorl.data.images import ImageStore
 from vigorl.data.prompt_writer import call_example
-from vigorl.families.lookup import family_of
+from vigorl.families.lookup import family_of, known_families
 from vigorl.rollout.recorder import read_rollouts
 
 pytestmark = pytest.mark.slow
@@ -50,6 +50,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     shutil.copytree(EXAMPLES, home / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     return home
+
+
+@pytest.fixture(autouse=True)
+def families_that_ship() -> Iterator[None]:
+    """A family that an example brings is forgotten again."""
+    yield
+    known_families.cache_clear()
 
 
 def commands(name: str) -> list[str]:

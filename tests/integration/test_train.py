@@ -142,6 +142,18 @@ def test_controls_run(experiment: str, tmp_path: Path) -> None:
     assert {"val/accuracy", "reward/total", "train/loss"} <= metrics.keys()
 
 
+def test_a_merger_learns_behind_a_frozen_tower(tmp_path: Path) -> None:
+    train(
+        settings(
+            tmp_path, VARIED_REWARD, "model.freeze_merger=false", "optimizer.warmup_frac=0",
+            "max_epochs=1", f"paths.run={tmp_path}/run",
+        )
+    )  # fmt: skip
+    start, now = start_weights(), weights(tmp_path / "run/model")
+    moved = {name for name in now if not torch.equal(now[name], start[name])}
+    assert {"merger" in name for name in moved if "visual" in name} == {True}
+
+
 def test_kl_to_the_start_checkpoint(tmp_path: Path) -> None:
     train(settings(tmp_path, VARIED_REWARD, "kl_coef=0.5", "optimizer.warmup_frac=0"))
     before, after = (value for _, value in history(tmp_path, "kl/ref"))
@@ -164,7 +176,7 @@ def test_gspo_clips_whole_sequences_from_the_second_update_on(tmp_path: Path) ->
     train(settings(tmp_path, VARIED_REWARD, "algorithm=gspo", *half))
     ratios = [value for _, value in history(tmp_path, "train/ratio_max")]
     assert ratios[0] == pytest.approx(1.0, abs=1e-5)
-    assert 1.0001 < ratios[1] < 1.1  # the mean over a sequence hardly moves
+    assert ratios[1] > 1.0001  # of a token; the bounds hold the mean over its sequence
     low, high = (history(tmp_path, f"clip/{side}_frac") for side in ("low", "high"))
     assert low[0][1] == high[0][1] == 0.0
     assert low[1][1] + high[1][1] > 0.0

@@ -105,6 +105,16 @@ def test_two_processes_learn_what_one_learns(
     assert all(half.is_file() for half in halves)
 
 
+def test_phases_without_a_signal_leave_the_weights_alone(tmp_path: Path) -> None:
+    flat = ["reward._target_=tests.integration.door.FallingReward", "optimizer.weight_decay=0.5"]
+    rates = ["optimizer.lr=0.1", "optimizer.warmup_frac=0", "logger=none"]
+    shared = ["strategy=zero2", "trainer.devices=2", "plan.micro_batch_size=2"]
+    folders = [f"paths.root={tmp_path}", f"paths.run={tmp_path}/run"]
+    result = run_door(*flat, *rates, *shared, *folders)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-6000:]
+    assert same_weights(weights(tmp_path / "run/model"), start_weights())
+
+
 @pytest.mark.parametrize("strategy", ["zero2", "zero3"])
 def test_killed_and_resumed_equals_uninterrupted(
     strategy: str, together: Callable[[str], Path], tmp_path: Path

@@ -176,7 +176,7 @@ class RolloutCallback(L.Callback):
         phase: int,
         rollouts: Sequence[Rollout],
         samples: Sequence[TrainingSample],
-        module: PolicyModule,
+        module: PolicyGradientModule,
         datamodule: GroundedTraceDataModule,
     ) -> tuple[Costs, dict[str, float]]:
         """Sums and maxima to log; none where it is not due."""

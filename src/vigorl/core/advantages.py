@@ -68,15 +68,22 @@ def turn_credit(
 
 
 def group_advantages(
-    rewards: Sequence[float], *, scale_by_std: bool = True, eps: float = 1e-6
+    rewards: Sequence[float],
+    *,
+    scale_by_std: bool = True,
+    min_std: float = 0.0,
+    eps: float = 1e-6,
 ) -> list[float]:
     """Center one group's rewards, optionally dividing by their spread.
 
-    A_i = (r_i - mean) / (std + eps); std is the sample std (n - 1), as in the released code.
+    A_i = (r_i - mean) / (max(std, min_std) + eps); std is the sample std (n - 1), as in the
+    released code, whose min_std is 0: there a group that differs in a small bonus alone, such as
+    one in which all are right, pulls as hard as one half of which is wrong.
 
     Args:
         rewards: [G] one scalar per rollout of the same prompt, G >= 2.
         scale_by_std: False gives the mean-only baseline (Dr. GRPO; the paper's text).
+        min_std: Spreads below it are not blown up to 1, in reward units.
         eps: Added to std, in reward units.
     Returns:
         [G] unitless advantages in input order; all 0.0 when the rewards are equal.
@@ -91,7 +98,7 @@ def group_advantages(
     if max(rewards) == min(rewards):
         return [0.0] * len(rewards)
     mean = statistics.fmean(rewards)
-    scale = statistics.stdev(rewards) + eps if scale_by_std else 1.0
+    scale = max(statistics.stdev(rewards), min_std) + eps if scale_by_std else 1.0
     return [(reward - mean) / scale for reward in rewards]
 
 

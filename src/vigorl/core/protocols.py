@@ -23,7 +23,7 @@ class SamplingParams:
     Attributes:
         max_new_tokens: Limit for one turn.
         temperature: Divides the logits; 0.0 takes the most likely token.
-        top_p: Nucleus mass in (0, 1].
+        top_p: Nucleus mass in (0, 1]; greedy takes no notice of it.
     """
 
     max_new_tokens: int
@@ -52,7 +52,8 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A finished turn: the sampled ids (end token included when sampled) and one logprob each.
+    """A finished turn: the sampled ids (end token included when sampled) and one logprob each, of
+    the distribution that was sampled from: at temperature, and of the tokens that `top_p` has left.
 
     `is_finished` is False when the token limit cut it. An engine that knows no logprobs gives none
     at all; such a turn cannot be trained on by RL (`Rollout.sampling_logprobs` raises).

@@ -13,7 +13,8 @@ each token's loss with p/q takes the bias out, and a cap keeps the variance in.
 
 Peers: verl and ms-swift have token and sequence with a cap of 2, TRL with a cap of 3. Left out:
 weights normalised to a mean of 1 (no longer the same however a batch is cut), rejection by KL, and
-weights recomputed for `top_p` below 1 (engines report logprobs from before its cut).
+`top_p` below 1, which is refused: engines say how likely a token was among those that its cut left,
+so each ratio would hold the mass that was kept, and a rollout's product of them falls to 0.
 """
 
 from __future__ import annotations

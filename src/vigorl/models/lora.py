@@ -42,8 +42,8 @@ class LoraSettings:
     Attributes:
         rank: Inner dimension of the adapters.
         alpha: The adapter's output is scaled by alpha / rank.
-        dropout: On the adapter's input. Above 0 the update pass sees another policy than the one
-            that sampled.
+        dropout: On the adapter's input, in training steps alone. Above 0 the policy of a step is
+            another one than that which sampled, so the start's logprobs take a pass of their own.
         target_modules: Names of the linear layers, looked for in the language model's layers only;
             None takes all of the model's family.
     """

@@ -138,6 +138,12 @@ class Policy(nn.Module):
         )
 
     @property
+    def has_dropout(self) -> bool:
+        """Whether a forward pass in training mode is that of another policy than an engine has."""
+        rates = [m.p for m in self.model.modules() if isinstance(m, nn.Dropout)]
+        return any((*rates, self.model.config.get_text_config().to_dict().get("attention_dropout")))
+
+    @property
     def feature_width(self) -> int:
         """Numbers per image token: the hidden size, and again per deepstack level."""
         return self.family.feature_width(self.model.config)

@@ -20,7 +20,9 @@ from huggingface_hub import save_torch_state_dict, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+from transformers.models.auto.processing_auto import (
+    PROCESSOR_MAPPING_NAMES,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from vigorl.core.digests import check_digests, write_folder_digests
 from vigorl.core.errors import ConfigError

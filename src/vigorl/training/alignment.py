@@ -5,6 +5,9 @@ A phase's rollouts are replayed through the trainer before it learns from them:
     engine.read(rollout)   == the batch: expanded ids, tokens of each picture, M-RoPE positions
     sampling_logprobs      ~= the policy's logprobs of the same tokens
 
+With `top_p` below 1 the engine speaks of the tokens that were left, whose shares have grown by up
+to 1 / top_p; so much more likely than in the trainer a token may be.
+
 What disagrees stops the run, with the rollout and the first token at which it does. This is how
 stale weights, stale picture features, a dropped or doubly expanded picture and a shifted mask are
 told from learning. The gap that is left by arithmetic (another kernel, bfloat16) is what
@@ -13,6 +16,7 @@ told from learning. The gap that is left by arithmetic (another kernel, bfloat16
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,7 +30,7 @@ from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.ranks import from_all_ranks
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.policy_module import PolicyModule
+from vigorl.training.policy_gradient_module import PolicyGradientModule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ class AlignmentCheck:
         samples: Sequence[TrainingSample],
         *,
         engine: Engine,
-        module: PolicyModule,
+        module: PolicyGradientModule,
         datamodule: GroundedTraceDataModule,
     ) -> Gaps:
         """Replay some rollouts; all ranks call it together.
@@ -80,20 +84,25 @@ class AlignmentCheck:
         # every rank runs the same number of forward passes, found something or not
         picked = chosen or [0]
         batch = datamodule.collate([samples[i] for i in picked]).to(module.device)
-        with torch.no_grad(), module.as_in_training():
-            logprobs = module.logprobs(batch)[0]
+        logprobs = module.start_logprobs(batch)
         fault, gaps = None, Gaps(0.0, 0, 0.0)
         for row, i in enumerate(chosen):
             fault = fault or self._misreading(rollouts[i], batch, row, engine, module)
+        differences = _differences(batch, logprobs, top_p=datamodule.environment.top_p)
         for row, i in enumerate(chosen):
-            found = _gaps(batch, logprobs, row)
-            fault = fault or self._too_far(rollouts[i], batch, logprobs, row, found)
+            found = _gaps(batch, differences, row)
+            fault = fault or self._too_far(rollouts[i], batch, logprobs, differences, row)
             gaps = gaps.joined(found)
         _raise_together(fault)
         return gaps
 
     def _misreading(
-        self, rollout: Rollout, batch: TrainingBatch, row: int, engine: Engine, module: PolicyModule
+        self,
+        rollout: Rollout,
+        batch: TrainingBatch,
+        row: int,
+        engine: Engine,
+        module: PolicyGradientModule,
     ) -> str | None:
         if not isinstance(engine, ReadingEngine):
             return None
@@ -123,15 +132,21 @@ class AlignmentCheck:
         return None
 
     def _too_far(
-        self, rollout: Rollout, batch: TrainingBatch, logprobs: Tensor, row: int, gaps: Gaps
+        self,
+        rollout: Rollout,
+        batch: TrainingBatch,
+        logprobs: Tensor,
+        differences: Tensor,
+        row: int,
     ) -> str | None:
+        gaps = _gaps(batch, differences, row)
         is_close = gaps.mean <= self.max_mean_gap
         if is_close and (self.max_gap is None or gaps.largest <= self.max_gap):
             return None
         assert batch.sampling_logprobs is not None
         columns = batch.loss_mask[row].nonzero()[:, 0]
         theirs, own = batch.sampling_logprobs[row, columns], logprobs[row, columns]
-        far = (theirs - own).abs() > max(self.max_gap or 0.0, self.max_mean_gap)
+        far = differences[row, columns] > max(self.max_gap or 0.0, self.max_mean_gap)
         first = int(far.nonzero()[0, 0]) if bool(far.any()) else 0
         turn, token = _where(rollout, first)
         num_pictures = len(rollout.prompt_views) + sum(
@@ -166,11 +181,17 @@ class Gaps:
         )
 
 
-def _gaps(batch: TrainingBatch, logprobs: Tensor, row: int) -> Gaps:
+def _differences(batch: TrainingBatch, logprobs: Tensor, *, top_p: float) -> Tensor:
+    """[batch, tokens] |engine - trainer| in nats, beyond what the cut of `top_p` can explain."""
     if batch.sampling_logprobs is None:
         raise AlignmentError("the samples carry no sampling logprobs: nothing to compare with")
+    difference = batch.sampling_logprobs - logprobs
+    return torch.maximum(difference + math.log(top_p), -difference).clamp(min=0.0)
+
+
+def _gaps(batch: TrainingBatch, differences: Tensor, row: int) -> Gaps:
     mask = batch.loss_mask[row]
-    gap = (batch.sampling_logprobs[row] - logprobs[row])[mask].abs()
+    gap = differences[row][mask]
     return Gaps(float(gap.sum()), int(mask.sum()), float(gap.max()))
 
 

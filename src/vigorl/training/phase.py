@@ -173,7 +173,8 @@ def read_start(
     Raises:
         ValueError: A signal changes the number or the size of pictures.
     """
-    needs_old = has_several_updates and module.needs_old
+    # a step's own pass is the start's only while no weight has changed, and nothing is dropped
+    needs_old = module.needs_old and (has_several_updates or module.policy.has_dropout)
     found = []
     for samples in micro_batches:
         old = ref = None

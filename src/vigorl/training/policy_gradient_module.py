@@ -4,7 +4,8 @@ Old, reference and sampling logprobs, credit and masks come in the batch (`train
 becomes of them is `module.algorithm`'s matter. Where the engine that sampled is not the trainer to
 the last digit, importance weights go in too. What a step measures (entropy, ratios, clips, the gap
 to the engine) is over the tokens of its own forward passes: samples that cannot move the policy
-have none.
+have none. Where none of an update can, on any rank, no step is taken: AdamW's momentum and weight
+decay would move the weights for no reason. `train/no_signal` is 1 there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
@@ -26,6 +28,7 @@ from vigorl.models.correction import (
 from vigorl.models.losses import LossInputs
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
+from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_module import PolicyModule
@@ -90,8 +93,9 @@ class PolicyGradientModule(PolicyModule):
         batch = item.batch
         assert batch.advantages is not None
         self.count_padding(batch)
+        self._note_signal(batch)
         logprobs, entropy = self.logprobs(batch, with_entropy=True)
-        # with one update per phase the weights that sampled are the weights now
+        # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
         signals, factors = self._read_signals(item, old)
@@ -110,18 +114,40 @@ class PolicyGradientModule(PolicyModule):
         )
         return self.report(self.algorithm.loss(inputs))
 
-    @torch.no_grad()
+    _has_signal = False  # of this rank's micro-batches of the update so far
+
+    def _note_signal(self, batch: TrainingBatch) -> None:
+        assert batch.advantages is not None
+        moving = batch.loss_mask.bool()
+        if not self.algorithm.needs_zero_advantages:
+            moving = moving & (batch.advantages != 0)
+        self._has_signal = self._has_signal or bool(moving.any())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        super().on_before_optimizer_step(optimizer)
+        strategy = self.trainer.strategy
+        is_zero = isinstance(strategy, DeepSpeedStrategy)
+        if is_zero and not strategy.deepspeed_engine.is_gradient_accumulation_boundary():
+            return
+        has_signal, self._has_signal = any(from_all_ranks(self._has_signal)), False
+        if has_signal:
+            return
+        self.step_metrics.add_sums({"train/no_signal": (1, 1)})
+        for weight in self.trained_parameters():
+            weight.grad = None  # an optimizer leaves it alone, and its momentum
+        for group in optimizer.param_groups if is_zero else ():
+            group["lr"] = 0.0  # DeepSpeed steps whatever there is; the schedule sets the next rate
+
     def start_logprobs(self, batch: TrainingBatch) -> Tensor:
-        """[batch, tokens] nats, under the weights as they are now, computed as in training."""
-        with self.as_in_training():
+        """[batch, tokens] nats, under the weights as they are now; see `scoring`."""
+        with self.scoring():
             return self.logprobs(batch)[0]
 
-    @torch.no_grad()
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
-        """[batch, tokens] nats, under the reference, computed as in training."""
+        """[batch, tokens] nats, under the reference; see `scoring`."""
         reference = self._reference[0] if self._reference else self.policy
         without_adapters = nullcontext() if self._reference else self.policy.as_reference()
-        with without_adapters, self.as_in_training():
+        with without_adapters, self.scoring():
             return self.logprobs(batch, model=reference)[0]
 
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ class PolicyModule(L.LightningModule):
         images: Pixels of views.
         optimizer: Its settings.
         banned_ids: Tokens the policy is never allowed to sample; engines mask the same ones.
-        temperature: At which rollouts are sampled and log-probabilities taken.
+        temperature: At which log-probabilities are taken: that of the sampling for rollouts, 1 for
+            traces.
         logits_chunk_tokens: Most tokens whose logits are alive at once.
         vision_cache_bytes: Most bytes of a frozen tower's features kept on the device; None is no
             limit.
@@ -161,11 +163,19 @@ class PolicyModule(L.LightningModule):
             with_entropy=with_entropy,
         )
 
-    def as_in_training(self) -> AbstractContextManager[None]:
-        """Autocast as Lightning sets it up for a training step, for forward passes outside of one:
-        numbers that are compared must be computed alike.
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """For forward passes outside of a training step, whose numbers are compared with an
+        engine's or a step's: no gradient, no dropout, which no engine has, and autocast as
+        Lightning sets it up for a step.
         """
-        return self.trainer.precision_plugin.forward_context()
+        was_training = self.policy.training
+        self.policy.eval()
+        try:
+            with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+                yield
+        finally:
+            self.policy.train(was_training)
 
     def features(self, batch: TrainingBatch) -> Tensor | None:
         """Image features from the cache when the tower is frozen; None: the policy runs it, with

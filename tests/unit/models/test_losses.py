@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from vigorl.core.errors import ConfigError
 from vigorl.models.losses import (
     Clip,
+    KLEstimator,
     LossInputs,
     k3_kl,
     largest_ratio,
@@ -108,6 +110,76 @@ def test_kl_is_zero_when_equal_and_k3_elsewhere() -> None:
     kl.sum().backward()
     assert policy.grad is not None  # 1 - exp(d)
     assert policy.grad[0].tolist() == pytest.approx([0.0, 0.39347, -0.64872], abs=1e-5)
+
+
+def slope_of_estimate(estimator: KLEstimator, logits: Tensor, old: Tensor, ref: Tensor) -> Tensor:
+    """Of the loss at each choice of a distribution, weighted by how often `old` draws it."""
+    logits = logits.clone().requires_grad_()
+    policy = logits.log_softmax(-1)[:, None]  # [choices, 1]: a sequence of one token each
+    inputs = LossInputs(
+        policy_logprobs=policy,
+        old_logprobs=old.log_softmax(-1)[:, None],
+        advantages=torch.zeros_like(policy),
+        loss_mask=torch.ones_like(policy),
+        token_weight=old.softmax(-1),
+        ref_logprobs=ref.log_softmax(-1)[:, None],
+    )
+    no_loss = torch.zeros_like(policy)
+    out = policy_gradient_output(
+        no_loss, inputs, kl_coef=1.0, kl_estimator=estimator, metrics={}, maxima={}
+    )
+    (slope,) = torch.autograd.grad(out.loss, logits)
+    return slope
+
+
+def slope_of_kl(logits: Tensor, ref: Tensor, *, of_reference: bool) -> Tensor:
+    """Of KL(policy || reference), or the other way round, by the definition."""
+    logits = logits.clone().requires_grad_()
+    policy, ref = logits.log_softmax(-1), ref.log_softmax(-1)
+    kl = ref.exp() @ (ref - policy) if of_reference else policy.exp() @ (policy - ref)
+    (slope,) = torch.autograd.grad(kl, logits)
+    return slope
+
+
+def draws() -> tuple[Tensor, Tensor, Tensor]:
+    """Logits over five choices: of policy, old policy and reference, far apart."""
+    noise = torch.Generator().manual_seed(7)
+    policy, old, ref = 1.5 * torch.randn(3, 5, generator=noise, dtype=torch.float64)
+    return policy, old, ref
+
+
+def test_the_corrected_estimator_has_the_gradient_of_the_kl_off_policy_too() -> None:
+    policy, old, ref = draws()
+    exact = slope_of_kl(policy, ref, of_reference=False)
+    for sampled_by in (policy, old):
+        found = slope_of_estimate(KLEstimator.K3_CORRECTED, policy, sampled_by, ref)
+        torch.testing.assert_close(found, exact, atol=1e-12, rtol=1e-9)
+
+
+def test_k3_has_the_gradient_of_the_kl_the_other_way_round() -> None:
+    policy, _, ref = draws()
+    found = slope_of_estimate(KLEstimator.K3, policy, policy, ref)
+    torch.testing.assert_close(found, slope_of_kl(policy, ref, of_reference=True))
+    exact = slope_of_kl(policy, ref, of_reference=False)
+    assert torch.cosine_similarity(found, exact, dim=0) < 0.8
+    near = policy + 0.02 * ref
+    found = slope_of_estimate(KLEstimator.K3, near, near, policy)
+    exact = slope_of_kl(near, policy, of_reference=False)
+    assert torch.cosine_similarity(found, exact, dim=0) > 0.999
+
+
+def test_the_corrected_estimator_pulls_a_token_back_that_was_given_up() -> None:
+    policy = torch.tensor([[-90.0, -1.0]], requires_grad=True)
+    inputs = LossInputs(
+        policy_logprobs=policy, old_logprobs=policy.detach(), advantages=torch.zeros(1, 2),
+        loss_mask=torch.tensor([[1, 0]]), token_weight=ONE, ref_logprobs=torch.full((1, 2), -1.0),
+    )  # fmt: skip
+    policy_gradient_output(
+        torch.zeros(1, 2), inputs, kl_coef=1.0, metrics={}, maxima={},
+        kl_estimator=KLEstimator.K3_CORRECTED,
+    ).loss.backward()  # fmt: skip
+    assert policy.grad is not None
+    assert policy.grad.tolist() == [[-20.0, 0.0]]  # up, by log policy - log reference, held at 20
 
 
 def test_kl_of_a_token_ends_at_ten_nats() -> None:

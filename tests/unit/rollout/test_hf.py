@@ -107,7 +107,7 @@ def test_greedy_equals_transformers_generate(world: World, num_images: int) -> N
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_logprobs_are_those_of_a_full_forward_pass(world: World, temperature: float) -> None:
-    first = first_turn(world, temperature=temperature, top_p=0.9)
+    first = first_turn(world, temperature=temperature)
     other = first_turn(world, "another one", seed=2, temperature=0.5)
     requests = [first, second_turn(world, first), other]
     completions = run(engine_of(world), *requests)

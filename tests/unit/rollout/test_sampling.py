@@ -39,11 +39,12 @@ def test_temperature_divides_the_logits() -> None:
     assert sample(0.7, temperature=0.5) == (1, pytest.approx(0.09 / 0.38))
 
 
-def test_top_p_cuts_the_tail_but_not_the_logprob() -> None:
+def test_top_p_cuts_the_tail_and_the_rest_makes_up_for_it() -> None:
     # the nucleus of 0.6 is the first two, renormalised 0.625 and 0.375
-    assert sample(0.62, top_p=0.6) == (0, pytest.approx(0.5))
-    assert sample(0.999, top_p=0.6) == (1, pytest.approx(0.3))
-    assert sample(0.999, top_p=0.1) == (0, pytest.approx(0.5))
+    assert sample(0.62, top_p=0.6) == (0, pytest.approx(0.625))
+    assert sample(0.999, top_p=0.6) == (1, pytest.approx(0.375))
+    assert sample(0.999, top_p=0.1) == (0, pytest.approx(1.0))
+    assert sample(0.999, top_p=0.1, temperature=0.0) == (0, pytest.approx(0.5))
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:

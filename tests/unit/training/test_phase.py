@@ -231,8 +231,10 @@ class Reader:
 
     device, signals = "cpu", ()
 
-    def __init__(self, *, needs_old: bool, needs_reference: bool) -> None:
-        self.needs_old = needs_old
+    def __init__(
+        self, *, needs_old: bool, needs_reference: bool, has_dropout: bool = False
+    ) -> None:
+        self.needs_old, self.policy = needs_old, SimpleNamespace(has_dropout=has_dropout)
         self.algorithm = SimpleNamespace(needs_reference=needs_reference)
 
     def start_logprobs(self, batch: TrainingBatch) -> Tensor:
@@ -244,9 +246,11 @@ class Reader:
 
 @pytest.mark.parametrize("needs_old", [True, False])
 @pytest.mark.parametrize("needs_reference", [True, False])
-@pytest.mark.parametrize("has_several_updates", [True, False])
+@pytest.mark.parametrize(
+    ("has_several_updates", "has_dropout"), [(True, False), (False, False), (False, True)]
+)
 def test_only_what_the_loss_reads_and_the_step_cannot_know_takes_a_pass(
-    needs_old: bool, needs_reference: bool, has_several_updates: bool
+    needs_old: bool, needs_reference: bool, has_several_updates: bool, has_dropout: bool
 ) -> None:
     collated: list[int] = []
 
@@ -256,11 +260,14 @@ def test_only_what_the_loss_reads_and_the_step_cannot_know_takes_a_pass(
 
     found = read_start(
         [SAMPLES[:2], SAMPLES[2:3]],
-        module=cast(Any, Reader(needs_old=needs_old, needs_reference=needs_reference)),
+        module=cast(
+            Any,
+            Reader(needs_old=needs_old, needs_reference=needs_reference, has_dropout=has_dropout),
+        ),
         collate=counting,
         has_several_updates=has_several_updates,
     )
-    is_old_read = needs_old and has_several_updates
+    is_old_read = needs_old and (has_several_updates or has_dropout)
     assert [one.old_logprobs is not None for one in found] == [is_old_read] * 2
     assert [one.ref_logprobs is not None for one in found] == [needs_reference] * 2
     assert collated == ([2, 1] if is_old_read or needs_reference else [])

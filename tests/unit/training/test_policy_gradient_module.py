@@ -17,6 +17,7 @@ from tests.unit.models.small import make_batch, make_policy
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.correction import ImportanceCorrection
+from vigorl.models.lora import LoraSettings
 from vigorl.models.losses import LossInputs, LossOutput
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.protocol import Algorithm
@@ -182,3 +183,65 @@ def test_a_reference_is_asked_of_the_algorithm() -> None:
     with pytest.raises(ConfigError, match=r"module\.reference has no effect"):
         module(algorithm=GRPO(), reference=make_policy())
     module(algorithm=GRPO(kl_coef=0.1), reference=make_policy())
+
+
+def test_only_a_step_drops_anything() -> None:
+    policy = make_policy(lora=LoraSettings(rank=2, target_modules=("q_proj",), dropout=0.5))
+    torch.manual_seed(0)
+    for name, weight in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    learner = PolicyGradientModule(
+        policy, images=cast(Any, None), optimizer=OptimizerSettings(lr=1.0), algorithm=GRPO()
+    )
+    learner.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    learner.vision_cache, batch = None, make_batch([])
+    start = learner.start_logprobs(batch)
+    assert torch.equal(start, learner.start_logprobs(batch))
+    assert not torch.allclose(start, learner.logprobs(batch)[0], atol=1e-3)  # a step's own pass
+    assert policy.has_dropout
+    assert not make_policy().has_dropout
+
+
+def taught(*scales: float, kl_coef: float = 0.0) -> tuple[Tensor, dict[str, float]]:
+    """The trained weights after an update with each of these multiples of all advantages, by AdamW
+    with momentum and weight decay; and what was logged last.
+    """
+    reference = make_policy(seed=1) if kl_coef else None
+    algorithm, optimizer = GRPO(kl_coef=kl_coef), OptimizerSettings(lr=0.01, weight_decay=0.1)
+    learner = PolicyGradientModule(
+        make_policy(), images=cast(Any, None), optimizer=optimizer, algorithm=algorithm,
+        reference=reference,
+    )  # fmt: skip
+    learner.vision_cache, batch = None, rows(0, NUM_ROWS, None)
+    items = [
+        PolicyBatch(replace(batch, advantages=ADVANTAGES[:, None].expand(-1, 5) * scale))
+        for scale in scales
+    ]
+    if reference:
+        ref = reference.response_logprobs(batch)[0].detach()
+        items = [replace(item, ref_logprobs=ref) for item in items]
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    loader = DataLoader(cast(Any, items), batch_size=None, collate_fn=lambda one: one)
+    trainer.fit(cast(LightningModule, learner), loader)
+    weights = torch.cat([weight.detach().flatten() for weight in learner.trained_parameters()])
+    return weights, {n: float(v) for n, v in trainer.callback_metrics.items()}
+
+
+def test_an_update_without_a_signal_takes_no_step() -> None:
+    moved, logged = taught(1.0)
+    assert "train/no_signal" not in logged
+    still, logged = taught(1.0, 0.0)
+    assert torch.equal(still, moved)
+    assert logged["train/no_signal"] == 1.0
+    assert logged["train/lr"] == pytest.approx(0.01)
+    assert torch.equal(taught(1.0, 0.0, 1.0)[0], taught(1.0, 1.0)[0])  # its momentum has not faded
+
+
+def test_a_kl_is_a_signal_where_no_advantage_is() -> None:
+    moved, logged = taught(0.0, kl_coef=0.1)
+    assert not torch.equal(moved, taught(0.0)[0])
+    assert "train/no_signal" not in logged

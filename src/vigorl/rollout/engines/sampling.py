@@ -20,9 +20,9 @@ def uniforms(seed: int, count: int) -> Float[Tensor, " count"]:
 class Sampler:
     """Samples rows that may differ in temperature and top_p.
 
-    The logprob is that of the distribution at temperature, with banned tokens masked and BEFORE
-    top_p cuts its tail, which is what the trainer computes. A greedy row (temperature 0) reports
-    the logprob at temperature 1.
+    The logprob is that of the distribution that is sampled from: at temperature, with banned tokens
+    masked, after top_p has cut its tail, as vLLM reports it. A greedy row (temperature 0) has no
+    cut, and reports the logprob at temperature 1.
 
     Args:
         params: One per row.
@@ -31,7 +31,8 @@ class Sampler:
 
     def __init__(self, params: Sequence[SamplingParams], *, banned: Bool[Tensor, " vocab"]) -> None:
         temperatures = torch.tensor([one.temperature for one in params], dtype=torch.float32)
-        top_ps = torch.tensor([one.top_p for one in params], dtype=torch.float64)
+        cuts = [one.top_p if one.temperature else 1.0 for one in params]
+        top_ps = torch.tensor(cuts, dtype=torch.float64)
         self._temperature = temperatures.to(banned.device)[:, None]
         self._top_p = top_ps.to(banned.device)[:, None]
         self._banned = banned
@@ -65,7 +66,11 @@ class Sampler:
         tokens = tokens.clamp_max(logits.shape[-1] - 1)
         if self._any_greedy:
             tokens = torch.where(self._is_greedy, scaled.argmax(-1), tokens)
-        return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+        chosen = logprobs.gather(1, tokens[:, None])[:, 0]
+        if self._any_top_p:
+            kept = torch.where(self._top_p < 1, cumulative[:, -1:], 1.0)[:, 0]
+            chosen = (chosen - kept.log()).float()
+        return tokens, chosen
 
     def _cut_tail(self, probs: Float[Tensor, "rows vocab"]) -> Float[Tensor, "rows vocab"]:
         ordered = probs.sort(-1, descending=True).values

@@ -10,11 +10,10 @@ What is held to, because each is a known way to learn from the wrong numbers:
 
     ids go in with ONE placeholder per picture, and come back expanded: `read` shows both
     banned tokens have a logit of -inf for every request, as in the trainer
-    logprobs are those of the distribution that was sampled: temperature and mask applied
+    logprobs are those of the distribution that was sampled: temperature, mask and
+    top_p applied
     nothing is decoded and encoded again, and only the end token or a stop string ends a turn
     after new weights, the prefix, picture and encoder caches are empty
-
-With top_p < 1 vLLM's logprobs are of the tokens that were left, unlike those of the hf engine.
 
 Left out: speculative decoding, quantised weights, more than one picture placeholder per picture.
 """

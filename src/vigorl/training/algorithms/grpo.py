@@ -1,7 +1,7 @@
 """GRPO: PPO's clip on each token's ratio, with each rollout's advantage in its group.
 
-What this is: a clip with its own upper bound, a dual clip, a k3 KL to the start checkpoint as a
-loss term (absent at coefficient 0). With `scale_by_std=false` and `normalization=constant_length`
+What this is: a clip with its own upper bound, a dual clip, a KL to the start checkpoint as a loss
+term (absent at coefficient 0). With `scale_by_std=false` and `normalization=constant_length`
 it is Dr. GRPO. What was left out: a critic, an entropy bonus, GAE.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from vigorl.core.advantages import Normalization, check_normalization, token_weights
 from vigorl.models.losses import (
     Clip,
+    KLEstimator,
     LossInputs,
     LossOutput,
     largest_ratio,
@@ -62,6 +63,7 @@ class GRPO(GroupRelative):
             self._clip().loss(ratio, inputs.advantages),
             inputs,
             kl_coef=self.kl_coef,
+            kl_estimator=KLEstimator(self.kl_estimator),
             metrics={
                 "kl/old": ratio - 1 - change,  # k3 of KL(old || policy) on samples of old
                 **self._clip().metrics(ratio, inputs.advantages),

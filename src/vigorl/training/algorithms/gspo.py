@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from vigorl.core.advantages import Normalization, token_weights
 from vigorl.models.losses import (
     Clip,
+    KLEstimator,
     LossInputs,
     LossOutput,
     largest_ratio,
@@ -57,16 +58,17 @@ class GSPO(GroupRelative):
         change = log_ratio(inputs.policy_logprobs, inputs.old_logprobs.detach(), mask)
         mean = sequence_mean(change.detach(), mask)  # [batch, 1]
         ratio = (mean + (change - change.detach())).exp()
+        tokens = change.detach().exp()  # what is measured: their mean would hide what one did
         return policy_gradient_output(
             self._clip().loss(ratio, inputs.advantages),
             inputs,
             kl_coef=self.kl_coef,
+            kl_estimator=KLEstimator(self.kl_estimator),
             metrics={
-                # k3 per token: that of the mean would be too small by the sequence's length
-                "kl/old": change.exp() - 1 - change,
+                "kl/old": tokens - 1 - change.detach(),
                 **self._clip().metrics(ratio, inputs.advantages),
             },
-            maxima={"train/ratio_max": largest_ratio(ratio, mask)},
+            maxima={"train/ratio_max": largest_ratio(tokens, mask)},
         )
 
     def _clip(self) -> Clip:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests import builders
@@ -14,7 +16,7 @@ WRONG = builders.scored(
 FLAT = [builders.scored(builders.rollout(group="b"), total=0.5)] * 2
 
 
-def advantages(groups: list[list[ScoredRollout]], **settings: bool) -> list[list[float]]:
+def advantages(groups: list[list[ScoredRollout]], **settings: Any) -> list[list[float]]:
     credits = GroupRelative(**settings).credit(groups)
     return [
         [credit.mean_advantage(one.rollout) for credit, one in zip(*pair, strict=True)]
@@ -29,6 +31,16 @@ def test_a_reward_is_compared_with_those_of_its_group() -> None:
         [0.0, 0.0],
     ]
     assert advantages([[RIGHT, WRONG]], scale_by_std=False) == [[0.5, -0.5]]
+
+
+def test_a_spread_below_the_least_is_not_blown_up() -> None:
+    # a bonus of 0.05 to one of two: spread 0.05 sqrt(0.5); +-0.7071 without a floor
+    busy = builders.scored(builders.rollout(group="a"), total=1.05)
+    both = [[busy, RIGHT], [RIGHT, WRONG]]
+    small, large = advantages(both, min_std=0.1)
+    assert small == pytest.approx([0.25, -0.25], rel=1e-4)  # +-0.025 / 0.1
+    assert large == advantages(both)[1]
+    assert advantages(both)[0] == pytest.approx([0.5**0.5, -(0.5**0.5)], rel=1e-4)
 
 
 def test_all_sampled_tokens_of_a_rollout_share_its_advantage() -> None:
