@@ -32,7 +32,7 @@ from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import import_plugins
 from vigorl.models.lora import LoraSettings
-from vigorl.models.pretrained import parse_dtype
+from vigorl.models.pretrained import check_folder, parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.resolvers import ASSETS as ASSETS
 from vigorl.resolvers import CONFIGS as CONFIGS
@@ -100,6 +100,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     if cfg.model.get("maker"):
         make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
         folder = from_first_process(cfg, f"{cfg.name} model", make)
+    check_folder(Path(folder))  # engines read it too
     codec = ChatCodec.from_pretrained(folder)
     images = ImageStore.from_pretrained(folder, **cfg.pixels)
     tools = [instantiate(tool) for tool in cfg.env.tools]

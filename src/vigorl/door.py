@@ -31,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, fields_of, refuse_missing
+from vigorl.stopping import stopped_by_signals
 from vigorl.targets import key_paths, nearest
 
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
@@ -63,7 +64,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def run(cfg: DictConfig) -> None:
-            with refusals():
+            with refusals(), stopped_by_signals(config_name, cfg):
                 task(cfg)
 
         enter = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(run)

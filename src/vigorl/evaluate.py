@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
@@ -31,6 +30,7 @@ from vigorl.build import (
     check_settings,
     prepare_process,
 )
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
@@ -98,8 +98,7 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
         compare(report, other, run, path=cfg.compare_with)
-    if isinstance(run.logger, MLFlowLogger):
-        run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
+    send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return report
 
 

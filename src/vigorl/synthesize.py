@@ -40,8 +40,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import MLFlowLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from vigorl.build import (
@@ -52,6 +51,7 @@ from vigorl.build import (
     check_settings,
     prepare_process,
 )
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord
@@ -61,11 +61,18 @@ from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
 from vigorl.pages.search import render_search_page
+from vigorl.run_folder import read_settings
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
-from vigorl.tracking import Run, changed_settings, in_its_folder, resumed_settings, start_run
+from vigorl.tracking import (
+    Run,
+    changed_settings,
+    in_its_folder,
+    resumed_settings,
+    start_run,
+)
 
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 # What a tree depends on: a resumed search keeps these.
@@ -109,8 +116,7 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     )
     (run.folder / "search.html").write_text(page, encoding="utf-8")
     run.logger.log_metrics(search_metrics(trees), step=0)
-    if isinstance(run.logger, MLFlowLogger):
-        run.logger.experiment.log_artifacts(run.logger.run_id, str(run.folder))
+    send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return found
 
 
@@ -139,7 +145,7 @@ def refuse_other_trees(cfg: DictConfig) -> None:
             f"{folder} has the trees of a search: resume={folder} goes on with it, "
             "another paths.run begins a new one"
         )
-    changed = changed_settings(OmegaConf.load(folder / "config.yaml"), cfg)
+    changed = changed_settings(read_settings(folder / "config.yaml"), cfg)
     other = [
         f"  {key}: {old} -> {new}"
         for key, (old, new) in changed.items()

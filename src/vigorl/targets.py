@@ -1,18 +1,34 @@
-"""Whether the code behind each `_target_` of a config takes what the config gives it."""
+"""Whether the code behind each `_target_` of a config takes what the config gives it, and whether
+it may be run at all: a person's own command line and YAMLs are their word, a run's folder is not.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import _locate  # get_object, without the lines that it prints
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from pydantic import TypeAdapter, ValidationError
 
 from vigorl.core.errors import ConfigError
+
+# of other packages, what our own YAMLs name
+_SHORT_LIST = (
+    "lightning.Trainer",
+    "lightning.pytorch.loggers.MLFlowLogger",
+    "lightning.pytorch.loggers.logger.DummyLogger",
+    "lightning.pytorch.strategies.DDPStrategy",
+)
+_IMPORTS_ANYTHING = ("vigorl.families.lookup",)
+# all others, such as oc.decode, can write a `_target_` where nobody sees it
+_PLAIN_INTERPOLATION = re.compile(r"\$\{(?:now:|vigorl_\w+:|[\w.\[\]]+\})")
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
@@ -61,6 +77,87 @@ def check_targets(cfg: Any) -> None:
             if not isinstance(value, dict | list) and not _fits(value, names[key]):
                 wanted = getattr(names[key], "__name__", names[key])
                 raise ConfigError(f"{path}.{key} must be {wanted}, got {value!r}")
+
+
+def is_trusted(target: object, *, plugins: Collection[str]) -> bool:
+    """Whether what a run's folder names may be instantiated: it is defined in a room of vigorl,
+    stands on a short list, or in a package that the user names.
+
+    Args:
+        target: A `_target_`.
+        plugins: Modules of the setting `plugins`, from the user's own command line or YAMLs.
+    """
+    if not isinstance(target, str):
+        return False
+    if target in _SHORT_LIST or any(f"{target}.".startswith(f"{own}.") for own in plugins):
+        return True
+    parts = target.split(".")
+    if parts[0] != "vigorl" or any(part.startswith("_") for part in parts):
+        return False
+    try:
+        found = _locate(target)
+    except ImportError:
+        return True  # whoever makes the object says so; nothing of another package was imported
+    # what a module of ours has imported (`vigorl.build.os.system`) is not ours, and doors do more
+    # than make an object
+    home = str(found.__module__) if callable(found) else ""
+    return home.count(".") > 1 and home.startswith("vigorl.") and home not in _IMPORTS_ANYTHING
+
+
+def check_foreign(node: Any, *, where: object, plugins: Collection[str]) -> None:
+    """Refuse settings of a run's folder that would run code of someone else's.
+
+    Args:
+        node: Nested dicts and lists, as they stand in the file.
+        where: The file, for the error.
+        plugins: See `is_trusted`.
+    Raises:
+        ConfigError: A `_target_` that is not trusted.
+    """
+    for path, settings in _targets(node):
+        target = settings["_target_"]
+        if not is_trusted(target, plugins=plugins):
+            raise ConfigError(_untrusted(where, f"{path}._target_".lstrip("."), target))
+
+
+def check_foreign_overrides(
+    overrides: Sequence[str], *, where: object, plugins: Collection[str], groups: Collection[str]
+) -> None:
+    """The same for overrides that a run's folder says were on its command line.
+
+    Args:
+        overrides: Without those that the user says again.
+        where: The file, for the error.
+        plugins: See `is_trusted`.
+        groups: Names of the groups of YAMLs, whose choices must not leave them.
+    Raises:
+        ConfigError: It names code that is not trusted, chooses a YAML elsewhere, or is no override.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"{where}: not what a command line can say: {first}") from error
+    for text, override in zip(overrides, parsed, strict=True):
+        key, value = override.key_or_group, override.value()
+        top = key.partition(".")[0]
+        if top == "plugins" or top.partition("/")[0] == "hydra":
+            raise ConfigError(_untrusted(where, key, value))
+        chosen = value if isinstance(value, list) else [value]
+        if key in groups and any("/" in one or ".." in one for one in chosen if type(one) is str):
+            raise ConfigError(f"{where}: {text} chooses a YAML outside of configs/{key}")
+        for part in key.split(".")[::-1]:
+            value = {part: value}
+        check_foreign(value, where=where, plugins=plugins)
+        if text.count("${") != len(_PLAIN_INTERPOLATION.findall(text)):
+            raise ConfigError(_untrusted(where, key, text.partition("=")[2]))
+
+
+def _untrusted(where: object, key: str, value: object) -> str:
+    return (
+        f"{where}: {key}={value} could run code that is not vigorl's; if you trust it, say "
+        f"{key}=... or plugins=[ITS_PACKAGE] on this command line"
+    )
 
 
 def _not_found(target: str) -> str:

@@ -11,7 +11,7 @@ RUN/model/          the trained model, a Hugging Face folder; with early_stop, u
 from __future__ import annotations
 
 import copy
-import json
+import logging
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +20,32 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import Logger, MLFlowLogger
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from vigorl.callbacks.checkpoint import list_checkpoints
+from vigorl.callbacks.checkpoint import newest_whole
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
-from vigorl.core.files import written_whole
+from vigorl.mlflow_store import begun_run, without_passwords
 from vigorl.processes import from_first_process, is_first_process
+from vigorl.run_folder import (
+    RUN_FORMAT,
+    Identity,
+    disk_fault,
+    identity_files,
+    read_identity,
+    read_settings,
+    write_identity,
+    write_settings,
+)
+from vigorl.stopping import Stopped
+from vigorl.targets import check_foreign_overrides
 from vigorl.training.datamodule import GroundedTraceDataModule
 
-RUN_FORMAT = 2  # of run.json and the checkpoints beside it
+_LOG = logging.getLogger(__name__)
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
 _FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
 _ABSENT = "(absent)"
@@ -46,19 +60,27 @@ class Run:
         logger: Lightning's.
         is_resumed: Rather than begun.
         checkpoint: To go on from, or None at a fresh start.
+        is_new_in_mlflow: Resumed, while MLflow has deleted its run.
     """
 
     folder: Path
     logger: Logger
     is_resumed: bool = False
     checkpoint: Path | None = None
+    is_new_in_mlflow: bool = False
 
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, *_: object) -> None:
         """A run that raised says so in MLflow, wherever it raised."""
-        self.logger.finalize("failed" if kind else "success")
+        status = "KILLED" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+        self.logger.finalize(status if kind else "success")
+        if isinstance(error, Exception) and (fault := disk_fault(error)):
+            raise ConfigError(
+                f"{self.folder}: {fault}; what was written before is whole: "
+                f"resume={self.folder} goes on from the last checkpoint once there is room again"
+            ) from error
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; of a resumed run, what changed."""
@@ -67,9 +89,13 @@ class Run:
         path = self.folder / "config.yaml"
         if self.is_resumed and path.exists():
             self._record_changes(cfg)
-            return
-        path.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+            if not self.is_new_in_mlflow:
+                return
+        elif self.is_resumed:
+            _LOG.warning("%s was missing; it is written anew from what run.json says", path)
+        write_settings(path, cfg)
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
+        flat = {key: without_passwords(value) for key, value in flat.items()}
         flat |= {f"version.{name}": version(name) for name in PACKAGES}
         if isinstance(datamodule, GroundedTraceDataModule):
             datamodule.prepare_data()
@@ -81,21 +107,19 @@ class Run:
     def _record_changes(self, cfg: DictConfig) -> None:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
         if said := _said(cfg):
-            for path in _identity_files(Path(cfg.paths.base)):
-                _write_identity(path, json.loads(path.read_text()) | {"overrides": said})
+            for path in identity_files(Path(cfg.paths.base)):
+                write_identity(path, read_identity(path).model_copy(update={"overrides": said}))
         config = self.folder / "config.yaml"
-        if changed := changed_settings(OmegaConf.load(config), cfg):
-            config.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        if changed := changed_settings(read_settings(config), cfg):
+            write_settings(config, cfg)
             at = self.checkpoint.stem if self.checkpoint else "the start"
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
 
     def _tag(self, tags: Mapping[str, str]) -> None:
-        if isinstance(self.logger, MLFlowLogger):
-            client, run_id = self.logger.experiment, self.logger.run_id
-            assert run_id is not None
-            for name, text in tags.items():
-                client.set_tag(run_id, name, text)
-            client.log_artifact(run_id, str(self.folder / "config.yaml"))
+        for name, text in tags.items():
+            send(self.logger, lambda client, run, n=name, t=text: client.set_tag(run, n, t))
+        config = str(self.folder / "config.yaml")
+        send(self.logger, lambda client, run: client.log_artifact(run, config))
 
 
 def start_run(cfg: DictConfig) -> Run:
@@ -106,16 +130,19 @@ def start_run(cfg: DictConfig) -> Run:
     """
     if cfg.get("resume"):
         return _resumed(cfg)
+    agree_on_base(cfg)
     agree_on(cfg, "paths.run")
     folder = Path(cfg.paths.run)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"paths.run={folder} cannot be made: {error.strerror}") from error
 
-    def begin() -> str:  # by one process: MLflow's store does not bear being made twice at once
-        logger = instantiate(cfg.logger)
-        run_id = logger.run_id if isinstance(logger, MLFlowLogger) else ""
-        _write_identity(
+    def begin() -> str:  # by one process
+        run_id = begun_run(cfg)
+        write_identity(
             folder / "run.json",
-            {"format": RUN_FORMAT, "mlflow_run_id": run_id or None, "overrides": _said(cfg)},
+            Identity(format=RUN_FORMAT, mlflow_run_id=run_id, overrides=_said(cfg)),
         )
         return run_id or ""
 
@@ -124,6 +151,32 @@ def start_run(cfg: DictConfig) -> Run:
 
 def _logger(cfg: DictConfig, run_id: str | None) -> Logger:
     return instantiate(cfg.logger, **({"run_id": run_id} if run_id else {}))
+
+
+def agree_on_base(cfg: DictConfig) -> None:
+    """Agree on `paths.base`; where it is named after the clock, on one that no other run has, which
+    may have started in the same second.
+    """
+    raw = cast(dict[str, str], OmegaConf.to_container(cfg.paths, resolve=False))
+    is_used = str(cfg.paths.run).startswith(str(cfg.paths.base))
+    if cfg.get("resume") or "${now:" not in raw["base"] or not is_used:
+        agree_on(cfg, "paths.base")
+        return
+
+    def make() -> str:
+        wanted = str(cfg.paths.base)
+        taken, name = 1, wanted
+        while True:
+            try:
+                Path(name).mkdir(parents=True)
+                return name
+            except FileExistsError:
+                taken += 1
+                name = f"{wanted}_{taken}"
+            except OSError as error:
+                raise ConfigError(f"paths.base={name} cannot be made: {error.strerror}") from error
+
+    OmegaConf.update(cfg, "paths.base", from_first_process(cfg, f"{cfg.name} paths.base", make))
 
 
 def agree_on(cfg: DictConfig, key: str) -> None:
@@ -155,6 +208,12 @@ def resumed_settings(
     """
     folder, said = Path(cfg.resume), _command_line()
     before = _overrides(folder)
+    check_foreign_overrides(
+        _may_run(before, said),
+        where=identity_files(folder)[0],
+        plugins=cfg.plugins,
+        groups=GlobalHydra.instance().config_loader().list_groups(""),
+    )
     door = HydraConfig.get().job.config_name
     resumed = _composed(door, _merged(before, said), folder)
     if is_first_process():
@@ -171,17 +230,24 @@ def _composed(door: str | None, overrides: Sequence[str], folder: Path) -> DictC
     return cfg
 
 
-def changed_settings(old: Any, new: DictConfig) -> dict[str, tuple[Any, Any]]:
+def changed_settings(
+    old: DictConfig | dict[str, Any], new: DictConfig
+) -> dict[str, tuple[Any, Any]]:
     """{key: (old value, new value)} of what may change a run's numbers, and what is not named after
     the clock.
     """
     new = copy.deepcopy(new)
     OmegaConf.set_struct(new, False)
-    new.paths = old.paths  # many values hold a folder's name
+    new.paths = old["paths"]  # many values hold a folder's name
     raw = flatten(OmegaConf.to_container(new, resolve=False))
     clock = [key for key, value in raw.items() if "${now:" in str(value)]
     clock += [k for k, v in raw.items() if any(f"${{{key}}}" in str(v) for key in clock)]
-    before, after = (flatten(OmegaConf.to_container(one, resolve=True)) for one in (old, new))
+    if isinstance(old, DictConfig):  # what a file holds is final, whatever it looks like
+        old = cast(dict[str, Any], OmegaConf.to_container(old, resolve=True))
+    before, after = (
+        {key: without_passwords(value) for key, value in flatten(one).items()}
+        for one in (old, OmegaConf.to_container(new, resolve=True))
+    )
     pairs = {k: (before.get(k, _ABSENT), after.get(k, _ABSENT)) for k in sorted(before | after)}
     return {
         key: (a, b)
@@ -198,7 +264,7 @@ def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, said: Sequence[s
     taken = changed_settings(old, new)
     drifted = [
         f"  {key}: {a} -> {b}"
-        for key, (a, b) in changed_settings(OmegaConf.load(path), new).items()
+        for key, (a, b) in changed_settings(read_settings(path), new).items()
         if key not in taken and not any(f"{key}.".startswith(f"{one}.") for one in named)
     ]
     if drifted:
@@ -218,11 +284,25 @@ def _command_line() -> list[str]:
     return [str(override) for override in cast(list[Any], said)]
 
 
+def _may_run(before: Sequence[str], said: Sequence[str]) -> list[str]:
+    """What of a run.json takes effect: not what this command line says otherwise, except for the
+    prompt and its tools, which interpolations make of both.
+    """
+    merged = _merged(before, said)
+    return [
+        one
+        for one in before
+        if one not in said and (one in merged or _key(one).lstrip("+~").startswith("env"))
+    ]
+
+
 def _said(cfg: DictConfig) -> list[str]:
     """What all command lines of the run said, this one last."""
     now = _command_line()
     is_resumed = any(_key(override) == "resume" for override in now)
-    return _merged(_overrides(Path(cfg.paths.base)), now) if is_resumed else now
+    all_said = _merged(_overrides(Path(cfg.paths.base)), now) if is_resumed else now
+    # a URL with a password is asked for again
+    return [one for one in all_said if without_passwords(one) == one]
 
 
 def _merged(before: Sequence[str], now: Sequence[str]) -> list[str]:
@@ -234,42 +314,31 @@ def _key(override: str) -> str:
     return override.partition("=")[0]
 
 
-def _identity_files(folder: Path) -> list[Path]:
-    """The run.json of the run in a folder, or of its stages.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    if (folder / "run.json").is_file():
-        return [folder / "run.json"]
-    if not (found := sorted(folder.glob("*/run.json"))):
-        raise ConfigError(f"resume={str(folder)!r} is not a run's folder: it has no run.json")
-    return found
-
-
-def _write_identity(path: Path, identity: Mapping[str, Any]) -> None:
-    with written_whole(path) as part:  # another process of a resumed run may be reading it
-        part.write_text(json.dumps(identity))
-
-
 def _overrides(folder: Path) -> list[str]:
-    path = _identity_files(folder)[0]
-    identity = json.loads(path.read_text())
-    if identity.get("format") != RUN_FORMAT:
-        raise ConfigError(
-            f"{path}: a run of vigorl 0.1, whose settings and checkpoints are others; begin anew "
-            f"from its model, model.path={path.parent / 'model'}"
-        )
-    return identity["overrides"]
+    return read_identity(identity_files(folder)[0]).overrides
 
 
 def _resumed(cfg: DictConfig) -> Run:
     folder = Path(cfg.resume)
-    run_id = json.loads(_identity_files(folder)[0].read_text())["mlflow_run_id"]
+    path = identity_files(folder)[0]
+    identity = read_identity(path)
+
+    def go_on() -> str:
+        run_id = begun_run(cfg, identity.mlflow_run_id) or ""
+        if run_id != (identity.mlflow_run_id or ""):
+            write_identity(path, identity.model_copy(update={"mlflow_run_id": run_id}))
+        return run_id
+
     OmegaConf.update(cfg, "paths.run", str(folder))
-    found = list_checkpoints(folder / "checkpoints")
+    newest = lambda: str(newest_whole(folder / "checkpoints") or "")  # noqa: E731
+    checkpoint = from_first_process(cfg, f"{cfg.name} checkpoint", newest)
+    run_id = from_first_process(cfg, f"{cfg.name} run", go_on)
     return Run(
-        folder, _logger(cfg, run_id), is_resumed=True, checkpoint=found[-1] if found else None
+        folder,
+        _logger(cfg, run_id),
+        is_resumed=True,
+        checkpoint=Path(checkpoint) if checkpoint else None,
+        is_new_in_mlflow=run_id != (identity.mlflow_run_id or ""),
     )
 
 

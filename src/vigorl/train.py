@@ -9,8 +9,10 @@ from vigorl.door import door, refuse_early
 refuse_early(__name__, "train")  # before the imports below, which take seconds
 
 import copy
+import signal
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -27,16 +29,19 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.core.errors import ConfigError
 from vigorl.models.policy import Policy
-from vigorl.tracking import Run, agree_on, in_its_folder, resumed_settings, start_run
+from vigorl.stopping import Stopped, take_signals
+from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.tensor_files import not_tensors
 
 prepare_process()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
-    agree_on(cfg, "paths.base")
+    agree_on_base(cfg)
     metrics: dict[str, float] = {}
     for stage in stages_to_do(cfg):
         metrics = train_stage(stage)
@@ -99,7 +104,15 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
         default_root_dir=str(run.folder),
     )
     run.record(cfg, datamodule)
-    trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=False)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=True)
+    except Stopped:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
+    except UnpicklingError as error:
+        assert run.checkpoint is not None
+        raise ConfigError(not_tensors(run.checkpoint, error)) from error
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
@@ -138,9 +151,19 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     )
 
 
+class _TakesSignals(L.Callback):
+    """Lightning's own handler waits for the end of a batch, which a phase of rollouts may not
+    reach in time, and speaks to other ranks in the middle of whatever they are doing.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # in a door
+            take_signals()
+
+
 def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     """The shared rollout callback first: what it finds, the others judge, log and save."""
-    callbacks: list[L.Callback] = []
+    callbacks: list[L.Callback] = [_TakesSignals()]
     if cfg.get("rollout"):
         callbacks.append(
             assemble(

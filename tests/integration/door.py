@@ -120,6 +120,21 @@ class KillingReward(TokenReward):
         return super().breakdown(rollout)
 
 
+class EndingReward(TokenReward):
+    """Asks this very process to end, in the middle of the second phase."""
+
+    number = signal.SIGTERM
+
+    def breakdown(self, rollout: Rollout) -> RewardBreakdown:
+        if rollout.group.startswith("train/1/"):
+            os.kill(os.getpid(), self.number)
+        return super().breakdown(rollout)
+
+
+class InterruptingReward(EndingReward):
+    number = signal.SIGINT
+
+
 class SoonKillingReward(KillingReward):
     """In the second phase."""
 

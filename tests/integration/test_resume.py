@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.integration.door import (
     VARIED_REWARD,
@@ -18,6 +20,9 @@ from tests.integration.door import (
     settings,
     weights,
 )
+from tests.unit.training.test_tensor_files import Payload
+from vigorl.core.digests import write_digest
+from vigorl.core.errors import ConfigError
 from vigorl.train import train
 
 pytestmark = pytest.mark.slow
@@ -35,7 +40,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     dead = run_door(*FOUR_PHASES, killing, *folders)
     assert dead.returncode == -signal.SIGKILL, dead.stderr[-3000:]
     # the third phase was finished, but its checkpoint was not due: it is run again
-    assert [p.name for p in (killed / "run/checkpoints").iterdir()] == ["phase-00002.ckpt"]
+    assert [p.name for p in (killed / "run/checkpoints").glob("*.ckpt")] == ["phase-00002.ckpt"]
     assert (killed / "run/rollouts/train_phase_0002.jsonl").is_file()
     assert not (killed / "run/model").exists()
 
@@ -64,3 +69,40 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     train(settings(tmp_path, VARIED_REWARD, f"resume={tmp_path}/run"))
     assert same_weights(weights(tmp_path / "run/model"), before)
     assert all_metrics(tmp_path) == logged
+
+
+def test_damage_costs_phases_but_changes_nothing(tmp_path: Path) -> None:
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    small = [VARIED_REWARD, "callbacks.checkpoint.every=1"]
+    train(settings(tmp_path, *small, f"paths.run={run}"))
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "model")
+    last = copy / "checkpoints/phase-00002.ckpt"
+    torch.save(
+        {"state_dict": Payload(tmp_path / "made")}, last
+    )  # foreign, and not what was written
+    train(settings(tmp_path, *small, f"resume={copy}"))
+    assert same_weights(weights(copy / "model"), weights(run / "model"))
+
+    torch.save({"state_dict": Payload(tmp_path / "made")}, last)
+    write_digest(last, of=last)
+    with pytest.raises(ConfigError, match=r"phase-00002\.ckpt is no checkpoint of vigorl"):
+        train(settings(tmp_path, *small, f"resume={copy}"))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("reward", "name", "code"),
+    [("EndingReward", "SIGTERM", 143), ("InterruptingReward", "SIGINT", 130)],
+)
+def test_a_signal_ends_a_run_and_says_how_to_go_on(
+    reward: str, name: str, code: int, tmp_path: Path
+) -> None:
+    ending = VARIED_REWARD.replace("TokenReward", reward)
+    dead = run_door(ending, f"paths.root={tmp_path}", f"paths.run={tmp_path}/run")
+    assert dead.returncode == code, dead.stderr[-3000:]
+    assert dead.stderr.splitlines()[-1] == (
+        f"stopped by {name}: python -m vigorl.train 'resume=\"{tmp_path}/run\"' goes on"
+    )
+    assert "Traceback" not in dead.stderr
+    assert only_run(tmp_path).info.status == "KILLED"

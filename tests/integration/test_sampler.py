@@ -77,7 +77,7 @@ def test_killed_and_resumed_asks_the_same_and_learns_the_same(whole: Path, tmp_p
     dead = run_door(*WORK, killing, *folders)
     assert dead.returncode == -signal.SIGKILL, dead.stderr[-3000:]
     # the third phase was finished and measured, but its checkpoint was not due: it is run again
-    assert [p.name for p in (tmp_path / "run/checkpoints").iterdir()] == ["phase-00002.ckpt"]
+    assert [p.name for p in (tmp_path / "run/checkpoints").glob("*.ckpt")] == ["phase-00002.ckpt"]
 
     resumed = run_door(f"resume={tmp_path}/run", VARIED_REWARD, small=[])
     assert resumed.returncode == 0, resumed.stderr[-3000:]

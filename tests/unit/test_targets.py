@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vigorl.core.errors import ConfigError
-from vigorl.targets import check_targets, key_paths, nearest
+from vigorl.targets import check_targets, is_trusted, key_paths, nearest
 
 KNOWN = ["plan", "plan.group_size", "plan.passes", "optimizer.lr", "seed"]
 OPTIMIZER = "vigorl.training.policy_module.OptimizerSettings"
@@ -78,3 +78,24 @@ def test_what_takes_anything_or_is_not_installed_is_left_alone(
     (tmp_path / "a_plugin.py").write_text("import a_package_of_nobody")
     monkeypatch.syspath_prepend(tmp_path)
     check_targets({"_target_": "a_plugin.Engine", "size": 1})
+
+
+@pytest.mark.parametrize(
+    ("target", "is_fine"),
+    [
+        ("vigorl.core.rewards.recipes.grounded_zoom_reward", True),
+        ("vigorl.rollout.engines.hf.HFEngine.from_pretrained", True),
+        ("lightning.Trainer", True),
+        ("my_own.rewards.Mine", True),
+        ("my_own2.rewards.Mine", False),
+        ("os.system", False),
+        ("vigorl.build.os.system", False),  # what a module of ours has imported
+        ("vigorl.build.instantiate", False),
+        ("vigorl.train.train", False),  # a door
+        ("vigorl.families.lookup.import_plugins", False),
+        ("vigorl.callbacks.checkpoint._remove", False),
+        (["os.system"], False),
+    ],
+)
+def test_what_a_runs_folder_may_name(target: object, is_fine: bool) -> None:
+    assert is_trusted(target, plugins=["my_own"]) is is_fine

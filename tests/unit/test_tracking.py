@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import DictConfig, OmegaConf
 
+from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.tracking import resumed_settings, start_run
+from vigorl.core.files import written_whole
+from vigorl.tracking import Run, resumed_settings, start_run
 from vigorl.train import stages_to_do
 
 prepare_process()
@@ -144,3 +149,151 @@ def test_an_older_run_says_what_to_do(tmp_path: Path) -> None:
 def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a run's folder"):
         resume(tmp_path)
+
+
+def rewrite_identity(run: Path, **changed: object) -> None:
+    identity = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(identity | changed))
+
+
+PAYLOAD = "{_target_:os.mkdir,path:MADE}"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        [f"env.prompt={PAYLOAD}"],
+        ["env.prompt._target_=os.mkdir", "+env.prompt.path=MADE"],
+        [f"+probes={{x:{PAYLOAD}}}"],
+        [f"+stages={{x:{{reward:{PAYLOAD}}}}}"],
+        ["name=os.mkdir", "reward._target_=${name}"],
+        ['reward=${oc.decode:"{_tar${seed}: os.mkdir}"}'],
+        ["plugins=[antigravity]"],
+        ["++plugins=[antigravity]"],
+        ["hydra.searchpath=[/tmp]"],
+        ["experiment=../../tmp/evil"],
+        ["reward=/tmp/evil"],
+        ["reward={"],
+    ],
+)
+def test_a_foreign_run_runs_no_code(hostile: list[str], tmp_path: Path) -> None:
+    run, made = begun(tmp_path), tmp_path / "made"
+    said = [one.replace("MADE", str(made)) for one in hostile]
+    rewrite_identity(run, overrides=[*BEGUN, *said])
+    with pytest.raises(ConfigError, match=r"run\.json: ") as caught:
+        resume(run)
+    assert "\n" not in str(caught.value)
+    assert not made.exists()
+
+
+def test_what_the_person_names_again_may_run(tmp_path: Path) -> None:
+    run = begun(tmp_path, "reward._target_=tests.unit.test_build.told")
+    with pytest.raises(ConfigError, match=r"plugins=\[ITS_PACKAGE\]"):
+        resume(run)
+    resume(run, "plugins=[tests.unit.test_build]")
+    resume(run, "reward._target_=tests.unit.test_build.told")
+
+
+def test_nothing_in_a_foreign_config_is_resolved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, made = begun(tmp_path), tmp_path / "made"
+    edit(run, "env.prompt", {"_target_": "os.mkdir", "path": str(made)})
+    edit(run, "name", "${vigorl_system:full}")
+    with pytest.raises(ConfigError, match="holds other settings"):
+        resume(run)
+    assert not made.exists()
+
+
+def test_a_password_is_kept_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "https://me:s3cret@host:5000/x"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    run = begun(tmp_path, "+store=${oc.env:MLFLOW_TRACKING_URI}", f"name='{uri}'")
+    files = [file.read_text() for file in run.rglob("*") if file.is_file()]
+    assert len(files) == 2
+    assert not any("s3cret" in text for text in files)
+    assert "https://me:***@host:5000/x" in (run / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"format": 2, "mlflow_run',
+        b"\x80\x04\xff",
+        b"[" * 100_000,
+        b"[]",
+        b'{"format": "2", "mlflow_run_id": null, "overrides": []}',
+        b'{"format": 2, "mlflow_run_id": 7, "overrides": []}',
+        b'{"format": 2, "mlflow_run_id": null, "overrides": "seed=1"}',
+        b'{"format": 2, "mlflow_run_id": null, "overrides": [1]}',
+    ],
+)
+def test_a_damaged_run_json_is_one_line(content: bytes, tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run / "run.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"run\.json.* begin a new run") as caught:
+        resume(run)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"name: x\npat", b"[1", b"\x80\x04\xff", b"- 1"])
+def test_a_damaged_config_is_one_line(content: bytes, tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run / "config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.yaml .* so remove it") as caught:
+        resume(run)
+    assert "\n" not in str(caught.value)
+    (run / "config.yaml").unlink()
+    resume(run)
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    said = ["logger=none", f"paths.base='{tmp_path}/${{now:noon}}'"]
+    folders = []
+    for _ in range(3):
+        folders.append(start_run(command(*said)).folder.name)
+    assert folders == ["noon", "noon_2", "noon_3"]
+
+
+def test_a_run_that_mlflow_has_lost_is_written_down_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(tmp_path)
+    rewrite_identity(run, mlflow_run_id="old")
+    monkeypatch.setattr(tracking, "begun_run", lambda _cfg, _id: "new")
+    monkeypatch.setattr(tracking, "_logger", lambda *_: DummyLogger())
+    (cfg,) = stages_to_do(resume(run))
+    assert start_run(cfg).is_new_in_mlflow
+    assert json.loads((run / "run.json").read_text())["mlflow_run_id"] == "new"
+
+
+def write_to_full_disk(path: Path) -> None:
+    path.write_text("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def save_to_full_disk(path: Path) -> None:
+    path.write_text("half")
+    raise RuntimeError("[enforce fail at inline_container.cc:868] file write failed: 3 vs 0")
+
+
+@pytest.mark.parametrize("write", [write_to_full_disk, save_to_full_disk])
+def test_a_full_disk_is_one_line(write: Callable[[Path], None], tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", DummyLogger())
+    with (
+        pytest.raises(ConfigError, match=r"run: No space left on device.* resume=") as caught,
+        run,
+        written_whole(tmp_path / "phase-00001.ckpt") as part,
+    ):
+        write(part)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_outputs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"paths\.run=.*file/run cannot be made"):
+        start_run(command("logger=none", f"paths.run={tmp_path}/file/run"))
+    with pytest.raises(ConfigError, match=r"paths\.base=.* cannot be made"):
+        start_run(command("logger=none", f"paths.base='{tmp_path}/file/${{now:noon}}'"))

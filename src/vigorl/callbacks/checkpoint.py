@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -15,10 +16,12 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import MLFlowLogger
 
 from vigorl.callbacks.early_stop import EarlyStop
-from vigorl.core.errors import ConfigError
+from vigorl.callbacks.mlflow_logger import send
+from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
+from vigorl.core.errors import ConfigError, DataError, VigorlError
+from vigorl.ranks import from_all_ranks
 from vigorl.training.policy_module import PolicyModule
 
 _LOG = logging.getLogger(__name__)
@@ -78,6 +81,12 @@ class PhaseCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
+        if not all(from_all_ranks(_is_finite(pl_module))):
+            raise VigorlError(
+                f"after phase {done} a weight is not finite, so nothing is saved: the newest "
+                f"checkpoint in {self.folder} is from before; go on from it with a lower "
+                "optimizer.lr, or in float32"
+            )
         self._keep_best(trainer, pl_module, done=done)
         if done % self.every == 0 or done == trainer.max_epochs or trainer.should_stop:
             with _written_whole(trainer, self.folder / f"phase-{done:05d}.ckpt") as part:
@@ -94,15 +103,20 @@ class PhaseCheckpoint(Checkpoint):
             self._write_model(trainer, pl_module, self.model_folder)
         elif trainer.is_global_zero and (best.exists() or not self.model_folder.exists()):
             # a finished run that is resumed has moved it already
+            if not best.exists():
+                raise VigorlError(
+                    f"{self.model_folder} is gone, with the best phase's weights; python -m "
+                    "vigorl.export writes those of a checkpoint"
+                )
             _remove(self.model_folder)
             best.rename(self.model_folder)
         trainer.strategy.barrier()  # a next stage loads it
         if not trainer.is_global_zero:
             return
         _LOG.info("the trained model is in %s", self.model_folder)
-        for logger in trainer.loggers:
-            if self.log_model and isinstance(logger, MLFlowLogger):
-                logger.experiment.log_artifacts(logger.run_id, str(self.model_folder), "model")
+        folder = str(self.model_folder)
+        for logger in trainer.loggers if self.log_model else ():
+            send(logger, lambda client, run: client.log_artifacts(run, folder, "model"))
 
     def _keep_best(self, trainer: L.Trainer, module: L.LightningModule, *, done: int) -> None:
         best = self._best_folder()
@@ -130,30 +144,92 @@ class PhaseCheckpoint(Checkpoint):
                     _remove(folder)
 
 
+def _is_finite(module: L.LightningModule) -> bool:
+    """Of the weights that this rank holds and that learn; ZeRO-3 keeps them elsewhere."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    held = [vars(weight).get("ds_tensor", weight) for weight in trained]
+    return all(bool(torch.isfinite(weight).all()) for weight in held)
+
+
 def list_checkpoints(folder: str | Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     found = [path for path in Path(folder).glob("phase-*.ckpt") if _NAME.search(path.name)]
     return sorted(found, key=lambda path: int(_NAME.search(path.name).group(1)))  # pyright: ignore[reportOptionalMemberAccess]
 
 
+def newest_whole(folder: str | Path) -> Path | None:
+    """The newest checkpoint that holds what was written; damaged newer ones are put aside.
+
+    Returns:
+        None where no checkpoint was written yet.
+    Raises:
+        ConfigError: There are some, and all are damaged.
+    """
+    found = list_checkpoints(folder)
+    for path in reversed(found):
+        try:
+            _check_whole(path)
+        except DataError as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            _remove(aside)
+            path.rename(aside)
+            _LOG.warning("%s. It is now %s, and an older one is gone on from", error, aside.name)
+        else:
+            return path
+    if found:
+        raise ConfigError(
+            f"{folder}: of {len(found)} checkpoints none is whole; resume again to train anew from "
+            "the start"
+        )
+    return None
+
+
+def _check_whole(path: Path) -> None:
+    """Also of a file without a digest, by the checksums that every zip file has."""
+    if check_digests(path):
+        return
+    if path.is_dir():
+        if not (path / "checkpoint").is_dir():
+            raise DataError("is a folder, and not one of DeepSpeed's", path=path)
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise DataError(f"is cut, or not a checkpoint ({error})", path=path) from error
+    if damaged is not None:
+        raise DataError(f"is damaged at {damaged}", path=path)
+
+
 @contextmanager
 def _written_whole(trainer: L.Trainer, path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to; once all ranks have, it is moved there."""
+    """A place beside `path` to write to; once all ranks have, it is moved there with its digest."""
     part = path.with_name(path.name + ".part")
     if trainer.is_global_zero:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
     trainer.strategy.barrier()
-    yield part
-    trainer.strategy.barrier()
-    if trainer.is_global_zero:
-        _remove(path)
-        part.rename(path)
+    try:
+        yield part
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            if part.is_dir():
+                write_folder_digests(part, [one for one in part.rglob("*") if one.is_file()])
+            else:
+                write_digest(path, of=part)
+            _remove(path, with_digest=part.is_dir())
+            part.rename(path)
+    except BaseException:
+        if trainer.is_global_zero:
+            _remove(part)
+        raise
     trainer.strategy.barrier()
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, *, with_digest: bool = True) -> None:
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    path.unlink(missing_ok=True)
+    if with_digest:
+        digest_path(path).unlink(missing_ok=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import MLFlowLogger
 
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.training.sft_module import SFTModule
 
@@ -127,8 +127,7 @@ class EarlyStop(L.Callback):
         text = self._verdict(trainer.current_epoch)
         _LOG.log(logging.INFO if self.best_phase else logging.WARNING, text)
         for logger in trainer.loggers:
-            if isinstance(logger, MLFlowLogger):
-                logger.experiment.set_tag(logger.run_id, "early_stop", text)
+            send(logger, lambda client, run: client.set_tag(run, "early_stop", text))
 
     # ---- what they do ----------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.loggers import MLFlowLogger
 
+from vigorl.callbacks.mlflow_logger import send
 from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
@@ -65,10 +65,12 @@ class RolloutLogger(L.Callback):
         if trainer.is_global_zero:
             page = self.folder / f"{name}.html"
             page.write_text(self._page(report, trainer), encoding="utf-8")
-            for logger in trainer.loggers:
-                if isinstance(logger, MLFlowLogger):
-                    for path in (page, *sorted(self.folder.glob(f"{name}*.jsonl"))):
-                        logger.experiment.log_artifact(logger.run_id, str(path), "rollouts")
+            for path in (page, *sorted(self.folder.glob(f"{name}*.jsonl"))):
+                for logger in trainer.loggers:
+                    send(
+                        logger,
+                        lambda client, run, p=str(path): client.log_artifact(run, p, "rollouts"),
+                    )
 
     def _record(self, report: PhaseReport, name: str, trainer: L.Trainer) -> None:
         rank = "" if trainer.world_size == 1 else f"_rank{trainer.global_rank}"

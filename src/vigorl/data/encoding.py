@@ -72,7 +72,7 @@ class ChatCodec:
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
         """The codec of a model folder (or hub name)."""
         chat = family_of(folder).chat  # first: it says plainly what is wrong with a folder
-        return cls(AutoTokenizer.from_pretrained(str(folder)), chat)
+        return cls(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False), chat)
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The chat up to and including the header of the assistant's turn.

@@ -270,7 +270,9 @@ class ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         given = {name: value for name, value in limits.items() if value is not None}
-        processor = AutoImageProcessor.from_pretrained(str(folder), backend="pil", **given)
+        processor = AutoImageProcessor.from_pretrained(
+            str(folder), backend="pil", trust_remote_code=False, **given
+        )
         return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:

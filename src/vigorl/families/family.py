@@ -50,6 +50,21 @@ class ChatLayout:
         """What a tokenizer must have for the layout to be written."""
         return (self.start, self.end, self.before_picture, self.picture, self.after_picture)
 
+    @property
+    def template(self) -> str:
+        """The layout as a Hugging Face chat template, for whoever talks to a model without us."""
+        picture = self.before_picture + self.picture + self.after_picture
+        return (
+            "{% for message in messages %}"
+            f"{self.start}{{{{ message.role }}}}\n"
+            "{% if message.content is string %}{{ message.content }}{% else %}"
+            "{% for part in message.content %}"
+            f"{{% if part.type in ('image', 'image_url') %}}{picture}"
+            "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
+            f"{self.end}\n{{% endfor %}}"
+            f"{{% if add_generation_prompt %}}{self.start}assistant\n{{% endif %}}"
+        )
+
 
 _MOST_RESIZINGS = 16  # six have been seen
 

@@ -8,9 +8,11 @@ cannot change how a prompt is tokenized.
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,10 +20,14 @@ from huggingface_hub import save_torch_state_dict, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.models.auto.processing_auto import (
+    PROCESSOR_MAPPING_NAMES,  # pyright: ignore[reportPrivateImportUsage]
+)
 
+from vigorl.core.digests import check_digests, write_folder_digests
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
-from vigorl.families.lookup import family_of
+from vigorl.families.lookup import family_named, family_of
 
 _COMPANIONS = ("*.json", "*.txt", "*.jinja", "*.model")
 _NEVER_COPIED = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -84,15 +90,37 @@ def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) ->
     Raises:
         ConfigError: A weight is missing or of the wrong shape (transformers would make one up at
             random).
+        DataError: A file of the folder has changed since it was written.
     """
+    check_folder(folder)
     model, loading = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-        folder, dtype=dtype, attn_implementation=attn_implementation, output_loading_info=True
+        folder,
+        dtype=dtype,
+        attn_implementation=attn_implementation,
+        output_loading_info=True,
+        trust_remote_code=False,
     )
     for problem in ("missing_keys", "mismatched_keys"):
         if loading[problem]:
             first = sorted(map(str, loading[problem]))[:3]
             raise ConfigError(f"{folder}: {len(loading[problem])} {problem}, such as {first}")
     return model
+
+
+def check_folder(folder: Path) -> None:
+    """Whether a model folder is as it was written, where it has digests; once per process.
+
+    Raises:
+        DataError: A file is missing or has another content.
+    """
+    if folder.is_dir():
+        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+        _check_once(folder, tuple((name, one.st_mtime_ns, one.st_size) for name, one in stats))
+
+
+@cache
+def _check_once(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> None:
+    check_digests(folder)
 
 
 def cast_weights(module: nn.Module, dtype: torch.dtype) -> None:
@@ -134,3 +162,20 @@ def write_folder(
     config.dtype = next(weight.dtype for weight in weights.values() if weight.is_floating_point())
     config.save_pretrained(folder)
     save_torch_state_dict(dict(weights), folder)
+    _add_chat(folder, config.model_type)
+    kinds = (*_COMPANIONS, "*.safetensors")
+    write_folder_digests(folder, {file for kind in kinds for file in folder.glob(kind)})
+
+
+def _add_chat(folder: Path, model_type: str) -> None:
+    """What transformers' AutoProcessor and chat endpoints ask for, where the source has none."""
+    known = folder / "tokenizer_config.json"
+    has_template = any(folder.glob("chat_template.*")) or (
+        known.is_file() and "chat_template" in json.loads(known.read_text())
+    )
+    if not has_template:
+        chat = family_named(model_type, where=folder).chat
+        (folder / "chat_template.jinja").write_text(chat.template)
+    processor = folder / "processor_config.json"
+    if not processor.exists() and model_type in PROCESSOR_MAPPING_NAMES:
+        processor.write_text(json.dumps({"processor_class": PROCESSOR_MAPPING_NAMES[model_type]}))

@@ -4,10 +4,12 @@ report it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -16,12 +18,16 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.media import ImageView
 from vigorl.data.collate import TrainingBatch
 from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossOutput
 from vigorl.models.policy import Policy
 from vigorl.models.vision_cache import VisionCache
 from vigorl.training.step_metrics import StepMetrics
+
+_LOG = logging.getLogger(__name__)
+MOST_SKIPPED = 5  # in a row; a scaler of 16-bit floats skips a few until it has found its scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,9 @@ class PolicyModule(L.LightningModule):
     Lightning divides it by the number of micro-batches and averages gradients over ranks, so
     `report` multiplies by both: the step is that of one big batch.
 
+    A step whose gradient is not finite is left out: weights and optimizer stay as they are,
+    `train/skipped_steps` counts it, and after `MOST_SKIPPED` in a row the run stops.
+
     Args:
         policy: The model that learns.
         images: Pixels of views.
@@ -100,6 +109,7 @@ class PolicyModule(L.LightningModule):
         self.banned_ids, self.temperature = tuple(banned_ids), temperature
         self.logits_chunk_tokens = logits_chunk_tokens
         self.step_metrics = StepMetrics()
+        self._suspects: list[Any] = []
         self.vision_cache = (
             VisionCache(policy, max_bytes=vision_cache_bytes) if policy.is_vision_frozen else None
         )
@@ -207,8 +217,43 @@ class PolicyModule(L.LightningModule):
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):
             return  # what stands in p.grad is neither summed over ranks nor the whole update's
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
+        norm = torch.nn.utils.get_total_norm(gradients)  # summed over ranks: the same on all
+        self._count_skipped(is_skipped=not torch.isfinite(norm))
+        if torch.isfinite(norm):
+            self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})
+            return
+        for weight in self.policy.parameters():
+            weight.grad = None  # which an optimizer leaves alone, its own states too
+
+    _num_skipped = 0
+    _num_skipped_in_row = 0
+
+    def _count_skipped(self, *, is_skipped: bool) -> None:
+        self._num_skipped_in_row = self._num_skipped_in_row + 1 if is_skipped else 0
+        if not is_skipped:
+            self._suspects.clear()
+            return
+        self._num_skipped += 1
+        self.step_metrics.add_maxima(
+            {"train/skipped_steps": torch.tensor(float(self._num_skipped))}
+        )
+        _LOG.warning("step %d is skipped: its gradient is not finite", self.global_step)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self._num_skipped_in_row == MOST_SKIPPED - 1:  # the next one may be the last
+            self._suspects.append(_plain(batch))
+
+    def _stop_after_skips(self) -> None:
+        if self._num_skipped_in_row < MOST_SKIPPED:
+            return
+        name = f"skipped-step-{self.global_step:06d}-rank-{self.trainer.global_rank}.pt"
+        path = Path(self.trainer.default_root_dir, name)
+        torch.save(self._suspects, path)
+        raise VigorlError(
+            f"{MOST_SKIPPED} steps in a row had a gradient that is not finite; the last one's "
+            f"micro-batches are in {path}, the last checkpoint is from before them: lower "
+            "optimizer.lr, or train in float32"
+        )
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
@@ -220,10 +265,14 @@ class PolicyModule(L.LightningModule):
         self._loss_of_update = 0.0
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):
             norm = self.trainer.strategy.deepspeed_engine.get_global_grad_norm()
-            self.step_metrics.add_maxima({} if norm is None else {"train/grad_norm": norm})
+            # it has skipped such a step itself, and says so with an infinity
+            self._count_skipped(is_skipped=norm is not None and not math.isfinite(norm))
+            if norm is not None and math.isfinite(norm):
+                self.step_metrics.add_maxima({"train/grad_norm": norm})
         metrics = self.step_metrics.compute()
         metrics["train/lr"] = self._lr_of_update
         self.log_dict(metrics)
+        self._stop_after_skips()
 
     def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:
         blocks = [self.images.pixels(view) for view in views]
@@ -231,3 +280,16 @@ class PolicyModule(L.LightningModule):
             torch.cat([block.pixel_values for block in blocks]),
             torch.tensor([block.grid_thw for block in blocks]),
         )
+
+
+def _plain(value: Any) -> Any:
+    """A batch as `torch.load(weights_only=True)` reads it: tensors, and all else as text."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if is_dataclass(value) and not isinstance(value, ImageView):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return str(value)

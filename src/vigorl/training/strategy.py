@@ -11,6 +11,7 @@ again. AdamW hides it, but
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.plugins import DeepSpeedPrecision
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import Tensor
+
+from vigorl.training.tensor_files import tensors_only
 
 
 class _KeptInputs(DeepSpeedPrecision):
@@ -73,6 +76,10 @@ class ZeROStrategy(DeepSpeedStrategy):
 
     def backward(self, closure_loss: Tensor, optimizer: Any, *args: Any, **kwargs: Any) -> Tensor:
         return super().backward(closure_loss, optimizer, *args, scale_wrt_gas=False, **kwargs)
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> Any:
+        with tensors_only(Path(checkpoint_path)):  # DeepSpeed itself would run what is in it
+            return super().load_checkpoint(checkpoint_path, weights_only)
 
     @property
     def _is_cuda(self) -> bool:

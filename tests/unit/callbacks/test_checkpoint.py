@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,9 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
-from vigorl.callbacks.checkpoint import PhaseCheckpoint, list_checkpoints
-from vigorl.core.errors import ConfigError
+from vigorl.callbacks.checkpoint import PhaseCheckpoint, list_checkpoints, newest_whole
+from vigorl.core.digests import write_digest
+from vigorl.core.errors import ConfigError, VigorlError
 
 
 def fit(
@@ -29,7 +33,11 @@ def fit(
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """All files, those of digests left out: each checkpoint has its own."""
+    found = sorted(path.name for path in folder.iterdir())
+    checkpoints = [name for name in found if not name.endswith(".sha256")]
+    assert found == sorted([*checkpoints, *(f"{name}.sha256" for name in checkpoints)])
+    return checkpoints
 
 
 def test_saves_every_so_many_phases_and_the_last(tmp_path: Path) -> None:
@@ -77,3 +85,82 @@ def test_settings_that_would_save_nothing_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PhaseCheckpoint(folder=str(tmp_path), **wrong)
+
+
+class Diverges(BoringModel):
+    def on_train_epoch_end(self) -> None:
+        if self.trainer.current_epoch == 1:
+            self.layer.weight.data[0, 0] = float("inf")
+
+
+def test_a_save_to_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(_: object, part: Path, **_settings: object) -> None:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save)
+    with pytest.raises(OSError, match="No space left"):
+        fit(tmp_path, epochs=1, every=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_finite_is_never_saved(tmp_path: Path) -> None:
+    with pytest.raises(VigorlError, match="after phase 2 a weight is not finite"):
+        fit(tmp_path, epochs=3, every=1, model=Diverges())
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["phase-00001.ckpt"]
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def text(path: Path) -> None:
+    path.write_text("not a checkpoint")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def another_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"a": 1}))
+
+
+def flipped_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x00" * 20 + bytes(4)) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("has_digest", [True, False])
+@pytest.mark.parametrize("damage", [empty, cut, text, folder, another_pickle, flipped_bit])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
+    damage: Callable[[Path], None],
+    has_digest: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for phase in (1, 2):
+        path = tmp_path / f"phase-0000{phase}.ckpt"
+        torch.save({"state_dict": {"weight": torch.zeros(64)}}, path)
+        if has_digest:
+            write_digest(path, of=path)
+    damage(path)
+    assert newest_whole(tmp_path) == tmp_path / "phase-00001.ckpt"
+    assert "phase-00002.ckpt: is" in caplog.text
+    assert (tmp_path / "phase-00002.ckpt.damaged").exists()
+    assert newest_whole(tmp_path) == tmp_path / "phase-00001.ckpt"
+
+
+def test_where_none_is_whole_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "phase-00001.ckpt").touch()
+    with pytest.raises(ConfigError, match="of 1 checkpoints none is whole"):
+        newest_whole(tmp_path)
+    assert newest_whole(tmp_path) is None

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.unit.models.small import save_folder
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 from vigorl.models import pretrained
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import find_folder, parse_dtype
@@ -68,3 +68,15 @@ def test_dtype_names() -> None:
     for wrong in ("bf16", "nn"):
         with pytest.raises(ConfigError, match=f"dtype='{wrong}'"):
             parse_dtype(wrong)
+
+
+def test_a_folder_that_has_changed_since_it_was_written_is_not_loaded(tmp_path: Path) -> None:
+    save_folder(tmp_path / "source")
+    policy = Policy.from_pretrained(tmp_path / "source", dtype="float32")
+    policy.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model/model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"model\.safetensors: is damaged"):
+        Policy.from_pretrained(tmp_path / "model", dtype="float32")

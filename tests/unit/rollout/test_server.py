@@ -28,8 +28,9 @@ from vigorl.core.protocols import Completion, GenerationRequest, SamplingParams
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.server import ServerEngine
+from vigorl.rollout.engines.server_api import ChatFormat
 from vigorl.rollout.engines.server_nccl import FanOutClient
-from vigorl.rollout.engines.server_pool import ServerPool
+from vigorl.rollout.engines.server_pool import ServerPool, TransientError
 from vigorl.rollout.engines.server_weights import remove_abandoned, write_shards
 
 GENERATE = "/inference/v1/generate"
@@ -658,6 +659,58 @@ def test_a_teachers_turn_that_was_cut_is_not_finished(
     completion = run(teacher(server), [request])[request.id]
     assert completion.token_ids == tuple(world.codec.prefix_ids(text)[:limit])
     assert not completion.is_finished
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ({"message": {"content": "C", "reasoning_content": "R"}}, "<think> R </think>\nC"),
+        ({"message": {"content": "C", "reasoning": " R\n"}}, "<think> R </think>\nC"),
+        ({"message": {"content": "<think> C </think>", "thinking": "R"}}, "<think> C </think>"),
+        ({"message": {"content": None, "reasoning_content": "R"}}, "R"),
+        ({"message": {"content": [{"type": "text", "text": "C"}]}}, "C"),
+        ({"message": {"content": ""}, "finish_reason": "stop"}, ""),
+    ],
+)
+def test_what_a_teacher_says_beside_its_content_is_read(
+    choice: dict[str, Any], text: str, world: World
+) -> None:
+    wire = ChatFormat(world.codec, world.images, model="teacher")
+    ids = wire.read(ask(world)[0], {"choices": [choice]}).token_ids
+    assert ids == tuple(world.codec.completion_ids(text))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"message": {"refusal": "I will not"}}, "the teacher refused: I will not"),
+        ({"message": {"content": None, "tool_calls": [{}]}}, r"but \['tool_calls'\]"),
+        ({"message": {"content": ""}, "finish_reason": "length"}, "raise limits.max_new_tokens"),
+        ({"message": {}, "finish_reason": "content_filter"}, "nothing .*'content_filter'"),
+        ({"message": None}, "holds no message"),
+        ({"text": "old"}, "holds no message"),
+        ("red", "holds no choice"),
+    ],
+)
+def test_a_teacher_without_content_says_what_came(
+    choice: Any, message: str, world: World, start: Any, teacher: Any
+) -> None:
+    server = start()
+    server.answer = lambda path, body: {"choices": [choice]}
+    with pytest.raises(RequestError, match=message):  # a search counts it, and goes on
+        run(teacher(server), ask(world))
+
+
+def test_a_servers_wish_to_wait_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, pauses = ServerPool(["http://a"], revive=lambda _: None, max_attempts=2), []
+    monkeypatch.setattr(pool, "_pause", pauses.append)
+
+    def busy(url: str) -> None:
+        raise TransientError("status 429", retry_after_s=86_400.0)
+
+    with pytest.raises(EngineError, match="2 times"):
+        pool.submit(busy, name="job", key="k").result(timeout=10)
+    assert pauses == [60.0]
 
 
 def test_a_teachers_rollout_is_never_trained_on(world: World, start: Any, teacher: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -115,6 +116,44 @@ def test_the_logged_rate_is_that_of_the_step_just_taken() -> None:
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(VigorlError, match="the loss is nan at step 0"):
         fit([float("nan")], accumulate=1)
+
+
+class SpikingModule(ScheduledModule):
+    """A finite loss, whose gradient is not finite where the micro-batch is negative."""
+
+    def training_step(self, batch: float, batch_idx: int) -> Tensor:
+        norm = self.policy.model.get_parameter("model.language_model.norm.weight") * 1.0
+        if batch < 0:
+            norm.register_hook(lambda gradient: gradient / 0.0)
+        return self.report(LossOutput(abs(batch) * norm.sum(), {}))
+
+
+def test_a_step_whose_gradient_is_not_finite_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def learned(numbers: list[float]) -> tuple[Tensor, list[float]]:
+        module = SpikingModule(
+            make_policy(), images=cast(Any, None), optimizer=OptimizerSettings(lr=0.1)
+        )
+        seen: list[dict[str, float]] = []
+        monkeypatch.setattr(module, "log_dict", seen.append)
+        run(module, numbers, accumulate=1)
+        norm = module.policy.model.get_parameter("model.language_model.norm.weight")
+        return norm.detach(), [one.get("train/skipped_steps", 0.0) for one in seen]
+
+    weight, skipped = learned([1.0, -1.0, 2.0])
+    assert skipped == [0, 1, 0]
+    assert torch.equal(weight, learned([1.0, 2.0])[0])  # Adam's states are left alone too
+
+
+def test_steps_without_a_finite_gradient_stop_the_run_with_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = SpikingModule(
+        make_policy(), images=cast(Any, None), optimizer=OptimizerSettings(lr=0.1)
+    )
+    with pytest.raises(VigorlError, match=r"5 steps in a row .*skipped-step-000006-rank-0\.pt"):
+        run(module, [1.0, -1.0, -2.0, -3.0, -4.0, -5.0, 1.0], accumulate=1)
+    assert torch.load(tmp_path / "skipped-step-000006-rank-0.pt") == ["-5.0"]
 
 
 def test_padding_is_counted_over_all_positions_of_an_update() -> None:

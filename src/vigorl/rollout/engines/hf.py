@@ -141,7 +141,10 @@ class HFEngine(InFlight[GenerationRequest]):
         """An engine with the weights of a model folder; `settings` are those of the class."""
         torch_dtype = getattr(torch, dtype)
         model: Any = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=torch_dtype, attn_implementation=attn_implementation
+            folder,
+            dtype=torch_dtype,
+            attn_implementation=attn_implementation,
+            trust_remote_code=False,
         )
         return cls(model, codec, images, dtype=torch_dtype, **settings)
 

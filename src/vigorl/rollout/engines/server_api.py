@@ -34,6 +34,7 @@ from vigorl.rollout.engines.server_pool import TransientError
 BAN = (
     -100.0
 )  # vLLM's strongest bias: leaves a banned token e^-100, below a float32 logprob's last bit
+_REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
 NO_LOGPROB = -9000.0  # vLLM writes -9999 where it has none
 
 
@@ -213,8 +214,9 @@ class ChatFormat:
 
     def read(self, request: GenerationRequest, answer: Any) -> Completion:
         choice = _choice(answer, request)
-        ids = self._codec.completion_ids(choice["message"].get("content") or "")
-        is_finished = choice["finish_reason"] != "length"
+        is_opened = bool(self._codec.messages_of(request.prompt_ids)[-1].text)
+        ids = self._codec.completion_ids(_chat_text(choice, with_thought=not is_opened))
+        is_finished = choice.get("finish_reason") != "length"
         if not is_finished:
             ids = ids[:-1]  # the end token that nobody sampled
         limit = request.sampling.max_new_tokens
@@ -226,10 +228,43 @@ class ChatFormat:
         return frozenset()
 
 
+def _chat_text(choice: Mapping[str, Any], *, with_thought: bool) -> str:
+    """What a teacher has said: its content, after its reasoning where that has a field of its own.
+
+    Raises:
+        EngineError: It has said nothing, but called a tool of the endpoint's or refused; or it was
+            silent.
+    """
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise EngineError(f"the endpoint's choice holds no message: {str(choice)[:200]}")
+    if refusal := message.get("refusal"):
+        raise EngineError(f"the teacher refused: {str(refusal)[:200]}")
+    content = message.get("content")
+    if isinstance(content, list):  # of parts
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    thought = next((message[name] for name in _REASONING if message.get(name)), "")
+    if content and thought and with_thought and "<think>" not in content:
+        return f"<think> {str(thought).strip()} </think>\n{content}"
+    if content or thought:
+        return str(content or thought)
+    if content == "" and not message.get("tool_calls") and choice.get("finish_reason") == "stop":
+        return ""  # it ended its turn at once
+    came = sorted(name for name, value in message.items() if value and name != "role")
+    end = choice.get("finish_reason")
+    hint = "; raise limits.max_new_tokens: it was cut while it reasoned" if end == "length" else ""
+    raise EngineError(
+        f"the teacher's message has no content, but {came or 'nothing'} "
+        f"(finish_reason {end!r}){hint}"
+    )
+
+
 def _choice(answer: Any, request: GenerationRequest) -> dict[str, Any]:
     if not isinstance(answer, dict) or not answer.get("choices"):
         raise EngineError(f"the server's answer holds no choice: {str(answer)[:200]}")
     choice = answer["choices"][0]
+    if not isinstance(choice, dict):
+        raise EngineError(f"the server's answer holds no choice: {str(answer)[:200]}")
     if choice.get("finish_reason") in ("abort", "error"):
         raise TransientError(f"the server ended the request with {choice['finish_reason']!r}")
     return choice

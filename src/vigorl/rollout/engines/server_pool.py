@@ -32,6 +32,7 @@ from requests.auth import AuthBase
 
 from vigorl.core.errors import ConfigError, EngineError, VigorlError
 
+MAX_RETRY_AFTER_S = 60.0  # a server may wish for hours, and a thread would sleep through them
 RETRIED_STATUS = (408, 425, 429)  # 4xx that ask for patience
 
 
@@ -41,7 +42,7 @@ class TransientError(Exception):
     Args:
         message: What happened.
         is_down: The server is to be left alone until it is healthy.
-        retry_after_s: The server's own wish.
+        retry_after_s: The server's own wish; kept up to `MAX_RETRY_AFTER_S`.
     """
 
     def __init__(
@@ -298,7 +299,8 @@ class ServerPool:
             times = f"{job.num_failures} times, last on {server.url}"
             job.fail(EngineError(f"{job.name} failed {times}: {error}"))
             return
-        self._pause(max(self._backoff(job.num_failures), error.retry_after_s or 0.0))
+        wished = min(error.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
+        self._pause(max(self._backoff(job.num_failures), wished))
         try:
             self._move(job)
         except EngineError as given_up:

@@ -1,0 +1,101 @@
+"""What a run's folder says of itself: run.json and config.yaml, read with distrust."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml import YAMLError
+
+from vigorl.core.errors import ConfigError
+from vigorl.core.files import written_whole
+from vigorl.mlflow_store import without_passwords
+
+RUN_FORMAT = 2  # of run.json and the checkpoints beside it
+_BEGIN_ANEW = "begin a new run; model.path=RUN/model starts it from this one's model"
+_WITHOUT_SETTINGS = "without that file the run goes on with what its run.json says, so remove it"
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+class Identity(BaseModel):
+    """A run.json."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    format: Literal[2]
+    mlflow_run_id: str | None
+    overrides: list[str]
+
+
+def identity_files(folder: Path) -> list[Path]:
+    """The run.json of the run in a folder, or of its stages.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if (folder / "run.json").is_file():
+        return [folder / "run.json"]
+    if not (found := sorted(folder.glob("*/run.json"))):
+        raise ConfigError(f"resume={str(folder)!r} is not a run's folder: it has no run.json")
+    return found
+
+
+def write_identity(path: Path, identity: Identity) -> None:
+    with written_whole(path) as part:  # another process of a resumed run may be reading it
+        part.write_text(identity.model_dump_json())
+
+
+def read_identity(path: Path) -> Identity:
+    """What a run.json says, its types checked."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is cut or damaged ({error}): {_BEGIN_ANEW}") from error
+    if isinstance(found, dict) and "overrides" not in found and "mlflow_run_id" in found:
+        raise ConfigError(
+            f"{path}: a run of vigorl 0.1, whose settings and checkpoints are others; begin anew "
+            f"from its model, model.path={path.parent / 'model'}"
+        )
+    try:
+        return Identity.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise ConfigError(f"{path}: {where}: {first['msg']}; {_BEGIN_ANEW}") from error
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that a run's folder keeps, as they stand there: nothing in them is resolved.
+
+    Raises:
+        ConfigError: The file is empty, cut, or holds something else.
+    """
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{path} cannot be read ({first}): {_WITHOUT_SETTINGS}") from error
+    if not isinstance(found, dict) or not {"paths", "model"} <= found.keys():
+        raise ConfigError(f"{path} is empty, cut, or not of a run: {_WITHOUT_SETTINGS}")
+    return cast(dict[str, Any], found)
+
+
+def write_settings(path: Path, cfg: DictConfig) -> None:
+    with written_whole(path) as part:
+        part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+
+
+def disk_fault(error: BaseException) -> str | None:
+    """What is wrong with the disk, where that is what an error says; libraries that write weights
+    have errors of their own for it.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+        return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
+    if "No space left on device" in str(error) or "file write failed" in str(error):
+        return os.strerror(errno.ENOSPC)
+    return None
