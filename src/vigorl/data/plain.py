@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 from collections.abc import Mapping
 from functools import cache
 from types import GenericAlias
@@ -108,6 +109,11 @@ def read_scorer(plain: Any) -> Scorer:
 @cache
 def _scorer_reader(path: str) -> SchemaValidator:
     module, _, name = path.rpartition(".")
+    # a file runs no code: importing a module would
+    if module and not module.startswith("vigorl.") and module not in sys.modules:
+        raise ValueError(
+            f"scorer {path!r} is not vigorl's: import {module} first, or name it in plugins"
+        )
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

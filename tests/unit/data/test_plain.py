@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,13 @@ def test_a_scorer_that_could_not_be_found_again_is_not_written() -> None:
 def test_what_is_no_scorer_is_refused(plain: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_scorer(plain)
+
+
+def test_a_file_imports_no_module_that_the_user_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foreign_scorer.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="is not vigorl's: import foreign_scorer first"):
+        read_scorer({"_target_": "foreign_scorer.Judge"})
+    assert not (tmp_path / "ran").exists()
