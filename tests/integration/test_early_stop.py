@@ -69,7 +69,7 @@ def hump(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_model_is_the_best_phases_and_training_stops(hump: Path) -> None:
     folder = hump / "run"
-    assert names(folder / "checkpoints", "*") == [f"phase-0000{i}.ckpt" for i in (1, 2, 3, 4)]
+    assert names(folder / "checkpoints", "*.ckpt") == [f"phase-0000{i}.ckpt" for i in (1, 2, 3, 4)]
     assert names(folder, "model*") == ["model"]
     assert same_weights(weights(folder / "model"), of_phase(folder, 2))
     assert not same_weights(weights(folder / "model"), of_phase(folder, 4))
@@ -96,11 +96,11 @@ def test_killed_and_resumed_stops_at_the_same_phase_with_the_same_model(
     dead = run_door(*SFT, *BY_REWARD, killing, *folders)
     assert dead.returncode == -signal.SIGKILL, dead.stderr[-3000:]
     # the next evaluation without improvement is the last, if the first of them is not forgotten
-    assert names(tmp_path / "run/checkpoints", "*")[-1] == "phase-00003.ckpt"
+    assert names(tmp_path / "run/checkpoints", "*.ckpt")[-1] == "phase-00003.ckpt"
     assert names(tmp_path / "run", "model*") == ["model.best-00002"]
     resumed = run_door(f"resume={tmp_path}/run", HUMP, small=[])
     assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert names(tmp_path / "run/checkpoints", "*")[-1] == "phase-00004.ckpt"
+    assert names(tmp_path / "run/checkpoints", "*.ckpt")[-1] == "phase-00004.ckpt"
     assert same_weights(weights(tmp_path / "run/model"), weights(hump / "run/model"))
 
 
@@ -139,7 +139,7 @@ def test_two_processes_agree_on_the_best(strategy: str, tmp_path: Path) -> None:
     result = run_door(*SFT, *BY_REWARD, HUMP, *ranks, *folders)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-6000:]
     folder = tmp_path / "run"
-    assert names(folder / "checkpoints", "*") == [f"phase-0000{i}.ckpt" for i in (1, 2, 3, 4)]
+    assert names(folder / "checkpoints", "*.ckpt") == [f"phase-0000{i}.ckpt" for i in (1, 2, 3, 4)]
     assert same_weights(weights(folder / "model"), of_phase(folder, 2))
 
 
