@@ -52,7 +52,6 @@ def test_torchrun_with_another_number_of_processes_is_an_error(tmp_path: Path) -
 STAGES = [
     "experiment=sft_vstar",
     "data.num_traces=16",
-    "pixels.cache_bytes=100000000",
     "traces.sequences_per_update=8",
     "traces.micro_batch_size=4",
     "limits.max_new_tokens=12",

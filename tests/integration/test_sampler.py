@@ -79,7 +79,8 @@ def test_killed_and_resumed_asks_the_same_and_learns_the_same(whole: Path, tmp_p
     # the third phase was finished and measured, but its checkpoint was not due: it is run again
     assert [p.name for p in (tmp_path / "run/checkpoints").glob("*.ckpt")] == ["phase-00002.ckpt"]
 
-    resumed = run_door(f"resume={tmp_path}/run", VARIED_REWARD, small=[])
+    # the engine is code of the tests', which a run's folder may name where the user trusts it
+    resumed = run_door(f"resume={tmp_path}/run", VARIED_REWARD, "plugins=[tests]", small=[])
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert asked(tmp_path) == asked(whole)
     assert solve_rates(tmp_path) == solve_rates(whole)
