@@ -1,5 +1,6 @@
 """Settings of the whole suite. Hand-made rollouts come from `tests.builders`."""
 
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -19,3 +20,9 @@ SHAPED = [
 install_import_hook(
     SHAPED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )  # an int is a float, as PEP 484 says
+
+
+@pytest.fixture(autouse=True)
+def no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow keeps the store of the last run in the environment, where the settings look first."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -630,7 +630,7 @@ def test_whatever_is_imported_is_declared() -> None:
         canonicalize_name(Requirement(line).name)
         for line in [*project["dependencies"], *itertools.chain(*extras)]
     }
-    named_otherwise = {"PIL": "pillow", "hydra": "hydra-core"}
+    named_otherwise = {"PIL": "pillow", "hydra": "hydra-core", "yaml": "pyyaml"}
     used = {canonicalize_name(named_otherwise.get(name, name)) for name in imported_packages()}
     assert used <= declared
 

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from tests.test_configs import compose_door
 from vigorl.build import Parts, build_engine
@@ -34,6 +35,7 @@ def test_the_engine_is_where_lightning_puts_this_process(
     assert build(door=door)["device"] == torch.device("cuda:0")
     assert build("trainer.accelerator=cpu", door=door)["device"] == torch.device("cpu")
     monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # which Lightning takes from there, for good
     assert build("trainer.devices=2", door=door)["device"] == torch.device("cuda:1")
     assert build("engine.device=cuda:0", "trainer.devices=2", door=door)["device"] == "cuda:0"
 

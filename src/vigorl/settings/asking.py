@@ -108,6 +108,9 @@ class Data(Group):
     trace_categories: Texts | None
     categories: Annotated[list[Text], Field(min_length=1), says("a list of names")] | None
     as_benchmark: Flag
+    skip_bad_rows: Flag
+    decode_pictures: Flag
+    pictures_anywhere: Flag
     val_frac: BelowOne
     test_frac: BelowOne
     holdout_frac: BelowOne

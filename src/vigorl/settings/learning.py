@@ -176,7 +176,9 @@ class Algorithm(Group):
     clip_high: NotNegative
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
     kl_coef: NotNegative
+    kl_estimator: Literal["k3", "k3_corrected"]
     scale_by_std: Flag
+    min_std: NotNegative
     normalization: Normalization
     constant_length: AtLeastOne | None
     mask_truncated: Flag
@@ -248,6 +250,7 @@ class Logger(Group):
     run_name: Text
     tracking_uri: Text | None
     artifact_location: Text | None
+    give_up_s: NotNegative
 
 
 class ModuleGroup(Group):
