@@ -1,7 +1,7 @@
 """Does a run that is killed anywhere come to the same numbers? kill -9 at random moments of GRPO,
 SFT, search, evaluation, and of a first start, each then gone on with as a person would.
 
-    python benchmarks/kills.py [kills=12] [seed=0] [folder=/tmp/kills]
+    python benchmarks/kills.py [kills=12] [seed=0] [folder=/tmp/kills] [jobs=grpo,sft]
 
 Every job is run whole once; then `kills` times it is begun in a folder of its own, killed at a
 random moment of its length, and gone on with (up to three kills) until it ends. What is compared:
@@ -59,7 +59,7 @@ JOBS = {
     "search": Job("synthesize", ["experiment=mcts_vstar", *WORLD, "limit=12"],
                   ["trees.jsonl", "chains.jsonl"]),
     "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD], ["report.json"], False),
-    "first start": GRPO,
+    "first_start": GRPO,
 }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def digest(job: Job, root: Path) -> dict[str, str]:
 def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list[str]]:
     """How many killed runs came to the result of the whole one, and what the others said."""
     job, rng = JOBS[name], random.Random(f"{seed}/{name}")
-    whole = folder / name.replace(" ", "_") / "whole"
+    whole = folder / name / "whole"
     started = time.perf_counter()
     if go(job, whole, seconds=None) != 0:
         raise SystemExit((whole / "log").read_text()[-3000:])
@@ -117,7 +117,7 @@ def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list
     faults: list[str] = []
     for number in range(count):
         root = whole.with_name(str(number))
-        moments = [round(rng.uniform(0, min(length, 4.0) if name == "first start" else length), 2)
+        moments = [round(rng.uniform(0, min(length, 4.0) if name == "first_start" else length), 2)
                    for _ in range(rng.choice((1, 1, 2, 3)))]  # fmt: skip
         codes = [go(job, root, seconds=moment) for moment in moments]
         if codes[-1] is None:
@@ -133,8 +133,8 @@ def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list
     return count - len(faults), faults
 
 
-def main(count: int = 12, seed: int = 0, folder: str = "/tmp/kills") -> None:
-    results = {name: try_kills(name, Path(folder), count, seed) for name in JOBS}
+def main(count: int, seed: int, folder: str, jobs: Sequence[str]) -> None:
+    results = {name: try_kills(name, Path(folder), count, seed) for name in jobs}
     for name, (good, faults) in results.items():
         print(f"{name}: {good} of {count} to the same bytes")
         print("\n".join(faults))
@@ -148,4 +148,9 @@ if __name__ == "__main__":
         "train": train.main, "synthesize": synthesize.main, "evaluate": evaluate.main,
     }  # fmt: skip
     given = dict(word.split("=", 1) for word in sys.argv[1:])
-    main(int(given.get("kills", 12)), int(given.get("seed", 0)), given.get("folder", "/tmp/kills"))
+    main(
+        int(given.get("kills", 12)),
+        int(given.get("seed", 0)),
+        given.get("folder", "/tmp/kills"),
+        given["jobs"].split(",") if "jobs" in given else list(JOBS),
+    )
