@@ -299,7 +299,10 @@ def test_released_trees_say_no_more_than_before(write: Callable[..., Path]) -> N
         ),
         ({"answer_kind": ["text"]}, '"answer_kind" must be one of'),
         ({"answer_kind": "point"}, '"true_answer": must be a box'),
-        ({"format": 2, "scorer": {"_target_": "absent.Nobody"}}, "there is no scorer 'absent"),
+        (
+            {"format": 2, "scorer": {"_target_": "absent.Nobody"}},
+            "scorer 'absent.Nobody' is not vigorl's",
+        ),
         ({"format": 2, "scorer": "text"}, "scorer: expected an object"),
         ({"format": 3}, '"format" must be 2, or missing'),
         ({"more_images": ["b.png"]}, "'b.png' is not in"),
