@@ -305,7 +305,6 @@ def test_screenspot_has_two_spellings() -> None:
 def test_only_a_store_on_this_disk_has_its_artifacts_beside_it(
     route: str, uri: str, is_local: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     overrides = [f"paths.root={tmp_path}"]
     if route == "variable":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

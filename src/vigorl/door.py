@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import hydra
@@ -48,7 +49,7 @@ def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> No
     if module == "__main__":
         register_resolvers()
         with refusals():
-            cfg = _check_command_line(config_name)
+            cfg = _check_command_line(config_name, tuple(sys.argv[1:]))
             if cfg is not None and not may_miss:
                 refuse_missing(cfg)
 
@@ -72,7 +73,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
         @functools.wraps(task)
         def main() -> None:
             with refusals():
-                _check_command_line(config_name)
+                _check_command_line(config_name, tuple(sys.argv[1:]))
             enter()
 
         return main
@@ -80,11 +81,12 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     return decorate
 
 
-def _check_command_line(config_name: str) -> DictConfig | None:
+@lru_cache(maxsize=1)  # `refuse_early` and `main` ask the same
+def _check_command_line(config_name: str, words: tuple[str, ...]) -> DictConfig | None:
     """What it composes; None where Hydra itself reads it: several values for a key, or a request
     for help.
     """
-    said = get_args_parser().parse_args()
+    said = get_args_parser().parse_args(words)
     if said.multirun or said.config_path or said.hydra_help or said.help or said.cfg or said.info:
         return None
     name = said.config_name or config_name

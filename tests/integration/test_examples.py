@@ -221,7 +221,6 @@ def test_the_commands_of_an_example_do_what_it_says(
     name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # of the run before, which MLflow sets
     folders = []
     for number, command in enumerate(commands(name)):
         folder = home / "outputs" / f"{name}_{number}"

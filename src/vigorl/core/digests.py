@@ -26,14 +26,14 @@ def digest_path(path: Path) -> Path:
 def write_digest(path: Path, *, of: Path) -> None:
     """Beside `path`: the digest of `of`, which is about to be moved there."""
     with written_whole(path.with_name(f"{path.name}.sha256")) as part:
-        part.write_text(f"{_sha256(of)}  {path.name}\n")
+        part.write_text(f"{sha256_of(of)}  {path.name}\n")
 
 
 def write_folder_digests(folder: Path, files: Iterable[Path]) -> None:
     """Of these files of a folder; any digests that it had before are forgotten."""
     named = {file.relative_to(folder).as_posix(): file for file in files}
     named.pop(IN_FOLDER, None)
-    lines = [f"{_sha256(file)}  {name}\n" for name, file in sorted(named.items())]
+    lines = [f"{sha256_of(file)}  {name}\n" for name, file in sorted(named.items())]
     with written_whole(folder / IN_FOLDER) as part:
         part.write_text("".join(lines))
 
@@ -52,13 +52,14 @@ def check_digests(path: Path) -> bool:
     for line in listed.read_text(errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         file = listed.parent / name
-        if not file.is_file() or _sha256(file) != digest:
+        if not file.is_file() or sha256_of(file) != digest:
             raise DataError(
                 f"is damaged, or was changed: its sha256 is not that in {listed.name}", path=file
             )
     return True
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def sha256_of(path: str | Path) -> str:
+    """Of a file's content, in hexadecimal digits."""
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from vigorl.core.digests import sha256_of
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.plain import to_plain
@@ -150,5 +151,4 @@ def _content(path: str) -> str:
 
 @cache  # leaks and fingerprints ask for the same files
 def _digest(path: str, size: int, mtime_ns: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)

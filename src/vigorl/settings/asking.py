@@ -29,7 +29,7 @@ from vigorl.settings.kinds import (
     Urls,
     says,
 )
-from vigorl.settings.learning import Limits
+from vigorl.settings.learning import Limits, VLLMLimits
 
 
 class Prompt(Group):
@@ -138,7 +138,7 @@ class Reward(Group):
     only_if_correct: Flag
 
 
-class Engine(Group):
+class Engine(VLLMLimits, Group):
     max_batch_size: AtLeastOne
     device: Text
     urls: Urls
@@ -158,15 +158,6 @@ class Engine(Group):
     max_backoff_s: NotNegative
     give_up_s: NotNegative
     max_images: AtLeastOne
-    max_model_len: AtLeastOne | None
-    max_num_seqs: AtLeastOne
-    max_batched_tokens: AtLeastOne
-    memory_share: ShareAboveZero
-    kv_cache_gib: Positive | None
-    picture_cache_gib: NotNegative
-    block_size: AtLeastOne | None
-    enforce_eager: Flag
-    can_sleep: Flag
     prefix_caching: Flag
     tensor_parallel_size: AtLeastOne
     adapter_rank: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from vigorl.settings.kinds import (
     FINITE,
@@ -106,7 +106,9 @@ class Alignment(Group):
     max_gap: Positive | None
 
 
-class EngineLimits(Plain):
+class VLLMLimits(BaseModel):
+    """Keys of vLLM in this process, which a scale says and the engine's group takes."""
+
     max_model_len: AtLeastOne | None
     max_num_seqs: AtLeastOne
     max_batched_tokens: AtLeastOne
@@ -116,6 +118,10 @@ class EngineLimits(Plain):
     block_size: AtLeastOne | None
     enforce_eager: Flag
     can_sleep: Flag
+
+
+class EngineLimits(VLLMLimits, Plain):
+    """Those alone."""
 
 
 class Near(Plain):

@@ -68,11 +68,11 @@ def option_index(answer: str, options: Sequence[str]) -> int | None:
     >>> option_index("5 mw", ["5 MW", "5 mW"]) is None
     True
     """
-    texts = _without_labels(options)
     found = _index_of_text(answer, options)
-    if found is None:
-        found = _index_of_text(answer, texts)
     if found is not None:
+        return found
+    texts = _without_labels(options)
+    if texts is not options and (found := _index_of_text(answer, texts)) is not None:
         return found
     seen = _seen(answer)
     if alone := _ALONE.fullmatch(seen.casefold()):
