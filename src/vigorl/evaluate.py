@@ -19,6 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,14 +50,17 @@ from vigorl.tracking import Run, start_run
 prepare_process()
 
 
-def run_evaluation(cfg: DictConfig) -> EvaluationReport:
+def run_evaluation(cfg: DictConfig, shipped: DictConfig | None = None) -> EvaluationReport:
+    """Evaluate; `shipped` says what a benchmark is like where nobody has changed it."""
     check_settings(cfg)
     other = read_report(cfg.compare_with) if cfg.compare_with else None
     with start_run(cfg) as run:
-        return judge(cfg, run, other)
+        return judge(cfg, run, other, shipped=shipped)
 
 
-def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> EvaluationReport:
+def judge(
+    cfg: DictConfig, run: Run, other: EvaluationReport | None, *, shipped: DictConfig | None
+) -> EvaluationReport:
     """Straight down: settings -> parts -> tasks -> engine -> rollouts -> report, record, page."""
     run.record(cfg, None)
     source = instantiate(cfg.data)
@@ -66,7 +71,7 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    protocol = protocol_of(cfg, parts, tasks, benchmark)
+    protocol = protocol_of(cfg, parts, tasks, benchmark, shipped=shipped)
     run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []
     report = evaluate(
@@ -103,29 +108,56 @@ def judge(cfg: DictConfig, run: Run, other: EvaluationReport | None) -> Evaluati
 
 
 def protocol_of(
-    cfg: DictConfig, parts: Parts, tasks: Sequence[TaskRecord], benchmark: Benchmark | None
+    cfg: DictConfig,
+    parts: Parts,
+    tasks: Sequence[TaskRecord],
+    benchmark: Benchmark | None,
+    *,
+    shipped: DictConfig | None,
 ) -> Protocol:
-    """How this run asks and judges; what its benchmark locks and it does otherwise is named."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    locked: dict[str, Any] = plain.get("locked") or {}
-    for part in (plain, locked):
-        part.pop("reward", None)  # training's
-        for key in ("temperature", "top_p"):
-            part.get("env", {}).pop(key, None)
-    changed = changed_settings(locked, plain)
-    changed += [f"data.{key}" for key in (benchmark.changed_fields() if benchmark else ())]
+    """How this run asks and judges; what its benchmark's YAML says otherwise is named."""
+    plain = asked_by(cfg)
+    changed = changed_settings(asked_by(shipped), plain) if benchmark and shipped else []
     return Protocol(
         name=benchmark.name if benchmark else cfg.name,
         settings={
             "env": plain["env"] | {"prompt": asdict(parts.eval_environment.prompt)},
-            "pixels": {key: plain["pixels"][key] for key in ("min_pixels", "max_pixels")},
+            "pixels": {key: cfg.pixels[key] for key in ("min_pixels", "max_pixels")},
             "samples_per_task": cfg.samples_per_task,
             "benchmark": benchmark and benchmark.settings(),
             "questions": {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]},
             "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
         },
-        changed=tuple(sorted(changed)),
+        changed=tuple(changed),
     )
+
+
+def asked_by(cfg: DictConfig) -> dict[str, Any]:
+    """The settings that say what is asked and how; not where it lies, nor what trains."""
+    plain: Any = {key: to_container(cfg, key) for key in ("env", "data")}
+    for key in ("temperature", "top_p"):
+        plain["env"].pop(key, None)
+    plain["data"].pop("root", None)
+    return plain | {key: cfg.get(key) for key in ("split", "limit", "samples_per_task")}
+
+
+def to_container(cfg: DictConfig, key: str) -> dict[str, Any]:
+    """A part of a config as plain values, resolved within the whole."""
+    found: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
+    return found
+
+
+def shipped_settings() -> DictConfig | None:
+    """What the groups that the command line chooses would say without its other settings; None
+    where there was no command line.
+    """
+    if not HydraConfig.initialized():
+        return None
+    said = HydraConfig.get()
+    groups = dict(said.runtime.choices)
+    chosen = [one for one in said.overrides.task if one.partition("=")[0].lstrip("+~") in groups]
+    kept = [one for one in chosen if one.partition("=")[0].lstrip("+~") not in ("env", "data")]
+    return compose(str(said.job.config_name), overrides=kept)
 
 
 def read_report(path: str) -> EvaluationReport:
@@ -166,7 +198,7 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
 
 @door("evaluate")
 def main(cfg: DictConfig) -> None:
-    run_evaluation(cfg)
+    run_evaluation(cfg, shipped_settings())
 
 
 if __name__ == "__main__":

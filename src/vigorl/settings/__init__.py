@@ -127,7 +127,6 @@ class Settings(Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
-    locked: Settings
     # synthesize
     scorer: Node
     trees: Text | None
