@@ -20,9 +20,11 @@ from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
+from vigorl.evaluation.answers import answer_metrics
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.judging import AsTrained, Judging
+from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.rollout.collector import build_dialogs, collect
@@ -86,7 +88,10 @@ def evaluate(
     return EvaluationReport(
         name=name,
         questions=outcomes,
-        metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
+        metrics=rollout_metrics(scored)
+        | behavior_metrics(rollouts)
+        | answer_metrics(rollouts, judging)
+        | choice_metrics(outcomes),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,
@@ -124,7 +129,7 @@ def outcome_of(
         right_option=found,
         chosen_options=()
         if found is None
-        else tuple(a and option_index(a, task.options) for a in answers),
+        else tuple(None if a is None else option_index(a, task.options) for a in answers),
         extras={} if benchmark is None else mean_extras(map(benchmark.extras, rollouts)),
     )
 
