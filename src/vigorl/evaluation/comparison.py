@@ -22,7 +22,6 @@ from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.evaluation.resampling import (
     NUM_RESAMPLES,
     NUM_SWAPS,
-    Statistic,
     cluster_places,
     drawn,
     expanded_interval,

@@ -298,6 +298,24 @@ class EvaluationReport:
             raise DataError(f"not an evaluation report: {error}", path=path) from error
 
 
+def suite_table(reports: Mapping[str, EvaluationReport]) -> str:
+    """One line per benchmark: what it is quoted by, with its interval."""
+    width = max(map(len, reports))
+    lines = []
+    for name, report in reports.items():
+        quoted, value = next(iter(report.benchmark.items()), ("accuracy", report.accuracy))
+        lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
+    return "\n".join(lines) + "\n"
+
+
+def suite_scalars(reports: Mapping[str, EvaluationReport]) -> dict[str, float]:
+    """For a logger: what each benchmark is quoted by, under its name."""
+    return {
+        f"suite/{name}": next(iter(report.benchmark.values()), report.accuracy).value
+        for name, report in reports.items()
+    }
+
+
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
     """A report of format 1 as one of today's."""
     for one in plain["questions"]:

@@ -14,10 +14,10 @@ where the user's download lies.
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,24 @@ class Benchmark(ABC):
         and its scorer; read by `rules`.
         """
 
-    @cached_property
+    @property
+    def subfolder(self) -> str:
+        """What the download's folder is called among others."""
+        return self.download_name or self.name
+
+    def download_into(self, folder: str) -> str:
+        """The command that fetches it into a folder."""
+        return re.sub(r"\bpath\b", folder, self.download)
+
+    @property
+    def is_downloaded(self) -> bool:
+        """Whether the root holds the download's folder, among those of others."""
+        return (Path(self.root) / self.subfolder).is_dir()
+
+    @property
     def folder(self) -> Path:
         """Where the download lies."""
-        inside = Path(self.root) / (self.download_name or self.name)
-        return inside if inside.is_dir() else Path(self.root)
+        return Path(self.root) / self.subfolder if self.is_downloaded else Path(self.root)
 
     @property
     def rules(self) -> Rules:
