@@ -120,4 +120,3 @@ def _without_slots(question: str, *, num_images: int) -> str:
     if leading and leading[0].count(IMAGE_SLOT) == num_images == question.count(IMAGE_SLOT):
         return question[leading.end() :].strip()
     return question.strip()
-

@@ -1,5 +1,5 @@
-"""Options that stand in a text behind their letters: "(A) red", "A. red", "A: red", one per line, or
-one behind the other ("A. red; B. blue").
+"""Options that stand in a text behind their letters: "(A) red", "A. red" or "A: red", one per line,
+or one behind the other ("A. red; B. blue").
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ def answer_of(row: Row, letter: str, options: Sequence[str], *, key: str) -> str
     """
     index = string.ascii_uppercase.find(letter.strip().strip("()（）.").strip() or "?")
     if not 0 <= index < len(options):
-        row.fail(
-            f'"{key}" must be the letter of one of {len(options)} options, got {letter!r:.40}'
-        )
+        row.fail(f'"{key}" must be the letter of one of {len(options)} options, got {letter!r:.40}')
     return options[index]
 
 

@@ -11,7 +11,6 @@ labels, and without the questions that it drops, are a second score where they a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,97 +25,11 @@ from vigorl.data.sources.pictures import Pictures
 from vigorl.data.sources.rows import Row
 from vigorl.data.sources.tables import table_rows
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
-from vigorl.evaluation.metrics import Metric
-from vigorl.evaluation.report import QuestionOutcome
+from vigorl.evaluation.metrics import F1, SAYS_NO, SAYS_YES, Mean, Metric, YesNoAccuracy
 
 SPLITS = ("random", "popular", "adversarial")
 RELABELLED = "repope"  # the tag
-_YES, _NO = "says yes", "says no"
 _REQUEST = "Please answer yes or no."
-
-
-@dataclass(frozen=True)
-class _YesNoMetric(Metric):
-    """What the four below share; "yes" is the positive class.
-
-    Attributes:
-        split: The questions of one split; of all of them once each, when "".
-        labels: The tag that holds the labels; questions without it are left out. The data's own
-            when "".
-    """
-
-    split: str = ""
-    labels: str = ""
-
-    def counts(self, questions: Sequence[QuestionOutcome]) -> _Counts:
-        found = _Counts()
-        for one in questions:
-            label = one.tags.get(self.labels, "") if self.labels else one.right_answer
-            if not label or (self.split and self.split not in one.tags):
-                continue
-            yes, no = one.extras.get(_YES, 0.0), one.extras.get(_NO, 0.0)
-            found.questions += 1
-            found.yes += yes
-            found.right += yes if label == "yes" else no
-            found.yes_labels += label == "yes"
-            found.right_yes += yes if label == "yes" else 0.0
-        return found
-
-
-@dataclass(slots=True)
-class _Counts:
-    """Of questions, and of answers as means over a question's rollouts."""
-
-    questions: int = 0
-    yes_labels: int = 0
-    yes: float = 0.0
-    right: float = 0.0
-    right_yes: float = 0.0
-
-
-@dataclass(frozen=True)
-class Accuracy(_YesNoMetric):
-    """The share of right answers."""
-
-    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        found = self.counts(questions)
-        return _share(found.right, found.questions)
-
-
-@dataclass(frozen=True)
-class Precision(_YesNoMetric):
-    """The share of answers "yes" that are right; NaN where none is given."""
-
-    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        found = self.counts(questions)
-        return _share(found.right_yes, found.yes)
-
-
-@dataclass(frozen=True)
-class Recall(_YesNoMetric):
-    """The share of questions that are to be answered "yes", and are."""
-
-    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        found = self.counts(questions)
-        return _share(found.right_yes, found.yes_labels)
-
-
-@dataclass(frozen=True)
-class F1(_YesNoMetric):
-    """The harmonic mean of precision and recall."""
-
-    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        found = self.counts(questions)
-        return _share(2 * found.right_yes, found.yes + found.yes_labels)
-
-
-@dataclass(frozen=True)
-class YesShare(_YesNoMetric):
-    """The share of answers "yes", of all."""
-
-    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        found = self.counts(questions)
-        return _share(found.yes, found.questions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +47,13 @@ class Pope(Benchmark):
     file: str
     pictures: str = "val2014"
     relabelled: str = ""
-    metrics: Mapping[str, Metric] = field(default_factory=lambda: {"accuracy": Accuracy()})
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: {"accuracy": Mean()})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.relabelled:
             again = {
-                "accuracy by RePOPE": Accuracy(labels=RELABELLED),
+                "accuracy by RePOPE": YesNoAccuracy(labels=RELABELLED),
                 "F1 by RePOPE": F1(labels=RELABELLED),
             }
             object.__setattr__(self, "metrics", {**self.metrics, **again})
@@ -150,9 +63,7 @@ class Pope(Benchmark):
         for task in self._rows():
             first = by_question.setdefault(task.id, task)
             if first.answer != task.answer:
-                raise DataError(
-                    f"{task.source} and {first.source} label {task.id!r} differently"
-                )
+                raise DataError(f"{task.source} and {first.source} label {task.id!r} differently")
             by_question[task.id] = replace(first, tags={**first.tags, **task.tags})
         labels = self._labels()
         return [
@@ -164,7 +75,7 @@ class Pope(Benchmark):
 
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         says = None if rollout.answer is None else read_yes_no(rollout.answer)
-        return {_YES: float(says is True), _NO: float(says is False)}
+        return {SAYS_YES: float(says is True), SAYS_NO: float(says is False)}
 
     def _rows(self) -> list[TaskRecord]:
         files = self.files(self.file)
@@ -230,7 +141,3 @@ def _task(
 
 def _name(image: str, question: str) -> str:
     return f"{Path(image).stem}: {question.strip()}"
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan

@@ -1,8 +1,7 @@
 """Steps in a browser: the next action on a screenshot whose elements wear numbers.
 
 A step is right when the action, the element and, where something is typed, the text are; each is
-also reported alone. Nothing is forgiven for half a step, and typed text may hold blanks, which the
-released judge gives 0 for.
+also reported alone.
 Source: Gabesarch/grounded-rl@e7970c0 (reward_function/web_action.py), Gabesarch/ICAL@f4588d5.
 """
 
@@ -16,65 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
-from vigorl.core.scoring.action import WebAction, parse_action
-from vigorl.core.scoring.scorer import Scorer
+from vigorl.core.scoring.action import parse_action
+from vigorl.core.scoring.web_step import WebStep, step_parts
 from vigorl.data.sources.files import collect, object_rows
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.rows import Row
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
-
-ACTION, ELEMENT, TEXT = "action", "element", "text"
-_ON_ELEMENTS = ("click", "type", "hover")
-_ENTER = re.compile(r"\]\s*\[[01]\s*$")  # whether VisualWebArena presses enter behind a text
-_WITHOUT_ARGUMENTS = ("go_back", "go_forward", "stop")
-
-
-@dataclass(frozen=True, slots=True)
-class RightStep(Scorer):
-    """1.0 for the right action on the right element with the right text, else 0.0; case and blanks
-    do not count, nor does what "stop" reports.
-    """
-
-    def score(
-        self, answer: str | None, task: TaskRecord, *, view: ImageView | None = None
-    ) -> float:
-        return float(all(step_parts(answer, task.answer).values()))
-
-    def has_form(self, answer: str, *, view: ImageView) -> bool:
-        return parse_action(answer) is not None
-
-    def for_answer(self, answer: str) -> RightStep:
-        if parse_action(answer) is None:
-            raise ValueError(f'must be an action such as "click [12]", got {answer!r:.60}')
-        return self
-
-
-def step_parts(answer: str | None, truth: str) -> dict[str, bool]:
-    """Whether each part of a step is right; those alone that the right step has.
-
-    >>> step_parts("type [2] [red  Shoes]", "type [2] [red shoes]")
-    {'action': True, 'element': True, 'text': True}
-    >>> step_parts("click [3]", "scroll [down]")
-    {'action': False, 'element': False}
-    """
-    given, right = parse_action(answer or ""), parse_action(truth)
-    if right is None:
-        raise ValueError(f"{truth!r:.60} is no action")
-    theirs, ours = _arguments(given), _arguments(right)
-    parts = {ACTION: given is not None and given.verb == right.verb}
-    if right.verb not in _WITHOUT_ARGUMENTS:
-        first = 1 if right.verb in _ON_ELEMENTS else len(ours)
-        parts[ELEMENT] = theirs[:first] == ours[:first] and parts[ACTION]
-    if right.verb == "type":
-        parts[TEXT] = theirs[1:] == ours[1:] and parts[ACTION]
-    return parts
-
-
-def _arguments(action: WebAction | None) -> tuple[str, ...]:
-    return () if action is None else tuple(_ENTER.sub("", one) for one in action.arguments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +40,13 @@ class WebActions(Benchmark):
             task
             for path in self.files(self.file)
             for task in read_rl_jsonl(
-                path, scorer=RightStep(), image_root=self.folder, rules=self.rules
+                path, scorer=WebStep(), image_root=self.folder, rules=self.rules
             )
         ]
         return [replace(task, category=_verb(task.answer), cluster=_episode(task)) for task in rows]
 
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
-        parts = step_parts(rollout.answer, rollout.task.answer)
-        return {f"{name} right": float(is_right) for name, is_right in parts.items()}
+        return step_parts(rollout.answer, rollout.task.answer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +95,7 @@ def _ical_rows(path: Path) -> Iterator[Row | DataError]:
 def _ical_task(row: Row, *, bench: IcalSteps) -> TaskRecord | None:
     example = row.values["example"]
     if not isinstance(example, list) or len(example) != 5 or not _is_step(example):
-        row.fail('an example must be [prompt, plan, picture, [abstractions], 0.0 or 1.0]')
+        row.fail("an example must be [prompt, plan, picture, [abstractions], 0.0 or 1.0]")
     prompt, plan, picture, abstractions, is_right = example
     if bench.only_right_steps and not is_right:
         row.notes["steps are rated 0.0 by ICAL, and left out"] += 1
@@ -162,10 +109,14 @@ def _ical_task(row: Row, *, bench: IcalSteps) -> TaskRecord | None:
             question=_question(prompt, abstractions, bench=bench),
             answer=answer,
             images=(path,),
-            scorer=row.scorer(RightStep(), answer, key="plan", image=path),
+            scorer=row.scorer(WebStep(), answer, key="plan", image=path),
             category=_verb(answer),
             cluster=episode,
-            tags={"vwa_task": episode, "site": episode.rpartition("_")[0], "rated": f"{is_right:g}"},
+            tags={
+                "vwa_task": episode,
+                "site": episode.rpartition("_")[0],
+                "rated": f"{is_right:g}",
+            },
             source=row.source,
         )
     )
