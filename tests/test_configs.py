@@ -239,7 +239,7 @@ def test_every_benchmark_says_what_it_is_made_of(option: str, scale: str) -> Non
     benchmark = instantiate(cfg.data)
     assert isinstance(benchmark, Benchmark)
     assert (benchmark.name, cfg.name) == (option, option)
-    assert benchmark.download.startswith("hf download ")
+    assert benchmark.download.startswith(("hf download ", "git clone "))
     assert changed_settings(asked_by(cfg), asked_by(cfg)) == []
     other = compose_door("evaluate", *chosen, "env=visual_search_think")
     assert changed_settings(asked_by(cfg), asked_by(other))

@@ -56,7 +56,7 @@ class Blink(Benchmark):
         if files[0].suffix == ".jsonl":
             read = partial(read_conversations, image_root=self.folder, rules=self.rules)
             return self._current([_named(one) for path in files for one in read(path)])
-        pictures = Pictures(rows=table_rows)
+        pictures = Pictures()
         make = _row if files[0].suffix == ".parquet" else _tsv_row
         columns = _PARQUET if make is _row else None
         rows = table_rows(files, columns=columns)

@@ -35,7 +35,7 @@ class Gqa(Benchmark):
     pictures: str = "testdev_balanced_images/*.parquet"
 
     def tasks(self) -> Sequence[TaskRecord]:
-        files, pictures = self.files(self.file), Pictures(rows=table_rows)
+        files, pictures = self.files(self.file), Pictures()
         if files[0].suffix == ".tsv":
             make = partial(_tsv_row, pictures=pictures)
             return collect(table_rows(files), make, rules=self.rules)

@@ -41,7 +41,7 @@ class MathVerse(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        make = partial(_task, pictures=Pictures(index="sample_index", rows=table_rows))
+        make = partial(_task, pictures=Pictures(index="sample_index"))
         rows = table_rows(self.files(self.file), root=self.folder)
         made = collect(rows, make, rules=self.rules)
         return [task for task in made if task is not None]

@@ -36,7 +36,7 @@ class MathVision(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        make = partial(_task, pictures=Pictures(index="id", rows=table_rows))
+        make = partial(_task, pictures=Pictures(index="id"))
         rows = table_rows(self.files(self.file), root=self.folder)
         return collect(rows, make, rules=self.rules)
 

@@ -85,7 +85,7 @@ class MathVista(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        make = partial(_task, pictures=Pictures(index="pid", rows=table_rows))
+        make = partial(_task, pictures=Pictures(index="pid"))
         files = self.files(self.file)
         if files[0].suffix == ".json":
             rows = (row for path in files for row in _by_problem(path, root=self.folder))

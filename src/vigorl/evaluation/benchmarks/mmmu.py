@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from vigorl.core.records import TaskRecord
@@ -27,7 +27,7 @@ from vigorl.evaluation.benchmarks.benchmark import Benchmark
 
 PICTURES = tuple(f"image_{number}" for number in range(1, 8))
 _COLUMNS = (
-    *PICTURES, "id", "question", "options", "answer", "question_type", "topic_difficulty", "subfield",
+    *PICTURES, "id", "question", "options", "answer", "question_type", "topic_difficulty",
 )  # fmt: skip
 _ID = re.compile(r"(?:validation|dev|test)_(.+?)_(?:\w+_)?\d+")
 
@@ -42,10 +42,10 @@ class Mmmu(Benchmark):
     """
 
     file: str
-    open_scorer: Scorer = MmmuOpen()
+    open_scorer: Scorer = field(default_factory=MmmuOpen)
 
     def tasks(self) -> Sequence[TaskRecord]:
-        pictures = Pictures(index="id", rows=table_rows)
+        pictures = Pictures(index="id")
         make = partial(_task, pictures=pictures, open_scorer=self.open_scorer)
         return collect(table_rows(self.files(self.file), columns=_COLUMNS), make, rules=self.rules)
 

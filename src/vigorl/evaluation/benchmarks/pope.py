@@ -86,7 +86,7 @@ class Pope(Benchmark):
                 rows = table_rows(path, root=self.folder / self.pictures)
                 found += collect(rows, make, rules=self.rules)
             return found
-        pictures = Pictures(rows=table_rows)
+        pictures = Pictures()
         return collect(table_rows(files), partial(_packed, pictures=pictures), rules=self.rules)
 
     def _labels(self) -> dict[str, str]:

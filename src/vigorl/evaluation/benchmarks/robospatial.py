@@ -41,7 +41,7 @@ class RoboSpatialHome(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        make = partial(_task, pictures=Pictures(rows=table_rows))
+        make = partial(_task, pictures=Pictures())
         return collect(table_rows(self.files(self.file), columns=_COLUMNS), make, rules=self.rules)
 
 

@@ -35,7 +35,7 @@ class Sat(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        make = partial(_task, pictures=Pictures(rows=table_rows))
+        make = partial(_task, pictures=Pictures())
         return collect(table_rows(self.files(self.file), columns=COLUMNS), make, rules=self.rules)
 
 

@@ -11,6 +11,7 @@ public: here the longest side is at most 1920, LANCZOS, and boxes are scaled wit
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from vigorl.core.geometry import FrameMap, fit_size
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.point import PointInBox, box_text
 from vigorl.data.images import open_image, read_size
-from vigorl.data.sources.pictures import writable_folder
+from vigorl.data.sources.pictures import picture_folder
+from vigorl.data.sources.tables import user_cache
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 
@@ -76,7 +78,11 @@ class ScreenSpotProLR(ScreenSpotPro):
             )
 
     def tasks(self) -> Sequence[TaskRecord]:
-        folder = writable_folder(self.folder) / f"longest_{self.longest_side_px}"
+        place = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
+        made = picture_folder(self.folder, cache := user_cache())
+        if made is None:
+            raise ConfigError(f"shrunken screenshots cannot be written to {self.root} nor {cache}")
+        folder = made / f"longest_{self.longest_side_px}_{place}"
         return [self._shrunken(task, folder) for task in super().tasks()]
 
     def _shrunken(self, task: TaskRecord, folder: Path) -> TaskRecord:

@@ -41,7 +41,7 @@ class TreeBench(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        files, make = self.files(self.file), partial(_task, pictures=Pictures(rows=table_rows))
+        files, make = self.files(self.file), partial(_task, pictures=Pictures())
         return collect(table_rows(files, columns=(*_COLUMNS, *"ABCD")), make, rules=self.rules)
 
     def extras(self, rollout: Rollout) -> Mapping[str, float]:

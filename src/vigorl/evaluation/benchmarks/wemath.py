@@ -38,8 +38,8 @@ _NONE_RIGHT = re.compile(r";\s*[A-Z]\.\s*No correct answer\s*$")
 
 @dataclass(frozen=True)
 class _OfProblems(SumMetric):
-    """A share of problems. Of several rollouts each part's score is its mean, and parts are taken to
-    be independent.
+    """A share of problems. Of several rollouts each part's score is its mean, and parts are taken
+    to be independent.
 
     Attributes:
         is_loose: Whether one right step is enough for a problem that is right.
@@ -121,7 +121,7 @@ class WeMath(Benchmark):
     file: str
 
     def tasks(self) -> Sequence[TaskRecord]:
-        make = partial(_task, pictures=Pictures(rows=table_rows))
+        make = partial(_task, pictures=Pictures())
         files = self.files(self.file)
         rows = table_rows(files, root=files[0].parent, columns=_COLUMNS)
         return collect(rows, make, rules=self.rules)
@@ -149,7 +149,7 @@ def _task(row: Row, *, pictures: Pictures) -> TaskRecord:
 
 
 def _options(row: Row) -> tuple[str, ...]:
-    """Of "A. 3; B. 5; E. No correct answer": the last one's letter may be another (one real row)."""
+    """Of "A. 3; B. 5; E. No correct answer", whose last letter is another one in a real row."""
     text = row.text("option")
     options = split_line(row, text, key="option")
     last = _NONE_RIGHT.search(options[-1])
