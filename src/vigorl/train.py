@@ -43,7 +43,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
     agree_on_base(cfg)
     metrics: dict[str, float] = {}
-    for stage in stages_to_do(cfg):
+    stages = stages_to_do(cfg)
+    for stage in stages:  # all of them before the first, which may take hours
+        check_settings(stage)
+    for stage in stages:
         metrics = train_stage(stage)
     return metrics
 
@@ -77,7 +80,6 @@ def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
 
 
 def train_stage(cfg: DictConfig) -> dict[str, float]:
-    check_settings(cfg)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     with start_run(cfg) as run:
         return fit(cfg, run)

@@ -89,9 +89,8 @@ def deep_tiff(values: np.ndarray, *, order: str = "<", is_packed: bool = False) 
     data = values.astype(f"{order}u2").tobytes()
     data = zlib.compress(data) if is_packed else data
     num_entries = 9 + (channels > 3)
-    end = (
-        8 + 2 + 12 * num_entries + 4
-    )  # of the directory; then the bits of each channel, then the pixels
+    # the directory ends there; behind it the bits of each channel, then the pixels
+    end = 8 + 2 + 12 * num_entries + 4
     entries = [
         (256, columns), (257, rows), (258, end), (259, 8 if is_packed else 1), (262, 2),
         (273, end + 2 * channels), (277, channels), (278, rows), (279, len(data)), (338, 2),
