@@ -8,7 +8,6 @@ from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "train")  # before the imports below, which take seconds
 
-import copy
 import signal
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from vigorl.build import (
 )
 from vigorl.core.errors import ConfigError
 from vigorl.models.policy import Policy
+from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
 from vigorl.training.policy_module import PolicyModule
@@ -65,18 +65,6 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
         is_begun = bool(cfg.resume) and Path(stage.paths.run, "run.json").exists()
         stage.resume = stage.paths.run if is_begun else None
     return [stage for stage in stages if not Path(stage.paths.run, "model").exists()]
-
-
-def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
-    """The run's config with a stage's changes; a node with a `_target_` of its own replaces the
-    run's.
-    """
-    staged = copy.deepcopy(cfg)
-    OmegaConf.set_struct(staged, False)
-    for key, node in overrides.items():
-        is_whole = not isinstance(node, DictConfig) or "_target_" in node
-        OmegaConf.update(staged, str(key), copy.deepcopy(node), merge=not is_whole)
-    return staged
 
 
 def train_stage(cfg: DictConfig) -> dict[str, float]:
