@@ -92,17 +92,17 @@ class Parts:
     eval_environment: Environment
 
 
-def build_parts(cfg: DictConfig) -> Parts:
+def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
     """The model folder (made first where the config says so), and the dialogs on its tokenizer and
     processor.
+
+    Args:
+        cfg: The settings.
+        like: Of the same model and pixels; its tokenizer and processor are taken.
     """
-    folder = cfg.model.path
-    if cfg.model.get("maker"):
-        make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
-        folder = from_first_process(cfg, f"{cfg.name} model", make)
-    check_folder(Path(folder))  # engines read it too
-    codec = ChatCodec.from_pretrained(folder)
-    images = ImageStore.from_pretrained(folder, **cfg.pixels)
+    folder = like.model_folder if like else _model_folder(cfg)
+    codec = like.codec if like else ChatCodec.from_pretrained(folder)
+    images = like.images if like else ImageStore.from_pretrained(folder, **cfg.pixels)
     tools = [instantiate(tool) for tool in cfg.env.tools]
     shared = {
         "prompt": instantiate(cfg.env.prompt).write(tools=tools, frame=images.frame),
@@ -115,6 +115,15 @@ def build_parts(cfg: DictConfig) -> Parts:
     sampled = Environment(**shared, temperature=cfg.env.temperature, top_p=cfg.env.top_p)
     judged = Environment(**shared, temperature=cfg.env.eval_temperature)
     return Parts(folder, codec, images, sampled, judged)
+
+
+def _model_folder(cfg: DictConfig) -> str:
+    folder = cfg.model.path
+    if cfg.model.get("maker"):
+        make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
+        folder = from_first_process(cfg, f"{cfg.name} model", make)
+    check_folder(Path(folder))  # engines read it too
+    return folder
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:

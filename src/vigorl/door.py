@@ -35,6 +35,7 @@ from vigorl.settings.reach import refuse_outdone
 from vigorl.stopping import stopped_by_signals
 from vigorl.targets import key_paths, nearest
 
+_LIST = re.compile(r"benchmark=\[([^\]]*)\]")
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
 
 
@@ -52,6 +53,19 @@ def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> No
             cfg = _check_command_line(config_name, tuple(sys.argv[1:]))
             if cfg is not None and not may_miss:
                 refuse_missing(cfg)
+
+
+def as_suite(words: Sequence[str]) -> list[str]:
+    """A command line as Hydra takes it: it would merge the YAMLs of `benchmark=[a,b]` into one.
+
+    >>> as_suite(["benchmark=[vstar,blink]", "limit=3"])
+    ['benchmark=_suite', 'suite=[vstar,blink]', 'limit=3']
+    """
+    found: list[str] = []
+    for word in words:
+        match = _LIST.fullmatch(word)
+        found += ["benchmark=_suite", f"suite=[{match[1]}]"] if match else [word]
+    return found
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:

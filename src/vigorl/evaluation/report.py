@@ -17,7 +17,7 @@ from vigorl.core.errors import DataError
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.statistics import difference_interval, mean_interval, paired_p_value
 
-FORMAT = 2  # 1 (vigorl 0.1) kept whether an answer was right, not its score
+FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 no tags and choices
 
 _SHOWN = {  # metrics of the table below the accuracies
     "rollout/valid_frac": "valid format",
@@ -44,6 +44,12 @@ class QuestionOutcome:
         scores: How right each was, in [0, 1]; as long as `answers`.
         chance: The score of a blind guess among the options; None for an open question.
         cluster: Questions that share it are not independent; "" where nobody said.
+        tags: The task's further ways to split the questions.
+        options: How many there were to choose from; 0 for an open question.
+        right_option: Index of the right one in the order shown; None for an open question.
+        chosen_options: Index of the option that each answer is; None where it is none of them.
+        extras: Further numbers of the question, means over its rollouts, such as a box's IoU;
+            absent where there is nothing to measure.
     """
 
     id: str
@@ -53,6 +59,11 @@ class QuestionOutcome:
     scores: tuple[float, ...]
     chance: float | None = None
     cluster: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    options: int = 0
+    right_option: int | None = None
+    chosen_options: tuple[int | None, ...] = ()
+    extras: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.scores or len(self.scores) != len(self.answers):
@@ -269,8 +280,8 @@ class EvaluationReport:
         try:
             plain = json.loads(text)
             found = plain["format"]
-            if found == 1:
-                plain = _upgraded(plain)
+            if found in (1, 2):
+                plain = _upgraded(plain) if found == 1 else plain
             elif found != FORMAT:
                 raise ValueError(f"not of format {FORMAT}")
             return _READER.validate_python(plain)
@@ -278,8 +289,26 @@ class EvaluationReport:
             raise DataError(f"not an evaluation report: {error}", path=path) from error
 
 
+def suite_table(reports: Mapping[str, EvaluationReport]) -> str:
+    """One line per benchmark: what it is quoted by, with its interval."""
+    width = max(map(len, reports))
+    lines = []
+    for name, report in reports.items():
+        quoted, value = next(iter(report.benchmark.items()), ("accuracy", report.accuracy))
+        lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
+    return "\n".join(lines) + "\n"
+
+
+def suite_scalars(reports: Mapping[str, EvaluationReport]) -> dict[str, float]:
+    """For a logger: what each benchmark is quoted by, under its name."""
+    return {
+        f"suite/{name}": next(iter(report.benchmark.values()), report.accuracy).value
+        for name, report in reports.items()
+    }
+
+
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
-    """A report of format 1 as one of format 2."""
+    """A report of format 1 as one of today's."""
     for one in plain["questions"]:
         one["scores"] = [float(is_right) for is_right in one.pop("correct")]
     return plain | {"benchmark": {}, "protocol": None}

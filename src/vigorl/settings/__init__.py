@@ -127,7 +127,8 @@ class Settings(Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
-    locked: Settings
+    suite: Texts | None
+    skip_missing: Flag
     # synthesize
     scorer: Node
     trees: Text | None
