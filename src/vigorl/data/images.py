@@ -42,7 +42,10 @@ from vigorl.core.media import (
 from vigorl.families.family import Family
 from vigorl.families.lookup import family_of
 
-MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
+# ReasonMap's largest map has 14,032 x 19,843 = 278 million pixels. Pillow keeps RGB in four bytes,
+# so a decoded picture takes up to 1.2 GB; one that has to be converted or turned, twice that.
+MAX_PICTURE_PIXELS = 300_000_000
+Image.MAX_IMAGE_PIXELS = MAX_PICTURE_PIXELS  # its own limit, which it refuses at twice of
 
 # What Pillow may try: of its other formats one hands the file to Ghostscript, whatever its name.
 FORMATS = (
@@ -184,7 +187,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
             "RGB"
         )
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
 
 
 def _picture_error(path: object, source: str | None, message: str) -> DataError:

@@ -256,9 +256,11 @@ def test_a_stripe_no_processor_takes_is_named(tmp_path: Path, store: ImageStore)
 def test_a_bomb_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")  # 24 kB that would fill 0.6 GB
+    Image.new("1", (20_000, 16_000)).save(tmp_path / "bomb.png")  # 40 kB that would fill 1.3 GB
     with pytest.raises(DataError, match=r"too large|allowed"):
         open_image(tmp_path / "bomb.png")
+    Image.new("1", (14_032, 19_843)).save(tmp_path / "map.png")  # ReasonMap's largest
+    assert read_size(tmp_path / "map.png") == Size(14_032, 19_843)
     Image.new("L", (11, 11)).save(tmp_path / "small.png")
     monkeypatch.setattr("vigorl.data.images.MAX_PICTURE_PIXELS", 100)
     with pytest.raises(DataError, match="100 pixels allowed"):
