@@ -95,7 +95,9 @@ def test_whatever_a_model_writes_is_read() -> None:
         assert 0 <= rollout_metrics([one])["rollout/accuracy"] <= 1
         line = rollout_to_json(one, phase="p", run_seed=0)
         assert rollout_from_json(line).scored == one
-        for tool in tools if parsed.tool_call else ():
+        for tool in tools:
+            if parsed.tool_call is None:
+                continue
             calls += 1
             try:
                 seen = tool.call(parsed.tool_call.arguments, scene=builders.scene(image))
@@ -189,6 +191,7 @@ def test_a_damaged_checkpoint_is_refused_or_the_same(tmp_path: Path, has_digest:
             digest.write_bytes(kept)
         content = stored.read_bytes()
         found = newest_whole(folder)
+        assert found is not None
         assert found == stored
         assert not has_digest or content == whole
         with tensors_only(found):

@@ -152,6 +152,7 @@ def _decoded(image: ImageFile.ImageFile) -> Image.Image:
     num_colours = upper.shape[-1] - image.mode.upper().endswith("A")
     if upper[..., :num_colours].max() >= 1 << 6:  # more than 14 bits: the upper 8 are in `image`
         return image
+    assert image.filename is not None  # it was opened by its path
     with Image.open(image.filename, formats=FORMATS) as again:
         again.tile = [_of_lower_bytes(tile) for tile in tiles]
         lower = np.asarray(again)
