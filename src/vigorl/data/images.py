@@ -39,6 +39,7 @@ from vigorl.core.media import (
     VideoFrame,
 )
 from vigorl.families.family import Family
+from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
 MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
@@ -270,9 +271,10 @@ class ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         given = {name: value for name, value in limits.items() if value is not None}
-        processor = AutoImageProcessor.from_pretrained(
-            str(folder), backend="pil", trust_remote_code=False, **given
-        )
+        with reading(folder):
+            processor = AutoImageProcessor.from_pretrained(
+                str(folder), backend="pil", trust_remote_code=False, **given
+            )
         return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:

@@ -96,6 +96,12 @@ def test_a_run_that_fails_is_not_kept_up_nor_its_reason_hidden(
     assert "MLflow was not told that the run is failed: API request failed" in caplog.text
 
 
+def test_a_file_in_the_way_is_raised_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        logger(tmp_path).do(lambda: (tmp_path / "file/x").write_text(""))
+
+
 def test_a_refusal_is_raised(tmp_path: Path) -> None:
     def refuse(*_: object) -> None:
         raise MlflowException.invalid_parameter_value("no")
