@@ -22,9 +22,10 @@ import re
 import shutil
 import sqlite3
 import struct
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ NEWEST, OLDER = "run/checkpoints/phase-00002.ckpt", "run/checkpoints/phase-00001
 RESULTS = {"resume": "model/model.safetensors", "begin": "model/model.safetensors",
            "evaluate": "report.json", "export": "model.safetensors"}  # fmt: skip
 SECONDS = 150  # more is a hang
+FULL_DISKS = (
+    1,
+    3,
+    8,
+    32,
+    50,
+    66,
+    74,
+)  # MB; it fills while data, store, checkpoints, model are written
 Harm = Callable[[Path], None]
 
 
@@ -539,6 +549,42 @@ def without_roots_rights() -> None:
         libc.capset(header, struct.pack("6I", *words))
 
 
+def try_full_disk(kept: Path, root: Path, megabytes: int, expected: str) -> tuple[str, str]:
+    """A new run on a small disk of its own, which is then given room: it ends in one line, leaves
+    nothing half-written, MLflow knows that it has ended, and it goes on to the same weights.
+    """
+    copied(kept, root)
+    (root / "disk").mkdir()
+    disk = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(root / "disk")]
+    if subprocess.run(disk, check=False).returncode != 0:
+        return "skipped", "no disk can be mounted here"
+    try:
+        soon = ["logger.give_up_s=5", "+logger.pause_s=1"]
+        new = Damage("a full disk", nothing, "", "begin", soon, place="disk")
+        code = run_door(*command(new, root), root, seconds=SECONDS)
+        verdict, line = judge(new, root, code, expected)
+        if verdict != "one line":
+            return verdict.upper(), line
+        if "No space left on device" not in line and "disk is full" not in line:
+            return "UNCLEAR", line
+        if left := [path for path in (root / "disk").rglob("*.part*") if ".db" not in path.name]:
+            return "LEFT", str(left[0])
+        begun, store = root / "disk/run/run.json", root / "disk/outputs/mlflow.db"
+        is_told = "MLflow was not told" not in (root / "log").read_text()
+        if is_told and begun.exists() and store.exists():
+            with contextlib.closing(sqlite3.connect(store)) as opened:
+                if opened.execute("select 1 from runs where status = 'RUNNING'").fetchone():
+                    return "RUNNING", line
+        subprocess.run(["mount", "-o", "remount,size=500m", str(root / "disk")], check=True)
+        (root / "log").unlink()
+        again = replace(new, command="resume", place="disk/run") if begun.exists() else new
+        code = run_door(*command(again, root), root, seconds=SECONDS)
+        verdict, said = judge(again, root, code, expected)
+        return ("goes on", line) if verdict == "goes on" else (f"THEN {verdict.upper()}", said)
+    finally:
+        subprocess.run(["umount", str(root / "disk")], check=True)
+
+
 def main(folder: Path, only: str, part: str) -> None:
     number, of = map(int, part.split("/"))
     chosen = [one for one in damages() if re.search(only, one.name)][number::of]
@@ -557,6 +603,15 @@ def main(folder: Path, only: str, part: str) -> None:
         print(f"{damage.name:42} {verdict:12} {shown}", flush=True)
         if verdict.isupper():
             shutil.copyfile(root / "log", folder / f"{damage.name.replace('/', '_')}.log")
+    for megabytes in FULL_DISKS[number::of] if re.search(only, "full disk") else ():
+        verdict, line = try_full_disk(kept, root, megabytes, expected["begin"])
+        verdicts.append(verdict)
+        print(
+            f"{f'full disk of {megabytes} MB':42} {verdict:12} {' '.join(line.split())[:300]}",
+            flush=True,
+        )
+        if verdict.isupper():
+            shutil.copyfile(root / "log", folder / f"full disk of {megabytes} MB.log")
     good = sum(not verdict.isupper() for verdict in verdicts)
     print(f"{good} of {len(verdicts)}: {verdicts.count('goes on')} go on, "
           f"{verdicts.count('one line')} end in one line")  # fmt: skip

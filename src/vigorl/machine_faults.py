@@ -38,21 +38,22 @@ _LESS_MEMORY = "pixels.max_pixels, limits.max_new_tokens or engine.max_batch_siz
 _LESS_TO_TRAIN = "plan.micro_batch_size (of SFT traces.micro_batch_size), "
 
 
-def machine_fault(error: BaseException, *, door: str) -> str | None:
+def machine_fault(error: BaseException, *, door: str, folder: Path | None = None) -> str | None:
     """What the machine refuses and what to do, where that is what an error, or its cause, says.
 
     Args:
         error: Libraries that write weights have errors of their own for a full disk.
         door: Of `python -m vigorl.DOOR`, whose settings are named.
+        folder: Of the run; named where the error names no file.
     """
     inner: BaseException | None = error
     while inner is not None:
         text = "" if isinstance(inner, VigorlError) else str(inner)
         if isinstance(inner, OSError) and inner.errno in _CURES:
-            where = f"{inner.filename}: " if inner.filename else ""
-            return f"{where}{inner.strerror}: {_CURES[inner.errno]}"
+            where = inner.filename2 or inner.filename or folder  # of a copy, where to
+            return f"{where}: {inner.strerror}: {_CURES[inner.errno]}".removeprefix("None: ")
         if "No space left on device" in text or "file write failed" in text:
-            return f"{os.strerror(errno.ENOSPC)}: {_ROOM}"
+            return f"{folder}: {os.strerror(errno.ENOSPC)}: {_ROOM}".removeprefix("None: ")
         is_memory = "out of memory" in text or "can't allocate memory" in text
         if isinstance(inner, MemoryError) or (is_memory and isinstance(inner, RuntimeError)):
             said = " ".join(text.split())[:160] or "out of memory"
@@ -80,8 +81,9 @@ def told_in_one_line(door: str, cfg: DictConfig) -> Iterator[None]:
     try:
         yield
     except (OSError, MemoryError, RuntimeError, SafetensorError, HydraException) as error:
-        fault = machine_fault(error, door=door)
-        kept = _keep(error, folder_of(cfg)) if fault else None
+        folder = folder_of(cfg)
+        fault = machine_fault(error, door=door, folder=folder)
+        kept = _keep(error, folder) if fault else None
         if kept is None:
             raise
         raise VigorlError(

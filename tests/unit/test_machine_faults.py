@@ -26,6 +26,7 @@ def caused(outer: Exception, inner: Exception) -> Exception:
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: make room"),
+        (OSError(errno.ENOSPC, "No space left on device", "/a", None, "/b"), "/b: No space left"),
         (RuntimeError(ZIP), "No space left on device: make room"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "make room"),
         (

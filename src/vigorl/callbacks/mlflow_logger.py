@@ -95,6 +95,8 @@ class PatientMLFlowLogger(MLFlowLogger):
                 self._send_all()
             return
         try:
+            if self._run_id is not None:
+                _ = self.experiment  # Lightning tells nothing of a run that has logged nothing
             self._next_try = 0.0
             self._send_all()
             super().finalize(status)
