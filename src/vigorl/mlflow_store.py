@@ -63,8 +63,8 @@ def make_store(path: Path) -> None:
     Raises:
         ConfigError: It cannot be written, or is no store.
     """
-    if set("?#%") & set(str(path)):
-        raise ConfigError(f"{path}: MLflow takes no folder with ?, # or %; set paths.root")
+    if set("?#%'") & set(str(path)):
+        raise ConfigError(f"{path}: MLflow takes no folder with ?, #, % or '; set paths.root")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):

@@ -89,7 +89,12 @@ def test_what_is_no_store_is_one_line(content: bytes | None, path: Path) -> None
 
 def test_a_place_that_cannot_hold_a_store_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file/mlflow.db", tmp_path / "50%/mlflow.db", tmp_path / "a?/m.db"):
+    for place in (
+        tmp_path / "file/mlflow.db",
+        tmp_path / "50%/mlflow.db",
+        tmp_path / "a?/m.db",
+        tmp_path / "a'/m.db",
+    ):
         with pytest.raises(ConfigError, match=r"set paths\.root"):
             make_store(place)
 
