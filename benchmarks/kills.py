@@ -40,13 +40,11 @@ class Job:
         door: Module of `vigorl`.
         words: Its overrides.
         results: Patterns in the run's folder.
-        is_resumable: Gone on with `resume=`; otherwise the same command again.
     """
 
     door: str
     words: Sequence[str]
     results: Sequence[str]
-    is_resumable: bool = True
 
 
 GRPO = Job("train", ["experiment=grpo_vstar", *WORLD, *PHASES],
@@ -59,7 +57,8 @@ JOBS = {
                ["model/model.safetensors"]),
     "search": Job("synthesize", ["experiment=mcts_vstar", *WORLD, "limit=12"],
                   ["trees.jsonl", "chains.jsonl"]),
-    "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD], ["report.json"], False),
+    "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD],
+                    ["report.json", "rollouts.jsonl"]),
     "first_start": GRPO,
 }  # fmt: skip
 
@@ -108,7 +107,7 @@ def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
     """Begin a job, or go on with it."""
     root.mkdir(parents=True, exist_ok=True)
     run = root / "run"
-    resume = job.is_resumable and (run / "run.json").exists()
+    resume = (run / "run.json").exists()
     words = [f"resume={run}"] if resume else [f"paths.root={root}", f"paths.base={run}", *job.words]
     return run_door(job.door, [*words, *SMALL], root, seconds=seconds)
 

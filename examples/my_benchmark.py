@@ -17,19 +17,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from PIL import Image, ImageDraw
 
 from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer
-from vigorl.evaluation.benchmarks.benchmark import (
-    Benchmark,
-    Metric,
-    mean_of_categories,
-    mean_score,
-)
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +47,8 @@ class CountBench(Benchmark):
 
     tolerance: int = 2
 
-    name: ClassVar[str] = "my_counts"
-    download: ClassVar[str] = "python examples/my_benchmark.py path"
-
     def tasks(self) -> Sequence[TaskRecord]:
-        with (Path(self.root) / "counts.csv").open(newline="") as file:
+        with (self.folder / "counts.csv").open(newline="") as file:
             return [self._task(row) for row in csv.DictReader(file)]
 
     def _task(self, row: Mapping[str, str]) -> TaskRecord:
@@ -65,14 +56,10 @@ class CountBench(Benchmark):
             id=row["picture"],
             question=row["question"],
             answer=row["count"],
-            images=(str(Path(self.root) / row["picture"]),),
+            images=(str(self.folder / row["picture"]),),
             scorer=NearNumber(self.tolerance),
             category="few" if int(row["count"]) < 10 else "many",
         )
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        return {"mean of few and many": mean_of_categories, "overall": mean_score}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import DictConfig
 
 from tests.integration.door import SMALL, only_run, settings, store
 from vigorl.core.errors import ConfigError, DataError, EngineError
@@ -40,12 +41,16 @@ def must_not_start(**_: Any) -> Engine:
 
 
 def evaluation(
-    root: Path, engine: str, *overrides: str, small: list[str] = SMALL
+    root: Path,
+    engine: str,
+    *overrides: str,
+    small: list[str] = SMALL,
+    shipped: DictConfig | None = None,
 ) -> EvaluationReport:
     """With the run's files in ROOT/run."""
     answering = f"engine._target_=tests.integration.test_evaluate.{engine}"
     said = [f"paths.run={root}/run", answering, *overrides]
-    return run_evaluation(settings(root, *said, door="evaluate", small=small))
+    return run_evaluation(settings(root, *said, door="evaluate", small=small), shipped)
 
 
 def test_settings_and_data_are_recorded_before_the_first_answer(tmp_path: Path) -> None:
@@ -166,18 +171,20 @@ def test_what_a_benchmark_locks_is_changed_only_in_the_open(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ["benchmark=vstar", f"data.root={SHARED}/benchmarks/vstar"]
-    locked = evaluation(tmp_path / "a", "says_red", *chosen, small=ANY_SIZE)
+    shipped = settings(tmp_path, *chosen, door="evaluate", small=ANY_SIZE)
+    asked: dict[str, Any] = {"small": ANY_SIZE, "shipped": shipped}
+    locked = evaluation(tmp_path / "a", "says_red", *chosen, **asked)
     said = ["limits.max_turns=2", "pixels.max_pixels=50176"]
     against = f"compare_with={tmp_path}/a/run/report.json"
-    other = evaluation(tmp_path / "b", "says_red", *chosen, *said, against, small=ANY_SIZE)
+    other = evaluation(tmp_path / "b", "says_red", *chosen, *said, against, **asked)
     assert locked.protocol is not None
     assert other.protocol is not None
-    assert other.protocol.changed == ("limits.max_turns",)  # pixels are the model's, and noted
+    assert other.protocol.changed == ("env.limits.max_turns",)  # pixels are the model's, and noted
     assert other.protocol.fingerprint != locked.protocol.fingerprint
-    assert "modified: limits.max_turns" in other.table()
+    assert "modified: env.limits.max_turns" in other.table()
     differ = "the protocols differ: env.limits.max_turns, pixels.max_pixels"
     assert differ in capsys.readouterr().out
-    form = evaluation(tmp_path / "c", "says_red", *chosen, "data.form=questions", small=ANY_SIZE)
+    form = evaluation(tmp_path / "c", "says_red", *chosen, "data.form=questions", **asked)
     assert form.protocol is not None
     assert form.protocol.changed == ("data.form",)
 

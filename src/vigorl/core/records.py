@@ -6,7 +6,8 @@ with one worked solution. Readers in `data/sources` make them; everything later 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import ImageView
@@ -33,6 +34,9 @@ class TaskRecord:
         targets: ORIGINAL-frame boxes that must be seen to answer (V*Bench ships them); empty when
             unknown.
         category: The data set's own split by kind, such as "direct_attributes".
+        cluster: Questions that share it share their luck, such as those on one picture or the
+            orders of one question's options; "": its first picture.
+        tags: Further ways to split the questions, such as {"level": "3", "platform": "web"}.
         source: "file:line" or file name, for error messages and for the run's record.
     """
 
@@ -44,6 +48,8 @@ class TaskRecord:
     options: tuple[str, ...] = ()
     targets: tuple[Box, ...] = ()
     category: str = ""
+    cluster: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     source: str = ""
 
     @property

@@ -74,6 +74,10 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
         pictures = [[Path(path).name, _content(path)] for path in task.images]
         bare = replace(task, images=(), source="")
         row = to_plain(replace(record, task=bare) if isinstance(record, TraceRecord) else bare)
+        said = row["task"] if isinstance(record, TraceRecord) else row
+        for key in ("cluster", "tags"):  # where they say nothing, as before there were any
+            if not said[key]:
+                del said[key]
         total.update(json.dumps([row, pictures], sort_keys=True).encode() + b"\n")
     return total.hexdigest()
 

@@ -24,6 +24,7 @@ from vigorl.data.prompts import OPTIONS, Prompt
 class Domain(StrEnum):
     """What the questions are about."""
 
+    GENERAL = "general"  # anything, about one or more pictures
     VISUAL_SEARCH = "visual_search"  # details of a picture
     SPATIAL = "spatial"  # where things are and how they move, in one or more pictures
     WEB_GROUNDING = "web_grounding"  # which element of a screenshot to use
@@ -61,6 +62,7 @@ class AnswerForm:
 _DETAILS = "You answer questions about details of a picture.\n"
 _ELEMENT = "You are shown a screenshot and told what a user wants to do; find the element to use.\n"
 _OPENINGS = {
+    Domain.GENERAL: "You answer questions about one or more pictures.\n",
     Domain.VISUAL_SEARCH: _DETAILS,
     Domain.SPATIAL: (
         "You answer questions about how the things in one or more pictures lie and move in space.\n"
@@ -87,6 +89,12 @@ ANSWERS = {
     "option": AnswerForm(
         "text of the option",
         "The answer repeats the text of the right option, not its letter.",
+        is_option=True,
+    ),
+    "text": AnswerForm(
+        "the answer",
+        "The answer is the text of the right option where options are given, else a word, a "
+        "number or a phrase, with nothing around it.",
         is_option=True,
     ),
     "point": AnswerForm("(x, y)", "The answer is one point on that element.", is_place=True),

@@ -44,6 +44,8 @@ class Prompt:
         question: Template with the field {question}.
         options: Template with the field {options}, put after the question of a multiple-choice
             task; "" leaves the options out.
+        option: How one option is written, with the fields {letter} and {text}.
+        ending: Put after the question of a task without options.
     Raises:
         ConfigError: A template has an unknown field, lacks its own, or has an unmatched brace.
     """
@@ -51,11 +53,14 @@ class Prompt:
     system: str
     question: str = "{question}"
     options: str = ""
+    option: str = "({letter}) {text}"
+    ending: str = ""
 
     def __post_init__(self) -> None:
-        _check_template(self.question, name="question")
+        _check_template(self.question, "question")
         if self.options:
-            _check_template(self.options, name="options")
+            _check_template(self.options, "options")
+        _check_template(self.option, "letter", "text")
 
     def messages(self, task: TaskRecord) -> list[Message]:
         """The chat that asks a task; pictures without a slot in the question come before the text.
@@ -67,7 +72,9 @@ class Prompt:
         text = self.question.format(question=task.question)
         options = ""
         if self.options and task.options:
-            options = self.options.format(options=lettered(task.options))
+            options = self.options.format(options=lettered(task.options, form=self.option))
+        elif not task.options:
+            options = self.ending
         num_slots, num_images = text.count(IMAGE_SLOT), len(task.images)
         if num_slots == 0:
             text = IMAGE_SLOT * num_images + text
@@ -88,7 +95,7 @@ class Prompt:
         return self
 
 
-def lettered(options: Sequence[str]) -> str:
+def lettered(options: Sequence[str], *, form: str = "({letter}) {text}") -> str:
     """One option per line: "(A) red", "(B) blue".
 
     Raises:
@@ -97,20 +104,23 @@ def lettered(options: Sequence[str]) -> str:
     if len(options) > len(string.ascii_uppercase):
         raise DataError(f"{len(options)} options, but only 26 letters to name them by")
     return "\n".join(
-        f"({letter}) {option}"
+        form.format(letter=letter, text=option)
         for letter, option in zip(string.ascii_uppercase, options, strict=False)
     )
 
 
-def _check_template(template: str, *, name: str) -> None:
+def _check_template(template: str, *names: str) -> None:
+    """Raises ConfigError for a template that has not each of the fields, or has another."""
+    about = f"prompt `{names[0]}`"
     try:
         fields = [
             field for _, field, _, _ in string.Formatter().parse(template) if field is not None
         ]
     except ValueError as error:
-        raise ConfigError(f"prompt `{name}`: {error}; write {{{{ for a literal brace") from error
+        raise ConfigError(f"{about}: {error}; write {{{{ for a literal brace") from error
     for field in fields:
-        if field != name:
-            raise ConfigError(f"prompt `{name}`: unknown field {{{field}}}; it has {{{name}}} only")
-    if not fields:
-        raise ConfigError(f"prompt `{name}`: the field {{{name}}} is missing")
+        if field not in names:
+            raise ConfigError(f"{about}: unknown field {{{field}}}; it has {{{names[0]}}} only")
+    for name in names:
+        if name not in fields:
+            raise ConfigError(f"{about}: the field {{{name}}} is missing")

@@ -1,7 +1,7 @@
 """What a score depends on besides the weights, and a fingerprint of it that travels with the score.
 
-Two scores are comparable when their fingerprints are equal. A benchmark's YAML says under `locked`
-what its protocol is; a run with other settings is still scored, as a modified protocol.
+Two scores are comparable when their fingerprints are equal. A benchmark's YAML is its protocol; a
+run with other settings is still scored, as a modified one.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Protocol:
         return f"{self.name} {self.fingerprint}{modified}"
 
 
-def changed_settings(locked: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of locked values that the settings do not have, sorted."""
+def changed_settings(shipped: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of shipped values that the settings do not have, sorted."""
     found, absent = dict(_leaves(settings)), object()
-    return sorted(key for key, value in _leaves(locked) if found.get(key, absent) != value)
+    return sorted(key for key, value in _leaves(shipped) if found.get(key, absent) != value)
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,22 +10,30 @@ how often is asked for here.
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.metrics import rollout_metrics
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.core.scoring.text import option_index
+from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.behaviors import behavior_metrics
-from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
+from vigorl.evaluation.judging import AsTrained, Judging
+from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.rollout.collector import build_dialogs, collect
-from vigorl.rollout.environment import Environment
+from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, ask_probes
+
+AS_TRAINED = AsTrained()
 
 
 def evaluate(
@@ -41,6 +49,9 @@ def evaluate(
     benchmark: Benchmark | None = None,
     protocol: Protocol | None = None,
     probes: Sequence[Probe] = (),
+    judging: Judging = AS_TRAINED,
+    log: AnswerLog | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Roll out every task and score it.
 
@@ -56,16 +67,23 @@ def evaluate(
         benchmark: Whose questions these are: says how they cluster, and its own metrics.
         protocol: Kept in the report.
         probes: What is asked about the rollouts once all have finished.
+        judging: How rollouts are read and scored.
+        log: Keeps what is answered; what it holds is not asked again.
+        on_progress: Called with how many rollouts are there, and of how many, at the start and
+            after each.
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
         EngineError: The engine died.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
-    dialogs = build_dialogs(
-        environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed
+    rollouts = ask_all(
+        engine,
+        build_dialogs(environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed),
+        phase=name,
+        log=log,
+        on_progress=on_progress,
     )
-    rollouts = collect(engine, dialogs, phase=name).rollouts
     if probes:
         rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
     scored = score_rollouts(rollouts, reward)
@@ -73,19 +91,48 @@ def evaluate(
         for one in scored:
             on_scored(one)
     outcomes = tuple(
-        _outcome(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark)
+        outcome_of(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark, judging)
         for i, task in enumerate(tasks)
     )
     return EvaluationReport(
         name=name,
         questions=outcomes,
-        metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
+        metrics=rollout_metrics(scored)
+        | behavior_metrics(rollouts)
+        | answer_metrics(rollouts, judging)
+        | choice_metrics(outcomes),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,
         benchmark={} if benchmark is None else benchmark.scores(outcomes),
         protocol=protocol,
     )
+
+
+def ask_all(
+    engine: Engine,
+    dialogs: Sequence[Dialog],
+    *,
+    phase: str,
+    log: AnswerLog | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[Rollout]:
+    """The rollouts of all dialogs, in their order; those that the log holds are taken from it."""
+    done = dict(log.found) if log is not None else {}
+    missing = [one for one in dialogs if (one.group, one.index) not in done]
+    if on_progress is not None:
+        on_progress(len(dialogs) - len(missing), len(dialogs))
+
+    def finished(rollout: Rollout) -> None:
+        done[rollout.group, rollout.index] = rollout
+        if log is not None:
+            log.keep(rollout)
+        if on_progress is not None:
+            on_progress(len(done), len(dialogs))
+
+    if missing:
+        collect(engine, missing, phase=phase, on_done=finished)
+    return [done[one.group, one.index] for one in dialogs]
 
 
 def chance_level(task: TaskRecord) -> float | None:
@@ -95,18 +142,40 @@ def chance_level(task: TaskRecord) -> float | None:
     return sum(map(task.score, task.options)) / len(task.options)
 
 
-def _outcome(
-    task: TaskRecord, rollouts: Sequence[Rollout], benchmark: Benchmark | None
+def outcome_of(
+    task: TaskRecord,
+    rollouts: Sequence[Rollout],
+    benchmark: Benchmark | None = None,
+    judging: Judging = AS_TRAINED,
 ) -> QuestionOutcome:
+    """What came out for a task, from its rollouts in their order."""
+    answers = tuple(map(judging.answer, rollouts))
+    found = option_index(task.answer, task.options) if task.options else None
     return QuestionOutcome(
         id=task.id,
         category=task.category,
         right_answer=task.answer,
-        answers=tuple(rollout.answer for rollout in rollouts),
-        scores=tuple(rollout.score for rollout in rollouts),
+        answers=answers,
+        scores=tuple(map(judging.score, rollouts)),
         chance=chance_level(task),
-        cluster="" if benchmark is None else benchmark.cluster(task),
+        cluster="" if benchmark is None else cluster_of(task),
+        tags=task.tags,
+        options=len(task.options),
+        right_option=found,
+        chosen_options=()
+        if found is None
+        else tuple(None if a is None else option_index(a, task.options) for a in answers),
+        extras={} if benchmark is None else mean_extras(map(benchmark.extras, rollouts)),
     )
+
+
+def mean_extras(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over the rollouts that have it."""
+    values: dict[str, list[float]] = {}
+    for extras in found:
+        for name, value in extras.items():
+            values.setdefault(name, []).append(value)
+    return {name: statistics.fmean(many) for name, many in values.items()}
 
 
 def _check(tasks: Sequence[TaskRecord], *, num_samples: int, temperature: float) -> None:

@@ -1,6 +1,6 @@
 """One JSON line per rollout, from which it can be replayed.
 
-    {"format": 2, "phase": "train/3", "run_seed": 0, "scored": {
+    {"format": 3, "phase": "train/3", "run_seed": 0, "scored": {
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
         "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
 
@@ -28,9 +28,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.plain import exact_reader, faults, to_plain
-from vigorl.rollout.upgrade import upgrade_v1
+from vigorl.rollout.upgrade import upgrade_v1, upgrade_v2
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class RecordedRollout:
 
 @dataclass(frozen=True, slots=True)
 class _Line(RecordedRollout):
-    format: Literal[2]
+    format: Literal[3]
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # scorers
 
@@ -98,9 +98,10 @@ def _read_line(text: str) -> _Line:
         found = plain.pop("format", None) if isinstance(plain, dict) else None
         if found == FORMAT:
             raise
-    if found != 1:
+    if found not in (1, 2):
         raise ValueError(f"not a rollout of format {FORMAT}")
-    return _READER.validate_python({**upgrade_v1(plain), "format": FORMAT})
+    plain = upgrade_v1(plain) if found == 1 else plain
+    return _READER.validate_python({**upgrade_v2(plain), "format": FORMAT})
 
 
 def read_rollouts(path: str | os.PathLike[str]) -> Iterator[RecordedRollout]:

@@ -1,7 +1,7 @@
 """Recorded rollouts of earlier formats, brought up to today's.
 
 Format 1 (vigorl 0.1) knew one picture per turn, by its file, and the place it was cut around; and
-three kinds of answer.
+three kinds of answer. Format 2 knew neither clusters nor tags of tasks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,20 @@ def upgrade_v1(plain: dict[str, Any]) -> dict[str, Any]:
             turn["focus"] = None if point is None else {"point": point, "box": box, "picture": 0}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a line of format 1: {error!r}") from error
+    return plain
+
+
+def upgrade_v2(plain: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a line of format 2 as those of format 3.
+
+    Raises:
+        ValueError: There is no task.
+    """
+    try:
+        rollout = plain["scored"]["rollout"]
+        rollout["task"] = {"cluster": "", "tags": {}} | rollout["task"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a line of format 2: {error!r}") from error
     return plain
 
 

@@ -1,48 +1,37 @@
 """What a benchmark promises: its questions, how they cluster, and the numbers it is quoted by.
 
-A benchmark is one file here, a frozen dataclass whose fields are its settings, and one YAML in
-configs/benchmark, which locks prompt, turns, tools and decoding beside it. It names its scorers on
-its tasks. `data.root` says where the user's download lies.
+A benchmark is one YAML in configs/benchmark, which locks data, prompt, turns, tools, decoding and
+metrics together, and one class here that reads its download: `table.TableBenchmark` where a map of
+columns says it all, else a class of its own. It names its scorers on its tasks. `data.root` says
+where the user's download lies.
 
+    @dataclass(frozen=True, kw_only=True)
     class Mine(Benchmark):
-        name = "mine"
-        download = "hf download me/mine --repo-type dataset --local-dir path"
-
         def tasks(self):
-            return read_rl_jsonl(Path(self.root) / "mine.jsonl")
+            return read_rl_jsonl(self.folder / "mine.jsonl", rules=self.rules)
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
-from vigorl.data.plain import to_plain
+from vigorl.core.rollout import Rollout
+from vigorl.data.faults import Rules
+from vigorl.data.option_orders import OptionOrder, in_orders
+from vigorl.data.plain import path_of, to_plain
 from vigorl.data.splits import DataSplits
+from vigorl.evaluation.metrics import Mean, Metric, measured
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
-from vigorl.evaluation.statistics import clustered_interval
 
-Metric = Callable[[Sequence[QuestionOutcome]], float]
-
-
-def mean_score(questions: Sequence[QuestionOutcome]) -> float:
-    """Every question counts the same (micro)."""
-    return math.fsum(one.score for one in questions) / len(questions)
-
-
-def mean_of_categories(questions: Sequence[QuestionOutcome]) -> float:
-    """Every category counts the same (macro), however many questions it has."""
-    groups: dict[str, list[QuestionOutcome]] = {}
-    for one in questions:
-        groups.setdefault(one.category, []).append(one)
-    return math.fsum(map(mean_score, groups.values())) / len(groups)
+_WHERE = ("root", "download", "download_name")  # nothing that a score depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,26 +39,71 @@ class Benchmark(ABC):
     """A set of questions with its own protocol; a data source whose only split is the test.
 
     Attributes:
-        root: The folder of the download.
+        name: As in its YAML's file name.
+        root: The folder of the download, or one that holds it as `download_name`.
+        download: The command that fetches it into "path", said when it is not there.
+        download_name: What the download's folder is called among those of other benchmarks; the
+            name when "".
+        option_order: In which orders options are asked.
+        option_seed: Seed of the order, where they are shuffled.
+        metrics: What it is quoted by; the first is the one that a table shows.
+        skip_bad_rows, pictures_anywhere, decode_pictures: See `data.faults.Rules`.
     """
 
+    name: str
     root: str
+    download: str
+    download_name: str = ""
+    option_order: OptionOrder = OptionOrder.AS_WRITTEN
+    option_seed: int = 0
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: {"overall": Mean()})
+    skip_bad_rows: bool = False
+    pictures_anywhere: bool = False
+    decode_pictures: bool = False
 
-    name: ClassVar[str]
-    download: ClassVar[str]  # the command that fetches it, said when it is not there
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "option_order", OptionOrder(self.option_order))
+        except ValueError:
+            raise ConfigError(
+                f"data.option_order={self.option_order!r} is none of {', '.join(OptionOrder)}"
+            ) from None
+        if not self.metrics:
+            raise ConfigError(f"data.metrics of {self.name} is empty: name one at least")
 
     @abstractmethod
     def tasks(self) -> Sequence[TaskRecord]:
-        """All questions, ids unique, each with its category and its scorer."""
+        """All questions as the download has them, ids unique, each with its category, its cluster
+        and its scorer; read by `rules`.
+        """
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """What it is quoted by; the first is the one that a table shows."""
-        return {"overall": mean_score}
+    def subfolder(self) -> str:
+        """What the download's folder is called among others."""
+        return self.download_name or self.name
 
-    def cluster(self, task: TaskRecord) -> str:
-        """Questions that share it share their luck, such as those on one picture."""
-        return "/".join(Path(task.images[0]).parts[-2:])
+    def download_into(self, folder: str) -> str:
+        """The command that fetches it into a folder."""
+        return re.sub(r"\bpath\b", folder, self.download)
+
+    @property
+    def is_downloaded(self) -> bool:
+        """Whether the root holds the download's folder, among those of others."""
+        return (Path(self.root) / self.subfolder).is_dir()
+
+    @property
+    def folder(self) -> Path:
+        """Where the download lies."""
+        return Path(self.root) / self.subfolder if self.is_downloaded else Path(self.root)
+
+    @property
+    def rules(self) -> Rules:
+        """What becomes of rows that cannot be used."""
+        return Rules(self.skip_bad_rows, self.pictures_anywhere, self.decode_pictures)
+
+    def extras(self, rollout: Rollout) -> Mapping[str, float]:
+        """Further numbers of a rollout, such as the IoU of the boxes that it names; none here."""
+        return {}
 
     def prepare(self) -> None:
         """Nothing is made.
@@ -83,31 +117,44 @@ class Benchmark(ABC):
             )
 
     def load(self) -> DataSplits:
-        return DataSplits(test_tasks=self.tasks())
+        tasks = in_orders(self.tasks(), self.option_order, seed=self.option_seed)
+        return DataSplits(test_tasks=tasks, rules=self.rules)
+
+    def files(self, pattern: str) -> list[Path]:
+        """The files of the download by a glob pattern, sorted.
+
+        Raises:
+            ConfigError: There is none; says how to get them.
+        """
+        found = sorted(self.folder.glob(pattern))
+        if not found:
+            raise ConfigError(
+                f"data.root={self.root!r} holds no {pattern}; get {self.name} by\n"
+                f"    {self.download}"
+            )
+        return found
 
     def settings(self) -> dict[str, Any]:
         """What its scores depend on, for the protocol: JSON values."""
-        fields = {key: value for key, value in to_plain(self).items() if key != "root"}
-        return fields | {"name": self.name, "metrics": list(self.metrics)}
-
-    def changed_fields(self) -> list[str]:
-        """The fields, besides the root, that are not what its class says."""
-        return [
-            field.name
-            for field in dataclasses.fields(self)
-            if field.name != "root" and getattr(self, field.name) != field.default
-        ]
+        fields = {key: value for key, value in to_plain(self).items() if key not in _WHERE}
+        kinds = {name: path_of(type(one)) for name, one in self.metrics.items()}
+        return fields | {
+            "metrics": {
+                name: {"_target_": kinds[name], **to_plain(one)}
+                for name, one in self.metrics.items()
+            }
+        }
 
     def scores(self, questions: Sequence[QuestionOutcome]) -> dict[str, Accuracy]:
-        """Every metric with its 95 % interval over clusters: Wilson's for a mean of questions that
-        each are a cluster, else a bootstrap that draws whole clusters.
+        """Every metric that these questions have, with its 95 % interval over clusters; see
+        `metrics.measured`.
         """
-        return {name: _scored(metric, questions) for name, metric in self.metrics.items()}
+        found = {name: measured(metric, questions) for name, metric in self.metrics.items()}
+        return {name: one for name, one in found.items() if not math.isnan(one.value)}
 
 
-def _scored(metric: Metric, questions: Sequence[QuestionOutcome]) -> Accuracy:
-    clusters = [one.cluster or one.id for one in questions]
-    if metric is mean_score and len(set(clusters)) == len(questions):
-        return Accuracy.of([one.score for one in questions])
-    interval = clustered_interval(clusters, lambda kept: metric([questions[i] for i in kept]))
-    return Accuracy(metric(questions), *interval, len(questions))
+def cluster_of(task: TaskRecord) -> str:
+    """What a task shares its luck with: what it says, else its first picture."""
+    if task.cluster or not task.images:
+        return task.cluster or task.id
+    return "/".join(Path(task.images[0]).parts[-2:])

@@ -8,21 +8,15 @@ the share of right answers over all 191 questions; the mean of its two categorie
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
 from vigorl.data.sources.vstar_questions import read_vstar_questions
-from vigorl.evaluation.benchmarks.benchmark import (
-    Benchmark,
-    Metric,
-    mean_of_categories,
-    mean_score,
-)
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,28 +25,17 @@ class VStarBench(Benchmark):
 
     Attributes:
         form: Which of the released forms is read.
-        option_seed: Seed of the order of options of the folders.
     """
 
     form: Literal["folders", "questions"] = "folders"
-    option_seed: int = 0
-
-    name: ClassVar[str] = "vstar"
-    download: ClassVar[str] = (
-        "hf download craigwu/vstar_bench --repo-type dataset --local-dir path "
-        '--exclude "GPT4V-hard/*" "OCR/*"'
-    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.form not in ("folders", "questions"):
             raise ConfigError(f"data.form must be folders or questions, got {self.form!r}")
 
     def tasks(self) -> Sequence[TaskRecord]:
         if self.form == "folders":
-            return read_vstar_folder(self.root, seed=self.option_seed)
-        tasks = read_vstar_questions(Path(self.root) / "test_questions.jsonl")
+            return read_vstar_folder(self.folder, seed=self.option_seed, rules=self.rules)
+        tasks = read_vstar_questions(self.folder / "test_questions.jsonl", rules=self.rules)
         return [task for task in tasks if task.category in CATEGORIES]
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        return {"overall": mean_score, "mean of categories": mean_of_categories}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from tests.builders import task
 from vigorl.core.errors import ConfigError
-from vigorl.evaluation.benchmarks.benchmark import (
-    Benchmark,
-    mean_of_categories,
-    mean_score,
-)
+from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
+from vigorl.evaluation.metrics import Mean, MeanOf, Metric
 from vigorl.evaluation.report import QuestionOutcome
 from vigorl.evaluation.statistics import clustered_interval, wilson_interval
 
@@ -22,17 +20,14 @@ from vigorl.evaluation.statistics import clustered_interval, wilson_interval
 class Discs(Benchmark):
     """Two categories, quoted by their mean."""
 
-    option_seed: int = 0
-
-    name = "discs"
-    download = "hf download me/discs"
+    name: str = "discs"
+    download: str = "hf download me/discs"
+    metrics: Mapping[str, Metric] = field(
+        default_factory=lambda: {"mean of categories": MeanOf(), "overall": Mean()}
+    )
 
     def tasks(self):
         return [task(id="a", images=("/data/x/1.png",)), task(id="b", images=("/data/x/2.png",))]
-
-    @property
-    def metrics(self):
-        return {"mean of categories": mean_of_categories, "overall": mean_score}
 
 
 def outcome(name: str, score: float, *, category: str = "", cluster: str = "") -> QuestionOutcome:
@@ -46,8 +41,9 @@ FIVE = [
 
 
 def test_micro_and_macro():
-    assert mean_score(FIVE) == pytest.approx(3.5 / 5)
-    assert mean_of_categories(FIVE) == pytest.approx((0.75 + 0.5) / 2)
+    assert Mean()(FIVE) == pytest.approx(3.5 / 5)
+    assert Mean(("category", "place"))(FIVE) == 0.5
+    assert MeanOf()(FIVE) == pytest.approx((0.75 + 0.5) / 2)
 
 
 def test_scores_of_single_questions_have_wilsons_interval_and_others_a_bootstrap():
@@ -87,11 +83,14 @@ def test_a_missing_download_says_how_to_get_it(tmp_path: Path):
     Discs(root=str(tmp_path)).prepare()
 
 
-def test_its_settings_are_all_but_where_it_lies():
+def test_its_settings_are_all_but_where_it_lies(tmp_path: Path):
     here, there = Discs(root="here"), Discs(root="there", option_seed=1)
-    assert here.settings() == {
-        "option_seed": 0, "name": "discs", "metrics": ["mean of categories", "overall"],
-    }  # fmt: skip
-    assert (here.changed_fields(), there.changed_fields()) == ([], ["option_seed"])
+    assert here.settings()["metrics"]["overall"] == "Mean(only=None)"
+    assert not {"root", "download"} & here.settings().keys()
+    assert here.settings() == Discs(root="there").settings() != there.settings()
     assert [one.id for one in here.load().test_tasks] == ["a", "b"]
-    assert here.cluster(here.tasks()[0]) == "x/1.png"
+    assert cluster_of(here.tasks()[0]) == "x/1.png"
+    assert cluster_of(replace(here.tasks()[0], cluster="pair 3")) == "pair 3"
+    assert here.folder == Path("here")
+    (tmp_path / "discs").mkdir()
+    assert Discs(root=str(tmp_path)).folder == tmp_path / "discs"  # beside other downloads

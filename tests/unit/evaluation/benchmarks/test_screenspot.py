@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vigorl.core.errors import DataError
+from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import FileImage, ImageView
+from vigorl.evaluation.benchmarks.benchmark import cluster_of
 from vigorl.evaluation.benchmarks.screenspot import ScreenSpotPro, ScreenSpotV2
 
 
@@ -30,13 +31,13 @@ def test_v2_has_a_cell_per_platform_and_type(tmp_path: Path, folder: str):
     for platform in ("web", "mobile"):
         rows = [row("icon", data_source="shop"), row("text", data_source="ios")]
         (tmp_path / f"screenspot_{platform}_v2.json").write_text(json.dumps(rows))
-    bench = ScreenSpotV2(root=str(tmp_path))
+    bench = ScreenSpotV2(name="v2", download="", root=str(tmp_path))
     tasks = bench.tasks()
     assert [task.category for task in tasks] == [
         "mobile/icon", "mobile/text", "web/icon", "web/text",
     ]  # fmt: skip
     assert len({task.id for task in tasks}) == 4
-    assert {bench.cluster(task) for task in tasks} == {f"{folder}/a.png"}
+    assert {cluster_of(task) for task in tasks} == {f"{folder}/a.png"}
     view = ImageView(FileImage(tasks[0].images[0]), Size(100, 80), Size(100, 80))
     assert tasks[0].scorer.boxes == (Box(10, 20, 40, 60),)  # x, y, width, height
     assert tasks[0].is_right("(40, 60)", view=view)
@@ -48,12 +49,12 @@ def test_pro_has_corners_and_groups(tmp_path: Path):
     (tmp_path / "annotations").mkdir()
     rows = [row("icon", img_filename="vscode/a.png", group="Dev", id="dev_1", img_size=[100, 80])]
     (tmp_path / "annotations/vscode_macos.json").write_text(json.dumps(rows))
-    (task,) = ScreenSpotPro(root=str(tmp_path)).tasks()
+    (task,) = ScreenSpotPro(name="pro", download="", root=str(tmp_path)).tasks()
     assert (task.id, task.category) == ("dev_1", "Dev/icon")
     assert task.scorer.boxes == (Box(10, 20, 30, 40),)
 
 
 @pytest.mark.parametrize("kind", [ScreenSpotV2, ScreenSpotPro])
 def test_another_folder_is_refused_with_the_command(tmp_path: Path, kind: type):
-    with pytest.raises(DataError, match=r"there is no .*json; hf download"):
-        kind(root=str(tmp_path)).tasks()
+    with pytest.raises(ConfigError, match=r"holds no .*json; get it by\n    hf download"):
+        kind(name="it", download="hf download", root=str(tmp_path)).tasks()

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from vigorl.core.errors import ConfigError
+from vigorl.evaluation.benchmarks.benchmark import cluster_of
 from vigorl.evaluation.benchmarks.vstar import VStarBench
+
+
+def bench(root: Path, **fields: Any) -> VStarBench:
+    return VStarBench(name="vstar", download="", root=str(root), **fields)
 
 
 @pytest.fixture
@@ -30,16 +36,20 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_folders_have_boxes_and_only_the_papers_categories(root: Path):
-    tasks = VStarBench(root=str(root)).tasks()
+    tasks = bench(root).tasks()
     assert [task.category for task in tasks] == ["direct_attributes", "relative_position"]
     assert all(task.targets and task.is_right("right") for task in tasks)
-    bench = VStarBench(root=str(root))
-    assert len({bench.cluster(task) for task in tasks}) == 2  # same names, other folders
+    assert len({cluster_of(task) for task in tasks}) == 2  # same names, other folders
 
 
 def test_the_order_of_options_is_of_its_seed(tmp_path: Path, root: Path):
     orders = {
-        tuple(task.options for task in VStarBench(root=str(root), option_seed=seed).tasks())
+        tuple(
+            task.options
+            for task in VStarBench(
+                name="vstar", download="", root=str(root), option_seed=seed
+            ).tasks()
+        )
         for seed in range(8)
     }
     assert len(orders) > 1
@@ -47,10 +57,10 @@ def test_the_order_of_options_is_of_its_seed(tmp_path: Path, root: Path):
 
 def test_an_unknown_form_is_refused(root: Path):
     with pytest.raises(ConfigError, match=r"data\.form must be"):
-        VStarBench(root=str(root), form="parquet")
+        bench(root, form="parquet")
 
 
 def test_questions_keep_the_authors_order(root: Path):
-    tasks = VStarBench(root=str(root), form="questions").tasks()
+    tasks = bench(root, form="questions").tasks()
     assert [task.category for task in tasks] == ["direct_attributes", "relative_position"]
     assert all(task.options == ("wrong", "right") and task.is_right("B") for task in tasks)
