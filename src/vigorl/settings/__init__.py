@@ -33,6 +33,7 @@ from vigorl.settings.kinds import (
     Dtype,
     Flag,
     Group,
+    Names,
     Node,
     NotNegative,
     Positive,
@@ -66,6 +67,7 @@ from vigorl.settings.learning import (
     Tiny,
     Traces,
     Trainer,
+    Untrained,
     Zoom,
 )
 from vigorl.settings.together import check_together
@@ -87,6 +89,7 @@ class Settings(Group):
     paths: Paths
     model: Model
     tiny: Tiny
+    untrained: Untrained
     pixels: PictureSize
     zoom: Zoom
     limits: Limits
@@ -127,7 +130,7 @@ class Settings(Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
-    suite: Texts | None
+    suite: Names | None
     skip_missing: Flag
     # synthesize
     scorer: Node
