@@ -84,7 +84,7 @@ def test_an_option_may_go_on_in_the_next_line(write: Callable[..., Path]) -> Non
     ("bad", "message"),
     [
         (row(answer="the ball"), "'the ball' is not among the options"),
-        (row(ASKED.replace("B.", "C.")), "option B was due, got 'C. neither'"),
+        (row(ASKED.replace("B.", "C.")), r"option \(C\) where \(B\) was due"),
         (row(image=[]), '"image" is empty'),
         (row(image=7), '"image" must be a list of texts'),
         (row(image="c.png"), "'c.png' is not in"),

@@ -46,7 +46,7 @@ def test_letters_boxes_and_categories(write: Write) -> None:
     ("boxes", "message"),
     [
         ("[[4, 6, 20, 180]]", "not on the 40x30 picture"),
-        ("none", "must be a list of boxes written"),
+        ("none", '"target_instances" is no list'),
     ],
 )
 def test_boxes_off_the_picture_are_named(write: Write, boxes: str, message: str) -> None:
