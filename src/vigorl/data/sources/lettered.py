@@ -1,5 +1,5 @@
-"""Options of real rows that `option_texts` alone does not read: all in one line ("A. red; B. blue"),
-or the same text twice; and the right one, as a row names it.
+"""Options of real rows that `option_texts` alone does not read: all in one line ("A. 1; B. 2"), or
+the same text twice; and the right one, as a row names it.
 """
 
 from __future__ import annotations

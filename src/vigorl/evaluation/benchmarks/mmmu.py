@@ -29,7 +29,7 @@ PICTURES = tuple(f"image_{number}" for number in range(1, 8))
 _COLUMNS = (
     *PICTURES, "id", "question", "options", "answer", "question_type", "topic_difficulty",
 )  # fmt: skip
-_ID = re.compile(r"(?:validation|dev|test)_(.+?)_(?:\w+_)?\d+")
+_ID = re.compile(r"(?:validation|dev|test)_(.+)_\d+")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ def test_a_conversation_says_its_task_by_its_id(write: Write, picture: Callable[
     )
     said = [{"from": "human", "value": asked}, {"from": "gpt", "value": "3"}]
     rows = [{"id": "val_Counting_1", "image": "images/a.png", "conversations": said}]
-    (task,) = bench(write("blink/rows.jsonl", rows), "blink/rows.jsonl").tasks()
+    (task,) = bench(write("spatial/rows.jsonl", rows), "spatial/rows.jsonl").tasks()
     assert (task.category, task.answer) == ("Counting", "3")
 
 

@@ -65,6 +65,7 @@ def test_the_last_box_counts(write: Write) -> None:
 
 def test_markers_of_pictures(write: Write) -> None:
     assert only(write, row("6")).question == "How many?"
+    assert "in the picture" in only(write, row("6", question="<image1>")).question
     several = only(write, row("6", question="One:\n<image1>\nOther:\n<image2>"))
     assert several.question == "One:\n<image1>\nOther:\n<image2>"
     assert len(several.images) == 1

@@ -11,6 +11,7 @@ from PIL import Image
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import FileImage, ImageView
+from vigorl.data.images import read_size
 from vigorl.evaluation.benchmarks.benchmark import cluster_of
 from vigorl.evaluation.benchmarks.screenspot import (
     ScreenSpotPro,
@@ -76,7 +77,7 @@ def test_pro_lr_shrinks_screenshots_once_and_scales_boxes_as_floats(tmp_path: Pa
     bench = ScreenSpotProLR(name="lr", download="", root=str(tmp_path), longest_side_px=60)
     shrunken, small = bench.tasks()
     made = Path(shrunken.images[0])
-    assert Image.open(made).size == (60, 45)
+    assert read_size(made) == Size(60, 45)
     assert shrunken.scorer.boxes == (Box(3.75, 7.875, 11.25, 15.375),)  # times 60 / 160
     assert small.images == (str(tmp_path / "images/small.png"),)
     written = made.stat().st_mtime_ns
@@ -84,7 +85,7 @@ def test_pro_lr_shrinks_screenshots_once_and_scales_boxes_as_floats(tmp_path: Pa
     assert made.stat().st_mtime_ns == written
     made.write_bytes(b"")  # a made picture that is damaged is made again
     bench.tasks()
-    assert Image.open(made).size == (60, 45)
+    assert read_size(made) == Size(60, 45)
     view = ImageView(FileImage(str(made)), Size(60, 45), Size(60, 45))
     assert shrunken.is_right("(4, 8)", view=view)
     assert not shrunken.is_right("(3, 8)", view=view)
