@@ -29,7 +29,7 @@ _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _FUNCTIONS = re.compile(r"\b(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta)\b")
 _WORD = re.compile(r"[a-zA-Z]{3,}|[^\W\d_a-zA-Z]{2,}")
 _LABEL = re.compile(r"\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\([a-z]\))?)\s*=\s*(?=[^=]+$)")
-_POWER = re.compile(r"[²³¹⁰⁴-⁹]")  # in NFKC a further digit
+_NOT_FOLDED = re.compile(r"[²³¹⁰⁴-⁹(\[{]")  # powers are no digits, "[1, 2]" is not "(1, 2)"
 _POWERS = {ord(one): f"^{power}" for power, one in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _ROOT = re.compile(r"(?<!\\)(?:sqrt|√)\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+))")
 _UNIT = re.compile(
@@ -83,8 +83,8 @@ def is_same_value(given: str, right: str) -> bool:
     """Whether two texts are one value; "" is none."""
     if not given.strip():
         return False
-    given, right = _without_label(final_answer(given), final_answer(right))
-    if fold_answer(given) == fold_answer(right) and not _POWER.search(given + right):
+    given, right = _without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
+    if fold_answer(given) == fold_answer(right) and not _NOT_FOLDED.search(given + right):
         return True
     a, b = read_quantity(given), read_quantity(right)
     if a is not None and b is not None and not (a.unit and b.unit and a.unit != b.unit):
