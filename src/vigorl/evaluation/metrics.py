@@ -33,6 +33,7 @@ from vigorl.evaluation.resampling import (
 from vigorl.evaluation.statistics import cluster_interval
 
 CATEGORY = "category"
+SAYS_YES, SAYS_NO = "says yes", "says no"  # extras: shares of a question's answers
 
 
 class Metric(ABC):
@@ -173,18 +174,22 @@ class MeanExtra(SumMetric):
 
 @dataclass(frozen=True)
 class _YesNo(SumMetric):
-    """A number of questions with two options, one of which is the positive one.
+    """A number of questions with two options, one of which is the positive one, or of questions for
+    a yes or no, whose extras `SAYS_YES` and `SAYS_NO` count the answers.
 
-    An answer that is neither option is no yes and no no: it misses a positive question and is no
-    false alarm. Of several rollouts each counts its share.
+    An answer that is neither is no yes and no no: it misses a positive question and is no false
+    alarm. Of several rollouts each counts its share.
 
     Attributes:
         positive: The text of the positive option; upper and lower case are the same.
         only: See `Mean`.
+        labels: The tag that holds the right answers, in place of the data's own; questions without
+            it are left out.
     """
 
     positive: str = "yes"
     only: tuple[str, str] | None = None
+    labels: str = ""
 
     above: ClassVar[tuple[float, ...]]
     below: ClassVar[tuple[float, ...]]
@@ -196,44 +201,63 @@ class _YesNo(SumMetric):
         return Sums(terms, lambda sums: ratio(sums @ above, sums @ below))
 
     def _counts(self, one: QuestionOutcome) -> tuple[float, ...]:
-        """Right yes, false yes, positive questions, all."""
+        """Right yes, false yes, positive questions, all, right no."""
+        right = one.tags.get(self.labels, "") if self.labels else one.right_answer
+        if not right:
+            return (0.0,) * 5
+        yes, no = self._said(one)
+        if right.casefold() == self.positive.casefold():
+            return (yes, 0.0, 1.0, 1.0, 0.0)
+        return (0.0, yes, 0.0, 1.0, no)
+
+    def _said(self, one: QuestionOutcome) -> tuple[float, float]:
+        """The shares of a question's answers that are the positive option, and the other one."""
+        if SAYS_YES in one.extras:
+            return one.extras[SAYS_YES], one.extras[SAYS_NO]
         is_positive = one.right_answer.casefold() == self.positive.casefold()
         known = [chosen for chosen in one.chosen_options if chosen is not None]
-        said = sum((chosen == one.right_option) == is_positive for chosen in known)
-        share = said / len(one.answers)
-        return (share, 0.0, 1.0, 1.0) if is_positive else (0.0, share, 0.0, 1.0)
+        yes = sum((chosen == one.right_option) == is_positive for chosen in known)
+        return yes / len(one.answers), (len(known) - yes) / len(one.answers)
+
+
+@dataclass(frozen=True)
+class YesNoAccuracy(_YesNo):
+    """The share of right answers, also by other labels than those that scored them."""
+
+    above = (1, 0, 0, 0, 1)
+    below = (0, 0, 0, 1, 0)
 
 
 @dataclass(frozen=True)
 class Precision(_YesNo):
     """The share of "yes" that is right."""
 
-    above = (1, 0, 0, 0)
-    below = (1, 1, 0, 0)
+    above = (1, 0, 0, 0, 0)
+    below = (1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Recall(_YesNo):
     """The share of positive questions that are answered "yes"."""
 
-    above = (1, 0, 0, 0)
-    below = (0, 0, 1, 0)
+    above = (1, 0, 0, 0, 0)
+    below = (0, 0, 1, 0, 0)
 
 
 @dataclass(frozen=True)
 class F1(_YesNo):
     """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."""
 
-    above = (2, 0, 0, 0)
-    below = (1, 1, 1, 0)
+    above = (2, 0, 0, 0, 0)
+    below = (1, 1, 1, 0, 0)
 
 
 @dataclass(frozen=True)
 class YesShare(_YesNo):
     """The share of all answers that are "yes"; half of POPE's questions are positive."""
 
-    above = (1, 1, 0, 0)
-    below = (0, 0, 0, 1)
+    above = (1, 1, 0, 0, 0)
+    below = (0, 0, 0, 1, 0)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ _SHOWN = {  # metrics of the table below the accuracies
     "rollout/zooms_mean": "zooms per rollout",
     "rollout/tool_errors_mean": "tool errors per rollout",
     "rollout/truncated_frac": "truncated",
+    "rollout/refused_frac": "refused",
     "rollout/completion_tokens_mean": "tokens per rollout",
     "reward/total": "reward",
 }
