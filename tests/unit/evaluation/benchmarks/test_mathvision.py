@@ -79,3 +79,11 @@ def test_two_equal_wrong_options_are_one(write: Write) -> None:
 def test_a_letter_behind_the_last_option_is_refused(write: Write) -> None:
     with pytest.raises(DataError, match="the letter of one of 2 options, got 'C'"):
         only(write, row("C", ["1", "2"]))
+
+
+def test_an_option_that_is_a_list_in_dollars_is_a_text(write: Write) -> None:
+    """As sets all three are equal, so their values do not tell them apart."""
+    task = only(write, row("B", ["$1,2,3$", "$2,1,3$", "$3,1,2$"]))
+    assert task.is_right("$2,1,3$")
+    assert task.is_right(r"\boxed{2,1,3}")
+    assert not task.is_right("1,2,3")
