@@ -6,6 +6,7 @@ import base64
 import logging
 import string
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def row(
     }
 
 
-def bench(root: object, file: str = "*/val-*.parquet", **fields: bool) -> Blink:
+def bench(root: object, file: str = "*/val-*.parquet", **fields: Any) -> Blink:
     return Blink(name="blink", download="hf download it", root=str(root), file=file, **fields)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.evaluation.benchmarks.conftest import Write, cell
@@ -26,7 +28,7 @@ def row(options: str, answer: str, *, pictures: int = 1, **fields: object) -> di
     }
 
 
-def only(write: Write, one: dict[str, object], **fields: OneOf) -> TaskRecord:
+def only(write: Write, one: dict[str, object], **fields: Any) -> TaskRecord:
     root = write("Art_Theory/validation-0.parquet", [one])
     bench = Mmmu(name="mmmu", download="", root=str(root), file="*/validation-*.parquet", **fields)
     (task,) = bench.tasks()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.evaluation.benchmarks.conftest import Write, cell, png
@@ -20,7 +22,7 @@ def row(pictures: list, answer: str = "moved left", **fields: object) -> dict[st
     }
 
 
-def sat(root: object, **fields: str) -> Sat:
+def sat(root: object, **fields: Any) -> Sat:
     return Sat(name="sat", download="", root=str(root), file="SAT_test.parquet", **fields)
 
 

@@ -69,7 +69,7 @@ def download(tmp_path: Path, picture: Callable[..., str]) -> Callable[..., Path]
     return write
 
 
-def ical(root: Path, **fields: bool) -> IcalSteps:
+def ical(root: Path, **fields: Any) -> IcalSteps:
     return IcalSteps(
         name="ical", download="", root=str(root), file="**/planning_examples.json", **fields
     )
