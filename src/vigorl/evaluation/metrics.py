@@ -124,10 +124,10 @@ class MeanOf(SumMetric):
         terms = np.zeros((len(questions), places.max() + 1, 2))
         rows = np.arange(len(questions))
         terms[rows, places] = np.array([(one.score, 1.0) for one in questions])
-        return Sums(terms.reshape(len(questions), -1), _mean_of_parts)
+        return Sums(terms.reshape(len(questions), -1), mean_of_parts)
 
 
-def _mean_of_parts(sums: np.ndarray) -> np.ndarray:
+def mean_of_parts(sums: np.ndarray) -> np.ndarray:
     """The parts that have a question; a draw may leave one without."""
     parts = sums.reshape(*sums.shape[:-1], -1, 2)
     means = first_ratio(parts)

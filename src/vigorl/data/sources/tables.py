@@ -189,7 +189,7 @@ def _separated_rows(
                 raise DataError("is empty: there is no line of column names", path=file)
             if isinstance(header, DataError):
                 raise header
-            _, names = header
+            names = _plain_names(header[1], is_tsv=separator == "\t")
             _require(columns, names, file=file)
             kept = [i for i, name in enumerate(names) if columns is None or name in columns]
             for record in records:
@@ -276,6 +276,12 @@ def _records(lines: _Lines, separator: str) -> Iterator[tuple[int, list[str]] | 
             yield DataError(f"is not a row of a table: {error}", path=lines.file, line=first)
         if found is not None:
             yield first, found
+
+
+def _plain_names(names: Sequence[str], *, is_tsv: bool) -> list[str]:
+    """VLMEvalKit's copy of a large table ("*_local.tsv") has files in place of base64 texts."""
+    is_copy = is_tsv and "image_path" in names and "image" not in names
+    return ["image" if is_copy and name == "image_path" else name for name in names]
 
 
 def user_cache() -> Path:
