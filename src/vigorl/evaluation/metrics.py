@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vigorl.core.errors import DataError
 from vigorl.evaluation.report import QuestionOutcome
 
 CATEGORY = "category"
@@ -55,12 +56,8 @@ class Mean(Metric):
     only: tuple[str, str] | None = None
 
     def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        if self.only is not None:
-            by, value = self.only
-            questions = [one for one in questions if label(one, by) == value]
-        if not questions:
-            return math.nan
-        return math.fsum(one.score for one in questions) / len(questions)
+        chosen = _chosen(questions, self.only)
+        return _mean(chosen) if chosen else math.nan
 
 
 @dataclass(frozen=True)
@@ -69,13 +66,68 @@ class MeanOf(Metric):
 
     Attributes:
         by: "category", or a tag.
+        only: Which questions count, as in `Mean`.
     """
 
     by: str = CATEGORY
+    only: tuple[str, str] | None = None
 
     def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
+        questions = _chosen(questions, self.only)
         means = [_mean(part) for part in parts_of(questions, self.by).values()]
         return math.fsum(means) / len(means) if means else math.nan
+
+
+@dataclass(frozen=True)
+class Share(Metric):
+    """How many of the questions have a label, whatever was answered.
+
+    Attributes:
+        of: Label and value, such as {"category": "open"}.
+    """
+
+    of: tuple[str, str]
+
+    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
+        by, value = self.of
+        return math.fsum(label(one, by) == value for one in questions) / len(questions)
+
+
+@dataclass(frozen=True)
+class WeightedMean(Metric):
+    """Questions count by what a label says: the sum of weighted scores over that of the weights.
+
+    Attributes:
+        by: "category", or a tag.
+        weights: Of each of its values; above 0.
+    """
+
+    by: str
+    weights: Mapping[str, float]
+
+    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
+        weights = [self.weights.get(label(one, self.by)) for one in questions]
+        if None in weights:
+            one = questions[weights.index(None)]
+            raise DataError(
+                f"question {one.id}: there is no weight for {self.by}={label(one, self.by)!r}"
+            )
+        known = [weight for weight in weights if weight is not None]
+        scored = zip(known, questions, strict=True)
+        return math.fsum(weight * one.score for weight, one in scored) / math.fsum(known)
+
+
+@dataclass(frozen=True)
+class Difference(Metric):
+    """One metric minus another, of the same questions: paired where both are of the same clusters,
+    since intervals draw those whole.
+    """
+
+    of: Metric
+    minus: Metric
+
+    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
+        return self.of(questions) - self.minus(questions)
 
 
 @dataclass(frozen=True)
@@ -112,3 +164,12 @@ class MeanExtra(Metric):
 
 def _mean(questions: Sequence[QuestionOutcome]) -> float:
     return math.fsum(one.score for one in questions) / len(questions)
+
+
+def _chosen(
+    questions: Sequence[QuestionOutcome], only: tuple[str, str] | None
+) -> Sequence[QuestionOutcome]:
+    if only is None:
+        return questions
+    by, value = only
+    return [one for one in questions if label(one, by) == value]

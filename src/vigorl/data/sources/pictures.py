@@ -156,13 +156,18 @@ class Pictures:
     def _folder(self, row: Row) -> Path:
         """Where the pictures of a table go: beside it, or into the cache."""
         if row.root not in self._folders:
-            for base in (row.root, self._cache):
-                if (made := _writable(base / FOLDER)) is not None:
-                    self._folders[row.root] = made
-                    break
-            else:
+            made = picture_folder(row.root, self._cache)
+            if made is None:
                 row.fail(f"its pictures cannot be written to {row.root} nor to {self._cache}")
+            self._folders[row.root] = made
         return self._folders[row.root]
+
+
+def picture_folder(*bases: Path) -> Path | None:
+    """Where pictures that are made go: a folder in the first place that takes one, made here; None
+    when none does.
+    """
+    return next(filter(None, (_writable(base / FOLDER) for base in bases)), None)
 
 
 def _parsed_list(text: str, row: Row, column: str) -> list[object]:
