@@ -33,8 +33,8 @@ from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
+from vigorl.settings.reach import stage_config
 from vigorl.targets import check_targets
-from vigorl.train import stage_config
 from vigorl.training.policy_module import OptimizerSettings
 from vigorl.training.samplers.solve_rate import SolveRateSampling
 

@@ -185,8 +185,10 @@ def check_settings(cfg: DictConfig) -> None:
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
-        _check_what_needs_rollouts(cfg)
-        _check_top_p(cfg)
+        for key in ("sampler", "probes", "signals"):
+            group: Any = cfg.get(key) or {}
+            for node in [group] if "_target_" in group else group.values():
+                _try_out(node)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -203,25 +205,6 @@ def _check_precision(cfg: DictConfig) -> None:
             f"model.dtype={cfg.model.dtype} with trainer.precision={cfg.trainer.precision} and "
             "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
             "set model.dtype=float32 and precision=bf16-mixed"
-        )
-
-
-def _check_what_needs_rollouts(cfg: DictConfig) -> None:
-    """Refuse a sampler, probes and signals with bad settings, or without a phase of rollouts."""
-    for key in ("sampler", "probes", "signals"):
-        group: Any = cfg.get(key) or {}
-        for node in [group] if "_target_" in group else group.values():
-            _try_out(node)
-        if group and not cfg.datamodule.get("plan"):
-            raise ConfigError(f"{key} has no effect on SFT: it is for phases of rollouts")
-
-
-def _check_top_p(cfg: DictConfig) -> None:
-    """Refuse to correct for an engine that samples from another distribution on purpose."""
-    if cfg.module.get("importance_correction") and cfg.env.top_p < 1:
-        raise ConfigError(
-            f"env.top_p={cfg.env.top_p:g} with importance_correction: the weights would hold the "
-            "mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
         )
 
 

@@ -48,6 +48,7 @@ from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
 from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.comparison import compare_reports
 from vigorl.evaluation.progress import AnswerProgress
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_table
@@ -254,15 +255,10 @@ def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, pat
 
 def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path: str) -> None:
     """Print, log and write the paired difference."""
-    difference = report.compare(other)
-    print(f"against {path}:\n{difference}")
-    if report.protocol and other.protocol:
-        differing = report.protocol.differences(other.protocol)
-        if differing:
-            print(f"the protocols differ: {', '.join(differing)}")
-    numbers = asdict(difference)
-    run.logger.log_metrics({f"compare/{name}": float(n) for name, n in numbers.items()}, step=0)
-    text = json.dumps({"compare_with": str(path), **numbers}, indent=1)
+    found = compare_reports(report, other, allow_other_protocol=True)
+    print(f"against {path}:\n{found}")
+    run.logger.log_metrics({f"compare/{name}": n for name, n in found.numbers.items()}, step=0)
+    text = json.dumps({"compare_with": str(path), **asdict(found)}, indent=1)
     (run.folder / "comparison.json").write_text(text + "\n")
 
 

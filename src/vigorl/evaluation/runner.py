@@ -24,8 +24,10 @@ from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.judging import AsTrained, Judging
+from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
@@ -95,7 +97,10 @@ def evaluate(
     return EvaluationReport(
         name=name,
         questions=outcomes,
-        metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
+        metrics=rollout_metrics(scored)
+        | behavior_metrics(rollouts)
+        | answer_metrics(rollouts, judging)
+        | choice_metrics(outcomes),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vigorl.core.media import ImageView
+from vigorl.core.scoring.reading import unwrapped
 from vigorl.core.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
 _PAIRS = {"()", "[]", "{}", '""', "''", "“”", "‘’", "«»", "「」", "『』", "【】", "《》", "（）"}
+_EMPHASIS = re.compile(r"(?<![\w*])\*\*(?=\S)(.+?)(?<=\S)\*\*(?![\w*])", re.DOTALL)  # never 2**3
+_POWER = re.compile(r"\d\s?[²³¹⁰⁴-⁹]")  # in NFKC a further digit
 _MARKS = " \t\n.,:;!?。、，：；！？*_`"
 _OPENING = " \t\n\"'`*_([{,:;“”‘’«「『【《、"
 _CLOSING = " \t\n\"'`*_)]}.,:;!?“”‘’»」』】》、。"
@@ -52,7 +55,7 @@ class TextMatch(Scorer):
         right = option_index(task.answer, task.options)
         if right is not None:
             return float(option_index(answer, task.options) == right)
-        return float(_is_same(answer, task.answer))
+        return float(is_same_answer(answer, task.answer))
 
 
 def option_index(answer: str, options: Sequence[str]) -> int | None:
@@ -68,20 +71,9 @@ def option_index(answer: str, options: Sequence[str]) -> int | None:
     >>> option_index("5 mw", ["5 MW", "5 mW"]) is None
     True
     """
-    found = _index_of_text(answer, options)
-    if found is not None:
-        return found
-    texts = _without_labels(options)
-    if texts is not options and (found := _index_of_text(answer, texts)) is not None:
-        return found
-    seen = _seen(answer)
-    if alone := _ALONE.fullmatch(seen.casefold()):
-        is_text = any(_ALONE.fullmatch(_fold(option)) for option in options)
-        return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
-    if match := _LOOSE_PREFIX.match(seen):
-        index = _letter_index(match)
-        return index if _index_of_text(seen[match.end() :], texts) == index else None
-    return None
+    found = _index_of(answer, options)
+    bare = unwrapped(answer)
+    return found if found is not None or bare == answer else _index_of(bare, options)
 
 
 def normalize_answer(text: str) -> str:
@@ -95,12 +87,19 @@ def normalize_answer(text: str) -> str:
     >>> normalize_answer(" (B)  Light Red. ")
     'light red'
     """
-    return _split_letter(_fold(text))[1]
+    return _split_letter(fold_answer(text))[1]
+
+
+def is_same_answer(answer: str, truth: str) -> bool:
+    """Whether an answer to an open question is the right one."""
+    bare = unwrapped(answer)
+    return _is_same(answer, truth) or (bare != answer and _is_same(bare, truth))
 
 
 def _is_same(answer: str, truth: str) -> bool:
-    """Whether an answer to an open question is the right one."""
-    given, right = _fold(answer), _fold(truth)
+    if _POWER.findall(answer) != _POWER.findall(truth):
+        return False
+    given, right = fold_answer(answer), fold_answer(truth)
     if given == right:
         return True
     given_letter, given_text = _split_letter(given)
@@ -113,12 +112,30 @@ def _is_same(answer: str, truth: str) -> bool:
     return not (given_letter and right_letter and given_letter != right_letter)
 
 
+def _index_of(answer: str, options: Sequence[str]) -> int | None:
+    found = _index_of_text(answer, options)
+    if found is not None:
+        return found
+    texts = _without_labels(options)
+    if texts is not options and (found := _index_of_text(answer, texts)) is not None:
+        return found
+    seen = _seen(answer)
+    if alone := _ALONE.fullmatch(seen.casefold()):
+        is_text = any(_ALONE.fullmatch(fold_answer(option)) for option in options)
+        return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
+    if match := _LOOSE_PREFIX.match(seen):
+        index = _letter_index(match)
+        return index if _index_of_text(seen[match.end() :], texts) == index else None
+    return None
+
+
 def _index_of_text(answer: str, options: Sequence[str]) -> int | None:
-    for form in (str.strip, _trim, _fold):
+    for form in (str.strip, _trim, fold_answer):
         given = form(answer)
         fitting = [i for i, option in enumerate(options) if form(option) == given]
         if len(fitting) == 1:
-            return fitting[0]
+            is_power = _POWER.findall(answer) == _POWER.findall(options[fitting[0]])
+            return fitting[0] if is_power else None
     return None
 
 
@@ -136,7 +153,8 @@ def _letter_index(match: re.Match[str]) -> int:
 
 def _seen(text: str) -> str:
     """Without emphasis and what nobody sees; full-width letters and marks as plain ones."""
-    return " ".join(text.translate(_FULL_WIDTH).translate(_INVISIBLE).replace("**", "").split())
+    plain = text.translate(_FULL_WIDTH).translate(_INVISIBLE)
+    return " ".join(_EMPHASIS.sub(r"\1", plain).split())
 
 
 def _trim(text: str) -> str:
@@ -150,7 +168,10 @@ def _trim(text: str) -> str:
     return text
 
 
-def _fold(text: str) -> str:
+def fold_answer(text: str) -> str:
+    """Unicode NFKC, case folded, white space joined, dashes made one, no marks around it; an option
+    letter in front stays. A text of punctuation alone is kept as it is.
+    """
     folded = unicodedata.normalize("NFKC", _seen(text)).translate(_DASHES).casefold()
     folded = folded.replace(" %", "%")
     if _PREFIX.match(folded) or _ALONE.fullmatch(folded):  # their bracket surrounds a letter alone
@@ -163,4 +184,4 @@ def _split_letter(folded: str) -> tuple[str, str]:
     match = _PREFIX.match(folded)
     if match is None:
         return "", folded
-    return match[match.lastindex or 1], _fold(folded[match.end() :])
+    return match[match.lastindex or 1], fold_answer(folded[match.end() :])

@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vigorl.evaluation.metrics import Mean, Metric
+import numpy as np
+
+from vigorl.evaluation.metrics import SumMetric, counted, first_ratio
 from vigorl.evaluation.report import QuestionOutcome
+from vigorl.evaluation.resampling import Sums
+
+_SHARES = {"ADE20K": 0.25, "COCO": 0.25, "Omni3D": 0.5}  # 1/2 (1/2 (ADE20K + COCO) + Omni3D)
 
 
 @dataclass(frozen=True)
-class CvBenchScore(Metric):
-    """1/2 (1/2 (ADE20K + COCO) + Omni3D), of the shares of right answers by the tag "source"."""
+class CvBenchScore(SumMetric):
+    """The shares of right answers by the tag "source", weighted; NaN where a source is missing."""
 
-    def __call__(self, questions: Sequence[QuestionOutcome]) -> float:
-        ade, coco, omni = (
-            Mean(("source", name))(questions) for name in ("ADE20K", "COCO", "Omni3D")
+    def sums(self, questions: Sequence[QuestionOutcome]) -> Sums:
+        scores = np.array([one.score for one in questions])
+        are_in = [counted(questions, ("source", name)) for name in _SHARES]
+        terms = np.stack([np.stack([one * scores, one], axis=-1) for one in are_in], axis=1)
+        weights = np.array(list(_SHARES.values()))
+        return Sums(
+            terms.reshape(len(questions), -1),
+            lambda sums: first_ratio(sums.reshape(*sums.shape[:-1], -1, 2)) @ weights,
         )
-        return ((ade + coco) / 2 + omni) / 2

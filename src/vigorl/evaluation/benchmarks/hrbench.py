@@ -1,5 +1,5 @@
-"""HR-Bench 4K and 8K: 200 questions each on large pictures, each asked in four orders of its options
-that the file has written out (arXiv:2408.15556).
+"""HR-Bench 4K and 8K: 200 questions each on large pictures, each asked in four orders of its
+options, which the file has written out (arXiv:2408.15556).
 
 The 4K pictures are crops of the 8K ones, so the two scores are never pooled. The four rows of a
 question are one cluster: there are 200 questions, not 800.

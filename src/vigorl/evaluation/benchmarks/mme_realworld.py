@@ -1,5 +1,5 @@
-"""MME-RealWorld, its Chinese and its short version: questions on large pictures with five options, the
-last "the image does not feature ..." (arXiv:2408.13257).
+"""MME-RealWorld, its Chinese and its short version: questions on large pictures with five options,
+the last "the image does not feature ..." (arXiv:2408.13257).
 
 Categories are task and domain ("Perception/Remote Sensing"). It is quoted by the share of right
 answers (Avg) and by the mean of the categories (Avg-C), perception and reasoning apart.

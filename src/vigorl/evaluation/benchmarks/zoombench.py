@@ -3,7 +3,7 @@
 
 How much a model gains by the crop is its zooming gap. Questions without a crop are asked of the
 whole picture alone, and their share is told. Tags: "view" is full or crop; "paired" is the same for
-questions that have both, else absent.
+questions that have both, else alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vigorl.data.sources.rows import Row
 from vigorl.evaluation.benchmarks.benchmark import cluster_of
 from vigorl.evaluation.benchmarks.table import TableBenchmark
 
-_FULL, _CROP = "full", "crop"
+_FULL, _CROP, _ALONE = "full", "crop", "alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class ZoomBench(TableBenchmark):
                         **task.tags,
                         QUESTION: task.id,
                         "view": view,
-                        **({"paired": view} if len(views) > 1 else {}),
+                        "paired": view if len(views) > 1 else _ALONE,
                     },
                 )
             )
