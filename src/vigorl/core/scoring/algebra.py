@@ -77,7 +77,8 @@ class _Process:
         running.wait()
         for pipe in (running.stdin, running.stdout):
             with contextlib.suppress(OSError):
-                pipe and pipe.close()
+                if pipe is not None:
+                    pipe.close()
 
     def _start(self) -> subprocess.Popen[str]:
         self.close()

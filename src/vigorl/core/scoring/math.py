@@ -83,7 +83,7 @@ def is_same_value(given: str, right: str) -> bool:
     """Whether two texts are one value; "" is none."""
     if not given.strip():
         return False
-    given, right = _without_label(final_answer(given), final_answer(right))
+    given, right = _without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
     if fold_answer(given) == fold_answer(right) and not _NOT_FOLDED.search(given + right):
         return True
     a, b = read_quantity(given), read_quantity(right)

@@ -59,7 +59,8 @@ def unwrapped(text: str) -> str:
     ('B.', 'B')
     """
     for begin, start, end in reversed(_boxes(text)):
-        text = f"{text[:begin]} {text[start:end]} {text[end + 1 :]}"
+        gap = " " if text[end + 1 : end + 2].isalnum() else ""  # two boxes are two answers
+        text = text[:begin] + text[start:end] + gap + text[end + 1 :]
     text = without_styles(_EMPHASIS.sub(r"\2", text)).strip().replace("：", ":")
     if match := _LEAD.match(text):
         text = text[match.end() :]

