@@ -118,7 +118,7 @@ class Data(Group):
     train_tasks: Text | None
     val_tasks: Text | None
     traces: Text | None
-    form: Literal["folders", "questions"]
+    form: Text
     option_seed: Seed
     base: Data
 
