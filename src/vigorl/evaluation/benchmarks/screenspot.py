@@ -26,8 +26,8 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.point import PointInBox, box_text
 from vigorl.data.images import open_image, read_size
 from vigorl.data.sources.pictures import picture_folder
-from vigorl.data.sources.tables import user_cache
 from vigorl.data.sources.screenspot import read_screenspot_pro, read_screenspot_v2
+from vigorl.data.sources.tables import user_cache
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 
 
