@@ -128,10 +128,10 @@ class MeanOf(SumMetric):
         are_in = counted(questions, self.only)
         scores = np.array([one.score for one in questions])
         terms[rows, places] = np.stack([are_in * scores, are_in], axis=-1)
-        return Sums(terms.reshape(len(questions), -1), _mean_of_parts)
+        return Sums(terms.reshape(len(questions), -1), mean_of_parts)
 
 
-def _mean_of_parts(sums: np.ndarray) -> np.ndarray:
+def mean_of_parts(sums: np.ndarray) -> np.ndarray:
     """The parts that have a question; a draw may leave one without."""
     parts = sums.reshape(*sums.shape[:-1], -1, 2)
     means = first_ratio(parts)

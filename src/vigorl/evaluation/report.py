@@ -21,6 +21,7 @@ from vigorl.evaluation.statistics import cluster_interval, clustered_error, mean
 
 FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 no tags and choices
 
+_FEW_QUESTIONS = 30  # whose resamples say too little of their spread
 _MOST_PARTS = 20  # of a tag that the table shows
 _SHOWN = {  # metrics of the table below the accuracies
     "error/questions": "error from the questions",
@@ -110,7 +111,8 @@ class Accuracy:
     def of(cls, scores: Sequence[float], clusters: Sequence[str] | None = None) -> Self:
         """The mean of one score per question, each in [0, 1].
 
-        Its interval is Wilson's where every question is a cluster, else a bootstrap's.
+        Its interval is Wilson's where every question is a cluster and every score 0 or 1, or where
+        questions are too few to be drawn again; else a bootstrap's.
 
         Args:
             scores: [n], n >= 1.
@@ -118,9 +120,10 @@ class Accuracy:
         """
         names = clusters or list(map(str, range(len(scores))))
         num, error = len(set(names)), clustered_error(scores, names)
+        is_wilsons = num < _FEW_QUESTIONS or set(scores) <= {0.0, 1.0}
         interval = (
             mean_interval(scores)
-            if num == len(scores)
+            if num == len(scores) and is_wilsons
             else cluster_interval(drawn(mean_of(scores).of_clusters(names), num), num)
         )
         known = None if math.isnan(error) else error

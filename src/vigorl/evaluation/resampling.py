@@ -113,10 +113,11 @@ def expanded_interval(values: np.ndarray, num_clusters: int) -> tuple[float, flo
 
 
 def resampled_error(values: np.ndarray, num_clusters: int) -> float:
-    """Standard error from resampled values; NaN for one cluster."""
-    if num_clusters < 2:
+    """Standard error from resampled values; NaN for one cluster, and where no draw has a value."""
+    values = values[~np.isnan(values)]
+    if num_clusters < 2 or len(values) == 0:
         return math.nan
-    return float(np.nanstd(values)) * math.sqrt(num_clusters / (num_clusters - 1))
+    return float(values.std()) * math.sqrt(num_clusters / (num_clusters - 1))
 
 
 def swapped(a: Sums, b: Sums) -> tuple[Statistic, int]:

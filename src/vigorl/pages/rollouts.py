@@ -87,8 +87,8 @@ class _TurnText:
 
 
 @dataclass(frozen=True, slots=True)
-class _Card:
-    """One rollout."""
+class RolloutCard:
+    """One rollout as templates show it; see `parts.html.jinja`."""
 
     scored: ScoredRollout
     anchor: str
@@ -110,7 +110,7 @@ class _Group:
     drawings: tuple[_Drawing, ...]
     others: tuple[str, ...]
     votes: tuple[Vote, ...]
-    cards: tuple[_Card, ...]
+    cards: tuple[RolloutCard, ...]
     reward_mean: float
     reward_spread: float
 
@@ -223,17 +223,26 @@ def _group(scored: Sequence[ScoredRollout], number: int, album: Album) -> _Group
         drawings=drawings,
         others=tuple(map(album.thumbnail, others)),
         votes=tuple(_votes(rollouts)),
-        cards=tuple(_card(one, f"g{number}-r{one.rollout.index}", album) for one in scored),
+        cards=tuple(rollout_card(one, f"g{number}-r{one.rollout.index}", album) for one in scored),
         reward_mean=_mean_reward(scored),
         reward_spread=_spread(scored),
     )
 
 
-def _card(scored: ScoredRollout, anchor: str, album: Album) -> _Card:
+def rollout_card(scored: ScoredRollout, anchor: str, album: Album) -> RolloutCard:
+    """A rollout with its pictures.
+
+    Args:
+        scored: The rollout.
+        anchor: Its id in the page.
+        album: Of the page.
+    Raises:
+        DataError: A picture cannot be read.
+    """
     rollout = scored.rollout
     drawings, _ = _drawings(rollout.views, _markers(rollout), rollout.task, album)
     turns = [_turn_text(rollout, i, album) for i in range(len(rollout.turns))]
-    return _Card(
+    return RolloutCard(
         scored=scored,
         anchor=anchor,
         colour=colour_of(rollout),
