@@ -13,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hydra.errors import InstantiationException
 from PIL import Image
 
 from tests.unit.evaluation.benchmarks.shipped import shipped
-from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.errors import DataError
 from vigorl.core.records import TaskRecord
 from vigorl.evaluation.report import QuestionOutcome
 
@@ -67,7 +68,9 @@ def test_hrbench_has_one_question_in_four_rows(tmp_path: Path):
     scores = bench.scores(answered(tasks, right=[True] * 4 + [True, True, True, False]))
     assert scores["mean over orders"].value == 7 / 8
     assert scores["all orders right"].value == 1 / 2
-    with pytest.raises(ConfigError, match=r"option_order=rotated has no meaning for hrbench_4k"):
+    with pytest.raises(
+        InstantiationException, match=r"option_order=rotated has no meaning for hrbench_4k"
+    ):
         shipped("hrbench_4k", tmp_path, "+data.option_order=rotated")
 
 
