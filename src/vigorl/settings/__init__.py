@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.settings.asking import (
+    Asked,
     Budget,
     Chains,
     Check,
@@ -127,6 +128,7 @@ class Settings(Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
+    protocol: Asked
     suite: Texts | None
     skip_missing: Flag
     # synthesize

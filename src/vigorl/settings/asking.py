@@ -57,6 +57,22 @@ class Env(Plain):
     eval_temperature: NotNegative
 
 
+class KitPrompt(Group):
+    benchmark: Text
+
+
+class Judging(Group):
+    benchmark: Text
+    thoughts: Flag
+
+
+class Asked(Plain):
+    """How an evaluation asks and judges."""
+
+    judging: Judging
+    prompt: KitPrompt | None
+
+
 class Scene(Group):
     side_px: Side
     num_signs: AtLeastTwo

@@ -1,8 +1,8 @@
 r"""How lmms-eval takes MathVision's answers out of replies, and compares them.
 
-The box is cut greedily, from its first "oxed{" to the last brace, and "\text" is dropped without its
-braces, as there. The kit then runs what LaTeX becomes in Python; here numbers to two decimals are
-compared, and formulas by math-verify.
+The box is cut greedily, from its first "oxed{" to the last brace, and "\text" is dropped without
+its braces, as there. The kit then runs what LaTeX becomes in Python; here numbers to two decimals
+are compared, and formulas by math-verify.
 
 Source: EvolvingLMMs-Lab/lmms-eval@75571cf, lmms_eval/tasks/mathvision/{utils,eval_utils}.py.
 """

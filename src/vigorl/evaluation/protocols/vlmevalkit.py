@@ -1,9 +1,9 @@
 """protocol=vlmevalkit: benchmarks as VLMEvalKit asks and reads them, by exact matching.
 
 Without a judge the kit takes what it cannot read for "Z", which is wrong; so does this. With one it
-asks, and after three failures draws a letter by lot. Not theirs: MathVision and MathVista, which the
-kit does not score without a judge, are read by the rule that it tries before; where that rule runs a
-reply as Python, numbers are compared.
+asks, and after three failures draws a letter by lot. Not theirs: MathVision and MathVista, which
+the kit does not score without a judge, are read by the rule that it tries before; where that rule
+runs a reply as Python, numbers are compared.
 
 Source: open-compass/VLMEvalKit@e8e78f0, vlmeval/dataset.
 """
@@ -27,7 +27,6 @@ from vigorl.evaluation.protocols.kit import (
     Verdict,
     by_letter,
     letters_of,
-    right_letter,
 )
 from vigorl.evaluation.protocols.lmms_eval import shares_of
 from vigorl.evaluation.protocols.lmms_eval_rules import characters_regex
