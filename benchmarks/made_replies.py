@@ -49,7 +49,7 @@ CHOICES = {
 NO_CHOICES = {
     "two letters": "{l} or {o}", "two texts": "{t} or {v}", "not B": "not {l}",
     "not text": "not {t}", "letter of another text": "{l}. {v}", "a letter that is none": "Z",
-    "all letters": "A, B, C and D", "a word": "Dog", "Because": "Because of that",
+    "all letters": "A, B, C and D", "a word": "Deer", "Because": "Because of that",
     "two boxes": r"\boxed{{{l}}} \boxed{{{o}}}", "B? No": "{l}? No.",
 }  # fmt: skip
 YES_NO = {
@@ -144,10 +144,11 @@ def made_replies(benchmark: str, number: int, *, seed: int = 0) -> Iterator[Made
 
 
 def _choice(rng: random.Random, turn: int, *, most: int, is_math: bool) -> Made:
-    options = tuple(rng.sample(WORDS, rng.randint(2, most)))
+    options = tuple(rng.sample(WORDS, rng.randint(min(most, 3) if is_math else 2, most)))
     right = rng.randrange(len(options))
     said = right if rng.random() < 0.6 else rng.randrange(len(options))
-    other = rng.choice([i for i in range(len(options)) if i != said])
+    others = [i for i in range(len(options)) if i != said]
+    other = rng.choice([i for i in others if i != right] or others)
     words = {
         "l": "ABCDE"[said], "low": "abcde"[said], "t": options[said], "o": "ABCDE"[other],
         "v": options[other], "wide": "ＡＢＣＤＥ"[said],
