@@ -20,7 +20,7 @@ from vigorl.core.scoring import (
 )
 
 VIEW = ImageView(FileImage("made.png"), Size(640, 480), Size(640, 480))
-POLYGON = "[(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)]"  # 160-480 x 120-360 px
+POLYGON = "[(0.25, 0.2), (0.75, 0.25), (0.8, 0.75), (0.2, 0.8)]"  # no edge is upright
 BOX = Box(100, 120, 200, 160)
 WORDS = (
     "red", "blue", "green", "dog", "cat", "left", "right", "tower", "cup", "bicycle",

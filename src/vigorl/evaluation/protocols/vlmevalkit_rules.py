@@ -212,7 +212,9 @@ def _without_fence(text: str) -> str:
 
 
 def is_in_polygon(point: Point, corners: Sequence[Point]) -> bool:
-    """`point_in_polygon` of RoboSpatialBench: a ray; which edges count depends on their side."""
+    """`point_in_polygon` of RoboSpatialBench: a ray, which counts upright edges on both sides, so
+    that nothing is inside of a rectangle.
+    """
     is_inside = False
     for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
         if not min(a.y, b.y) < point.y <= max(a.y, b.y):
