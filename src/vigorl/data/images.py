@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from cachetools import LRUCache, cachedmethod
 from jaxtyping import Float
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw, ImageFile
 from torch import Tensor
 from transformers import AutoImageProcessor
 
@@ -40,6 +40,7 @@ from vigorl.core.media import (
     VideoFrame,
 )
 from vigorl.families.family import Family
+from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
 # ReasonMap's largest map has 14,032 x 19,843 = 278 million pixels. Pillow keeps RGB in four bytes,
@@ -105,7 +106,9 @@ def read_size(path: str | os.PathLike[str], *, source: str | None = None) -> Siz
     return Size(height, width) if orientation in _SWAPS_SIDES else Size(width, height)
 
 
-def _open_header(path: str | os.PathLike[str], *, source: str | None) -> tuple[Image.Image, int]:
+def _open_header(
+    path: str | os.PathLike[str], *, source: str | None
+) -> tuple[ImageFile.ImageFile, int]:
     if not os.path.isfile(path):
         raise _picture_error(path, source, "there is no such picture file")
     if os.path.getsize(path) == 0:
@@ -137,7 +140,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _decoded(image: Image.Image) -> Image.Image:
+def _decoded(image: ImageFile.ImageFile) -> Image.Image:
     """With 8 bits per channel of those that hold its colours, and likewise of its opacity."""
     if image.format == "PPM" and image.tile and image.tile[0].args == ("RGB", 65535):
         image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
@@ -150,7 +153,8 @@ def _decoded(image: Image.Image) -> Image.Image:
     num_colours = upper.shape[-1] - image.mode.upper().endswith("A")
     if upper[..., :num_colours].max() >= 1 << 6:  # more than 14 bits: the upper 8 are in `image`
         return image
-    with Image.open(image.filename, formats=[image.format]) as again:
+    assert image.filename is not None  # it was opened by its path
+    with Image.open(image.filename, formats=FORMATS) as again:
         again.tile = [_of_lower_bytes(tile) for tile in tiles]
         lower = np.asarray(again)
     if _raw_mode(tiles[0]).startswith("LA"):  # its four bytes, as they lie
@@ -309,9 +313,10 @@ class ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         given = {name: value for name, value in limits.items() if value is not None}
-        processor = AutoImageProcessor.from_pretrained(
-            str(folder), backend="pil", trust_remote_code=False, **given
-        )
+        with reading(folder):
+            processor = AutoImageProcessor.from_pretrained(
+                str(folder), backend="pil", trust_remote_code=False, **given
+            )
         return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
