@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.settings.asking import (
+    AnswerJudge,
     Asked,
     Budget,
     Chains,
@@ -129,6 +130,7 @@ class Settings(Group):
     limit: AtLeastOne | None
     compare_with: Text | None
     protocol: Asked
+    judge: AnswerJudge | None
     suite: Texts | None
     skip_missing: Flag
     # synthesize

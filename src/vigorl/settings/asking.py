@@ -196,6 +196,20 @@ class Check(Group):
     max_backoff_s: NotNegative
 
 
+class AnswerJudge(Group):
+    urls: Urls
+    model: Text
+    api_key_env: Text | None
+    cache: Text
+    extra: Node | None
+    max_new_tokens: AtLeastOne
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000")]
+    timeout_s: Positive
+    max_attempts: AtLeastOne
+    backoff_s: NotNegative
+    max_backoff_s: NotNegative
+
+
 class ProbeSchedule(Group):
     every: AtLeastOne
     num_rollouts: AtLeastOne | None

@@ -18,6 +18,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.text import option_index
 from vigorl.data.prompts import Message, Prompt
+from vigorl.evaluation.judging import Judging
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Kit:
 
 
 @dataclass(frozen=True)
-class KitJudging:
+class KitJudging(Judging):
     """Reads whole replies by a kit's rule for a benchmark; the kit is the subclass's.
 
     Attributes:

@@ -24,12 +24,13 @@ from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.text import TextMatch
 from vigorl.core.scoring.web_step import WebStep
 from vigorl.core.trace import ANSWER, END_ANSWER, END_THINK, THINK
+from vigorl.evaluation.judging import Judging
 
 _REMOVED = str.maketrans(dict.fromkeys(".?!,;:'\"()[]{}<>/\\|=+-_*&^%$#@`~ "))
 
 
 @dataclass(frozen=True)
-class VigorlReleased:
+class VigorlReleased(Judging):
     """The released judges of texts, points and web actions.
 
     Attributes:

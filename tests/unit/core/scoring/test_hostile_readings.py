@@ -166,9 +166,8 @@ FORMULAS = {
 BY_LETTER = (
     ["B", "(B)", r"\boxed{B}", r"\boxed{\text{B}}", r"\boxed{0.5}", "1/2", r"\frac12", "B. 1/2",
      r"Not \boxed{A}, but \boxed{B}"],
-    ["A", r"\boxed{A}", r"\boxed{B}. Then \boxed{A}", "2", "0.3", "A or B", "AB", "B. 2", "C", "E", "A. 1/2", "C: 1/2",
-     "D) 1/2", "C.1/2", "(A) 1/2",
-     *REFUSALS],
+    ["A", r"\boxed{A}", r"\boxed{B}. Then \boxed{A}", "2", "0.3", "A or B", "AB", "B. 2", "C", "E",
+     "A. 1/2", "C: 1/2", "D) 1/2", "C.1/2", "(A) 1/2", *REFUSALS],
 )  # fmt: skip
 
 

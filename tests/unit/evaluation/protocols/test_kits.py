@@ -10,7 +10,6 @@ from vigorl.core.geometry import Box, Size
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring import PointInBox, PointInPolygon, TextMatch, YesNo
-from vigorl.evaluation.judging import judging_settings
 from vigorl.evaluation.protocols.lmms_eval import LmmsEval, LmmsEvalPrompt
 from vigorl.evaluation.protocols.vlmevalkit import VlmEvalKit, VlmEvalKitPrompt
 
@@ -192,7 +191,7 @@ def test_prompts() -> None:
 
 
 def test_a_protocol_says_its_kit_and_its_benchmark() -> None:
-    assert judging_settings(LmmsEval("blink")) == {
+    assert LmmsEval("blink").settings() == {
         "_target_": "vigorl.evaluation.protocols.lmms_eval.LmmsEval",
         "benchmark": "blink",
     }
