@@ -40,7 +40,7 @@ def register_resolvers() -> None:
 
 def _kit_tokens(kit: str, benchmark: str) -> int:
     """The longest reply that an evaluation kit asks for on a benchmark, in tokens."""
-    return _KITS[kit].task(benchmark).max_new_tokens
+    return _KITS[kit].longest_reply(benchmark)
 
 
 def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
