@@ -17,7 +17,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from vigorl.data.splits import DataSplits
 from vigorl.evaluation.metrics import Mean, Metric, measured
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
 
+_KINDS = {"str": (str, "a text"), "bool": (bool, "true or false"), "int": (int, "a whole number")}
 _WHERE = ("root", "download", "download_name")  # nothing that a score depends on
 
 
@@ -62,6 +63,7 @@ class Benchmark(ABC):
     decode_pictures: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         try:
             object.__setattr__(self, "option_order", OptionOrder(self.option_order))
         except ValueError:
@@ -70,6 +72,13 @@ class Benchmark(ABC):
             ) from None
         if not self.metrics:
             raise ConfigError(f"data.metrics of {self.name} is empty: name one at least")
+
+    def _check_types(self) -> None:
+        """Texts, flags and numbers of any benchmark are of their kind: YAMLs have no types."""
+        for one in fields(self):
+            kind, value = _KINDS.get(str(one.type)), getattr(self, one.name)
+            if kind is not None and type(value) is not kind[0]:
+                raise ConfigError(f"data.{one.name} must be {kind[1]}, got {value!r:.60}")
 
     @abstractmethod
     def tasks(self) -> Sequence[TaskRecord]:
