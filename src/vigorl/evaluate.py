@@ -30,6 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
     Parts,
+    assemble,
     build_all,
     build_engine,
     build_parts,
@@ -49,6 +50,7 @@ from vigorl.data.splits import load_tasks
 from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.comparison import compare_reports
+from vigorl.evaluation.judging import Judging
 from vigorl.evaluation.progress import AnswerProgress
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_table
@@ -143,7 +145,10 @@ def judge(
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    protocol = protocol_of(cfg, parts, tasks, benchmark, shipped=shipped)
+    judging: Judging = instantiate(cfg.protocol.judging)
+    if cfg.judge is not None:
+        judging = assemble(cfg.judge, judging)
+    protocol = protocol_of(cfg, parts, tasks, benchmark, judging=judging, shipped=shipped)
     run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []
     answers = run.folder / "answers.jsonl"
@@ -163,6 +168,7 @@ def judge(
             on_scored=scored.append,
             benchmark=benchmark,
             protocol=protocol,
+            judging=judging,
             probes=build_all(cfg.probes),
             log=log,
             on_progress=progress,
@@ -212,6 +218,7 @@ def protocol_of(
     tasks: Sequence[TaskRecord],
     benchmark: Benchmark | None,
     *,
+    judging: Judging,
     shipped: DictConfig | None,
 ) -> Protocol:
     """How this run asks and judges; what its benchmark's YAML says otherwise is named."""
@@ -225,6 +232,7 @@ def protocol_of(
             "samples_per_task": cfg.samples_per_task,
             "benchmark": benchmark and benchmark.settings(),
             "questions": {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]},
+            "judging": judging.settings(),
             "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
         },
         changed=tuple(changed),

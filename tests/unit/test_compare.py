@@ -69,6 +69,8 @@ def test_suites_are_compared_benchmark_by_benchmark(
         write(tmp_path / model / "vstar", measured(*right))
         write(tmp_path / model / "blink", measured(*right, name="blink"))
     write(tmp_path / "z/extra", measured(name="extra"))
+    main(["--flips=0", *(f"{tmp_path}/{model}/vstar/report.json" for model in "xy")])
+    assert "x 16.7  y 33.3  +16.7" in capsys.readouterr().out  # named by what differs
     main([*(str(tmp_path / model) for model in "xyz"), "--out", str(tmp_path / "out"), "--flips=0"])
     assert "6 comparisons" in capsys.readouterr().out  # two benchmarks, three pairs
     written = json.loads((tmp_path / "out/comparison.json").read_text())
@@ -103,6 +105,6 @@ def test_a_plan_from_numbers_from_a_report_or_from_two(
     assert "0.2222 between questions" in capsys.readouterr().out
     main(["--plan", a, b])
     assert "0.5000 between questions" in capsys.readouterr().out  # a, c and d of six
-    assert "need an accuracy" in refusal(capsys, "--plan")
+    assert "needs a report, --discordance or --accuracy" in refusal(capsys, "--plan")
     assert "--points [0.0] must be above 0" in refusal(capsys, "--plan", "--points=0")
     assert "or two of the same benchmark" in refusal(capsys, "--plan", a, b, c)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,8 @@ from vigorl.evaluation.statistics import cluster_interval, clustered_error, mean
 FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 no tags and choices
 
 _FEW_QUESTIONS = 30  # whose resamples say too little of their spread
+_RIGHT = re.compile(r"choice/right_\w+_frac")
+_MOST_LETTERS = 6
 _MOST_PARTS = 20  # of a tag that the table shows
 _SHOWN = {  # metrics of the table below the accuracies
     "error/questions": "error from the questions",
@@ -256,6 +259,7 @@ class EvaluationReport:
             for key, name in _SHOWN.items()
             if key in found
         ]
+        lines += _letters(self.metrics, width)
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def scalars(self, prefix: str = "eval") -> dict[str, float]:
@@ -341,6 +345,18 @@ def _split(questions: Sequence[QuestionOutcome], labels: Sequence[str]) -> dict[
     if set(groups) == {""}:
         return {}
     return {name or "(none)": _accuracy(some) for name, some in groups.items()}
+
+
+def _letters(metrics: Mapping[str, float], width: int) -> list[str]:
+    """How often each letter was chosen, and was right, where there are few."""
+    names = [key[len("choice/right_") : -len("_frac")] for key in metrics if _RIGHT.match(key)]
+    if not 1 < len(names) <= _MOST_LETTERS:
+        return []
+    chosen, right = (
+        "  ".join(f"{name} {100 * metrics[f'choice/{kind}_{name}_frac']:4.1f}" for name in names)
+        for kind in ("chosen", "right")
+    )
+    return [f"{'letters chosen, %':{width}}  {chosen}", f"{'letters right, %':{width}}  {right}"]
 
 
 def _shown(key: str, value: float) -> str:

@@ -74,7 +74,7 @@ def evaluate(
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
-        EngineError: The engine died.
+        EngineError: The engine died, or a judge gave no reply.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
     rollouts = ask_all(
@@ -90,6 +90,7 @@ def evaluate(
     if on_scored is not None:
         for one in scored:
             on_scored(one)
+    judging.ask(rollouts)
     outcomes = tuple(
         outcome_of(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark, judging)
         for i, task in enumerate(tasks)
@@ -165,7 +166,10 @@ def outcome_of(
         chosen_options=()
         if found is None
         else tuple(None if a is None else option_index(a, task.options) for a in answers),
-        extras={} if benchmark is None else mean_extras(map(benchmark.extras, rollouts)),
+        extras=mean_extras(
+            dict(judging.extras(one)) | dict(benchmark.extras(one) if benchmark else {})
+            for one in rollouts
+        ),
     )
 
 

@@ -15,6 +15,8 @@ from pydantic import Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.settings.asking import (
+    AnswerJudge,
+    Asked,
     Budget,
     Chains,
     Check,
@@ -130,6 +132,8 @@ class Settings(Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
+    protocol: Asked
+    judge: AnswerJudge | None
     suite: Names | None
     skip_missing: Flag
     # synthesize

@@ -19,6 +19,7 @@ _LEAD = re.compile(
     rf"(?:(?:(?:the|my)\s+)?{_WHICH}{_NOUN}(?:\s+(?:here|to\s+(?:the|this)\s+question))?"
     rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?|\s*[:=])"
     rf"|i\s+(?:choose|select|pick)\b\s*:?"
+    r"|(?:i\s+think\s+)?(?:it|this|that)(?:['’]s|\s+is)\b\s*|i\s+think\b\s*"
     rf"|(?:所以|因此)?(?:，|,)?(?:正确|最终)?(?:的)?(?:答案|选项)(?:应该)?(?:是|为|:)\s*:?"
     r"|选项(?=\s*[(（]?[a-z](?![a-z]))|(?:我)?选择?(?!项))\s*",
     re.IGNORECASE,
@@ -62,8 +63,9 @@ def unwrapped(text: str) -> str:
         gap = " " if text[end + 1 : end + 2].isalnum() else ""  # two boxes are two answers
         text = text[:begin] + text[start:end] + gap + text[end + 1 :]
     text = without_styles(_EMPHASIS.sub(r"\2", text)).strip().replace("：", ":")
-    if match := _LEAD.match(text):
-        text = text[match.end() :]
+    match = _LEAD.match(text)
+    rest = text[match.end() :] if match else text
+    text = text if rest.strip(" .") == "a" else rest  # an article whose noun never came
     bare = text.rstrip(" .。!！")
     text = _TAIL.sub("", bare) if _TAIL.search(bare) else text
     return _without_dollars(text.strip())
