@@ -86,6 +86,8 @@ def judge(
         benchmark=benchmark,
         protocol=protocol,
         probes=build_all(cfg.probes),
+        faithfulness=build_all(cfg.faithfulness.probes),
+        faithfulness_limit=cfg.faithfulness.num_rollouts,
     )
     print(report.table())
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from vigorl.core.errors import DataError
+from vigorl.evaluation.faithfulness import Faithfulness
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.statistics import difference_interval, mean_interval, paired_p_value
 
@@ -143,6 +144,7 @@ class EvaluationReport:
         run_seed: Seed of the sampling noise.
         benchmark: The benchmark's own metrics, by name; the first is what it is quoted by.
         protocol: How it was asked and judged; None in reports of format 1.
+        faithfulness: What probes with a score have found; None where none was asked.
     """
 
     name: str
@@ -153,6 +155,7 @@ class EvaluationReport:
     run_seed: int = 0
     benchmark: Mapping[str, Accuracy] = field(default_factory=dict)
     protocol: Protocol | None = None
+    faithfulness: Faithfulness | None = None
 
     def __post_init__(self) -> None:
         if not self.questions:
@@ -218,6 +221,8 @@ class EvaluationReport:
             for key, name in _SHOWN.items()
             if key in self.metrics
         ]
+        if self.faithfulness is not None:
+            lines += ["", *self.faithfulness.table().splitlines()]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def scalars(self, prefix: str = "eval") -> dict[str, float]:
@@ -235,6 +240,8 @@ class EvaluationReport:
         # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
         again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
         kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
+        if self.faithfulness is not None:
+            kept |= self.faithfulness.scalars()
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
 
     def compare(self, other: EvaluationReport) -> Comparison:

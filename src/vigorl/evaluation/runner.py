@@ -22,13 +22,14 @@ from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
+from vigorl.evaluation.faithfulness import measure_faithfulness
 from vigorl.evaluation.judging import AsTrained, Judging
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.probes.probe import Probe, ask_probes
+from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
 AS_TRAINED = AsTrained()
 
@@ -46,6 +47,8 @@ def evaluate(
     benchmark: Benchmark | None = None,
     protocol: Protocol | None = None,
     probes: Sequence[Probe] = (),
+    faithfulness: Sequence[Probe] = (),
+    faithfulness_limit: int | None = None,
     judging: Judging = AS_TRAINED,
 ) -> EvaluationReport:
     """Roll out every task and score it.
@@ -62,7 +65,9 @@ def evaluate(
         benchmark: Whose questions these are: says how they cluster, and its own metrics.
         protocol: Kept in the report.
         probes: What is asked about the rollouts once all have finished.
-        judging: How rollouts are read and scored.
+        faithfulness: Probes that are asked besides, whatever their schedules.
+        faithfulness_limit: Most rollouts that each of them is asked about; None takes all.
+        judging: How rollouts are read and scored; probes go by the tasks' own scorers.
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
@@ -75,6 +80,11 @@ def evaluate(
     rollouts = collect(engine, dialogs, phase=name).rollouts
     if probes:
         rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
+    if faithfulness:
+        every_one = Schedule(num_rollouts=faithfulness_limit)
+        rollouts = ask_probes(
+            engine, faithfulness, rollouts, environment=environment, phase=name, schedule=every_one
+        )
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
@@ -92,6 +102,7 @@ def evaluate(
         run_seed=run_seed,
         benchmark={} if benchmark is None else benchmark.scores(outcomes),
         protocol=protocol,
+        faithfulness=measure_faithfulness(rollouts, {task.id: cluster_of(task) for task in tasks}),
     )
 
 

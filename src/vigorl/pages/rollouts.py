@@ -299,7 +299,7 @@ def _reply(turn: Turn, shown: list[_Shown]) -> Iterator[Block | _Shown]:
 
 def _shown(rollout: Rollout, index: int, album: Album) -> Iterator[_Shown]:
     """The views of a turn; the spot belongs to the one that shows its window."""
-    targets, views = rollout.task.targets, rollout.turns[index].views
+    targets, views = rollout.task.target_boxes, rollout.turns[index].views
     looks = [
         spot for spot in spots_of(rollout) if spot.kind is SpotKind.LOOK and spot.turn == index + 1
     ]
@@ -309,7 +309,7 @@ def _shown(rollout: Rollout, index: int, album: Album) -> Iterator[_Shown]:
             view=view,
             number=number if len(views) > 1 else None,
             spot=next((spot for spot in looks if spot.window == view.box), None),
-            is_hit=is_zoom_hit(view, targets) if targets else None,
+            is_hit=is_zoom_hit(view, targets, first=rollout.prompt_views[0]) if targets else None,
         )
 
 

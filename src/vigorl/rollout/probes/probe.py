@@ -10,7 +10,7 @@ The phase's rollouts are over before a probe begins, and none of their seeds dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -49,12 +49,16 @@ class Probe(Protocol):
     @property
     def schedule(self) -> Schedule: ...
 
-    def dialogs(self, rollout: Rollout, *, environment: Environment) -> list[Dialog]:
+    def dialogs(
+        self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]
+    ) -> list[Dialog]:
         """What is asked about a rollout; nothing where the question makes no sense.
 
         Args:
             rollout: Finished.
             environment: That of the rollout.
+            others: The engine's other rollouts, from the next one on and around; to be gone
+                through once.
         Returns:
             Fresh dialogs, whose groups no other dialog has.
         """
@@ -72,6 +76,7 @@ def ask_probes(
     *,
     environment: Environment,
     phase: str,
+    schedule: Schedule | None = None,
 ) -> list[Rollout]:
     """The rollouts with what the probes found, in order.
 
@@ -81,14 +86,18 @@ def ask_probes(
         rollouts: Finished.
         environment: That of the rollouts.
         phase: Names the phase in errors.
+        schedule: How much is asked, in place of the probes' own.
     Raises:
         EngineError: The engine died.
     """
     asked: list[tuple[Probe, int, list[Dialog]]] = []  # the rollout by its number
     for probe in probes:
-        about = [probe.dialogs(rollout, environment=environment) for rollout in rollouts]
+        about = [
+            probe.dialogs(rollout, environment=environment, others=_others(rollouts, number))
+            for number, rollout in enumerate(rollouts)
+        ]
         askable = [(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]
-        asked += evenly(askable, probe.schedule.num_rollouts)
+        asked += evenly(askable, (schedule or probe.schedule).num_rollouts)
     every = [dialog for _, _, dialogs in asked for dialog in dialogs]
     answers = iter(collect(engine, every, phase=phase).rollouts)
     found = list(rollouts)
@@ -96,3 +105,7 @@ def ask_probes(
         measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])
         found[number] = replace(found[number], probes={**found[number].probes, **measured})
     return found
+
+
+def _others(rollouts: Sequence[Rollout], number: int) -> Iterator[Rollout]:
+    return (rollouts[(number + i) % len(rollouts)] for i in range(1, len(rollouts)))
