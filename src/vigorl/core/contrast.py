@@ -1,4 +1,4 @@
-"""A question asked twice, once with one thing changed: what it scored, and whether the answer moved.
+"""A question asked twice, once with one thing changed: the scores, and whether the answer moved.
 
 Probes keep each contrast as three of `Rollout.probes`, and whoever shows them finds it there again:
 

@@ -71,7 +71,9 @@ class Faithfulness:
     def table(self) -> str:
         """As plain text, in percent and points."""
         width = max(28, *map(len, self.probes))
-        lines = [f"{'':{width}}  as it was  changed  difference  95 % interval   other answer      n"]
+        lines = [
+            f"{'':{width}}  as it was  changed  difference  95 % interval   other answer      n"
+        ]
         for name, one in self.probes.items():
             d = one.difference
             lines.append(
@@ -127,9 +129,7 @@ def measure_faithfulness(
     )
 
 
-def _effect(
-    pairs: Sequence[tuple[str, Contrast]], clusters: Mapping[str, str]
-) -> ProbeEffect:
+def _effect(pairs: Sequence[tuple[str, Contrast]], clusters: Mapping[str, str]) -> ProbeEffect:
     def mean(value: Callable[[Contrast], float]) -> Interval:
         return _interval([(task, value(contrast)) for task, contrast in pairs], clusters)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from vigorl.core.contrast import Contrast, contrasts_of, other_numbers
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import ImageView
 from vigorl.core.metrics import is_right, rollout_metrics
@@ -88,7 +89,7 @@ class _TurnText:
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """One rollout."""
+    """One rollout; `contrasts` and `numbers` are what probes have found about it."""
 
     scored: ScoredRollout
     anchor: str
@@ -98,6 +99,8 @@ class _Card:
     hits: tuple[bool, ...]
     drawings: tuple[_Drawing, ...]
     turns: tuple[_TurnText, ...]
+    contrasts: Mapping[str, Contrast]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ def _card(scored: ScoredRollout, anchor: str, album: Album) -> _Card:
         hits=tuple(zoom_hits(rollout)),
         drawings=drawings,
         turns=tuple(turns),
+        contrasts=contrasts_of(rollout.probes),
+        numbers=other_numbers(rollout.probes),
     )
 
 
