@@ -4,8 +4,8 @@
     print(faithfulness.table())
 
 Each row compares the rollouts that one probe was asked about with themselves under its change
-(`core.contrast`); which change, and of which rollouts, each file of `rollout.probes` says. Intervals
-are of 95 %, over whole clusters of questions.
+(`core.contrast`); which change, and of which rollouts, each file of `rollout.probes` says.
+Intervals are of 95 %, over whole clusters of questions.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ OWN = ("vigorl.", "lightning.")  # the code whose keys are known here
 class Callbacks(Group):
     """Those with keys that are like no other's; your own stand beside."""
 
-    __pydantic_extra__: dict[str, Callback]
+    __pydantic_extra__: dict[str, Callback]  # pyright: ignore[reportIncompatibleVariableOverride]
     faithfulness: Faithfulness
 
 
