@@ -1,5 +1,6 @@
-"""Does the answer follow from the last crop? The question about that picture alone, answered at
-once, without the whole picture, the earlier crops and every thought.
+"""Does the answer follow from the last crop? The question about that picture alone, to be answered
+after the thought that the policy had before it saw any crop: without the whole picture, the earlier
+crops, and what was said of them.
 """
 
 from __future__ import annotations
@@ -38,5 +39,5 @@ class LastCropAlone(PairedProbe):
             prompt_ids=environment.codec.prompt_ids(environment.prompt.messages(alone)),
             views=[crop],
         )
-        dialog.restore((), prefix_ids=answer_at_once(environment))
+        dialog.restore((), prefix_ids=answer_at_once(rollout, environment))
         return dialog

@@ -14,7 +14,7 @@ from typing import ClassVar
 from vigorl.core.contrast import Contrast
 from vigorl.core.media import ImageView
 from vigorl.core.rollout import Rollout, Turn
-from vigorl.core.trace import FORCED_ANSWER_PREFIX
+from vigorl.core.trace import FINAL_THOUGHT, open_answer
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.probes.probe import Schedule
 
@@ -92,9 +92,13 @@ def with_shown(turns: Iterable[Turn], change: Callable[[ImageView], ImageView]) 
     return [replace(turn, views=tuple(map(change, turn.views))) for turn in turns]
 
 
-def answer_at_once(environment: Environment) -> tuple[int, ...]:
-    """The words that a turn is opened with so that only an answer can follow."""
-    return tuple(environment.codec.prefix_ids(FORCED_ANSWER_PREFIX))
+def answer_at_once(rollout: Rollout, environment: Environment) -> tuple[int, ...]:
+    """The words that a turn is opened with so that only an answer can follow: the policy's own
+    first thought, written before any tool had shown anything. Words of somebody else would be one
+    more change, to which a small policy has no answer at all.
+    """
+    thought = rollout.turns[0].parsed.think or FINAL_THOUGHT
+    return tuple(environment.codec.prefix_ids(open_answer(thought)))
 
 
 def has_read_crops(rollout: Rollout) -> bool:

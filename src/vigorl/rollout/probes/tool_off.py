@@ -1,4 +1,6 @@
-"""What do the tools bring? The question asked anew, to be answered at once."""
+"""What do the tools bring? The first turn again, with its first thought and an answer in place of
+the call.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,15 @@ from vigorl.rollout.probes.paired import PairedProbe, answer_at_once, ask_anew
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOff(PairedProbe):
-    """Of all rollouts whose policy has tools. The answer is forced, as that of the last turn is
-    with `limits.forced_answer`: a policy that always calls would else say nothing.
-    """
+    """Of rollouts that called a tool at first, answered or not."""
 
     name: ClassVar = "tool_off"
 
     def changed(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]
     ) -> Dialog | None:
-        if not environment.tools:
+        if len(rollout.turns) < 2:
             return None
         dialog = ask_anew(rollout, environment=environment, group=self.group(rollout))
-        dialog.restore((), prefix_ids=answer_at_once(environment))
+        dialog.restore((), prefix_ids=answer_at_once(rollout, environment))
         return dialog
-
-    def unchanged(self, rollout: Rollout, *, environment: Environment, group: str) -> Dialog:
-        return ask_anew(rollout, environment=environment, group=group)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests import builders
-from tests.unit.rollout.world import ANSWER, ZOOM, ZOOM_AGAIN, World
+from tests.unit.rollout.world import ANSWER, OFF_PICTURE, ZOOM, ZOOM_AGAIN, World
 from vigorl.core.contrast import Contrast, contrasts_of
 from vigorl.core.geometry import Box
 from vigorl.core.media import GREY, Edited, Fill, Noise
 from vigorl.core.protocols import GenerationRequest
 from vigorl.core.records import TaskRecord
-from vigorl.core.trace import FORCED_ANSWER_PREFIX, render_answer_turn
+from vigorl.core.trace import open_answer, render_answer_turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 from vigorl.rollout.environment import Environment
@@ -32,6 +33,7 @@ from vigorl.rollout.probes.tool_off import ToolOff
 
 ALL = (CropBlack, CropNoise, CropOther, ToolOff, ForcedZoom, LastCropAlone, ChainAnswer)
 BLUE = render_answer_turn("It is the disc.", "blue")
+FIRST_THOUGHT = open_answer("Something is at (50, 20).")  # that of ZOOM
 LOST, KEPT = Contrast(1.0, 0.0, True), Contrast(1.0, 1.0, False)
 Script = Callable[[GenerationRequest], str]
 
@@ -77,8 +79,8 @@ def is_probe(request: GenerationRequest) -> bool:
     return request.id.count("/") > 3  # val/task/probe/0/turn
 
 
-def zooms_then(answer: Script) -> Script:
-    return lambda request: ZOOM if turn_number(request) == 1 else answer(request)
+def zooms_then(answer: Script, *, first: str = ZOOM) -> Script:
+    return lambda request: first if turn_number(request) == 1 else answer(request)
 
 
 def told(world: World, request: GenerationRequest) -> str:
@@ -162,7 +164,7 @@ def test_more_crops_than_the_other_has(world: World, tmp_path: Path) -> None:
     assert of_second == asked.rollouts[0].shown[:1]
 
 
-def test_an_immediate_answer(world: World) -> None:
+def test_an_answer_in_place_of_the_first_call(world: World) -> None:
     def script(request: GenerationRequest) -> str:
         return " blue </answer>" if is_probe(request) else zooms_then(lambda _: ANSWER)(request)
 
@@ -170,46 +172,49 @@ def test_an_immediate_answer(world: World) -> None:
     assert asked.found == [LOST]
     (request,) = asked.requests
     assert request.views == asked.rollouts[0].prompt_views
-    assert told(world, request).endswith(FORCED_ANSWER_PREFIX)
-    without = world.environment(tools=[], max_turns=1, temperature=0.0)
-    assert Asked(world, ToolOff(), lambda _: ANSWER, environment=without).requests == []
+    assert told(world, request).endswith(FIRST_THOUGHT)
+    assert Asked(world, ToolOff(), lambda _: ANSWER).requests == []  # it called nothing
 
 
-def test_looks_at_every_target_are_taken_for_the_policy(world: World) -> None:
+def test_each_look_is_moved_onto_a_target_and_the_words_stay_its_own(world: World) -> None:
     task = replace(world.task(), targets=(builders.DISC, Box(380, 380, 400, 400)))
+    look_on = builders.call_text(7, 8, think="From (1, 2) on. More is at (7, 8).")
 
     def script(request: GenerationRequest) -> str:
-        first = [view.box for view in request.views[1:2]]
-        return ANSWER if first == [builders.rollout().shown[0].box] else BLUE
+        number = turn_number(request)
+        if number == 1:
+            return BLUE if is_probe(request) else OFF_PICTURE  # even an answer becomes a look
+        if number in (2, 3):
+            return look_on
+        return ANSWER if request.views[1:3] == (disc, other) else BLUE
 
+    disc, other = world.crop_of(200, 80), world.crop_of(390, 390)
     asked = Asked(world, ForcedZoom(), script, tasks=[task])
     assert asked.found == [Contrast(0.0, 1.0, True)]
-    (request,) = asked.requests
-    whole, disc, other = request.views
-    assert whole.box is None
-    assert disc == world.crop_of(200, 80)
-    assert other == world.crop_of(390, 390)
-    assert '{"coordinate": [50, 20]}' in told(world, request)
-    assert "Look at (98, 98)." in told(world, request)  # 390 / 4 = 97.5
-    assert turn_number(request) == 3
-
-    goes_on = Asked(
-        world, ForcedZoom(), lambda r: ZOOM if is_probe(r) and turn_number(r) == 3 else ANSWER,
-        tasks=[task],
-    )  # fmt: skip
-    assert [turn_number(one) for one in goes_on.requests] == [3, 4]
+    last = asked.requests[-1]
+    assert last.views == (asked.rollouts[0].prompt_views[0], disc, other, world.crop_of(28, 32))
+    words = told(world, last)
+    at_disc = builders.call_text(50, 20, think="It is the disc.")
+    at_other = builders.call_text(98, 98, think="From (1, 2) on. More is at (98, 98).")  # 390 / 4
+    assert [words.count(text) for text in (at_disc, at_other, look_on)] == [1, 1, 1]
 
 
-def test_where_no_look_at_a_target_can_be_taken(world: World) -> None:
+def test_looks_that_cannot_be_moved_stay(world: World) -> None:
+    def requests(task: TaskRecord, text: str = ZOOM_AGAIN, **settings: Any) -> list[Any]:
+        environment = world.environment(temperature=0.0, **settings)
+        script = zooms_then(lambda _: ANSWER, first=text)
+        return Asked(world, ForcedZoom(), script, tasks=[task], environment=environment).requests
+
     task = world.task()
-    for tasks, environment in (
-        ([replace(task, targets=())], None),
-        ([replace(task, targets=(builders.DISC,) * 3)], world.environment(max_turns=3)),
-        ([task], world.environment(max_new_tokens=15)),  # the call is longer
-        ([task], world.environment(tools=[], max_turns=1)),
-    ):
-        asked = Asked(world, ForcedZoom(), lambda _: ANSWER, tasks=tasks, environment=environment)
-        assert asked.requests == []
+    assert requests(replace(task, targets=())) == []
+    assert requests(task, ANSWER, tools=[], max_turns=1) == []
+    num_ids = len(world.codec.completion_ids("<think> </think>"))
+    (cut,) = requests(task, max_new_tokens=num_ids)  # no whole turn fits
+    assert turn_number(cut) == 1
+    (short,) = requests(task, "x", max_new_tokens=num_ids)  # nor does the look that it would be
+    assert turn_number(short) == 1
+    _, after = requests(task)
+    assert after.views[1] == world.crop_of(200, 80)
 
 
 def test_the_question_about_the_last_crop_alone(world: World) -> None:
@@ -226,7 +231,7 @@ def test_the_question_about_the_last_crop_alone(world: World) -> None:
     assert request.views == asked.rollouts[0].shown[1:]
     assert request.prompt_ids.count(world.codec.image_id) == 1
     assert "In  and ?" in told(world, request)
-    assert told(world, request).endswith(FORCED_ANSWER_PREFIX)
+    assert told(world, request).endswith(FIRST_THOUGHT)
 
 
 def test_the_answer_of_the_chain_without_pictures(world: World) -> None:
@@ -250,11 +255,11 @@ def test_the_answer_of_the_chain_without_pictures(world: World) -> None:
 
 
 @pytest.mark.parametrize("probe", ALL)
-def test_what_was_not_answered_is_asked_anew_at_most(
+def test_of_a_rollout_without_call_and_answer_only_looks_can_be_forced(
     world: World, probe: type[PairedProbe]
 ) -> None:
     asked = Asked(world, probe(), lambda _: "no tags")
-    assert bool(asked.requests) == (probe in (ToolOff, ForcedZoom))
+    assert bool(asked.requests) == (probe is ForcedZoom)
 
 
 def test_all_may_ask_at_once_about_several_rollouts_of_a_question(world: World) -> None:
