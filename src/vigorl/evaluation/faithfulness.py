@@ -10,15 +10,17 @@ Intervals are of 95 %, over whole clusters of questions.
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from vigorl.core.contrast import Contrast, contrasts_of
 from vigorl.core.rewards.zoom import zoom_hits
 from vigorl.core.rollout import Rollout
-from vigorl.evaluation.statistics import clustered_interval
+from vigorl.evaluation.resampling import drawn, expanded_interval, mean_of
+from vigorl.evaluation.statistics import cluster_interval, difference_interval, mean_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +132,30 @@ def measure_faithfulness(
 
 
 def _effect(pairs: Sequence[tuple[str, Contrast]], clusters: Mapping[str, str]) -> ProbeEffect:
-    def mean(value: Callable[[Contrast], float]) -> Interval:
-        return _interval([(task, value(contrast)) for task, contrast in pairs], clusters)
-
+    before = _by_question((task, one.before) for task, one in pairs)
+    after = _by_question((task, one.after) for task, one in pairs)
+    changed = _by_question((task, float(one.is_changed)) for task, one in pairs)
+    x, y = list(after.values()), list(before.values())
+    names = [clusters[task] for task in after]
     return ProbeEffect(
-        before=mean(lambda one: one.before),
-        after=mean(lambda one: one.after),
-        difference=mean(lambda one: one.after - one.before),
-        changed=mean(lambda one: float(one.is_changed)),
+        before=_share(before, clusters),
+        after=_share(after, clusters),
+        difference=Interval(
+            statistics.fmean(x) - statistics.fmean(y), *_difference(x, y, names), len(x)
+        ),
+        changed=_share(changed, clusters),
     )
+
+
+def _difference(x: list[float], y: list[float], clusters: list[str]) -> tuple[float, float]:
+    """Interval of mean(x) - mean(y): for scores of 0 and 1 of questions that each are a cluster
+    Agresti and Min's, otherwise whole clusters are drawn.
+    """
+    num = len(set(clusters))
+    if num == len(x) and {*x, *y} <= {0.0, 1.0}:
+        return difference_interval(x, y)
+    differences = mean_of(np.subtract(x, y)).of_clusters(clusters)
+    return expanded_interval(drawn(differences, num), num)
 
 
 def _hits(rollouts: Sequence[Rollout], clusters: Mapping[str, str]) -> dict[str, Interval]:
@@ -150,22 +167,28 @@ def _hits(rollouts: Sequence[Rollout], clusters: Mapping[str, str]) -> dict[str,
     if not hits:
         return {}
     return {
-        "zooms": _interval([(task, statistics.fmean(h)) for task, h in hits], clusters),
-        "last_zoom": _interval([(task, float(h[-1])) for task, h in hits], clusters),
+        "zooms": _share(_by_question((task, statistics.fmean(h)) for task, h in hits), clusters),
+        "last_zoom": _share(_by_question((task, float(h[-1])) for task, h in hits), clusters),
     }
 
 
-def _interval(values: Sequence[tuple[str, float]], clusters: Mapping[str, str]) -> Interval:
-    """Of values of rollouts by their tasks' ids."""
-    of_question: dict[str, list[float]] = {}
+def _by_question(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The mean of each task's rollouts, by its id."""
+    found: dict[str, list[float]] = {}
     for task, value in values:
-        of_question.setdefault(task, []).append(value)
-    means = [statistics.fmean(many) for many in of_question.values()]
-    low, high = clustered_interval(
-        [clusters[task] for task in of_question],
-        lambda drawn: math.fsum(means[i] for i in drawn) / len(drawn),
-    )
-    return Interval(statistics.fmean(means), low, high, len(means))
+        found.setdefault(task, []).append(value)
+    return {task: statistics.fmean(many) for task, many in found.items()}
+
+
+def _share(means: Mapping[str, float], clusters: Mapping[str, str]) -> Interval:
+    """Their mean, of numbers in [0, 1]."""
+    names, values = [clusters[task] for task in means], list(means.values())
+    num = len(set(names))
+    if num == len(values):
+        interval = mean_interval(values)
+    else:
+        interval = cluster_interval(drawn(mean_of(values).of_clusters(names), num), num)
+    return Interval(statistics.fmean(values), *interval, len(values))
 
 
 def _percent(one: Interval) -> str:

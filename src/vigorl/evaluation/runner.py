@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.metrics import rollout_metrics
@@ -20,14 +21,17 @@ from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
+from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.faithfulness import measure_faithfulness
 from vigorl.evaluation.judging import AsTrained, Judging
+from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.rollout.collector import build_dialogs, collect
-from vigorl.rollout.environment import Environment
+from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
@@ -50,6 +54,8 @@ def evaluate(
     faithfulness: Sequence[Probe] = (),
     faithfulness_limit: int | None = None,
     judging: Judging = AS_TRAINED,
+    log: AnswerLog | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Roll out every task and score it.
 
@@ -68,23 +74,26 @@ def evaluate(
         faithfulness: Probes that are asked besides, whatever their schedules.
         faithfulness_limit: Most rollouts that each of them is asked about; None takes all.
         judging: How rollouts are read and scored; probes go by the tasks' own scorers.
+        log: Keeps what is answered; what it holds is not asked again.
+        on_progress: Called with how many rollouts are there, and of how many, at the start and
+            after each.
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
         EngineError: The engine died.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
-    dialogs = build_dialogs(
-        environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed
+    rollouts = ask_all(
+        engine,
+        build_dialogs(environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed),
+        phase=name,
+        log=log,
+        on_progress=on_progress,
     )
-    rollouts = collect(engine, dialogs, phase=name).rollouts
-    if probes:
-        rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
-    if faithfulness:
-        every_one = Schedule(num_rollouts=faithfulness_limit)
-        rollouts = ask_probes(
-            engine, faithfulness, rollouts, environment=environment, phase=name, schedule=every_one
-        )
+    further = partial(ask_all, engine, phase=f"{name}, probes", log=log, on_progress=None)
+    rollouts = ask_probes(further, probes, rollouts, environment=environment)
+    limit = Schedule(num_rollouts=faithfulness_limit)
+    rollouts = ask_probes(further, faithfulness, rollouts, environment=environment, schedule=limit)
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
@@ -96,7 +105,10 @@ def evaluate(
     return EvaluationReport(
         name=name,
         questions=outcomes,
-        metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
+        metrics=rollout_metrics(scored)
+        | behavior_metrics(rollouts)
+        | answer_metrics(rollouts, judging)
+        | choice_metrics(outcomes),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,
@@ -104,6 +116,34 @@ def evaluate(
         protocol=protocol,
         faithfulness=measure_faithfulness(rollouts, {task.id: cluster_of(task) for task in tasks}),
     )
+
+
+def ask_all(
+    engine: Engine,
+    dialogs: Sequence[Dialog],
+    *,
+    phase: str,
+    log: AnswerLog | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[Rollout]:
+    """The rollouts of all dialogs, in their order; those that the log holds are taken from it."""
+    asked = {(one.group, one.index) for one in dialogs}
+    found = log.found if log is not None else {}
+    done = {name: rollout for name, rollout in found.items() if name in asked}
+    missing = [one for one in dialogs if (one.group, one.index) not in done]
+    if on_progress is not None:
+        on_progress(len(dialogs) - len(missing), len(dialogs))
+
+    def finished(rollout: Rollout) -> None:
+        done[rollout.group, rollout.index] = rollout
+        if log is not None:
+            log.keep(rollout)
+        if on_progress is not None:
+            on_progress(len(done), len(dialogs))
+
+    if missing:
+        collect(engine, missing, phase=phase, on_done=finished)
+    return [done[one.group, one.index] for one in dialogs]
 
 
 def chance_level(task: TaskRecord) -> float | None:
@@ -135,7 +175,7 @@ def outcome_of(
         right_option=found,
         chosen_options=()
         if found is None
-        else tuple(a and option_index(a, task.options) for a in answers),
+        else tuple(None if a is None else option_index(a, task.options) for a in answers),
         extras={} if benchmark is None else mean_extras(map(benchmark.extras, rollouts)),
     )
 

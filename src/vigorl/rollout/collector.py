@@ -7,19 +7,21 @@ the dialogs, whatever the order of finishing.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vigorl.core.errors import EngineError, RequestError
+from vigorl.core.errors import EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.seeds import derive_seed
 
+_LOG = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
@@ -98,7 +100,7 @@ def collect(
     phase: str,
     on_done: Callable[[Rollout], None] | None = None,
 ) -> Collected:
-    """Run dialogs to their ends.
+    """Run dialogs to their ends; one whose turn the model refuses ends there, without an answer.
 
     Args:
         engine: With nothing in flight.
@@ -153,7 +155,14 @@ class _Run:
     def poll(self) -> list[int]:
         """Let the engine work; return the dialogs that have a next turn."""
         started = time.perf_counter()
-        completions = self.engine.poll()
+        try:
+            completions = self.engine.poll()
+        except RefusalError as error:
+            _LOG.warning("counted as refused: %s", error)
+            number = self.pending.pop(error.request_id)
+            self.dialogs[number].refuse()
+            self._finish(number)
+            return []
         self.engine_s += time.perf_counter() - started
         if not completions:
             raise EngineError(f"poll returned nothing while {len(self.pending)} requests wait")
@@ -168,8 +177,11 @@ class _Run:
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)
         if dialog.is_done:
-            rollout = dialog.rollout(policy_version=self.engine.policy_version)
-            self.rollouts[number] = rollout
-            if self.on_done is not None:
-                self.on_done(rollout)
+            self._finish(number)
         return number
+
+    def _finish(self, number: int) -> None:
+        rollout = self.dialogs[number].rollout(policy_version=self.engine.policy_version)
+        self.rollouts[number] = rollout
+        if self.on_done is not None:
+            self.on_done(rollout)

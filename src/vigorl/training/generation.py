@@ -121,11 +121,10 @@ class RolloutGenerator:
         if probes:
             started = time.perf_counter()
             probed = ask_probes(
-                self.engine,
+                lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
                 probes,
                 probed,
                 environment=environment,
-                phase=f"{name}, probes",
                 schedule=schedule,
             )
             probe_s = time.perf_counter() - started

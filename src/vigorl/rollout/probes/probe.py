@@ -10,14 +10,13 @@ The phase's rollouts are over before a probe begins, and none of their seeds dep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.protocols import Engine
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.collector import collect, evenly
+from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Dialog, Environment
 
 
@@ -70,25 +69,22 @@ class Probe(Protocol):
 
 
 def ask_probes(
-    engine: Engine,
+    ask: Callable[[Sequence[Dialog]], Sequence[Rollout]],
     probes: Sequence[Probe],
     rollouts: Sequence[Rollout],
     *,
     environment: Environment,
-    phase: str,
     schedule: Schedule | None = None,
 ) -> list[Rollout]:
     """The rollouts with what the probes found, in order.
 
     Args:
-        engine: With nothing in flight.
+        ask: Runs dialogs to their ends, such as `collector.collect`; not called where nothing is
+            asked.
         probes: Those that are due.
         rollouts: Finished.
         environment: That of the rollouts.
-        phase: Names the phase in errors.
         schedule: How much is asked, in place of the probes' own.
-    Raises:
-        EngineError: The engine died.
     """
     asked: list[tuple[Probe, int, list[Dialog]]] = []  # the rollout by its number
     for probe in probes:
@@ -99,7 +95,7 @@ def ask_probes(
         askable = [(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]
         asked += evenly(askable, (schedule or probe.schedule).num_rollouts)
     every = [dialog for _, _, dialogs in asked for dialog in dialogs]
-    answers = iter(collect(engine, every, phase=phase).rollouts)
+    answers = iter(ask(every) if every else ())
     found = list(rollouts)
     for probe, number, dialogs in asked:
         measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])

@@ -17,6 +17,7 @@ from vigorl.core.geometry import Box
 from vigorl.core.media import GREY, Edited, Fill, Noise
 from vigorl.core.protocols import GenerationRequest
 from vigorl.core.records import TaskRecord
+from vigorl.core.rollout import Rollout
 from vigorl.core.trace import open_answer, render_answer_turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
@@ -36,6 +37,22 @@ BLUE = render_answer_turn("It is the disc.", "blue")
 FIRST_THOUGHT = open_answer("Something is at (50, 20).")  # that of ZOOM
 LOST, KEPT = Contrast(1.0, 0.0, True), Contrast(1.0, 1.0, False)
 Script = Callable[[GenerationRequest], str]
+
+
+def ask(
+    engine: ScriptedEngine,
+    probes: Sequence[PairedProbe],
+    rollouts: Sequence[Rollout],
+    environment: Environment,
+    schedule: Schedule | None = None,
+) -> list[Rollout]:
+    return ask_probes(
+        lambda dialogs: collect(engine, dialogs, phase="val, probes").rollouts,
+        probes,
+        rollouts,
+        environment=environment,
+        schedule=schedule,
+    )
 
 
 class Asked:
@@ -63,7 +80,7 @@ class Asked:
         )
         alone = collect(engine, dialogs, phase="val").rollouts
         self.requests.clear()
-        self.rollouts = ask_probes(engine, [probe], alone, environment=environment, phase="val")
+        self.rollouts = ask(engine, [probe], alone, environment)
         assert [replace(one, probes={}) for one in self.rollouts] == alone
 
     @property
@@ -268,7 +285,7 @@ def test_all_may_ask_at_once_about_several_rollouts_of_a_question(world: World) 
     dialogs = build_dialogs(environment, [world.task()], group_size=2, phase="val", run_seed=0)
     rollouts = collect(engine, dialogs, phase="val").rollouts
     probes = [kind() for kind in ALL]
-    found = ask_probes(engine, probes, rollouts, environment=environment, phase="val")
+    found = ask(engine, probes, rollouts, environment)
     asked = {kind.name for kind in ALL} - {CropOther.name}  # both are about one picture
     assert [set(contrasts_of(one.probes)) for one in found] == [asked] * 2
 
@@ -279,12 +296,6 @@ def test_a_schedule_given_is_in_place_of_the_probes_own(world: World) -> None:
     engine = ScriptedEngine(zooms_then(lambda _: ANSWER), world.codec)
     dialogs = build_dialogs(environment, tasks, group_size=1, phase="val", run_seed=0)
     rollouts = collect(engine, dialogs, phase="val").rollouts
-    found = ask_probes(
-        engine,
-        [CropBlack(schedule=Schedule(num_rollouts=1))],
-        rollouts,
-        environment=environment,
-        phase="val",
-        schedule=Schedule(num_rollouts=2),
-    )
+    one = CropBlack(schedule=Schedule(num_rollouts=1))
+    found = ask(engine, [one], rollouts, environment, Schedule(num_rollouts=2))
     assert [bool(one.probes) for one in found] == [True, False, True, False]
