@@ -79,11 +79,13 @@ def test_a_report_keeps_prints_and_logs_it() -> None:
     report = EvaluationReport("x", (asked,), faithfulness=found)
     assert EvaluationReport.from_json(report.to_json()) == report
     row = next(line for line in report.table().splitlines() if line.startswith("crop_black"))
-    assert row.split()[1:7] == ["100.0", "%", "50.0", "%", "-50.0", "[-100.0,"]
+    assert row.split()[1:7] == ["100.0", "%", "50.0", "%", "-50.0", "[-89.8,"]
     assert "last_zoom that hit" in report.table()
     flat = report.scalars()
     assert flat["eval/faithfulness/crop_black_difference"] == -0.5
-    assert flat["eval/faithfulness/crop_black_difference_low"] == -1.0
+    # Agresti and Min: -1 / 4 - 1.96 sqrt(2 / 4 - 1 / 16) / 2
+    low = flat["eval/faithfulness/crop_black_difference_low"]
+    assert low == pytest.approx(-0.898, abs=1e-3)
     assert flat["eval/faithfulness/zooms_hit"] == 1.0
     assert "faithfulness" not in str(EvaluationReport("x", (asked,)).scalars())
     assert isinstance(found.hits["zooms"], Interval)

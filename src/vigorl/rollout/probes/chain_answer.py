@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vigorl.core.media import GREY, Fill, ImageView
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import ANSWER
 from vigorl.rollout.environment import Dialog, Environment
-from vigorl.rollout.probes.paired import PairedProbe, ask_anew, with_shown
+from vigorl.rollout.probes.paired import PairedProbe, ask_anew, grey, with_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +32,9 @@ class ChainAnswer(PairedProbe):
             rollout,
             environment=environment,
             group=self.group(rollout),
-            views=[_grey(view) for view in rollout.prompt_views],
+            views=[grey(view) for view in rollout.prompt_views],
         )
-        turns = with_shown(rollout.turns[:-1], _grey)
+        turns = with_shown(rollout.turns[:-1], grey)
         dialog.restore(turns, prefix_ids=_up_to_answer(rollout, environment))
         return dialog
 
@@ -43,10 +42,6 @@ class ChainAnswer(PairedProbe):
         dialog = ask_anew(rollout, environment=environment, group=group)
         dialog.restore(rollout.turns[:-1], prefix_ids=_up_to_answer(rollout, environment))
         return dialog
-
-
-def _grey(view: ImageView) -> ImageView:
-    return view.edited(Fill(rgb=GREY))
 
 
 def _up_to_answer(rollout: Rollout, environment: Environment) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from vigorl.core.contrast import Contrast
-from vigorl.core.media import ImageView
+from vigorl.core.media import GREY, Fill, ImageView
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import FINAL_THOUGHT, open_answer
 from vigorl.rollout.environment import Dialog, Environment
@@ -72,14 +72,13 @@ def ask_anew(
     *,
     environment: Environment,
     group: str,
-    prompt_ids: Sequence[int] | None = None,
     views: Sequence[ImageView] | None = None,
 ) -> Dialog:
-    """A rollout's question from its beginning, its prompt and pictures the same unless given."""
+    """A rollout's question from its beginning, its prompt's pictures the same unless given."""
     return Dialog(
         environment,
         rollout.task,
-        rollout.prompt_ids if prompt_ids is None else tuple(prompt_ids),
+        rollout.prompt_ids,
         rollout.prompt_views if views is None else tuple(views),
         group=group,
         index=rollout.index,
@@ -90,6 +89,10 @@ def ask_anew(
 def with_shown(turns: Iterable[Turn], change: Callable[[ImageView], ImageView]) -> list[Turn]:
     """The turns with every picture that a tool showed changed, sizes kept."""
     return [replace(turn, views=tuple(map(change, turn.views))) for turn in turns]
+
+
+def grey(view: ImageView) -> ImageView:
+    return view.edited(Fill(rgb=GREY))
 
 
 def answer_at_once(rollout: Rollout, environment: Environment) -> tuple[int, ...]:

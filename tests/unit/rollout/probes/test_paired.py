@@ -234,21 +234,21 @@ def test_looks_that_cannot_be_moved_stay(world: World) -> None:
     assert after.views[1] == world.crop_of(200, 80)
 
 
-def test_the_question_about_the_last_crop_alone(world: World) -> None:
+def test_the_question_with_the_last_look_alone(world: World) -> None:
     task = replace(world.task(), question="In <image> and <image>?", images=(world.picture,) * 2)
 
     def script(request: GenerationRequest) -> str:
-        if is_probe(request):
-            return " red </answer>"
-        return (ZOOM, ZOOM_AGAIN, BLUE)[turn_number(request) - 1]
+        return ANSWER if is_probe(request) else (ZOOM, ZOOM_AGAIN, BLUE)[turn_number(request) - 1]
 
     asked = Asked(world, LastCropAlone(), script, tasks=[task])
     assert asked.found == [Contrast(0.0, 1.0, True)]
-    (request,) = asked.requests
-    assert request.views == asked.rollouts[0].shown[1:]
-    assert request.prompt_ids.count(world.codec.image_id) == 1
-    assert "In  and ?" in told(world, request)
-    assert told(world, request).endswith(FIRST_THOUGHT)
+    (request,), own = asked.requests, asked.rollouts[0]
+    assert list(request.views[:2]) == [view.edited(Fill(rgb=GREY)) for view in own.prompt_views]
+    assert request.views[2:] == own.shown[1:]
+    words = told(world, request)
+    assert builders.call_text(90, 90, think="Something is at (50, 20).") in words  # the first's
+    assert "Something is at (90, 90)" not in words
+    assert words.endswith(world.codec.decode(own.turns[1].observation_ids))
 
 
 def test_the_answer_of_the_chain_without_pictures(world: World) -> None:
