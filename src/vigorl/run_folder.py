@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,7 +18,6 @@ from vigorl.mlflow_store import without_passwords
 RUN_FORMAT = 2  # of run.json and the checkpoints beside it
 _BEGIN_ANEW = "begin a new run; model.path=RUN/model starts it from this one's model"
 _WITHOUT_SETTINGS = "without that file the run goes on with what its run.json says, so remove it"
-_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class Identity(BaseModel):
@@ -88,14 +85,3 @@ def read_settings(path: Path) -> dict[str, Any]:
 def write_settings(path: Path, cfg: DictConfig) -> None:
     with written_whole(path) as part:
         part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
-
-
-def disk_fault(error: BaseException) -> str | None:
-    """What is wrong with the disk, where that is what an error says; libraries that write weights
-    have errors of their own for it.
-    """
-    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
-        return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
-    if "No space left on device" in str(error) or "file write failed" in str(error):
-        return os.strerror(errno.ENOSPC)
-    return None
