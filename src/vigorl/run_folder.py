@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -80,6 +81,31 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"paths", "model"} <= found.keys():
         raise ConfigError(f"{path} is empty, cut, or not of a run: {_WITHOUT_SETTINGS}")
     return cast(dict[str, Any], found)
+
+
+def check_data(path: Path, prints: Mapping[str, str], *, may_differ: bool) -> None:
+    """Compare the records' fingerprints with those that a run began with, or note them.
+
+    Args:
+        path: Where they are noted.
+        prints: Today's, by the records' name.
+        may_differ: The command line has changed the data; today's are noted instead.
+    Raises:
+        ConfigError: Records or pictures are others than at the start; says which.
+    """
+    try:
+        before = json.loads(path.read_bytes()) if path.is_file() and not may_differ else None
+    except ValueError:
+        before = None  # it is only a note
+    if isinstance(before, dict) and before != dict(prints):
+        names = sorted(k for k in before | prints if before.get(k) != prints.get(k))
+        raise ConfigError(
+            f"{', '.join(names)}: records or pictures are others than those the run began with: "
+            f"bring them back, or delete {path} to go on with today's"
+        )
+    if before is None:
+        with written_whole(path) as part:
+            part.write_text(json.dumps(dict(prints)))
 
 
 def write_settings(path: Path, cfg: DictConfig) -> None:

@@ -2,6 +2,7 @@
 
 RUN/config.yaml     the resolved settings
 RUN/run.json        which MLflow run it is, and what its command lines said
+RUN/data.json       fingerprints of the records that it learns from and is watched on
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
 RUN/model/          the trained model, a Hugging Face folder; with early_stop, until the end,
@@ -36,6 +37,7 @@ from vigorl.processes import from_first_process, is_first_process
 from vigorl.run_folder import (
     RUN_FORMAT,
     Identity,
+    check_data,
     identity_files,
     read_identity,
     read_settings,
@@ -88,34 +90,40 @@ class Run:
         if not is_first_process():
             return
         path = self.folder / "config.yaml"
+        changed: Mapping[str, tuple[Any, Any]] = {}
         if self.is_resumed and path.exists():
-            self._record_changes(cfg)
+            changed = self._record_changes(cfg)
         else:
             write_settings(path, cfg)
             if self.is_resumed:
                 _LOG.warning("%s was missing; it is written anew from what run.json says", path)
+        prints: dict[str, str] = {}
+        if isinstance(datamodule, GroundedTraceDataModule):
+            datamodule.prepare_data()
+            datamodule.setup()
+            prints = datamodule.fingerprints()
+            may_differ = any(key.partition(".")[0] == "data" for key in changed)
+            check_data(self.folder / "data.json", prints, may_differ=may_differ)
         if self.is_resumed and not self.is_new_in_mlflow:
             return  # MLflow takes no parameter twice
         flat = flatten(OmegaConf.to_container(cfg, resolve=True))
         flat = {key: without_passwords(value) for key, value in flat.items()}
-        flat |= {f"version.{name}": version(name) for name in PACKAGES}
-        if isinstance(datamodule, GroundedTraceDataModule):
-            datamodule.prepare_data()
-            datamodule.setup()
-            flat |= datamodule.fingerprints()
+        flat |= {f"version.{name}": version(name) for name in PACKAGES} | prints
         self.logger.log_hyperparams(flat)
         self._tag({"git.commit": git_commit()})
 
-    def _record_changes(self, cfg: DictConfig) -> None:
+    def _record_changes(self, cfg: DictConfig) -> Mapping[str, tuple[Any, Any]]:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
         if said := said_of(cfg):
             for path in identity_files(Path(cfg.paths.base)):
                 write_identity(path, read_identity(path).model_copy(update={"overrides": said}))
         config = self.folder / "config.yaml"
-        if changed := changed_settings(read_settings(config), cfg):
+        changed = changed_settings(read_settings(config), cfg)
+        if changed:
             write_settings(config, cfg)
             at = self.checkpoint.stem if self.checkpoint else "the start"
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
+        return changed
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the MLflow run."""

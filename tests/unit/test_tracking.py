@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
+from vigorl.run_folder import check_data
 from vigorl.tracking import Run, resumed_settings, start_run
 from vigorl.train import stages_to_do
 
@@ -291,3 +292,15 @@ def test_outputs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
         start_run(command("logger=none", f"paths.run={tmp_path}/file/run"))
     with pytest.raises(ConfigError, match=r"paths\.base=.* cannot be made"):
         start_run(command("logger=none", f"paths.base='{tmp_path}/file/${{now:noon}}'"))
+
+
+def test_other_data_than_at_the_start_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    check_data(path, {"data/train_tasks": "ab", "data/val_tasks": "cd"}, may_differ=False)
+    check_data(path, {"data/val_tasks": "cd", "data/train_tasks": "ab"}, may_differ=False)
+    with pytest.raises(ConfigError, match=r"^data/train_tasks: records or pictures are others"):
+        check_data(path, {"data/train_tasks": "a!", "data/val_tasks": "cd"}, may_differ=False)
+    check_data(path, {"data/train_tasks": "a!"}, may_differ=True)  # as the command line says
+    check_data(path, {"data/train_tasks": "a!"}, may_differ=False)
+    path.write_text("cut")
+    check_data(path, {"data/train_tasks": "a!"}, may_differ=False)
