@@ -170,6 +170,8 @@ def judge(
             protocol=protocol,
             judging=judging,
             probes=build_all(cfg.probes),
+            faithfulness=build_all(cfg.faithfulness.probes),
+            faithfulness_limit=cfg.faithfulness.num_rollouts,
             log=log,
             on_progress=progress,
         )

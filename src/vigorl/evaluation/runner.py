@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.metrics import rollout_metrics
@@ -23,6 +24,7 @@ from vigorl.core.scoring.text import option_index
 from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
+from vigorl.evaluation.faithfulness import measure_faithfulness
 from vigorl.evaluation.judging import AsTrained, Judging
 from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
@@ -31,7 +33,7 @@ from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.probes.probe import Probe, ask_probes
+from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
 AS_TRAINED = AsTrained()
 
@@ -49,6 +51,8 @@ def evaluate(
     benchmark: Benchmark | None = None,
     protocol: Protocol | None = None,
     probes: Sequence[Probe] = (),
+    faithfulness: Sequence[Probe] = (),
+    faithfulness_limit: int | None = None,
     judging: Judging = AS_TRAINED,
     log: AnswerLog | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -67,7 +71,9 @@ def evaluate(
         benchmark: Whose questions these are: says how they cluster, and its own metrics.
         protocol: Kept in the report.
         probes: What is asked about the rollouts once all have finished.
-        judging: How rollouts are read and scored.
+        faithfulness: Probes that are asked besides, whatever their schedules.
+        faithfulness_limit: Most rollouts that each of them is asked about; None takes all.
+        judging: How rollouts are read and scored; probes go by the tasks' own scorers.
         log: Keeps what is answered; what it holds is not asked again.
         on_progress: Called with how many rollouts are there, and of how many, at the start and
             after each.
@@ -84,8 +90,10 @@ def evaluate(
         log=log,
         on_progress=on_progress,
     )
-    if probes:
-        rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
+    further = partial(ask_all, engine, phase=f"{name}, probes", log=log, on_progress=None)
+    rollouts = ask_probes(further, probes, rollouts, environment=environment)
+    limit = Schedule(num_rollouts=faithfulness_limit)
+    rollouts = ask_probes(further, faithfulness, rollouts, environment=environment, schedule=limit)
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
@@ -107,6 +115,7 @@ def evaluate(
         run_seed=run_seed,
         benchmark={} if benchmark is None else benchmark.scores(outcomes),
         protocol=protocol,
+        faithfulness=measure_faithfulness(rollouts, {task.id: cluster_of(task) for task in tasks}),
     )
 
 
@@ -119,7 +128,9 @@ def ask_all(
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Rollout]:
     """The rollouts of all dialogs, in their order; those that the log holds are taken from it."""
-    done = dict(log.found) if log is not None else {}
+    asked = {(one.group, one.index) for one in dialogs}
+    found = log.found if log is not None else {}
+    done = {name: rollout for name, rollout in found.items() if name in asked}
     missing = [one for one in dialogs if (one.group, one.index) not in done]
     if on_progress is not None:
         on_progress(len(dialogs) - len(missing), len(dialogs))

@@ -23,6 +23,7 @@ from vigorl.settings.asking import (
     Data,
     Engine,
     Env,
+    Faithfulness,
     Probe,
     Reward,
     Search,
@@ -78,6 +79,13 @@ from vigorl.targets import nearest
 OWN = ("vigorl.", "lightning.")  # the code whose keys are known here
 
 
+class Callbacks(Group):
+    """Those with keys that are like no other's; your own stand beside."""
+
+    __pydantic_extra__: dict[str, Callback]  # pyright: ignore[reportIncompatibleVariableOverride]
+    faithfulness: Faithfulness
+
+
 class Settings(Group):
     """What a door composes, or what a stage changes; a key of your own may stand beside."""
 
@@ -118,12 +126,13 @@ class Settings(Group):
     sampler: Sampler | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
+    faithfulness: Faithfulness
     signals: dict[str, Signal]
     engine: Engine
     strategy: Strategy | AnyText
     trainer: Trainer
     logger: Logger
-    callbacks: dict[str, Callback]
+    callbacks: Callbacks
     module: ModuleGroup
     rollout: RolloutGroup | None
     datamodule: DataModule

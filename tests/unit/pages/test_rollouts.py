@@ -14,6 +14,7 @@ from PIL import Image
 from tests import builders
 from tests.unit.pages.conftest import at
 from tests.unit.pages.outline import Outline
+from vigorl.core.contrast import Contrast
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, Region
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
@@ -50,6 +51,20 @@ def test_shows_question_words_crop_and_reward(store: ImageStore, picture: str):
     assert outline.tags["img"] == 1  # the crop
     assert outline.tags["image"] == 1  # the whole picture, which the rollout's own drawing reuses
     assert outline.tags["use"] == 1
+
+
+def test_shows_what_probes_have_found(store: ImageStore, picture: str):
+    probes = Contrast(1.0, 0.25, True).numbers("crop_black") | {"steadiness": 0.5}
+    probes |= Contrast(1.0, 1.0, False).numbers("chain_answer")
+    outline = Outline(page_of(store, at(picture, builders.rollout(probes=probes))))
+    for words in (
+        "crop_black1.00 → 0.25other answer",
+        "chain_answer1.00 → 1.00same answer",
+        "steadiness0.50",
+    ):
+        assert words in outline.text
+    assert len(outline.of_class("probes")) == 1
+    assert not Outline(page_of(store, at(picture, builders.rollout()))).of_class("probes")
 
 
 def test_stands_alone(store: ImageStore, picture: str):
