@@ -39,7 +39,7 @@ from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
-from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
@@ -91,8 +91,9 @@ def judge(
     with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
         for one in scored:
             recorder.write(one, phase=cfg.split)
+    in_episodes = benchmark is not None and benchmark.in_episodes
     page = render_rollout_page(
-        pick_worst_and_best(scored, num=12),
+        pick_worst_and_best(scored, num=6 if in_episodes else 12, whole_groups=in_episodes),
         images=parts.images,
         title=f"{cfg.name}: {report.accuracy}",
         metrics=report.metrics,
@@ -137,7 +138,8 @@ def asked_by(cfg: DictConfig) -> dict[str, Any]:
     plain: Any = {key: to_container(cfg, key) for key in ("env", "data")}
     for key in ("temperature", "top_p"):
         plain["env"].pop(key, None)
-    plain["data"].pop("root", None)
+    for key in WHERE:
+        plain["data"].pop(key, None)
     return plain | {key: cfg.get(key) for key in ("split", "limit", "samples_per_task")}
 
 

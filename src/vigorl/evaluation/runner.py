@@ -21,11 +21,10 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
 from vigorl.evaluation.behaviors import behavior_metrics
-from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
+from vigorl.evaluation.benchmarks.benchmark import Benchmark, ask, cluster_of
 from vigorl.evaluation.judging import AsTrained, Judging
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
-from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, ask_probes
@@ -69,18 +68,20 @@ def evaluate(
         EngineError: The engine died.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
-    dialogs = build_dialogs(
-        environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed
+    asking = ask if benchmark is None else benchmark.ask
+    asked = asking(
+        engine, environment, tasks, num_samples=num_samples, phase=name, run_seed=run_seed
     )
-    rollouts = collect(engine, dialogs, phase=name).rollouts
+    rollouts = asked.rollouts
     if probes:
         rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
             on_scored(one)
+    judged = [rollouts[i] for i in asked.judged]
     outcomes = tuple(
-        outcome_of(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark, judging)
+        outcome_of(task, judged[i * num_samples : (i + 1) * num_samples], benchmark, judging)
         for i, task in enumerate(tasks)
     )
     return EvaluationReport(

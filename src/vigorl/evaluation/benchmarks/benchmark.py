@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.data.faults import Rules
@@ -30,8 +31,44 @@ from vigorl.data.splits import DataSplits
 from vigorl.evaluation.metrics import Mean, Metric
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
 from vigorl.evaluation.statistics import clustered_interval
+from vigorl.rollout.collector import build_dialogs, collect
+from vigorl.rollout.environment import Environment
 
-_WHERE = ("root", "download", "download_name")  # nothing that a score depends on
+WHERE = (  # settings that no score depends on: where things lie
+    "root", "download", "download_name", "sites", "states", "resets", "screens", "at_once",
+    "trained_on",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What asking a benchmark's questions has given.
+
+    Attributes:
+        rollouts: All, to record, reward and show.
+        judged: Which of them are what came out, by index: those of the first question first,
+            equally many each. The others are earlier steps of theirs.
+    """
+
+    rollouts: list[Rollout]
+    judged: Sequence[int]
+
+
+def ask(
+    engine: Engine,
+    environment: Environment,
+    tasks: Sequence[TaskRecord],
+    *,
+    num_samples: int,
+    phase: str,
+    run_seed: int,
+) -> Asked:
+    """Ask every question in a dialog of its own, `num_samples` times; see `runner.evaluate`."""
+    dialogs = build_dialogs(
+        environment, tasks, group_size=num_samples, phase=phase, run_seed=run_seed
+    )
+    rollouts = collect(engine, dialogs, phase=phase).rollouts
+    return Asked(rollouts, range(len(rollouts)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +85,10 @@ class Benchmark(ABC):
         option_seed: Seed of the order, where they are shuffled.
         metrics: What it is quoted by; the first is the one that a table shows.
         skip_bad_rows, pictures_anywhere, decode_pictures: See `data.faults.Rules`.
+        in_episodes: Whether a question takes several dialogs, which are a group.
     """
+
+    in_episodes: ClassVar[bool] = False
 
     name: str
     root: str
@@ -88,6 +128,21 @@ class Benchmark(ABC):
         """What becomes of rows that cannot be used."""
         return Rules(self.skip_bad_rows, self.pictures_anywhere, self.decode_pictures)
 
+    def ask(
+        self,
+        engine: Engine,
+        environment: Environment,
+        tasks: Sequence[TaskRecord],
+        *,
+        num_samples: int,
+        phase: str,
+        run_seed: int,
+    ) -> Asked:
+        """How its questions are asked: each in one dialog, unless a benchmark says otherwise."""
+        return ask(
+            engine, environment, tasks, num_samples=num_samples, phase=phase, run_seed=run_seed
+        )
+
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         """Further numbers of a rollout, such as the IoU of the boxes that it names; none here."""
         return {}
@@ -123,7 +178,7 @@ class Benchmark(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What its scores depend on, for the protocol: JSON values."""
-        fields = {key: value for key, value in to_plain(self).items() if key not in _WHERE}
+        fields = {key: value for key, value in to_plain(self).items() if key not in WHERE}
         return fields | {"metrics": {name: repr(one) for name, one in self.metrics.items()}}
 
     def scores(self, questions: Sequence[QuestionOutcome]) -> dict[str, Accuracy]:
