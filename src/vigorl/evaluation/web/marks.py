@@ -149,7 +149,7 @@ def draw_marks(screenshot: bytes, elements: Iterable[Element]) -> bytes:
         draw.rectangle(place, fill=_colour(one))
         draw.text((place[0] + _PAD_PX, place[1]), label, font=font, fill="white")
     file = io.BytesIO()
-    picture.save(file, "png")
+    picture.save(file, "png", compress_level=1)  # the most time of a step otherwise
     return file.getvalue()
 
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 
 OR = " |OR| "
-_CUT = re.compile(r"\.{2,}|--|[;@#$%&?!()\[\]{}<>\"“”«»…]|[:,](?!\d)")
+_CUT = re.compile(r"\.{2,}|--|[*;@#$%&?!()\[\]{}<>\"“”«»…]|[:,](?!\d)")
 _END = re.compile(r"(?<=[^\s.])\.(?=['’]*(?:\s|$))")
 _CLITIC = re.compile(r"(?<=\w)(n't|'(?:s|m|d|ll|re|ve))\b")
 _QUOTE = re.compile(r"(?<!\w)['‘]|['’](?!\w)")
