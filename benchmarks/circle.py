@@ -24,6 +24,7 @@ from mlflow.tracking import MlflowClient
 from plots import plot_curves
 
 from vigorl.evaluation.behavior_table import compare_behaviors, read_condition
+from vigorl.evaluation.comparison import compare_reports
 from vigorl.evaluation.report import EvaluationReport
 
 OUT, DOCS = Path("outputs/circle"), Path("docs")
@@ -158,9 +159,8 @@ def differences(arms: list[Arm]) -> list[str]:
     for search, tries in zip(arms[::2], arms[1::2], strict=True):
         cells = []
         for part in ("sft", "grpo"):
-            gain = report(search.folder / part / "test").compare(
-                report(tries.folder / part / "test")
-            )
+            one, other = (report(arm.folder / part / "test") for arm in (search, tries))
+            gain = compare_reports(one, other)
             cells.append(
                 f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
             )

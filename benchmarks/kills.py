@@ -39,13 +39,11 @@ class Job:
         door: Module of `vigorl`.
         words: Its overrides.
         results: Patterns in the run's folder.
-        is_resumable: Gone on with `resume=`; otherwise the same command again.
     """
 
     door: str
     words: Sequence[str]
     results: Sequence[str]
-    is_resumable: bool = True
 
 
 GRPO = Job("train", ["experiment=grpo_vstar", *WORLD, *PHASES],
@@ -58,7 +56,8 @@ JOBS = {
                ["model/model.safetensors"]),
     "search": Job("synthesize", ["experiment=mcts_vstar", *WORLD, "limit=12"],
                   ["trees.jsonl", "chains.jsonl"]),
-    "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD], ["report.json"], False),
+    "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD],
+                    ["report.json", "rollouts.jsonl"]),
     "first_start": GRPO,
 }  # fmt: skip
 
@@ -78,7 +77,7 @@ def main_of(job: Job, root: Path, resume: bool, log: Path) -> None:
 def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
     """Run a job for so long at most; its exit code, None when it was killed."""
     root.mkdir(parents=True, exist_ok=True)
-    resume = job.is_resumable and (root / "run" / "run.json").exists()
+    resume = (root / "run" / "run.json").exists()
     process = multiprocessing.get_context("fork").Process(
         target=main_of, args=(job, root, resume, root / "log")
     )

@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from plots import plot_bars_with_intervals, plot_curves
 
 from vigorl.data.images import ImageStore
+from vigorl.evaluation.comparison import compare_reports
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.pages.picture import rollout_picture
 from vigorl.rollout.recorder import read_rollouts
@@ -116,7 +117,7 @@ def write_table(runs: list[Run]) -> None:
     rows, results = [], {}
     for run in runs:
         start, end = (report(run, moment) for moment in ("start", "end"))
-        gain = end.compare(start)
+        gain = compare_reports(end, start)
         seconds = json.loads((run.folder / "seconds.json").read_text())["train_s"]
         hits = [one.metrics.get("rollout/zoom_hit_frac") for one in (start, end)]
         valid = [one.metrics["rollout/valid_frac"] for one in (start, end)]

@@ -92,17 +92,17 @@ class Parts:
     eval_environment: Environment
 
 
-def build_parts(cfg: DictConfig) -> Parts:
+def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
     """The model folder (made first where the config says so), and the dialogs on its tokenizer and
     processor.
+
+    Args:
+        cfg: The settings.
+        like: Of the same model and pixels; its tokenizer and processor are taken.
     """
-    folder = cfg.model.path
-    if cfg.model.get("maker"):
-        make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
-        folder = from_first_process(cfg, f"{cfg.name} model", make)
-    check_folder(Path(folder))  # engines read it too
-    codec = ChatCodec.from_pretrained(folder)
-    images = ImageStore.from_pretrained(folder, **cfg.pixels)
+    folder = like.model_folder if like else _model_folder(cfg)
+    codec = like.codec if like else ChatCodec.from_pretrained(folder)
+    images = like.images if like else ImageStore.from_pretrained(folder, **cfg.pixels)
     tools = [instantiate(tool) for tool in cfg.env.tools]
     shared = {
         "prompt": instantiate(cfg.env.prompt).write(tools=tools, frame=images.frame),
@@ -115,6 +115,15 @@ def build_parts(cfg: DictConfig) -> Parts:
     sampled = Environment(**shared, temperature=cfg.env.temperature, top_p=cfg.env.top_p)
     judged = Environment(**shared, temperature=cfg.env.eval_temperature)
     return Parts(folder, codec, images, sampled, judged)
+
+
+def _model_folder(cfg: DictConfig) -> str:
+    folder = cfg.model.path
+    if cfg.model.get("maker"):
+        make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
+        folder = from_first_process(cfg, f"{cfg.name} model", make)
+    check_folder(Path(folder))  # engines read it too
+    return folder
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
@@ -176,8 +185,10 @@ def check_settings(cfg: DictConfig) -> None:
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
-        _check_what_needs_rollouts(cfg)
-        _check_top_p(cfg)
+        for key in ("sampler", "probes", "signals"):
+            group: Any = cfg.get(key) or {}
+            for node in [group] if "_target_" in group else group.values():
+                _try_out(node)
     if cfg.num_threads:
         torch.set_num_threads(cfg.num_threads)
 
@@ -194,25 +205,6 @@ def _check_precision(cfg: DictConfig) -> None:
             f"model.dtype={cfg.model.dtype} with trainer.precision={cfg.trainer.precision} and "
             "without DeepSpeed trains 16-bit weights, in which small updates round to nothing: "
             "set model.dtype=float32 and precision=bf16-mixed"
-        )
-
-
-def _check_what_needs_rollouts(cfg: DictConfig) -> None:
-    """Refuse a sampler, probes and signals with bad settings, or without a phase of rollouts."""
-    for key in ("sampler", "probes", "signals"):
-        group: Any = cfg.get(key) or {}
-        for node in [group] if "_target_" in group else group.values():
-            _try_out(node)
-        if group and not cfg.datamodule.get("plan"):
-            raise ConfigError(f"{key} has no effect on SFT: it is for phases of rollouts")
-
-
-def _check_top_p(cfg: DictConfig) -> None:
-    """Refuse to correct for an engine that samples from another distribution on purpose."""
-    if cfg.module.get("importance_correction") and cfg.env.top_p < 1:
-        raise ConfigError(
-            f"env.top_p={cfg.env.top_p:g} with importance_correction: the weights would hold the "
-            "mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
         )
 
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -32,9 +31,11 @@ from omegaconf.errors import OmegaConfBaseException
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, fields_of, refuse_missing
+from vigorl.settings.reach import refuse_outdone
 from vigorl.stopping import stopped_by_signals
 from vigorl.targets import key_paths, nearest
 
+_LIST = re.compile(r"benchmark=\[([^\]]*)\]")
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
 
 
@@ -52,6 +53,19 @@ def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> No
             cfg = _check_command_line(config_name, tuple(sys.argv[1:]))
             if cfg is not None and not may_miss:
                 refuse_missing(cfg)
+
+
+def as_suite(words: Sequence[str]) -> list[str]:
+    """A command line as Hydra takes it: it would merge the YAMLs of `benchmark=[a,b]` into one.
+
+    >>> as_suite(["benchmark=[vstar,blink]", "limit=3"])
+    ['benchmark=_suite', 'suite=[vstar,blink]', 'limit=3']
+    """
+    found: list[str] = []
+    for word in words:
+        match = _LIST.fullmatch(word)
+        found += ["benchmark=_suite", f"suite=[{match[1]}]"] if match else [word]
+    return found
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -91,47 +105,22 @@ def _check_command_line(config_name: str, words: tuple[str, ...]) -> DictConfig 
         return None
     name = said.config_name or config_name
     cfg = check_overrides(name, said.overrides, own_folder=said.config_dir)
-    refuse_other_door(cfg, name)
-    refuse_outdone(cfg, said.overrides)
+    refuse_other_door(cfg, name, said.overrides)
     check_values(cfg)
+    if not cfg.get("resume"):  # else most of the settings are the run's own
+        refuse_outdone(cfg, said.overrides, door=name)
     return cfg
 
 
-def refuse_other_door(cfg: DictConfig, config_name: str) -> None:
+def refuse_other_door(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
     """Raises ConfigError where the experiment is for another command."""
     doors = cfg.get("doors") or [config_name]
+    chosen = dict(one.split("=", 1) for one in overrides if "=" in one).get("experiment", cfg.name)
     if config_name not in doors:
         raise ConfigError(
-            f"{cfg.name} is not for vigorl.{config_name}: "
-            f"python -m vigorl.{doors[0]} experiment={cfg.name}"
+            f"{chosen} is not for vigorl.{config_name}: "
+            f"python -m vigorl.{doors[0]} experiment={chosen}"
         )
-
-
-def refuse_outdone(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Raises ConfigError where each stage of a run sets a value of its own, so that the command
-    line's has no effect.
-    """
-    stages: Any = OmegaConf.to_container(cfg.get("stages") or OmegaConf.create({}))
-    for override in overrides:
-        key = override.partition("=")[0].lstrip("+~")
-        if not stages or key.partition(".")[0] in ("name", "stages"):
-            continue
-        if all(_is_set(stage, key) for stage in stages.values()):
-            raise ConfigError(
-                f"{key} has no effect: each stage has its own; set "
-                f"stages.{next(iter(stages))}.{key} and so on ({', '.join(stages)})"
-            )
-
-
-def _is_set(stage: Any, key: str) -> bool:
-    """Whether a stage replaces the run's value, itself or with the node that holds it."""
-    for part in key.split("."):
-        if not isinstance(stage, dict) or "_target_" in stage:
-            return True
-        if part not in stage:
-            return False
-        stage = stage[part]
-    return not isinstance(stage, dict)
 
 
 @contextmanager

@@ -1,26 +1,31 @@
 """Evaluate: `python -m vigorl.evaluate experiment=eval_vstar model.path=RUN/model`, or with
-`benchmark=vstar data.root=DOWNLOAD` on a benchmark, by its own protocol.
+`benchmark=vstar data.root=DOWNLOAD` on a benchmark, by its own protocol; `benchmark=[vstar,blink]`
+and `benchmark=vigorl_paper` on several, whose downloads `data.root` holds.
 
-Records the settings, versions and a fingerprint of the questions, then answers them. Prints a table
-with intervals; leaves report.json, a page with pictures and a record of every rollout in the run's
-folder and in MLflow. `compare_with=other/report.json` adds the paired difference to another model
-on the same questions, as metrics and comparison.json too.
+Records the settings, versions and a fingerprint of the questions, then answers them, each answer
+kept as it comes: `resume=RUN` asks only for those that are missing. Prints a table with intervals;
+leaves report.json, a page with pictures and a record of every rollout in the run's folder and in
+MLflow. `compare_with=other/report.json` adds the paired difference to another model on the same
+questions, as metrics and comparison.json too.
 """
 
 from __future__ import annotations
 
-from vigorl.door import door, refuse_early
+import sys
 
+from vigorl.door import as_suite, door, refuse_early
+
+if __name__ == "__main__":
+    sys.argv[1:] = as_suite(sys.argv[1:])
 refuse_early(__name__, "evaluate")  # before the imports below, which take seconds
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -34,38 +39,106 @@ from vigorl.build import (
 )
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
+from vigorl.core.files import written_whole
+from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.datasets import fingerprint
+from vigorl.data.images import ImageStore
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
-from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
+from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.comparison import compare_reports
+from vigorl.evaluation.progress import AnswerProgress
 from vigorl.evaluation.protocol import Protocol, changed_settings
-from vigorl.evaluation.report import EvaluationReport
+from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_table
 from vigorl.evaluation.runner import evaluate
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
-from vigorl.tracking import Run, start_run
+from vigorl.suite import asked_by, members_of, shipped_settings
+from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
 
 prepare_process()
 
+_ENGINE_KEYS = ("engine", "model", "pixels")
 
-def run_evaluation(cfg: DictConfig, shipped: DictConfig | None = None) -> EvaluationReport:
+
+@dataclass(slots=True)
+class Engines:
+    """The engine that was built last, for the next benchmark where it would be the same."""
+
+    made_of: Any = None
+    kept: Parts | None = None
+    engine: Engine | None = None
+
+    def parts(self, cfg: DictConfig) -> Parts:
+        """With the tokenizer and the pictures of the engine that is there."""
+        made_of = [OmegaConf.to_container(cfg[key], resolve=True) for key in _ENGINE_KEYS]
+        if self.kept is not None and self.made_of == made_of:
+            return build_parts(cfg, like=self.kept)
+        self.engine = None  # its memory goes before the next one's comes
+        self.made_of, self.kept = made_of, build_parts(cfg)
+        return self.kept
+
+    def of(self, cfg: DictConfig, parts: Parts) -> Engine:
+        """The engine for `parts`, built where there is none."""
+        if self.engine is None:
+            self.engine = build_engine(cfg, parts)
+        return self.engine
+
+
+def run_evaluation(
+    cfg: DictConfig, shipped: DictConfig | None = None, *, engines: Engines | None = None
+) -> EvaluationReport:
     """Evaluate; `shipped` says what a benchmark is like where nobody has changed it."""
     check_settings(cfg)
     other = read_report(cfg.compare_with) if cfg.compare_with else None
     with start_run(cfg) as run:
-        return judge(cfg, run, other, shipped=shipped)
+        return judge(cfg, run, other, shipped=shipped, engines=engines or Engines())
+
+
+def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
+    """Each benchmark of a suite, in a folder and a run of its own; those that are done are not
+    asked again.
+    """
+    reports: dict[str, EvaluationReport] = {}
+    engines = Engines()
+    members = members_of(cfg, said_of(cfg))
+    for one in members:
+        check_settings(one.cfg)
+    with start_run(cfg) as run:
+        run.record(cfg, None)
+        for one in members:
+            done = Path(one.cfg.paths.run) / "report.json"
+            if done.is_file():
+                reports[one.name] = read_report(str(done))
+                continue
+            with start_run(one.cfg, said=one.said) as own:
+                own.tag({"mlflow.parentRunId": run.mlflow_id})
+                shipped = shipped_settings(one.said)
+                reports[one.name] = judge(one.cfg, own, None, shipped=shipped, engines=engines)
+        table = suite_table(reports)
+        print(table)
+        (run.folder / "suite.txt").write_text(table, encoding="utf-8")
+        run.logger.log_metrics(suite_scalars(reports), step=0)
+        send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+    return reports
 
 
 def judge(
-    cfg: DictConfig, run: Run, other: EvaluationReport | None, *, shipped: DictConfig | None
+    cfg: DictConfig,
+    run: Run,
+    other: EvaluationReport | None,
+    *,
+    shipped: DictConfig | None,
+    engines: Engines,
 ) -> EvaluationReport:
     """Straight down: settings -> parts -> tasks -> engine -> rollouts -> report, record, page."""
     run.record(cfg, None)
     source = instantiate(cfg.data)
     benchmark = source if isinstance(source, Benchmark) else None
-    parts = build_parts(cfg)
+    parts = engines.parts(cfg)
     asks = parts.eval_environment
     tasks = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
@@ -74,38 +147,68 @@ def judge(
     protocol = protocol_of(cfg, parts, tasks, benchmark, shipped=shipped)
     run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []
-    report = evaluate(
-        build_engine(cfg, parts),
-        parts.eval_environment,
-        tasks,
-        instantiate(cfg.reward),
-        name=cfg.name,
-        num_samples=cfg.samples_per_task,
-        run_seed=cfg.seed,
-        on_scored=scored.append,
-        benchmark=benchmark,
-        protocol=protocol,
-        probes=build_all(cfg.probes),
-    )
+    answers = run.folder / "answers.jsonl"
+    with (
+        AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
+        AnswerProgress(cfg.name) as progress,
+    ):
+        log.check(tasks, benchmark.question_of if benchmark else attrgetter("task"))
+        report = evaluate(
+            engines.of(cfg, parts),
+            parts.eval_environment,
+            tasks,
+            instantiate(cfg.reward),
+            name=cfg.name,
+            num_samples=cfg.samples_per_task,
+            run_seed=cfg.seed,
+            on_scored=scored.append,
+            benchmark=benchmark,
+            protocol=protocol,
+            probes=build_all(cfg.probes),
+            log=log,
+            on_progress=progress,
+        )
     print(report.table())
-    with RolloutRecorder(run.folder / "rollouts.jsonl", run_seed=cfg.seed) as recorder:
-        for one in scored:
-            recorder.write(one, phase=cfg.split)
-    in_episodes = benchmark is not None and benchmark.in_episodes
-    page = render_rollout_page(
-        pick_worst_and_best(scored, num=6 if in_episodes else 12, whole_groups=in_episodes),
-        images=parts.images,
-        title=f"{cfg.name}: {report.accuracy}",
-        metrics=report.metrics,
-        chosen=WORST_AND_BEST,
-    )
-    (run.folder / "rollouts.html").write_text(page, encoding="utf-8")
-    (run.folder / "report.json").write_text(report.to_json())
+    write_findings(
+        cfg, run.folder, report, scored,
+        images=parts.images, in_episodes=benchmark is not None and benchmark.in_episodes,
+    )  # fmt: skip
+    answers.unlink()  # rollouts.jsonl has them all
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
         compare(report, other, run, path=cfg.compare_with)
     send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return report
+
+
+def write_findings(
+    cfg: DictConfig,
+    folder: Path,
+    report: EvaluationReport,
+    scored: Sequence[ScoredRollout],
+    *,
+    images: ImageStore,
+    in_episodes: bool = False,
+) -> None:
+    """The record of every rollout, a page of the worst and the best, and last the report: who finds
+    it finds all.
+    """
+    with (
+        written_whole(folder / "rollouts.jsonl") as part,
+        RolloutRecorder(part, run_seed=cfg.seed) as recorder,
+    ):
+        for one in scored:
+            recorder.write(one, phase=cfg.split)
+    page = render_rollout_page(
+        pick_worst_and_best(scored, num=6 if in_episodes else 12, whole_groups=in_episodes),
+        images=images,
+        title=f"{cfg.name}: {report.accuracy}",
+        metrics=report.metrics,
+        chosen=WORST_AND_BEST,
+    )
+    (folder / "rollouts.html").write_text(page, encoding="utf-8")
+    with written_whole(folder / "report.json") as part:
+        part.write_text(report.to_json())
 
 
 def protocol_of(
@@ -133,35 +236,6 @@ def protocol_of(
     )
 
 
-def asked_by(cfg: DictConfig) -> dict[str, Any]:
-    """The settings that say what is asked and how; not where it lies, nor what trains."""
-    plain: Any = {key: to_container(cfg, key) for key in ("env", "data")}
-    for key in ("temperature", "top_p"):
-        plain["env"].pop(key, None)
-    for key in WHERE:
-        plain["data"].pop(key, None)
-    return plain | {key: cfg.get(key) for key in ("split", "limit", "samples_per_task")}
-
-
-def to_container(cfg: DictConfig, key: str) -> dict[str, Any]:
-    """A part of a config as plain values, resolved within the whole."""
-    found: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
-    return found
-
-
-def shipped_settings() -> DictConfig | None:
-    """What the groups that the command line chooses would say without its other settings; None
-    where there was no command line.
-    """
-    if not HydraConfig.initialized():
-        return None
-    said = HydraConfig.get()
-    groups = dict(said.runtime.choices)
-    chosen = [one for one in said.overrides.task if one.partition("=")[0].lstrip("+~") in groups]
-    kept = [one for one in chosen if one.partition("=")[0].lstrip("+~") not in ("env", "data")]
-    return compose(str(said.job.config_name), overrides=kept)
-
-
 def read_report(path: str) -> EvaluationReport:
     """Another evaluation's report.json.
 
@@ -186,21 +260,20 @@ def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, pat
 
 def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path: str) -> None:
     """Print, log and write the paired difference."""
-    difference = report.compare(other)
-    print(f"against {path}:\n{difference}")
-    if report.protocol and other.protocol:
-        differing = report.protocol.differences(other.protocol)
-        if differing:
-            print(f"the protocols differ: {', '.join(differing)}")
-    numbers = asdict(difference)
-    run.logger.log_metrics({f"compare/{name}": float(n) for name, n in numbers.items()}, step=0)
-    text = json.dumps({"compare_with": str(path), **numbers}, indent=1)
+    found = compare_reports(report, other, allow_other_protocol=True)
+    print(f"against {path}:\n{found}")
+    run.logger.log_metrics({f"compare/{name}": n for name, n in found.numbers.items()}, step=0)
+    text = json.dumps({"compare_with": str(path), **asdict(found)}, indent=1)
     (run.folder / "comparison.json").write_text(text + "\n")
 
 
 @door("evaluate")
 def main(cfg: DictConfig) -> None:
-    run_evaluation(cfg, shipped_settings())
+    cfg = resumed_settings(cfg, in_its_folder) if cfg.resume else cfg
+    if cfg.suite:
+        run_suite(cfg)
+    else:
+        run_evaluation(cfg, shipped_settings(said_of(cfg)))
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def make_store(path: Path) -> None:
             f"{path} cannot be made ({error.strerror or error}): set paths.root or "
             "logger.tracking_uri"
         ) from error
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as store:
+    try:  # for writing too: what a kill has left half written is rolled back
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as store:
             store.execute("select 1 from experiments, runs, alembic_version limit 1").fetchone()
     except sqlite3.Error as error:
         raise ConfigError(

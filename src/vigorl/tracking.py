@@ -23,7 +23,7 @@ from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.callbacks.checkpoint import newest_whole
@@ -69,6 +69,11 @@ class Run:
     checkpoint: Path | None = None
     is_new_in_mlflow: bool = False
 
+    @property
+    def mlflow_id(self) -> str:
+        """Of its MLflow run; "" with another logger."""
+        return str(self.logger.run_id) if isinstance(self.logger, MLFlowLogger) else ""
+
     def __enter__(self) -> Run:
         return self
 
@@ -106,7 +111,7 @@ class Run:
 
     def _record_changes(self, cfg: DictConfig) -> None:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
-        if said := _said(cfg):
+        if said := said_of(cfg):
             for path in identity_files(Path(cfg.paths.base)):
                 write_identity(path, read_identity(path).model_copy(update={"overrides": said}))
         config = self.folder / "config.yaml"
@@ -115,16 +120,23 @@ class Run:
             at = self.checkpoint.stem if self.checkpoint else "the start"
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
 
-    def _tag(self, tags: Mapping[str, str]) -> None:
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the MLflow run."""
         for name, text in tags.items():
             send(self.logger, lambda client, run, n=name, t=text: client.set_tag(run, n, t))
+
+    def _tag(self, tags: Mapping[str, str]) -> None:
+        self.tag(tags)
         config = str(self.folder / "config.yaml")
         send(self.logger, lambda client, run: client.log_artifact(run, config))
 
 
-def start_run(cfg: DictConfig) -> Run:
+def start_run(cfg: DictConfig, *, said: Sequence[str] | None = None) -> Run:
     """A new run in `paths.run`, or the one in `resume`.
 
+    Args:
+        cfg: Its settings.
+        said: The command line that gives them, where it is not the process's own.
     Raises:
         ConfigError: `resume` names a folder that is not a run.
     """
@@ -142,7 +154,11 @@ def start_run(cfg: DictConfig) -> Run:
         run_id = begun_run(cfg)
         write_identity(
             folder / "run.json",
-            Identity(format=RUN_FORMAT, mlflow_run_id=run_id, overrides=_said(cfg)),
+            Identity(
+                format=RUN_FORMAT,
+                mlflow_run_id=run_id,
+                overrides=said_of(cfg) if said is None else list(said),
+            ),
         )
         return run_id or ""
 
@@ -296,8 +312,8 @@ def _may_run(before: Sequence[str], said: Sequence[str]) -> list[str]:
     ]
 
 
-def _said(cfg: DictConfig) -> list[str]:
-    """What all command lines of the run said, this one last."""
+def said_of(cfg: DictConfig) -> list[str]:
+    """What all command lines of the run said, this one last; none outside a door."""
     now = _command_line()
     is_resumed = any(_key(override) == "resume" for override in now)
     all_said = _merged(_overrides(Path(cfg.paths.base)), now) if is_resumed else now

@@ -8,7 +8,6 @@ from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "train")  # before the imports below, which take seconds
 
-import copy
 import signal
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from vigorl.build import (
 )
 from vigorl.core.errors import ConfigError
 from vigorl.models.policy import Policy
+from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
 from vigorl.training.policy_module import PolicyModule
@@ -43,7 +43,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """One run, or its stages one after the other; returns the last metrics."""
     agree_on_base(cfg)
     metrics: dict[str, float] = {}
-    for stage in stages_to_do(cfg):
+    stages = stages_to_do(cfg)
+    for stage in stages:  # all of them before the first, which may take hours
+        check_settings(stage)
+    for stage in stages:
         metrics = train_stage(stage)
     return metrics
 
@@ -64,20 +67,7 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
     return [stage for stage in stages if not Path(stage.paths.run, "model").exists()]
 
 
-def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
-    """The run's config with a stage's changes; a node with a `_target_` of its own replaces the
-    run's.
-    """
-    staged = copy.deepcopy(cfg)
-    OmegaConf.set_struct(staged, False)
-    for key, node in overrides.items():
-        is_whole = not isinstance(node, DictConfig) or "_target_" in node
-        OmegaConf.update(staged, str(key), copy.deepcopy(node), merge=not is_whole)
-    return staged
-
-
 def train_stage(cfg: DictConfig) -> dict[str, float]:
-    check_settings(cfg)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     with start_run(cfg) as run:
         return fit(cfg, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vigorl.core.rewards.recipes import single_turn_reward
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.encoding import ChatCodec
 from vigorl.evaluate import run_evaluation
+from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.benchmarks.visualwebarena import VisualWebArena
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import evaluate
@@ -44,6 +46,16 @@ def shop() -> Iterator[Shop]:
         yield shop
 
 
+class Counts:
+    """What was said of the progress."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[int, int]] = []
+
+    def add(self, num_done: int, num_all: int) -> None:
+        self.said.append((num_done, num_all))
+
+
 def benchmark(shop: Shop, folder: Path, **fields: Any) -> VisualWebArena:
     fields = {
         "name": "shop", "root": str(HERE), "download": "", "files_pattern": "tasks.raw.json",
@@ -61,6 +73,7 @@ def played(
     *,
     shop: Shop,
     limit: int | None = None,
+    **more: Any,
 ) -> Played:
     """By a policy that goes by plans."""
     script = scripted(plans, world.codec, shop=shop.url)
@@ -74,6 +87,7 @@ def played(
         name="web",
         on_scored=seen.append,
         benchmark=bench,
+        **more,
     )
     return report, seen
 
@@ -127,6 +141,30 @@ def test_what_is_seen_does_not_depend_on_who_else_plays(
         names = [Path(step.rollout.prompt_views[0].path).name for step in (one, other)]
         assert names[0] == names[1]  # by content
     assert len(alone) == 8
+
+
+def test_episodes_that_a_log_holds_are_not_played_again(
+    world: World, shop: Shop, tmp_path: Path
+) -> None:
+    bench, asked = benchmark(shop, tmp_path), Counts()
+    with AnswerLog(tmp_path / "a.jsonl", phase="web", run_seed=0) as log:
+        first, _ = played(bench, world, WRONG, shop=shop, limit=2, log=log, on_progress=asked.add)
+    assert asked.said == [(0, 2), (1, 2), (2, 2)]
+    lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 3  # two steps and one
+    (tmp_path / "a.jsonl").write_text("".join(lines[:-1]))
+    again = Counts()
+    with AnswerLog(tmp_path / "a.jsonl", phase="web", run_seed=0) as log:
+        log.check(bench.tasks(), bench.question_of)
+        second, _ = played(bench, world, WRONG, shop=shop, limit=2, log=log, on_progress=again.add)
+    assert again.said == [(1, 2), (2, 2)]
+    assert first.to_json() == second.to_json()
+    edited = [replace(task, answer="{}") for task in bench.tasks()]
+    with (
+        AnswerLog(tmp_path / "a.jsonl", phase="web", run_seed=0) as log,
+        pytest.raises(ConfigError, match="answers the question 'shopping/"),
+    ):
+        log.check(edited, bench.question_of)
 
 
 def test_an_episode_that_gets_nowhere_is_stopped(world: World, shop: Shop, tmp_path: Path) -> None:

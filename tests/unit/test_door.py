@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.door import check_overrides, door, refusals, refuse_other_door, refuse_outdone
+from vigorl.door import check_overrides, door, refusals, refuse_other_door
 from vigorl.resolvers import CONFIGS
 
 prepare_process()
@@ -72,40 +72,17 @@ def test_two_unknown_settings_are_refused_by_the_first() -> None:
 def test_an_experiment_of_another_command_is_refused_with_the_right_one(
     command: str, experiment: str, right: str
 ) -> None:
-    cfg = check_overrides(command, [f"experiment={experiment}"])
+    words = [f"experiment={experiment}", "name=mine"]
+    cfg = check_overrides(command, words)
     with pytest.raises(ConfigError, match=f"not for vigorl.{command}: {right}"):
-        refuse_other_door(cfg, command)
-    refuse_other_door(cfg, right.split()[2].partition(".")[2])
+        refuse_other_door(cfg, command, words)
+    refuse_other_door(cfg, right.split()[2].partition(".")[2], words)
 
 
 def test_every_experiment_says_its_commands() -> None:
     for path in Path(CONFIGS, "experiment").glob("*.yaml"):
         first = yaml.safe_load(path.read_text())["doors"][0]
         assert f"python -m vigorl.{first} experiment={path.stem}" in path.read_text()
-
-
-@pytest.mark.parametrize(
-    ("said", "key"),
-    [
-        ("max_epochs=1", "max_epochs"),
-        ("optimizer.lr=0.1", "optimizer.lr"),
-        ("model.path=x", "model.path"),
-    ],
-)
-def test_what_each_stage_sets_itself_is_not_taken_from_the_command_line(
-    said: str, key: str
-) -> None:
-    words = ["experiment=sft_vstar", said]
-    with pytest.raises(ConfigError, match=f"^{key} has no effect: .*set stages.see.{key} "):
-        refuse_outdone(check_overrides("train", words), words)
-
-
-@pytest.mark.parametrize(
-    "said", ["seed=1", "rollout.eval_every=2", "model.dtype=float32", "stages.see.max_epochs=1"]
-)
-def test_what_a_stage_takes_from_the_run_is_said_once(said: str) -> None:
-    words = ["experiment=sft_vstar", said]
-    refuse_outdone(check_overrides("train", words), words)
 
 
 def run(task_error: Exception | None, *words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +131,7 @@ def test_a_wrong_setting_ends_in_one_line(
         "experiment=mcts_vstar",
         "env.prompt.answer=5",
         "experiment=sft_vstar max_epochs=1",
+        "kl_coef=0.1 experiment=sft_from_mcts data.path=x",
     ],
 )
 def test_settings_are_refused_before_the_task_begins(
@@ -163,6 +141,13 @@ def test_settings_are_refused_before_the_task_begins(
         run(None, *said.split(), monkeypatch=monkeypatch)
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
+
+
+def test_a_resumed_run_has_groups_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(None, "resume=x", "sft.lr=1e-3", monkeypatch=monkeypatch)  # of another experiment
+    assert capsys.readouterr().out == "seed 0\n"
 
 
 def test_what_hydra_and_ours_raise_in_a_constructor_is_one_line(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,19 @@ def test_a_store_is_made_once_however_many_start(
     for thread in threads:
         thread.join()
     assert made == [tmp_path / "m.db"]
+
+
+def test_a_write_that_was_killed_is_rolled_back(path: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as store:
+        store.execute("pragma cache_size = 1")  # so that it writes before it commits
+        store.execute("begin immediate")
+        store.execute("create table half (text)")
+        store.executemany("insert into half values (?)", [("x" * 4000,)] * 50)
+        killed = Path(shutil.copy(path, tmp_path / "killed.db"))
+        shutil.copy(f"{path}-journal", f"{killed}-journal")
+    make_store(killed)
+    with closing(sqlite3.connect(killed)) as store, pytest.raises(sqlite3.OperationalError):
+        store.execute("select * from half")
 
 
 def test_what_a_start_that_was_killed_has_left_is_in_nobodys_way(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,6 +87,69 @@ def test_a_value_that_means_nothing_is_refused_by_its_key(door: str, said: str, 
         check_values(composed(door, said))
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
+
+
+@pytest.mark.parametrize(
+    ("door", "said", "line"),
+    [
+        ("train", [ROLLOUTS, "env.temperature=0"], "env.temperature must be above 0 where rollou"),
+        ("train", ["algorithm=gspo", "env.temperature=0.0"], "env.temperature must be above 0"),
+        ("train", ["plan.group_size=1"], "plan.group_size must be a whole number from 2 on, got 1"),
+        ("train", ["plan.sequences_per_update=7"], "plan.sequences_per_update=7 must divide"),
+        ("train", ["algorithm.clip_low=1.5"], "algorithm.clip_low must be above 0 and below 1, go"),
+        ("train", ["algorithm.clip_high=0"], "algorithm.clip_high must be a finite number above 0"),
+        ("train", ["algorithm.dual_clip=1.1"], "algorithm.dual_clip must be above 1 + clip_high"),
+        ("train", ["algorithm.kl_estimator=k3_corrected"], "algorithm.kl_estimator has no effect"),
+        (
+            "train",
+            ["algorithm.scale_by_std=false", "algorithm.min_std=0.1"],
+            "algorithm.min_std has no effect with algorithm.scale_by_std=false",
+        ),
+        ("train", ["algorithm.constant_length=9"], "constant_length has no effect with normaliz"),
+        ("train", ["scale=full", "env.top_p=0.9"], "env.top_p=0.9 with importance_correction"),
+        ("train", ["early_stop=val_nll"], "early_stop.metric=val/nll is of SFT"),
+        ("train", ["data.num_train=0"], "data.num_train must be at least 1"),
+        ("train", [TRACES, "data.num_traces=0"], "data.num_traces must be at least 1"),
+        ("train", [TRACES, "sampler=solve_rate"], "sampler has no effect on SFT"),
+        ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
+        ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
+        ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),
+        (
+            "train",
+            ["env=visual_search_point", "env.limits.max_turns=2"],
+            "limits.max_turns=2 has no effect without tools",
+        ),
+        ("train", ["+reward.format_weight=9"], "format_weight=9 must be at most half"),
+        ("evaluate", ["samples_per_task=2"], "samples_per_task=2 has no effect with env.eval_tem"),
+    ],
+)
+def test_values_that_mean_nothing_together_are_refused(
+    door: str, said: list[str], line: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_values(composed(door, *said))
+    assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("door", "said"),
+    [
+        ("train", [TRACES, "env.temperature=0"]),  # nothing is sampled
+        ("evaluate", ["env.temperature=0", "data.num_train=0"]),
+        ("evaluate", ["samples_per_task=2", "env.eval_temperature=0.5"]),
+        ("train", [TRACES, "early_stop=val_nll"]),
+    ],
+)
+def test_what_has_no_effect_where_it_stands_is_no_contradiction(door: str, said: list[str]) -> None:
+    check_values(composed(door, *said))
+
+
+def test_contradictions_are_found_without_torch() -> None:
+    code = "import sys, vigorl.settings; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_all_that_is_wrong_is_named_at_once_and_a_copy_of_a_setting_by_its_source() -> None:

@@ -5,6 +5,7 @@ VigorlError
 +-- ConfigError     a setting that is wrong, or has no effect (also a ValueError)
 +-- EngineError     the generation engine failed (also a RuntimeError)
 |   +-- RequestError    it refused one request, and works on the others
+|       +-- RefusalError    as models refuse: what was asked, not how
 +-- AlignmentError  engine and trainer disagree about a rollout (also a RuntimeError)
 """
 
@@ -49,6 +50,10 @@ class RequestError(EngineError):
     def __init__(self, message: str, *, request_id: str) -> None:
         super().__init__(message)
         self.request_id = request_id
+
+
+class RefusalError(RequestError):
+    """The model would not answer, or sent something else than text."""
 
 
 class AlignmentError(VigorlError, RuntimeError):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.zoom import zoom_hits
-from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.core.rollout import Rollout, ScoredRollout, StopReason
 
 MetricSums = dict[str, tuple[float, int]]
 
@@ -32,8 +32,9 @@ def metric_sums(scored: Sequence[ScoredRollout]) -> MetricSums:
     per rollout `rollout/accuracy` (scores of the answers),
     `rollout/valid_frac` (grammar, tools and points in order; points not required),
     `rollout/turns_mean`, `rollout/zooms_mean`, `rollout/tool_errors_mean`,
-    `rollout/truncated_frac`, `rollout/completion_tokens_mean`; `rollout/zoom_hit_frac` over zooms
-    and `rollout/last_zoom_hit_frac` over rollouts with a zoom, of tasks with known targets;
+    `rollout/truncated_frac`, `rollout/refused_frac`, `rollout/completion_tokens_mean`;
+    `rollout/zoom_hit_frac` over zooms and `rollout/last_zoom_hit_frac` over rollouts with a zoom,
+    of tasks with known targets;
     `rollout/zero_variance_groups_frac` over groups of two or more, which must not be split
     between the lists whose sums are merged. The `rollout/` keys are always there; `reward/` and
     `probe/` keys are those of the rollouts given.
@@ -66,6 +67,7 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
         "rollout/zooms_mean": [len(rollout.crops) for rollout in rollouts],
         "rollout/tool_errors_mean": [rollout.num_tool_errors for rollout in rollouts],
         "rollout/truncated_frac": [rollout.stop_reason.is_truncated for rollout in rollouts],
+        "rollout/refused_frac": [one.stop_reason is StopReason.REFUSED for one in rollouts],
         "rollout/completion_tokens_mean": [
             sum(len(turn.completion_ids) for turn in rollout.turns) for rollout in rollouts
         ],

@@ -38,6 +38,7 @@ class StopReason(StrEnum):
     TOKEN_BUDGET = "token_budget"  # no room for the next observation or turn
     TURN_LIMIT = "turn_limit"  # the last allowed turn still did not answer
     TOOL_DONE = "tool_done"  # a tool said that the task is over
+    REFUSED = "refused"  # the model behind an endpoint would not answer; the last turn is empty
 
     @property
     def is_truncated(self) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -41,13 +42,18 @@ from vigorl.core.media import (
 from vigorl.families.family import Family
 from vigorl.families.lookup import family_of
 
-MAX_PICTURE_PIXELS = 178_956_970  # where Pillow itself refuses to decode; about 0.7 GB in memory
+# ReasonMap's largest map has 14,032 x 19,843 = 278 million pixels. Pillow keeps RGB in four bytes,
+# so a decoded picture takes up to 1.2 GB; one that has to be converted or turned, twice that.
+MAX_PICTURE_PIXELS = 300_000_000
+Image.MAX_IMAGE_PIXELS = MAX_PICTURE_PIXELS  # its own limit, which it refuses at twice of
 
 # What Pillow may try: of its other formats one hands the file to Ghostscript, whatever its name.
 FORMATS = (
     "JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000",
 )  # fmt: skip
-_GREY_BITS = (8, 10, 12, 14, 16, 32)  # of cameras and scanners, in files of 16 or 32
+_BITS = (8, 10, 12, 14, 16, 32)  # of cameras and scanners, in files of 16 or 32
+# Pillow keeps one byte of a channel's two: with the order of the bytes turned, it is the lower.
+_LOWER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -68,8 +74,8 @@ _BROKEN = (
 def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Image.Image:
     """Decode a picture as RGB, turned as its EXIF orientation says, transparency on white.
 
-    Grey of more than 8 bits loses its lowest: files hold 12 bits in 16, and do not say so, thus
-    the fewest bits of `_GREY_BITS` that hold the brightest pixel are taken to be its range.
+    Grey and colours of more than 8 bits lose their lowest: files hold 12 bits in 16, and do not say
+    so, thus the fewest bits of `_BITS` that hold the brightest pixel are taken to be their range.
 
     Args:
         path: The file.
@@ -81,8 +87,7 @@ def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Im
     image, orientation = _open_header(path, source=source)
     with image:
         try:
-            image.load()
-            rgb = _to_rgb(image)
+            rgb = _to_rgb(_decoded(image))
         except _BROKEN as error:
             raise _picture_error(path, source, f"the picture is damaged ({error})") from error
     return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
@@ -132,6 +137,40 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _decoded(image: Image.Image) -> Image.Image:
+    """With 8 bits per channel of those that hold its colours, and likewise of its opacity."""
+    if image.format == "PPM" and image.tile and image.tile[0].args == ("RGB", 65535):
+        image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
+    tiles = list(image.tile)
+    image.load()
+    is_of_two_bytes = any(";16" in _raw_mode(tile) for tile in tiles)
+    if image.mode.startswith("I") or not is_of_two_bytes:
+        return image
+    upper = np.asarray(image)
+    num_colours = upper.shape[-1] - image.mode.upper().endswith("A")
+    if upper[..., :num_colours].max() >= 1 << 6:  # more than 14 bits: the upper 8 are in `image`
+        return image
+    with Image.open(image.filename, formats=[image.format]) as again:
+        again.tile = [_of_lower_bytes(tile) for tile in tiles]
+        lower = np.asarray(again)
+    if _raw_mode(tiles[0]).startswith("LA"):  # its four bytes, as they lie
+        lower = lower[..., [1, 1, 1, 3]]
+    deep = upper.astype(np.uint16) << 8 | lower
+    for band in (deep[..., :num_colours], deep[..., num_colours:]):
+        band >>= next(bits for bits in _BITS if band.max(initial=0) < 1 << bits) - 8
+    return Image.fromarray(deep.astype(np.uint8), image.mode)
+
+
+def _raw_mode(tile: Any) -> str:
+    return str(tile.args if isinstance(tile.args, str) else tile.args[0])
+
+
+def _of_lower_bytes(tile: Any) -> Any:
+    mode, rest = _raw_mode(tile), () if isinstance(tile.args, str) else tile.args[1:]
+    lower = "RGBA" if mode.startswith("LA") else mode[:-1] + _LOWER_BYTE[mode[-1]]
+    return tile._replace(args=(lower, *rest))
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("float pixels have no fixed range; save the picture with 8 bits")
@@ -139,7 +178,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         grey = np.asarray(image, dtype=np.int64)
         if grey.min() < 0:
             raise ValueError("grey below 0 has no fixed range; save the picture with 8 bits")
-        bits = next(bits for bits in _GREY_BITS if grey.max() < 1 << bits)
+        bits = next(bits for bits in _BITS if grey.max() < 1 << bits)
         return Image.fromarray((grey >> (bits - 8)).astype(np.uint8)).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         # "La" and "RGBa" only convert to their unmultiplied forms
@@ -148,7 +187,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
             "RGB"
         )
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
 
 
 def _picture_error(path: object, source: str | None, message: str) -> DataError:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from types import GenericAlias
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
@@ -25,6 +25,7 @@ from pydantic_core import SchemaValidator, core_schema
 from vigorl.core.scoring.scorer import Scorer
 
 TARGET = "_target_"
+Kind = TypeVar("Kind")
 
 
 def to_plain(value: Any) -> Any:
@@ -90,38 +91,47 @@ def faults(error: ValidationError) -> str:
 
 
 def read_scorer(plain: Any) -> Scorer:
-    """The scorer that `to_plain` has written.
+    """The scorer that `to_plain` has written; see `read_target`."""
+    return read_target(plain, Scorer, name="scorer")
 
+
+def read_target(plain: Any, kind: type[Kind], *, name: str) -> Kind:
+    """A dataclass of which a file says by `_target_` which one it is.
+
+    Args:
+        plain: Its fields and its path.
+        kind: What it must be.
+        name: What it is called in messages.
     Raises:
         ValueError: It is not there, or a field is missing, unknown or of the wrong type.
     """
     if not isinstance(plain, dict) or not isinstance(path := plain.get(TARGET), str):
         raise ValueError(
-            f"scorer: expected an object whose {TARGET!r} says which, got {plain!r:.60}"
+            f"{name}: expected an object whose {TARGET!r} says which, got {plain!r:.60}"
         )
     fields = {key: value for key, value in plain.items() if key != TARGET}
     try:
-        return _scorer_reader(path).validate_python({"scorer": fields})["scorer"]
+        return _target_reader(path, kind, name).validate_python({name: fields})[name]
     except ValidationError as error:
         raise ValueError(faults(error)) from error
 
 
 @cache
-def _scorer_reader(path: str) -> SchemaValidator:
-    module, _, name = path.rpartition(".")
+def _target_reader(path: str, kind: type, name: str) -> SchemaValidator:
+    module, _, class_name = path.rpartition(".")
     # a file runs no code: importing a module would
     if module and not module.startswith("vigorl.") and module not in sys.modules:
         raise ValueError(
-            f"scorer {path!r} is not vigorl's: import {module} first, or name it in plugins"
+            f"{name} {path!r} is not vigorl's: import {module} first, or name it in plugins"
         )
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"there is no scorer {path!r} here ({error})") from error
-    if not (isinstance(found, type) and issubclass(found, Scorer)):
-        raise ValueError(f"{path!r} is no scorer")
-    kind: Any = GenericAlias(dict, (str, found))  # a dataclass itself takes no config
-    return exact_reader(TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)))
+        raise ValueError(f"there is no {name} {path!r} here ({error})") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise ValueError(f"{path!r} is no {name}")
+    whole: Any = GenericAlias(dict, (str, found))  # a dataclass itself takes no config
+    return exact_reader(TypeAdapter(whole, config=ConfigDict(arbitrary_types_allowed=True)))
 
 
 @cache

@@ -4,6 +4,7 @@ is made here.
 
 from __future__ import annotations
 
+import copy
 import os
 import sqlite3
 from contextlib import closing
@@ -52,6 +53,7 @@ def check_data(cfg: DictConfig) -> list[Row]:
             return [Row(Status.FAIL, "data", f"data.{key}={path} is not a folder")]
     if cfg.data._target_ == _MADE:
         text = "is there" if Path(cfg.data.root).is_dir() else "will be drawn at the start"
+        text += "; its questions are not asked here, but by the run before its first phase"
         return [Row(Status.OK, "data", f"made world, {cfg.data.root} {text}")]
     try:
         source = instantiate(cfg.data)
@@ -61,15 +63,15 @@ def check_data(cfg: DictConfig) -> list[Row]:
             if needed in cfg.data and not cfg.data[needed]:
                 text = f"this experiment learns from data.{needed}: set it"
                 return [Row(Status.FAIL, "data", text)]
-        return [_dry_pass(cfg, source.load())]
+        return _dry_pass(cfg, source.load())
     except (ConfigError, DataError) as error:
         return [Row(Status.FAIL, "data", str(error))]
 
 
-def _dry_pass(cfg: DictConfig, splits: DataSplits) -> Row:
+def _dry_pass(cfg: DictConfig, splits: DataSplits) -> list[Row]:
     """Every row as it will be asked, every picture decoded."""
-    is_there = not cfg.model.get("maker") and Path(cfg.model.path).is_dir()
-    asks = build_parts(cfg).eval_environment if is_there else None
+    folder = Path(cfg.paths.start if cfg.model.get("maker") else cfg.model.path)
+    asks = build_parts(_spoken_by(folder, cfg)).eval_environment if folder.is_dir() else None
     rules, counts = replace(splits.rules, decode_pictures=True), list[str]()
     for name, records in splits.records.items():
         if records:
@@ -77,8 +79,21 @@ def _dry_pass(cfg: DictConfig, splits: DataSplits) -> Row:
             counts.append(f"{len(kept)} {name}")
     text = f"{', '.join(counts)}; every picture can be decoded"
     if asks is None:
-        return Row(Status.OK, "data", f"{text}; prompts and sizes not tried, for want of a model")
-    return Row(Status.OK, "data", f"{text}, every prompt encoded")
+        why = f"prompts and sizes of pictures were NOT tried: {folder} is no folder that is there"
+        return [Row(Status.OK, "data", text), Row(Status.NOTE, "prompts", why)]
+    made = f", as {folder.name} would read it: the model is made later" * bool(cfg.model.maker)
+    return [Row(Status.OK, "data", f"{text}, every prompt encoded{made}")]
+
+
+def _spoken_by(folder: Path, cfg: DictConfig) -> DictConfig:
+    """The settings with a model that is there: one that is made later has the chat tokens and the
+    sizes of the start that ships.
+    """
+    if not cfg.model.get("maker"):
+        return cfg
+    there = copy.deepcopy(cfg)
+    there.model.path, there.model.maker = str(folder), None
+    return there
 
 
 def check_tracking(cfg: DictConfig) -> list[Row]:

@@ -6,6 +6,7 @@ The outcome of every question is kept, so that two reports on the same questions
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,11 +16,19 @@ from pydantic import TypeAdapter
 
 from vigorl.core.errors import DataError
 from vigorl.evaluation.protocol import Protocol
-from vigorl.evaluation.statistics import difference_interval, mean_interval, paired_p_value
+from vigorl.evaluation.resampling import drawn, mean_of
+from vigorl.evaluation.statistics import cluster_interval, clustered_error, mean_interval
 
 FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 no tags and choices
 
+_MOST_PARTS = 20  # of a tag that the table shows
 _SHOWN = {  # metrics of the table below the accuracies
+    "error/questions": "error from the questions",
+    "error/sampling": "error from the sampling",
+    "answer/unreadable_frac": "unreadable answers",
+    "answer/refused_frac": "refusals",
+    "choice/position_bias": "position bias",
+    "choice/position_bias_by_luck": "  as much by luck alone",
     "rollout/valid_frac": "valid format",
     "rollout/zoom_hit_frac": "zooms that hit a target",
     "rollout/last_zoom_hit_frac": "last zoom hits",
@@ -27,6 +36,7 @@ _SHOWN = {  # metrics of the table below the accuracies
     "rollout/zooms_mean": "zooms per rollout",
     "rollout/tool_errors_mean": "tool errors per rollout",
     "rollout/truncated_frac": "truncated",
+    "rollout/refused_frac": "refused",
     "rollout/completion_tokens_mean": "tokens per rollout",
     "reward/total": "reward",
 }
@@ -80,54 +90,44 @@ class Accuracy:
     """A mean score with its interval.
 
     Attributes:
-        value: Mean over questions of the mean score of their rollouts (avg@k).
-        low: Lower end of the 95 % interval over questions.
+        value: Mean over questions of the mean score of their rollouts (avg@k), or another number
+            of theirs.
+        low: Lower end of the 95 % interval over clusters of questions.
         high: Upper end.
         num_questions: n.
+        num_clusters: What the interval rests on; 0 where nobody said.
+        error: Standard error over clusters; None where one cluster alone says nothing of it.
     """
 
     value: float
     low: float
     high: float
     num_questions: int
+    num_clusters: int = 0
+    error: float | None = None
 
     @classmethod
-    def of(cls, scores: Sequence[float]) -> Self:
-        """Of one score per question, each in [0, 1]."""
-        return cls(statistics.fmean(scores), *mean_interval(scores), len(scores))
+    def of(cls, scores: Sequence[float], clusters: Sequence[str] | None = None) -> Self:
+        """The mean of one score per question, each in [0, 1].
+
+        Its interval is Wilson's where every question is a cluster, else a bootstrap's.
+
+        Args:
+            scores: [n], n >= 1.
+            clusters: [n] the name of each one's cluster; every question is one where None.
+        """
+        names = clusters or list(map(str, range(len(scores))))
+        num, error = len(set(names)), clustered_error(scores, names)
+        interval = (
+            mean_interval(scores)
+            if num == len(scores)
+            else cluster_interval(drawn(mean_of(scores).of_clusters(names), num), num)
+        )
+        known = None if math.isnan(error) else error
+        return cls(statistics.fmean(scores), *interval, len(scores), num, known)
 
     def __str__(self) -> str:
         return f"{100 * self.value:5.1f} %  [{100 * self.low:5.1f}, {100 * self.high:5.1f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Report a minus report b, question by question.
-
-    Attributes:
-        difference: Of the accuracies, in [-1, 1]; positive when a is better.
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-        p_value: Two-sided; see `statistics.paired_p_value`.
-        num_better: Questions on which a scored more.
-        num_worse: Questions on which b scored more.
-        num_questions: All.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    num_better: int
-    num_worse: int
-    num_questions: int
-
-    def __str__(self) -> str:
-        return (
-            f"{100 * self.difference:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}], "
-            f"p = {self.p_value:.3g} ({self.num_better} better, {self.num_worse} worse "
-            f"of {self.num_questions})"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +169,47 @@ class EvaluationReport:
 
     @property
     def accuracy(self) -> Accuracy:
-        return Accuracy.of([question.score for question in self.questions])
+        return _accuracy(self.questions)
 
     @property
     def by_category(self) -> dict[str, Accuracy]:
         """In order of first appearance; empty when no question has a category."""
-        groups: dict[str, list[float]] = {}
-        for question in self.questions:
-            groups.setdefault(question.category, []).append(question.score)
-        if set(groups) == {""}:
+        return _split(self.questions, [question.category for question in self.questions])
+
+    @property
+    def by_tag(self) -> dict[str, dict[str, Accuracy]]:
+        """By each tag that splits the questions into few parts; names of pairs do not."""
+        names = dict.fromkeys(name for question in self.questions for name in question.tags)
+        labels = {name: [one.tags.get(name, "") for one in self.questions] for name in names}
+        return {
+            name: _split(self.questions, values)
+            for name, values in labels.items()
+            if 1 < len(set(values)) <= _MOST_PARTS
+        }
+
+    @property
+    def by_rules(self) -> Accuracy | None:
+        """What rules alone give, where a judge has the last word; None where none has."""
+        if not all("rule" in question.extras for question in self.questions):
+            return None
+        scores = [question.extras["rule"] for question in self.questions]
+        return Accuracy.of(scores, [one.cluster or one.id for one in self.questions])
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Of several rollouts the standard error of the accuracy in its two parts: which questions
+        were asked, and how the answers to them were sampled. More rollouts lower the second alone.
+        Empty for one rollout a question, which cannot tell them apart.
+        """
+        total = self.accuracy.error
+        if self.num_samples == 1 or total is None:
             return {}
-        return {name or "(none)": Accuracy.of(scores) for name, scores in groups.items()}
+        within = statistics.fmean(statistics.variance(one.scores) for one in self.questions)
+        sampling = within / (self.num_samples * len(self.questions))
+        return {
+            "error/questions": math.sqrt(max(0.0, total**2 - sampling)),
+            "error/sampling": math.sqrt(sampling),
+        }
 
     @property
     def chance(self) -> float | None:
@@ -197,26 +227,31 @@ class EvaluationReport:
             f"policy version {self.policy_version}",
             decoding,
         )
-        rows = [(overall, str(self.accuracy), self.accuracy.num_questions)]
-        rows += [
-            (f"  {name}", str(one), one.num_questions) for name, one in self.by_category.items()
-        ]
-        rows += [(name, str(one), one.num_questions) for name, one in self.benchmark.items()]
-        width = max(28, *(len(name) for name, _, _ in rows))
+        rows = [(overall, self.accuracy)]
+        rows += [(f"  {name}", one) for name, one in self.by_category.items()]
+        for tag, parts in self.by_tag.items():
+            rows += [(f"  {tag} {name}", one) for name, one in parts.items()]
+        rows += [("by rules, without the judge", self.by_rules)] if self.by_rules else []
+        rows += list(self.benchmark.items())
+        width = max(28, *(len(name) for name, _ in rows))
+        has_clusters = any(0 < one.num_clusters < one.num_questions for _, one in rows)
         lines = [
             f"{self.name}: {', '.join(about)}",
             *([f"protocol: {self.protocol}"] if self.protocol else []),
             "",
-            f"{'':{width}}    score  95 % interval      n",
+            f"{'':{width}}    score  95 % interval      n{'  clusters' if has_clusters else ''}",
         ]
-        lines += [f"{name:{width}}  {value}  {number:>5}" for name, value, number in rows]
+        for name, one in rows:
+            clusters = f"  {one.num_clusters or '?':>8}" if has_clusters else ""
+            lines.append(f"{name:{width}}  {one}  {one.num_questions:>5}{clusters}")
         if self.chance is not None:
             lines.append(f"{'chance':{width}}  {100 * self.chance:5.1f} %")
         lines.append("")
+        found = self.errors | dict(self.metrics)
         lines += [
-            f"{name:{width}}  {_shown(key, self.metrics[key])}"
+            f"{name:{width}}  {_shown(key, found[key])}"
             for key, name in _SHOWN.items()
-            if key in self.metrics
+            if key in found
         ]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -232,36 +267,11 @@ class EvaluationReport:
             flat[f"{prefix}/accuracy/{name}"] = one.value
         for name, one in self.benchmark.items():
             flat[f"{prefix}/benchmark/{name}"] = one.value
+        flat |= {f"{prefix}/{name}": value for name, value in self.errors.items()}
         # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
         again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
         kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
-
-    def compare(self, other: EvaluationReport) -> Comparison:
-        """This report minus another on the same questions.
-
-        Raises:
-            ValueError: The two were not measured on the same questions; names some of the others.
-        """
-        theirs = {question.id: question.score for question in other.questions}
-        mine = {question.id: question.score for question in self.questions}
-        if theirs.keys() != mine.keys():
-            odd = sorted(theirs.keys() ^ mine.keys())
-            raise ValueError(
-                f"{self.name!r} and {other.name!r} differ in {len(odd)} questions, "
-                f"such as {odd[:3]}"
-            )
-        a, b = list(mine.values()), [theirs[name] for name in mine]
-        low, high = difference_interval(a, b)
-        return Comparison(
-            difference=statistics.fmean(a) - statistics.fmean(b),
-            low=low,
-            high=high,
-            p_value=paired_p_value(a, b),
-            num_better=sum(x > y for x, y in zip(a, b, strict=True)),
-            num_worse=sum(x < y for x, y in zip(a, b, strict=True)),
-            num_questions=len(a),
-        )
 
     def to_json(self) -> str:
         """All of it; readable by people and by `from_json`."""
@@ -289,6 +299,24 @@ class EvaluationReport:
             raise DataError(f"not an evaluation report: {error}", path=path) from error
 
 
+def suite_table(reports: Mapping[str, EvaluationReport]) -> str:
+    """One line per benchmark: what it is quoted by, with its interval."""
+    width = max(map(len, reports))
+    lines = []
+    for name, report in reports.items():
+        quoted, value = next(iter(report.benchmark.items()), ("accuracy", report.accuracy))
+        lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
+    return "\n".join(lines) + "\n"
+
+
+def suite_scalars(reports: Mapping[str, EvaluationReport]) -> dict[str, float]:
+    """For a logger: what each benchmark is quoted by, under its name."""
+    return {
+        f"suite/{name}": next(iter(report.benchmark.values()), report.accuracy).value
+        for name, report in reports.items()
+    }
+
+
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
     """A report of format 1 as one of today's."""
     for one in plain["questions"]:
@@ -296,8 +324,25 @@ def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
     return plain | {"benchmark": {}, "protocol": None}
 
 
+def _accuracy(questions: Sequence[QuestionOutcome]) -> Accuracy:
+    return Accuracy.of(
+        [one.score for one in questions], [one.cluster or one.id for one in questions]
+    )
+
+
+def _split(questions: Sequence[QuestionOutcome], labels: Sequence[str]) -> dict[str, Accuracy]:
+    """The accuracy of each label's questions; empty where there are no labels."""
+    groups: dict[str, list[QuestionOutcome]] = {}
+    for name, question in zip(labels, questions, strict=True):
+        groups.setdefault(name, []).append(question)
+    if set(groups) == {""}:
+        return {}
+    return {name or "(none)": _accuracy(some) for name, some in groups.items()}
+
+
 def _shown(key: str, value: float) -> str:
-    return f"{100 * value:5.1f} %" if key.endswith("_frac") else f"{value:6.2f}"
+    is_share = key.endswith("_frac") or key.startswith(("error/", "choice/"))
+    return f"{100 * value:5.1f} %" if is_share else f"{value:6.2f}"
 
 
 _READER = TypeAdapter(EvaluationReport)

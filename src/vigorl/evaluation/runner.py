@@ -20,11 +20,15 @@ from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
+from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.asking import Asking, ask
 from vigorl.evaluation.behaviors import behavior_metrics
-from vigorl.evaluation.benchmarks.benchmark import Benchmark, ask, cluster_of
+from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.judging import AsTrained, Judging
+from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, ask_probes
@@ -46,6 +50,8 @@ def evaluate(
     protocol: Protocol | None = None,
     probes: Sequence[Probe] = (),
     judging: Judging = AS_TRAINED,
+    log: AnswerLog | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Roll out every task and score it.
 
@@ -62,16 +68,19 @@ def evaluate(
         protocol: Kept in the report.
         probes: What is asked about the rollouts once all have finished.
         judging: How rollouts are read and scored.
+        log: Keeps what is answered; what it holds is not asked again.
+        on_progress: Called with how many rollouts are there, and of how many, at the start and
+            after each.
     Raises:
         ConfigError: Several greedy rollouts of a question, which would all be the same.
         DataError: No task, or two with the same id.
         EngineError: The engine died.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
-    asking = ask if benchmark is None else benchmark.ask
-    asked = asking(
-        engine, environment, tasks, num_samples=num_samples, phase=name, run_seed=run_seed
+    asking = Asking(
+        num_samples=num_samples, phase=name, run_seed=run_seed, log=log, on_progress=on_progress
     )
+    asked = (benchmark.ask if benchmark else ask)(engine, environment, tasks, asking)
     rollouts = asked.rollouts
     if probes:
         rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
@@ -87,7 +96,10 @@ def evaluate(
     return EvaluationReport(
         name=name,
         questions=outcomes,
-        metrics=rollout_metrics(scored) | behavior_metrics(rollouts),
+        metrics=rollout_metrics(scored)
+        | behavior_metrics(rollouts)
+        | answer_metrics(rollouts, judging)
+        | choice_metrics(outcomes),
         policy_version=engine.policy_version,
         temperature=environment.temperature,
         run_seed=run_seed,
@@ -125,7 +137,7 @@ def outcome_of(
         right_option=found,
         chosen_options=()
         if found is None
-        else tuple(a and option_index(a, task.options) for a in answers),
+        else tuple(None if a is None else option_index(a, task.options) for a in answers),
         extras={} if benchmark is None else mean_extras(map(benchmark.extras, rollouts)),
     )
 

@@ -9,14 +9,21 @@ with the same seed each time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-_CONFIDENCE = 0.95
+from vigorl.evaluation.resampling import (
+    CONFIDENCE,
+    cluster_places,
+    expanded_interval,
+    mean_of,
+    swap_p_value,
+    swapped,
+)
+
 _NUM_RESAMPLES = 9999
-_NUM_CLUSTER_RESAMPLES = 1999  # the statistic is a Python function
 
 
 def mean_interval(scores: Sequence[float]) -> tuple[float, float]:
@@ -47,7 +54,7 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
-    interval = stats.binomtest(successes, n).proportion_ci(_CONFIDENCE, method="wilson")
+    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
     return (float(interval.low), float(interval.high))
 
 
@@ -71,7 +78,7 @@ def difference_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, 
     differences = _differences(a, b)
     if not (_are_binary(a) and _are_binary(b)):
         return bootstrap_interval(differences.tolist())
-    z = float(stats.norm.ppf((1 + _CONFIDENCE) / 2))
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     only_a, only_b = (int((differences == one).sum()) + 0.5 for one in (1, -1))
     n = len(a) + 2
     difference = (only_a - only_b) / n
@@ -92,33 +99,50 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     if not values:
         raise ValueError("need at least one value")
     draws = np.random.default_rng(0).integers(0, len(values), size=(_NUM_RESAMPLES, len(values)))
-    return _middle(np.asarray(values, dtype=float)[draws].mean(axis=1))
+    tail = (1 - CONFIDENCE) / 2
+    resampled = np.asarray(values, dtype=float)[draws].mean(axis=1)
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return (float(low), float(high))
 
 
-def clustered_interval(
-    clusters: Sequence[str], statistic: Callable[[Sequence[int]], float]
-) -> tuple[float, float]:
-    """Percentile bootstrap of any statistic of questions, which are drawn by whole clusters.
+def cluster_interval(values: np.ndarray, num_clusters: int) -> tuple[float, float]:
+    """Interval of any number of a benchmark, by a bootstrap that draws whole clusters.
 
-    One cluster gives an interval without width, which is no certainty: the caller has to say so.
+    Where no draw differs from another (all clusters wholly right, or one cluster alone), a share is
+    treated as that of as many questions as there are clusters: that none was wrong does not mean
+    that none is.
 
     Args:
-        clusters: [n] the cluster of each question, n >= 1.
-        statistic: Of the questions with these indices, which may be repeated.
-    Raises:
-        ValueError: No question.
+        values: [B] of each draw; see `resampling.drawn`.
+        num_clusters: C >= 1.
+    Returns:
+        (low, high), NaN where the number does not exist.
     """
-    members: dict[str, list[int]] = {}
-    for index, cluster in enumerate(clusters):
-        members.setdefault(cluster, []).append(index)
-    if not members:
-        raise ValueError("need at least one question")
-    drawn, groups = np.random.default_rng(0), list(members.values())
-    values = [
-        statistic([i for k in drawn.integers(0, len(groups), len(groups)) for i in groups[k]])
-        for _ in range(_NUM_CLUSTER_RESAMPLES)
-    ]
-    return _middle(values)
+    low, high = expanded_interval(values, num_clusters)
+    if high - low < 1e-12 and 0 <= low <= 1:
+        return mean_interval([low] * num_clusters)
+    return (low, high)
+
+
+def clustered_error(scores: Sequence[float], clusters: Sequence[str]) -> float:
+    """Standard error of a mean whose questions share their luck within clusters.
+
+    sqrt(C / (C - 1) * sum over clusters of (sum of their (s_i - mean))^2) / n; for clusters of one
+    question each the plain sqrt(sum of (s_i - mean)^2 / (n (n - 1))).
+
+    Args:
+        scores: [n] one per question.
+        clusters: [n] the name of each one's cluster.
+    Returns:
+        In units of the scores; NaN for one cluster, which says nothing of others.
+    Source: E. Miller, arXiv:2411.00640, eq. 4, with the correction C / (C - 1) for few clusters.
+    """
+    values = np.asarray(scores, dtype=float)
+    residues = np.bincount(cluster_places(clusters), weights=values - values.mean())
+    num = len(residues)
+    if num < 2:
+        return math.nan
+    return math.sqrt(num / (num - 1) * float((residues**2).sum())) / len(values)
 
 
 def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
@@ -126,7 +150,7 @@ def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
 
     Under that hypothesis each question's difference could as well have the other sign. For scores
     of 0 and 1 this is the exact McNemar test; otherwise signs are flipped at random (all ways when
-    there are few).
+    there are few). Questions that share their luck need `resampling.swapped` of their clusters.
 
     Args:
         a: [n] scores of the first policy.
@@ -143,24 +167,21 @@ def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
     if _are_binary(a) and _are_binary(b):
         num_better = int((differences > 0).sum())
         return float(stats.binomtest(num_better, len(differences)).pvalue)
-    if len(differences) == 1:
-        return 1.0  # either sign is as far from 0
-    flips = stats.permutation_test(
-        (differences,),
-        lambda signed, axis: np.mean(signed, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=_NUM_RESAMPLES,
-        rng=np.random.default_rng(0),
-    )
-    return float(flips.pvalue)
+    either_sign, num = swapped(mean_of(a), mean_of(b))
+    return swap_p_value(either_sign, num)
 
 
-def _middle(resampled: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Between the percentiles that hold the confidence."""
-    tail = 100 * (1 - _CONFIDENCE) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail])
-    return (float(low), float(high))
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values that hold for all of several tests together, in the same order: the smallest times
+    their number, the next times one less, and so on, never falling.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
+    """
+    adjusted, least, left = [0.0] * len(p_values), 0.0, len(p_values)
+    for index in sorted(range(len(p_values)), key=lambda i: p_values[i]):
+        least = max(least, min(1.0, left * p_values[index]))
+        adjusted[index], left = least, left - 1
+    return adjusted
 
 
 def _are_binary(scores: Sequence[float]) -> bool:

@@ -7,19 +7,21 @@ the dialogs, whatever the order of finishing.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vigorl.core.errors import EngineError, RequestError
+from vigorl.core.errors import EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.seeds import derive_seed
 
+_LOG = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
@@ -99,7 +101,7 @@ def collect(
     on_done: Callable[[Rollout], None] | None = None,
     then: Callable[[Rollout], Sequence[Dialog]] | None = None,
 ) -> Collected:
-    """Run dialogs to their ends.
+    """Run dialogs to their ends; one whose turn the model refuses ends there, without an answer.
 
     Args:
         engine: With nothing in flight.
@@ -157,23 +159,31 @@ class _Run:
     def poll(self) -> list[int]:
         """Let the engine work; return the dialogs that have a next turn."""
         started = time.perf_counter()
-        completions = self.engine.poll()
+        try:
+            completions = self.engine.poll()
+        except RefusalError as error:
+            _LOG.warning("counted as refused: %s", error)
+            number = self.pending.pop(error.request_id)
+            self.dialogs[number].refuse()
+            return list(self._finish(number))
         self.engine_s += time.perf_counter() - started
         if not completions:
             raise EngineError(f"poll returned nothing while {len(self.pending)} requests wait")
         return [number for completion in completions for number in self._accept(completion)]
 
     def _accept(self, completion: Completion) -> Sequence[int]:
-        """The numbers of the dialogs that have a next turn because of it."""
+        """The dialogs that have a next turn because of it."""
         number = self.pending.pop(completion.request_id, None)
         if number is None:
             raise EngineError(f"the engine answered {completion.request_id}, which was not asked")
         dialog = self.dialogs[number]
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)
-        if not dialog.is_done:
-            return [number]
-        rollout = dialog.rollout(policy_version=self.engine.policy_version)
+        return self._finish(number) if dialog.is_done else [number]
+
+    def _finish(self, number: int) -> Sequence[int]:
+        """The dialogs that follow one that is done."""
+        rollout = self.dialogs[number].rollout(policy_version=self.engine.policy_version)
         self.rollouts[number] = rollout
         if self.on_done is not None:
             self.on_done(rollout)

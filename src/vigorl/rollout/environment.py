@@ -17,6 +17,7 @@ What ends or continues a dialog after a turn, first match wins:
     the observation leaves no room for another turn     TOKEN_BUDGET
     calls a tool that ends the dialog                   TOOL_DONE
     calls a tool                                        its reply or an error, then a next turn
+    was never given, because the model would not        REFUSED
 
 A call that cannot be read, names no tool, or points off the picture gets an error observation and
 costs a turn. Observations never repeat the policy's own text, which could hold chat tokens.
@@ -286,6 +287,11 @@ class Dialog:
         self._token_ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
         self._last_turn_reason = self._why_last_turn()
         self._prefix_ids = self._env.forced_ids if self._last_turn_reason else ()
+
+    def refuse(self) -> None:
+        """End without the turn that `next_request` asked for."""
+        self._request, self.stop_reason = None, StopReason.REFUSED
+        self._turns.append(Turn((), (), ""))
 
     def rollout(self, *, policy_version: int = 0) -> Rollout:
         """What happened.

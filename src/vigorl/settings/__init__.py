@@ -27,7 +27,6 @@ from vigorl.settings.asking import (
     Signal,
 )
 from vigorl.settings.kinds import (
-    MOST,
     AnyText,
     AtLeastOne,
     Count,
@@ -69,6 +68,7 @@ from vigorl.settings.learning import (
     Trainer,
     Zoom,
 )
+from vigorl.settings.together import check_together
 from vigorl.targets import nearest
 
 OWN = ("vigorl.", "lightning.")  # the code whose keys are known here
@@ -127,6 +127,8 @@ class Settings(Group):
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
     compare_with: Text | None
+    suite: Texts | None
+    skip_missing: Flag
     # synthesize
     scorer: Node
     trees: Text | None
@@ -142,7 +144,8 @@ class Settings(Group):
 
 
 def check_values(cfg: DictConfig) -> None:
-    """Compare every value with its type and range; absent ones are not asked for.
+    """Compare every value with its type and range, and with the others; absent ones are not asked
+    for.
 
     Raises:
         ConfigError: Some are not allowed; one line with their keys, the values, and what is.
@@ -158,7 +161,7 @@ def check_values(cfg: DictConfig) -> None:
             raise ConfigError("; ".join(found)) from None
     if broken:
         raise ConfigError(broken[0])
-    _check_together(plain)
+    check_together(cfg, plain)
 
 
 def refuse_missing(cfg: DictConfig) -> None:
@@ -179,28 +182,6 @@ def _missing(node: DictConfig, path: str = "") -> Iterator[str]:
 def one_line(error: BaseException) -> str:
     """The first line of its message."""
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
-
-
-def _check_together(plain: dict[str, Any]) -> None:
-    pixels = plain.get("pixels", {})
-    if pixels.get("min_pixels", 0) > pixels.get("max_pixels", MOST):
-        raise ConfigError(
-            f"pixels.min_pixels must not be above pixels.max_pixels={pixels['max_pixels']}, "
-            f"got {pixels['min_pixels']}"
-        )
-    if plain.get("trainer", {}).get("use_distributed_sampler"):
-        raise ConfigError(
-            "trainer.use_distributed_sampler must be false, got True: each rank has its own prompts"
-        )
-    outputs = plain.get("paths", {}).get("outputs", "")
-    is_stored_there = (
-        plain.get("logger", {}).get("tracking_uri") == f"sqlite:///{outputs}/mlflow.db"
-    )
-    if is_stored_there and any(sign in outputs for sign in "%?"):
-        raise ConfigError(
-            f"paths.outputs must have no % and no ? in its name, which the URL of MLflow's store "
-            f"cannot say, got {outputs!r}; set another, or logger.tracking_uri"
-        )
 
 
 def _refused(plain: Any, error: ValidationError) -> Iterator[tuple[str, str]]:

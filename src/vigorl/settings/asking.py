@@ -33,7 +33,7 @@ from vigorl.settings.learning import Limits, VLLMLimits
 
 
 class Prompt(Group):
-    domain: Literal["visual_search", "spatial", "web_grounding", "web_action"]
+    domain: Literal["general", "visual_search", "spatial", "web_grounding", "web_action"]
     form: Literal["tools", "reply", "think", "steps"]
     answer: AnyText | Node
     opening: AnyText

@@ -178,8 +178,8 @@ class Correction(Group):
 
 
 class Algorithm(Group):
-    clip_low: NotNegative
-    clip_high: NotNegative
+    clip_low: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
+    clip_high: Positive
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
     kl_coef: NotNegative
     kl_estimator: Literal["k3", "k3_corrected"]

@@ -39,6 +39,7 @@ def test_rollout_metrics_by_hand():
             "rollout/zooms_mean": (1 + 2 + 0) / 3,
             "rollout/tool_errors_mean": 1 / 3,
             "rollout/truncated_frac": 1 / 3,
+            "rollout/refused_frac": 0.0,
             "rollout/completion_tokens_mean": (8 + 16 + 10) / 3,  # 4 a turn, 10 in the last one
             "rollout/zoom_hit_frac": 2 / 3,  # of three zooms only (90, 90) misses
             "rollout/last_zoom_hit_frac": 1 / 2,  # of two rollouts that zoomed

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -63,6 +67,85 @@ def test_grey_of_many_bits_fills_the_range(
     Image.fromarray(values).save(tmp_path / "a.tif")
     shown = open_image(tmp_path / "a.tif")
     assert [rgb(shown, (x, 0))[0] for x in (0, 1)] == [0, at_half]
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """[rows, columns, channels] of 16 bits; Pillow writes none."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        sum_ = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", sum_)
+
+    rows, columns, channels = values.shape
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", columns, rows, 16, kind, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def deep_tiff(values: np.ndarray, *, order: str = "<", is_packed: bool = False) -> bytes:
+    rows, columns, channels = values.shape
+    data = values.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if is_packed else data
+    num_entries = 9 + (channels > 3)
+    # the directory ends there; behind it the bits of each channel, then the pixels
+    end = 8 + 2 + 12 * num_entries + 4
+    entries = [
+        (256, columns), (257, rows), (258, end), (259, 8 if is_packed else 1), (262, 2),
+        (273, end + 2 * channels), (277, channels), (278, rows), (279, len(data)), (338, 2),
+    ]  # fmt: skip
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, num_entries)
+    for tag, value in entries[:num_entries]:
+        kind, count = (3, channels) if tag == 258 else (4, 1)
+        head += struct.pack(f"{order}HHII", tag, kind, count, value)
+    return head + struct.pack(f"{order}I{channels}H", 0, *[16] * channels) + data
+
+
+def deep_ppm(values: np.ndarray) -> bytes:
+    rows, columns, _ = values.shape
+    return f"P6\n{columns} {rows}\n65535\n".encode() + values.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("brightest", "expected"),
+    [
+        (4095, [[16, 128, 255], [0, 0, 0]]),  # 12 bits: 256, 2048 and 4095 >> 4
+        (16383, [[4, 32, 255], [0, 0, 0]]),  # 14 bits: >> 6
+        (65535, [[1, 8, 255], [0, 0, 0]]),
+    ],
+)
+@pytest.mark.parametrize(
+    "made",
+    [
+        deep_png,
+        deep_tiff,
+        partial(deep_tiff, order=">"),
+        partial(deep_tiff, is_packed=True),  # by libtiff
+        deep_ppm,
+    ],
+)
+def test_colours_of_many_bits_fill_the_range(
+    tmp_path: Path, made: Callable[..., bytes], brightest: int, expected: list[list[int]]
+) -> None:
+    values = np.array([[[256, 2048, brightest], [0, 0, 0]]])
+    (tmp_path / "a.jpg").write_bytes(made(values))
+    assert np.asarray(open_image(tmp_path / "a.jpg")).tolist() == [expected]
+
+
+@pytest.mark.parametrize("made", [deep_png, deep_tiff])
+@pytest.mark.parametrize("opaque", [4095, 65535])
+def test_opacity_of_many_bits_has_a_range_of_its_own(
+    tmp_path: Path, made: Callable[..., bytes], opaque: int
+) -> None:
+    clear, red = [0, 0, 0, 0], [4095, 0, 2048, opaque]
+    (tmp_path / "a").write_bytes(made(np.array([[clear, red]])))
+    assert np.asarray(open_image(tmp_path / "a")).tolist() == [[[255] * 3, [255, 0, 128]]]
+
+
+def test_grey_with_opacity_of_many_bits(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(deep_png(np.array([[[2048, 65535], [4095, 65535]]])))
+    assert np.asarray(open_image(tmp_path / "a.png")).tolist() == [[[128] * 3, [255] * 3]]
 
 
 def test_grey_below_black_is_refused(tmp_path: Path) -> None:
@@ -173,9 +256,11 @@ def test_a_stripe_no_processor_takes_is_named(tmp_path: Path, store: ImageStore)
 def test_a_bomb_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")  # 24 kB that would fill 0.6 GB
+    Image.new("1", (20_000, 16_000)).save(tmp_path / "bomb.png")  # 40 kB that would fill 1.3 GB
     with pytest.raises(DataError, match=r"too large|allowed"):
         open_image(tmp_path / "bomb.png")
+    Image.new("1", (14_032, 19_843)).save(tmp_path / "map.png")  # ReasonMap's largest
+    assert read_size(tmp_path / "map.png") == Size(14_032, 19_843)
     Image.new("L", (11, 11)).save(tmp_path / "small.png")
     monkeypatch.setattr("vigorl.data.images.MAX_PICTURE_PIXELS", 100)
     with pytest.raises(DataError, match="100 pixels allowed"):

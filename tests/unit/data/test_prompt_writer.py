@@ -114,7 +114,7 @@ def test_an_opening_and_an_answer_of_ones_own() -> None:
     assert "<answer> a number </answer>" in own.system
     assert own.system.endswith("The answer is a whole number.")
     assert own.options == ""
-    with pytest.raises(ConfigError, match=r"env\.prompt\.answer=colour is none of option, point"):
+    with pytest.raises(ConfigError, match=r"env\.prompt\.answer=colour is none of option, text"):
         PromptWriter(domain=Domain.SPATIAL, form=Form.REPLY, answer="colour")
 
 

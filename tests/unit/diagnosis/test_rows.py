@@ -155,7 +155,8 @@ def test_data_that_is_not_there_fails(tmp_path: Path, overrides: list[str], said
 
 def test_data_that_is_there_or_can_be_made_is_well(tmp_path: Path) -> None:
     (row,) = check_data(settings(f"paths.root={tmp_path}"))
-    assert (row.status, row.text.endswith("will be drawn at the start")) == (Status.OK, True)
+    assert (row.status, "will be drawn at the start" in row.text) == (Status.OK, True)
+    assert "not asked here" in row.text
     assert not any(tmp_path.iterdir())
     write_vstar_folder([a_task(tmp_path, i) for i in range(8)], tmp_path)
     (row,) = check_data(settings("data=vstar_folder", f"data.root={tmp_path}"))
@@ -172,6 +173,33 @@ def test_data_that_a_run_would_stop_on_fails(tmp_path: Path) -> None:
     assert row.status is Status.FAIL
     assert "3.png: the picture is damaged" in row.text
     assert "relative_position/3.json" in row.text
+
+
+def test_what_a_model_that_is_made_later_would_be_asked_is_tried(tmp_path: Path) -> None:
+    tasks = [a_task(tmp_path, i) for i in range(8)]
+    write_vstar_folder(tasks, tmp_path)
+    said = [
+        "experiment=grpo_vstar_no_warm_start", "data=vstar_folder", f"data.root={tmp_path}",
+        f"paths.run={tmp_path}/run",
+    ]  # fmt: skip
+    (row,) = check_data(settings(*said))
+    assert "every prompt encoded, as tiny_start would read it" in row.text
+    assert not (tmp_path / "run").exists()
+    Image.new("1", (211, 43_000)).save(tmp_path / "relative_position" / "3.png")
+    (row,) = check_data(settings(*said))
+    assert row.status is Status.FAIL
+    assert "absolute aspect ratio must be" in row.text
+
+
+def test_that_nothing_could_be_asked_is_said(tmp_path: Path) -> None:
+    write_vstar_folder([a_task(tmp_path, i) for i in range(8)], tmp_path)
+    model = "model.path=Someone/Somewhere"
+    rows = check_data(settings("data=vstar_folder", f"data.root={tmp_path}", model))
+    assert [(row.status, row.name) for row in rows] == [
+        (Status.OK, "data"),
+        (Status.NOTE, "prompts"),
+    ]
+    assert "NOT tried: Someone/Somewhere" in rows[1].text
 
 
 def a_task(root: Path, number: int) -> TaskRecord:

@@ -105,7 +105,7 @@ def test_a_line_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "not a rollout of format 3"),
+        ({"format": 4}, "not a rollout of format 3"),
         ({"extra": 1}, "extra: Unexpected keyword argument"),
         ({"phase": 3}, "phase: Input should be a valid string"),
         ({"run_seed": 1.5}, "run_seed: Input should be a valid integer"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -23,9 +24,11 @@ from safetensors.torch import load_file
 
 from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import World
-from vigorl.core.errors import ConfigError, EngineError, RequestError
+from vigorl.core.errors import ConfigError, EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, GenerationRequest, SamplingParams
+from vigorl.core.rewards.recipes import grounded_zoom_reward
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.evaluation.runner import evaluate
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.server_api import ChatFormat
@@ -697,8 +700,40 @@ def test_a_teacher_without_content_says_what_came(
 ) -> None:
     server = start()
     server.answer = lambda path, body: {"choices": [choice]}
-    with pytest.raises(RequestError, match=message):  # a search counts it, and goes on
+    with pytest.raises(RequestError, match=message) as caught:  # a search counts it, and goes on
         run(teacher(server), ask(world))
+    assert isinstance(caught.value, RefusalError) == ("holds no" not in message)
+
+
+def test_an_evaluation_counts_a_refusal_and_goes_on(
+    world: World, start: Any, teacher: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, asked = start(), itertools.count()
+    said = [
+        {"message": {"content": "<answer> red </answer>"}, "finish_reason": "stop"},
+        {"message": {"refusal": "I will not", "content": None}, "finish_reason": "stop"},
+        {"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"},
+    ]
+    server.answer = lambda path, body: {"choices": [said[next(asked) % 3]]}
+    engine, tasks = teacher(server, max_concurrent=1), [world.task(f"t{i}") for i in range(6)]
+    report = evaluate(engine, world.environment(), tasks, grounded_zoom_reward())
+    assert sorted(one.score for one in report.questions) == [0, 0, 0, 0, 1, 1]
+    assert report.metrics["rollout/refused_frac"] == pytest.approx(4 / 6)
+    assert "refused" in report.table()
+    assert sum("I will not" in line for line in caplog.messages) == 2
+
+
+def test_a_4xx_for_what_was_asked_is_the_models_refusal(
+    world: World, start: Any, teacher: Any
+) -> None:
+    engine = teacher(start(lambda path, body: (400, '{"error": {"code": "content_filter"}}')))
+    dialog = world.environment().start(world.task(), group="g", index=0, seed=1)
+    (rollout,) = collect(engine, [dialog], phase="p").rollouts
+    assert (rollout.stop_reason, rollout.answer, len(rollout.turns)) == (
+        StopReason.REFUSED,
+        None,
+        1,
+    )
 
 
 def test_a_servers_wish_to_wait_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

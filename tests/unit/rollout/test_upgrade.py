@@ -34,8 +34,18 @@ def test_a_rollout_of_format_1_is_read_as_one_of_today() -> None:
 def test_it_is_written_in_todays_format() -> None:
     (found,) = read_rollouts(FORMAT_1)
     line = rollout_to_json(found.scored, phase=found.phase, run_seed=found.run_seed)
-    assert line.startswith('{"format":2,')
+    assert line.startswith('{"format":3,')
     assert rollout_from_json(line) == found
+
+
+def test_a_task_of_format_2_has_neither_cluster_nor_tags() -> None:
+    (found,) = read_rollouts(FORMAT_1)
+    plain = json.loads(rollout_to_json(found.scored, phase=found.phase, run_seed=found.run_seed))
+    task = plain["scored"]["rollout"]["task"]
+    assert (task.pop("cluster"), task.pop("tags")) == ("", {})
+    assert rollout_from_json(json.dumps(plain | {"format": 2})) == found
+    with pytest.raises(DataError, match="task.cluster: Field required"):
+        rollout_from_json(json.dumps(plain))
 
 
 def test_half_a_line_of_format_1_is_refused() -> None:

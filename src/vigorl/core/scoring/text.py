@@ -25,6 +25,8 @@ _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
 _PAIRS = {"()", "[]", "{}", '""', "''", "“”", "‘’", "«»", "「」", "『』", "【】", "《》", "（）"}
+_EMPHASIS = re.compile(r"(?<![\w*])\*\*(?=\S)(.+?)(?<=\S)\*\*(?![\w*])", re.DOTALL)  # never 2**3
+_POWER = re.compile(r"\d\s?[²³¹⁰⁴-⁹]")  # in NFKC a further digit
 _MARKS = " \t\n.,:;!?。、，：；！？*_`"
 _OPENING = " \t\n\"'`*_([{,:;“”‘’«「『【《、"
 _CLOSING = " \t\n\"'`*_)]}.,:;!?“”‘’»」』】》、。"
@@ -52,7 +54,7 @@ class TextMatch(Scorer):
         right = option_index(task.answer, task.options)
         if right is not None:
             return float(option_index(answer, task.options) == right)
-        return float(_is_same(answer, task.answer))
+        return float(is_same_answer(answer, task.answer))
 
 
 def option_index(answer: str, options: Sequence[str]) -> int | None:
@@ -76,7 +78,7 @@ def option_index(answer: str, options: Sequence[str]) -> int | None:
         return found
     seen = _seen(answer)
     if alone := _ALONE.fullmatch(seen.casefold()):
-        is_text = any(_ALONE.fullmatch(_fold(option)) for option in options)
+        is_text = any(_ALONE.fullmatch(fold_answer(option)) for option in options)
         return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
     if match := _LOOSE_PREFIX.match(seen):
         index = _letter_index(match)
@@ -95,12 +97,14 @@ def normalize_answer(text: str) -> str:
     >>> normalize_answer(" (B)  Light Red. ")
     'light red'
     """
-    return _split_letter(_fold(text))[1]
+    return _split_letter(fold_answer(text))[1]
 
 
-def _is_same(answer: str, truth: str) -> bool:
+def is_same_answer(answer: str, truth: str) -> bool:
     """Whether an answer to an open question is the right one."""
-    given, right = _fold(answer), _fold(truth)
+    if _POWER.findall(answer) != _POWER.findall(truth):
+        return False
+    given, right = fold_answer(answer), fold_answer(truth)
     if given == right:
         return True
     given_letter, given_text = _split_letter(given)
@@ -114,7 +118,7 @@ def _is_same(answer: str, truth: str) -> bool:
 
 
 def _index_of_text(answer: str, options: Sequence[str]) -> int | None:
-    for form in (str.strip, _trim, _fold):
+    for form in (str.strip, _trim, fold_answer):
         given = form(answer)
         fitting = [i for i, option in enumerate(options) if form(option) == given]
         if len(fitting) == 1:
@@ -136,7 +140,8 @@ def _letter_index(match: re.Match[str]) -> int:
 
 def _seen(text: str) -> str:
     """Without emphasis and what nobody sees; full-width letters and marks as plain ones."""
-    return " ".join(text.translate(_FULL_WIDTH).translate(_INVISIBLE).replace("**", "").split())
+    plain = text.translate(_FULL_WIDTH).translate(_INVISIBLE)
+    return " ".join(_EMPHASIS.sub(r"\1", plain).split())
 
 
 def _trim(text: str) -> str:
@@ -150,7 +155,10 @@ def _trim(text: str) -> str:
     return text
 
 
-def _fold(text: str) -> str:
+def fold_answer(text: str) -> str:
+    """Unicode NFKC, case folded, white space joined, dashes made one, no marks around it; an option
+    letter in front stays. A text of punctuation alone is kept as it is.
+    """
     folded = unicodedata.normalize("NFKC", _seen(text)).translate(_DASHES).casefold()
     folded = folded.replace(" %", "%")
     if _PREFIX.match(folded) or _ALONE.fullmatch(folded):  # their bracket surrounds a letter alone
@@ -163,4 +171,4 @@ def _split_letter(folded: str) -> tuple[str, str]:
     match = _PREFIX.match(folded)
     if match is None:
         return "", folded
-    return match[match.lastindex or 1], _fold(folded[match.end() :])
+    return match[match.lastindex or 1], fold_answer(folded[match.end() :])

@@ -13,10 +13,11 @@ where the user's download lies.
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,49 +27,17 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.data.faults import Rules
 from vigorl.data.option_orders import OptionOrder, in_orders
-from vigorl.data.plain import to_plain
+from vigorl.data.plain import path_of, to_plain
 from vigorl.data.splits import DataSplits
-from vigorl.evaluation.metrics import Mean, Metric
+from vigorl.evaluation.asking import Asked, Asking, ask
+from vigorl.evaluation.metrics import Mean, Metric, measured
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
-from vigorl.evaluation.statistics import clustered_interval
-from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.environment import Environment
 
 WHERE = (  # settings that no score depends on: where things lie
     "root", "download", "download_name", "sites", "states", "resets", "screens", "at_once",
     "trained_on",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What asking a benchmark's questions has given.
-
-    Attributes:
-        rollouts: All, to record, reward and show.
-        judged: Which of them are what came out, by index: those of the first question first,
-            equally many each. The others are earlier steps of theirs.
-    """
-
-    rollouts: list[Rollout]
-    judged: Sequence[int]
-
-
-def ask(
-    engine: Engine,
-    environment: Environment,
-    tasks: Sequence[TaskRecord],
-    *,
-    num_samples: int,
-    phase: str,
-    run_seed: int,
-) -> Asked:
-    """Ask every question in a dialog of its own, `num_samples` times; see `runner.evaluate`."""
-    dialogs = build_dialogs(
-        environment, tasks, group_size=num_samples, phase=phase, run_seed=run_seed
-    )
-    rollouts = collect(engine, dialogs, phase=phase).rollouts
-    return Asked(rollouts, range(len(rollouts)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +86,24 @@ class Benchmark(ABC):
         and its scorer; read by `rules`.
         """
 
-    @cached_property
+    @property
+    def subfolder(self) -> str:
+        """What the download's folder is called among others."""
+        return self.download_name or self.name
+
+    def download_into(self, folder: str) -> str:
+        """The command that fetches it into a folder."""
+        return re.sub(r"\bpath\b", folder, self.download)
+
+    @property
+    def is_downloaded(self) -> bool:
+        """Whether the root holds the download's folder, among those of others."""
+        return (Path(self.root) / self.subfolder).is_dir()
+
+    @property
     def folder(self) -> Path:
         """Where the download lies."""
-        inside = Path(self.root) / (self.download_name or self.name)
-        return inside if inside.is_dir() else Path(self.root)
+        return Path(self.root) / self.subfolder if self.is_downloaded else Path(self.root)
 
     @property
     def rules(self) -> Rules:
@@ -133,15 +115,14 @@ class Benchmark(ABC):
         engine: Engine,
         environment: Environment,
         tasks: Sequence[TaskRecord],
-        *,
-        num_samples: int,
-        phase: str,
-        run_seed: int,
+        asking: Asking,
     ) -> Asked:
-        """How its questions are asked: each in one dialog, unless a benchmark says otherwise."""
-        return ask(
-            engine, environment, tasks, num_samples=num_samples, phase=phase, run_seed=run_seed
-        )
+        """Ask its questions, by default each in dialogs of its own."""
+        return ask(engine, environment, tasks, asking)
+
+    def question_of(self, rollout: Rollout) -> TaskRecord:
+        """The question that a kept rollout is about, as it was when it was asked."""
+        return rollout.task
 
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         """Further numbers of a rollout, such as the IoU of the boxes that it names; none here."""
@@ -179,13 +160,20 @@ class Benchmark(ABC):
     def settings(self) -> dict[str, Any]:
         """What its scores depend on, for the protocol: JSON values."""
         fields = {key: value for key, value in to_plain(self).items() if key not in WHERE}
-        return fields | {"metrics": {name: repr(one) for name, one in self.metrics.items()}}
+        kinds = {name: path_of(type(one)) for name, one in self.metrics.items()}
+        return fields | {
+            "metrics": {
+                name: {"_target_": kinds[name], **to_plain(one)}
+                for name, one in self.metrics.items()
+            }
+        }
 
     def scores(self, questions: Sequence[QuestionOutcome]) -> dict[str, Accuracy]:
-        """Every metric with its 95 % interval over clusters: Wilson's for a mean of questions that
-        each are a cluster, else a bootstrap that draws whole clusters.
+        """Every metric that these questions have, with its 95 % interval over clusters; see
+        `metrics.measured`.
         """
-        return {name: _scored(metric, questions) for name, metric in self.metrics.items()}
+        found = {name: measured(metric, questions) for name, metric in self.metrics.items()}
+        return {name: one for name, one in found.items() if not math.isnan(one.value)}
 
 
 def cluster_of(task: TaskRecord) -> str:
@@ -193,11 +181,3 @@ def cluster_of(task: TaskRecord) -> str:
     if task.cluster or not task.images:
         return task.cluster or task.id
     return "/".join(Path(task.images[0]).parts[-2:])
-
-
-def _scored(metric: Metric, questions: Sequence[QuestionOutcome]) -> Accuracy:
-    clusters = [one.cluster or one.id for one in questions]
-    if metric == Mean() and len(set(clusters)) == len(questions):
-        return Accuracy.of([one.score for one in questions])
-    interval = clustered_interval(clusters, lambda kept: metric([questions[i] for i in kept]))
-    return Accuracy(metric(questions), *interval, len(questions))

@@ -23,8 +23,10 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
-from vigorl.evaluation.benchmarks.benchmark import Asked, Benchmark
+from vigorl.evaluation.asking import Asked, Asking
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.web.judge import WebJudge
+from vigorl.evaluation.web.questions import is_step_of
 from vigorl.evaluation.web.score import EpisodeScore
 from vigorl.evaluation.web.settings import (
     BrowserSettings,
@@ -121,10 +123,7 @@ class VisualWebArena(Benchmark):
         engine: Engine,
         environment: Environment,
         tasks: Sequence[TaskRecord],
-        *,
-        num_samples: int,
-        phase: str,
-        run_seed: int,
+        asking: Asking,
     ) -> Asked:
         """Play every task; the last steps are what is judged.
 
@@ -142,15 +141,20 @@ class VisualWebArena(Benchmark):
             environment,
             [self.web_tasks[task.id] for task in tasks],
             self._web_settings(),
-            num_samples=num_samples,
-            phase=phase,
-            run_seed=run_seed,
+            asking,
         )
         rollouts = [step for steps in episodes for step in steps]
         judged: list[int] = []
         for steps in episodes:
             judged.append((judged[-1] if judged else -1) + len(steps))
         return Asked(rollouts, judged)
+
+    def question_of(self, rollout: Rollout) -> TaskRecord:
+        step = rollout.task
+        task = self.web_tasks.get(step.id)
+        if task is None or not is_step_of(task.record, step):
+            return step
+        return task.record
 
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         scorer = rollout.task.scorer

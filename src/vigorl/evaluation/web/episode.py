@@ -1,38 +1,22 @@
 """One episode: look, ask, act, until the policy stops or a limit is met; then the checks.
 
-Every step is a dialog of its own, asked in ViGoRL's form, so it is recorded, rewarded and shown as
-any other; the steps of an episode are a group, in order of their index:
-
-    OBJECTIVE: Put the blue kettle into the cart.
-
-    PREVIOUS ACTIONS:
-    1. type [INPUT] [] [kettle]
-    2. click [A] [Blue kettle, 24 dollars]
-
-    IMAGE:
-
-The screenshot comes first, for points refer to it; pictures that belong to the task follow the
-objective. Elements are told by their text, not by the number of a page that is gone. An action that
-could not be read or carried out stands in the list too, with the reason; a policy's own words that
-could not be read are never repeated.
+Every step is a dialog of its own (`questions`), so it is recorded, rewarded and shown as any other;
+the steps of an episode are a group, in order of their index.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vigorl.core.files import written_whole
 from vigorl.core.rollout import Rollout
-from vigorl.core.trace import IMAGE_SLOT
 from vigorl.evaluation.web.actions import Action, Verb, is_stuck, parse_action
 from vigorl.evaluation.web.browser import Screen, Session
 from vigorl.evaluation.web.checks import Ending, Verdict
 from vigorl.evaluation.web.judge import WebJudge
-from vigorl.evaluation.web.marks import listed
+from vigorl.evaluation.web.marks import kept, listed
 from vigorl.evaluation.web.page import PageError
+from vigorl.evaluation.web.questions import UNREADABLE, step_question
 from vigorl.evaluation.web.score import End, EpisodeScore
 from vigorl.evaluation.web.settings import EpisodeLimits
 from vigorl.evaluation.web.tasks import WebTask
@@ -40,7 +24,6 @@ from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.seeds import derive_seed
 
 _MAX_LISTED = 15_360  # characters of elements' texts, as the benchmark cuts them
-UNREADABLE = "(an action that could not be read; write one action, such as click [3])"
 
 
 class WebEpisode:
@@ -173,38 +156,3 @@ class WebEpisode:
             previous=self._told,
             listing=listing,
         )
-
-
-def step_question(
-    objective: str, *, num_pictures: int, previous: Sequence[str], listing: str = ""
-) -> str:
-    """What a step asks; the form of ViGoRL's web rows.
-
-    Args:
-        objective: What is to be done.
-        num_pictures: That belong to the objective.
-        previous: The actions so far, as they are told.
-        listing: The elements' texts; "" leaves them out.
-    """
-    numbered = "\n".join(f"{i}. {_plain(one)}" for i, one in enumerate(previous, start=1))
-    pictures = "".join(f"\nINPUT IMAGE {i}: {IMAGE_SLOT}" for i in range(1, num_pictures + 1))
-    seen = f"OBSERVATION:\n{_plain(listing)}\n\n" if listing else ""
-    return (
-        f"{IMAGE_SLOT}OBJECTIVE: {_plain(objective)}{pictures}\n\n"
-        f"{seen}PREVIOUS ACTIONS: \n{numbered or 'None'}\n\nIMAGE:\n"
-    )
-
-
-def kept(picture: bytes, folder: Path) -> Path:
-    """A picture file that is named by its content."""
-    path = folder / f"{hashlib.sha256(picture).hexdigest()[:32]}.png"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as part:
-            part.write_bytes(picture)
-    return path
-
-
-def _plain(text: str) -> str:
-    """A text of a page or a policy, in which nothing stands for a picture."""
-    return text.replace(IMAGE_SLOT, "[image]")

@@ -10,13 +10,16 @@ browser_env/processors.py.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from vigorl.core.files import written_whole
 from vigorl.core.geometry import Box, Point
 
 MAX_TEXT = 200  # characters of one element
@@ -151,6 +154,16 @@ def draw_marks(screenshot: bytes, elements: Iterable[Element]) -> bytes:
     file = io.BytesIO()
     picture.save(file, "png", compress_level=1)  # the most time of a step otherwise
     return file.getvalue()
+
+
+def kept(picture: bytes, folder: Path) -> Path:
+    """A picture file that is named by its content."""
+    path = folder / f"{hashlib.sha256(picture).hexdigest()[:32]}.png"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as part:
+            part.write_bytes(picture)
+    return path
 
 
 def _colour(element: Element) -> str:

@@ -7,7 +7,7 @@ at a time, in this thread. An episode that is over makes room for the next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import requests
@@ -15,9 +15,11 @@ import requests
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.core.rollout import Rollout
+from vigorl.evaluation.asking import Asking
 from vigorl.evaluation.web.browser import Browser
 from vigorl.evaluation.web.episode import WebEpisode
 from vigorl.evaluation.web.page import PageError
+from vigorl.evaluation.web.score import EpisodeScore
 from vigorl.evaluation.web.settings import WebSettings
 from vigorl.evaluation.web.tasks import WebTask
 from vigorl.rollout.collector import collect
@@ -33,58 +35,73 @@ def play(
     environment: Environment,
     tasks: Sequence[WebTask],
     settings: WebSettings,
-    *,
-    num_samples: int,
-    phase: str,
-    run_seed: int,
-    on_done: Callable[[list[Rollout]], None] | None = None,
+    asking: Asking,
 ) -> list[list[Rollout]]:
-    """Play every task `num_samples` times.
+    """Play every task; episodes that the log holds whole are not played again.
 
     Args:
         engine: With nothing in flight.
         environment: Of the steps.
         tasks: Ids unique.
         settings: How.
-        num_samples: Episodes per task.
-        phase: Names the phase; part of group names and of every seed.
-        run_seed: Of the run.
-        on_done: Called with the steps of each episode as it ends.
+        asking: How often, and who is told.
     Returns:
         The steps of each episode: those of the first task first.
     Raises:
         ConfigError: No browser, or a site that does not answer.
         EngineError: The engine died, or the judge does not reply.
     """
-    hosts = [urlsplit(url).hostname or "" for url in settings.sites.values()]
-    with Browser(settings.browser, hosts=hosts) as browser:
-        stage = _Stage(browser, environment, settings, on_done)
-        numbers = range(num_samples)
-        stage.waiting = [
-            (task, f"{phase}/{task.id}/{n}", derive_seed(run_seed, phase, task.id, n))
-            for task in tasks
-            for n in numbers
-        ]
-        names = [name for _, name, _ in stage.waiting]
-        collect(engine, stage.fill(), phase=phase, then=stage.after)
-        return [stage.finished[name] for name in names]
+    phase, log = asking.phase, asking.log
+    episodes = [
+        (task, f"{phase}/{task.id}/{number}", derive_seed(asking.run_seed, phase, task.id, number))
+        for task in tasks
+        for number in range(asking.num_samples)
+    ]
+    done = whole_episodes(log.found) if log is not None else {}
+
+    def finished(steps: list[Rollout]) -> None:
+        done[steps[0].group] = steps
+        for step in steps if log is not None else ():
+            log.keep(step)
+        asking.tell(len(done), len(episodes))
+
+    waiting = [one for one in episodes if one[1] not in done]
+    asking.tell(len(done), len(episodes))
+    if waiting:
+        hosts = [urlsplit(url).hostname or "" for url in settings.sites.values()]
+        with Browser(settings.browser, hosts=hosts) as browser:
+            stage = _Stage(browser, environment, settings, waiting, finished)
+            collect(engine, stage.fill(), phase=phase, then=stage.after)
+    return [done[name] for _, name, _ in episodes]
+
+
+def whole_episodes(found: Mapping[tuple[str, int], Rollout]) -> dict[str, list[Rollout]]:
+    """The steps of those episodes of a log that are all there, by group."""
+    episodes: dict[str, list[Rollout]] = {}
+    for (group, index), first in found.items():
+        score = first.task.scorer
+        if index == 0 and isinstance(score, EpisodeScore):
+            steps = [found.get((group, i)) for i in range(score.num_steps)]
+            same = [one for one in steps if one is not None and one.task.scorer == score]
+            if len(same) == score.num_steps:
+                episodes[group] = same
+    return episodes
 
 
 class _Stage:
-    """The episodes that wait, are open, and are over."""
+    """The episodes that wait, and those that are open."""
 
     def __init__(
         self,
         browser: Browser,
         environment: Environment,
         settings: WebSettings,
-        on_done: Callable[[list[Rollout]], None] | None,
+        waiting: list[tuple[WebTask, str, int]],  # with group and seed
+        on_done: Callable[[list[Rollout]], None],
     ) -> None:
         self._browser, self._env, self._settings = browser, environment, settings
-        self._on_done = on_done
-        self.waiting: list[tuple[WebTask, str, int]] = []
+        self.waiting, self._on_done = waiting, on_done
         self.open: dict[str, WebEpisode] = {}  # by group
-        self.finished: dict[str, list[Rollout]] = {}  # likewise
 
     def fill(self) -> list[Dialog]:
         """Open as many episodes as there is room for; their first steps."""
@@ -105,9 +122,7 @@ class _Stage:
         shop = self._settings.sites.get(SHOPPING, "")
         steps = episode.finish(shop=shop, judge=self._settings.judge)
         self.open.pop(rollout.group).session.close()
-        self.finished[rollout.group] = steps
-        if self._on_done is not None:
-            self._on_done(steps)
+        self._on_done(steps)
         return self.fill()
 
     def _may_open(self, task: WebTask) -> bool:

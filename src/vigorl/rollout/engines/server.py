@@ -54,7 +54,7 @@ from typing import Any
 
 import torch
 
-from vigorl.core.errors import ConfigError, EngineError, RequestError
+from vigorl.core.errors import ConfigError, EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -73,6 +73,8 @@ from vigorl.rollout.engines.server_weights import (
     SharedMemoryTransfer,
     WeightTransfer,
 )
+
+_OF_MODEL = ("content_filter", "content_policy")  # in a 4xx of OpenAI's and Azure's: it refuses
 
 
 class ServerEngine(InFlight[Future[Completion]]):
@@ -185,7 +187,8 @@ class ServerEngine(InFlight[Future[Completion]]):
         """Wait until at least one request has finished.
 
         Raises:
-            RequestError: A server refused a request; the others go on.
+            RequestError: A server refused a request, or (RefusalError) the model behind it; the
+                others go on.
             EngineError: A request failed too often, or all servers have been down for too long. All
                 other requests are let go.
         """
@@ -258,7 +261,11 @@ class ServerEngine(InFlight[Future[Completion]]):
 
 
 def _refused(request: GenerationRequest, error: EngineError) -> RequestError:
-    return RequestError(f"request {request.id}: {error}", request_id=request.id)
+    if isinstance(error, RefusalError):
+        return error
+    is_of_model = any(word in str(error) for word in _OF_MODEL)
+    kind = RefusalError if is_of_model else RequestError
+    return kind(f"request {request.id}: {error}", request_id=request.id)
 
 
 def _wire(

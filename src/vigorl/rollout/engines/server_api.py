@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
-from vigorl.core.errors import EngineError
+from vigorl.core.errors import EngineError, RefusalError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.trace import IMAGE_SLOT
@@ -54,6 +54,7 @@ class WireFormat(Protocol):
 
         Raises:
             TransientError: The server gave up on the request.
+            RefusalError: The model would not answer it.
             EngineError: The answer is not what the request asked for.
         """
         ...
@@ -215,7 +216,12 @@ class ChatFormat:
     def read(self, request: GenerationRequest, answer: Any) -> Completion:
         choice = _choice(answer, request)
         is_opened = bool(self._codec.messages_of(request.prompt_ids)[-1].text)
-        ids = self._codec.completion_ids(_chat_text(choice, with_thought=not is_opened))
+        try:
+            text = _chat_text(choice, with_thought=not is_opened)
+        except _NoTextError as error:
+            message = f"request {request.id}: {error}"
+            raise RefusalError(message, request_id=request.id) from error
+        ids = self._codec.completion_ids(text)
         is_finished = choice.get("finish_reason") != "length"
         if not is_finished:
             ids = ids[:-1]  # the end token that nobody sampled
@@ -228,18 +234,23 @@ class ChatFormat:
         return frozenset()
 
 
+class _NoTextError(Exception):
+    """A message that says nothing; in words what came."""
+
+
 def _chat_text(choice: Mapping[str, Any], *, with_thought: bool) -> str:
     """What a teacher has said: its content, after its reasoning where that has a field of its own.
 
     Raises:
-        EngineError: It has said nothing, but called a tool of the endpoint's or refused; or it was
+        _NoTextError: It has said nothing, but called a tool of the endpoint's or refused; or it was
             silent.
+        EngineError: There is no message.
     """
     message = choice.get("message")
     if not isinstance(message, dict):
         raise EngineError(f"the endpoint's choice holds no message: {str(choice)[:200]}")
     if refusal := message.get("refusal"):
-        raise EngineError(f"the teacher refused: {str(refusal)[:200]}")
+        raise _NoTextError(f"the teacher refused: {str(refusal)[:200]}")
     content = message.get("content")
     if isinstance(content, list):  # of parts
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
@@ -253,7 +264,7 @@ def _chat_text(choice: Mapping[str, Any], *, with_thought: bool) -> str:
     came = sorted(name for name, value in message.items() if value and name != "role")
     end = choice.get("finish_reason")
     hint = "; raise limits.max_new_tokens: it was cut while it reasoned" if end == "length" else ""
-    raise EngineError(
+    raise _NoTextError(
         f"the teacher's message has no content, but {came or 'nothing'} "
         f"(finish_reason {end!r}){hint}"
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from PIL import Image
 
 from vigorl.core.geometry import Box, Point
-from vigorl.evaluation.web.marks import draw_marks, listed, read_elements
+from vigorl.evaluation.web.marks import draw_marks, kept, listed, read_elements
 
 FOUND = [
     {"tag": "H1", "text": "Shop", "box": [0, 0, 100, 20], "at": None},
@@ -53,3 +54,9 @@ def test_numbers_do_not_cover_each_other():
     picture = Image.open(io.BytesIO(draw_marks(page.getvalue(), read_elements(crowd))))
     colours = {colour for _, colour in picture.getcolors(30_000) or []}
     assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colours
+
+
+def test_a_screenshot_is_kept_once(tmp_path: Path):
+    first, again, other = (kept(one, tmp_path / "a") for one in (b"one", b"one", b"other"))
+    assert first == again != other
+    assert len(list((tmp_path / "a").iterdir())) == 2

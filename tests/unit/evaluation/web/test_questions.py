@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vigorl.core.geometry import Size
-from vigorl.core.media import FileImage, ImageView
-from vigorl.evaluation.web.episode import kept, step_question
-from vigorl.evaluation.web.score import EpisodeScore
+from tests import builders
+from vigorl.evaluation.web.questions import is_step_of, step_question
 
 SHARED = Path(__file__).resolve().parents[5] / "shared/data/benchmarks/vigorl_web_action"
 
@@ -42,16 +41,11 @@ def test_the_sample_rows_are_asked_alike():
     )
 
 
-def test_a_screenshot_is_kept_once(tmp_path: Path):
-    first, again, other = (kept(one, tmp_path / "a") for one in (b"one", b"one", b"other"))
-    assert first == again != other
-    assert len(list((tmp_path / "a").iterdir())) == 2
-
-
-def test_every_step_is_as_right_as_its_episode():
-    score = EpisodeScore(success=1.0, by_rules=0.0, num_steps=3, end="stopped")
-    view = ImageView(FileImage("a.png"), Size(8, 8), Size(8, 8))
-    assert score.has_form("click [3]", view=view)
-    assert not score.has_form("the third one", view=view)
-    assert score.numbers["by rules"] == 0.0
-    assert (score.numbers["steps"], score.numbers["stopped"]) == (3.0, 1.0)
+def test_a_step_is_of_the_task_as_it_is_now():
+    task = builders.task(question="Buy it.", images=("bowl.png",), answer="{}")
+    question = step_question("Buy it.", num_pictures=1, previous=["go_back"])
+    step = replace(task, question=question, images=("screen.png", "bowl.png"))
+    assert is_step_of(task, step)
+    assert not is_step_of(replace(task, question="Buy"), step)
+    assert not is_step_of(replace(task, answer="{} "), step)
+    assert not is_step_of(replace(task, images=()), step)

@@ -1,0 +1,93 @@
+"""MathVerse, testmini: 788 problems in five versions that say less in words and more in the picture
+(ECCV 2024, arXiv:2403.14624).
+
+Papers quote the mean of five versions, or one of them, as "MathVerse": each is printed. A sixth
+version, text only, has no picture and is left out, and so counted in the log. Versions of a problem
+are a cluster. In "Vision Only" the question is written in the picture.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from vigorl.core.records import TaskRecord
+from vigorl.core.scoring.math import MathMatch
+from vigorl.data.sources.files import collect
+from vigorl.data.sources.lettered import answer_of, distinct, split_lines
+from vigorl.data.sources.pictures import Pictures
+from vigorl.data.sources.rows import Row
+from vigorl.data.sources.tables import table_rows
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
+
+VERSIONS = (
+    "Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only",
+)  # fmt: skip
+_CHOICES = re.compile(r"\n\s*Choices:\s*\n")
+_IN_PICTURE = "Answer the question that is written in the picture."
+_BY_LETTER = " Its options are there too: answer with the letter of the right one."
+
+
+@dataclass(frozen=True, kw_only=True)
+class MathVerse(Benchmark):
+    """MathVerse; the category is the version, tags are subject, subfield and kind of question.
+
+    Attributes:
+        file: The tables in the download, a glob pattern.
+    """
+
+    file: str
+
+    def tasks(self) -> Sequence[TaskRecord]:
+        make = partial(_task, pictures=Pictures(index="sample_index"))
+        rows = table_rows(self.files(self.file), root=self.folder)
+        made = collect(rows, make, rules=self.rules)
+        return [task for task in made if task is not None]
+
+
+def _task(row: Row, *, pictures: Pictures) -> TaskRecord | None:
+    version = row.text("problem_version").replace("_", " ")
+    images = pictures.files(row, "image")
+    if not images:
+        row.notes["rows have no picture (text only), and are left out"] += 1
+        return None
+    if version not in VERSIONS:
+        row.fail(f'"problem_version" must be one of {", ".join(VERSIONS)}, got {version!r:.40}')
+    question, options, answer = _parts(row)
+    problem = row.identity(key="problem_index", is_required=True)
+    return row.checked(
+        TaskRecord(
+            id=f"{problem}:{version}",
+            question=question,
+            answer=answer,
+            images=images,
+            scorer=MathMatch(),
+            options=options,
+            category=version,
+            cluster=problem,
+            tags=_tags(row),
+            source=row.source,
+        )
+    )
+
+
+def _parts(row: Row) -> tuple[str, tuple[str, ...], str]:
+    """The question, its options and the right answer."""
+    is_choice = row.text("question_type") == "multi-choice"
+    parts = _CHOICES.split(row.text("question"))
+    question, answer = "\n".join(parts[:-1] or parts).strip(), row.text("answer").strip()
+    if not question:
+        return _IN_PICTURE + (_BY_LETTER if is_choice else ""), (), answer
+    if not is_choice or len(parts) == 1:
+        return question, (), answer
+    options = split_lines(row, parts[-1], key="question")
+    return question, distinct(row, options), answer_of(row, answer, options, key="answer")
+
+
+def _tags(row: Row) -> dict[str, str]:
+    meta = row.values.get("metadata")
+    found = meta if isinstance(meta, Mapping) else {}
+    kinds = {key: str(found[key]) for key in ("subject", "subfield", "source") if key in found}
+    return {**kinds, "question_type": row.text("question_type")}

@@ -1,0 +1,140 @@
+"""Values that are each allowed, but not beside one another: what would be refused once pictures are
+drawn and weights are loaded, or would train on nothing, is refused with the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vigorl.core.advantages import check_normalization
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.rollout.limits import RolloutLimits
+from vigorl.settings.kinds import MOST
+
+# objects of plain values whose code imports no torch: they refuse theirs in their own words
+_QUICK = ("plan", "reward", "env.prompt", "search", "chains.filters", "chains.picking")
+
+
+def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
+    """Compare values with each other.
+
+    Args:
+        cfg: The settings.
+        plain: Them resolved, each of them allowed by itself, without absent ones.
+    Raises:
+        ConfigError: Some contradict each other, or one has no effect beside another.
+    """
+    for check in (_files, _trainer, _dialogs, _learning, _algorithm, _evaluation):
+        for message in check(plain):
+            raise ConfigError(message)
+    for key in _QUICK:
+        _try_out(cfg, key)
+
+
+def _files(plain: dict[str, Any]) -> Iterator[str]:
+    pixels, outputs = plain.get("pixels", {}), plain.get("paths", {}).get("outputs", "")
+    if pixels.get("min_pixels", 0) > pixels.get("max_pixels", MOST):
+        yield (
+            f"pixels.min_pixels must not be above pixels.max_pixels={pixels['max_pixels']}, "
+            f"got {pixels['min_pixels']}"
+        )
+    store = plain.get("logger", {}).get("tracking_uri")
+    if store == f"sqlite:///{outputs}/mlflow.db" and any(sign in outputs for sign in "%?"):
+        yield (
+            f"paths.outputs must have no % and no ? in its name, which the URL of MLflow's store "
+            f"cannot say, got {outputs!r}; set another, or logger.tracking_uri"
+        )
+
+
+def _trainer(plain: dict[str, Any]) -> Iterator[str]:
+    if plain.get("trainer", {}).get("use_distributed_sampler"):
+        yield (
+            "trainer.use_distributed_sampler must be false, got True: each rank has its own prompts"
+        )
+
+
+def _dialogs(plain: dict[str, Any]) -> Iterator[str]:
+    env = plain.get("env", {})
+    limits = env.get("limits", {})
+    if not {"tools", "step_reply"} <= env.keys() or not _takes_all(RolloutLimits, limits):
+        return
+    RolloutLimits(**limits)
+    turns = limits["max_turns"]
+    if turns > 1 and not (env["tools"] or env["step_reply"]):
+        yield f"limits.max_turns={turns} has no effect without tools: set 1, or another env"
+    if turns == 1 and env["tools"]:
+        yield "tools have no effect with limits.max_turns=1: set more, or env=visual_search_point"
+    if turns > 1 and limits["max_images"] == 1:
+        yield "limits.max_images=1 leaves no crop beside a question's picture: set 2 or more"
+
+
+def _learning(plain: dict[str, Any]) -> Iterator[str]:
+    source, env, data = plain.get("datamodule", {}), plain.get("env", {}), plain.get("data", {})
+    metric = (plain.get("early_stop") or {}).get("metric")
+    if "module" not in plain:
+        return
+    if source.get("plan"):
+        if env.get("temperature") == 0:
+            yield (
+                "env.temperature must be above 0 where rollouts are learned from: greedy ones of a "
+                "question are all the same, so none is better (env.eval_temperature judges)"
+            )
+        if plain["module"].get("importance_correction") and env.get("top_p", 1) < 1:
+            yield (
+                f"env.top_p={env['top_p']:g} with importance_correction: the weights would hold "
+                "the mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
+            )
+        if metric == "val/nll":
+            yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
+        if data.get("num_train") == 0:
+            yield "data.num_train must be at least 1: these are the questions to learn from"
+        return
+    for key in ("sampler", "probes", "signals"):
+        if plain.get(key):
+            yield f"{key} has no effect on SFT: it is for phases of rollouts"
+    if source.get("traces") and data.get("num_traces") == 0:
+        yield "data.num_traces must be at least 1: SFT learns from traces"
+
+
+def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
+    algorithm = plain.get("module", {}).get("algorithm") or {}
+    high, dual = algorithm.get("clip_high", 0), algorithm.get("dual_clip")
+    if dual is not None and dual <= 1 + high:
+        yield f"algorithm.dual_clip must be above 1 + clip_high = {1 + high:g}, got {dual:g}"
+    if algorithm.get("kl_estimator", "k3") != "k3" and not algorithm.get("kl_coef"):
+        yield "algorithm.kl_estimator has no effect with algorithm.kl_coef=0"
+    if algorithm.get("min_std") and not algorithm.get("scale_by_std", True):
+        yield "algorithm.min_std has no effect with algorithm.scale_by_std=false"
+    if "normalization" in algorithm:
+        check_normalization(algorithm["normalization"], algorithm.get("constant_length"))
+
+
+def _evaluation(plain: dict[str, Any]) -> Iterator[str]:
+    num_samples = plain.get("samples_per_task", 1)
+    if num_samples > 1 and plain.get("env", {}).get("eval_temperature") == 0:
+        yield (
+            f"samples_per_task={num_samples} has no effect with env.eval_temperature=0: greedy "
+            "answers to a question are all the same"
+        )
+
+
+def _takes_all(kind: type[RolloutLimits], found: dict[str, Any]) -> bool:
+    return found.keys() == kind.__dataclass_fields__.keys()
+
+
+def _try_out(cfg: DictConfig, key: str) -> None:
+    """Make the object; what else is wrong with it is said later, with the nearest key."""
+    try:
+        if str(OmegaConf.select(cfg, f"{key}._target_")).startswith("vigorl."):
+            instantiate(OmegaConf.select(cfg, key))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, VigorlError):
+            raise error.__cause__ from None
+    except OmegaConfBaseException:
+        return  # a value is missing

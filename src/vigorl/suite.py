@@ -1,0 +1,127 @@
+"""What an evaluation's command line chooses: one benchmark as it ships, or several.
+
+`benchmark=[vstar,blink]` and a YAML with a `suite` of benchmarks (`benchmark=vigorl_paper`) are
+answered one after the other by one engine, each in a folder and an MLflow run of its own below the
+suite's. `data.root` then is the folder that holds the downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.core.errors import ConfigError
+from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
+
+_OF_SUITE = ("suite", "skip_missing", "benchmark", "resume", "paths", "name")  # not of a member
+_NOT_CHOSEN = ("env", "data")  # groups that a benchmark itself chooses
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One benchmark of a suite.
+
+    Attributes:
+        name: Its YAML's.
+        cfg: Its settings, in the folder of its own below the suite's.
+        said: The command line that would give them.
+    """
+
+    name: str
+    cfg: DictConfig
+    said: Sequence[str]
+
+
+def members_of(cfg: DictConfig, said: Sequence[str]) -> list[Member]:
+    """The benchmarks of a suite whose downloads are there, with one engine that suits them all.
+
+    Args:
+        cfg: Of the suite.
+        said: The command line behind it.
+    Raises:
+        ConfigError: A benchmark is unknown, or a download is not there and `skip_missing` is false;
+            names them all, with the commands that fetch them.
+    """
+    offered = GlobalHydra.instance().config_loader().get_group_options("benchmark")
+    for name in cfg.suite:
+        if name not in offered or name.startswith("_"):
+            names = ", ".join(one for one in offered if not one.startswith("_"))
+            raise ConfigError(f"suite: there is no benchmark {name!r}; there are {names}")
+    members = [_member(str(name), cfg, said) for name in cfg.suite]
+    members = _downloaded(members, skip=cfg.skip_missing, root=str(cfg.data.root))
+    most = max(one.cfg.limits.max_images for one in members)
+    for one in members:
+        if "max_images" in one.cfg.engine:
+            OmegaConf.update(one.cfg, "engine.max_images", most)
+    return members
+
+
+def shipped_settings(said: Sequence[str]) -> DictConfig | None:
+    """What the groups that a command line chooses would say without its other settings; None where
+    no command line was composed.
+    """
+    if not HydraConfig.initialized():
+        return None
+    groups = GlobalHydra.instance().config_loader().list_groups("")
+    kept = [one for one in said if _key(one) in groups and _key(one) not in _NOT_CHOSEN]
+    return compose(str(HydraConfig.get().job.config_name), overrides=kept)
+
+
+def asked_by(cfg: DictConfig) -> dict[str, Any]:
+    """The settings that say what is asked and how; not where it lies, nor what trains."""
+    plain: Any = {key: _plain(cfg, key) for key in ("env", "data")}
+    for key in ("temperature", "top_p"):
+        plain["env"].pop(key, None)
+    for key in WHERE:
+        plain["data"].pop(key, None)
+    return plain | {key: cfg.get(key) for key in ("split", "limit", "samples_per_task")}
+
+
+def _member(name: str, suite: DictConfig, said: Sequence[str]) -> Member:
+    folder = Path(suite.paths.run) / name
+    kept = [one for one in said if _key(one).partition(".")[0] not in _OF_SUITE]
+    overrides = [f"benchmark={name}", *kept]
+    cfg = compose(str(HydraConfig.get().job.config_name), overrides=overrides)
+    OmegaConf.update(cfg, "paths", suite.paths, merge=False)
+    OmegaConf.update(cfg, "paths.base", str(folder))
+    OmegaConf.update(cfg, "paths.run", str(folder))
+    if (folder / "run.json").is_file():
+        OmegaConf.update(cfg, "resume", str(folder))
+    return Member(name, cfg, overrides)
+
+
+def _downloaded(members: Sequence[Member], *, skip: bool, root: str) -> list[Member]:
+    sources: list[Benchmark] = [instantiate(one.cfg.data) for one in members]
+    pairs = list(zip(members, sources, strict=True))
+    kept = [member for member, source in pairs if source.is_downloaded]
+    missing = [source for source in sources if not source.is_downloaded]
+    if missing and not (skip and kept):
+        lines = [
+            f"data.root={root!r} holds no folder of these benchmarks; get them into it by",
+            *(
+                f"    {one.download.replace(' path', f' {root}/{one.subfolder}')}"
+                for one in missing
+            ),
+            "or leave them out by skip_missing=true",
+        ]
+        raise ConfigError("\n".join(lines))
+    for one in missing:
+        print(f"left out, as skip_missing=true says: {one.name} (get it by {one.download})")
+    return kept
+
+
+def _plain(cfg: DictConfig, key: str) -> dict[str, Any]:
+    found: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
+    return found
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")

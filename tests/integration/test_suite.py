@@ -1,0 +1,157 @@
+"""Several benchmarks in one command, and evaluations that are killed: what is asked, and what comes
+of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.integration.door import store
+from vigorl.core.protocols import Completion, Engine
+from vigorl.core.trace import render_answer_turn
+from vigorl.data.encoding import ChatCodec
+from vigorl.evaluate import main
+from vigorl.rollout.engines.scripted import ScriptedEngine
+
+ASKED: list[str] = []
+BUILT: list[str] = []
+DIES_AFTER: list[int] = []
+
+
+class Killed(BaseException):
+    """What a kill is to the code: nothing that it catches."""
+
+
+class OneByOne(ScriptedEngine):
+    """Answers one request per poll, and notes which; a kill comes between two polls."""
+
+    def poll(self) -> list[Completion]:
+        if DIES_AFTER and len(ASKED) >= DIES_AFTER[0]:
+            raise Killed
+        finished = super().poll()
+        ASKED.extend(one.request_id for one in finished)
+        return finished
+
+
+def says_red(*, codec: ChatCodec, folder: str, **_: Any) -> Engine:
+    BUILT.append(folder)
+    ticks = count()
+    red = render_answer_turn("It is there.", "red")
+    return OneByOne(lambda _: red, codec, delay=lambda _: next(ticks))
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Path:
+    """V*Bench with three questions, and ScreenSpot-v2 with two."""
+    root = tmp_path / "downloads"
+    for number, category in enumerate(
+        ("direct_attributes", "relative_position", "relative_position")
+    ):
+        folder = root / "vstar_bench" / category
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (112, 112), (number, 0, 0)).save(folder / f"{number}.jpg")
+        row = {"target_object": ["cup"], "bbox": [[10, 10, 20, 20]], "question": "What?",
+               "options": ["red", "blue"]}  # fmt: skip
+        (folder / f"{number}.json").write_text(json.dumps(row))
+    screens = root / "screenspot_v2"
+    (screens / "images").mkdir(parents=True)
+    Image.new("RGB", (112, 112)).save(screens / "images/a.png")
+    rows = [{"img_filename": "a.png", "bbox": [1, 2, 3, 4], "instruction": f"Close {i}.",
+             "data_type": "icon", "data_source": "shop"} for i in range(2)]  # fmt: skip
+    (screens / "screenspot_web_v2.json").write_text(json.dumps(rows))
+    return root
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The command, in ROOT/NAME."""
+    ASKED.clear(), BUILT.clear(), DIES_AFTER.clear()
+
+    def run(*words: str) -> None:
+        engine = "engine._target_=tests.integration.test_suite.says_red"
+        said = [engine, f"paths.root={tmp_path}", "num_threads=1", *words]
+        monkeypatch.setattr(sys, "argv", ["evaluate", *said])
+        main()
+
+    return run
+
+
+def test_each_benchmark_has_a_run_below_the_suites_and_one_engine_answers_all(
+    tmp_path: Path, downloads: Path, evaluate: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(f"data.root={downloads}", "suite=[vstar,screenspot_v2]", "benchmark=_suite",
+             f"paths.base={tmp_path}/run")  # fmt: skip
+    assert len(BUILT) == 1
+    assert len(ASKED) == 5
+    assert {one.name for one in (tmp_path / "run").iterdir() if one.is_dir()} == {
+        "vstar", "screenspot_v2",
+    }  # fmt: skip
+    report = json.loads((tmp_path / "run/vstar/report.json").read_text())
+    assert report["protocol"]["changed"] == []
+    assert report["benchmark"]["overall"]["value"] == 1.0
+    table = (tmp_path / "run/suite.txt").read_text()
+    assert "vstar          100.0 %" in table
+    assert table in capsys.readouterr().out
+    (experiment,) = store(tmp_path).search_experiments(filter_string="name = 'vigorl'")
+    runs = {
+        one.info.run_name: one for one in store(tmp_path).search_runs([experiment.experiment_id])
+    }
+    parent = runs["suite, seed 0"]
+    assert parent.data.metrics["suite/vstar"] == 1.0
+    for name in ("vstar, seed 0", "screenspot_v2, seed 0"):
+        assert runs[name].data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_a_killed_suite_asks_nothing_twice_and_ends_with_the_same_bytes(
+    tmp_path: Path, downloads: Path, evaluate: Any
+) -> None:
+    chosen = [f"data.root={downloads}", "suite=[vstar,screenspot_v2]", "benchmark=_suite"]
+    evaluate(*chosen, f"paths.base={tmp_path}/whole")
+    whole, ASKED[:] = list(ASKED), []
+    killed = tmp_path / "killed=,a"
+    go_on = f'resume="{killed}"'
+    for after, words in ((2, [*chosen, f'paths.base="{killed}"']), (4, [go_on])):
+        DIES_AFTER[:] = [after]
+        with pytest.raises(Killed):
+            evaluate(*words)
+    DIES_AFTER.clear()
+    evaluate(go_on)
+    assert sorted(ASKED) == sorted(whole)
+    for name in ("vstar", "screenspot_v2"):
+        for file in ("report.json", "rollouts.jsonl"):
+            a, b = ((root / name / file).read_bytes() for root in (tmp_path / "whole", killed))
+            assert a == b
+        assert not (killed / name / "answers.jsonl").exists()
+    evaluate(go_on)  # all is there
+    assert sorted(ASKED) == sorted(whole)
+
+
+def test_missing_downloads_are_all_named_before_anything_is_asked(
+    tmp_path: Path, downloads: Path, evaluate: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three = "suite=[screenspot_pro,vstar]"
+    with pytest.raises(SystemExit):
+        evaluate(f"data.root={downloads}", three, "benchmark=_suite")
+    said = capsys.readouterr().err
+    into = f"hf download likaixin/ScreenSpot-Pro --repo-type dataset --local-dir {downloads}/"
+    assert f"{into}screenspot_pro" in said
+    assert "skip_missing=true" in said
+    assert not ASKED
+    evaluate(f"data.root={downloads}", three, "benchmark=_suite", "skip_missing=true")
+    assert "left out, as skip_missing=true says: screenspot_pro" in capsys.readouterr().out
+    assert len(ASKED) == 3
+
+
+def test_an_unknown_benchmark_of_a_suite_is_named(
+    evaluate: Any, downloads: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        evaluate(f"data.root={downloads}", "suite=[vstart]", "benchmark=_suite")
+    assert "there is no benchmark 'vstart'; there are" in capsys.readouterr().err
