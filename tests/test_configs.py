@@ -556,6 +556,11 @@ def test_sixteen_bit_weights_can_be_evaluated() -> None:
     check_settings(compose_door("evaluate", "model.dtype=bfloat16"))
 
 
+def test_seeds_of_one_experiment_are_told_apart_by_their_names() -> None:
+    names = [compose_door("train", f"seed={seed}").logger.run_name for seed in (0, 1)]
+    assert names == ["grpo_vstar, seed 0", "grpo_vstar, seed 1"]
+
+
 def test_fine_tuning_has_no_kl() -> None:
     cfg = compose_door("train", "algorithm=sft", "scale=qwen2_5_vl_7b")
     assert dict(cfg.module) == {"_target_": "vigorl.training.sft_module.SFTModule"}

@@ -96,7 +96,7 @@ def is_trusted(target: object, *, plugins: Collection[str]) -> bool:
         return False
     try:
         found = _locate(target)
-    except ImportError:
+    except (ImportError, ValueError):  # no such code, or no name of any
         return True  # whoever makes the object says so; nothing of another package was imported
     # what a module of ours has imported (`vigorl.build.os.system`) is not ours, and doors do more
     # than make an object
@@ -137,7 +137,7 @@ def check_foreign_overrides(
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"{where}: not what a command line can say: {first}") from error
+        raise ConfigError(f"{where}: not what a command line can say: {first:.200}") from error
     for text, override in zip(overrides, parsed, strict=True):
         key, value = override.key_or_group, override.value()
         top = key.partition(".")[0]

@@ -4,10 +4,13 @@ end.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -25,6 +28,9 @@ from vigorl.ranks import from_all_ranks
 from vigorl.training.policy_module import PolicyModule
 
 _LOG = logging.getLogger(__name__)
+_OF_ZIPFILE = (  # what it raises on damage
+    zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError, LookupError,
+)  # fmt: skip
 _NAME = re.compile(r"phase-(\d+)\.ckpt$")
 
 
@@ -195,7 +201,9 @@ def _check_whole(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (*_OF_ZIPFILE, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to where nothing is
+            raise
         raise DataError(f"is cut, or not a checkpoint ({error})", path=path) from error
     if damaged is not None:
         raise DataError(f"is damaged at {damaged}", path=path)

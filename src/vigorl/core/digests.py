@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from os.path import isfile
 from pathlib import Path
 
 from vigorl.core.errors import DataError
@@ -52,9 +53,10 @@ def check_digests(path: Path) -> bool:
     for line in listed.read_text(errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         file = listed.parent / name
-        if not file.is_file() or sha256_of(file) != digest:
+        if not isfile(file) or sha256_of(file) != digest:  # `Path.is_file` raises of long names
             raise DataError(
-                f"is damaged, or was changed: its sha256 is not that in {listed.name}", path=file
+                f"is damaged, or was changed: its sha256 is not that in {listed.name}",
+                path=listed.parent / name[:255],
             )
     return True
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from cachetools import LRUCache, cachedmethod
 from jaxtyping import Float
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw, ImageFile
 from torch import Tensor
 from transformers import AutoImageProcessor
 
@@ -105,7 +105,9 @@ def read_size(path: str | os.PathLike[str], *, source: str | None = None) -> Siz
     return Size(height, width) if orientation in _SWAPS_SIDES else Size(width, height)
 
 
-def _open_header(path: str | os.PathLike[str], *, source: str | None) -> tuple[Image.Image, int]:
+def _open_header(
+    path: str | os.PathLike[str], *, source: str | None
+) -> tuple[ImageFile.ImageFile, int]:
     if not os.path.isfile(path):
         raise _picture_error(path, source, "there is no such picture file")
     if os.path.getsize(path) == 0:
@@ -137,7 +139,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _decoded(image: Image.Image) -> Image.Image:
+def _decoded(image: ImageFile.ImageFile) -> Image.Image:
     """With 8 bits per channel of those that hold its colours, and likewise of its opacity."""
     if image.format == "PPM" and image.tile and image.tile[0].args == ("RGB", 65535):
         image.tile = [image.tile[0]._replace(codec_name="raw", args=("RGB;16B", 0, 1))]
@@ -150,7 +152,8 @@ def _decoded(image: Image.Image) -> Image.Image:
     num_colours = upper.shape[-1] - image.mode.upper().endswith("A")
     if upper[..., :num_colours].max() >= 1 << 6:  # more than 14 bits: the upper 8 are in `image`
         return image
-    with Image.open(image.filename, formats=[image.format]) as again:
+    assert image.filename is not None  # it was opened by its path
+    with Image.open(image.filename, formats=FORMATS) as again:
         again.tile = [_of_lower_bytes(tile) for tile in tiles]
         lower = np.asarray(again)
     if _raw_mode(tiles[0]).startswith("LA"):  # its four bytes, as they lie

@@ -57,7 +57,9 @@ def family_named(model_type: object, *, where: object) -> Family:
     """
     known = known_families()
     if not isinstance(model_type, str) or model_type not in known:
-        raise ConfigError(f"{where}: model_type {model_type!r} is not one of {', '.join(known)}")
+        raise ConfigError(
+            f"{where}: model_type {model_type!r:.80} is not one of {', '.join(known)}"
+        )
     return known[model_type]
 
 
@@ -72,7 +74,7 @@ def family_of(folder: str | os.PathLike[str]) -> Family:
         raise ConfigError(f"{name}: no such folder")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
-    except OSError as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{folder}: no config.json of a model ({reason})") from error
     if not config:

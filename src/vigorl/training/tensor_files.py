@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 
+_OF_TORCHS_READER = ("PytorchStreamReader", "file in archive is not in a subdirectory")
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
@@ -24,6 +25,7 @@ def tensors_only(path: Path) -> Iterator[None]:
         path: What is read, for the error.
     Raises:
         ConfigError: There is something else in it.
+        DataError: It is damaged.
     """
     before = os.environ.get(_FORCE)
     os.environ[_FORCE] = "1"
@@ -32,6 +34,10 @@ def tensors_only(path: Path) -> Iterator[None]:
             yield
     except pickle.UnpicklingError as error:
         raise ConfigError(not_tensors(path, error)) from error
+    except RuntimeError as error:
+        if not any(word in str(error) for word in _OF_TORCHS_READER):
+            raise
+        raise DataError(f"is damaged ({str(error).splitlines()[0][:160]})", path=path) from error
     finally:
         if before is None:
             del os.environ[_FORCE]
