@@ -229,4 +229,7 @@ def test_the_door_plays_records_and_shows_episodes(shop: Shop, tmp_path: Path) -
     assert {one.score for one in recorded} == {1.0}
     assert all(Path(one.prompt_views[0].path).is_file() for one in recorded)
     page = (tmp_path / "run/rollouts.html").read_text()
-    assert page.count("PREVIOUS ACTIONS") >= 3
+    assert page.count('<section class="group"') == 3
+    assert page.count("✓ done") == 6  # in the list and above its steps
+    assert "stopped after 5 steps" in page
+    assert page.count('alt="the screen at step') == len(recorded)

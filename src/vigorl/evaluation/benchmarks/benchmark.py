@@ -124,6 +124,10 @@ class Benchmark(ABC):
         """The question that a kept rollout is about, as it was when it was asked."""
         return rollout.task
 
+    def remark(self, rollout: Rollout) -> str:
+        """What a page says of a judged rollout beside its score; "" is nothing."""
+        return ""
+
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         """Further numbers of a rollout, such as the IoU of the boxes that it names; none here."""
         return {}

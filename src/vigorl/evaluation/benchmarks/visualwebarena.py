@@ -156,6 +156,10 @@ class VisualWebArena(Benchmark):
             return step
         return task.record
 
+    def remark(self, rollout: Rollout) -> str:
+        scorer = rollout.task.scorer
+        return str(scorer) if isinstance(scorer, EpisodeScore) else ""
+
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         scorer = rollout.task.scorer
         return scorer.numbers if isinstance(scorer, EpisodeScore) else {}

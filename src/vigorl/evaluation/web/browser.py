@@ -81,7 +81,10 @@ class Browser:
         if settings.only_sites:
             known = "".join(f", EXCLUDE {host}" for host in sorted(set(hosts)))
             arguments.append(f"--host-resolver-rules=MAP * ~NOTFOUND{known}")
-        self._playwright = sync_playwright().start()
+        try:
+            self._playwright = sync_playwright().start()
+        except DriverError as error:  # such as within a notebook's own loop
+            raise ConfigError(f"the browser cannot be driven here: {first_line(error)}") from error
         try:
             self._browser = self._playwright.chromium.launch(
                 executable_path=settings.program, args=arguments

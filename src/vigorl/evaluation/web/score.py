@@ -25,6 +25,16 @@ class End(StrEnum):
     FAULT = "fault"  # the page could not be looked at any more
 
 
+_IN_WORDS = {
+    End.NONE: "not played",
+    End.STOPPED: "stopped",
+    End.STEPS: "out of steps",
+    End.UNREADABLE: "nothing readable any more",
+    End.REPEATED: "the same again and again",
+    End.FAULT: "page lost",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeScore(Scorer):
     """Every step of an episode is as right as the episode, whatever the action.
@@ -54,6 +64,13 @@ class EpisodeScore(Scorer):
 
     def has_form(self, answer: str, *, view: ImageView) -> bool:
         return parse_action(answer) is not None
+
+    def __str__(self) -> str:
+        """Such as "stopped after 5 steps, 1 unreadable"."""
+        counts = {"unreadable": self.num_unreadable, "impossible": self.num_impossible}
+        said = [f"{number} {name}" for name, number in counts.items() if number]
+        ending = f"{_IN_WORDS[End(self.end)]} after {self.num_steps} steps"
+        return ", ".join([ending, *said, *([self.fault] if self.fault else [])])
 
     @property
     def numbers(self) -> dict[str, float]:
