@@ -64,6 +64,8 @@ def prepare_process() -> None:
         str(saves_weights),  # a logger that is named after its file
     ):  # fmt: skip
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # what it shows with a whole traceback it also raises
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts
         "You passed in a `val_dataloader`",

@@ -248,7 +248,7 @@ def read_report(path: str) -> EvaluationReport:
     """
     if not Path(path).is_file():
         raise ConfigError(f"compare_with={path!r} is not a file; name another run's report.json")
-    return EvaluationReport.from_json(Path(path).read_text(), path=path)
+    return EvaluationReport.from_json(Path(path).read_text(errors="replace"), path=path)
 
 
 def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, path: str) -> None:

@@ -40,6 +40,7 @@ from vigorl.core.media import (
     VideoFrame,
 )
 from vigorl.families.family import Family
+from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
 # ReasonMap's largest map has 14,032 x 19,843 = 278 million pixels. Pillow keeps RGB in four bytes,
@@ -312,9 +313,10 @@ class ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         given = {name: value for name, value in limits.items() if value is not None}
-        processor = AutoImageProcessor.from_pretrained(
-            str(folder), backend="pil", trust_remote_code=False, **given
-        )
+        with reading(folder):
+            processor = AutoImageProcessor.from_pretrained(
+                str(folder), backend="pil", trust_remote_code=False, **given
+            )
         return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
