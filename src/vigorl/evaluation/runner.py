@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from vigorl.core.errors import ConfigError, DataError
@@ -22,6 +23,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
 from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.asking import Asking, ask, ask_all
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.faithfulness import measure_faithfulness
@@ -30,8 +32,7 @@ from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.evaluation.unanswered import answer_metrics
-from vigorl.rollout.collector import build_dialogs, collect
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
@@ -83,24 +84,23 @@ def evaluate(
         EngineError: The engine died, or a judge gave no reply.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
-    rollouts = ask_all(
-        engine,
-        build_dialogs(environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed),
-        phase=name,
-        log=log,
-        on_progress=on_progress,
+    asking = Asking(
+        num_samples=num_samples, phase=name, run_seed=run_seed, log=log, on_progress=on_progress
     )
-    further = partial(ask_all, engine, phase=f"{name}, probes", log=log, on_progress=None)
-    rollouts = ask_probes(further, probes, rollouts, environment=environment)
+    asked = (benchmark.ask if benchmark else ask)(engine, environment, tasks, asking)
+    of_probes = replace(asking, phase=f"{name}, probes", on_progress=None)
+    further = partial(ask_all, engine, asking=of_probes)
+    rollouts = ask_probes(further, probes, asked.rollouts, environment=environment)
     limit = Schedule(num_rollouts=faithfulness_limit)
     rollouts = ask_probes(further, faithfulness, rollouts, environment=environment, schedule=limit)
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
             on_scored(one)
-    judging.ask(rollouts)
+    judged = [rollouts[i] for i in asked.judged]
+    judging.ask(judged)
     outcomes = tuple(
-        outcome_of(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark, judging)
+        outcome_of(task, judged[i * num_samples : (i + 1) * num_samples], benchmark, judging)
         for i, task in enumerate(tasks)
     )
     return EvaluationReport(
@@ -117,34 +117,6 @@ def evaluate(
         protocol=protocol,
         faithfulness=measure_faithfulness(rollouts, {task.id: cluster_of(task) for task in tasks}),
     )
-
-
-def ask_all(
-    engine: Engine,
-    dialogs: Sequence[Dialog],
-    *,
-    phase: str,
-    log: AnswerLog | None,
-    on_progress: Callable[[int, int], None] | None,
-) -> list[Rollout]:
-    """The rollouts of all dialogs, in their order; those that the log holds are taken from it."""
-    asked = {(one.group, one.index) for one in dialogs}
-    found = log.found if log is not None else {}
-    done = {name: rollout for name, rollout in found.items() if name in asked}
-    missing = [one for one in dialogs if (one.group, one.index) not in done]
-    if on_progress is not None:
-        on_progress(len(dialogs) - len(missing), len(dialogs))
-
-    def finished(rollout: Rollout) -> None:
-        done[rollout.group, rollout.index] = rollout
-        if log is not None:
-            log.keep(rollout)
-        if on_progress is not None:
-            on_progress(len(done), len(dialogs))
-
-    if missing:
-        collect(engine, missing, phase=phase, on_done=finished)
-    return [done[one.group, one.index] for one in dialogs]
 
 
 def chance_level(task: TaskRecord) -> float | None:

@@ -144,14 +144,24 @@ def pick_groups(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRo
     return [sorted(groups[name], key=lambda one: one.rollout.index) for name in picked]
 
 
-def pick_worst_and_best(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRollout]]:
+def pick_worst_and_best(
+    scored: Sequence[ScoredRollout], num: int, *, whole_groups: bool = False
+) -> list[list[ScoredRollout]]:
     """At most `num` rollouts of lowest and highest reward, worst first, each a group of one; in
     words, `WORST_AND_BEST`.
+
+    Args:
+        scored: Any rollouts.
+        num: At most.
+        whole_groups: Takes groups by their mean reward instead, such as the steps of an episode.
     """
-    ordered, num_best = sorted(scored, key=lambda one: one.reward.total), num // 2
+    groups: dict[object, list[ScoredRollout]] = {}
+    for i, one in enumerate(scored):
+        groups.setdefault(one.rollout.group if whole_groups else i, []).append(one)
+    ordered, num_best = sorted(groups.values(), key=_mean_reward), num // 2
     num_worst = num - num_best
     best = ordered[max(num_worst, len(ordered) - num_best) :]
-    return [[one] for one in (*ordered[:num_worst], *best)]
+    return [*ordered[:num_worst], *best]
 
 
 def render_rollout_page(

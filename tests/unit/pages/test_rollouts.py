@@ -20,7 +20,12 @@ from vigorl.core.media import FileImage, ImageView, Region
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
-from vigorl.pages.rollouts import WORST_AND_BEST, pick_groups, render_rollout_page
+from vigorl.pages.rollouts import (
+    WORST_AND_BEST,
+    pick_groups,
+    pick_worst_and_best,
+    render_rollout_page,
+)
 
 
 def scored(rollout: Rollout, total: float = 0.8, advantage: float = 0.0) -> ScoredRollout:
@@ -285,6 +290,16 @@ def test_picks_spread_then_best_then_worst():
     assert picked[0] == groups["wide"]  # in the order of the indices
     assert len(pick_groups(everything, 99)) == 5
     assert pick_groups([], 3) == []
+
+
+def test_picks_the_worst_and_the_best():
+    groups = {name: group_of(name, low, 1.0) for name, low in (("a", 0.9), ("b", 0.0), ("c", 0.5))}
+    everything = [one for group in groups.values() for one in group]
+    alone = pick_worst_and_best(everything, 3)
+    assert [[one.reward.total for one in group] for group in alone] == [[0.0], [0.5], [1.0]]
+    # an episode is shown whole, its steps in order
+    assert pick_worst_and_best(everything, 2, whole_groups=True) == [groups["b"], groups["a"]]
+    assert len(pick_worst_and_best(everything, 9, whole_groups=True)) == 3
 
 
 def test_rollouts_without_a_group_are_grouped_by_task():
