@@ -95,7 +95,7 @@ class ReleasedAccuracyReward:
     def __call__(self, rollout: Rollout) -> float:
         text, task = response_text(rollout), rollout.task
         if isinstance(task.scorer, PointInBox):
-            return float(_hits(_answer(text, _ANSWER_ON_A_LINE), task.scorer, rollout))
+            return float(hits_box(_answer(text, _ANSWER_ON_A_LINE), task.scorer, rollout))
         if isinstance(task.scorer, ActionMatch):
             return _action_accuracy(_answer(text, _ANSWER_ON_A_LINE), task.answer.strip())
         if not isinstance(task.scorer, TextMatch):
@@ -173,7 +173,7 @@ def _answer(text: str, tags: re.Pattern[str]) -> str:
     return (found[1] if found else text).strip()
 
 
-def _hits(answer: str, scorer: PointInBox, rollout: Rollout) -> bool:
+def hits_box(answer: str, scorer: PointInBox, rollout: Rollout) -> bool:
     """Whether an answer is two integers, in any brackets, in a box of integers; edges count."""
     found, box = _literal(answer), scorer.box
     if box is None:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _FUNCTIONS = re.compile(r"\b(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta)\b")
 _WORD = re.compile(r"[a-zA-Z]{3,}|[^\W\d_a-zA-Z]{2,}")
+_SENTENCE = re.compile(r"(?<!\\)\b[a-zA-Z]\s*[.:)](?:\s|\d)|[.?!;]\s")  # "B. 42" is not 42
 _LABEL = re.compile(r"\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\([a-z]\))?)\s*=\s*(?=[^=]+$)")
-_POWER = re.compile(r"[²³¹⁰⁴-⁹]")  # in NFKC a further digit
+_NOT_FOLDED = re.compile(r"[²³¹⁰⁴-⁹(\[{]")  # powers are no digits, "[1, 2]" is not "(1, 2)"
 _POWERS = {ord(one): f"^{power}" for power, one in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _ROOT = re.compile(r"(?<!\\)(?:sqrt|√)\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+))")
 _UNIT = re.compile(
@@ -59,7 +60,12 @@ class MathMatch(Scorer):
         right = option_index(task.answer, task.options) if task.options else None
         if right is None:
             return float(is_same_value(given, task.answer))
-        chosen = option_index(given, task.options)
+        bare = [unwrapped(option) for option in task.options]  # "$1,2$" is no value but a text
+        found = (
+            option_index(*one)
+            for one in ((answer, task.options), (given, task.options), (given, bare))
+        )
+        chosen = next((index for index in found if index is not None), None)
         if chosen is None:
             fitting = [i for i, one in enumerate(task.options) if is_same_value(given, one)]
             chosen = fitting[0] if len(fitting) == 1 else None
@@ -83,8 +89,8 @@ def is_same_value(given: str, right: str) -> bool:
     """Whether two texts are one value; "" is none."""
     if not given.strip():
         return False
-    given, right = _without_label(final_answer(given), final_answer(right))
-    if fold_answer(given) == fold_answer(right) and not _POWER.search(given + right):
+    given, right = _without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
+    if fold_answer(given) == fold_answer(right) and not _NOT_FOLDED.search(given + right):
         return True
     a, b = read_quantity(given), read_quantity(right)
     if a is not None and b is not None and not (a.unit and b.unit and a.unit != b.unit):
@@ -93,7 +99,9 @@ def is_same_value(given: str, right: str) -> bool:
     if unit != wanted and ((unit and wanted) or "%" in (unit, wanted)):
         return False
     given, right = _as_latex(given), _as_latex(right)
-    return not (_has_words(given) or _has_words(right)) and are_equal(given, right)
+    if _has_words(given) or _has_words(right) or _SENTENCE.search(given):
+        return False
+    return are_equal(given, right)
 
 
 def _without_label(given: str, right: str) -> tuple[str, str]:

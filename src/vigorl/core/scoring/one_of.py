@@ -43,7 +43,8 @@ class OneOf(Scorer):
 
     def for_answer(self, answer: str) -> OneOf:
         """With all of "['a', 'b']", as MMMU writes several right answers; any other text is one."""
-        return replace(self, accepted=accepted_answers(answer))
+        found = accepted_answers(answer)
+        return self if found == (answer,) else replace(self, accepted=(*self.accepted, *found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ _LEAD = re.compile(
     rf"(?:(?:(?:the|my)\s+)?{_WHICH}{_NOUN}(?:\s+(?:here|to\s+(?:the|this)\s+question))?"
     rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be)\b\s*:?|\s*[:=])"
     rf"|i\s+(?:choose|select|pick)\b\s*:?"
-    rf"|(?:所以|因此)?(?:，|,)?(?:正确|最终)?(?:的)?(?:答案|选项)(?:应该)?(?:是|为|:)\s*:?|(?:我)?选择?(?!项))\s*",
+    r"|(?:i\s+think\s+)?(?:it|this|that)(?:['’]s|\s+is)\b\s*|i\s+think\b\s*"
+    rf"|(?:所以|因此)?(?:，|,)?(?:正确|最终)?(?:的)?(?:答案|选项)(?:应该)?(?:是|为|:)\s*:?"
+    r"|选项(?=\s*[(（]?[a-z](?![a-z]))|(?:我)?选择?(?!项))\s*",
     re.IGNORECASE,
 )
 _TAIL = re.compile(
@@ -36,15 +38,7 @@ def boxed_parts(text: str) -> list[str]:
     >>> boxed_parts(r"\boxed{1}, no: \boxed{\frac{1}{2}}")
     ['1', '\\frac{1}{2}']
     """
-    parts, start = [], 0
-    while match := _BOXED.search(text, start):
-        end = _closing_brace(text, match.end())
-        if end is None:
-            start = match.end()
-            continue
-        parts.append(text[match.end() : end])
-        start = end + 1
-    return parts
+    return [text[start:end] for _, start, end in _boxes(text)]
 
 
 def without_styles(text: str) -> str:
@@ -62,21 +56,30 @@ def without_styles(text: str) -> str:
 def unwrapped(text: str) -> str:
     r"""An answer without what is only wrapped around it; itself where there is no wrapping.
 
-    A box counts where it is the only one, whatever stands around it; two boxes are two answers.
-
     >>> unwrapped(r"The answer is \boxed{\text{B}}."), unwrapped("B is correct")
-    ('B', 'B')
+    ('B.', 'B')
     """
-    boxes = boxed_parts(text)
-    if len(boxes) > 1 and len({without_styles(box).strip() for box in boxes}) > 1:
-        return text
-    if boxes:
-        return without_styles(boxes[-1]).strip()
-    text = _EMPHASIS.sub(r"\2", text).strip().replace("：", ":")
-    if match := _LEAD.match(text):
-        text = text[match.end() :]
-    text = _TAIL.sub("", text.rstrip(" .。!！")) if _TAIL.search(text.rstrip(" .。!！")) else text
-    return _without_dollars(without_styles(text).strip())
+    for begin, start, end in reversed(_boxes(text)):
+        gap = " " if text[end + 1 : end + 2].isalnum() else ""  # two boxes are two answers
+        text = text[:begin] + text[start:end] + gap + text[end + 1 :]
+    text = without_styles(_EMPHASIS.sub(r"\2", text)).strip().replace("：", ":")
+    match = _LEAD.match(text)
+    rest = text[match.end() :] if match else text
+    text = text if rest.strip(" .") == "a" else rest  # an article whose noun never came
+    bare = text.rstrip(" .。!！")
+    text = _TAIL.sub("", bare) if _TAIL.search(bare) else text
+    return _without_dollars(text.strip())
+
+
+def _boxes(text: str) -> list[tuple[int, int, int]]:
+    """Of every outermost balanced box: where it begins, and where its inside begins and ends."""
+    ends = _closing_braces(text)
+    found: list[tuple[int, int, int]] = []
+    for match in _BOXED.finditer(text):
+        end = ends.get(match.end() - 1)
+        if end is not None and (not found or match.start() > found[-1][2]):
+            found.append((match.start(), match.end(), end))
+    return found
 
 
 def _without_dollars(text: str) -> str:
@@ -89,11 +92,15 @@ def _without_dollars(text: str) -> str:
     return text
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    depth = 1
-    for i in range(start, len(text)):
-        if text[i] in "{}" and text[i - 1] != "\\":
-            depth += 1 if text[i] == "{" else -1
-            if depth == 0:
-                return i
-    return None
+def _closing_braces(text: str) -> dict[int, int]:
+    """Where each brace that opens is closed; linear in the text, whatever it holds."""
+    waiting: list[int] = []
+    ends: dict[int, int] = {}
+    for i, character in enumerate(text):
+        if character not in "{}" or (i and text[i - 1] == "\\"):
+            continue
+        if character == "{":
+            waiting.append(i)
+        elif waiting:
+            ends[waiting.pop()] = i
+    return ends

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vigorl.core.media import ImageView
+from vigorl.core.scoring.reading import unwrapped
 from vigorl.core.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -70,20 +71,9 @@ def option_index(answer: str, options: Sequence[str]) -> int | None:
     >>> option_index("5 mw", ["5 MW", "5 mW"]) is None
     True
     """
-    found = _index_of_text(answer, options)
-    if found is not None:
-        return found
-    texts = _without_labels(options)
-    if texts is not options and (found := _index_of_text(answer, texts)) is not None:
-        return found
-    seen = _seen(answer)
-    if alone := _ALONE.fullmatch(seen.casefold()):
-        is_text = any(_ALONE.fullmatch(fold_answer(option)) for option in options)
-        return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
-    if match := _LOOSE_PREFIX.match(seen):
-        index = _letter_index(match)
-        return index if _index_of_text(seen[match.end() :], texts) == index else None
-    return None
+    found = _index_of(answer, options)
+    bare = unwrapped(answer)
+    return found if found is not None or bare == answer else _index_of(bare, options)
 
 
 def normalize_answer(text: str) -> str:
@@ -102,6 +92,11 @@ def normalize_answer(text: str) -> str:
 
 def is_same_answer(answer: str, truth: str) -> bool:
     """Whether an answer to an open question is the right one."""
+    bare = unwrapped(answer)
+    return _is_same(answer, truth) or (bare != answer and _is_same(bare, truth))
+
+
+def _is_same(answer: str, truth: str) -> bool:
     if _POWER.findall(answer) != _POWER.findall(truth):
         return False
     given, right = fold_answer(answer), fold_answer(truth)
@@ -117,12 +112,30 @@ def is_same_answer(answer: str, truth: str) -> bool:
     return not (given_letter and right_letter and given_letter != right_letter)
 
 
+def _index_of(answer: str, options: Sequence[str]) -> int | None:
+    found = _index_of_text(answer, options)
+    if found is not None:
+        return found
+    texts = _without_labels(options)
+    if texts is not options and (found := _index_of_text(answer, texts)) is not None:
+        return found
+    seen = _seen(answer)
+    if alone := _ALONE.fullmatch(seen.casefold()):
+        is_text = any(_ALONE.fullmatch(fold_answer(option)) for option in options)
+        return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
+    if match := _LOOSE_PREFIX.match(seen):
+        index = _letter_index(match)
+        return index if _index_of_text(seen[match.end() :], texts) == index else None
+    return None
+
+
 def _index_of_text(answer: str, options: Sequence[str]) -> int | None:
     for form in (str.strip, _trim, fold_answer):
         given = form(answer)
         fitting = [i for i, option in enumerate(options) if form(option) == given]
         if len(fitting) == 1:
-            return fitting[0]
+            is_power = _POWER.findall(answer) == _POWER.findall(options[fitting[0]])
+            return fitting[0] if is_power else None
     return None
 
 

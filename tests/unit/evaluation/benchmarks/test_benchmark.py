@@ -88,3 +88,16 @@ def test_its_settings_are_all_but_where_it_lies(tmp_path: Path):
     assert here.folder == Path("here")
     (tmp_path / "discs").mkdir()
     assert Discs(root=str(tmp_path)).folder == tmp_path / "discs"  # beside other downloads
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("root", 3, r"data\.root must be a text, got 3"),
+        ("skip_bad_rows", "maybe", r"data\.skip_bad_rows must be true or false, got 'maybe'"),
+        ("option_seed", True, r"data\.option_seed must be a whole number, got True"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_named(key: str, value: object, message: str):
+    with pytest.raises(ConfigError, match=message):
+        replace(Discs(root="x"), **{key: value})
