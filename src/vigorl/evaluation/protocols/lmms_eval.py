@@ -256,6 +256,7 @@ KIT = Kit(
         ),
     },
     refused={
+        "reasonmap": "it has no such task",
         "mathvista": "GPT-4o takes out every answer",
         "mathverse": "GPT-4o judges every answer",
         "wemath": "it has only a variant with thoughts, judged by a model",
