@@ -22,6 +22,7 @@ refuse_early(__name__, "evaluate")  # before the imports below, which take secon
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ from vigorl.evaluation.progress import AnswerProgress
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_table
 from vigorl.evaluation.runner import evaluate
+from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.suite import asked_by, members_of, shipped_settings
@@ -156,7 +158,7 @@ def judge(
         AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
         AnswerProgress(cfg.name) as progress,
     ):
-        log.check(tasks)
+        log.check(tasks, benchmark.question_of if benchmark else attrgetter("task"))
         report = evaluate(
             engines.of(cfg, parts),
             parts.eval_environment,
@@ -170,11 +172,13 @@ def judge(
             protocol=protocol,
             judging=judging,
             probes=build_all(cfg.probes),
+            faithfulness=build_all(cfg.faithfulness.probes),
+            faithfulness_limit=cfg.faithfulness.num_rollouts,
             log=log,
             on_progress=progress,
         )
     print(report.table())
-    write_findings(cfg, run.folder, report, scored, images=parts.images)
+    write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     answers.unlink()  # rollouts.jsonl has them all
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
@@ -190,6 +194,7 @@ def write_findings(
     scored: Sequence[ScoredRollout],
     *,
     images: ImageStore,
+    benchmark: Benchmark | None = None,
 ) -> None:
     """The record of every rollout, a page of the worst and the best, and last the report: who finds
     it finds all.
@@ -200,13 +205,18 @@ def write_findings(
     ):
         for one in scored:
             recorder.write(one, phase=cfg.split)
-    page = render_rollout_page(
-        pick_worst_and_best(scored, num=12),
-        images=images,
-        title=f"{cfg.name}: {report.accuracy}",
-        metrics=report.metrics,
-        chosen=WORST_AND_BEST,
-    )
+    shown: dict[str, Any] = {
+        "images": images,
+        "title": f"{cfg.name}: {report.accuracy}",
+        "metrics": report.metrics,
+        "chosen": WORST_AND_BEST,
+    }
+    if benchmark is not None and benchmark.in_episodes:
+        episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
+        endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
+        page = render_episode_page(episodes, endings=endings, **shown)
+    else:
+        page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
     (folder / "rollouts.html").write_text(page, encoding="utf-8")
     with written_whole(folder / "report.json") as part:
         part.write_text(report.to_json())

@@ -15,6 +15,7 @@ from vigorl.core.protocols import Engine, GenerationRequest
 from vigorl.core.trace import render_answer_turn
 from vigorl.data.encoding import ChatCodec
 from vigorl.evaluate import run_evaluation
+from vigorl.evaluation.comparison import compare_reports
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.rollout.engines.scripted import ScriptedEngine
 
@@ -77,7 +78,7 @@ def test_a_comparison_is_printed_and_logged(
     evaluation(before, "says_nothing")
     path = before / "run/report.json"
     report = evaluation(after, "says_red", f"compare_with={path}")
-    found = report.compare(EvaluationReport.from_json(path.read_text()))
+    found = compare_reports(report, EvaluationReport.from_json(path.read_text()))
     assert f"against {path}:\n{found}" in capsys.readouterr().out
     run = only_run(after)
     assert run.data.metrics["compare/difference"] == pytest.approx(found.difference)

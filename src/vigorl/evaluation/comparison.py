@@ -7,8 +7,9 @@ Everything is of the number that the benchmark is quoted by, and rests on its cl
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +33,7 @@ from vigorl.evaluation.resampling import (
 from vigorl.evaluation.statistics import (
     clustered_error,
     difference_interval,
+    holm,
     paired_p_value,
 )
 
@@ -89,6 +91,74 @@ class Comparison:
         if self.protocol_differences:
             text += f"\nthe protocols differ: {', '.join(self.protocol_differences)}"
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two models on one benchmark.
+
+    Attributes:
+        benchmark: Its name.
+        before, after: Names of the two models; the difference is after minus before.
+        value_before, value_after: Of the metric.
+        found: The comparison.
+        p_together: Its p-value as it holds for all pairs that were compared together (Holm).
+    """
+
+    benchmark: str
+    before: str
+    after: str
+    value_before: float
+    value_after: float
+    found: Comparison
+    p_together: float
+
+
+def compare_all(
+    reports: Mapping[str, Mapping[str, EvaluationReport]], *, allow_other_protocol: bool = False
+) -> list[Pair]:
+    """Every two models on every benchmark that both were measured on, the later minus the earlier.
+
+    Args:
+        reports: By model, in order, and by benchmark.
+        allow_other_protocol: See `compare_reports`.
+    Raises:
+        ConfigError: Two models share no benchmark, or as `compare_reports`.
+    """
+    pairs = []
+    for (before, mine), (after, theirs) in itertools.combinations(reports.items(), 2):
+        common = [name for name in mine if name in theirs]
+        if not common:
+            raise ConfigError(
+                f"{before} and {after} share no benchmark: {', '.join(mine)} against "
+                f"{', '.join(theirs)}"
+            )
+        for name in common:
+            found = compare_reports(
+                theirs[name], mine[name], allow_other_protocol=allow_other_protocol
+            )
+            values = (_value(mine[name]), _value(theirs[name]))
+            pairs.append(Pair(name, before, after, *values, found, p_together=found.p_value))
+    together = holm([one.found.p_value for one in pairs])
+    return [replace(one, p_together=p) for one, p in zip(pairs, together, strict=True)]
+
+
+def _value(report: EvaluationReport) -> float:
+    _, metric = locked_metric(report)
+    return metric(report.questions)
+
+
+def flipped(before: EvaluationReport, after: EvaluationReport, most: int) -> list[str]:
+    """Ids of questions on which two models differ: those that became worse and those that became
+    better by turns, the largest differences first.
+    """
+    pairs = zip(before.questions, paired(before, after), strict=True)
+    changes = {x.id: y.score - x.score for x, y in pairs if x.score != y.score}
+    ordered = sorted(changes, key=lambda name: -abs(changes[name]))
+    worse = [name for name in ordered if changes[name] < 0]
+    better = [name for name in ordered if changes[name] > 0]
+    by_turns = itertools.chain.from_iterable(itertools.zip_longest(worse, better))
+    return [name for name in by_turns if name is not None][:most]
 
 
 def compare_reports(
@@ -184,7 +254,7 @@ def _of_means(a: Sequence[QuestionOutcome], b: Sequence[QuestionOutcome]) -> Com
 def _of_metric(
     metric: Metric, a: Sequence[QuestionOutcome], b: Sequence[QuestionOutcome]
 ) -> Comparison:
-    b = [replace(one, cluster=other.cluster, id=other.id) for one, other in zip(b, a, strict=True)]
+    b = [replace(one, cluster=other.cluster) for one, other in zip(b, a, strict=True)]
     of_a, num = statistic_of(metric, a)
     of_b, _ = statistic_of(metric, b)
     values = drawn(lambda weights: of_a(weights) - of_b(weights), num)

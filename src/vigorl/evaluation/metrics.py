@@ -115,19 +115,23 @@ class MeanOf(SumMetric):
 
     Attributes:
         by: "category", or a tag.
+        only: See `Mean`.
     """
 
     by: str = CATEGORY
+    only: tuple[str, str] | None = None
 
     def sums(self, questions: Sequence[QuestionOutcome]) -> Sums:
         places = cluster_places([label(one, self.by) for one in questions])
         terms = np.zeros((len(questions), places.max() + 1, 2))
         rows = np.arange(len(questions))
-        terms[rows, places] = np.array([(one.score, 1.0) for one in questions])
-        return Sums(terms.reshape(len(questions), -1), _mean_of_parts)
+        are_in = counted(questions, self.only)
+        scores = np.array([one.score for one in questions])
+        terms[rows, places] = np.stack([are_in * scores, are_in], axis=-1)
+        return Sums(terms.reshape(len(questions), -1), mean_of_parts)
 
 
-def _mean_of_parts(sums: np.ndarray) -> np.ndarray:
+def mean_of_parts(sums: np.ndarray) -> np.ndarray:
     """The parts that have a question; a draw may leave one without."""
     parts = sums.reshape(*sums.shape[:-1], -1, 2)
     means = first_ratio(parts)

@@ -106,17 +106,18 @@ def expanded_interval(values: np.ndarray, num_clusters: int) -> tuple[float, flo
         return (math.nan, math.nan)
     tail = 0.0
     if num_clusters > 1:
-        quantile = stats.t.ppf((1 + CONFIDENCE) / 2, num_clusters - 1)
-        tail = stats.norm.cdf(-quantile * math.sqrt(num_clusters / (num_clusters - 1)))
+        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, num_clusters - 1))
+        tail = float(stats.norm.cdf(-quantile * math.sqrt(num_clusters / (num_clusters - 1))))
     low, high = np.quantile(values, [tail, 1 - tail])
     return (float(low), float(high))
 
 
 def resampled_error(values: np.ndarray, num_clusters: int) -> float:
-    """Standard error from resampled values; NaN for one cluster."""
-    if num_clusters < 2:
+    """Standard error from resampled values; NaN for one cluster, and where no draw has a value."""
+    values = values[~np.isnan(values)]
+    if num_clusters < 2 or len(values) == 0:
         return math.nan
-    return float(np.nanstd(values)) * math.sqrt(num_clusters / (num_clusters - 1))
+    return float(values.std()) * math.sqrt(num_clusters / (num_clusters - 1))
 
 
 def swapped(a: Sums, b: Sums) -> tuple[Statistic, int]:

@@ -10,7 +10,8 @@ from vigorl.evaluation.judging import Judging
 
 _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am)? (?:\w+ )?(?:sorry|apologi[sz]e|cannot|can't|can not|unable to|not able to"
-    r"|won't|will not|don't have enough)|as an ai\b|not possible (?:to (?:answer|tell|determine|say))"
+    r"|won't|will not|don't have enough)|as an ai\b"
+    r"|not possible to (?:answer|tell|determine|say)"
     r"|(?:cannot|can't|can not) be (?:determined|answered|seen)"
     r"|(?:unable|impossible) to (?:answer|determine|tell))"
     r"|抱歉|对不起|无法|不能回答",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -31,6 +31,7 @@ from vigorl.data.plain import exact_reader, faults, to_plain
 from vigorl.rollout.upgrade import upgrade_v1, upgrade_v2
 
 FORMAT = 3
+_TASK_ID = '"task":{"id":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +105,34 @@ def _read_line(text: str) -> _Line:
     return _READER.validate_python({**upgrade_v2(plain), "format": FORMAT})
 
 
-def read_rollouts(path: str | os.PathLike[str]) -> Iterator[RecordedRollout]:
+def read_rollouts(
+    path: str | os.PathLike[str], *, only: Collection[str] | None = None
+) -> Iterator[RecordedRollout]:
     """Every rollout of a record, in order.
 
+    Args:
+        path: The file.
+        only: Ids of the tasks whose rollouts are read; lines of others are passed over unread.
     Raises:
         DataError: Names file and line of the first bad line.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, text in enumerate(file, start=1):
-            yield rollout_from_json(text, path=path, line=number)
+            if only is None or _task_id(text) in (None, *only):
+                found = rollout_from_json(text, path=path, line=number)
+                if only is None or found.scored.rollout.task.id in only:
+                    yield found
+
+
+def _task_id(text: str) -> str | None:
+    """The task of a line that `rollout_to_json` has written; None of any other line."""
+    start = text.find(_TASK_ID)
+    if start < 0:
+        return None
+    try:
+        return json.JSONDecoder().raw_decode(text, start + len(_TASK_ID))[0]
+    except ValueError:
+        return None
 
 
 class RolloutRecorder:

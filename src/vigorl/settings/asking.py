@@ -134,7 +134,7 @@ class Data(Group):
     train_tasks: Text | None
     val_tasks: Text | None
     traces: Text | None
-    form: Literal["folders", "questions"]
+    form: Text
     option_seed: Seed
     base: Data
 
@@ -217,6 +217,13 @@ class ProbeSchedule(Group):
 
 class Probe(Group):
     schedule: ProbeSchedule
+    seed: Seed
+
+
+class Faithfulness(Group):
+    every: AtLeastOne | None
+    num_rollouts: AtLeastOne | None
+    probes: dict[str, Probe]
 
 
 class Signal(Group):

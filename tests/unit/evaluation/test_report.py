@@ -1,4 +1,4 @@
-"""What a report says, that it survives JSON, and that two compare question by question."""
+"""What a report says, and that it survives JSON."""
 
 from __future__ import annotations
 
@@ -43,6 +43,53 @@ def test_accuracy_overall_and_by_category():
     assert report(question("a", True, category="")).by_category == {}
 
 
+def test_questions_that_share_their_luck_widen_every_interval():
+    """Eight pictures of five questions each, wholly right or wholly wrong."""
+    together = report(
+        *(replace(question(f"{i}/{k}", i < 4), cluster=str(i)) for i in range(8) for k in range(5))
+    )
+    total, apart = together.accuracy, report(*(replace(q, cluster="") for q in together.questions))
+    assert (total.num_questions, total.num_clusters) == (40, 8)
+    # sqrt(8 / 7 * 8 * 2.5^2) / 40; each question alone: sqrt(40 * 0.25 / (40 * 39))
+    assert total.error == pytest.approx((8 / 7 * 8 * 2.5**2) ** 0.5 / 40)
+    assert apart.accuracy.error == pytest.approx((10 / (40 * 39)) ** 0.5)
+    assert total.high - total.low > 2 * (apart.accuracy.high - apart.accuracy.low)
+    assert together.by_category["colour"] == total
+    assert "      n  clusters\n" in together.table()
+    assert "clusters" not in apart.table()
+
+
+def test_several_answers_say_what_the_sampling_adds():
+    # within: 0.5, 0, 0 -> mean 1/6, of 2 answers to 3 questions: error^2 1/36
+    # all: scores 0.5, 1, 0: variance 0.25, error^2 1/12; the questions' part 1/12 - 1/36
+    found = report(question("a", 1, 0), question("b", 1, 1), question("c", 0, 0))
+    assert found.errors["error/sampling"] == pytest.approx(1 / 6)
+    assert found.errors["error/questions"] == pytest.approx((1 / 18) ** 0.5)
+    assert "error from the sampling        16.7 %\n" in found.table()
+    assert found.scalars()["eval/error/sampling"] == pytest.approx(1 / 6)
+    assert report(*FOUR).errors == {}
+
+
+def test_tags_split_the_questions_unless_they_name_them():
+    tags = [{"level": "1", "pair": "p"}, {"level": "2", "pair": "q"}, {"pair": "r"}]
+    many = [replace(q, tags=t | {"x": "y"}) for q, t in zip(FOUR, tags, strict=False)]
+    found = report(*many)
+    assert set(found.by_tag) == {"level", "pair"}  # "x" is the same everywhere
+    assert {k: v.value for k, v in found.by_tag["level"].items()} == {"1": 1, "2": 0, "(none)": 1}
+    assert "  level 1                     100.0 %" in found.table()
+    names = [replace(question(str(i), 1), tags={"pair": str(i)}) for i in range(30)]
+    assert report(*names).by_tag == {}
+
+
+def test_what_rules_alone_give_stands_beside_a_judges_score():
+    judged = [replace(q, extras={"rule": rule}) for q, rule in zip(FOUR, (1, 0, 0, 0), strict=True)]
+    found = report(*judged).by_rules
+    assert found is not None
+    assert found.value == 0.25
+    assert "by rules, without the judge    25.0 %" in report(*judged).table()
+    assert report(*FOUR).by_rules is None
+
+
 def test_several_rollouts_are_averaged_per_question():
     total = report(question("a", True, True, False, True), question("b", *[False] * 4)).accuracy
     assert total.value == pytest.approx((0.75 + 0.0) / 2)
@@ -56,9 +103,6 @@ def test_a_half_right_answer_counts_half():
     assert (half.accuracy.low, half.accuracy.high) == (
         wilson_interval(1, 2)[0], wilson_interval(2, 2)[1],
     )  # fmt: skip
-    wrong = report(question("a", 0, chance=None), question("b", 1, chance=None))
-    against = half.compare(wrong)
-    assert (against.difference, against.num_better, against.num_worse) == (0.25, 1, 0)
 
 
 def test_chance_needs_options_everywhere():
@@ -79,6 +123,14 @@ def test_table():
         "zooms that hit a target        75.0 %\n"
         "turns per rollout               2.25\n"
     )
+
+
+def test_letters_stand_in_the_table_where_there_are_few():
+    shares = {f"choice/{kind}_{name}_frac": 0.5 for name in "AB" for kind in ("chosen", "right")}
+    table = replace(report(*FOUR), metrics=shares).table()
+    assert "letters chosen, %             A 50.0  B 50.0\n" in table
+    assert "letters right, %              A 50.0  B 50.0\n" in table
+    assert "letters" not in report(*FOUR).table()
 
 
 def test_scalars_have_one_prefix_and_no_accuracy_twice():
@@ -133,27 +185,6 @@ def test_a_report_of_format_1_is_read():
 def test_json_that_is_no_report_names_its_file(text: str):
     with pytest.raises(DataError, match=r"out\.json: not an evaluation report"):
         EvaluationReport.from_json(text, path="out.json")
-
-
-def test_comparison_pairs_by_id_whatever_the_order():
-    a = report(*FOUR)
-    b = report(
-        question("d", False), question("c", True), question("b", False), question("a", False)
-    )
-    comparison = a.compare(b)
-    assert comparison.difference == pytest.approx(0.75 - 0.25)
-    assert (comparison.num_better, comparison.num_worse, comparison.num_questions) == (2, 0, 4)
-    assert comparison.p_value == pytest.approx(2 / 2**2)
-    assert comparison.low < comparison.difference < comparison.high
-    assert str(comparison).startswith("+50.0 points [")
-    same = a.compare(a)
-    assert (same.difference, same.p_value) == (0.0, 1.0)
-    assert same.low < 0 < same.high
-
-
-def test_comparison_of_different_questions_is_refused():
-    with pytest.raises(ValueError, match=r"differ in 2 questions, such as \['d', 'e'\]"):
-        report(*FOUR).compare(report(*FOUR[:3], question("e", True)))
 
 
 @pytest.mark.parametrize(

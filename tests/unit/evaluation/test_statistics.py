@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vigorl.evaluation.statistics import (
     bootstrap_interval,
+    cluster_interval,
+    clustered_error,
     difference_interval,
+    holm,
     mean_interval,
     paired_p_value,
     wilson_interval,
@@ -87,6 +91,41 @@ def test_bootstrap_holds_the_difference_and_does_not_change():
     assert high - low == pytest.approx(2 * 1.96 * spread / math.sqrt(80), rel=0.1)
     assert difference_interval(a, b) == (low, high)
     assert difference_interval(b, a)[1] == pytest.approx(-low, abs=0.02)
+
+
+def test_the_error_of_clusters_by_hand():
+    # mean 1/2; the clusters' sums of residues 1 and -1: sqrt(2 / 1 * (1 + 1)) / 4
+    assert clustered_error([1, 1, 0, 0], ["a", "a", "b", "b"]) == pytest.approx(0.5)
+    # each alone: sqrt(4 / 3 * 4 * 0.25) / 4 = sqrt(1 / (4 * 3)), the plain error of a mean
+    assert clustered_error([1, 1, 0, 0], list("abcd")) == pytest.approx(math.sqrt(1 / 12))
+    assert math.isnan(clustered_error([1, 0], ["a", "a"]))
+
+
+def test_clustered_error_is_millers_equation_4_but_for_few_clusters():
+    rng = random.Random(2)
+    scores = [float(rng.random() < 0.7) for _ in range(30)]
+    clusters = [str(i % 7) for i in range(30)]
+    mean = sum(scores) / 30
+    cross = sum(
+        (scores[i] - mean) * (scores[j] - mean)
+        for i in range(30)
+        for j in range(30)
+        if clusters[i] == clusters[j]
+    )
+    assert clustered_error(scores, clusters) == pytest.approx(math.sqrt(7 / 6 * cross) / 30)
+
+
+def test_clusters_that_are_all_right_prove_as_much_as_so_many_questions():
+    assert cluster_interval(np.ones(99), 20) == wilson_interval(20, 20)
+    assert cluster_interval(np.full(99, 0.5), 1) == (0.0, 1.0)  # one cluster says nothing
+    assert cluster_interval(np.full(99, 7.0), 20) == (7.0, 7.0)  # no share
+
+
+def test_holm_by_hand():
+    # 3 x 0.01; 2 x 0.03; 1 x 0.04, but not below the one before
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_bootstrap_of_counts():

@@ -96,6 +96,21 @@ def test_a_file_that_is_one_torn_line_starts_over(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
+def test_lines_of_other_tasks_are_passed_over_unread(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.jsonl"
+    odd = '"task":{"id":"disc" \\ é'
+    with RolloutRecorder(path, run_seed=0) as recorder:
+        for id in ("disc", odd, "other"):
+            one = replace(SCORED, rollout=replace(SCORED.rollout, task=builders.task(id=id)))
+            recorder.write(one, phase=odd)
+    text = path.read_text().replace('"format":3', '"format":3,"unknown":1', 3).splitlines()
+    path.write_text("\n".join([*path.read_text().splitlines()[:2], text[2]]) + "\n")
+    found = list(read_rollouts(path, only={"disc", odd}))
+    assert [one.scored.rollout.task.id for one in found] == ["disc", odd]
+    with pytest.raises(DataError, match=r"rollouts\.jsonl:3"):
+        list(read_rollouts(path, only={"other"}))
+
+
 def test_a_line_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
     with RolloutRecorder(tmp_path / "rollouts.jsonl", run_seed=0) as recorder:
         recorder.write(SCORED, phase="p")

@@ -60,7 +60,12 @@ class MathMatch(Scorer):
         right = option_index(task.answer, task.options) if task.options else None
         if right is None:
             return float(is_same_value(given, task.answer))
-        chosen = option_index(given, task.options)
+        bare = [unwrapped(option) for option in task.options]  # "$1,2$" is no value but a text
+        found = (
+            option_index(*one)
+            for one in ((answer, task.options), (given, task.options), (given, bare))
+        )
+        chosen = next((index for index in found if index is not None), None)
         if chosen is None:
             fitting = [i for i, one in enumerate(task.options) if is_same_value(given, one)]
             chosen = fitting[0] if len(fitting) == 1 else None

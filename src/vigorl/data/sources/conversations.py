@@ -26,11 +26,10 @@ from vigorl.core.scoring.ending import WithoutEnding
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.faults import STRICT, Rules
 from vigorl.data.sources.files import collect, line_rows
-from vigorl.data.sources.lettered import split_lines
+from vigorl.data.sources.option_texts import split_options
 from vigorl.data.sources.rows import Row
 
-_CHOICES = re.compile(r"\n\s*Answer Choices:[ \t]*\n")
-_REQUEST = re.compile(r"\n\s*Answer with the text of the option\b[^\n]*\s*$", re.IGNORECASE)
+_CHOICES = re.compile(r"\n\s*Answer Choices:[ \t]*(?=\n)")
 _LEADING = re.compile(rf"(?:\s*{re.escape(IMAGE_SLOT)})*\s*")
 _ASKS, _ANSWERS = ("human", "user"), ("gpt", "assistant")
 
@@ -104,14 +103,18 @@ def _said(row: Row, turn: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 def _split(row: Row, text: str) -> tuple[str, tuple[str, ...]]:
     """The question and its options; none where the text lists none."""
-    parts = _CHOICES.split(text)
-    if len(parts) == 1:
+    if not _CHOICES.search(text):
         return text, ()
-    question = "\n".join(parts[:-1])
+    try:
+        question, options = split_options(_CHOICES.sub("", text))
+    except ValueError as error:
+        row.fail(str(error))
+    if not options:
+        row.fail('there are no options behind "Answer Choices:", each on a line with its letter')
     slots = _LEADING.match(question)
     end = slots.end() if slots else 0
     question = question[:end] + question[end:].removeprefix("Question:").lstrip()
-    return question, split_lines(row, _REQUEST.sub("", parts[-1]), key="conversations")
+    return question, options
 
 
 def _without_slots(question: str, *, num_images: int) -> str:

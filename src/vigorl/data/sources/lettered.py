@@ -1,5 +1,5 @@
-"""Options that stand in a text behind their letters: "(A) red", "A. red" or "A: red", one per line,
-or one behind the other ("A. red; B. blue").
+"""Options of real rows that `option_texts` alone does not read: all in one line ("A. 1; B. 2"), or
+the same text twice; and the right one, as a row names it.
 """
 
 from __future__ import annotations
@@ -8,30 +8,8 @@ import re
 import string
 from collections.abc import Sequence
 
+from vigorl.data.sources.option_texts import letter_index
 from vigorl.data.sources.rows import Row
-
-_OPENING = re.compile(r"\s*(?:[(（]([A-Z])[)）]|([A-Z])\s*[.:)．：、])\s*(.*)")
-
-
-def split_lines(row: Row, text: str, *, key: str) -> tuple[str, ...]:
-    """The options of a text that has one per line, from A on in order.
-
-    A line without a letter goes on with the option above it.
-
-    Raises:
-        DataError: The first line opens no option A, or a letter is out of order.
-    """
-    options: list[str] = []
-    for line in text.strip().split("\n"):
-        match, due = _OPENING.match(line), _due(options)
-        letter = match and (match[1] or match[2])
-        if match and letter == due:
-            options.append(match[3].strip())
-        elif options and letter is None:
-            options[-1] = f"{options[-1]}\n{line.strip()}"
-        else:
-            row.fail(f'"{key}": option {due} was due, got {line!r:.60}')
-    return tuple(options)
 
 
 def split_line(row: Row, text: str, *, key: str) -> tuple[str, ...]:
@@ -67,10 +45,10 @@ def answer_of(row: Row, letter: str, options: Sequence[str], *, key: str) -> str
     Raises:
         DataError: It is the letter of none of them.
     """
-    index = string.ascii_uppercase.find(letter.strip().strip("()（）.").strip() or "?")
-    if not 0 <= index < len(options):
+    try:
+        return options[letter_index(letter)]
+    except (ValueError, IndexError):
         row.fail(f'"{key}" must be the letter of one of {len(options)} options, got {letter!r:.40}')
-    return options[index]
 
 
 def distinct(row: Row, options: Sequence[str]) -> tuple[str, ...]:
@@ -87,7 +65,3 @@ def _letter(
     text: str, letter: str, begin: int, *, before: str = r"(?:^|[;；\n])\s*"
 ) -> re.Match[str] | None:
     return re.compile(rf"{before}\(?{letter}\s*[.):．：、]\s*").search(text, begin)
-
-
-def _due(options: Sequence[str]) -> str:
-    return string.ascii_uppercase[len(options) : len(options) + 1] or "none"

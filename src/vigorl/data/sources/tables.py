@@ -189,7 +189,7 @@ def _separated_rows(
                 raise DataError("is empty: there is no line of column names", path=file)
             if isinstance(header, DataError):
                 raise header
-            _, names = header
+            names = _plain_names(header[1], is_tsv=separator == "\t")
             _require(columns, names, file=file)
             kept = [i for i, name in enumerate(names) if columns is None or name in columns]
             for record in records:
@@ -252,13 +252,13 @@ def _records(lines: _Lines, separator: str) -> Iterator[tuple[int, list[str]] | 
     A row where no cell begins with a quote is cut at its separators, which needs a quarter of the
     memory of the csv module (that keeps four bytes per character) and holds no surprise.
     """
-    cut, quoted = separator.encode(), f'{separator}"'.encode()
+    cut = separator.encode()
     while (line := lines.next()) is not None:
         first, found = lines.number, None
+        cells = line.rstrip(b"\r\n").split(cut)
         try:
-            if not line.startswith(b'"') and quoted not in line:
-                line = line.rstrip(b"\r\n")
-                found = [cell.decode() for cell in line.split(cut)] if line else None
+            if not any(cell.startswith(b'"') for cell in cells):
+                found = [cell.decode() for cell in cells] if cells != [b""] else None
             else:
                 reader = csv.reader(chain([line.decode()], lines), delimiter=separator)
                 found = next(reader)
@@ -276,6 +276,12 @@ def _records(lines: _Lines, separator: str) -> Iterator[tuple[int, list[str]] | 
             yield DataError(f"is not a row of a table: {error}", path=lines.file, line=first)
         if found is not None:
             yield first, found
+
+
+def _plain_names(names: Sequence[str], *, is_tsv: bool) -> list[str]:
+    """VLMEvalKit's copy of a large table ("*_local.tsv") has files in place of base64 texts."""
+    is_copy = is_tsv and "image_path" in names and "image" not in names
+    return ["image" if is_copy and name == "image_path" else name for name in names]
 
 
 def user_cache() -> Path:

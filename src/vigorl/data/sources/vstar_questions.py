@@ -11,20 +11,14 @@ Source: https://huggingface.co/datasets/craigwu/vstar_bench
 
 from __future__ import annotations
 
-import re
 import string
 from pathlib import Path
 
 from vigorl.core.records import TaskRecord
 from vigorl.data.faults import STRICT, Rules
 from vigorl.data.sources.files import collect, line_rows
+from vigorl.data.sources.option_texts import split_options
 from vigorl.data.sources.rows import Row
-
-_OPTION = re.compile(r"\(([A-Z])\)(.*)")
-_REQUEST = re.compile(  # for a letter
-    r"\s*(?:please\s+)?(?:answer|choose|select|reply|respond|give)\b.*\b(?:letter|option|choice)",
-    re.IGNORECASE,
-)
 
 
 def read_vstar_questions(
@@ -44,7 +38,12 @@ def read_vstar_questions(
 
 
 def _record(row: Row) -> TaskRecord:
-    question, options = _split_options(row)
+    try:
+        question, options = split_options(row.text("text"))
+    except ValueError as error:
+        row.fail(str(error))
+    if not options:
+        row.fail("there are no options, from a line that begins with (A) on")
     label = row.text("label")
     letters = string.ascii_uppercase[: len(options)]
     if len(label) != 1 or label not in letters:
@@ -60,29 +59,3 @@ def _record(row: Row) -> TaskRecord:
             source=row.source,
         )
     )
-
-
-def _split_options(row: Row) -> tuple[str, tuple[str, ...]]:
-    """The question, and the options that it ends in: from the last line that begins with (A) on.
-
-    What stands between two options belongs to the first of them; so does what stands behind the
-    last, up to the request for a letter.
-    """
-    lines = row.text("text").split("\n")
-    openings = [_OPTION.match(line) for line in lines]
-    begins = [i for i, match in enumerate(openings) if match and match[1] == "A"]
-    if not begins:
-        row.fail("there are no options, from a line that begins with (A) on")
-    options: list[str] = []
-    for line, match in zip(lines[begins[-1] :], openings[begins[-1] :], strict=True):
-        if match is None and _REQUEST.match(line):
-            break
-        if match is None:
-            options[-1] += f"\n{line}"
-            continue
-        due = string.ascii_uppercase[len(options) : len(options) + 1]
-        if match[1] != due:
-            row.fail(f"option ({match[1]}) where ({due or 'none'}) was due")
-        options.append(match[2])
-    question = "\n".join(lines[: begins[-1]])
-    return question.strip(), tuple(map(str.strip, options))

@@ -16,7 +16,8 @@ from functools import partial
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.math import MathMatch
 from vigorl.data.sources.files import collect
-from vigorl.data.sources.lettered import answer_of, distinct, split_lines
+from vigorl.data.sources.lettered import answer_of, distinct
+from vigorl.data.sources.option_texts import split_options
 from vigorl.data.sources.pictures import Pictures
 from vigorl.data.sources.rows import Row
 from vigorl.data.sources.tables import table_rows
@@ -25,7 +26,7 @@ from vigorl.evaluation.benchmarks.benchmark import Benchmark
 VERSIONS = (
     "Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only",
 )  # fmt: skip
-_CHOICES = re.compile(r"\n\s*Choices:\s*\n")
+_CHOICES = re.compile(r"\n\s*Choices:[ \t]*(?=\n)")
 _IN_PICTURE = "Answer the question that is written in the picture."
 _BY_LETTER = " Its options are there too: answer with the letter of the right one."
 
@@ -76,13 +77,15 @@ def _task(row: Row, *, pictures: Pictures) -> TaskRecord | None:
 def _parts(row: Row) -> tuple[str, tuple[str, ...], str]:
     """The question, its options and the right answer."""
     is_choice = row.text("question_type") == "multi-choice"
-    parts = _CHOICES.split(row.text("question"))
-    question, answer = "\n".join(parts[:-1] or parts).strip(), row.text("answer").strip()
+    question, answer = row.text("question").strip(), row.text("answer").strip()
     if not question:
         return _IN_PICTURE + (_BY_LETTER if is_choice else ""), (), answer
-    if not is_choice or len(parts) == 1:
+    if not is_choice or not _CHOICES.search(question):
         return question, (), answer
-    options = split_lines(row, parts[-1], key="question")
+    try:
+        question, options = split_options(_CHOICES.sub("", question))
+    except ValueError as error:
+        row.fail(f'"question": {error}')
     return question, distinct(row, options), answer_of(row, answer, options, key="answer")
 
 

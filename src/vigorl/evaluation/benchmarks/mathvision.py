@@ -22,6 +22,7 @@ from vigorl.data.sources.tables import table_rows
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 
 _SLOT = re.compile(r"\s*<image\d+>")
+_IN_PICTURE = "Answer the question that is written in the picture."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class MathVision(Benchmark):
 
 def _task(row: Row, *, pictures: Pictures) -> TaskRecord:
     written = row.texts("options")
-    answer = row.text("answer").strip().replace("\f", "\\f")  # one real row holds "\x0crac{36}{13}"
+    answer = row.text("answer").replace("\f", "\\f").strip()  # one real row holds "\x0crac{36}{13}"
     if written:
         answer = answer_of(row, answer, written, key="answer")
     column = "decoded_image" if row.values.get("decoded_image") else "image"
@@ -64,7 +65,8 @@ def _task(row: Row, *, pictures: Pictures) -> TaskRecord:
 
 def _without_slots(question: str) -> str:
     """Without "<image1>" where there is no other: the picture stands before the text. Several name
-    the parts of the one picture that there is.
+    the parts of the one picture that there is. One real problem is all in its picture.
     """
     slots = set(_SLOT.findall(question))
-    return _SLOT.sub("", question).strip() if len(slots) == 1 else question.strip()
+    asked = _SLOT.sub("", question).strip() if len(slots) == 1 else question.strip()
+    return asked or _IN_PICTURE

@@ -12,6 +12,7 @@ prompt; 587, 740 and 781 list an option twice.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -101,7 +102,7 @@ def _by_problem(path: Path, *, root: Path) -> Iterator[Row | DataError]:
             yield whole
             continue
         for name, values in whole.values.items():
-            row = replace(whole, name=f"problem {name}", root=root)
+            row = replace(whole, name=f"problem {name}", root=root, notes=Counter[str]())
             yield (
                 replace(row, values=values)
                 if isinstance(values, Mapping)

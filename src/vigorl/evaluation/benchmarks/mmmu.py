@@ -8,7 +8,6 @@ Art_Theory_4): name the revision.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.scoring.text import TextMatch
 from vigorl.data.sources.files import collect
 from vigorl.data.sources.lettered import answer_of, distinct
+from vigorl.data.sources.option_texts import parse_list
 from vigorl.data.sources.pictures import Pictures
 from vigorl.data.sources.rows import Row
 from vigorl.data.sources.tables import table_rows
@@ -29,7 +29,7 @@ PICTURES = tuple(f"image_{number}" for number in range(1, 8))
 _COLUMNS = (
     *PICTURES, "id", "question", "options", "answer", "question_type", "topic_difficulty",
 )  # fmt: skip
-_ID = re.compile(r"(?:validation|dev|test)_(.+?)_(?:\w+_)?\d+")
+_ID = re.compile(r"(?:validation|dev|test)_(.+)_\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,7 @@ def _task(row: Row, *, pictures: Pictures, open_scorer: Scorer) -> TaskRecord:
 
 def _options(row: Row) -> tuple[str, ...]:
     """The list that stands there as a text; "None" is the text of an option."""
-    text = row.text("options")
     try:
-        found = ast.literal_eval(text.strip() or "[]")
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, str | int | float) for one in found):
-        row.fail(f'"options" must be a list written as a text, got {text!r:.80}')
-    return tuple(map(str, found))
+        return tuple(map(str, parse_list(row.text("options").strip() or "[]")))
+    except ValueError as error:
+        row.fail(f'"options" {error}')

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.files import written_whole
-from vigorl.core.geometry import FrameMap, fit_size
+from vigorl.core.geometry import FrameMap, Size, fit_size
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.point import PointInBox, box_text
 from vigorl.data.images import open_image, read_size
@@ -93,7 +93,7 @@ class ScreenSpotProLR(ScreenSpotPro):
             return task
         name = os.path.relpath(path, self.folder / "images").replace("..", "up")
         made = (folder / name).with_suffix(".png")
-        if not made.is_file() or read_size(made) != fitted:
+        if not _has_size(made, fitted):
             made.parent.mkdir(parents=True, exist_ok=True)
             shrunken = open_image(path, source=task.source).resize(
                 (fitted.width, fitted.height), Image.Resampling.LANCZOS
@@ -104,6 +104,14 @@ class ScreenSpotProLR(ScreenSpotPro):
         return replace(
             task, images=(str(made),), answer=box_text(box), scorer=PointInBox(box), targets=(box,)
         )
+
+
+def _has_size(path: Path, size: Size) -> bool:
+    """Whether a picture is there, whole and of that size."""
+    try:
+        return path.is_file() and read_size(path) == size
+    except DataError:
+        return False
 
 
 def _platform(file: Path) -> str:

@@ -10,7 +10,6 @@ taken in the frame in which the policy writes, and blanks or decimals in a box d
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from vigorl.core.scoring.boxes import box_numbers
 from vigorl.core.trace import find_points
 from vigorl.data.sources.files import collect
 from vigorl.data.sources.lettered import answer_of, distinct
+from vigorl.data.sources.option_texts import parse_list
 from vigorl.data.sources.pictures import Pictures
 from vigorl.data.sources.rows import Row
 from vigorl.data.sources.tables import table_rows
@@ -75,11 +75,7 @@ def _task(row: Row, *, pictures: Pictures) -> TaskRecord:
 
 
 def _boxes(row: Row) -> list[object]:
-    text = row.text("target_instances")
     try:
-        found = ast.literal_eval(text.strip() or "[]")
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        found = None
-    if not isinstance(found, list):
-        row.fail(f'"target_instances" must be a list of boxes written as a text, got {text!r:.80}')
-    return found
+        return parse_list(row.text("target_instances").strip() or "[]")
+    except ValueError as error:
+        row.fail(f'"target_instances" {error}')

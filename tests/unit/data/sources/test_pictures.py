@@ -87,7 +87,7 @@ def test_names_of_files_stay_below_the_root(tmp_path: Path):
         (b"<html>", r"t\.tsv:2: a picture of no known kind: 6 bytes that begin b'<html>'"),
         (text(RED)[:-3], r"t\.tsv:2: 'image' is no whole base64 text"),
         (text(RED)[:20] + "%" + text(RED)[21:], "no whole base64 text"),
-        ("['abc", "begins as a list and is none"),
+        ("['abc", "begins as a list: is no list"),
         (3.5, "holds no picture: 3.5"),
         ("7", r"'image' points to the picture of row '7', and there is no such row"),
     ],

@@ -162,7 +162,7 @@ def test_only_the_last_lines_are_options(
         ({"label": "C"}, "must be one of A, B, got 'C'"),
         ({"text": "What?\n(B) red"}, r"from a line that begins with \(A\) on"),
         ({"text": "What?"}, "no options"),
-        ({"text": "What?\n(A) red\nAnswer with the letter", "label": "A"}, "2 to 26 different"),
+        ({"text": "What?\n(A) red\nAnswer with the letter", "label": "A"}, "no options"),
         ({"text": "What?\n(A) red\n(B) red"}, "2 to 26 different"),
         ({"text": "What?\n(A) red\n(B)"}, "the answer is empty"),
         ({"text": "What?\n(A) red\n(C) blue"}, r"option \(C\) where \(B\) was due"),

@@ -13,7 +13,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.metrics import Mean, MeanOf, Metric
 from vigorl.evaluation.report import QuestionOutcome
-from vigorl.evaluation.statistics import clustered_interval, wilson_interval
+from vigorl.evaluation.statistics import wilson_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +69,6 @@ def test_questions_of_one_picture_share_their_luck():
     assert narrow.high - narrow.low == pytest.approx(0.57 / 10**0.5, abs=0.02)
 
 
-def test_a_clustered_interval_repeats_and_needs_a_question():
-    interval = clustered_interval(list("aabbc"), len)
-    assert interval == clustered_interval(list("aabbc"), len)
-    assert 3 <= interval[0] < interval[1] <= 6
-    with pytest.raises(ValueError, match="at least one question"):
-        clustered_interval([], len)
-
-
 def test_a_missing_download_says_how_to_get_it(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"data\.root='.*absent'.*\n    hf download me/discs"):
         Discs(root=str(tmp_path / "absent")).prepare()
@@ -85,7 +77,9 @@ def test_a_missing_download_says_how_to_get_it(tmp_path: Path):
 
 def test_its_settings_are_all_but_where_it_lies(tmp_path: Path):
     here, there = Discs(root="here"), Discs(root="there", option_seed=1)
-    assert here.settings()["metrics"]["overall"] == "Mean(only=None)"
+    assert here.settings()["metrics"]["overall"] == {
+        "_target_": "vigorl.evaluation.metrics.Mean", "only": None,
+    }  # fmt: skip
     assert not {"root", "download"} & here.settings().keys()
     assert here.settings() == Discs(root="there").settings() != there.settings()
     assert [one.id for one in here.load().test_tasks] == ["a", "b"]
@@ -94,3 +88,16 @@ def test_its_settings_are_all_but_where_it_lies(tmp_path: Path):
     assert here.folder == Path("here")
     (tmp_path / "discs").mkdir()
     assert Discs(root=str(tmp_path)).folder == tmp_path / "discs"  # beside other downloads
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("root", 3, r"data\.root must be a text, got 3"),
+        ("skip_bad_rows", "maybe", r"data\.skip_bad_rows must be true or false, got 'maybe'"),
+        ("option_seed", True, r"data\.option_seed must be a whole number, got True"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_named(key: str, value: object, message: str):
+    with pytest.raises(ConfigError, match=message):
+        replace(Discs(root="x"), **{key: value})
