@@ -72,7 +72,10 @@ MME_REQUEST = (
     "only the letter (A, B, C, D, or E) of the correct option.\nThe best answer is: "
 )
 
-MME_CN_REQUEST = "根据图像选择上述多项选择题的最佳答案。只需回答正确选项的字母（A, B, C, D 或 E）。\n最佳答案为："
+MME_CN_REQUEST = (
+    "根据图像选择上述多项选择题的最佳答案。"
+    "只需回答正确选项的字母（A, B, C, D 或 E）。\n最佳答案为："
+)
 
 
 def _exact_letter(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict:
