@@ -72,6 +72,11 @@ MME_REQUEST = (
     "only the letter (A, B, C, D, or E) of the correct option.\nThe best answer is: "
 )
 
+MME_CN_REQUEST = (
+    "根据图像选择上述多项选择题的最佳答案。"
+    "只需回答正确选项的字母（A, B, C, D 或 E）。\n最佳答案为："
+)
+
 
 def _exact_letter(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict:
     letter = rules.ai2d_letter(reply)
@@ -164,8 +169,9 @@ def _mathvision(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict
     return Verdict(given or None, float(any(mathvision_is_right(given, one) for one in rights)))
 
 
-def _choices(request: str, *, option: str = "{letter}. {text}", **fields: str) -> KitPrompt:
-    return KitPrompt("", options="\n{options}" + request, option=option, **fields)
+def _choices(request: str, *, ending: str = "") -> KitPrompt:
+    options = "\n{options}" + request
+    return KitPrompt("", options=options, option="{letter}. {text}", ending=ending)
 
 
 _DIRECT = _choices(f"\n{DIRECTLY}")
@@ -221,6 +227,11 @@ KIT = Kit(
             ),
             16,
         ),
+        "mme_realworld_cn": KitTask(
+            by_letter(lambda reply, task: rules.characters_regex(reply)),
+            KitPrompt("", options=f" 选项如下所示:\n{{options}}\n{MME_CN_REQUEST} "),
+            16,
+        ),
         "pope": KitTask(_pope, KitPrompt("", ending=ONE_WORD), 128),
         "gqa": KitTask(_exact, KitPrompt("", ending=ONE_WORD), 16),
         "ai2d": KitTask(_exact_letter, _DIRECT, 16),
@@ -256,6 +267,7 @@ KIT = Kit(
         ),
     },
     refused={
+        "reasonmap": "it has no such task",
         "mathvista": "GPT-4o takes out every answer",
         "mathverse": "GPT-4o judges every answer",
         "wemath": "it has only a variant with thoughts, judged by a model",

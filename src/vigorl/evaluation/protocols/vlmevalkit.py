@@ -27,7 +27,7 @@ from vigorl.evaluation.protocols.kit import (
     by_letter,
     letters_of,
 )
-from vigorl.evaluation.protocols.lmms_eval import shares_of
+from vigorl.evaluation.protocols.lmms_eval import MME_CN_REQUEST, shares_of
 from vigorl.evaluation.protocols.lmms_eval_rules import characters_regex
 
 MAX_NEW_TOKENS = 2048  # of its entry for Qwen2.5-VL
@@ -158,6 +158,11 @@ KIT = Kit(
             ),
             MAX_NEW_TOKENS,
         ),
+        "mme_realworld_cn": KitTask(
+            by_letter(_tagged),
+            KitPrompt("", options=f" 选项如下所示:\n{{options}}\n{MME_CN_REQUEST}"),
+            MAX_NEW_TOKENS,
+        ),
         "treebench": KitTask(
             by_letter(_tagged),
             _choices("Answer with the correct option's letter directly. \n"),
@@ -185,6 +190,7 @@ KIT = Kit(
         "mathvista": KitTask(_mathvista, _SELECT, MAX_NEW_TOKENS),
     },
     refused={
+        "reasonmap": "its rule for ReasonMap-Plus is not repeated here",
         "mathverse": "GPT-4 takes out and judges every answer",
         "sat": "it has no such task",
         "sat2": "it has no such task",
