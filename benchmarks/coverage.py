@@ -121,13 +121,11 @@ def yes_no(rng: Rng, *, num: int, half: int) -> Draw:
     clusters = np.repeat(np.arange(num), 2 * half)
     recall, false = shares(rng, _RECALL, 0.15, num), shares(rng, _FALSE, 0.1, num)
     yes = hits(rng, np.where(is_positive, recall[clusters], false[clusters]))
-    terms = np.stack(
-        [yes * is_positive, yes * ~is_positive, is_positive, np.ones_like(yes)], axis=-1
-    )
+    right_no = (1 - yes) * ~is_positive
+    terms = [yes * is_positive, yes * ~is_positive, is_positive, np.ones_like(yes), right_no]
     above, below = np.array(F1.above), np.array(F1.below)
-    return Draw(
-        Sums(terms, lambda sums: ratio(sums @ above, sums @ below)), clusters, is_mean=False
-    )
+    combined = Sums(np.stack(terms, axis=-1), lambda sums: ratio(sums @ above, sums @ below))
+    return Draw(combined, clusters, is_mean=False)
 
 
 _PARTS = np.linspace(0.35, 0.95, 14)

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
@@ -62,25 +63,36 @@ JOBS = {
 }  # fmt: skip
 
 
-def main_of(job: Job, root: Path, resume: bool, log: Path) -> None:
+@cache
+def doors() -> dict[str, Callable[[], None]]:
+    """The entries of `python -m vigorl.DOOR`, all imports behind them."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    from vigorl import evaluate, export, synthesize, train
+
+    return {"train": train.main, "synthesize": synthesize.main, "evaluate": evaluate.main,
+            "export": export.main}  # fmt: skip
+
+
+def main_of(door: str, words: Sequence[str], root: Path) -> None:
     """In a forked process: the door, with what it prints in a file."""
     os.setsid()
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
-    run = root / "run"
-    words = [f"resume={run}"] if resume else [f"paths.root={root}", f"paths.base={run}", *job.words]
-    sys.argv = [job.door, *words, *SMALL]
+        os.dup2(os.open(root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
+    sys.argv = [door, *words]
     os.chdir(root)
-    DOORS[job.door]()
+    doors()[door]()
 
 
-def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
-    """Run a job for so long at most; its exit code, None when it was killed."""
-    root.mkdir(parents=True, exist_ok=True)
-    resume = (root / "run" / "run.json").exists()
-    process = multiprocessing.get_context("fork").Process(
-        target=main_of, args=(job, root, resume, root / "log")
-    )
+def run_door(door: str, words: Sequence[str], root: Path, *, seconds: float | None) -> int | None:
+    """Run a door for so long at most; its exit code, None when it was killed.
+
+    Args:
+        door: Of `python -m vigorl.DOOR`.
+        words: Its command line.
+        root: Where it is started; `log` in it gets what it prints.
+        seconds: Until kill -9; None waits.
+    """
+    process = multiprocessing.get_context("fork").Process(target=main_of, args=(door, words, root))
     process.start()
     process.join(seconds)
     if process.exitcode is None:
@@ -89,6 +101,15 @@ def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
         process.join()
         return None
     return process.exitcode
+
+
+def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
+    """Begin a job, or go on with it."""
+    root.mkdir(parents=True, exist_ok=True)
+    run = root / "run"
+    resume = (run / "run.json").exists()
+    words = [f"resume={run}"] if resume else [f"paths.root={root}", f"paths.base={run}", *job.words]
+    return run_door(job.door, [*words, *SMALL], root, seconds=seconds)
 
 
 def digest(job: Job, root: Path) -> dict[str, str]:
@@ -140,12 +161,7 @@ def main(count: int, seed: int, folder: str, jobs: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    from vigorl import evaluate, synthesize, train
-
-    DOORS: dict[str, Callable[[], None]] = {
-        "train": train.main, "synthesize": synthesize.main, "evaluate": evaluate.main,
-    }  # fmt: skip
+    doors()
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     main(
         int(given.get("kills", 12)),

@@ -265,6 +265,17 @@ def test_every_suite_is_of_benchmarks_that_there_are(suite: str) -> None:
     assert set(cfg.suite) <= set(BENCHMARKS)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_control_without_a_warm_start_is_of_the_scales_own_model(scale: str) -> None:
+    control = compose_door("train", "experiment=grpo_vstar_no_warm_start", f"scale={scale}")
+    ordinary = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
+    if scale.startswith("tiny"):
+        assert control.model.maker.source == ordinary.model.path
+        assert control.model.path.endswith("/untrained")
+    else:
+        assert (control.model.path, control.model.maker) == (ordinary.model.path, None)
+
+
 @pytest.mark.parametrize("option", options("scorer"))
 def test_every_scorer_is_made_from_its_yaml(option: str) -> None:
     cfg = compose_door("train", "data=released_files", f"scorer@data.scorer={option}")

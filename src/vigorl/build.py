@@ -45,7 +45,8 @@ from vigorl.training.algorithms.protocol import Algorithm
 
 # objects that are made at once, from settings alone: they refuse theirs before weights are loaded
 _OF_PLAIN_VALUES = (
-    "plan", "optimizer", "traces", "data", "reward", "env.prompt", "search", "budget",
+    "plan", "optimizer", "traces", "data", "reward", "env.prompt", "protocol.judging",
+    "protocol.prompt", "search", "budget",
     "chains.settings", "chains.filters", "chains.picking",
 )  # fmt: skip
 
@@ -64,6 +65,8 @@ def prepare_process() -> None:
         str(saves_weights),  # a logger that is named after its file
     ):  # fmt: skip
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # what it shows with a whole traceback it also raises
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts
         "You passed in a `val_dataloader`",
@@ -104,8 +107,9 @@ def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
     codec = like.codec if like else ChatCodec.from_pretrained(folder)
     images = like.images if like else ImageStore.from_pretrained(folder, **cfg.pixels)
     tools = [instantiate(tool) for tool in cfg.env.tools]
+    prompt = OmegaConf.select(cfg, "protocol.prompt") or cfg.env.prompt  # an evaluation's
     shared = {
-        "prompt": instantiate(cfg.env.prompt).write(tools=tools, frame=images.frame),
+        "prompt": instantiate(prompt).write(tools=tools, frame=images.frame),
         "codec": codec,
         "images": images,
         "tools": tools,

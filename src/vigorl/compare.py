@@ -26,6 +26,8 @@ from vigorl.data.images import ImageStore
 from vigorl.door import refusals
 from vigorl.evaluation.comparison import Pair, compare_all, flipped
 from vigorl.evaluation.power import (
+    Spread,
+    expected_discordance,
     plan_table,
     spread_of_numbers,
     spread_of_report,
@@ -38,6 +40,10 @@ from vigorl.rollout.recorder import read_rollouts
 
 prepare_process()
 
+_COLUMNS = (
+    "benchmark", "metric", "before", "after", "points", "95 % interval", "p", "p together",
+    "could show", "better", "worse", "questions", "clusters",
+)  # fmt: skip
 _REPORT, _ROLLOUTS = "report.json", "rollouts.jsonl"
 
 
@@ -96,11 +102,14 @@ def read_models(paths: Sequence[str]) -> dict[str, Measured]:
         DataError: A file is not a report.
     """
     folders = [Path(one).parent if Path(one).is_file() else Path(one) for one in paths]
-    names = [one.resolve().name for one in folders]
+    parts = [one.resolve().parts for one in folders]
+    if len(set(parts)) < len(parts):
+        raise ConfigError(f"a run stands there twice: {', '.join(map(str, paths))}")
+    while len({one[-1] for one in parts}) == 1 < len(parts):  # RUN/vstar, with other RUNs
+        parts = [one[:-1] for one in parts]
+    names = [one[-1] for one in parts]
     if len(set(names)) < len(names):
         names = [str(one) for one in folders]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"a run stands there twice: {', '.join(map(str, paths))}")
     return {name: _read_model(path) for name, path in zip(names, paths, strict=True)}
 
 
@@ -123,12 +132,7 @@ def _read_model(path: str) -> Measured:
 
 def comparison_table(pairs: Sequence[Pair]) -> str:
     """All comparisons as text."""
-    rows = [
-        (
-            "benchmark", "metric", "before", "after", "points", "95 % interval", "p", "p together",
-            "could show", "better", "worse", "questions", "clusters",
-        )
-    ]  # fmt: skip
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for one in pairs:
         found = one.found
         smallest = "?" if found.smallest is None else f"{100 * found.smallest:.1f}"
@@ -148,7 +152,10 @@ def comparison_table(pairs: Sequence[Pair]) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
     number = "one comparison" if len(pairs) == 1 else f"{len(pairs)} comparisons"
     lines.append(f'\n{number}; "p together" is Holm\'s over all of them')
     for one in pairs:
@@ -161,9 +168,9 @@ def comparison_table(pairs: Sequence[Pair]) -> str:
 
 def flips_of(pair: Pair, models: Mapping[str, Measured], most: int) -> list[Flip]:
     """The questions to show of a comparison, with the rollouts that stand beside the reports."""
-    reports = [models[name].reports[pair.benchmark] for name in (pair.before, pair.after)]
-    outcomes = [{one.id: one for one in report.questions} for report in reports]
-    ids = flipped(*reports, most)
+    before, after = (models[name].reports[pair.benchmark] for name in (pair.before, pair.after))
+    outcomes = [{one.id: one for one in report.questions} for report in (before, after)]
+    ids = flipped(before, after, most)
     chosen = [
         {id: _telling(mine[id], theirs[id]) for id in ids}
         for mine, theirs in (outcomes, outcomes[::-1])
@@ -254,28 +261,28 @@ def plan(given: argparse.Namespace) -> str:
         for model in read_models(given.paths).values()
         for name, report in model.reports.items()
     ]
+    if len(reports) > 2 or len({name for name, _ in reports}) > 1:
+        raise ConfigError("--plan takes no report, one, or two of the same benchmark")
     try:
-        if len(reports) == 2 and reports[0][0] == reports[1][0]:
-            spread = spread_of_reports(reports[0][1], reports[1][1])
-        elif len(reports) == 1:
-            accuracy = reports[0][1].accuracy.value
-            numbers = spread_of_numbers(
-                discordance=given.discordance, accuracy=accuracy, correlation=given.correlation
-            )
-            spread = spread_of_report(reports[0][1], discordance=numbers.between)
-        elif not reports:
-            spread = spread_of_numbers(
-                discordance=given.discordance,
-                accuracy=given.accuracy,
-                correlation=given.correlation,
-                within=given.within,
-            )
-        else:
-            raise ConfigError("--plan takes no report, one, or two of the same benchmark")
+        spread = _spread(given, [report for _, report in reports])
     except ValueError as error:
-        raise ConfigError(f"--plan: {error}; set --discordance, or --accuracy") from error
+        raise ConfigError(f"--plan: {error}") from error
     number = given.questions or (len(reports[0][1].questions) if reports else None)
     return plan_table(spread, given.points, num_questions=number)
+
+
+def _spread(given: argparse.Namespace, reports: Sequence[EvaluationReport]) -> Spread:
+    if len(reports) == 2:
+        return spread_of_reports(*reports)
+    accuracy = reports[0].accuracy.value if reports else given.accuracy
+    discordance = given.discordance
+    if discordance is None:
+        if accuracy is None:
+            raise ConfigError("--plan needs a report, --discordance or --accuracy")
+        discordance = expected_discordance(accuracy, correlation=given.correlation)
+    if reports:
+        return spread_of_report(reports[0], discordance=discordance)
+    return spread_of_numbers(discordance=discordance, within=given.within)
 
 
 def main(words: Sequence[str] | None = None) -> None:

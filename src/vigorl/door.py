@@ -2,8 +2,8 @@
 
 A setting that is not there, a choice that is not offered, a value that is not allowed and an
 experiment of another command are refused in one line, before Hydra prints its own and, by
-`refuse_early`, before torch is imported. So is every error of ours. HYDRA_FULL_ERROR=1 raises
-instead.
+`refuse_early`, before torch is imported. So is every error of ours, and what the machine refuses.
+HYDRA_FULL_ERROR=1 raises instead.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.machine_faults import told_in_one_line
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, fields_of, refuse_missing
 from vigorl.settings.reach import refuse_outdone
@@ -79,7 +80,11 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def run(cfg: DictConfig) -> None:
-            with refusals(), stopped_by_signals(config_name, cfg):
+            with (
+                refusals(),
+                told_in_one_line(config_name, cfg),
+                stopped_by_signals(config_name, cfg),
+            ):
                 task(cfg)
 
         enter = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(run)
@@ -115,7 +120,9 @@ def _check_command_line(config_name: str, words: tuple[str, ...]) -> DictConfig 
 def refuse_other_door(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
     """Raises ConfigError where the experiment is for another command."""
     doors = cfg.get("doors") or [config_name]
-    chosen = dict(one.split("=", 1) for one in overrides if "=" in one).get("experiment", cfg.name)
+    chosen = dict(one.split("=", 1) for one in overrides if "=" in one).get(
+        "experiment", cfg.get("name")
+    )
     if config_name not in doors:
         raise ConfigError(
             f"{chosen} is not for vigorl.{config_name}: "

@@ -22,6 +22,7 @@ refuse_early(__name__, "evaluate")  # before the imports below, which take secon
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
     Parts,
+    assemble,
     build_all,
     build_engine,
     build_parts,
@@ -49,10 +51,12 @@ from vigorl.data.splits import load_tasks
 from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.comparison import compare_reports
+from vigorl.evaluation.judging import Judging
 from vigorl.evaluation.progress import AnswerProgress
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_table
 from vigorl.evaluation.runner import evaluate
+from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.suite import asked_by, members_of, shipped_settings
@@ -143,7 +147,10 @@ def judge(
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    protocol = protocol_of(cfg, parts, tasks, benchmark, shipped=shipped)
+    judging: Judging = instantiate(cfg.protocol.judging)
+    if cfg.judge is not None:
+        judging = assemble(cfg.judge, judging)
+    protocol = protocol_of(cfg, parts, tasks, benchmark, judging=judging, shipped=shipped)
     run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []
     answers = run.folder / "answers.jsonl"
@@ -151,7 +158,7 @@ def judge(
         AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
         AnswerProgress(cfg.name) as progress,
     ):
-        log.check(tasks)
+        log.check(tasks, benchmark.question_of if benchmark else attrgetter("task"))
         report = evaluate(
             engines.of(cfg, parts),
             parts.eval_environment,
@@ -163,12 +170,15 @@ def judge(
             on_scored=scored.append,
             benchmark=benchmark,
             protocol=protocol,
+            judging=judging,
             probes=build_all(cfg.probes),
+            faithfulness=build_all(cfg.faithfulness.probes),
+            faithfulness_limit=cfg.faithfulness.num_rollouts,
             log=log,
             on_progress=progress,
         )
     print(report.table())
-    write_findings(cfg, run.folder, report, scored, images=parts.images)
+    write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     answers.unlink()  # rollouts.jsonl has them all
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
@@ -184,6 +194,7 @@ def write_findings(
     scored: Sequence[ScoredRollout],
     *,
     images: ImageStore,
+    benchmark: Benchmark | None = None,
 ) -> None:
     """The record of every rollout, a page of the worst and the best, and last the report: who finds
     it finds all.
@@ -194,13 +205,18 @@ def write_findings(
     ):
         for one in scored:
             recorder.write(one, phase=cfg.split)
-    page = render_rollout_page(
-        pick_worst_and_best(scored, num=12),
-        images=images,
-        title=f"{cfg.name}: {report.accuracy}",
-        metrics=report.metrics,
-        chosen=WORST_AND_BEST,
-    )
+    shown: dict[str, Any] = {
+        "images": images,
+        "title": f"{cfg.name}: {report.accuracy}",
+        "metrics": report.metrics,
+        "chosen": WORST_AND_BEST,
+    }
+    if benchmark is not None and benchmark.in_episodes:
+        episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
+        endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
+        page = render_episode_page(episodes, endings=endings, **shown)
+    else:
+        page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
     (folder / "rollouts.html").write_text(page, encoding="utf-8")
     with written_whole(folder / "report.json") as part:
         part.write_text(report.to_json())
@@ -212,6 +228,7 @@ def protocol_of(
     tasks: Sequence[TaskRecord],
     benchmark: Benchmark | None,
     *,
+    judging: Judging,
     shipped: DictConfig | None,
 ) -> Protocol:
     """How this run asks and judges; what its benchmark's YAML says otherwise is named."""
@@ -225,6 +242,7 @@ def protocol_of(
             "samples_per_task": cfg.samples_per_task,
             "benchmark": benchmark and benchmark.settings(),
             "questions": {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]},
+            "judging": judging.settings(),
             "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
         },
         changed=tuple(changed),
@@ -240,7 +258,7 @@ def read_report(path: str) -> EvaluationReport:
     """
     if not Path(path).is_file():
         raise ConfigError(f"compare_with={path!r} is not a file; name another run's report.json")
-    return EvaluationReport.from_json(Path(path).read_text(), path=path)
+    return EvaluationReport.from_json(Path(path).read_text(errors="replace"), path=path)
 
 
 def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, path: str) -> None:

@@ -18,13 +18,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from vigorl.build import prepare_process
-from vigorl.core.digests import check_digests
+from vigorl.callbacks.checkpoint import check_whole
 from vigorl.core.errors import ConfigError
 from vigorl.families.lookup import import_plugins
 from vigorl.models.policy import Policy
 from vigorl.run_folder import read_settings
 from vigorl.targets import check_foreign
-from vigorl.training.tensor_files import tensors_only
+from vigorl.training.tensor_files import of_this_run, tensors_only
 
 prepare_process()
 
@@ -50,7 +50,7 @@ def export(
     config = path.resolve().parents[1] / "config.yaml"
     if not config.is_file():
         raise ConfigError(f"{config} is missing: the checkpoint must stand in its run's folder")
-    check_digests(path)
+    check_whole(path)
     model = read_settings(config)["model"]
     check_foreign(model, where=config, plugins=plugins)
     state = _state(path)
@@ -59,7 +59,8 @@ def export(
     )
     prefix = "policy.model."
     weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    policy.model.load_state_dict(weights)
+    with of_this_run(path):
+        policy.model.load_state_dict(weights)
     policy.save_pretrained(folder, dtype=getattr(torch, dtype) if dtype else None)
     return Path(folder)
 

@@ -24,6 +24,7 @@ from vigorl.core.errors import ConfigError
 _LOG = logging.getLogger(__name__)
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]+@")
 _SQLITE = "sqlite:///"
+_TABLES = ("experiments", "runs", "metrics", "latest_metrics", "params", "tags", "alembic_version")
 
 
 def without_passwords(value: Any) -> Any:
@@ -62,8 +63,8 @@ def make_store(path: Path) -> None:
     Raises:
         ConfigError: It cannot be written, or is no store.
     """
-    if set("?#%") & set(str(path)):
-        raise ConfigError(f"{path}: MLflow takes no folder with ?, # or %; set paths.root")
+    if set("?#%'") & set(str(path)):
+        raise ConfigError(f"{path}: MLflow takes no folder with ?, #, % or '; set paths.root")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
@@ -76,7 +77,8 @@ def make_store(path: Path) -> None:
         ) from error
     try:  # for writing too: what a kill has left half written is rolled back
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as store:
-            store.execute("select 1 from experiments, runs, alembic_version limit 1").fetchone()
+            for table in _TABLES:
+                store.execute(f"select 1 from {table} limit 1").fetchone()
     except sqlite3.Error as error:
         raise ConfigError(
             f"{path} is no store of MLflow, or a damaged one ({error}): move it away, and a new "
@@ -97,7 +99,7 @@ def _is_gone(uri: str, run_id: str) -> bool:
     try:
         run = MlflowClient(uri).get_run(run_id)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return True
         raise
     return run.info.lifecycle_stage == "deleted"

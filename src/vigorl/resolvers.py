@@ -16,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
 from vigorl.data.prompt_writer import Form, PromptWriter
+from vigorl.evaluation.protocols import lmms_eval, vlmevalkit
 
 # in a checkout a link to the folder at its top, in a wheel a copy of that folder
 CONFIGS = str((Path(__file__).parent / "configs").resolve())
+_KITS = {kit.name: kit for kit in (lmms_eval.KIT, vlmevalkit.KIT)}
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 
@@ -30,9 +32,15 @@ def register_resolvers() -> None:
         "vigorl_artifacts": _artifacts,
         "vigorl_chain_form": _chain_form,
         "vigorl_digest": _digest,
+        "vigorl_kit_tokens": _kit_tokens,
         "vigorl_system": _system_text,
     }.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def _kit_tokens(kit: str, benchmark: str) -> int:
+    """The longest reply that an evaluation kit asks for on a benchmark, in tokens."""
+    return _KITS[kit].longest_reply(benchmark)
 
 
 def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:

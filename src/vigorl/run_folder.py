@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,7 +19,6 @@ from vigorl.mlflow_store import without_passwords
 RUN_FORMAT = 2  # of run.json and the checkpoints beside it
 _BEGIN_ANEW = "begin a new run; model.path=RUN/model starts it from this one's model"
 _WITHOUT_SETTINGS = "without that file the run goes on with what its run.json says, so remove it"
-_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class Identity(BaseModel):
@@ -85,17 +83,31 @@ def read_settings(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], found)
 
 
+def check_data(path: Path, prints: Mapping[str, str], *, may_differ: bool) -> None:
+    """Compare the records' fingerprints with those that a run began with, or note them.
+
+    Args:
+        path: Where they are noted.
+        prints: Today's, by the records' name.
+        may_differ: The command line has changed the data; today's are noted instead.
+    Raises:
+        ConfigError: Records or pictures are others than at the start; says which.
+    """
+    try:
+        before = json.loads(path.read_bytes()) if path.is_file() and not may_differ else None
+    except ValueError:
+        before = None  # it is only a note
+    if isinstance(before, dict) and before != dict(prints):
+        names = sorted(k for k in {**before, **prints} if before.get(k) != prints.get(k))
+        raise ConfigError(
+            f"{', '.join(names)}: records or pictures are others than those the run began with: "
+            f"bring them back, or delete {path} to go on with today's"
+        )
+    if before is None:
+        with written_whole(path) as part:
+            part.write_text(json.dumps(dict(prints)))
+
+
 def write_settings(path: Path, cfg: DictConfig) -> None:
     with written_whole(path) as part:
         part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
-
-
-def disk_fault(error: BaseException) -> str | None:
-    """What is wrong with the disk, where that is what an error says; libraries that write weights
-    have errors of their own for it.
-    """
-    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
-        return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
-    if "No space left on device" in str(error) or "file write failed" in str(error):
-        return os.strerror(errno.ENOSPC)
-    return None

@@ -49,17 +49,26 @@ def stopped_by_signals(door: str, cfg: DictConfig) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        print(f"stopped by {stopped.name}: {_how_to_go_on(door, cfg)}", file=sys.stderr)
+        print(f"stopped by {stopped.name}: {how_to_go_on(door, cfg)}", file=sys.stderr)
         raise
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
 
 
-def _how_to_go_on(door: str, cfg: DictConfig) -> str:
-    if "resume" not in cfg:
+def folder_of(cfg: DictConfig) -> Path | None:
+    """Of the run that a door's settings are of; None where they are of none."""
+    if "paths" not in cfg:
+        return None
+    place = cfg.paths.base if cfg.get("stages") else cfg.paths.run
+    return Path(cfg.get("resume") or place)
+
+
+def how_to_go_on(door: str, cfg: DictConfig) -> str:
+    """What to do with a run that has ended too early."""
+    folder = folder_of(cfg)
+    if "resume" not in cfg or folder is None:
         return "begin it again"
-    folder = Path(cfg.resume or (cfg.paths.base if cfg.get("stages") else cfg.paths.run))
     if not any(folder.glob("run.json")) and not any(folder.glob("*/run.json")):
         return "nothing was begun yet"
     return f"python -m vigorl.{door} 'resume=\"{folder}\"' goes on"

@@ -2,6 +2,7 @@
 
 RUN/config.yaml     the resolved settings
 RUN/run.json        which MLflow run it is, and what its command lines said
+RUN/data.json       fingerprints of the records that it learns from and is watched on
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
 RUN/model/          the trained model, a Hugging Face folder; with early_stop, until the end,
@@ -22,9 +23,11 @@ from typing import Any, cast
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.callbacks.mlflow_logger import send
@@ -34,7 +37,7 @@ from vigorl.processes import from_first_process, is_first_process
 from vigorl.run_folder import (
     RUN_FORMAT,
     Identity,
-    disk_fault,
+    check_data,
     identity_files,
     read_identity,
     read_settings,
@@ -81,44 +84,46 @@ class Run:
         """A run that raised says so in MLflow, wherever it raised."""
         status = "KILLED" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
         self.logger.finalize(status if kind else "success")
-        if isinstance(error, Exception) and (fault := disk_fault(error)):
-            raise ConfigError(
-                f"{self.folder}: {fault}; what was written before is whole: "
-                f"resume={self.folder} goes on from the last checkpoint once there is room again"
-            ) from error
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; of a resumed run, what changed."""
         if not is_first_process():
             return
         path = self.folder / "config.yaml"
+        changed: Mapping[str, tuple[Any, Any]] = {}
         if self.is_resumed and path.exists():
-            self._record_changes(cfg)
-            if not self.is_new_in_mlflow:
-                return
-        elif self.is_resumed:
-            _LOG.warning("%s was missing; it is written anew from what run.json says", path)
-        write_settings(path, cfg)
-        flat = flatten(OmegaConf.to_container(cfg, resolve=True))
-        flat = {key: without_passwords(value) for key, value in flat.items()}
-        flat |= {f"version.{name}": version(name) for name in PACKAGES}
+            changed = self._record_changes(cfg)
+        else:
+            write_settings(path, cfg)
+            if self.is_resumed:
+                _LOG.warning("%s was missing; it is written anew from what run.json says", path)
+        prints: dict[str, str] = {}
         if isinstance(datamodule, GroundedTraceDataModule):
             datamodule.prepare_data()
             datamodule.setup()
-            flat |= datamodule.fingerprints()
+            prints = datamodule.fingerprints()
+            may_differ = any(key.partition(".")[0] == "data" for key in changed)
+            check_data(self.folder / "data.json", prints, may_differ=may_differ)
+        if self.is_resumed and not self.is_new_in_mlflow:
+            return  # MLflow takes no parameter twice
+        flat = flatten(OmegaConf.to_container(cfg, resolve=True))
+        flat = {key: without_passwords(value) for key, value in flat.items()}
+        flat |= {f"version.{name}": version(name) for name in PACKAGES} | prints
         self.logger.log_hyperparams(flat)
         self._tag({"git.commit": git_commit()})
 
-    def _record_changes(self, cfg: DictConfig) -> None:
+    def _record_changes(self, cfg: DictConfig) -> Mapping[str, tuple[Any, Any]]:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
         if said := said_of(cfg):
             for path in identity_files(Path(cfg.paths.base)):
                 write_identity(path, read_identity(path).model_copy(update={"overrides": said}))
         config = self.folder / "config.yaml"
-        if changed := changed_settings(read_settings(config), cfg):
+        changed = changed_settings(read_settings(config), cfg)
+        if changed:
             write_settings(config, cfg)
             at = self.checkpoint.stem if self.checkpoint else "the start"
             self._tag({f"changed.{k}": f"{a} -> {b} at {at}" for k, (a, b) in changed.items()})
+        return changed
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the MLflow run."""
@@ -230,18 +235,21 @@ def resumed_settings(
         plugins=cfg.plugins,
         groups=GlobalHydra.instance().config_loader().list_groups(""),
     )
-    door = HydraConfig.get().job.config_name
-    resumed = _composed(door, _merged(before, said), folder)
+    resumed = _composed(_merged(before, said), folder)
     if is_first_process():
-        unchanged = _composed(door, before, folder)
+        unchanged = _composed(before, folder)
         for old, new in zip(stages_of(unchanged), stages_of(resumed), strict=False):
             _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, said)
     return resumed
 
 
-def _composed(door: str | None, overrides: Sequence[str], folder: Path) -> DictConfig:
+def _composed(overrides: Sequence[str], folder: Path) -> DictConfig:
     """With `resume`, which is put in as it is: a folder's name may hold "=", "," and brackets."""
-    cfg = compose(door, list(overrides))
+    try:
+        cfg = compose(HydraConfig.get().job.config_name, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        where, first = identity_files(folder)[0], str(error).partition("\n")[0]
+        raise ConfigError(f"{where}: it does not fit the YAMLs of today: {first}") from error
     OmegaConf.update(cfg, "resume", str(folder))
     return cfg
 
@@ -346,7 +354,13 @@ def _resumed(cfg: DictConfig) -> Run:
         return run_id
 
     OmegaConf.update(cfg, "paths.run", str(folder))
-    newest = lambda: str(newest_whole(folder / "checkpoints") or "")  # noqa: E731
+
+    def newest() -> str:
+        found = newest_whole(folder / "checkpoints")
+        if found is None:
+            _LOG.warning("%s has no checkpoint yet: it goes on from the start", folder)
+        return str(found or "")
+
     checkpoint = from_first_process(cfg, f"{cfg.name} checkpoint", newest)
     run_id = from_first_process(cfg, f"{cfg.name} run", go_on)
     return Run(

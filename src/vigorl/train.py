@@ -11,7 +11,6 @@ refuse_early(__name__, "train")  # before the imports below, which take seconds
 import signal
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -28,13 +27,12 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
-from vigorl.core.errors import ConfigError
 from vigorl.models.policy import Policy
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
 from vigorl.training.policy_module import PolicyModule
-from vigorl.training.tensor_files import not_tensors
+from vigorl.training.tensor_files import of_this_run
 
 prepare_process()
 
@@ -95,14 +93,12 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
     )
     run.record(cfg, datamodule)
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=True)
+        with of_this_run(run.checkpoint):
+            trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=True)
     except Stopped:
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGTERM)
         raise
-    except UnpicklingError as error:
-        assert run.checkpoint is not None
-        raise ConfigError(not_tensors(run.checkpoint, error)) from error
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 

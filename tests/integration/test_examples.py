@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RECIPES = {path.stem: path for path in EXAMPLES.glob("configs/experiment/*.yaml")}
+RECIPES["my_table"] = EXAMPLES / "configs/benchmark/my_table.yaml"
 NAMES = sorted([*(path.stem for path in EXAMPLES.glob("*.py")), *RECIPES])
 SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
 WORLD = ["data.num_train=8", "data.num_val=2", "data.num_test=4"]
@@ -61,11 +62,11 @@ def families_that_ship() -> Iterator[None]:
 
 def commands(name: str) -> list[str]:
     """The indented lines at the top of an example, a line that ends in a backslash continued; of a
-    recipe, which is a YAML alone, its first line.
+    recipe or a table, which is a YAML alone, its lines at the top.
     """
     if name in RECIPES:
-        first = next(line for line in RECIPES[name].read_text().splitlines() if "python" in line)
-        return [first.removeprefix("# ")]
+        lines = RECIPES[name].read_text().splitlines()
+        return [line[2:] for line in lines if re.match(r"# (PYTHONPATH=\S+ )?python ", line)]
     docstring = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name=name)["__doc__"]
     return re.findall(r"^    (\S.*)$", docstring.replace("\\\n", " "), flags=re.MULTILINE)
 
@@ -189,6 +190,13 @@ def probe(train: Path) -> None:
     assert 0 <= metrics(train)["probe/steadiness"] <= 1
 
 
+def own_table(evaluate: Path) -> None:
+    found = report(evaluate)
+    assert len(found["questions"]) == 40
+    assert found["protocol"]["changed"] == []
+    assert found["questions"][0]["id"] == "questions:2"
+
+
 def sampler(train: Path) -> None:
     assert metrics(train)["data/skipped_frac"] > 0
     (record,) = (train / "rollouts").glob("train*.jsonl")
@@ -208,6 +216,7 @@ SHOWS: dict[str, Callable[..., None]] = {
     "my_recipe": recipe,
     "my_reward": reward,
     "my_sampler": sampler,
+    "my_table": own_table,
     "my_tool": tool,
 }
 

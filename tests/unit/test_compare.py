@@ -12,8 +12,9 @@ from PIL import Image
 from tests import builders
 from tests.unit.evaluation.outcomes import outcome, report
 from tests.unit.pages.conftest import at
-from vigorl.compare import main
+from vigorl.compare import Measured, flips_of, main
 from vigorl.core.rollout import RewardBreakdown, ScoredRollout
+from vigorl.evaluation.comparison import compare_all
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.rollout.recorder import RolloutRecorder
@@ -62,6 +63,20 @@ def test_a_table_a_file_and_a_page_with_pictures(
     assert page.count("<image ") == 1
 
 
+def test_the_answer_that_tells_two_models_apart_is_shown(tmp_path: Path):
+    """Of several: the best of the better model, the worst of the other."""
+    before, after = (report(outcome("a", *scores)) for scores in ((1, 0), (0, 1, 1)))
+    models = {
+        name: Measured({"vstar": one}, {"vstar": tmp_path})
+        for name, one in (("before", before), ("after", after))
+    }
+    (pair,) = compare_all({name: one.reports for name, one in models.items()})
+    (flip,) = flips_of(pair, models, 9)
+    assert [side.answer for side in flip.sides] == ["blue", "red"]
+    assert [side.num_answers for side in flip.sides] == [2, 3]
+    assert flip.is_better
+
+
 def test_suites_are_compared_benchmark_by_benchmark(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -69,6 +84,8 @@ def test_suites_are_compared_benchmark_by_benchmark(
         write(tmp_path / model / "vstar", measured(*right))
         write(tmp_path / model / "blink", measured(*right, name="blink"))
     write(tmp_path / "z/extra", measured(name="extra"))
+    main(["--flips=0", *(f"{tmp_path}/{model}/vstar/report.json" for model in "xy")])
+    assert "x 16.7  y 33.3  +16.7" in capsys.readouterr().out  # named by what differs
     main([*(str(tmp_path / model) for model in "xyz"), "--out", str(tmp_path / "out"), "--flips=0"])
     assert "6 comparisons" in capsys.readouterr().out  # two benchmarks, three pairs
     written = json.loads((tmp_path / "out/comparison.json").read_text())
@@ -103,6 +120,6 @@ def test_a_plan_from_numbers_from_a_report_or_from_two(
     assert "0.2222 between questions" in capsys.readouterr().out
     main(["--plan", a, b])
     assert "0.5000 between questions" in capsys.readouterr().out  # a, c and d of six
-    assert "need an accuracy" in refusal(capsys, "--plan")
+    assert "needs a report, --discordance or --accuracy" in refusal(capsys, "--plan")
     assert "--points [0.0] must be above 0" in refusal(capsys, "--plan", "--points=0")
     assert "or two of the same benchmark" in refusal(capsys, "--plan", a, b, c)

@@ -85,6 +85,13 @@ def test_what_a_start_that_was_killed_has_left_is_in_nobodys_way(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
 
 
+def test_a_store_without_one_of_its_tables_is_one_line(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("drop table latest_metrics")
+    with pytest.raises(ConfigError, match="no such table: latest_metrics"):
+        make_store(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a database", None])
 def test_what_is_no_store_is_one_line(content: bytes | None, path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
@@ -95,7 +102,12 @@ def test_what_is_no_store_is_one_line(content: bytes | None, path: Path) -> None
 
 def test_a_place_that_cannot_hold_a_store_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file/mlflow.db", tmp_path / "50%/mlflow.db", tmp_path / "a?/m.db"):
+    for place in (
+        tmp_path / "file/mlflow.db",
+        tmp_path / "50%/mlflow.db",
+        tmp_path / "a?/m.db",
+        tmp_path / "a'/m.db",
+    ):
         with pytest.raises(ConfigError, match=r"set paths\.root"):
             make_store(place)
 
@@ -111,7 +123,8 @@ def test_a_run_that_is_gone_is_gone_on_with_as_another(
     second = begun_run(cfg, first)
     assert second not in (None, first)
     assert f"MLflow has no run {first} any more" in caplog.text
-    assert begun_run(cfg, "0" * 32) not in (first, second)  # another store
+    for unknown in ("0" * 32, "../odd"):  # of another store, or of none
+        assert begun_run(cfg, unknown) not in (first, second)
 
 
 def test_a_deleted_experiment_is_one_line(path: Path) -> None:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import errno
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.core.files import written_whole
+from vigorl.run_folder import check_data
 from vigorl.tracking import Run, resumed_settings, start_run
 from vigorl.train import stages_to_do
 
@@ -174,6 +172,7 @@ PAYLOAD = "{_target_:os.mkdir,path:MADE}"
         ["experiment=../../tmp/evil"],
         ["reward=/tmp/evil"],
         ["reward={"],
+        ["plan.grup_size=4"],
     ],
 )
 def test_a_foreign_run_runs_no_code(hostile: list[str], tmp_path: Path) -> None:
@@ -268,27 +267,23 @@ def test_a_run_that_mlflow_has_lost_is_written_down_anew(
     assert json.loads((run / "run.json").read_text())["mlflow_run_id"] == "new"
 
 
-def write_to_full_disk(path: Path) -> None:
-    path.write_text("half")
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+def test_a_lost_config_is_written_anew_and_mlflow_told_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Strict(DummyLogger):
+        """Refuses to be told again, as MLflow does where a value is another."""
 
+        def log_hyperparams(self, *_: object, **__: object) -> None:
+            raise AssertionError
 
-def save_to_full_disk(path: Path) -> None:
-    path.write_text("half")
-    raise RuntimeError("[enforce fail at inline_container.cc:868] file write failed: 3 vs 0")
-
-
-@pytest.mark.parametrize("write", [write_to_full_disk, save_to_full_disk])
-def test_a_full_disk_is_one_line(write: Callable[[Path], None], tmp_path: Path) -> None:
-    run = Run(tmp_path / "run", DummyLogger())
-    with (
-        pytest.raises(ConfigError, match=r"run: No space left on device.* resume=") as caught,
-        run,
-        written_whole(tmp_path / "phase-00001.ckpt") as part,
-    ):
-        write(part)
-    assert "\n" not in str(caught.value)
-    assert not list(tmp_path.iterdir())
+    run = begun(tmp_path)
+    before = (run / "config.yaml").read_text()
+    (run / "config.yaml").unlink()
+    Run(run, Strict(), is_resumed=True).record(
+        command(*BEGUN, f"paths.root={tmp_path}", f"paths.run={run}"), None
+    )
+    assert len((run / "config.yaml").read_text()) == len(before)  # the clock has gone on
+    assert "config.yaml was missing" in caplog.text
 
 
 def test_outputs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
@@ -297,3 +292,15 @@ def test_outputs_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
         start_run(command("logger=none", f"paths.run={tmp_path}/file/run"))
     with pytest.raises(ConfigError, match=r"paths\.base=.* cannot be made"):
         start_run(command("logger=none", f"paths.base='{tmp_path}/file/${{now:noon}}'"))
+
+
+def test_other_data_than_at_the_start_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    check_data(path, {"data/train_tasks": "ab", "data/val_tasks": "cd"}, may_differ=False)
+    check_data(path, {"data/val_tasks": "cd", "data/train_tasks": "ab"}, may_differ=False)
+    with pytest.raises(ConfigError, match=r"^data/train_tasks: records or pictures are others"):
+        check_data(path, {"data/train_tasks": "a!", "data/val_tasks": "cd"}, may_differ=False)
+    check_data(path, {"data/train_tasks": "a!"}, may_differ=True)  # as the command line says
+    check_data(path, {"data/train_tasks": "a!"}, may_differ=False)
+    path.write_text("cut")
+    check_data(path, {"data/train_tasks": "a!"}, may_differ=False)

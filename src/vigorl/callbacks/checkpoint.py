@@ -11,7 +11,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -26,6 +26,7 @@ from vigorl.core.digests import check_digests, digest_path, write_digest, write_
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.ranks import from_all_ranks
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.tensor_files import tensors_only
 
 _LOG = logging.getLogger(__name__)
 _OF_ZIPFILE = (  # what it raises on damage
@@ -80,6 +81,7 @@ class PhaseCheckpoint(Checkpoint):
         for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, EarlyStop):
                 self._early_stop = callback
+        self.folder.mkdir(parents=True, exist_ok=True)  # before a phase is paid for
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -174,7 +176,7 @@ def newest_whole(folder: str | Path) -> Path | None:
     found = list_checkpoints(folder)
     for path in reversed(found):
         try:
-            _check_whole(path)
+            check_whole(path, parts=("state_dict", "optimizer_states", "loops"))
         except DataError as error:
             aside = path.with_name(f"{path.name}.damaged")
             _remove(aside)
@@ -190,23 +192,38 @@ def newest_whole(folder: str | Path) -> Path | None:
     return None
 
 
-def _check_whole(path: Path) -> None:
-    """Also of a file without a digest, by the checksums that every zip file has."""
-    if check_digests(path):
-        return
+def check_whole(path: Path, *, parts: Sequence[str] = ("state_dict",)) -> None:
+    """Of a checkpoint: whether it is as it was written, by its digest, or else by the checksums
+    that every zip file has; and whether it is one of this trainer.
+
+    Args:
+        path: A file, or the folder that DeepSpeed makes.
+        parts: That it must have.
+    Raises:
+        DataError: It is damaged, or something else.
+        ConfigError: Reading it could run code.
+    """
+    has_digest = check_digests(path)
     if path.is_dir():
         if not (path / "checkpoint").is_dir():
             raise DataError("is a folder, and not one of DeepSpeed's", path=path)
         return
     try:
         with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
+            damaged = None if has_digest else file.testzip()
+            is_of_torch = any(name.endswith("/data.pkl") for name in file.namelist())
     except (*_OF_ZIPFILE, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a seek to where nothing is
             raise
         raise DataError(f"is cut, or not a checkpoint ({error})", path=path) from error
     if damaged is not None:
         raise DataError(f"is damaged at {damaged}", path=path)
+    found: object = None
+    if is_of_torch:
+        with tensors_only(path):
+            found = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    if not isinstance(found, dict) or not set(parts) <= found.keys():
+        raise DataError(f"is no checkpoint of vigorl: it has no {', '.join(parts)}", path=path)
 
 
 @contextmanager

@@ -21,6 +21,9 @@ from vigorl.core.errors import VigorlError
 
 _LOG = logging.getLogger(__name__)
 _MAX_NAME = 250  # MLflow's own limit
+_NOT_AWAY = (  # of files: waiting changes nothing
+    FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError,
+)  # fmt: skip
 _REFUSED = re.compile(r"[^a-zA-Z0-9_/. -]+")
 
 
@@ -92,6 +95,8 @@ class PatientMLFlowLogger(MLFlowLogger):
                 self._send_all()
             return
         try:
+            if self._run_id is not None:
+                _ = self.experiment  # Lightning tells nothing of a run that has logged nothing
             self._next_try = 0.0
             self._send_all()
             super().finalize(status)
@@ -146,7 +151,7 @@ class PatientMLFlowLogger(MLFlowLogger):
 def _is_away(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         return error.get_http_status_code() >= 500
-    return not isinstance(error, FileNotFoundError)
+    return not isinstance(error, _NOT_AWAY)
 
 
 def _first_line(error: Exception) -> str:

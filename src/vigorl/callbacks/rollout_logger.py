@@ -55,6 +55,7 @@ class RolloutLogger(L.Callback):
         for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, RolloutCallback):
                 callback.listeners.append(self._log)
+        self.folder.mkdir(parents=True, exist_ok=True)  # before a phase is paid for
 
     def _log(self, report: PhaseReport, trainer: L.Trainer) -> None:
         name = f"{report.kind}_phase_{report.phase:04d}"

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from os.path import isfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
 
 IN_FOLDER = "SHA256SUMS"
+_LINE = re.compile(r"[0-9a-f]{64}  .+")
 
 
 def digest_path(path: Path) -> Path:
@@ -45,12 +47,15 @@ def check_digests(path: Path) -> bool:
     Returns:
         Whether there were digests to compare with.
     Raises:
-        DataError: A file is missing or has another content.
+        DataError: A file is missing or has another content, or the digests are damaged.
     """
     listed = digest_path(path)
     if not listed.is_file():
         return False
-    for line in listed.read_text(errors="replace").splitlines():
+    lines = listed.read_text(errors="replace").splitlines()
+    if not lines or not all(map(_LINE.fullmatch, lines)):
+        raise DataError("is cut or damaged, so nobody knows what it was written for", path=listed)
+    for line in lines:
         digest, _, name = line.partition("  ")
         file = listed.parent / name
         if not isfile(file) or sha256_of(file) != digest:  # `Path.is_file` raises of long names

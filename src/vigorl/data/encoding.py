@@ -29,6 +29,7 @@ from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt
 from vigorl.data.rescale import rescaled_trace
 from vigorl.families.family import ChatLayout
+from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
 Value = TypeVar("Value")
@@ -72,7 +73,12 @@ class ChatCodec:
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
         """The codec of a model folder (or hub name)."""
         chat = family_of(folder).chat  # first: it says plainly what is wrong with a folder
-        return cls(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False), chat)
+        with reading(folder):
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        try:
+            return cls(tokenizer, chat)
+        except ConfigError as error:
+            raise ConfigError(f"{folder}: {error}") from error
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The chat up to and including the header of the assistant's turn.

@@ -28,7 +28,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.geometry import Size
+from vigorl.core.geometry import Box, Size
 from vigorl.core.media import (
     Dot,
     Edited,
@@ -36,10 +36,12 @@ from vigorl.core.media import (
     Fill,
     ImageView,
     Mark,
+    Noise,
     Source,
     VideoFrame,
 )
 from vigorl.families.family import Family
+from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
 # ReasonMap's largest map has 14,032 x 19,843 = 278 million pixels. Pillow keeps RGB in four bytes,
@@ -233,10 +235,16 @@ def marked(picture: Image.Image, marks: Iterable[Mark]) -> Image.Image:
 
 def _draw(picture: Image.Image, mark: Mark) -> None:
     pen = ImageDraw.Draw(picture)
-    if isinstance(mark, Fill):
-        whole = (0, 0, *picture.size)
-        left, top, right, bottom = whole if mark.box is None else mark.box.as_tuple()
-        pen.rectangle((left, top, right - 1, bottom - 1), fill=mark.rgb)
+    if isinstance(mark, Fill | Noise):
+        whole = Box(0, 0, *picture.size)
+        left, top, right, bottom = map(round, (mark.box or whole).as_tuple())
+        if isinstance(mark, Fill):
+            pen.rectangle((left, top, right - 1, bottom - 1), fill=mark.rgb)
+        else:
+            pixels = np.random.default_rng(mark.seed).integers(
+                0, 256, (bottom - top, right - left, 3), dtype=np.uint8
+            )
+            picture.paste(Image.fromarray(pixels), (left, top))
     elif isinstance(mark, Dot):
         pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
     else:
@@ -312,9 +320,10 @@ class ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
         limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         given = {name: value for name, value in limits.items() if value is not None}
-        processor = AutoImageProcessor.from_pretrained(
-            str(folder), backend="pil", trust_remote_code=False, **given
-        )
+        with reading(folder):
+            processor = AutoImageProcessor.from_pretrained(
+                str(folder), backend="pil", trust_remote_code=False, **given
+            )
         return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:

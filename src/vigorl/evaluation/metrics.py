@@ -115,15 +115,19 @@ class MeanOf(SumMetric):
 
     Attributes:
         by: "category", or a tag.
+        only: See `Mean`.
     """
 
     by: str = CATEGORY
+    only: tuple[str, str] | None = None
 
     def sums(self, questions: Sequence[QuestionOutcome]) -> Sums:
         places = cluster_places([label(one, self.by) for one in questions])
         terms = np.zeros((len(questions), places.max() + 1, 2))
         rows = np.arange(len(questions))
-        terms[rows, places] = np.array([(one.score, 1.0) for one in questions])
+        are_in = counted(questions, self.only)
+        scores = np.array([one.score for one in questions])
+        terms[rows, places] = np.stack([are_in * scores, are_in], axis=-1)
         return Sums(terms.reshape(len(questions), -1), mean_of_parts)
 
 

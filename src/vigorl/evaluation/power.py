@@ -59,30 +59,32 @@ class Spread:
         return max(1, math.ceil(self.within / left))
 
 
-def spread_of_numbers(
-    *,
-    discordance: float | None = None,
-    accuracy: float | None = None,
-    correlation: float = 0.5,
-    within: float = 0.0,
-) -> Spread:
+def expected_discordance(accuracy: float, *, correlation: float) -> float:
+    """The share of questions that one of two models gets right alone, where nobody has counted:
+    2 p (1 - p) (1 - correlation).
+
+    Args:
+        accuracy: p, of both about.
+        correlation: Of the two models' scores.
+    Raises:
+        ValueError: A number is outside its range.
+    """
+    if not 0 < accuracy < 1 or not -1 <= correlation < 1:
+        raise ValueError("need an accuracy in (0, 1) and a correlation in [-1, 1)")
+    return 2 * accuracy * (1 - accuracy) * (1 - correlation)
+
+
+def spread_of_numbers(*, discordance: float, within: float = 0.0) -> Spread:
     """From numbers alone.
 
     Args:
         discordance: The share of questions that one of the two models gets right and the other not,
             both answering once.
-        accuracy: Of both about; gives the discordance 2 p (1 - p) (1 - correlation) where that is
-            not known.
-        correlation: Of the two models' scores.
         within: Variance of one answer's score about its question's, of each model; 0 for greedy
             answers.
     Raises:
-        ValueError: Neither is given, or one is outside its range.
+        ValueError: A number is outside its range.
     """
-    if discordance is None:
-        if accuracy is None or not 0 < accuracy < 1 or not -1 <= correlation < 1:
-            raise ValueError("need an accuracy in (0, 1) and a correlation in [-1, 1)")
-        discordance = 2 * accuracy * (1 - accuracy) * (1 - correlation)
     if not 0 < discordance <= 1 or not 0 <= within <= 0.25:
         raise ValueError("need a share of discordance in (0, 1] and a variance within in [0, 0.25]")
     return Spread(max(0.0, discordance - 2 * within), min(2 * within, discordance))
@@ -159,12 +161,20 @@ def plan_table(spread: Spread, points: Sequence[float], *, num_questions: int | 
     for one in points:
         needed = [spread.num_questions(one / 100, num_samples=k) for k in samples]
         lines.append(f"{one:>8g}" + "".join(f"{number:>12,}" for number in needed))
+    if not spread.within:
+        lines += [
+            "",
+            "greedy, or asked once: what more answers to each would change is not known",
+        ]
     if num_questions is not None:
         shown = [100 * spread.smallest(num_questions, num_samples=k) for k in samples]
         lines += ["", f"smallest difference that {num_questions:,} questions show, points"]
         lines.append(" " * 8 + "".join(f"{value:>12.1f}" for value in shown))
-        for one in points:
-            found = spread.num_samples(one / 100, num_questions)
-            said = f"{found:,} answers each" if found else "no number of answers is enough"
-            lines.append(f"{one:>8g} points: {said}")
+        if spread.within:
+            lines += ["", f"answers to each of {num_questions:,} questions that it takes"]
+            found = [spread.num_samples(one / 100, num_questions) for one in points]
+            lines += [
+                f"{one:>8g}{number or 'no number is enough':>{12 if number else 23}}"
+                for one, number in zip(points, found, strict=True)
+            ]
     return "\n".join(lines) + "\n"

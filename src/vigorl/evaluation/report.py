@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from vigorl.core.errors import DataError
+from vigorl.evaluation.faithfulness import Faithfulness
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.resampling import drawn, mean_of
 from vigorl.evaluation.statistics import cluster_interval, clustered_error, mean_interval
@@ -22,6 +24,8 @@ from vigorl.evaluation.statistics import cluster_interval, clustered_error, mean
 FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 no tags and choices
 
 _FEW_QUESTIONS = 30  # whose resamples say too little of their spread
+_RIGHT = re.compile(r"choice/right_\w+_frac")
+_MOST_LETTERS = 6
 _MOST_PARTS = 20  # of a tag that the table shows
 _SHOWN = {  # metrics of the table below the accuracies
     "error/questions": "error from the questions",
@@ -146,6 +150,7 @@ class EvaluationReport:
         run_seed: Seed of the sampling noise.
         benchmark: The benchmark's own metrics, by name; the first is what it is quoted by.
         protocol: How it was asked and judged; None in reports of format 1.
+        faithfulness: What probes with a score have found; None where none was asked.
     """
 
     name: str
@@ -156,6 +161,7 @@ class EvaluationReport:
     run_seed: int = 0
     benchmark: Mapping[str, Accuracy] = field(default_factory=dict)
     protocol: Protocol | None = None
+    faithfulness: Faithfulness | None = None
 
     def __post_init__(self) -> None:
         if not self.questions:
@@ -256,6 +262,9 @@ class EvaluationReport:
             for key, name in _SHOWN.items()
             if key in found
         ]
+        lines += _letters(self.metrics, width)
+        if self.faithfulness is not None:
+            lines += ["", *self.faithfulness.table().splitlines()]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def scalars(self, prefix: str = "eval") -> dict[str, float]:
@@ -274,6 +283,8 @@ class EvaluationReport:
         # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
         again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
         kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
+        if self.faithfulness is not None:
+            kept |= self.faithfulness.scalars()
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
 
     def to_json(self) -> str:
@@ -341,6 +352,18 @@ def _split(questions: Sequence[QuestionOutcome], labels: Sequence[str]) -> dict[
     if set(groups) == {""}:
         return {}
     return {name or "(none)": _accuracy(some) for name, some in groups.items()}
+
+
+def _letters(metrics: Mapping[str, float], width: int) -> list[str]:
+    """How often each letter was chosen, and was right, where there are few."""
+    names = [key[len("choice/right_") : -len("_frac")] for key in metrics if _RIGHT.match(key)]
+    if not 1 < len(names) <= _MOST_LETTERS:
+        return []
+    chosen, right = (
+        "  ".join(f"{name} {100 * metrics[f'choice/{kind}_{name}_frac']:4.1f}" for name in names)
+        for kind in ("chosen", "right")
+    )
+    return [f"{'letters chosen, %':{width}}  {chosen}", f"{'letters right, %':{width}}  {right}"]
 
 
 def _shown(key: str, value: float) -> str:

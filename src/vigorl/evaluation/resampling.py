@@ -106,8 +106,8 @@ def expanded_interval(values: np.ndarray, num_clusters: int) -> tuple[float, flo
         return (math.nan, math.nan)
     tail = 0.0
     if num_clusters > 1:
-        quantile = stats.t.ppf((1 + CONFIDENCE) / 2, num_clusters - 1)
-        tail = stats.norm.cdf(-quantile * math.sqrt(num_clusters / (num_clusters - 1)))
+        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, num_clusters - 1))
+        tail = float(stats.norm.cdf(-quantile * math.sqrt(num_clusters / (num_clusters - 1))))
     low, high = np.quantile(values, [tail, 1 - tail])
     return (float(low), float(high))
 

@@ -23,13 +23,14 @@ from transformers import PreTrainedModel
 
 from vigorl.core.errors import AlignmentError, ConfigError
 from vigorl.data.collate import TrainingBatch
+from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
 from vigorl.models.logprobs import ScoringHead, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
 from vigorl.models.pretrained import (
+    check_folder,
     find_folder,
     freeze_vision,
-    load_model,
     parse_dtype,
     write_folder,
 )
@@ -105,6 +106,7 @@ class Policy(nn.Module):
                 exclude each other.
         """
         folder = find_folder(folder_or_id)
+        check_folder(folder)
         model = load_model(
             folder, dtype=parse_dtype(dtype), attn_implementation=attn_implementation
         )

@@ -19,7 +19,7 @@ import torch
 from huggingface_hub import save_torch_state_dict, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.auto.processing_auto import (
     PROCESSOR_MAPPING_NAMES,  # pyright: ignore[reportPrivateImportUsage]
 )
@@ -82,29 +82,6 @@ def _download(name: str) -> Path:
         raise ConfigError(
             f"{name}: no such folder, and no such model on the Hugging Face hub: {error}"
         ) from error
-
-
-def load_model(folder: Path, *, dtype: torch.dtype, attn_implementation: str) -> PreTrainedModel:
-    """The model of a folder, every weight of it read.
-
-    Raises:
-        ConfigError: A weight is missing or of the wrong shape (transformers would make one up at
-            random).
-        DataError: A file of the folder has changed since it was written.
-    """
-    check_folder(folder)
-    model, loading = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-        folder,
-        dtype=dtype,
-        attn_implementation=attn_implementation,
-        output_loading_info=True,
-        trust_remote_code=False,
-    )
-    for problem in ("missing_keys", "mismatched_keys"):
-        if loading[problem]:
-            first = sorted(map(str, loading[problem]))[:3]
-            raise ConfigError(f"{folder}: {len(loading[problem])} {problem}, such as {first}")
-    return model
 
 
 def check_folder(folder: Path) -> None:

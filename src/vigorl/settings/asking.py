@@ -57,6 +57,22 @@ class Env(Plain):
     eval_temperature: NotNegative
 
 
+class KitPrompt(Group):
+    benchmark: Text
+
+
+class Judging(Group):
+    benchmark: Text
+    thoughts: Flag
+
+
+class Asked(Plain):
+    """How an evaluation asks and judges."""
+
+    judging: Judging
+    prompt: KitPrompt | None
+
+
 class Scene(Group):
     side_px: Side
     num_signs: AtLeastTwo
@@ -118,7 +134,7 @@ class Data(Group):
     train_tasks: Text | None
     val_tasks: Text | None
     traces: Text | None
-    form: Literal["folders", "questions"]
+    form: Text
     option_seed: Seed
     base: Data
 
@@ -180,6 +196,20 @@ class Check(Group):
     max_backoff_s: NotNegative
 
 
+class AnswerJudge(Group):
+    urls: Urls
+    model: Text
+    api_key_env: Text | None
+    cache: Text
+    extra: Node | None
+    max_new_tokens: AtLeastOne
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000")]
+    timeout_s: Positive
+    max_attempts: AtLeastOne
+    backoff_s: NotNegative
+    max_backoff_s: NotNegative
+
+
 class ProbeSchedule(Group):
     every: AtLeastOne
     num_rollouts: AtLeastOne | None
@@ -187,6 +217,13 @@ class ProbeSchedule(Group):
 
 class Probe(Group):
     schedule: ProbeSchedule
+    seed: Seed
+
+
+class Faithfulness(Group):
+    every: AtLeastOne | None
+    num_rollouts: AtLeastOne | None
+    probes: dict[str, Probe]
 
 
 class Signal(Group):

@@ -30,10 +30,8 @@ def tensors_only(path: Path) -> Iterator[None]:
     before = os.environ.get(_FORCE)
     os.environ[_FORCE] = "1"
     try:
-        with torch.serialization.safe_globals(_of_deepspeed(path)):
+        with torch.serialization.safe_globals(_of_deepspeed(path)), of_this_run(path):
             yield
-    except pickle.UnpicklingError as error:
-        raise ConfigError(not_tensors(path, error)) from error
     except RuntimeError as error:
         if not any(word in str(error) for word in _OF_TORCHS_READER):
             raise
@@ -45,7 +43,27 @@ def tensors_only(path: Path) -> Iterator[None]:
             os.environ[_FORCE] = before
 
 
-def not_tensors(path: Path, error: pickle.UnpicklingError) -> str:
+@contextmanager
+def of_this_run(path: Path | None) -> Iterator[None]:
+    """Inside, a checkpoint that is not of tensors alone, or of another model, is refused by name.
+
+    Args:
+        path: What is read; None where nothing is.
+    Raises:
+        ConfigError: It is such a one.
+    """
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise ConfigError(_not_tensors(path, error)) from error
+    except RuntimeError as error:
+        if path is None or "Error(s) in loading state_dict" not in str(error):
+            raise
+        first = " ".join(str(error).splitlines()[1].split())
+        raise ConfigError(f"{path} is of another model: {first}") from error
+
+
+def _not_tensors(path: Path | None, error: pickle.UnpicklingError) -> str:
     """What is wrong with a file that is not of tensors and plain values alone."""
     found = next((line for line in str(error).splitlines() if "WeightsUnpickler" in line), "")
     return (

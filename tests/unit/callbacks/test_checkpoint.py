@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,14 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
-from vigorl.callbacks.checkpoint import PhaseCheckpoint, list_checkpoints, newest_whole
+from vigorl.callbacks.checkpoint import (
+    PhaseCheckpoint,
+    check_whole,
+    list_checkpoints,
+    newest_whole,
+)
 from vigorl.core.digests import write_digest
-from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.errors import ConfigError, DataError, VigorlError
 
 
 def fit(
@@ -139,8 +145,38 @@ def flipped_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
+def other_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.txt", "a")
+
+
+def without_optimizer(path: Path) -> None:
+    torch.save({"state_dict": CONTENT["state_dict"]}, path)
+
+
+def a_tensor(path: Path) -> None:
+    torch.save(torch.zeros(3), path)
+
+
+CONTENT: dict[str, Any] = {
+    "state_dict": {"weight": torch.zeros(64)}, "optimizer_states": [], "loops": {},
+}  # fmt: skip
+OTHERS = [another_pickle, other_zip, without_optimizer, a_tensor]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_is_no_checkpoint_of_ours_is_named_whatever_its_digest(
+    other: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "phase-00001.ckpt"
+    other(path)
+    write_digest(path, of=path)
+    with pytest.raises(DataError, match=r"phase-00001\.ckpt: is (cut, or not a|no) checkpoint"):
+        check_whole(path, parts=("state_dict", "optimizer_states"))
+
+
 @pytest.mark.parametrize("has_digest", [True, False])
-@pytest.mark.parametrize("damage", [empty, cut, text, folder, another_pickle, flipped_bit])
+@pytest.mark.parametrize("damage", [empty, cut, text, folder, flipped_bit, *OTHERS])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     damage: Callable[[Path], None],
     has_digest: bool,
@@ -149,7 +185,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
 ) -> None:
     for phase in (1, 2):
         path = tmp_path / f"phase-0000{phase}.ckpt"
-        torch.save({"state_dict": {"weight": torch.zeros(64)}}, path)
+        torch.save(CONTENT, path)
         if has_digest:
             write_digest(path, of=path)
     damage(path)

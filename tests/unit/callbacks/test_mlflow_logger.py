@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from lightning.pytorch.loggers import MLFlowLogger
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 from mlflow.utils.validation import _validate_metric_name
 
 from vigorl.callbacks.mlflow_logger import PatientMLFlowLogger, safe_name, send
 from vigorl.core.errors import VigorlError
+from vigorl.mlflow_store import make_store
 
 ODD = [
     "a/地图",
@@ -94,6 +96,20 @@ def test_a_run_that_fails_is_not_kept_up_nor_its_reason_hidden(
     server.is_away = True
     logger(tmp_path).finalize("failed")
     assert "MLflow was not told that the run is failed: API request failed" in caplog.text
+
+
+def test_a_run_that_fails_before_it_has_logged_anything_says_so(tmp_path: Path) -> None:
+    make_store(tmp_path / "m.db")
+    settings = {"tracking_uri": f"sqlite:///{tmp_path}/m.db", "experiment_name": "x"}
+    run_id = PatientMLFlowLogger(**settings).run_id
+    PatientMLFlowLogger(**settings, run_id=run_id).finalize("failed")
+    assert MlflowClient(settings["tracking_uri"]).get_run(str(run_id)).info.status == "FAILED"
+
+
+def test_a_file_in_the_way_is_raised_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        logger(tmp_path).do(lambda: (tmp_path / "file/x").write_text(""))
 
 
 def test_a_refusal_is_raised(tmp_path: Path) -> None:

@@ -41,3 +41,10 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(DataError, match=r"model\.safetensors: is damaged"):
         check_digests(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00\n", b"0123  model.safetensors\n"])
+def test_damaged_digests_are_named_and_never_taken_for_none(content: bytes, tmp_path: Path) -> None:
+    (model(tmp_path) / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(DataError, match="SHA256SUMS: is cut or damaged"):
+        check_digests(tmp_path)

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.evaluation.outcomes import outcome, report
 from vigorl.evaluation.power import (
     Spread,
+    expected_discordance,
     plan_table,
     spread_of_numbers,
     spread_of_report,
@@ -41,16 +42,15 @@ def test_clusters_cost_questions():
 
 
 def test_an_accuracy_gives_the_disagreement_of_models_that_correlate():
-    assert spread_of_numbers(accuracy=0.8).between == pytest.approx(0.16)  # 2 * 0.8 * 0.2 * 0.5
-    assert spread_of_numbers(accuracy=0.8, correlation=0).between == pytest.approx(0.32)
+    assert expected_discordance(0.8, correlation=0.5) == pytest.approx(2 * 0.8 * 0.2 * 0.5)
+    with pytest.raises(ValueError, match=r"accuracy in \(0, 1\)"):
+        expected_discordance(1.0, correlation=0.5)
 
 
-@pytest.mark.parametrize(
-    "numbers", [{}, {"accuracy": 1.0}, {"discordance": 0}, {"discordance": 0.1, "within": 0.3}]
-)
-def test_numbers_outside_their_range_are_refused(numbers: dict[str, float]):
-    with pytest.raises(ValueError, match="need a"):
-        spread_of_numbers(**numbers)
+@pytest.mark.parametrize("numbers", [(0, 0), (1.1, 0), (0.1, 0.3), (0.1, -0.1)])
+def test_numbers_outside_their_range_are_refused(numbers: tuple[float, float]):
+    with pytest.raises(ValueError, match="need a share"):
+        spread_of_numbers(discordance=numbers[0], within=numbers[1])
 
 
 def test_two_reports_say_how_much_of_the_disagreement_is_sampling():
@@ -71,10 +71,11 @@ def test_one_report_says_its_sampling_and_its_clusters():
 
 
 def test_the_table_has_a_row_per_difference_and_a_column_per_number_of_answers():
-    table = plan_table(spread_of_numbers(discordance=0.2, within=0.06), [5], num_questions=400)
+    table = plan_table(spread_of_numbers(discordance=0.2, within=0.06), [5, 1], num_questions=400)
     assert "  points    1 answer   2 answers" in table
     assert "       5         628" in table
-    assert "5 points: 3 answers each" in table
+    assert "       5           3\n       1    no number is enough\n" in table
     greedy = plan_table(spread_of_numbers(discordance=0.15), [3], num_questions=191)
     assert "2 answers" not in greedy
-    assert "3 points: no number of answers is enough" in greedy
+    assert "is enough" not in greedy
+    assert "191 questions show, points\n                 7.9\n" in greedy

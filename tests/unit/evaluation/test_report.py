@@ -125,6 +125,14 @@ def test_table():
     )
 
 
+def test_letters_stand_in_the_table_where_there_are_few():
+    shares = {f"choice/{kind}_{name}_frac": 0.5 for name in "AB" for kind in ("chosen", "right")}
+    table = replace(report(*FOUR), metrics=shares).table()
+    assert "letters chosen, %             A 50.0  B 50.0\n" in table
+    assert "letters right, %              A 50.0  B 50.0\n" in table
+    assert "letters" not in report(*FOUR).table()
+
+
 def test_scalars_have_one_prefix_and_no_accuracy_twice():
     scalars = report(*FOUR).scalars("val")
     assert scalars["val/accuracy"] == 0.75

@@ -44,7 +44,7 @@ def test_a_task_of_format_2_has_neither_cluster_nor_tags() -> None:
     task = plain["scored"]["rollout"]["task"]
     assert (task.pop("cluster"), task.pop("tags")) == ("", {})
     assert rollout_from_json(json.dumps(plain | {"format": 2})) == found
-    with pytest.raises(DataError, match="task.cluster: Field required"):
+    with pytest.raises(DataError, match=r"task\.cluster: Field required"):
         rollout_from_json(json.dumps(plain))
 
 

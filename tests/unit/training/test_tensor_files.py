@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vigorl.core.errors import ConfigError
-from vigorl.training.tensor_files import tensors_only
+from vigorl.training.tensor_files import of_this_run, tensors_only
 
 
 class Payload:
@@ -28,6 +28,17 @@ def test_tensors_and_plain_values_are_read(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.ones(2)}, "epoch": 1, "seen": ("val", None)}, path)
     with tensors_only(path):
         assert torch.load(path, weights_only=False)["state_dict"]["weight"].tolist() == [1, 1]
+
+
+def test_a_checkpoint_of_another_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "phase-00001.ckpt"
+    with pytest.raises(ConfigError, match=r"ckpt is of another model: .*size mismatch for weight"):  # noqa: SIM117
+        with of_this_run(path):
+            torch.nn.Linear(2, 2).load_state_dict(
+                {"weight": torch.ones(3, 3), "bias": torch.ones(2)}
+            )
+    with pytest.raises(RuntimeError, match="odd"), of_this_run(path):
+        raise RuntimeError("odd")
 
 
 @pytest.mark.parametrize("in_zip", [True, False])

@@ -17,10 +17,12 @@ import threading
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from vigorl.core.errors import ConfigError
 
 _ROOT = str(Path(__file__).parents[3])  # where vigorl is imported from
+Way = Literal["equal", "close", "rounded"]
 _LONGEST = 2000  # characters of a formula
 
 
@@ -32,17 +34,22 @@ def require_algebra() -> None:
 
 
 @lru_cache(maxsize=65536)  # metrics, rewards and reports all ask the same
-def are_equal(given: str, right: str) -> bool:
+def are_equal(given: str, right: str, *, how: Way = "equal") -> bool:
     """Whether two formulas, in LaTeX or as plain text, have one value; False where that cannot be
     found out within 3 CPU seconds and 2 GiB.
 
+    Args:
+        given: A formula.
+        right: Another.
+        how: By "equal", math-verify's judgement; the kits' ways are "close", values less than 1e-6
+            apart, and "rounded", equal to two decimals.
     Raises:
         ConfigError: math-verify is not installed.
     """
     require_algebra()
     if max(len(given), len(right)) > _LONGEST:
         return False
-    return _PROCESS.ask(given, right)
+    return _PROCESS.ask(how, given, right)
 
 
 class _Process:
@@ -53,7 +60,7 @@ class _Process:
         self._running: subprocess.Popen[str] | None = None
         self._owner = 0
 
-    def ask(self, given: str, right: str) -> bool:
+    def ask(self, how: Way, given: str, right: str) -> bool:
         with self._lock:
             running = self._running
             if running is None or running.poll() is not None or self._owner != os.getpid():
@@ -62,7 +69,7 @@ class _Process:
             assert running.stdout is not None
             reply = ""
             with contextlib.suppress(BrokenPipeError):
-                running.stdin.write(json.dumps([given, right]) + "\n")
+                running.stdin.write(json.dumps([how, given, right]) + "\n")
                 running.stdin.flush()
                 reply = running.stdout.readline()
             if not reply:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _FUNCTIONS = re.compile(r"\b(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta)\b")
 _WORD = re.compile(r"[a-zA-Z]{3,}|[^\W\d_a-zA-Z]{2,}")
+_SENTENCE = re.compile(r"(?<!\\)\b[a-zA-Z]\s*[.:)](?:\s|\d)|[.?!;]\s")  # "B. 42" is not 42
 _LABEL = re.compile(r"\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\([a-z]\))?)\s*=\s*(?=[^=]+$)")
 _NOT_FOLDED = re.compile(r"[²³¹⁰⁴-⁹(\[{]")  # powers are no digits, "[1, 2]" is not "(1, 2)"
 _POWERS = {ord(one): f"^{power}" for power, one in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
@@ -99,7 +100,9 @@ def is_same_value(given: str, right: str) -> bool:
     if unit != wanted and ((unit and wanted) or "%" in (unit, wanted)):
         return False
     given, right = _as_latex(given), _as_latex(right)
-    return not (_has_words(given) or _has_words(right)) and are_equal(given, right)
+    if _has_words(given) or _has_words(right) or _SENTENCE.search(given):
+        return False
+    return are_equal(given, right)
 
 
 def _without_label(given: str, right: str) -> tuple[str, str]:

@@ -45,6 +45,7 @@ from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_fold
 from vigorl.data.splits import DataSplits
 
 VERSION = 3  # raise it when the drawing, the questions or the files change
+_MAKE_ANEW = "delete that folder, and it is made anew"
 _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
 
@@ -116,12 +117,12 @@ class MadeWorld:
         root = Path(self.root)
         stamp = self._stamp()
         if (root / "world.json").is_file():
-            found = json.loads((root / "world.json").read_text())
+            found = _read_stamp(root / "world.json")
             if found != stamp:
                 changed = sorted(k for k in stamp | found if stamp.get(k) != found.get(k))
                 raise ConfigError(
                     f"data.root={self.root} holds a made world with other settings "
-                    f"({', '.join(changed)}); choose another data.root, or delete that folder"
+                    f"({', '.join(changed)}); choose another data.root, or {_MAKE_ANEW}"
                 )
             return
         self._write(root)
@@ -134,13 +135,19 @@ class MadeWorld:
         if self.trace_categories is not None:
             traces = [trace for trace in traces if trace.task.category in self.trace_categories]
         train_traces, val_traces = split_by_image(traces, holdout_frac=0.05) if traces else ([], [])
-        return DataSplits(
+        splits = DataSplits(
             train_tasks=read_rl_jsonl(root / "train_RL.jsonl"),
             val_tasks=_read_benchmark(root / "val"),
             test_tasks=_read_benchmark(root / "test"),
             train_traces=train_traces,
             val_traces=val_traces,
         )
+        for name in ("train", "val", "test"):
+            found, made = len(getattr(splits, f"{name}_tasks")), getattr(self, f"num_{name}")
+            if found != made:
+                text = f"{found} of {made} {name} questions are left: {_MAKE_ANEW}"
+                raise DataError(text, path=root)
+        return splits
 
     def _stamp(self) -> dict[str, object]:
         stamp: dict[str, object] = {
@@ -271,6 +278,16 @@ def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"not a line of signs: {error}", path=path, line=number) from error
     return rows
+
+
+def _read_stamp(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is cut or damaged ({error}): {_MAKE_ANEW}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is not of a made world: {_MAKE_ANEW}")
+    return found
 
 
 def _read_benchmark(folder: Path) -> list[TaskRecord]:

@@ -9,9 +9,8 @@ A name is a column's, or a pattern with columns in braces ("MMVP Images/{Index}.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
@@ -206,6 +205,8 @@ def read_tasks(
     split: str | None = None,
     config: str | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    make: Callable[[Row, Pictures], Sequence[TaskRecord]] | None = None,
+    more_columns: Sequence[str] = (),
     rules: Rules = STRICT,
 ) -> list[TaskRecord]:
     """Every row of a table as a task; pictures that stand in it become files on the way.
@@ -214,14 +215,22 @@ def read_tasks(
         path, root, split, config: See `tables.table_rows`.
         columns: What is where.
         where: Rows of other values than these, by column, are left out.
+        make: The tasks of a row, in place of the one that `columns` makes.
+        more_columns: What `make` reads besides.
         rules: What becomes of bad rows.
     Raises:
         DataError: As `table_rows`; or names every row that cannot be used; or all are left out.
     """
     where = where or {}
-    needed = tuple(dict.fromkeys((*columns.columns, *where)))
+    needed = tuple(dict.fromkeys((*columns.columns, *more_columns, *where)))
+    pictures = Pictures()
+
+    def tasks_of(row: Row) -> Sequence[TaskRecord]:
+        return make(row, pictures) if make else (columns.task(row, pictures),)
+
     rows = table_rows(path, root=root, split=split, config=config, columns=needed)
-    tasks = collect(_kept(rows, where), partial(columns.task, pictures=Pictures()), rules=rules)
+    found = collect(_kept(rows, where), tasks_of, rules=rules)
+    tasks = [task for several in found for task in several]
     if not tasks:
         only = " and ".join(f"{name}={'|'.join(values)}" for name, values in where.items())
         raise DataError(f"there is no row{f' of {only}' if only else ''}", path=path)

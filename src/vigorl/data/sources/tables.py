@@ -252,13 +252,13 @@ def _records(lines: _Lines, separator: str) -> Iterator[tuple[int, list[str]] | 
     A row where no cell begins with a quote is cut at its separators, which needs a quarter of the
     memory of the csv module (that keeps four bytes per character) and holds no surprise.
     """
-    cut, quoted = separator.encode(), f'{separator}"'.encode()
+    cut = separator.encode()
     while (line := lines.next()) is not None:
         first, found = lines.number, None
+        cells = line.rstrip(b"\r\n").split(cut)
         try:
-            if not line.startswith(b'"') and quoted not in line:
-                line = line.rstrip(b"\r\n")
-                found = [cell.decode() for cell in line.split(cut)] if line else None
+            if not any(cell.startswith(b'"') for cell in cells):
+                found = [cell.decode() for cell in cells] if cells != [b""] else None
             else:
                 reader = csv.reader(chain([line.decode()], lines), delimiter=separator)
                 found = next(reader)

@@ -22,15 +22,22 @@ options, or fewer rows.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord
 from vigorl.data.sources.columns import ColumnMap, read_tasks
+from vigorl.data.sources.pictures import Pictures
+from vigorl.data.sources.rows import Row
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +112,23 @@ class TableBenchmark(Benchmark):
         for name, form in self.forms.items():  # what is wrong is said before anything is read
             _table(form, f"data.forms.{name}")
 
-    @property
+    @cached_property
     def table(self) -> TableForm:
         """The form that is read."""
         return _table(self.forms[self.form], f"data.forms.{self.form}")
+
+    @property
+    def more_columns(self) -> Sequence[str]:
+        """What `tasks_of` reads besides the form's columns."""
+        return ()
+
+    def tasks_of(self, row: Row, pictures: Pictures) -> Sequence[TaskRecord]:
+        """The tasks of a row, as a benchmark with rules of its own makes them.
+
+        Raises:
+            DataError: The row cannot be used.
+        """
+        return (self.table.columns.task(row, pictures),)
 
     def tasks(self) -> Sequence[TaskRecord]:
         table = self.table
@@ -119,6 +139,8 @@ class TableBenchmark(Benchmark):
             split=table.split,
             config=table.config,
             where={name: _several(values) for name, values in table.where.items()},
+            make=self.tasks_of,
+            more_columns=self.more_columns,
             rules=self.rules,
         )
 
@@ -144,6 +166,30 @@ class TableBenchmark(Benchmark):
                         f"{name!r}: data.form={name} reads it"
                     )
         return [file for pattern in patterns for file in self.files(pattern)]
+
+
+def whole_sets(tasks: Sequence[TaskRecord], *, by: str, size: int, skip: bool) -> list[TaskRecord]:
+    """The tasks of the sets that a tag names, all of one size: pairs, or orders of one question.
+    A set that has lost a member would be too easy to get wholly right.
+
+    Args:
+        tasks: All with the tag.
+        by: The tag.
+        size: Of every set.
+        skip: Leave out sets of another size, and log them, instead of stopping.
+    Raises:
+        DataError: There are some and they are not left out, or no other.
+    """
+    sizes = Counter(task.tags[by] for task in tasks)
+    odd = {name: found for name, found in sizes.items() if found != size}
+    if not odd:
+        return list(tasks)
+    shown = ", ".join(f"{name} has {found}" for name, found in list(odd.items())[:8])
+    text = f"{len(odd)} of {len(sizes)} sets by {by} have not {size} questions: {shown}"
+    if not skip or len(odd) == len(sizes):
+        raise DataError(f"{text}; data.skip_bad_rows=true leaves them out")
+    _LOG.warning("left out: %s", text)
+    return [task for task in tasks if task.tags[by] not in odd]
 
 
 def _table(settings: object, key: str) -> TableForm:

@@ -18,6 +18,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.text import option_index
 from vigorl.data.prompts import Message, Prompt
+from vigorl.evaluation.judging import Judging
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +96,30 @@ class Kit:
         Raises:
             ConfigError: It does not; says why.
         """
-        known = sorted({*self.tasks, *self.refused}, key=len)
-        fitting = [one for one in known if benchmark == one or benchmark.startswith(f"{one}_")]
-        if fitting and fitting[-1] in self.tasks:
-            return self.tasks[fitting[-1]]
-        reason = self.refused[fitting[-1]] if fitting else "it has no such task"
+        name = self._name(benchmark)
+        if name in self.tasks:
+            return self.tasks[name]
+        reason = self.refused.get(name, "it has no such task")
         raise ConfigError(
             f"protocol={self.name} cannot be used for {benchmark}: {reason}; it knows "
             f"{', '.join(sorted(self.tasks))}"
         )
 
+    def longest_reply(self, benchmark: str) -> int:
+        """The most tokens of a reply to a benchmark; of one that it does not know (a suite, say),
+        the most of all.
+        """
+        found = self.tasks.get(self._name(benchmark))
+        return max(one.max_new_tokens for one in ([found] if found else self.tasks.values()))
+
+    def _name(self, benchmark: str) -> str:
+        known = sorted({*self.tasks, *self.refused}, key=len)
+        fitting = [one for one in known if benchmark == one or benchmark.startswith(f"{one}_")]
+        return fitting[-1] if fitting else ""
+
 
 @dataclass(frozen=True)
-class KitJudging:
+class KitJudging(Judging):
     """Reads whole replies by a kit's rule for a benchmark; the kit is the subclass's.
 
     Attributes:

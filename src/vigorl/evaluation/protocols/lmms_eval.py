@@ -1,9 +1,9 @@
 """protocol=lmms_eval: benchmarks as lmms-eval asks and reads them, with its rules alone.
 
-Not theirs: options and questions are laid out from our records, so V*Bench's options in parentheses,
-which the kit loses, are kept; a letter that MMMU draws by lot is none; RoboSpatial's places are
-looked up in the polygon that its mask was painted from; MathVision's values are compared by
-math-verify where the kit runs what LaTeX becomes in Python.
+Not theirs: options and questions are laid out from our records, so V*Bench's options in
+parentheses, which the kit loses, are kept; a letter that MMMU draws by lot is none; RoboSpatial's
+places are looked up in the polygon that its mask was painted from; MathVision's values are compared
+by math-verify where the kit runs what LaTeX becomes in Python.
 
 Source: EvolvingLMMs-Lab/lmms-eval@75571cf, lmms_eval/tasks/<task>/.
 """
@@ -33,7 +33,9 @@ from vigorl.evaluation.protocols.lmms_eval_math import mathvision_answer, mathvi
 
 DIRECTLY = "Answer with the option's letter from the given choices directly."
 ONE_WORD = "\nAnswer the question using a single word or phrase."
-_NOTE = "Note: You only need to respond with {letters} without providing any additional information.\n"
+_NOTE = (
+    "Note: You only need to respond with {letters} without providing any additional information.\n"
+)
 _CAMERA = (
     "\nWhen multiple images are provided, You want to realize that when camera moves left, the "
     "objects in the image move right, and vice versa. And when you are asked about the movement of "
@@ -254,6 +256,7 @@ KIT = Kit(
         ),
     },
     refused={
+        "reasonmap": "it has no such task",
         "mathvista": "GPT-4o takes out every answer",
         "mathverse": "GPT-4o judges every answer",
         "wemath": "it has only a variant with thoughts, judged by a model",

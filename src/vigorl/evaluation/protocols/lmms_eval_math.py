@@ -1,8 +1,8 @@
 r"""How lmms-eval takes MathVision's answers out of replies, and compares them.
 
-The box is cut greedily, from its first "oxed{" to the last brace, and "\text" is dropped without its
-braces, as there. The kit then runs what LaTeX becomes in Python; here numbers to two decimals are
-compared, and formulas by math-verify.
+The box is cut greedily, from its first "oxed{" to the last brace, and "\text" is dropped without
+its braces, as there. The kit then runs what LaTeX becomes in Python; here numbers to two decimals
+are compared, and formulas by math-verify.
 
 Source: EvolvingLMMs-Lab/lmms-eval@75571cf, lmms_eval/tasks/mathvision/{utils,eval_utils}.py.
 """
@@ -52,7 +52,7 @@ def mathvision_answer(reply: str) -> str:
 
 
 def mathvision_is_right(given: str, right: str) -> bool:
-    """`is_equal`: as texts, as numbers to two decimals, else as formulas."""
+    """`is_equal`: as texts, else as values to two decimals."""
     given, right = given.lower(), right.lower()
     if not given.replace(" ", "") or not right.replace(" ", ""):
         return False
@@ -60,7 +60,7 @@ def mathvision_is_right(given: str, right: str) -> bool:
         return True
     if _is_number(given) and _is_number(right):
         return round(float(given), 2) == round(float(right), 2)
-    return any(one.isdigit() for one in given + right) and are_equal(given, right)
+    return are_equal(given, right, how="rounded")
 
 
 def find_math_answer(text: str) -> str:

@@ -6,8 +6,8 @@ red" is "red", "10" is 1, "I do not know" is "no", "-5" is 5. A point is two int
 integers. An action is judged by words that occur in it, and typed text with a blank in it is wrong.
 Every thought needs its tags, or nothing is right.
 
-Not theirs: a point is mapped to the picture file's pixels before its box is asked. What the released
-code has no judge for is judged by the task's scorer.
+Not theirs: a point is mapped to the picture file's pixels before its box is asked. What the
+released code has no judge for is judged by the task's scorer.
 
 Source: Gabesarch/grounded-rl@e7970c0, src/vlmsearch/reward_funcs/judge.py and
 tree_search/single_path_rollouts.py.
@@ -24,12 +24,13 @@ from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.text import TextMatch
 from vigorl.core.scoring.web_step import WebStep
 from vigorl.core.trace import ANSWER, END_ANSWER, END_THINK, THINK
+from vigorl.evaluation.judging import Judging
 
 _REMOVED = str.maketrans(dict.fromkeys(".?!,;:'\"()[]{}<>/\\|=+-_*&^%$#@`~ "))
 
 
 @dataclass(frozen=True)
-class VigorlReleased:
+class VigorlReleased(Judging):
     """The released judges of texts, points and web actions.
 
     Attributes:

@@ -1,9 +1,9 @@
 """protocol=vlmevalkit: benchmarks as VLMEvalKit asks and reads them, by exact matching.
 
 Without a judge the kit takes what it cannot read for "Z", which is wrong; so does this. With one it
-asks, and after three failures draws a letter by lot. Not theirs: MathVision and MathVista, which the
-kit does not score without a judge, are read by the rule that it tries before; where that rule runs a
-reply as Python, numbers are compared.
+asks, and after three failures draws a letter by lot. Not theirs: MathVision and MathVista, which
+the kit does not score without a judge, are read by the rule that it tries before; nothing is run
+as Python but arithmetic.
 
 Source: open-compass/VLMEvalKit@e8e78f0, vlmeval/dataset.
 """
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from vigorl.core.geometry import Point
 from vigorl.core.media import ImageView
 from vigorl.core.records import TaskRecord
-from vigorl.core.scoring.number import read_quantity
 from vigorl.core.scoring.polygon import PointInPolygon
 from vigorl.evaluation.protocols import vlmevalkit_rules as rules
 from vigorl.evaluation.protocols.kit import (
@@ -27,7 +26,6 @@ from vigorl.evaluation.protocols.kit import (
     Verdict,
     by_letter,
     letters_of,
-    right_letter,
 )
 from vigorl.evaluation.protocols.lmms_eval import shares_of
 from vigorl.evaluation.protocols.lmms_eval_rules import characters_regex
@@ -113,13 +111,28 @@ def _screen(reply: str, task: TaskRecord, view: ImageView | None, *, short_px: i
     return Verdict(found and f"({found.x}, {found.y})", float(is_right))
 
 
-def _math(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict:
+def _mathvision(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict:
     if task.options:
         return by_letter(_inferred)(reply, task, view)
     given, right = reply.lower().strip(), task.answer.lower().strip()
-    a, b = read_quantity(given), read_quantity(right)
-    is_same_number = a is not None and b is not None and abs(a.value - b.value) < 1e-6
-    return Verdict(given or None, float(given == right or is_same_number))
+    is_right = given == right or rules.is_same_value(given, right)
+    return Verdict(given or None, float(is_right))
+
+
+def _mathvista(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict:
+    """Whole replies that are a number of the kind asked for; any other open one needs a judge."""
+    if task.options:
+        return by_letter(_inferred)(reply, task, view)
+    for kind in (int, float):
+        try:
+            right = kind(task.answer)
+        except ValueError:
+            continue
+        try:
+            return Verdict(reply, float(kind(reply) == right))
+        except (ValueError, OverflowError):
+            break
+    return Verdict(None, 0.0)
 
 
 def _choices(request: str) -> KitPrompt:
@@ -128,7 +141,6 @@ def _choices(request: str) -> KitPrompt:
 
 _SELECT = _choices("Please select the correct answer from the options above. \n")
 _MCQ = KitTask(_mcq, _SELECT, MAX_NEW_TOKENS)
-_MATH = KitTask(_math, _SELECT, MAX_NEW_TOKENS)
 KIT = Kit(
     "vlmevalkit",
     tasks={
@@ -169,10 +181,11 @@ KIT = Kit(
         "screenspot_pro": KitTask(
             _screenspot_pro, KitPrompt(_CLICK_SYSTEM, _CLICK), MAX_NEW_TOKENS
         ),
-        "mathvision": _MATH,
-        "mathvista": _MATH,
+        "mathvision": KitTask(_mathvision, _SELECT, MAX_NEW_TOKENS),
+        "mathvista": KitTask(_mathvista, _SELECT, MAX_NEW_TOKENS),
     },
     refused={
+        "reasonmap": "its rule for ReasonMap-Plus is not repeated here",
         "mathverse": "GPT-4 takes out and judges every answer",
         "sat": "it has no such task",
         "sat2": "it has no such task",

@@ -6,14 +6,20 @@ Source: open-compass/VLMEvalKit@e8e78f0, vlmeval/utils/matching_util.py and vlme
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import operator
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 
 from vigorl.core.geometry import Point
+from vigorl.core.scoring.algebra import are_equal
 from vigorl.evaluation.protocols.lmms_eval_rules import REJECTIONS
 
+_OPERATIONS = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
 _VERBOSE = re.compile(r"(?i)(?:correct\s+)?answer\s+is\s+\**([ABCD])\**")
 _BLANKED = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _PUNCTUATION = [
@@ -79,6 +85,44 @@ def wemath_letter(reply: str) -> str:
     """`load_and_process_data` of WeMath: the first letter behind the last "Answer"."""
     text = re.sub(r"[>><<:.]", "", reply.split("Answer")[-1].strip()).strip()
     return text[0] if text and text[0] in "ABCDEFGH" else ""
+
+
+def is_same_value(given: str, right: str) -> bool:
+    """`is_equal` of mathv: what Python computes of two texts, where they are arithmetic, else what
+    LaTeX comes to.
+    """
+    a, b = arithmetic(given), arithmetic(right)
+    if a is not None and b is not None and abs(a - b) < 1e-6:
+        return True
+    return are_equal(given, right, how="close")
+
+
+def arithmetic(text: str) -> float | None:
+    """What Python computes of numbers, the four operations and "or" ("3 or 4" is 3); None of
+    anything else, which would be a policy's code.
+    """
+    value = None
+    if re.fullmatch(r"(?:[\d.\s()+*/eE_-]|or){1,200}", text) and "**" not in text:
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            value = _computed(ast.parse(text.strip(), mode="eval").body)
+    return value
+
+
+def _computed(node: ast.expr) -> float | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _computed(node.operand)
+        return None if value is None else -value
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        values = [_computed(one) for one in node.values]
+        return None if None in values else next(filter(None, values), values[-1])
+    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATIONS:
+        return None
+    a, b = _computed(node.left), _computed(node.right)
+    if a is None or b is None or (isinstance(node.op, ast.Div) and b == 0):
+        return None
+    return _OPERATIONS[type(node.op)](a, b)
 
 
 def click_point(reply: str) -> Point | None:
@@ -168,7 +212,9 @@ def _without_fence(text: str) -> str:
 
 
 def is_in_polygon(point: Point, corners: Sequence[Point]) -> bool:
-    """`point_in_polygon` of RoboSpatialBench: a ray; which edges count depends on their side."""
+    """`point_in_polygon` of RoboSpatialBench: a ray, which counts upright edges on both sides, so
+    that nothing is inside of a rectangle.
+    """
     is_inside = False
     for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
         if not min(a.y, b.y) < point.y <= max(a.y, b.y):

@@ -25,7 +25,7 @@ from typing import Any, Self
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from vigorl.core.errors import ConfigError, EngineError
@@ -33,6 +33,7 @@ from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
+from vigorl.families.loading import load_model
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.rollout.engines.in_flight import InFlight
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS, BatchKV, PrefixCache, PrefixKV
@@ -140,12 +141,7 @@ class HFEngine(InFlight[GenerationRequest]):
     ) -> Self:
         """An engine with the weights of a model folder; `settings` are those of the class."""
         torch_dtype = getattr(torch, dtype)
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            dtype=torch_dtype,
-            attn_implementation=attn_implementation,
-            trust_remote_code=False,
-        )
+        model = load_model(folder, dtype=torch_dtype, attn_implementation=attn_implementation)
         return cls(model, codec, images, dtype=torch_dtype, **settings)
 
     def submit(self, request: GenerationRequest) -> None:

@@ -61,6 +61,12 @@ TEXT = {
             *REFUSALS,
         ],
     ),
+    (COLOURS, "red"): (
+        ["A", "a", "(a)", "The answer is A", "The answer is (a).", r"\boxed{a}", "It is red.",
+         "It's A", "I think it is red", "I think A", "This is red"],
+        ["The answer is a", "The answer is a.", "It is a", "It's a", "I think a", "a red", "A red",
+         "It is a red", "It is not red", "It isn't red", "it is red or blue", "is it red?"],
+    ),
     (COUNTS, "23"): (
         ["23", "D", "The answer is 23", r"\boxed{23}", "答案是23", "**23**"],
         ["2**3", "2 3", "2,3", "2^3", "2³", "2", "3", "(2)3", "23 or 3", "32",
@@ -85,13 +91,14 @@ TEXT = {
 }  # fmt: skip
 YES = (
     ["yes", "Yes.", "YES!", "yes, it is", "Yes - there is one.", "The answer is yes", "**Yes**",
-     r"\boxed{yes}", r"\boxed{\text{Yes}}", "Answer: Yes", "ＹＥＳ", "yes。", "是", "是的。", "有",
+     r"\boxed{yes}", r"\boxed{\text{Yes}}", "Answer: Yes",
+     "It is yes", "ＹＥＳ", "yes。", "是", "是的。", "有",
      "Yes\nThe cup is on it.", "“Yes”", "(yes)", "答案是：是的"],
     ["no", "No.", "yes and no", "yes or no", "yes/no", "Yes? No.", "no, yes", "not", "maybe",
      "y",
      "yesterday", "yes-no", "eyes", "The answer is no", "否", "不是", "没有", "A", "1", "true",
      "ok",
-     "It is yes", "Is it yes?", "The answer is not yes", *REFUSALS],
+     "Is it yes?", "The answer is not yes", *REFUSALS],
 )  # fmt: skip
 NO = (
     ["no", "No.", "NO", "no, it is not", "No, there is none", "The answer is no.", r"\boxed{no}",
@@ -160,7 +167,7 @@ BY_LETTER = (
     ["B", "(B)", r"\boxed{B}", r"\boxed{\text{B}}", r"\boxed{0.5}", "1/2", r"\frac12", "B. 1/2",
      r"Not \boxed{A}, but \boxed{B}"],
     ["A", r"\boxed{A}", r"\boxed{B}. Then \boxed{A}", "2", "0.3", "A or B", "AB", "B. 2", "C", "E",
-     *REFUSALS],
+     "A. 1/2", "C: 1/2", "D) 1/2", "C.1/2", "(A) 1/2", *REFUSALS],
 )  # fmt: skip
 
 

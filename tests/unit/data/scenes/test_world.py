@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,22 @@ def test_a_world_cut_short_is_written_again(tmp_path: Path) -> None:
     (tmp_path / "train_RL.jsonl").write_text("")
     made.prepare()
     assert len(made.load().train_tasks) == NUM_TRAIN
+
+
+@pytest.mark.parametrize("content", [b"", b'{"num_train": 3', b"\x80", b"[]"])
+def test_a_damaged_stamp_of_a_world_says_what_to_do(content: bytes, tmp_path: Path) -> None:
+    made = _world(tmp_path, num_traces=0)
+    (tmp_path / "world.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"world\.json is .* delete that folder"):
+        made.prepare()
+
+
+def test_lost_questions_of_a_world_are_counted(tmp_path: Path) -> None:
+    made = _world(tmp_path, num_traces=0)
+    made.prepare()
+    shutil.rmtree(tmp_path / "val")
+    with pytest.raises(DataError, match=r"0 of \d+ val questions are left: delete that folder"):
+        made.load()
 
 
 def test_without_traces_there_are_none(tmp_path: Path) -> None:

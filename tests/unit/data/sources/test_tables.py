@@ -116,6 +116,14 @@ def test_a_cell_may_have_more_than_the_csv_modules_128_kb(tmp_path: Path):
     ]  # fmt: skip
 
 
+def test_a_copy_of_a_table_with_files_in_place_of_base64_reads_as_the_table(tmp_path: Path):
+    """VLMEvalKit's "*_local.tsv"."""
+    file = write(tmp_path / "t_local.tsv", [{"index": "0", "image_path": "['a.jpg', 'b.jpg']"}])
+    assert read(file, columns=["image"]) == [{"image": "['a.jpg', 'b.jpg']"}]
+    both = write(tmp_path / "u.tsv", [{"image": "0", "image_path": "a.jpg"}])
+    assert read(both) == [{"image": "0", "image_path": "a.jpg"}]
+
+
 def test_bad_rows_of_a_tsv_are_named_and_the_others_read(tmp_path: Path):
     file = tmp_path / "t.tsv"
     file.write_bytes(b"a\tb\n1\t2\n3\n5\t\xff\n7\t8\n9\tcut")

@@ -22,10 +22,12 @@ from vigorl.core.scoring.polygon import PointInPolygon
 from vigorl.data.images import read_size
 
 SAMPLES = Path(__file__).resolve().parents[5] / "shared" / "data" / "benchmarks"
+IN_EPISODES = "visualwebarena"  # judged by the state that it leaves, not by an answer's text
 BENCHMARKS = sorted(
     path.stem
     for path in Path(CONFIGS, "benchmark").glob("*.yaml")
     if not path.stem.startswith("_") and "\ndata:\n  _target_:" in path.read_text()
+    if path.stem != IN_EPISODES
 )
 ICAL = "VisualWebArena/learned_examples"
 # benchmark -> its sample, and where its files lie in the download where that is elsewhere
@@ -37,6 +39,18 @@ LAYOUT: dict[str, tuple[str, dict[str, str]]] = {
     "robospatial": ("robospatial_home", {".": "."}),
     "sat2": ("sat/vigorl", {".": "."}),
     "screenspot_pro_lr": ("screenspot_pro", {".": "."}),
+    "hrbench_4k": ("hrbench", {".": "."}),
+    "hrbench_8k": ("hrbench", {"hr_bench_4k.tsv": "hr_bench_8k.tsv"}),
+    "mme_realworld": ("mme_realworld", {"lmms/data": "data"}),
+    "mme_realworld_cn": (
+        "mme_realworld",
+        {"vlmevalkit/mme_realworld_lite.tsv": "mme_realworld_cn.tsv"},
+    ),
+    "mme_realworld_lite": ("mme_realworld", {"lmms/data": "data"}),
+    "reasonmap_plus": ("reasonmap", {".": "."}),
+    "visualprobe_easy": ("visualprobe", {".": "."}),
+    "visualprobe_hard": ("visualprobe", {".": "."}),
+    "visualprobe_medium": ("visualprobe", {".": "."}),
     "web_action": (
         "vigorl_web_action",
         {
@@ -61,7 +75,10 @@ TASKS = {
     "blink": 2, "gqa": 1, "ical": 1, "mathverse": 1, "mathvision": 1, "mathvision_mini": 1,
     "mathvista": 2, "mmmu": 2, "pope": 1, "robospatial": 3, "sat": 4, "sat2": 2,
     "screenspot_pro": 1, "screenspot_pro_lr": 1, "screenspot_v2": 2, "treebench": 1, "vstar": 2,
-    "web_action": 2, "wemath": 3,
+    "web_action": 2, "wemath": 3, "ai2d": 1, "cv_bench": 2, "hrbench_4k": 8, "hrbench_8k": 8,
+    "mme_realworld": 1, "mme_realworld_cn": 1, "mme_realworld_lite": 1, "mmvp": 2,
+    "realworldqa": 2, "reasonmap_plus": 2, "visualprobe_easy": 1, "visualprobe_hard": 1,
+    "visualprobe_medium": 1, "zoombench": 3,
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def test_the_order_of_options_is_of_its_seed(tmp_path: Path, root: Path):
 
 def test_an_unknown_form_is_refused(root: Path):
     with pytest.raises(ConfigError, match=r"data\.form must be"):
-        bench(root, form="parquet")
+        bench(root, form="xlsx")
 
 
 def test_questions_keep_the_authors_order(root: Path):
