@@ -26,26 +26,12 @@ IN_EPISODES = "visualwebarena"  # judged by the state that it leaves, not by an 
 BENCHMARKS = sorted(
     path.stem
     for path in Path(CONFIGS, "benchmark").glob("*.yaml")
-    if not path.stem.startswith("_")
-    and path.stem != "visualwebarena"  # episodes, not answers: tests of evaluation/web
-    and "\ndata:\n  _target_:" in path.read_text()
+    if not path.stem.startswith("_") and "\ndata:\n  _target_:" in path.read_text()
     if path.stem != IN_EPISODES
 )
 ICAL = "VisualWebArena/learned_examples"
 # benchmark -> its sample, and where its files lie in the download where that is elsewhere
 LAYOUT: dict[str, tuple[str, dict[str, str]]] = {
-    "hrbench_4k": ("hrbench", {".": "."}),
-    "hrbench_8k": ("hrbench", {"hr_bench_4k.tsv": "hr_bench_8k.tsv"}),
-    "mme_realworld": ("mme_realworld/lmms", {".": "."}),
-    "mme_realworld_lite": ("mme_realworld/lmms", {".": "."}),
-    "mme_realworld_cn": (
-        "mme_realworld/vlmevalkit",
-        {"mme_realworld_lite.tsv": "mme_realworld_cn.tsv"},
-    ),
-    "reasonmap_plus": ("reasonmap", {".": "."}),
-    "visualprobe_easy": ("visualprobe", {".": "."}),
-    "visualprobe_hard": ("visualprobe", {".": "."}),
-    "visualprobe_medium": ("visualprobe", {".": "."}),
     "mathvision": ("mathvision", {"data/testmini-made.parquet": "data/test-made.parquet"}),
     "mathvision_mini": ("mathvision", {".": "."}),
     "wemath": ("wemath", {"testmini.made.json": "data/testmini.json", "1.png": "data/1.png"}),
