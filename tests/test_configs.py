@@ -229,7 +229,7 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         instantiate(cfg.strategy)
 
 
-SUITES = ["vigorl_page", "vigorl_paper"]
+SUITES = ["all", "vigorl_page", "vigorl_paper"]
 BENCHMARKS = sorted(set(options("benchmark")) - set(SUITES))
 
 

@@ -143,6 +143,7 @@ class Settings(Group):
     compare_with: Text | None
     protocol: Asked
     judge: AnswerJudge | None
+    rescore: Text | None
     suite: Names | None
     skip_missing: Flag
     # synthesize
