@@ -34,7 +34,8 @@ _NOT_FOLDED = re.compile(r"[²³¹⁰⁴-⁹(\[{]")  # powers are no digits, "[1
 _POWERS = {ord(one): f"^{power}" for power, one in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _ROOT = re.compile(r"(?<!\\)(?:sqrt|√)\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+))")
 _UNIT = re.compile(
-    r"(?<=[\d})])\s*(?:\\[,;! ]|~)?\s*(?P<unit>(?:[mck]?m|[mk]?g|[m]?l|s|h|ft|in|km/h|m/s|%|\\%"
+    r"(?:(?<=[\d})])|(?<=\\pi))\s*(?:\\[,;! ]|~)?\s*"
+    r"(?P<unit>(?:[mck]?m|[mk]?g|[m]?l|s|h|ft|in|km/h|m/s|%|\\%"
     r"|\^?\\?(?:circ|degree)s?|\^\{\\circ\}|°)(?:\^\{?[23]\}?|[²³])?)\s*\.?$"
 )
 _NO_UNIT = {"^\\circ", "^{\\circ}", "\\degree", "°", "degrees", "degree", "circ"}
@@ -59,7 +60,8 @@ class MathMatch(Scorer):
         given = final_answer(answer)
         right = option_index(task.answer, task.options) if task.options else None
         if right is None:
-            return float(is_same_value(given, task.answer))
+            is_same = answer.strip() == task.answer.strip() != ""
+            return float(is_same or is_same_value(given, task.answer))
         bare = [unwrapped(option) for option in task.options]  # "$1,2$" is no value but a text
         found = (
             option_index(*one)
