@@ -8,7 +8,7 @@ read. The rollouts themselves are the same with and without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vigorl.core.rollout import Rollout
@@ -28,7 +28,9 @@ class Steadiness:
     times: int = 2
     schedule: Schedule = field(default_factory=Schedule)
 
-    def dialogs(self, rollout: Rollout, *, environment: Environment) -> list[Dialog]:
+    def dialogs(
+        self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]
+    ) -> list[Dialog]:
         if rollout.answer is None:
             return []
         kept = rollout.turns[:-1]

@@ -229,7 +229,7 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         instantiate(cfg.strategy)
 
 
-SUITES = ["vigorl_page", "vigorl_paper"]
+SUITES = ["all", "vigorl_page", "vigorl_paper"]
 BENCHMARKS = sorted(set(options("benchmark")) - set(SUITES))
 
 
@@ -263,6 +263,17 @@ def test_every_suite_is_of_benchmarks_that_there_are(suite: str) -> None:
     cfg = compose_door("evaluate", f"benchmark={suite}", "data.root=somewhere")
     assert cfg.name == suite
     assert set(cfg.suite) <= set(BENCHMARKS)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_control_without_a_warm_start_is_of_the_scales_own_model(scale: str) -> None:
+    control = compose_door("train", "experiment=grpo_vstar_no_warm_start", f"scale={scale}")
+    ordinary = compose_door("train", "experiment=grpo_vstar", f"scale={scale}")
+    if scale.startswith("tiny"):
+        assert control.model.maker.source == ordinary.model.path
+        assert control.model.path.endswith("/untrained")
+    else:
+        assert (control.model.path, control.model.maker) == (ordinary.model.path, None)
 
 
 @pytest.mark.parametrize("option", options("scorer"))

@@ -120,7 +120,9 @@ def _check_command_line(config_name: str, words: tuple[str, ...]) -> DictConfig 
 def refuse_other_door(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
     """Raises ConfigError where the experiment is for another command."""
     doors = cfg.get("doors") or [config_name]
-    chosen = dict(one.split("=", 1) for one in overrides if "=" in one).get("experiment", cfg.name)
+    chosen = dict(one.split("=", 1) for one in overrides if "=" in one).get(
+        "experiment", cfg.get("name")
+    )
     if config_name not in doors:
         raise ConfigError(
             f"{chosen} is not for vigorl.{config_name}: "

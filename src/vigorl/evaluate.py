@@ -21,7 +21,8 @@ refuse_early(__name__, "evaluate")  # before the imports below, which take secon
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,16 @@ from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.comparison import compare_reports
 from vigorl.evaluation.judging import Judging
+from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.progress import AnswerProgress
 from vigorl.evaluation.protocol import Protocol, changed_settings
 from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_table
+from vigorl.evaluation.rescoring import rescore
 from vigorl.evaluation.runner import evaluate
+from vigorl.evaluation.unanswered import answer_metrics
+from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
-from vigorl.rollout.recorder import RolloutRecorder
+from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
 
@@ -127,6 +132,52 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
     return reports
 
 
+def run_rescoring(cfg: DictConfig) -> EvaluationReport:
+    """The rollouts of the evaluation in `rescore`, judged as `protocol` and `judge` say; what they
+    were asked stays what it was.
+
+    Raises:
+        ConfigError: It is no evaluation's folder, or one of another benchmark.
+    """
+    check_settings(cfg)
+    folder = Path(cfg.rescore)
+    before = read_report(str(folder / "report.json"), key="rescore")
+    source = instantiate(cfg.data)
+    benchmark = source if isinstance(source, Benchmark) else None
+    name = benchmark.name if benchmark else cfg.name
+    if before.protocol is None or before.protocol.name != name:
+        asked = before.protocol.name if before.protocol else before.name
+        raise ConfigError(f"rescore={folder} was asked {asked}, not {name}: set benchmark={asked}")
+    rollouts = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    judging = judging_of(cfg)
+    with start_run(cfg) as run:
+        run.record(cfg, None)
+        outcomes = rescore(rollouts, judging, benchmark)
+        settings = {**before.protocol.settings, "judging": judging.settings()}
+        report = replace(
+            before,
+            questions=outcomes,
+            metrics={
+                **before.metrics, **answer_metrics(rollouts, judging), **choice_metrics(outcomes)
+            },
+            benchmark={} if benchmark is None else benchmark.scores(outcomes),
+            protocol=replace(before.protocol, settings=settings),
+        )  # fmt: skip
+        print(report.table())
+        with written_whole(run.folder / "report.json") as part:
+            part.write_text(report.to_json())
+        run.logger.log_metrics(report.scalars(), step=0)
+        run.tag({"rescored": str(folder)})
+        send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+    return report
+
+
+def judging_of(cfg: DictConfig) -> Judging:
+    """How answers are read and scored: as the protocol says, and behind it by a judge."""
+    judging: Judging = instantiate(cfg.protocol.judging)
+    return judging if cfg.judge is None else assemble(cfg.judge, judging)
+
+
 def judge(
     cfg: DictConfig,
     run: Run,
@@ -145,9 +196,7 @@ def judge(
     run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    judging: Judging = instantiate(cfg.protocol.judging)
-    if cfg.judge is not None:
-        judging = assemble(cfg.judge, judging)
+    judging = judging_of(cfg)
     protocol = protocol_of(cfg, parts, tasks, benchmark, judging=judging, shipped=shipped)
     run.logger.log_hyperparams({"protocol": str(protocol)})
     scored: list[ScoredRollout] = []
@@ -156,7 +205,7 @@ def judge(
         AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
         AnswerProgress(cfg.name) as progress,
     ):
-        log.check(tasks)
+        log.check(tasks, benchmark.question_of if benchmark else attrgetter("task"))
         report = evaluate(
             engines.of(cfg, parts),
             parts.eval_environment,
@@ -170,11 +219,13 @@ def judge(
             protocol=protocol,
             judging=judging,
             probes=build_all(cfg.probes),
+            faithfulness=build_all(cfg.faithfulness.probes),
+            faithfulness_limit=cfg.faithfulness.num_rollouts,
             log=log,
             on_progress=progress,
         )
     print(report.table())
-    write_findings(cfg, run.folder, report, scored, images=parts.images)
+    write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     answers.unlink()  # rollouts.jsonl has them all
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
@@ -190,6 +241,7 @@ def write_findings(
     scored: Sequence[ScoredRollout],
     *,
     images: ImageStore,
+    benchmark: Benchmark | None = None,
 ) -> None:
     """The record of every rollout, a page of the worst and the best, and last the report: who finds
     it finds all.
@@ -200,13 +252,18 @@ def write_findings(
     ):
         for one in scored:
             recorder.write(one, phase=cfg.split)
-    page = render_rollout_page(
-        pick_worst_and_best(scored, num=12),
-        images=images,
-        title=f"{cfg.name}: {report.accuracy}",
-        metrics=report.metrics,
-        chosen=WORST_AND_BEST,
-    )
+    shown: dict[str, Any] = {
+        "images": images,
+        "title": f"{cfg.name}: {report.accuracy}",
+        "metrics": report.metrics,
+        "chosen": WORST_AND_BEST,
+    }
+    if benchmark is not None and benchmark.in_episodes:
+        episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
+        endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
+        page = render_episode_page(episodes, endings=endings, **shown)
+    else:
+        page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
     (folder / "rollouts.html").write_text(page, encoding="utf-8")
     with written_whole(folder / "report.json") as part:
         part.write_text(report.to_json())
@@ -239,15 +296,15 @@ def protocol_of(
     )
 
 
-def read_report(path: str) -> EvaluationReport:
-    """Another evaluation's report.json.
+def read_report(path: str, *, key: str = "compare_with") -> EvaluationReport:
+    """Another evaluation's report.json, which the setting `key` names.
 
     Raises:
         ConfigError: There is no such file.
         DataError: It is not a report.
     """
     if not Path(path).is_file():
-        raise ConfigError(f"compare_with={path!r} is not a file; name another run's report.json")
+        raise ConfigError(f"{key}: {path!r} is not a file; name another run's report.json")
     return EvaluationReport.from_json(Path(path).read_text(errors="replace"), path=path)
 
 
@@ -273,7 +330,9 @@ def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path
 @door("evaluate")
 def main(cfg: DictConfig) -> None:
     cfg = resumed_settings(cfg, in_its_folder) if cfg.resume else cfg
-    if cfg.suite:
+    if cfg.rescore:
+        run_rescoring(cfg)
+    elif cfg.suite:
         run_suite(cfg)
     else:
         run_evaluation(cfg, shipped_settings(said_of(cfg)))

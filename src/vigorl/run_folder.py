@@ -98,7 +98,7 @@ def check_data(path: Path, prints: Mapping[str, str], *, may_differ: bool) -> No
     except ValueError:
         before = None  # it is only a note
     if isinstance(before, dict) and before != dict(prints):
-        names = sorted(k for k in before | prints if before.get(k) != prints.get(k))
+        names = sorted(k for k in {**before, **prints} if before.get(k) != prints.get(k))
         raise ConfigError(
             f"{', '.join(names)}: records or pictures are others than those the run began with: "
             f"bring them back, or delete {path} to go on with today's"

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
-from vigorl.evaluation.benchmarks.benchmark import Benchmark
+from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
 
 _OF_SUITE = ("suite", "skip_missing", "benchmark", "resume", "paths", "name")  # not of a member
 _NOT_CHOSEN = ("env", "data")  # groups that a benchmark itself chooses
@@ -80,7 +80,8 @@ def asked_by(cfg: DictConfig) -> dict[str, Any]:
     plain: Any = {key: _plain(cfg, key) for key in ("env", "data")}
     for key in ("temperature", "top_p"):
         plain["env"].pop(key, None)
-    plain["data"].pop("root", None)
+    for key in WHERE:
+        plain["data"].pop(key, None)
     return plain | {key: cfg.get(key) for key in ("split", "limit", "samples_per_task")}
 
 

@@ -155,3 +155,23 @@ def test_an_unknown_benchmark_of_a_suite_is_named(
     with pytest.raises(SystemExit):
         evaluate(f"data.root={downloads}", "suite=[vstart]", "benchmark=_suite")
     assert "there is no benchmark 'vstart'; there are" in capsys.readouterr().err
+
+
+def test_rollouts_are_judged_again_without_asking(
+    tmp_path: Path, downloads: Path, evaluate: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["benchmark=vstar", f"data.root={downloads}"]
+    evaluate(*chosen, f"paths.base={tmp_path}/asked")
+    asked, built = len(ASKED), len(BUILT)
+    again = [*chosen, f"rescore={tmp_path}/asked", "protocol=vlmevalkit"]
+    evaluate(*again, f"paths.base={tmp_path}/again")
+    assert (len(ASKED), len(BUILT)) == (asked, built)
+    old, new = (
+        json.loads((tmp_path / name / "report.json").read_text()) for name in ("asked", "again")
+    )
+    assert [one["id"] for one in new["questions"]] == [one["id"] for one in old["questions"]]
+    assert new["protocol"]["fingerprint"] != old["protocol"]["fingerprint"]
+    assert new["protocol"]["settings"]["env"] == old["protocol"]["settings"]["env"]
+    with pytest.raises(SystemExit):
+        evaluate("benchmark=screenspot_v2", f"data.root={downloads}", f"rescore={tmp_path}/asked")
+    assert "was asked vstar, not screenspot_v2: set benchmark=vstar" in capsys.readouterr().err

@@ -12,8 +12,9 @@ from PIL import Image
 from tests import builders
 from tests.unit.evaluation.outcomes import outcome, report
 from tests.unit.pages.conftest import at
-from vigorl.compare import main
+from vigorl.compare import Measured, flips_of, main
 from vigorl.core.rollout import RewardBreakdown, ScoredRollout
+from vigorl.evaluation.comparison import compare_all
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.rollout.recorder import RolloutRecorder
@@ -60,6 +61,20 @@ def test_a_table_a_file_and_a_page_with_pictures(
     page = (end / "comparison.html").read_text()
     assert page.count("became better") == 2
     assert page.count("<image ") == 1
+
+
+def test_the_answer_that_tells_two_models_apart_is_shown(tmp_path: Path):
+    """Of several: the best of the better model, the worst of the other."""
+    before, after = (report(outcome("a", *scores)) for scores in ((1, 0), (0, 1, 1)))
+    models = {
+        name: Measured({"vstar": one}, {"vstar": tmp_path})
+        for name, one in (("before", before), ("after", after))
+    }
+    (pair,) = compare_all({name: one.reports for name, one in models.items()})
+    (flip,) = flips_of(pair, models, 9)
+    assert [side.answer for side in flip.sides] == ["blue", "red"]
+    assert [side.num_answers for side in flip.sides] == [2, 3]
+    assert flip.is_better
 
 
 def test_suites_are_compared_benchmark_by_benchmark(

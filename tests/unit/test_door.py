@@ -10,7 +10,13 @@ from omegaconf import DictConfig
 
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.door import check_overrides, door, refusals, refuse_other_door
+from vigorl.door import (
+    _check_command_line,
+    check_overrides,
+    door,
+    refusals,
+    refuse_other_door,
+)
 from vigorl.resolvers import CONFIGS
 
 prepare_process()
@@ -167,3 +173,16 @@ def test_the_whole_trace_is_shown_where_it_is_asked_for(monkeypatch: pytest.Monk
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ConfigError, match="is odd"):
         run(ConfigError("paths.run is odd"), monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("export", ("checkpoint=a.ckpt", "folder=b")),
+        ("evaluate", ("benchmark=vstar", "data.root=a")),
+        ("synthesize", ("experiment=mcts_vstar",)),
+        ("train", ("experiment=grpo_vstar",)),
+    ],
+)
+def test_an_ordinary_command_line_of_each_door_is_taken(name: str, words: tuple[str, ...]) -> None:
+    assert _check_command_line(name, words) is not None

@@ -124,6 +124,7 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ),
         ("train", ["+reward.format_weight=9"], "format_weight=9 must be at most half"),
         ("evaluate", ["samples_per_task=2"], "samples_per_task=2 has no effect with env.eval_tem"),
+        ("evaluate", ["faithfulness.num_rollouts=5"], "faithfulness.num_rollouts has no effect"),
     ],
 )
 def test_values_that_mean_nothing_together_are_refused(
@@ -140,6 +141,7 @@ def test_values_that_mean_nothing_together_are_refused(
         ("train", [TRACES, "env.temperature=0"]),  # nothing is sampled
         ("evaluate", ["env.temperature=0", "data.num_train=0"]),
         ("evaluate", ["samples_per_task=2", "env.eval_temperature=0.5"]),
+        ("evaluate", ["faithfulness=on", "faithfulness.num_rollouts=5"]),
         ("train", [TRACES, "early_stop=val_nll"]),
     ],
 )

@@ -14,6 +14,7 @@ was killed in.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.probes.probe import Probe
+from vigorl.rollout.probes.probe import Probe, Schedule
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
@@ -74,7 +75,11 @@ class RolloutCallback(L.Callback):
         eval_every: Epochs between evaluations; 0 leaves only the first and the last.
         eval_limit: Most validation tasks; None takes all.
         alignment: Compares engine and trainer before a phase is learned from; None trusts them.
-        probes: What is asked about the rollouts of phases; evaluations are not probed.
+        probes: What is asked about the rollouts of phases.
+    Attributes:
+        eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
+        eval_schedule: Of which evaluations, and how much.
+        listeners: Told of each generation.
     """
 
     def __init__(
@@ -95,6 +100,8 @@ class RolloutCallback(L.Callback):
         self.reward, self.seed = reward, seed
         self.eval_every, self.eval_limit = eval_every, eval_limit
         self.alignment, self.probes = alignment, tuple(probes)
+        self.eval_probes: Sequence[Probe] = ()
+        self.eval_schedule = Schedule()
         self.listeners: list[Listener] = []
         self.on_progress: OnProgress = lambda name, done, total: None
 
@@ -196,6 +203,8 @@ class RolloutCallback(L.Callback):
         if not tasks:
             return {}
         self.generator.publish(module.policy, version=trainer.global_step)
+        done = trainer.current_epoch + (trainer.global_step > 0)
+        number = math.ceil(done / self.eval_every) if self.eval_every else int(done > 0)
         generated = self.generator.generate(
             self.eval_environment,
             tasks,
@@ -204,8 +213,9 @@ class RolloutCallback(L.Callback):
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
             on_progress=self.on_progress,
+            probes=self.eval_probes if self.eval_schedule.is_due(number) else (),
+            schedule=self.eval_schedule,
         )
-        done = trainer.current_epoch + (trainer.global_step > 0)
         progress = Progress(done, max(trainer.max_epochs or 1, 1))
         scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         return self._log("val", done, scored, trainer, sums=generated.costs)
@@ -245,7 +255,9 @@ def _pays_accuracy(reward: RolloutScorer) -> bool:
 
 
 def _short(name: str) -> str:
-    """val/rollout/accuracy says too much."""
+    """val/rollout/accuracy says too much; evaluations are probed for faithfulness alone."""
+    if name.startswith("probe/"):
+        return name.replace("probe/", "faithfulness/", 1)
     return name.removeprefix("rollout/")
 
 

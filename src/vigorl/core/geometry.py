@@ -152,10 +152,11 @@ def zoom_window(center: Point, *, image: Size, side_px: int) -> Box:
             f"point ({center.x:g}, {center.y:g}) is outside "
             f"the {image.width}x{image.height} picture"
         )
-    return _shifted_inside(center, Size(side_px, side_px), image)
+    return window_around(center, Size(side_px, side_px), image)
 
 
-def _shifted_inside(center: Point, window: Size, image: Size) -> Box:
+def window_around(center: Point, window: Size, image: Size) -> Box:
+    """The integer window of a size around a point, shifted inside, at most the whole picture."""
     width, height = min(window.width, image.width), min(window.height, image.height)
     left = min(max(round(center.x - width / 2), 0), image.width - width)
     top = min(max(round(center.y - height / 2), 0), image.height - height)
@@ -176,4 +177,4 @@ def box_window(box: Box, *, image: Size, min_side_px: int) -> Box:
         )
     width = max(math.ceil(box.right - box.left), min_side_px)
     height = max(math.ceil(box.bottom - box.top), min_side_px)
-    return _shifted_inside(box.center, Size(width, height), image)
+    return window_around(box.center, Size(width, height), image)

@@ -81,6 +81,16 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class Noise:
+    """A box of it, or all of the picture, covered by pixels that are independent and uniform in
+    each channel; ORIGINAL pixels, so a view that shows them smaller is nearly grey.
+    """
+
+    box: Box | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Dot:
     """A disc at a point; ORIGINAL pixels."""
 
@@ -98,7 +108,7 @@ class Outline:
     rgb: Rgb = (255, 0, 0)
 
 
-Mark = Fill | Dot | Outline
+Mark = Fill | Noise | Dot | Outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,11 @@ class ImageView:
         """Its name in every cache: equal keys are equal pixels."""
         box = "whole" if self.box is None else "x".join(map(str, self.box.as_tuple()))
         return f"{self.source.key}|{box}|{self.size.width}x{self.size.height}"
+
+    @property
+    def unmarked(self) -> FileImage | VideoFrame | Stored:
+        """Its source, without what is drawn on it."""
+        return self.source.source if isinstance(self.source, Edited) else self.source
 
     @property
     def text_size(self) -> Size:

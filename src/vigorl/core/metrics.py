@@ -59,7 +59,7 @@ def means(sums: Mapping[str, tuple[float, int]]) -> dict[str, float]:
 
 def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
     rollouts = list(rollouts)
-    hits = [zoom_hits(rollout) for rollout in rollouts if rollout.task.targets]
+    hits = [zoom_hits(rollout) for rollout in rollouts if rollout.task.target_boxes]
     values: dict[str, Sequence[float]] = {
         "rollout/accuracy": [rollout.score for rollout in rollouts],
         "rollout/valid_frac": [_VALID(rollout) for rollout in rollouts],

@@ -162,6 +162,11 @@ def render_answer_turn(think: str, answer: str) -> str:
     return f"{THINK} {think.strip()} {END_THINK}\n{ANSWER} {answer.strip()} {END_ANSWER}"
 
 
+def open_answer(think: str) -> str:
+    """An answer's turn as far as its tag, such as `FORCED_ANSWER_PREFIX`."""
+    return f"{THINK} {think.strip()} {END_THINK}\n{ANSWER}"
+
+
 def observation_parts(parts: Sequence[Part]) -> list[str | Part]:
     """The environment's reply in its tags; parts that are no text are pictures."""
     return [f"{OBSERVATION}\n", *parts, f"\n{END_OBSERVATION}"]

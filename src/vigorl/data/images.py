@@ -28,7 +28,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.geometry import Size
+from vigorl.core.geometry import Box, Size
 from vigorl.core.media import (
     Dot,
     Edited,
@@ -36,6 +36,7 @@ from vigorl.core.media import (
     Fill,
     ImageView,
     Mark,
+    Noise,
     Source,
     VideoFrame,
 )
@@ -234,10 +235,16 @@ def marked(picture: Image.Image, marks: Iterable[Mark]) -> Image.Image:
 
 def _draw(picture: Image.Image, mark: Mark) -> None:
     pen = ImageDraw.Draw(picture)
-    if isinstance(mark, Fill):
-        whole = (0, 0, *picture.size)
-        left, top, right, bottom = whole if mark.box is None else mark.box.as_tuple()
-        pen.rectangle((left, top, right - 1, bottom - 1), fill=mark.rgb)
+    if isinstance(mark, Fill | Noise):
+        whole = Box(0, 0, *picture.size)
+        left, top, right, bottom = map(round, (mark.box or whole).as_tuple())
+        if isinstance(mark, Fill):
+            pen.rectangle((left, top, right - 1, bottom - 1), fill=mark.rgb)
+        else:
+            pixels = np.random.default_rng(mark.seed).integers(
+                0, 256, (bottom - top, right - left, 3), dtype=np.uint8
+            )
+            picture.paste(Image.fromarray(pixels), (left, top))
     elif isinstance(mark, Dot):
         pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
     else:

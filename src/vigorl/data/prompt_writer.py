@@ -107,6 +107,18 @@ ANSWERS = {
             "go_back returns to the page before; stop [text] ends the task and reports the text."
         ),
     ),
+    "any_action": AnswerForm(  # all that VisualWebArena's agents may do
+        "one action",
+        "Use only ids that you can see, and stop as soon as the objective is met.",
+        preface=(
+            "Actions: click [id] presses an element; hover [id] moves onto one; clear [id] empties "
+            "one; type [id] [text] [1] writes into one and presses Enter, with [0] it does not; "
+            "press [keys] presses keys such as Control+a; scroll [up] or scroll [down] moves the "
+            "page; goto [address] opens an address; go_back and go_forward move between pages; "
+            "new_tab, tab_focus [number] and close_tab handle tabs; "
+            "stop [text] ends the task and reports the text."
+        ),
+    ),
 }
 _FROM_TO = (
     "x goes from 0 at the left edge of the picture to {0} at the right, y from 0 at the top to {0} "

@@ -6,7 +6,8 @@ order of finishing. An evaluation that was killed reads it and asks only for wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 
@@ -42,11 +43,15 @@ class AnswerLog:
         """Write a rollout down."""
         self._recorder.write(ScoredRollout(rollout, _NOT_YET), phase=self._phase)
 
-    def check(self, tasks: Sequence[TaskRecord]) -> None:
+    def check(
+        self,
+        tasks: Sequence[TaskRecord],
+        question_of: Callable[[Rollout], TaskRecord] = attrgetter("task"),
+    ) -> None:
         """Raises ConfigError where an answer is to another question than today's of its id."""
         asked = {task.id: task for task in tasks}
         for rollout in self.found.values():
-            if asked.get(rollout.task.id) != rollout.task:
+            if asked.get(rollout.task.id) != question_of(rollout):
                 raise ConfigError(
                     f"{self.path} answers the question {rollout.task.id!r}, which the data no "
                     "longer have, or have otherwise; begin a new evaluation"

@@ -254,7 +254,7 @@ def _of_means(a: Sequence[QuestionOutcome], b: Sequence[QuestionOutcome]) -> Com
 def _of_metric(
     metric: Metric, a: Sequence[QuestionOutcome], b: Sequence[QuestionOutcome]
 ) -> Comparison:
-    b = [replace(one, cluster=other.cluster, id=other.id) for one, other in zip(b, a, strict=True)]
+    b = [replace(one, cluster=other.cluster) for one, other in zip(b, a, strict=True)]
     of_a, num = statistic_of(metric, a)
     of_b, _ = statistic_of(metric, b)
     values = drawn(lambda weights: of_a(weights) - of_b(weights), num)

@@ -164,7 +164,7 @@ def plan_table(spread: Spread, points: Sequence[float], *, num_questions: int | 
     if not spread.within:
         lines += [
             "",
-            "greedy, or asked once: what more answers to each question change is not known",
+            "greedy, or asked once: what more answers to each would change is not known",
         ]
     if num_questions is not None:
         shown = [100 * spread.smallest(num_questions, num_samples=k) for k in samples]

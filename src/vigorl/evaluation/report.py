@@ -16,6 +16,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from vigorl.core.errors import DataError
+from vigorl.evaluation.faithfulness import Faithfulness
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.resampling import drawn, mean_of
 from vigorl.evaluation.statistics import cluster_interval, clustered_error, mean_interval
@@ -149,6 +150,7 @@ class EvaluationReport:
         run_seed: Seed of the sampling noise.
         benchmark: The benchmark's own metrics, by name; the first is what it is quoted by.
         protocol: How it was asked and judged; None in reports of format 1.
+        faithfulness: What probes with a score have found; None where none was asked.
     """
 
     name: str
@@ -159,6 +161,7 @@ class EvaluationReport:
     run_seed: int = 0
     benchmark: Mapping[str, Accuracy] = field(default_factory=dict)
     protocol: Protocol | None = None
+    faithfulness: Faithfulness | None = None
 
     def __post_init__(self) -> None:
         if not self.questions:
@@ -260,6 +263,8 @@ class EvaluationReport:
             if key in found
         ]
         lines += _letters(self.metrics, width)
+        if self.faithfulness is not None:
+            lines += ["", *self.faithfulness.table().splitlines()]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def scalars(self, prefix: str = "eval") -> dict[str, float]:
@@ -278,6 +283,8 @@ class EvaluationReport:
         # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
         again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
         kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
+        if self.faithfulness is not None:
+            kept |= self.faithfulness.scalars()
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
 
     def to_json(self) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.metrics import rollout_metrics
@@ -21,17 +23,18 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
 from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.asking import Asking, ask, ask_all
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
+from vigorl.evaluation.faithfulness import measure_faithfulness
 from vigorl.evaluation.judging import AsTrained, Judging
 from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.evaluation.unanswered import answer_metrics
-from vigorl.rollout.collector import build_dialogs, collect
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.probes.probe import Probe, ask_probes
+from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
 AS_TRAINED = AsTrained()
 
@@ -49,6 +52,8 @@ def evaluate(
     benchmark: Benchmark | None = None,
     protocol: Protocol | None = None,
     probes: Sequence[Probe] = (),
+    faithfulness: Sequence[Probe] = (),
+    faithfulness_limit: int | None = None,
     judging: Judging = AS_TRAINED,
     log: AnswerLog | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -67,7 +72,9 @@ def evaluate(
         benchmark: Whose questions these are: says how they cluster, and its own metrics.
         protocol: Kept in the report.
         probes: What is asked about the rollouts once all have finished.
-        judging: How rollouts are read and scored.
+        faithfulness: Probes that are asked besides, whatever their schedules.
+        faithfulness_limit: Most rollouts that each of them is asked about; None takes all.
+        judging: How rollouts are read and scored; probes go by the tasks' own scorers.
         log: Keeps what is answered; what it holds is not asked again.
         on_progress: Called with how many rollouts are there, and of how many, at the start and
             after each.
@@ -77,22 +84,23 @@ def evaluate(
         EngineError: The engine died, or a judge gave no reply.
     """
     _check(tasks, num_samples=num_samples, temperature=environment.temperature)
-    rollouts = ask_all(
-        engine,
-        build_dialogs(environment, tasks, group_size=num_samples, phase=name, run_seed=run_seed),
-        phase=name,
-        log=log,
-        on_progress=on_progress,
+    asking = Asking(
+        num_samples=num_samples, phase=name, run_seed=run_seed, log=log, on_progress=on_progress
     )
-    if probes:
-        rollouts = ask_probes(engine, probes, rollouts, environment=environment, phase=name)
+    asked = (benchmark.ask if benchmark else ask)(engine, environment, tasks, asking)
+    of_probes = replace(asking, phase=f"{name}, probes", on_progress=None)
+    further = partial(ask_all, engine, asking=of_probes)
+    rollouts = ask_probes(further, probes, asked.rollouts, environment=environment)
+    limit = Schedule(num_rollouts=faithfulness_limit)
+    rollouts = ask_probes(further, faithfulness, rollouts, environment=environment, schedule=limit)
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
             on_scored(one)
-    judging.ask(rollouts)
+    judged = [rollouts[i] for i in asked.judged]
+    judging.ask(judged)
     outcomes = tuple(
-        outcome_of(task, rollouts[i * num_samples : (i + 1) * num_samples], benchmark, judging)
+        outcome_of(task, judged[i * num_samples : (i + 1) * num_samples], benchmark, judging)
         for i, task in enumerate(tasks)
     )
     return EvaluationReport(
@@ -107,33 +115,8 @@ def evaluate(
         run_seed=run_seed,
         benchmark={} if benchmark is None else benchmark.scores(outcomes),
         protocol=protocol,
+        faithfulness=measure_faithfulness(rollouts, {task.id: cluster_of(task) for task in tasks}),
     )
-
-
-def ask_all(
-    engine: Engine,
-    dialogs: Sequence[Dialog],
-    *,
-    phase: str,
-    log: AnswerLog | None,
-    on_progress: Callable[[int, int], None] | None,
-) -> list[Rollout]:
-    """The rollouts of all dialogs, in their order; those that the log holds are taken from it."""
-    done = dict(log.found) if log is not None else {}
-    missing = [one for one in dialogs if (one.group, one.index) not in done]
-    if on_progress is not None:
-        on_progress(len(dialogs) - len(missing), len(dialogs))
-
-    def finished(rollout: Rollout) -> None:
-        done[rollout.group, rollout.index] = rollout
-        if log is not None:
-            log.keep(rollout)
-        if on_progress is not None:
-            on_progress(len(done), len(dialogs))
-
-    if missing:
-        collect(engine, missing, phase=phase, on_done=finished)
-    return [done[one.group, one.index] for one in dialogs]
 
 
 def chance_level(task: TaskRecord) -> float | None:

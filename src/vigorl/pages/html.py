@@ -26,7 +26,7 @@ from vigorl.pages.spots import RIGHT, TARGET, WRONG, ink_on
 
 CANVAS_PX = 448  # longer side of every drawn picture, in SVG units
 SHOWN_PX = 288  # longest side of an embedded view of a turn
-_THUMBNAIL_PX = 160
+_THUMBNAIL_PX, _LARGE_PX = 160, 1024
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -89,6 +89,10 @@ class Album:
     def thumbnail(self, view: ImageView) -> str:
         """The whole picture that a view belongs to, small, as a data URI."""
         return self._data(view, _THUMBNAIL_PX)
+
+    def large(self, view: ImageView) -> str:
+        """The whole picture that a view belongs to, large enough to read, as a data URI."""
+        return self._data(view, _LARGE_PX)
 
     def shown(self, view: ImageView) -> str:
         """A view as the model saw it, or smaller, as a data URI."""

@@ -123,7 +123,7 @@ def _tiles(rollout: Rollout, images: ImageStore, *, height_px: int) -> list[Imag
         size = fit_size(view.size, side, may_grow=True)
         tile = images.image(view).resize((size.width, size.height), Image.Resampling.BICUBIC)
         at = f"  at ({places[number].x:.0f}, {places[number].y:.0f})" if number in places else ""
-        is_hit = is_zoom_hit(view, rollout.task.targets)
+        is_hit = is_zoom_hit(view, rollout.task.target_boxes, first=rollout.prompt_views[0])
         tiles.append(_labelled(tile, f"{number}{at}", frame=RIGHT if is_hit else "#8a8a8a"))
     num_columns = math.ceil(len(tiles) / per_column)
     return [_stacked(tiles[i::num_columns]) for i in range(num_columns)]

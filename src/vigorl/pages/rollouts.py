@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from vigorl.core.contrast import Contrast, contrasts_of, other_numbers
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import ImageView
 from vigorl.core.metrics import is_right, rollout_metrics
@@ -88,7 +89,9 @@ class _TurnText:
 
 @dataclass(frozen=True, slots=True)
 class RolloutCard:
-    """One rollout as templates show it; see `parts.html.jinja`."""
+    """One rollout as templates show it; see `parts.html.jinja`. `contrasts` and `numbers` are what
+    probes have found about it.
+    """
 
     scored: ScoredRollout
     anchor: str
@@ -98,6 +101,8 @@ class RolloutCard:
     hits: tuple[bool, ...]
     drawings: tuple[_Drawing, ...]
     turns: tuple[_TurnText, ...]
+    contrasts: Mapping[str, Contrast]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +144,24 @@ def pick_groups(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRo
     return [sorted(groups[name], key=lambda one: one.rollout.index) for name in picked]
 
 
-def pick_worst_and_best(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRollout]]:
+def pick_worst_and_best(
+    scored: Sequence[ScoredRollout], num: int, *, whole_groups: bool = False
+) -> list[list[ScoredRollout]]:
     """At most `num` rollouts of lowest and highest reward, worst first, each a group of one; in
     words, `WORST_AND_BEST`.
+
+    Args:
+        scored: Any rollouts.
+        num: At most.
+        whole_groups: Takes groups by their mean reward instead, such as the steps of an episode.
     """
-    ordered, num_best = sorted(scored, key=lambda one: one.reward.total), num // 2
+    groups: dict[object, list[ScoredRollout]] = {}
+    for i, one in enumerate(scored):
+        groups.setdefault(one.rollout.group if whole_groups else i, []).append(one)
+    ordered, num_best = sorted(groups.values(), key=_mean_reward), num // 2
     num_worst = num - num_best
     best = ordered[max(num_worst, len(ordered) - num_best) :]
-    return [[one] for one in (*ordered[:num_worst], *best)]
+    return [*ordered[:num_worst], *best]
 
 
 def render_rollout_page(
@@ -251,6 +266,8 @@ def rollout_card(scored: ScoredRollout, anchor: str, album: Album) -> RolloutCar
         hits=tuple(zoom_hits(rollout)),
         drawings=drawings,
         turns=tuple(turns),
+        contrasts=contrasts_of(rollout.probes),
+        numbers=other_numbers(rollout.probes),
     )
 
 
@@ -308,7 +325,7 @@ def _reply(turn: Turn, shown: list[_Shown]) -> Iterator[Block | _Shown]:
 
 def _shown(rollout: Rollout, index: int, album: Album) -> Iterator[_Shown]:
     """The views of a turn; the spot belongs to the one that shows its window."""
-    targets, views = rollout.task.targets, rollout.turns[index].views
+    targets, views = rollout.task.target_boxes, rollout.turns[index].views
     looks = [
         spot for spot in spots_of(rollout) if spot.kind is SpotKind.LOOK and spot.turn == index + 1
     ]
@@ -318,7 +335,7 @@ def _shown(rollout: Rollout, index: int, album: Album) -> Iterator[_Shown]:
             view=view,
             number=number if len(views) > 1 else None,
             spot=next((spot for spot in looks if spot.window == view.box), None),
-            is_hit=is_zoom_hit(view, targets) if targets else None,
+            is_hit=is_zoom_hit(view, targets, first=rollout.prompt_views[0]) if targets else None,
         )
 
 

@@ -99,6 +99,7 @@ def collect(
     *,
     phase: str,
     on_done: Callable[[Rollout], None] | None = None,
+    then: Callable[[Rollout], Sequence[Dialog]] | None = None,
 ) -> Collected:
     """Run dialogs to their ends; one whose turn the model refuses ends there, without an answer.
 
@@ -107,11 +108,13 @@ def collect(
         dialogs: Fresh ones; their states change.
         phase: Names the phase in errors.
         on_done: Called with each rollout as it finishes, in order of finishing.
+        then: The fresh dialogs that follow a rollout, such as an episode's next step; they are run
+            too, and their rollouts come behind the others.
     Raises:
         EngineError: The engine died, or broke its protocol; the message names the phase and how
             far it came.
     """
-    run = _Run(engine, dialogs, on_done)
+    run = _Run(engine, dialogs, on_done, then)
     started = time.perf_counter()
     try:
         run.submit(range(len(dialogs)))
@@ -120,9 +123,9 @@ def collect(
     except EngineError as error:
         if isinstance(error, RequestError):
             engine.cancel(run.pending)
-        done = f"{len(run.rollouts)} of {len(dialogs)} rollouts finished"
+        done = f"{len(run.rollouts)} of {len(run.dialogs)} rollouts finished"
         raise EngineError(f"phase {phase}: the engine failed with {done}: {error}") from error
-    rollouts = [run.rollouts[number] for number in range(len(dialogs))]
+    rollouts = [run.rollouts[number] for number in range(len(run.dialogs))]
     return Collected(rollouts, run.num_new_tokens, time.perf_counter() - started, run.engine_s)
 
 
@@ -134,8 +137,9 @@ class _Run:
         engine: Engine,
         dialogs: Sequence[Dialog],
         on_done: Callable[[Rollout], None] | None,
+        then: Callable[[Rollout], Sequence[Dialog]] | None,
     ) -> None:
-        self.engine, self.dialogs, self.on_done = engine, dialogs, on_done
+        self.engine, self.dialogs, self.on_done, self.then = engine, list(dialogs), on_done, then
         self.pending: dict[str, int] = {}  # request id -> dialog number
         self.rollouts: dict[int, Rollout] = {}  # dialog number -> once it is done
         self.num_new_tokens, self.engine_s = 0, 0.0
@@ -161,27 +165,28 @@ class _Run:
             _LOG.warning("counted as refused: %s", error)
             number = self.pending.pop(error.request_id)
             self.dialogs[number].refuse()
-            self._finish(number)
-            return []
+            return list(self._finish(number))
         self.engine_s += time.perf_counter() - started
         if not completions:
             raise EngineError(f"poll returned nothing while {len(self.pending)} requests wait")
-        numbers = [self._accept(completion) for completion in completions]
-        return [number for number in numbers if not self.dialogs[number].is_done]
+        return [number for completion in completions for number in self._accept(completion)]
 
-    def _accept(self, completion: Completion) -> int:
+    def _accept(self, completion: Completion) -> Sequence[int]:
+        """The dialogs that have a next turn because of it."""
         number = self.pending.pop(completion.request_id, None)
         if number is None:
             raise EngineError(f"the engine answered {completion.request_id}, which was not asked")
         dialog = self.dialogs[number]
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)
-        if dialog.is_done:
-            self._finish(number)
-        return number
+        return self._finish(number) if dialog.is_done else [number]
 
-    def _finish(self, number: int) -> None:
+    def _finish(self, number: int) -> Sequence[int]:
+        """The dialogs that follow one that is done."""
         rollout = self.dialogs[number].rollout(policy_version=self.engine.policy_version)
         self.rollouts[number] = rollout
         if self.on_done is not None:
             self.on_done(rollout)
+        num_before = len(self.dialogs)
+        self.dialogs += self.then(rollout) if self.then is not None else ()
+        return range(num_before, len(self.dialogs))

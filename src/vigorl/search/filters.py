@@ -191,7 +191,7 @@ def _judge(
         before, after = looks[: draft.turned_at], looks[draft.turned_at :]
         if not after:
             return Removal.NO_SECOND_LOOK
-        if before and _was_right(before[-1], after, task, px=settings.near_px):
+        if before and _was_right(before[-1], after, task, first=image, px=settings.near_px):
             return Removal.WAS_RIGHT
     if settings.max_turns is not None and len(trace.steps) > settings.max_turns:
         return Removal.TOO_MANY_TURNS
@@ -234,12 +234,14 @@ def _looks(
     return looks
 
 
-def _was_right(left: _Look, after: Sequence[_Look], task: TaskRecord, *, px: float) -> bool:
+def _was_right(
+    left: _Look, after: Sequence[_Look], task: TaskRecord, *, first: ImageView, px: float
+) -> bool:
     """Whether the place that a chain turns around from was where it should look: turning around
     there would teach doubt.
     """
     returns = any(left.point.distance(look.point) <= px for look in after)
-    return returns or any(is_zoom_hit(view, task.targets) for view in left.views)
+    return returns or any(is_zoom_hit(view, task.target_boxes, first=first) for view in left.views)
 
 
 def _broken_limit(points: Sequence[Point], *, settings: FilterSettings) -> Removal | None:

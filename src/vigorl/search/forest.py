@@ -385,6 +385,6 @@ def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:
     if not points or not boxes:
         return None
     if turn.views:
-        return any(is_zoom_hit(view, boxes) for view in turn.views)
+        return any(is_zoom_hit(view, boxes, first=whole) for view in turn.views)
     places = [whole.to_original(point) for point in points]
     return any(box.contains(place) for box in boxes for place in places)

@@ -23,6 +23,7 @@ from vigorl.settings.asking import (
     Data,
     Engine,
     Env,
+    Faithfulness,
     Probe,
     Reward,
     Search,
@@ -35,6 +36,7 @@ from vigorl.settings.kinds import (
     Dtype,
     Flag,
     Group,
+    Names,
     Node,
     NotNegative,
     Positive,
@@ -68,12 +70,20 @@ from vigorl.settings.learning import (
     Tiny,
     Traces,
     Trainer,
+    Untrained,
     Zoom,
 )
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
 
 OWN = ("vigorl.", "lightning.")  # the code whose keys are known here
+
+
+class Callbacks(Group):
+    """Those with keys that are like no other's; your own stand beside."""
+
+    __pydantic_extra__: dict[str, Callback]  # pyright: ignore[reportIncompatibleVariableOverride]
+    faithfulness: Faithfulness
 
 
 class Settings(Group):
@@ -89,6 +99,7 @@ class Settings(Group):
     paths: Paths
     model: Model
     tiny: Tiny
+    untrained: Untrained
     pixels: PictureSize
     zoom: Zoom
     limits: Limits
@@ -115,12 +126,13 @@ class Settings(Group):
     sampler: Sampler | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
+    faithfulness: Faithfulness
     signals: dict[str, Signal]
     engine: Engine
     strategy: Strategy | AnyText
     trainer: Trainer
     logger: Logger
-    callbacks: dict[str, Callback]
+    callbacks: Callbacks
     module: ModuleGroup
     rollout: RolloutGroup | None
     datamodule: DataModule
@@ -131,7 +143,8 @@ class Settings(Group):
     compare_with: Text | None
     protocol: Asked
     judge: AnswerJudge | None
-    suite: Texts | None
+    rescore: Text | None
+    suite: Names | None
     skip_missing: Flag
     # synthesize
     scorer: Node

@@ -217,6 +217,13 @@ class ProbeSchedule(Group):
 
 class Probe(Group):
     schedule: ProbeSchedule
+    seed: Seed
+
+
+class Faithfulness(Group):
+    every: AtLeastOne | None
+    num_rollouts: AtLeastOne | None
+    probes: dict[str, Probe]
 
 
 class Signal(Group):

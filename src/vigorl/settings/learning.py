@@ -22,6 +22,7 @@ from vigorl.settings.kinds import (
     NotNegative,
     Plain,
     Positive,
+    Seed,
     Share,
     ShareAboveZero,
     Side,
@@ -59,6 +60,17 @@ class Model(Plain):
     lora: Lora | None
     vision_cache_bytes: Bytes | None
     maker: Node | None
+
+
+class Maker(Group):
+    source: Text
+    folder: Text
+    seed: Seed
+
+
+class Untrained(Group):
+    path: Text
+    maker: Maker | None
 
 
 class Tiny(Group):

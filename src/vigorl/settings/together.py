@@ -122,6 +122,9 @@ def _evaluation(plain: dict[str, Any]) -> Iterator[str]:
             f"samples_per_task={num_samples} has no effect with env.eval_temperature=0: greedy "
             "answers to a question are all the same"
         )
+    faithfulness = plain.get("faithfulness", {})
+    if faithfulness.get("num_rollouts") and not faithfulness.get("probes"):
+        yield "faithfulness.num_rollouts has no effect without probes: set faithfulness=on too"
 
 
 def _takes_all(kind: type[RolloutLimits], found: dict[str, Any]) -> bool:

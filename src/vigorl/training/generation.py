@@ -15,7 +15,7 @@ from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import Collected, build_dialogs, collect
 from vigorl.rollout.environment import Environment
-from vigorl.rollout.probes.probe import Probe, ask_probes
+from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
 OnProgress = Callable[[str, int, int], None]  # name, rollouts done, rollouts in all
 Costs = dict[str, tuple[float, float]]  # metric name: (sum, count)
@@ -84,6 +84,7 @@ class RolloutGenerator:
         num_ranks: int,
         on_progress: OnProgress,
         probes: Sequence[Probe] = (),
+        schedule: Schedule | None = None,
     ) -> Generated:
         """This rank's share of the tasks' rollouts.
 
@@ -96,6 +97,7 @@ class RolloutGenerator:
             num_ranks: How many share the tasks.
             on_progress: Told of every finished rollout.
             probes: What is asked about the rollouts once all have finished.
+            schedule: How much of it, in place of the probes' own.
         """
         sharing = self.engine.ranks_per_engine
         dialogs = build_dialogs(
@@ -119,7 +121,11 @@ class RolloutGenerator:
         if probes:
             started = time.perf_counter()
             probed = ask_probes(
-                self.engine, probes, probed, environment=environment, phase=f"{name}, probes"
+                lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
+                probes,
+                probed,
+                environment=environment,
+                schedule=schedule,
             )
             probe_s = time.perf_counter() - started
         rollouts = [

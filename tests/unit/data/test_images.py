@@ -19,8 +19,8 @@ from PIL import Image
 from tests.unit.data.conftest import make_processor
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import GREY, Dot, FileImage, Fill, ImageView, VideoFrame
-from vigorl.data.images import FORMATS, ImageStore, open_image, read_size
+from vigorl.core.media import GREY, Dot, FileImage, Fill, ImageView, Noise, VideoFrame
+from vigorl.data.images import FORMATS, ImageStore, open_image, open_source, read_size
 from vigorl.families.qwen_vl import Qwen25VL
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
@@ -362,6 +362,21 @@ def test_marks_are_drawn_in_the_files_pixels(tmp_path: Path, store: ImageStore) 
     assert len({whole.key, marked.key, zoom.key, marked.edited(Fill(rgb=GREY)).key}) == 4
     grey = store.image(marked.edited(Fill(rgb=GREY)))
     assert grey.getextrema() == ((128, 128),) * 3
+
+
+def test_noise_covers_its_box_and_is_the_same_again(tmp_path: Path, store: ImageStore) -> None:
+    Image.new("RGB", (448, 448), WHITE).save(tmp_path / "a.png")
+    window = Box(112, 112, 224, 224)
+    crop = replace(store.whole(tmp_path / "a.png"), box=window)
+    noisy = crop.edited(Noise(window, seed=1))
+    pixels = np.asarray(store.image(noisy))
+    assert 120 < pixels.mean() < 135
+    assert pixels.std() > 60
+    assert np.array_equal(pixels, open_source(noisy.source).crop(window.as_tuple()))
+    assert not np.array_equal(pixels, store.image(crop.edited(Noise(window, seed=2))))
+    beside = replace(noisy, box=Box(0, 0, 112, 112))
+    assert np.asarray(store.image(beside)).min() == 255
+    assert store.image(crop.edited(Noise())).size == (112, 112)
 
 
 def test_the_frame_of_a_video_is_the_one_shown_at_its_time(

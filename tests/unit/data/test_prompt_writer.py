@@ -23,6 +23,7 @@ ALL = [
         [
             (Domain.VISUAL_SEARCH, "option"), (Domain.SPATIAL, "option"),
             (Domain.WEB_GROUNDING, "point"), (Domain.WEB_ACTION, "action"),
+            (Domain.WEB_ACTION, "any_action"),
         ],
         Form,
     )

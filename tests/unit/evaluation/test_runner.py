@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,13 @@ from vigorl.core.rewards.recipes import grounded_zoom_reward
 from vigorl.core.rollout import ScoredRollout
 from vigorl.core.scoring import ActionMatch
 from vigorl.core.trace import render_answer_turn
+from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import chance_level, evaluate
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
+from vigorl.rollout.probes.crop_noise import CropNoise
+from vigorl.rollout.probes.forced_zoom import ForcedZoom
+from vigorl.rollout.probes.last_crop_alone import LastCropAlone
 
 WRONG = render_answer_turn("It is (50, 20).", "blue")
 
@@ -73,6 +79,34 @@ def test_several_rollouts_per_task(world: World):
     assert report.accuracy.value == pytest.approx((0.5 + 1.0) / 2)
     assert report.num_samples == 4
     assert "avg@4" in report.table()
+
+
+def test_what_probes_have_asked_is_not_asked_again(world: World, tmp_path: Path):
+    def report(engine: ScriptedEngine) -> EvaluationReport:
+        with AnswerLog(tmp_path / "answers.jsonl", phase="val", run_seed=0) as log:
+            return evaluate(
+                engine,
+                world.environment(temperature=0.0),
+                [world.task("a"), world.task("b")],
+                grounded_zoom_reward(),
+                name="val",
+                faithfulness=[CropNoise(), ForcedZoom(), LastCropAlone()],
+                faithfulness_limit=1,
+                log=log,
+            )
+
+    def never(request: GenerationRequest) -> str:
+        raise AssertionError(f"{request.id} was asked again")
+
+    first = report(engine_of(world, right={"a"}))
+    engine = ScriptedEngine(never, world.codec)
+    engine.publish([], version=5)
+    assert report(engine) == first
+    found = first.faithfulness
+    assert found is not None
+    assert {name: one.difference.num_questions for name, one in found.probes.items()} == {
+        "crop_noise": 1, "forced_zoom": 1, "last_crop_alone": 1,
+    }  # fmt: skip
 
 
 def test_a_half_right_web_action_is_half_a_point(world: World):

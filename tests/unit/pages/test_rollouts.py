@@ -14,12 +14,18 @@ from PIL import Image
 from tests import builders
 from tests.unit.pages.conftest import at
 from tests.unit.pages.outline import Outline
+from vigorl.core.contrast import Contrast
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, Region
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.data.images import ImageStore
-from vigorl.pages.rollouts import WORST_AND_BEST, pick_groups, render_rollout_page
+from vigorl.pages.rollouts import (
+    WORST_AND_BEST,
+    pick_groups,
+    pick_worst_and_best,
+    render_rollout_page,
+)
 
 
 def scored(rollout: Rollout, total: float = 0.8, advantage: float = 0.0) -> ScoredRollout:
@@ -50,6 +56,20 @@ def test_shows_question_words_crop_and_reward(store: ImageStore, picture: str):
     assert outline.tags["img"] == 1  # the crop
     assert outline.tags["image"] == 1  # the whole picture, which the rollout's own drawing reuses
     assert outline.tags["use"] == 1
+
+
+def test_shows_what_probes_have_found(store: ImageStore, picture: str):
+    probes = Contrast(1.0, 0.25, True).numbers("crop_black") | {"steadiness": 0.5}
+    probes |= Contrast(1.0, 1.0, False).numbers("chain_answer")
+    outline = Outline(page_of(store, at(picture, builders.rollout(probes=probes))))
+    for words in (
+        "crop_black1.00 → 0.25other answer",
+        "chain_answer1.00 → 1.00same answer",
+        "steadiness0.50",
+    ):
+        assert words in outline.text
+    assert len(outline.of_class("probes")) == 1
+    assert not Outline(page_of(store, at(picture, builders.rollout()))).of_class("probes")
 
 
 def test_stands_alone(store: ImageStore, picture: str):
@@ -270,6 +290,16 @@ def test_picks_spread_then_best_then_worst():
     assert picked[0] == groups["wide"]  # in the order of the indices
     assert len(pick_groups(everything, 99)) == 5
     assert pick_groups([], 3) == []
+
+
+def test_picks_the_worst_and_the_best():
+    groups = {name: group_of(name, low, 1.0) for name, low in (("a", 0.9), ("b", 0.0), ("c", 0.5))}
+    everything = [one for group in groups.values() for one in group]
+    alone = pick_worst_and_best(everything, 3)
+    assert [[one.reward.total for one in group] for group in alone] == [[0.0], [0.5], [1.0]]
+    # an episode is shown whole, its steps in order
+    assert pick_worst_and_best(everything, 2, whole_groups=True) == [groups["b"], groups["a"]]
+    assert len(pick_worst_and_best(everything, 9, whole_groups=True)) == 3
 
 
 def test_rollouts_without_a_group_are_grouped_by_task():

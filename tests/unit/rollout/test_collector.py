@@ -62,6 +62,23 @@ def test_rollouts_come_back_in_the_order_of_the_dialogs(world: World) -> None:
     assert 0 < result.engine_s <= result.wall_s
 
 
+def test_what_follows_a_rollout_is_run_too(world: World) -> None:
+    environment = world.environment()
+
+    def then(rollout: Rollout) -> list[Any]:
+        if rollout.index == 2 or rollout.group == "b":
+            return []
+        number = rollout.index + 1
+        return [environment.start(world.task(), group=rollout.group, index=number, seed=number)]
+
+    first = [environment.start(world.task(), group=name, index=0, seed=0) for name in "ab"]
+    engine = ScriptedEngine(by_turn(THREE_TURNS), world.codec)
+    result = collect(engine, first, phase="web", then=then)
+    names = [(rollout.group, rollout.index) for rollout in result.rollouts]
+    assert names == [("a", 0), ("b", 0), ("a", 1), ("a", 2)]
+    assert engine.num_in_flight == 0
+
+
 def test_no_dialog_waits_for_a_slow_one(world: World) -> None:
     order: list[str] = []
 

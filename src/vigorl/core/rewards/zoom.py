@@ -76,16 +76,19 @@ class ZoomDiversityReward:
         return self.bonus * min(max(distinct - self.free_points, 0), self.max_points)
 
 
-def is_zoom_hit(view: ImageView, targets: Sequence[Box], *, whole: bool = False) -> bool:
+def is_zoom_hit(
+    view: ImageView, targets: Sequence[Box], *, first: ImageView, whole: bool = False
+) -> bool:
     """Whether a crop's window holds the centre of any target.
 
     Args:
         view: A crop; a view of the whole picture is no zoom and hits nothing.
-        targets: ORIGINAL-frame boxes.
+        targets: ORIGINAL-frame boxes of the first picture.
+        first: The first picture; a crop of another one hits nothing. Marks make no other picture.
         whole: The window must hold all of a target, not only its centre.
     """
     window = view.box
-    if window is None:
+    if window is None or view.unmarked != first.unmarked:
         return False
     return any(
         window.covers(target) if whole else window.contains(target.center) for target in targets
@@ -94,5 +97,8 @@ def is_zoom_hit(view: ImageView, targets: Sequence[Box], *, whole: bool = False)
 
 def zoom_hits(rollout: Rollout, *, whole: bool = False) -> list[bool]:
     """For each crop of the rollout in order, whether it hit a target; all False without targets."""
-    targets = rollout.task.targets
-    return [is_zoom_hit(view, targets, whole=whole) for view in rollout.crops]
+    targets = rollout.task.target_boxes
+    return [
+        is_zoom_hit(view, targets, first=rollout.prompt_views[0], whole=whole)
+        for view in rollout.crops
+    ]

@@ -19,20 +19,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.data.faults import Rules
 from vigorl.data.option_orders import OptionOrder, in_orders
 from vigorl.data.plain import path_of, to_plain
 from vigorl.data.splits import DataSplits
+from vigorl.evaluation.asking import Asked, Asking, ask
 from vigorl.evaluation.metrics import Mean, Metric, measured
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
+from vigorl.rollout.environment import Environment
 
 _KINDS = {"str": (str, "a text"), "bool": (bool, "true or false"), "int": (int, "a whole number")}
-_WHERE = ("root", "download", "download_name")  # nothing that a score depends on
+WHERE = (  # settings that no score depends on: where things lie
+    "root", "download", "download_name", "sites", "states", "resets", "screens", "at_once",
+    "trained_on",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,10 @@ class Benchmark(ABC):
         option_seed: Seed of the order, where they are shuffled.
         metrics: What it is quoted by; the first is the one that a table shows.
         skip_bad_rows, pictures_anywhere, decode_pictures: See `data.faults.Rules`.
+        in_episodes: Whether a question takes several dialogs, which are a group.
     """
+
+    in_episodes: ClassVar[bool] = False
 
     name: str
     root: str
@@ -110,6 +119,24 @@ class Benchmark(ABC):
         """What becomes of rows that cannot be used."""
         return Rules(self.skip_bad_rows, self.pictures_anywhere, self.decode_pictures)
 
+    def ask(
+        self,
+        engine: Engine,
+        environment: Environment,
+        tasks: Sequence[TaskRecord],
+        asking: Asking,
+    ) -> Asked:
+        """Ask its questions, by default each in dialogs of its own."""
+        return ask(engine, environment, tasks, asking)
+
+    def question_of(self, rollout: Rollout) -> TaskRecord:
+        """The question that a kept rollout is about, as it was when it was asked."""
+        return rollout.task
+
+    def remark(self, rollout: Rollout) -> str:
+        """What a page says of a judged rollout beside its score; "" is nothing."""
+        return ""
+
     def extras(self, rollout: Rollout) -> Mapping[str, float]:
         """Further numbers of a rollout, such as the IoU of the boxes that it names; none here."""
         return {}
@@ -145,7 +172,7 @@ class Benchmark(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What its scores depend on, for the protocol: JSON values."""
-        fields = {key: value for key, value in to_plain(self).items() if key not in _WHERE}
+        fields = {key: value for key, value in to_plain(self).items() if key not in WHERE}
         kinds = {name: path_of(type(one)) for name, one in self.metrics.items()}
         return fields | {
             "metrics": {

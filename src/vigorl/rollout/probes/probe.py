@@ -10,14 +10,13 @@ The phase's rollouts are over before a probe begins, and none of their seeds dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.protocols import Engine
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.collector import collect, evenly
+from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Dialog, Environment
 
 
@@ -49,12 +48,16 @@ class Probe(Protocol):
     @property
     def schedule(self) -> Schedule: ...
 
-    def dialogs(self, rollout: Rollout, *, environment: Environment) -> list[Dialog]:
+    def dialogs(
+        self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]
+    ) -> list[Dialog]:
         """What is asked about a rollout; nothing where the question makes no sense.
 
         Args:
             rollout: Finished.
             environment: That of the rollout.
+            others: The engine's other rollouts, from the next one on and around; to be gone
+                through once.
         Returns:
             Fresh dialogs, whose groups no other dialog has.
         """
@@ -66,33 +69,39 @@ class Probe(Protocol):
 
 
 def ask_probes(
-    engine: Engine,
+    ask: Callable[[Sequence[Dialog]], Sequence[Rollout]],
     probes: Sequence[Probe],
     rollouts: Sequence[Rollout],
     *,
     environment: Environment,
-    phase: str,
+    schedule: Schedule | None = None,
 ) -> list[Rollout]:
     """The rollouts with what the probes found, in order.
 
     Args:
-        engine: With nothing in flight.
+        ask: Runs dialogs to their ends, such as `collector.collect`; not called where nothing is
+            asked.
         probes: Those that are due.
         rollouts: Finished.
         environment: That of the rollouts.
-        phase: Names the phase in errors.
-    Raises:
-        EngineError: The engine died.
+        schedule: How much is asked, in place of the probes' own.
     """
     asked: list[tuple[Probe, int, list[Dialog]]] = []  # the rollout by its number
     for probe in probes:
-        about = [probe.dialogs(rollout, environment=environment) for rollout in rollouts]
+        about = [
+            probe.dialogs(rollout, environment=environment, others=_others(rollouts, number))
+            for number, rollout in enumerate(rollouts)
+        ]
         askable = [(probe, number, dialogs) for number, dialogs in enumerate(about) if dialogs]
-        asked += evenly(askable, probe.schedule.num_rollouts)
+        asked += evenly(askable, (schedule or probe.schedule).num_rollouts)
     every = [dialog for _, _, dialogs in asked for dialog in dialogs]
-    answers = iter(collect(engine, every, phase=phase).rollouts)
+    answers = iter(ask(every) if every else ())
     found = list(rollouts)
     for probe, number, dialogs in asked:
         measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])
         found[number] = replace(found[number], probes={**found[number].probes, **measured})
     return found
+
+
+def _others(rollouts: Sequence[Rollout], number: int) -> Iterator[Rollout]:
+    return (rollouts[(number + i) % len(rollouts)] for i in range(1, len(rollouts)))

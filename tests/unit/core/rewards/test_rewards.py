@@ -1,5 +1,7 @@
 """Each reward on rollouts small enough to score by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.builders import (
@@ -13,6 +15,7 @@ from tests.builders import (
     zoom_turn,
 )
 from vigorl.core.geometry import Box, Point
+from vigorl.core.media import FileImage, Fill
 from vigorl.core.rewards import (
     AccuracyReward,
     FormatReward,
@@ -143,10 +146,23 @@ def test_diversity_refuses_senseless_settings(bad):
 def test_zoom_hits():
     disc = (Box(190, 70, 210, 90),)
     half = view(box=Box(195, 0, 295, 100))  # holds the centre (200, 80), cuts the left edge
-    assert is_zoom_hit(half, disc)
-    assert not is_zoom_hit(half, disc, whole=True)
-    assert is_zoom_hit(view(box=Box(144, 24, 256, 136)), disc, whole=True)
-    assert not is_zoom_hit(view(), disc)  # the whole picture is no zoom
+    assert is_zoom_hit(half, disc, first=view())
+    assert not is_zoom_hit(half, disc, first=view(), whole=True)
+    assert is_zoom_hit(view(box=Box(144, 24, 256, 136)), disc, first=view(), whole=True)
+    assert not is_zoom_hit(view(), disc, first=view())  # the whole picture is no zoom
     # (50, 20) -> window 144..256 x 24..136; (90, 90) -> window 304..416 x 304..416
     assert zoom_hits(zooms((90, 90), (50, 20))) == [False, True]
     assert zoom_hits(rollout(task=task(targets=()))) == [False]
+
+
+def test_a_zoom_into_another_picture_hits_nothing():
+    window = Box(144, 24, 256, 136)  # holds the disc, in the first picture
+    second = replace(view(box=window), source=FileImage("other.png"))
+    blind = view(box=window).edited(Fill())
+    both = rollout(zoom_turn(views=(second,)), zoom_turn(views=(blind,)), answer_turn())
+    assert zoom_hits(both) == [False, True]
+
+
+def test_what_the_scorer_wants_hit_is_a_target_too():
+    scorer = PointInBox(Box(190, 70, 210, 90))
+    assert zoom_hits(rollout(task=task(targets=(), options=(), scorer=scorer))) == [True]

@@ -22,10 +22,12 @@ from vigorl.core.scoring.polygon import PointInPolygon
 from vigorl.data.images import read_size
 
 SAMPLES = Path(__file__).resolve().parents[5] / "shared" / "data" / "benchmarks"
+IN_EPISODES = "visualwebarena"  # judged by the state that it leaves, not by an answer's text
 BENCHMARKS = sorted(
     path.stem
     for path in Path(CONFIGS, "benchmark").glob("*.yaml")
     if not path.stem.startswith("_") and "\ndata:\n  _target_:" in path.read_text()
+    if path.stem != IN_EPISODES
 )
 ICAL = "VisualWebArena/learned_examples"
 # benchmark -> its sample, and where its files lie in the download where that is elsewhere

@@ -60,8 +60,8 @@ def generate(
 
 def test_a_policy_that_reads_its_crops_is_told_from_one_that_does_not(world: World) -> None:
     rollouts, _ = generate(world, CropBlack())
-    reads = {"crop_black": 1.0, "crop_black_drop": 1.0}
-    by_heart = {"crop_black": 0.0, "crop_black_drop": 0.0}
+    reads = {"crop_black": 1.0, "crop_black_drop": 1.0, "crop_black_score": 0.0}
+    by_heart = {"crop_black": 0.0, "crop_black_drop": 0.0, "crop_black_score": 1.0}
     assert [rollout.probes for rollout in rollouts] == [reads] * 2 + [{}] * 2 + [by_heart] * 2
     metrics = rollout_metrics([ScoredRollout(one, RewardBreakdown(0.0)) for one in rollouts])
     assert (metrics["probe/crop_black"], metrics["probe/crop_black_drop"]) == (0.5, 0.5)
@@ -78,7 +78,7 @@ def test_the_last_turn_is_asked_again_greedily_with_the_same_tokens(world: World
     _, requests = generate(world, CropBlack(), num_tasks=1)
     last, seen, black = (
         next(one for one in requests if one.id == f"train/0/t0{name}/0/2")
-        for name in ("", "/crop_seen", "/crop_black")
+        for name in ("", "/crop_black_before", "/crop_black")
     )
     assert seen.prompt_ids == black.prompt_ids == last.prompt_ids
     assert (last.sampling.temperature, seen.sampling.temperature) == (1.0, 0.0)
