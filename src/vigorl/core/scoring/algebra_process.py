@@ -10,6 +10,7 @@ import logging
 import math
 import resource
 import sys
+from typing import Any
 
 LIMIT_S = 3  # of the processor, a question
 LIMIT_BYTES = 2 * 1024**3  # of address space, all in all
@@ -42,9 +43,7 @@ def _are_equal(given: str, right: str) -> bool:
 
 
 def _are_close(given: str, right: str) -> bool:
-    from latex2sympy2_extended import latex2sympy
-
-    one, other = (latex2sympy(text) for text in (right, given))
+    one, other = _of_latex(right), _of_latex(given)
     try:
         return abs(float(str(one)) - float(str(other))) < 1e-6  # a symbol may be called 32
     except ValueError:
@@ -52,10 +51,14 @@ def _are_close(given: str, right: str) -> bool:
 
 
 def _are_rounded_alike(given: str, right: str) -> bool:
+    one, other = (round(float(_of_latex(text)), 2) for text in (right, given))
+    return one == other
+
+
+def _of_latex(text: str) -> Any:
     from latex2sympy2_extended import latex2sympy
 
-    one, other = (round(float(latex2sympy(text)), 2) for text in (right, given))
-    return one == other
+    return latex2sympy(text)
 
 
 _WAYS = {"equal": _are_equal, "close": _are_close, "rounded": _are_rounded_alike}

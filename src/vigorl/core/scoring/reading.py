@@ -12,6 +12,7 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _STYLED = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf|normal)?|math(?:bf|it|rm|tt|sf)?|mbox|operatorname)\s*\{([^{}]*)\}"
 )
+_DEEPEST = 16  # commands within one another
 _NOUN = r"(?:answer|option|choice|response|solution)"
 _WHICH = r"(?:(?:final|correct|right|best|most\s+likely)\s+)*"
 _LEAD = re.compile(
@@ -28,7 +29,7 @@ _TAIL = re.compile(
     rf"\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+{_NOUN})?\s*$|(?:是)?正确(?:的)?(?:答案|选项)?$",
     re.IGNORECASE,
 )
-_EMPHASIS = re.compile(r"(?<![\w*])(\*\*|__)(?=\S)(.+?)(?<=\S)\1(?![\w*])", re.DOTALL)
+_EMPHASIS = re.compile(r"(?<![\w*])(\*\*|__)(?=\S)([^*_]+)(?<=\S)\1(?![\w*])")
 
 
 def boxed_parts(text: str) -> list[str]:
@@ -47,9 +48,10 @@ def without_styles(text: str) -> str:
     >>> without_styles(r"\text{(B)}\ \mathrm{cm}")
     '(B)\\ cm'
     """
-    before = None
-    while before != text:
+    for _ in range(_DEEPEST):
         before, text = text, _STYLED.sub(r"\1", text)
+        if before == text:
+            break
     return text
 
 
@@ -62,7 +64,8 @@ def unwrapped(text: str) -> str:
     for begin, start, end in reversed(_boxes(text)):
         gap = " " if text[end + 1 : end + 2].isalnum() else ""  # two boxes are two answers
         text = text[:begin] + text[start:end] + gap + text[end + 1 :]
-    text = without_styles(_EMPHASIS.sub(r"\2", text)).strip().replace("：", ":")
+    plain = " ".join(text.replace("：", ":").split())  # runs of blanks would cost their square
+    text = without_styles(_EMPHASIS.sub(r"\2", plain)).strip()
     match = _LEAD.match(text)
     rest = text[match.end() :] if match else text
     text = text if rest.strip(" .") == "a" else rest  # an article whose noun never came

@@ -26,7 +26,7 @@ _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
 _PAIRS = {"()", "[]", "{}", '""', "''", "“”", "‘’", "«»", "「」", "『』", "【】", "《》", "（）"}
-_EMPHASIS = re.compile(r"(?<![\w*])\*\*(?=\S)(.+?)(?<=\S)\*\*(?![\w*])", re.DOTALL)  # never 2**3
+_EMPHASIS = re.compile(r"(?<![\w*])\*\*(?=\S)([^*]+)(?<=\S)\*\*(?![\w*])")  # never 2**3
 _POWER = re.compile(r"\d\s?[²³¹⁰⁴-⁹]")  # in NFKC a further digit
 _MARKS = " \t\n.,:;!?。、，：；！？*_`"
 _OPENING = " \t\n\"'`*_([{,:;“”‘’«「『【《、"

@@ -164,8 +164,9 @@ def _mathvision(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict
     return Verdict(given or None, float(any(mathvision_is_right(given, one) for one in rights)))
 
 
-def _choices(request: str, *, option: str = "{letter}. {text}", **fields: str) -> KitPrompt:
-    return KitPrompt("", options="\n{options}" + request, option=option, **fields)
+def _choices(request: str, *, ending: str = "") -> KitPrompt:
+    options = "\n{options}" + request
+    return KitPrompt("", options=options, option="{letter}. {text}", ending=ending)
 
 
 _DIRECT = _choices(f"\n{DIRECTLY}")
@@ -256,6 +257,7 @@ KIT = Kit(
         ),
     },
     refused={
+        "reasonmap": "it has no such task",
         "mathvista": "GPT-4o takes out every answer",
         "mathverse": "GPT-4o judges every answer",
         "wemath": "it has only a variant with thoughts, judged by a model",

@@ -185,6 +185,7 @@ KIT = Kit(
         "mathvista": KitTask(_mathvista, _SELECT, MAX_NEW_TOKENS),
     },
     refused={
+        "reasonmap": "its rule for ReasonMap-Plus is not repeated here",
         "mathverse": "GPT-4 takes out and judges every answer",
         "sat": "it has no such task",
         "sat2": "it has no such task",
