@@ -34,7 +34,8 @@ _NOT_FOLDED = re.compile(r"[²³¹⁰⁴-⁹(\[{]")  # powers are no digits, "[1
 _POWERS = {ord(one): f"^{power}" for power, one in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _ROOT = re.compile(r"(?<!\\)(?:sqrt|√)\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+))")
 _UNIT = re.compile(
-    r"(?<=[\d})])\s*(?:\\[,;! ]|~)?\s*(?P<unit>(?:[mck]?m|[mk]?g|[m]?l|s|h|ft|in|km/h|m/s|%|\\%"
+    r"(?:(?<=[\d})])|(?<=\\pi))\s*(?:\\[,;! ]|~)?\s*"
+    r"(?P<unit>(?:[mck]?m|[mk]?g|[m]?l|s|h|ft|in|km/h|m/s|%|\\%"
     r"|\^?\\?(?:circ|degree)s?|\^\{\\circ\}|°)(?:\^\{?[23]\}?|[²³])?)\s*\.?$"
 )
 _NO_UNIT = {"^\\circ", "^{\\circ}", "\\degree", "°", "degrees", "degree", "circ"}
@@ -87,8 +88,8 @@ def final_answer(text: str) -> str:
 
 def is_same_value(given: str, right: str) -> bool:
     """Whether two texts are one value; "" is none."""
-    if not given.strip():
-        return False
+    if not given.strip() or given.strip() == right.strip():
+        return bool(given.strip())
     given, right = _without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
     if fold_answer(given) == fold_answer(right) and not _NOT_FOLDED.search(given + right):
         return True

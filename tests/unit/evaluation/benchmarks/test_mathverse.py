@@ -68,6 +68,44 @@ def test_an_open_answer_is_a_value(write: Write) -> None:
     assert not task.is_right("2")
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "options", "right"),
+    [
+        (ASKED.replace("Choices", "Choice"), "60°", ("40°", "60°"), "60°"),
+        ("Which?\nChoices:\nA:first\nB:\nC:third", "C", ("first", "third"), "third"),
+        (ASKED.replace("°", "\u63b3"), "A", ("40°", "60°"), "40°"),
+    ],
+    ids=["a text for a letter", "options that are missing", "a wrong decoding of °"],
+)
+def test_options_of_real_rows(
+    write: Write, question: str, answer: str, options: tuple[str, ...], right: str
+) -> None:
+    (task,) = tasks(write, row("Text Lite", question, answer))
+    assert (task.options, task.answer) == (options, right)
+
+
+def test_two_right_options_are_both_due(write: Write) -> None:
+    (task,) = tasks(write, row("Text Lite", "Choose 2.\nChoices:\nA:1\nB:2\nC:3", "A\nC"))
+    assert "C:3" in task.question
+    assert all(task.is_right(one) for one in ("A and C", "C, A", r"\boxed{A,C}"))
+    assert not any(task.is_right(one) for one in ("A", "A, B, C", "A or C", ""))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (r"Area $=9 \pi \mathrm{cm}^{2}$", r"9\pi"),
+        ("$h=15$", "15"),
+        (r"60.21 \mathrm{m}^2", "60.21"),
+        (r"\frac{x^2}{81}+\frac{y^2}{9}=1", r"\frac{x^2}{81}+\frac{y^2}{9}=1"),
+        ("domain: [-4, 0) and range: (-3, 1]", "domain: [-4, 0) and range: (-3, 1]"),
+    ],
+)
+def test_open_answers_of_real_rows(write: Write, written: str, said: str) -> None:
+    (task,) = tasks(write, row("Text Lite", "Find it.", written, question_type="free-form"))
+    assert task.is_right(said)
+
+
 def test_an_unknown_version_is_refused(write: Write) -> None:
     with pytest.raises(DataError, match=r"must be one of .*, got 'Text Heavy'"):
         tasks(write, row("Text Heavy"))
