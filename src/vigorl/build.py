@@ -31,6 +31,7 @@ from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import import_plugins
+from vigorl.model_sources import as_folder
 from vigorl.models.lora import LoraSettings
 from vigorl.models.pretrained import check_folder, parse_dtype
 from vigorl.processes import from_first_process
@@ -122,10 +123,13 @@ def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
 
 
 def _model_folder(cfg: DictConfig) -> str:
-    folder = cfg.model.path
-    if cfg.model.get("maker"):
-        make = lambda: str(instantiate(cfg.model.maker))  # noqa: E731
-        folder = from_first_process(cfg, f"{cfg.name} model", make)
+    def make() -> str:
+        if cfg.model.get("maker"):
+            return str(instantiate(cfg.model.maker))
+        into = Path(cfg.paths.run) / "start_model"
+        return as_folder(cfg.model.path, into=into, dtype=cfg.model.dtype, plugins=cfg.plugins)
+
+    folder = from_first_process(cfg, f"{cfg.name} model", make)
     check_folder(Path(folder))  # engines read it too
     return folder
 

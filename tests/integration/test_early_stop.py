@@ -21,7 +21,7 @@ from tests.integration.door import (
     weights,
 )
 from vigorl.core.errors import ConfigError
-from vigorl.export import export
+from vigorl.model_sources import export
 from vigorl.train import train
 
 pytestmark = pytest.mark.slow

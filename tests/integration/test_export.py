@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.door import VARIED_REWARD, same_weights, settings, start_weights, weights
-from vigorl.export import export
+from vigorl.model_sources import as_folder, export
 from vigorl.train import train
 
 pytestmark = pytest.mark.slow
@@ -18,6 +18,10 @@ def test_a_checkpoint_with_adapters_exports_to_the_merged_model(tmp_path: Path) 
     run = tmp_path / "run"
     train(settings(tmp_path, VARIED_REWARD, lora, "optimizer.warmup_frac=0", f"paths.run={run}"))
     export(str(run / "checkpoints/phase-00002.ckpt"), str(tmp_path / "exported"))
+    begun = as_folder(
+        str(run / "checkpoints/phase-00002.ckpt"), into=tmp_path / "begun", dtype="float32"
+    )
+    assert same_weights(weights(Path(begun)), weights(run / "model"))
     exported, start = weights(tmp_path / "exported"), start_weights()
     assert same_weights(exported, weights(run / "model"))
     moved = {name for name in start if not exported[name].equal(start[name])}

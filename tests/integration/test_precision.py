@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.integration.door import VARIED_REWARD, history, settings, start_weights, weights
-from vigorl.export import export
+from vigorl.model_sources import export
 from vigorl.train import train
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from tests.integration.door import (
 from vigorl.core.errors import ConfigError, DataError, EngineError
 from vigorl.evaluate import run_evaluation
 from vigorl.evaluation.report import EvaluationReport
-from vigorl.export import export
+from vigorl.model_sources import export
 from vigorl.models.policy import Policy
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.train import train

@@ -22,7 +22,7 @@ from tests.integration.door import (
     start_weights,
     weights,
 )
-from vigorl.export import export
+from vigorl.model_sources import export
 from vigorl.train import train
 
 pytest.importorskip("deepspeed")

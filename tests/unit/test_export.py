@@ -9,7 +9,7 @@ from tests.unit.training.test_tensor_files import Payload
 from vigorl.build import ASSETS
 from vigorl.core.digests import write_digest
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.export import export
+from vigorl.model_sources import export
 
 
 def a_run(folder: Path, *, lora: str = "null", state: object = None) -> Path:

@@ -1,8 +1,8 @@
 """Low-rank adapters on the language model, through peft. The vision tower never gets one.
 
 The adapters are injected in place, so the policy's module tree and its forward stay those of the
-plain model. Left out: several adapters at once, and loading an adapter folder (a saved policy is
-always a merged, plain model).
+plain model. Left out: several adapters at once, and training on from an adapter folder (a saved
+policy is always a merged, plain model; `model_sources` merges folders of others).
 """
 
 from __future__ import annotations

@@ -72,6 +72,11 @@ MME_REQUEST = (
     "only the letter (A, B, C, D, or E) of the correct option.\nThe best answer is: "
 )
 
+MME_CN_REQUEST = (
+    "根据图像选择上述多项选择题的最佳答案。"
+    "只需回答正确选项的字母（A, B, C, D 或 E）。\n最佳答案为："
+)
+
 
 def _exact_letter(reply: str, task: TaskRecord, view: ImageView | None) -> Verdict:
     letter = rules.ai2d_letter(reply)
@@ -220,6 +225,11 @@ KIT = Kit(
                 options=f" The choices are listed below:\n{{options}}\n{MME_REQUEST}",
                 option="({letter}) {text}",
             ),
+            16,
+        ),
+        "mme_realworld_cn": KitTask(
+            by_letter(lambda reply, task: rules.characters_regex(reply)),
+            KitPrompt("", options=f" 选项如下所示:\n{{options}}\n{MME_CN_REQUEST} "),
             16,
         ),
         "pope": KitTask(_pope, KitPrompt("", ending=ONE_WORD), 128),

@@ -27,7 +27,7 @@ from vigorl.evaluation.protocols.kit import (
     by_letter,
     letters_of,
 )
-from vigorl.evaluation.protocols.lmms_eval import shares_of
+from vigorl.evaluation.protocols.lmms_eval import MME_CN_REQUEST, shares_of
 from vigorl.evaluation.protocols.lmms_eval_rules import characters_regex
 
 MAX_NEW_TOKENS = 2048  # of its entry for Qwen2.5-VL
@@ -156,6 +156,11 @@ KIT = Kit(
                 "",
                 options=f" The choices are listed below:\n{{options}}\n{_MME}",
             ),
+            MAX_NEW_TOKENS,
+        ),
+        "mme_realworld_cn": KitTask(
+            by_letter(_tagged),
+            KitPrompt("", options=f" 选项如下所示:\n{{options}}\n{MME_CN_REQUEST}"),
             MAX_NEW_TOKENS,
         ),
         "treebench": KitTask(

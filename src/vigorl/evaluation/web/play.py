@@ -61,8 +61,9 @@ def play(
 
     def finished(steps: list[Rollout]) -> None:
         done[steps[0].group] = steps
-        for step in steps if log is not None else ():
-            log.keep(step)
+        if log is not None:
+            for step in steps:
+                log.keep(step)
         asking.tell(len(done), len(episodes))
 
     waiting = [one for one in episodes if one[1] not in done]

@@ -87,7 +87,7 @@ def string(**rules: tuple[str, ...]) -> StringMatch:
         ({"must_include": ("red", "mug")}, "a red mug", True),
         ({"must_include": ("red", "mug")}, "a red cup", False),
         ({"must_exclude": ("red",)}, "a mug", True),
-        ({"must_exclude": ("red",)}, "a red mug", False),
+        ({"must_exclude": ("blue", "red")}, "a red mug", False),
         ({"one_of": ("circle", "round")}, "it is rounded", True),
         ({"must_include": ("1.04",), "one_of": ("circle",)}, "1.04", False),  # each rule counts
         ({"required_values": (">= 2", "< 3")}, "2", True),

@@ -88,7 +88,7 @@ def test_an_answer_is_what_was_stopped_with(world: World, tmp_path: Path):
     assert told[0] == "1. click [A] [Cart]"
     assert (score.end, score.success) == ("stopped", 1.0)
     _, score = play(
-        world, tmp_path, "type [1] [5]", "click [1]", "click [1]", "hover [1]", check=five
+        world, tmp_path, "click [1]", "click [1]", "hover [1]", "type [1] [5]", check=five
     )
     assert (score.end, score.success) == ("steps", 0.0)
 

@@ -29,8 +29,9 @@ def test_a_call_is_read(text: str, call: Call):
 @pytest.mark.parametrize(
     "text",
     [
-        "func:", "func:get_query_text", "func:get_query_text(page)", "func:get_query_text(5)",
-        "func:get_query_text(selector='a')", "func:open('/etc/passwd').read()",
+        "func:", "func:rm('/')", "func:get_query_text", "func:get_query_text(page)",
+        "func:get_query_text(5)", "func:get_query_text(selector='a')",
+        "func:open('/etc/passwd').read()",
         "func:(lambda: 1)()", "func:get_query_text(__import__('os').name)",
     ],
 )  # fmt: skip

@@ -36,6 +36,7 @@ def test_an_exact_text_has_no_case_and_no_quotes_around():
     assert is_exact("'N/A'", "n/a")
     assert not is_exact("N/A, sorry", "n/a")
     assert not is_exact("'", "")
+    assert not is_exact('"red', "re")
 
 
 @pytest.mark.parametrize(
