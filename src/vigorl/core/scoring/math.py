@@ -60,7 +60,8 @@ class MathMatch(Scorer):
         given = final_answer(answer)
         right = option_index(task.answer, task.options) if task.options else None
         if right is None:
-            return float(is_same_value(given, task.answer))
+            is_same = answer.strip() == task.answer.strip() != ""
+            return float(is_same or is_same_value(given, task.answer))
         bare = [unwrapped(option) for option in task.options]  # "$1,2$" is no value but a text
         found = (
             option_index(*one)
@@ -88,8 +89,8 @@ def final_answer(text: str) -> str:
 
 def is_same_value(given: str, right: str) -> bool:
     """Whether two texts are one value; "" is none."""
-    if not given.strip() or given.strip() == right.strip():
-        return bool(given.strip())
+    if not given.strip():
+        return False
     given, right = _without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
     if fold_answer(given) == fold_answer(right) and not _NOT_FOLDED.search(given + right):
         return True

@@ -98,7 +98,7 @@ def test_two_right_options_are_both_due(write: Write) -> None:
         ("$h=15$", "15"),
         (r"60.21 \mathrm{m}^2", "60.21"),
         (r"\frac{x^2}{81}+\frac{y^2}{9}=1", r"\frac{x^2}{81}+\frac{y^2}{9}=1"),
-        ("domain: [-4, 0) and range: (-3, 1]", "domain: [-4, 0) and range: (-3, 1]"),
+        (r"\text { local maximum: }(-3,60)", r"\text { local maximum: }(-3,60)"),
     ],
 )
 def test_open_answers_of_real_rows(write: Write, written: str, said: str) -> None:
