@@ -28,7 +28,7 @@ class HRBench(TableBenchmark):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if type(self.num_orders) is not int or self.num_orders < 1:
+        if self.num_orders < 1:
             raise ConfigError(f"data.num_orders={self.num_orders!r:.40} must be a number from 1 on")
         if self.option_order is not OptionOrder.AS_WRITTEN:
             raise ConfigError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.data.sources.pictures import Pictures
 from vigorl.data.sources.rows import Row
@@ -32,13 +31,6 @@ class Mmvp(TableBenchmark):
     """
 
     corrected_labels: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.corrected_labels, bool):
-            raise ConfigError(
-                f"data.corrected_labels={self.corrected_labels!r:.40} must be true or false"
-            )
 
     def tasks_of(self, row: Row, pictures: Pictures) -> Sequence[TaskRecord]:
         columns = self.table.columns

@@ -91,7 +91,7 @@ def test_hrbench_without_one_row_has_no_set_of_four(
     ("name", "said", "fault"),
     [
         ("hrbench_4k", "data.num_orders=0", "data.num_orders=0 must be"),
-        ("mmvp", "data.corrected_labels=maybe", "data.corrected_labels='maybe' must be"),
+        ("mmvp", "data.corrected_labels=maybe", "data.corrected_labels must be true or false"),
         ("zoombench", "~data.crops.parquet", "data.crops names no column for data.form=parquet"),
     ],
 )
