@@ -144,6 +144,8 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     before = read_report(str(folder / "report.json"), key="rescore")
     source = instantiate(cfg.data)
     benchmark = source if isinstance(source, Benchmark) else None
+    if benchmark is not None and benchmark.in_episodes:
+        raise ConfigError(f"{benchmark.name} is judged by what its episodes leave: ask it again")
     name = benchmark.name if benchmark else cfg.name
     if before.protocol is None or before.protocol.name != name:
         asked = before.protocol.name if before.protocol else before.name
