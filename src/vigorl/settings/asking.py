@@ -136,6 +136,9 @@ class Data(Group):
     traces: Text | None
     form: Text
     option_seed: Seed
+    name: Text
+    download: Text
+    download_name: Text
     base: Data
 
 

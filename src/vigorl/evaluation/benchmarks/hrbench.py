@@ -28,6 +28,8 @@ class HRBench(TableBenchmark):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.num_orders < 1:
+            raise ConfigError(f"data.num_orders={self.num_orders!r:.40} must be a number from 1 on")
         if self.option_order is not OptionOrder.AS_WRITTEN:
             raise ConfigError(
                 f"data.option_order={self.option_order} has no meaning for {self.name}: its file "

@@ -87,6 +87,21 @@ def test_hrbench_without_one_row_has_no_set_of_four(
     assert "4 has 3" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "fault"),
+    [
+        ("hrbench_4k", "data.num_orders=0", "data.num_orders=0 must be"),
+        ("mmvp", "data.corrected_labels=maybe", "data.corrected_labels must be true or false"),
+        ("zoombench", "~data.crops.parquet", "data.crops names no column for data.form=parquet"),
+    ],
+)
+def test_settings_of_their_own_that_mean_nothing_are_refused(
+    tmp_path: Path, name: str, said: str, fault: str
+):
+    with pytest.raises(InstantiationException, match=fault):
+        shipped(name, tmp_path, said)
+
+
 def mmvp(root: Path, rows: Mapping[int, str]) -> None:
     lines = [f"{index},Open?,(a) Open (b) Closed,{answer}" for index, answer in rows.items()]
     header = "Index,Question,Options,Correct Answer"
