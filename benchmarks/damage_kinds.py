@@ -317,7 +317,7 @@ WORLDS = [
     Damage(
         "world: a question changed",
         world("train_RL.jsonl", lambda name: text(name, "pink", "red")),
-        "train_RL.jsonl",
+        "data/train_tasks",
     ),
     Damage("world.json cut", world("world.json", cut), "world.json"),
     Damage("world.json binary", world("world.json", lambda name: put(name, NOISE)), "world.json"),

@@ -38,15 +38,7 @@ ANSWERS = ["experiment=eval_vstar", "data.num_train=16", "data.num_val=2", "data
 RESULTS = {"resume": "model/model.safetensors", "begin": "model/model.safetensors",
            "evaluate": "report.json", "export": "model.safetensors"}  # fmt: skip
 SECONDS = 150  # more is a hang
-FULL_DISKS = (
-    1,
-    3,
-    8,
-    32,
-    50,
-    66,
-    74,
-)  # MB; it fills while data, store, checkpoints, model are written
+FULL_DISKS = (1, 3, 8, 32, 50, 66)  # MB; it fills while data, store, checkpoints, model are written
 
 
 def quoted(path: Path) -> str:

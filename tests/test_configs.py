@@ -42,8 +42,11 @@ prepare_process()
 
 ROOT = Path(CONFIGS).parent
 SEARCHES = ["mcts_vstar"]  # of the synthesize door
+SUITES_BY_NAME = ["eval_vigorl_paper"]  # their members are composed as benchmarks
 EXPERIMENTS = sorted(
-    path.stem for path in Path(CONFIGS, "experiment").rglob("*.yaml") if path.stem not in SEARCHES
+    path.stem
+    for path in Path(CONFIGS, "experiment").rglob("*.yaml")
+    if path.stem not in SEARCHES + SUITES_BY_NAME
 )
 ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],

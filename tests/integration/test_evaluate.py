@@ -91,7 +91,7 @@ def test_a_comparison_is_printed_and_logged(
 
 
 def test_a_report_that_cannot_be_compared_with_is_found_before_any_answer(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"compare_with='absent\.json' is not a file"):
+    with pytest.raises(ConfigError, match=r"compare_with: 'absent\.json' is not a file"):
         evaluation(tmp_path, "must_not_start", "compare_with=absent.json")
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(DataError, match=r"bad\.json: not an evaluation report"):

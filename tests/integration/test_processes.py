@@ -26,7 +26,6 @@ def test_torchrun_makes_one_run(tmp_path: Path) -> None:
         VARIED_REWARD,
         BY_THE_CLOCK,
         "num_phases=1",
-        "max_epochs=1",
         f"paths.root={tmp_path}",
         launcher=TORCHRUN,
     )
@@ -64,7 +63,7 @@ STAGES = [
 
 
 def test_stages_of_two_processes_share_their_folder(tmp_path: Path) -> None:
-    result = run_door(*TWO, *STAGES, BY_THE_CLOCK, f"paths.root={tmp_path}")
+    result = run_door(*TWO[:2], *STAGES, BY_THE_CLOCK, f"paths.root={tmp_path}")
     assert result.returncode == 0, result.stderr[-6000:]
     (base,) = (tmp_path / "outputs/runs").iterdir()
     stages = {"see", "point", "speak", "practise"}

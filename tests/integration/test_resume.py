@@ -27,7 +27,7 @@ from vigorl.train import train
 
 pytestmark = pytest.mark.slow
 
-FOUR_PHASES = ["num_phases=4", "max_epochs=4", "callbacks.checkpoint.every=2"]
+FOUR_PHASES = ["num_phases=4", "callbacks.checkpoint.every=2"]
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:

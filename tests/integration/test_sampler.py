@@ -33,7 +33,6 @@ SETTINGS: dict[str, Any] = {
 }
 WORK = [
     "num_phases=4",
-    "max_epochs=4",
     "callbacks.checkpoint.every=2",
     f"plan.prompts_per_phase={NUM_PROMPTS}",
     "plan.sequences_per_update=16",
