@@ -223,3 +223,15 @@ def test_a_finished_evaluation_is_not_asked_again(
     with pytest.raises(SystemExit):
         evaluate(f"resume={tmp_path}/one", "limit=2")
     assert "holds a finished evaluation of other settings" in capsys.readouterr().err
+
+
+def test_what_becomes_of_bad_rows_is_said_to_all_of_a_suite(
+    tmp_path: Path, downloads: Path, evaluate: Any
+) -> None:
+    (bad,) = (downloads / "vstar_bench/direct_attributes").glob("*.json")
+    bad.write_text("{")
+    evaluate(f"data.root={downloads}", "suite=[vstar]", "benchmark=_suite",
+             f"paths.base={tmp_path}/run", "data.skip_bad_rows=true")  # fmt: skip
+    report = json.loads((tmp_path / "run/vstar/report.json").read_text())
+    assert len(report["questions"]) == 2
+    assert report["protocol"]["changed"] == ["data.skip_bad_rows"]
