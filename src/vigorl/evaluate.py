@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
+from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
@@ -49,8 +50,8 @@ from vigorl.data.images import ImageStore
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
 from vigorl.evaluation.answers import AnswerLog
-from vigorl.evaluation.benchmarks.benchmark import Benchmark
-from vigorl.evaluation.comparison import compare_reports
+from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
+from vigorl.evaluation.comparison import Comparison, compare_reports
 from vigorl.evaluation.judging import Judging
 from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.progress import AnswerProgress
@@ -62,12 +63,22 @@ from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
+from vigorl.run_folder import read_settings
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
+from vigorl.tracking import changed_settings as changed_settings_of
 
 prepare_process()
 
 _ENGINE_KEYS = ("engine", "model", "pixels")
+_REPORT, _ANSWERS = "report.json", "answers.jsonl"
+_ASKED_BY = (  # settings that an answer depends on
+    "seed", "model", "env", "pixels", "engine._target_", "engine.model", "engine.extra", "name",
+)  # fmt: skip
+_JUDGED_BY = (  # and those that a report depends on besides
+    "data", "split", "limit", "samples_per_task", "protocol", "judge", "reward", "probes",
+    "faithfulness",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -100,6 +111,12 @@ def run_evaluation(
     """Evaluate; `shipped` says what a benchmark is like where nobody has changed it."""
     check_settings(cfg)
     other = read_report(cfg.compare_with) if cfg.compare_with else None
+    refuse_mixture(cfg)
+    if cfg.resume and (done := finished_report(cfg)) is not None:
+        print(f"{cfg.paths.run} is finished, nothing is asked:\n\n{done.table()}")
+        if other is not None:
+            print(f"against {cfg.compare_with}:\n{_compared(done, other)}")
+        return done
     with start_run(cfg) as run:
         return judge(cfg, run, other, shipped=shipped, engines=engines or Engines())
 
@@ -113,12 +130,12 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
     members = members_of(cfg, said_of(cfg))
     for one in members:
         check_settings(one.cfg)
+        refuse_mixture(one.cfg)
     with start_run(cfg) as run:
         run.record(cfg, None)
         for one in members:
-            done = Path(one.cfg.paths.run) / "report.json"
-            if done.is_file():
-                reports[one.name] = read_report(str(done))
+            if (done := finished_report(one.cfg)) is not None:
+                reports[one.name] = done
                 continue
             with start_run(one.cfg, said=one.said) as own:
                 own.tag({"mlflow.parentRunId": run.mlflow_id})
@@ -130,6 +147,50 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
         run.logger.log_metrics(suite_scalars(reports), step=0)
         send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return reports
+
+
+def finished_report(cfg: DictConfig) -> EvaluationReport | None:
+    """Of the evaluation in the run's folder; None where there is none, or where it has not ended:
+    its answers go last.
+    """
+    report, answers = (Path(cfg.paths.run) / name for name in (_REPORT, _ANSWERS))
+    return read_report(str(report)) if report.is_file() and not answers.exists() else None
+
+
+def refuse_mixture(cfg: DictConfig) -> None:
+    """Refuse to go on in the folder of an evaluation with what asks otherwise: its answers would
+    be taken for this one's.
+
+    Raises:
+        ConfigError: Names what differs.
+    """
+    folder = Path(cfg.paths.run)
+    is_begun = (folder / _ANSWERS).exists()
+    is_done = (folder / _REPORT).is_file() and not is_begun
+    if not (is_begun or (is_done and cfg.resume)) or not (folder / "config.yaml").is_file():
+        return
+    decide = (*_ASKED_BY, *_JUDGED_BY) if is_done else _ASKED_BY
+    where = tuple(f"data.{key}" for key in WHERE)
+    lines = [
+        f"  {key}: {a} -> {b}"
+        for key, (a, b) in changed_settings_of(read_settings(folder / "config.yaml"), cfg).items()
+        if _is_under(key, decide) and not _is_under(key, where)
+    ]
+    if lines:
+        what = "a finished evaluation" if is_done else "answers"
+        raise ConfigError(
+            "\n".join(
+                [
+                    f"{folder} holds {what} of other settings:",
+                    *lines,
+                    "begin a new evaluation in another folder (paths.base), or undo that change",
+                ]
+            )
+        )
+
+
+def _is_under(key: str, parents: Sequence[str]) -> bool:
+    return any(f"{key}.".startswith(f"{one}.") for one in parents)
 
 
 def run_rescoring(cfg: DictConfig) -> EvaluationReport:
@@ -195,14 +256,14 @@ def judge(
     parts = engines.parts(cfg)
     asks = parts.eval_environment
     tasks = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
-    run.logger.log_hyperparams({"data/evaluated_tasks": fingerprint(tasks)[:16]})
+    note(run, "data/evaluated_tasks", fingerprint(tasks)[:16])
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
     judging = judging_of(cfg)
     protocol = protocol_of(cfg, parts, tasks, benchmark, judging=judging, shipped=shipped)
-    run.logger.log_hyperparams({"protocol": str(protocol)})
+    note(run, "protocol", str(protocol))
     scored: list[ScoredRollout] = []
-    answers = run.folder / "answers.jsonl"
+    answers = run.folder / _ANSWERS
     with (
         AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
         AnswerProgress(cfg.name) as progress,
@@ -228,12 +289,28 @@ def judge(
         )
     print(report.table())
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
-    answers.unlink()  # rollouts.jsonl has them all
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
         compare(report, other, run, path=cfg.compare_with)
+    answers.unlink()  # rollouts.jsonl has them all; who finds them gone finds all done
     send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return report
+
+
+def note(run: Run, name: str, value: str) -> None:
+    """A parameter of the run; MLflow takes none twice, so a resumed run's other one is a tag."""
+    if not run.is_resumed or run.is_new_in_mlflow or not run.mlflow_id:
+        run.logger.log_hyperparams({name: value})
+        return
+
+    def again(client: MlflowClient, run_id: str) -> None:
+        before = client.get_run(run_id).data.params.get(name)
+        if before is None:
+            client.log_param(run_id, name, value)
+        elif before != value:
+            client.set_tag(run_id, f"changed.{name}", f"{before} -> {value}")
+
+    send(run.logger, again)
 
 
 def write_findings(
@@ -322,11 +399,15 @@ def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, pat
 
 def compare(report: EvaluationReport, other: EvaluationReport, run: Run, *, path: str) -> None:
     """Print, log and write the paired difference."""
-    found = compare_reports(report, other, allow_other_protocol=True)
+    found = _compared(report, other)
     print(f"against {path}:\n{found}")
     run.logger.log_metrics({f"compare/{name}": n for name, n in found.numbers.items()}, step=0)
     text = json.dumps({"compare_with": str(path), **asdict(found)}, indent=1)
     (run.folder / "comparison.json").write_text(text + "\n")
+
+
+def _compared(report: EvaluationReport, other: EvaluationReport) -> Comparison:
+    return compare_reports(report, other, allow_other_protocol=True)
 
 
 @door("evaluate")

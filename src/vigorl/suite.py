@@ -22,6 +22,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
 
 _OF_SUITE = ("suite", "skip_missing", "benchmark", "resume", "paths", "name")  # not of a member
+_OF_ALL = ("data.skip_bad_rows", "data.decode_pictures")  # in configs/benchmark/_suite.yaml
 _NOT_CHOSEN = ("env", "data")  # groups that a benchmark itself chooses
 
 
@@ -88,7 +89,7 @@ def asked_by(cfg: DictConfig) -> dict[str, Any]:
 def _member(name: str, suite: DictConfig, said: Sequence[str]) -> Member:
     folder = Path(suite.paths.run) / name
     kept = [one for one in said if _key(one).partition(".")[0] not in _OF_SUITE]
-    overrides = [f"benchmark={name}", *kept]
+    overrides = [f"benchmark={name}", *map(_of_member, kept)]
     cfg = compose(str(HydraConfig.get().job.config_name), overrides=overrides)
     OmegaConf.update(cfg, "paths", suite.paths, merge=False)
     OmegaConf.update(cfg, "paths.base", str(folder))
@@ -96,6 +97,11 @@ def _member(name: str, suite: DictConfig, said: Sequence[str]) -> Member:
     if (folder / "run.json").is_file():
         OmegaConf.update(cfg, "resume", str(folder))
     return Member(name, cfg, overrides)
+
+
+def _of_member(override: str) -> str:
+    """The suite's YAML has settings of its data that most members' leave to their classes."""
+    return f"++{override.lstrip('+')}" if _key(override) in _OF_ALL else override
 
 
 def _downloaded(members: Sequence[Member], *, skip: bool, root: str) -> list[Member]:

@@ -175,3 +175,63 @@ def test_rollouts_are_judged_again_without_asking(
     with pytest.raises(SystemExit):
         evaluate("benchmark=screenspot_v2", f"data.root={downloads}", f"rescore={tmp_path}/asked")
     assert "was asked vstar, not screenspot_v2: set benchmark=vstar" in capsys.readouterr().err
+
+
+def test_a_folder_of_answers_is_not_gone_on_with_by_other_settings(
+    tmp_path: Path, downloads: Path, evaluate: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = [f"data.root={downloads}", "suite=[vstar,screenspot_v2]", "benchmark=_suite"]
+    again = [*suite, f"paths.base={tmp_path}/suite"]
+    DIES_AFTER[:] = [4]  # vstar is done, screenspot_v2 half
+    with pytest.raises(Killed):
+        evaluate(*again)
+    DIES_AFTER.clear()
+    asked = list(ASKED)
+    for words in ([*again, "seed=7"], [f"resume={tmp_path}/suite", "samples_per_task=2",
+                                       "env.eval_temperature=1"]):  # fmt: skip
+        with pytest.raises(SystemExit):
+            evaluate(*words)
+        assert "suite/vstar holds a finished evaluation of other" in capsys.readouterr().err
+    one = ["benchmark=vstar", f"data.root={downloads}", f"paths.base={tmp_path}/one"]
+    DIES_AFTER[:] = [len(asked) + 2]
+    with pytest.raises(Killed):
+        evaluate(*one)
+    DIES_AFTER.clear()
+    with pytest.raises(SystemExit):
+        evaluate(f"resume={tmp_path}/one", "seed=7")
+    assert "one holds answers of other settings:\n  seed: 0 -> 7" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        evaluate(*one, "pixels.max_pixels=3136")
+    assert "pixels.max_pixels: 12544 -> 3136" in capsys.readouterr().err
+    assert len(ASKED) == len(asked) + 2
+    evaluate(*again)
+    evaluate(f"resume={tmp_path}/one", "limit=3")
+    assert len(ASKED) == 5 + 3
+
+
+def test_a_finished_evaluation_is_not_asked_again(
+    tmp_path: Path, downloads: Path, evaluate: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate("benchmark=vstar", f"data.root={downloads}", f"paths.base={tmp_path}/one")
+    before = (tmp_path / "one/report.json").read_bytes()
+    evaluate(f"resume={tmp_path}/one", f"compare_with={tmp_path}/one/report.json")
+    said = capsys.readouterr().out
+    assert "one is finished, nothing is asked" in said
+    assert "+0.0 points" in said
+    assert len(ASKED) == 3
+    assert (tmp_path / "one/report.json").read_bytes() == before
+    with pytest.raises(SystemExit):
+        evaluate(f"resume={tmp_path}/one", "limit=2")
+    assert "holds a finished evaluation of other settings" in capsys.readouterr().err
+
+
+def test_what_becomes_of_bad_rows_is_said_to_all_of_a_suite(
+    tmp_path: Path, downloads: Path, evaluate: Any
+) -> None:
+    (bad,) = (downloads / "vstar_bench/direct_attributes").glob("*.json")
+    bad.write_text("{")
+    evaluate(f"data.root={downloads}", "suite=[vstar]", "benchmark=_suite",
+             f"paths.base={tmp_path}/run", "data.skip_bad_rows=true")  # fmt: skip
+    report = json.loads((tmp_path / "run/vstar/report.json").read_text())
+    assert len(report["questions"]) == 2
+    assert report["protocol"]["changed"] == ["data.skip_bad_rows"]

@@ -38,9 +38,7 @@ class Protocol:
         """The dotted keys of settings that differ or that only one has, sorted; lists count as
         wholes.
         """
-        a, b = dict(_leaves(self.settings)), dict(_leaves(other.settings))
-        absent = object()
-        return sorted(key for key in a | b if a.get(key, absent) != b.get(key, absent))
+        return _differing(self.settings, other.settings)
 
     def __str__(self) -> str:
         modified = f", modified: {', '.join(self.changed)}" if self.changed else ""
@@ -48,9 +46,13 @@ class Protocol:
 
 
 def changed_settings(shipped: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of shipped values that the settings do not have, sorted."""
-    found, absent = dict(_leaves(settings)), object()
-    return sorted(key for key, value in _leaves(shipped) if found.get(key, absent) != value)
+    """The dotted keys in which the settings are not what ships, those added to it too; sorted."""
+    return _differing(shipped, settings)
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    a, b, absent = dict(_leaves(one)), dict(_leaves(other)), object()
+    return sorted(key for key in a | b if a.get(key, absent) != b.get(key, absent))
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

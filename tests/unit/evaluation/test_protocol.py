@@ -29,11 +29,14 @@ def test_differences_are_named_by_key():
     assert Protocol("a", SETTINGS).differences(Protocol("b", SETTINGS)) == []
 
 
-def test_only_what_is_locked_can_be_changed():
-    settings = SETTINGS | {"seed": 7}
-    assert changed_settings(SETTINGS, settings) == []
-    assert changed_settings({}, settings) == []
-    assert changed_settings({"limit": 5, "task": {"tools": []}}, settings) == [
-        "limit", "task.tools",
+def test_what_ships_otherwise_is_named():
+    assert changed_settings(SETTINGS, SETTINGS) == []
+    assert changed_settings(SETTINGS | {"limit": 5}, SETTINGS) == ["limit"]
+    assert changed_settings({"task": {"step_reply": "Go on."}}, {"task": {}}) == [
+        "task", "task.step_reply",
     ]  # fmt: skip
-    assert changed_settings({"task": {"step_reply": "Go on."}}, settings) == ["task.step_reply"]
+
+
+def test_what_is_added_to_the_shipped_settings_is_named() -> None:
+    shipped, asked = {"data": {"a": 1}}, {"data": {"a": 1, "option_order": "shuffled"}}
+    assert changed_settings(shipped, asked) == ["data.option_order"]
