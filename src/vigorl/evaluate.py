@@ -202,6 +202,8 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     """
     check_settings(cfg)
     folder = Path(cfg.rescore)
+    if cfg.resume or folder.resolve() == Path(cfg.paths.run).resolve():
+        raise ConfigError(f"rescore={folder} needs a folder of its own: leave out resume")
     before = read_report(str(folder / "report.json"), key="rescore")
     source = instantiate(cfg.data)
     benchmark = source if isinstance(source, Benchmark) else None
@@ -287,8 +289,8 @@ def judge(
             log=log,
             on_progress=progress,
         )
-    print(report.table())
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
+    print(report.table())
     run.logger.log_metrics(report.scalars(), step=0)
     if other is not None:
         compare(report, other, run, path=cfg.compare_with)

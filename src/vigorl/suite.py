@@ -91,6 +91,7 @@ def _member(name: str, suite: DictConfig, said: Sequence[str]) -> Member:
     kept = [one for one in said if _key(one).partition(".")[0] not in _OF_SUITE]
     overrides = [f"benchmark={name}", *map(_of_member, kept)]
     cfg = compose(str(HydraConfig.get().job.config_name), overrides=overrides)
+    OmegaConf.update(cfg, "suite", None)  # an experiment's
     OmegaConf.update(cfg, "paths", suite.paths, merge=False)
     OmegaConf.update(cfg, "paths.base", str(folder))
     OmegaConf.update(cfg, "paths.run", str(folder))

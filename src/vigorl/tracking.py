@@ -357,7 +357,7 @@ def _resumed(cfg: DictConfig) -> Run:
 
     def newest() -> str:
         found = newest_whole(folder / "checkpoints")
-        if found is None:
+        if found is None and cfg.get("module"):  # of a training
             _LOG.warning("%s has no checkpoint yet: it goes on from the start", folder)
         return str(found or "")
 

@@ -91,7 +91,8 @@ def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Im
         try:
             rgb = _to_rgb(_decoded(image))
         except _BROKEN as error:
-            raise _picture_error(path, source, f"the picture is damaged ({error})") from error
+            what = f"the picture is damaged ({error}): get it again; data.decode_pictures=true"
+            raise _picture_error(path, source, f"{what} finds all such before a run") from error
     return rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb
 
 

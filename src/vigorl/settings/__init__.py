@@ -184,7 +184,9 @@ def check_values(cfg: DictConfig) -> None:
 def refuse_missing(cfg: DictConfig) -> None:
     """Raises ConfigError where a value is missing that the YAMLs cannot know."""
     if missing := set(_missing(cfg)):
-        raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it")
+        get = (cfg.get("data") or {}).get("download") if "data.root" in missing else None
+        fetch = f"; get the data by\n    {get}" if get else ""
+        raise ConfigError(f"set {', '.join(sorted(missing))}: no default can know it{fetch}")
 
 
 def _missing(node: DictConfig, path: str = "") -> Iterator[str]:

@@ -149,7 +149,8 @@ class Benchmark(ABC):
         """
         if not Path(self.root).is_dir():
             raise ConfigError(
-                f"data.root={self.root!r} is not a folder; get {self.name} by\n    {self.download}"
+                f"data.root={self.root!r} is not a folder; get {self.name} by\n"
+                f"    {self.download_into(self.root)}"
             )
 
     def load(self) -> DataSplits:
@@ -165,8 +166,8 @@ class Benchmark(ABC):
         found = sorted(self.folder.glob(pattern))
         if not found:
             raise ConfigError(
-                f"data.root={self.root!r} holds no {pattern}; get {self.name} by\n"
-                f"    {self.download}"
+                f"data.root={self.root!r} holds no {pattern}, nor {self.subfolder}/{pattern}; "
+                f"get {self.name} by\n    {self.download_into(f'{self.root}/{self.subfolder}')}"
             )
         return found
 

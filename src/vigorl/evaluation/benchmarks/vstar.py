@@ -58,9 +58,11 @@ class VStarBench(Benchmark):
 
     def tasks(self) -> Sequence[TaskRecord]:
         if self.form == "folders":
+            self.files(f"{CATEGORIES[0]}/*.json")
             return read_vstar_folder(self.folder, seed=self.option_seed, rules=self.rules)
         if self.form == "questions":
-            tasks = read_vstar_questions(self.folder / "test_questions.jsonl", rules=self.rules)
+            (file,) = self.files("test_questions.jsonl")
+            tasks = read_vstar_questions(file, rules=self.rules)
         else:
             pattern, columns = _TABLES[self.form]
             files = self.files(pattern)

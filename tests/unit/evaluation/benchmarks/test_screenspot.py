@@ -61,7 +61,9 @@ def test_pro_has_corners_and_groups(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", [ScreenSpotV2, ScreenSpotPro])
 def test_another_folder_is_refused_with_the_command(tmp_path: Path, kind: type):
-    with pytest.raises(ConfigError, match=r"holds no .*json; get it by\n    hf download"):
+    with pytest.raises(
+        ConfigError, match=r"holds no .*json, nor it/.*json; get it by\n    hf download"
+    ):
         kind(name="it", download="hf download", root=str(tmp_path)).tasks()
 
 
