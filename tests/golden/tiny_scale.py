@@ -27,6 +27,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Part:
     overrides: tuple[str, ...] = ()
 
 
-THREE_PHASES = ("num_phases=3", "max_epochs=3")
+THREE_PHASES = ("num_phases=3",)
 PARTS = {
     # half of the scale's prompts: its phases are the longest
     "grpo_vstar": Part(
@@ -269,6 +270,14 @@ def short_hash(values: Any) -> str:
 # From here on: where things stand in the files of a run.
 
 
+# Metrics that there were none of when this was recorded.
+SINCE = re.compile(r"refused_frac$|^(eval/)?(answer|choice)/")
+
+
+def _known(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if not SINCE.search(name)}
+
+
 def read_run(run: Path, *, metrics: dict[str, list[list[float]]]) -> Finding:
     """All that a run's folder holds, whichever door left it."""
     found: Finding = {}
@@ -282,8 +291,8 @@ def read_run(run: Path, *, metrics: dict[str, list[list[float]]]) -> Finding:
     if (run / "report.json").is_file():
         report = json.loads((run / "report.json").read_text())
         found["questions"] = {one["id"]: _question(one) for one in report["questions"]}
-        found["summary"] = report["metrics"]
-    found["metrics"] = metrics
+        found["summary"] = _known(report["metrics"])
+    found["metrics"] = _known(metrics)
     if (run / "model").is_dir():
         found["weights"] = _weights_hash(run / "model")
     return found
