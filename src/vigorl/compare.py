@@ -265,6 +265,8 @@ def plan(given: argparse.Namespace) -> str:
         raise ConfigError("--plan takes no report, one, or two of the same benchmark")
     try:
         spread = _spread(given, [report for _, report in reports])
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"--plan: {error}") from error
     number = given.questions or (len(reports[0][1].questions) if reports else None)
@@ -279,6 +281,11 @@ def _spread(given: argparse.Namespace, reports: Sequence[EvaluationReport]) -> S
     if discordance is None:
         if accuracy is None:
             raise ConfigError("--plan needs a report, --discordance or --accuracy")
+        if not 0 < accuracy < 1:
+            raise ConfigError(
+                f"at an accuracy of {accuracy:g} no two models differ: say how often they would by "
+                "--discordance 0.15, or plan without the report by --accuracy 0.5"
+            )
         discordance = expected_discordance(accuracy, correlation=given.correlation)
     if reports:
         return spread_of_report(reports[0], discordance=discordance)

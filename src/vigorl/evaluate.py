@@ -125,6 +125,11 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
     """Each benchmark of a suite, in a folder and a run of its own; those that are done are not
     asked again.
     """
+    if cfg.compare_with:
+        raise ConfigError(
+            "compare_with has no effect on a suite: python -m vigorl.compare OTHER THIS, with both "
+            "suites' folders, once it is done"
+        )
     reports: dict[str, EvaluationReport] = {}
     engines = Engines()
     members = members_of(cfg, said_of(cfg))

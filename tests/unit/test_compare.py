@@ -121,5 +121,6 @@ def test_a_plan_from_numbers_from_a_report_or_from_two(
     main(["--plan", a, b])
     assert "0.5000 between questions" in capsys.readouterr().out  # a, c and d of six
     assert "needs a report, --discordance or --accuracy" in refusal(capsys, "--plan")
+    assert "at an accuracy of 0 no two" in refusal(capsys, "--plan", "--accuracy=0")
     assert "--points [0.0] must be above 0" in refusal(capsys, "--plan", "--points=0")
     assert "or two of the same benchmark" in refusal(capsys, "--plan", a, b, c)

@@ -7,6 +7,7 @@ letter then gains or loses points that say nothing of the picture.
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -30,7 +31,8 @@ def in_orders(tasks: Sequence[TaskRecord], order: OptionOrder, *, seed: int) -> 
     """The tasks with their options in another order, or once per order.
 
     Orders of one question have ids "ID#0", "ID#1", ..., one cluster, and the tags `ORDER` and
-    `QUESTION`. A task without options is left as it is.
+    `QUESTION`. A task without options, or whose options are letters that stand in its picture, is
+    left as it is.
 
     Args:
         tasks: Ids unique.
@@ -39,7 +41,8 @@ def in_orders(tasks: Sequence[TaskRecord], order: OptionOrder, *, seed: int) -> 
     """
     laid_out: list[TaskRecord] = []
     for task in tasks:
-        if not task.options or order is OptionOrder.AS_WRITTEN:
+        is_lettered = all(map(str.__eq__, task.options, string.ascii_uppercase))
+        if is_lettered or order is OptionOrder.AS_WRITTEN:
             laid_out.append(task)
         elif order is OptionOrder.SHUFFLED:
             options = list(task.options)

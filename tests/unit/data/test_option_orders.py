@@ -41,3 +41,9 @@ def test_a_shuffle_is_of_seed_and_id_alone_and_favours_no_letter():
 
 def test_as_written_changes_nothing():
     assert in_orders([FOUR], OptionOrder.AS_WRITTEN, seed=0) == [FOUR]
+
+
+def test_letters_that_stand_in_the_picture_keep_their_places():
+    drawn = replace(FOUR, answer="B", options=("A", "B", "C", "D"))
+    for order in OptionOrder:
+        assert in_orders([drawn], order, seed=1) == [drawn]
