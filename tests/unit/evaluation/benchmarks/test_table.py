@@ -52,7 +52,9 @@ def test_pictures_may_lie_elsewhere_which_is_no_part_of_the_protocol(root: Path,
 
 
 def test_a_missing_download_says_how_to_get_it(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"holds no \*\.csv; get it by\n    hf download me/it"):
+    with pytest.raises(
+        ConfigError, match=r"holds no \*\.csv, nor it/\*\.csv; get it by\n    hf download me/it"
+    ):
         bench(tmp_path).tasks()
 
 

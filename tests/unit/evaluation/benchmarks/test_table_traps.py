@@ -82,7 +82,7 @@ def test_hrbench_without_one_row_has_no_set_of_four(
     with pytest.raises(DataError, match=r"1 of 2 sets by question have not 4 .*: 4 has 3; data\."):
         shipped("hrbench_4k", tmp_path).tasks()
     with caplog.at_level(logging.WARNING):
-        tasks = shipped("hrbench_4k", tmp_path, "+data.skip_bad_rows=true").tasks()
+        tasks = shipped("hrbench_4k", tmp_path, "data.skip_bad_rows=true").tasks()
     assert [task.id for task in tasks] == ["0", "1", "2", "3"]
     assert "4 has 3" in caplog.text
 
@@ -128,7 +128,7 @@ def test_mmvps_pairs_are_told_by_their_index(tmp_path: Path):
     mmvp(tmp_path, {2: "(a)", 3: "(a)", 4: "(b)", 5: "(a)", 6: "(b)"})
     with pytest.raises(DataError, match=r"1 of 3 sets by pair have not 2 questions: 1 has 1"):
         shipped("mmvp", tmp_path).tasks()
-    bench = shipped("mmvp", tmp_path, "+data.skip_bad_rows=true")
+    bench = shipped("mmvp", tmp_path, "data.skip_bad_rows=true")
     tasks = bench.tasks()
     assert [task.cluster for task in tasks] == ["pair 2"] * 2 + ["pair 3"] * 2
     scores = bench.scores(answered(tasks, right=[True, False, True, True]))

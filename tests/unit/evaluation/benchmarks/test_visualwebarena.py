@@ -76,7 +76,10 @@ def test_what_a_model_was_trained_on_is_tagged(tmp_path: Path):
         ({"sites": {"reddit": None}}, r"data\.sites has no address: start the sites"),
         ({"states": None}, r"1 tasks, such as classifieds/3, need someone who has logged in"),
         ({"states": "absent"}, r"data\.states='absent' has no classifieds_state\.json"),
-        ({"files_pattern": "*.json"}, r"holds no \*\.json; get vwa by\n    git clone"),
+        (
+            {"files_pattern": "*.json"},
+            r"holds no \*\.json, nor vwa/\*\.json; get vwa by\n    git clone",
+        ),
         ({"sites": {"classifieds": "ads:9980"}}, r"data\.sites\.classifieds='ads:9980' must begin"),
         ({"at_once": 0}, r"data\.at_once must be at least 1, got 0"),
     ],
