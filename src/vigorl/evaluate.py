@@ -20,7 +20,7 @@ if __name__ == "__main__":
 refuse_early(__name__, "evaluate")  # before the imports below, which take seconds
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -50,7 +50,7 @@ from vigorl.data.images import ImageStore
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
 from vigorl.evaluation.answers import AnswerLog
-from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
+from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.comparison import Comparison, compare_reports
 from vigorl.evaluation.judging import Judging
 from vigorl.evaluation.metrics import choice_metrics
@@ -60,25 +60,22 @@ from vigorl.evaluation.report import EvaluationReport, suite_scalars, suite_tabl
 from vigorl.evaluation.rescoring import rescore
 from vigorl.evaluation.runner import evaluate
 from vigorl.evaluation.unanswered import answer_metrics
+from vigorl.evaluation_folder import (
+    ANSWERS,
+    REPORT,
+    finished_report,
+    read_report,
+    refuse_mixture,
+)
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
-from vigorl.run_folder import read_settings
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
-from vigorl.tracking import changed_settings as changed_settings_of
 
 prepare_process()
 
 _ENGINE_KEYS = ("engine", "model", "pixels")
-_REPORT, _ANSWERS = "report.json", "answers.jsonl"
-_ASKED_BY = (  # settings that an answer depends on
-    "seed", "model", "env", "pixels", "engine._target_", "engine.model", "engine.extra", "name",
-)  # fmt: skip
-_JUDGED_BY = (  # and those that a report depends on besides
-    "data", "split", "limit", "samples_per_task", "protocol", "judge", "reward", "probes",
-    "faithfulness",
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -154,50 +151,6 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
     return reports
 
 
-def finished_report(cfg: DictConfig) -> EvaluationReport | None:
-    """Of the evaluation in the run's folder; None where there is none, or where it has not ended:
-    its answers go last.
-    """
-    report, answers = (Path(cfg.paths.run) / name for name in (_REPORT, _ANSWERS))
-    return read_report(str(report)) if report.is_file() and not answers.exists() else None
-
-
-def refuse_mixture(cfg: DictConfig) -> None:
-    """Refuse to go on in the folder of an evaluation with what asks otherwise: its answers would
-    be taken for this one's.
-
-    Raises:
-        ConfigError: Names what differs.
-    """
-    folder = Path(cfg.paths.run)
-    is_begun = (folder / _ANSWERS).exists()
-    is_done = (folder / _REPORT).is_file() and not is_begun
-    if not (is_begun or (is_done and cfg.resume)) or not (folder / "config.yaml").is_file():
-        return
-    decide = (*_ASKED_BY, *_JUDGED_BY) if is_done else _ASKED_BY
-    where = tuple(f"data.{key}" for key in WHERE)
-    lines = [
-        f"  {key}: {a} -> {b}"
-        for key, (a, b) in changed_settings_of(read_settings(folder / "config.yaml"), cfg).items()
-        if _is_under(key, decide) and not _is_under(key, where)
-    ]
-    if lines:
-        what = "a finished evaluation" if is_done else "answers"
-        raise ConfigError(
-            "\n".join(
-                [
-                    f"{folder} holds {what} of other settings:",
-                    *lines,
-                    "begin a new evaluation in another folder (paths.base), or undo that change",
-                ]
-            )
-        )
-
-
-def _is_under(key: str, parents: Sequence[str]) -> bool:
-    return any(f"{key}.".startswith(f"{one}.") for one in parents)
-
-
 def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     """The rollouts of the evaluation in `rescore`, judged as `protocol` and `judge` say; what they
     were asked stays what it was.
@@ -209,7 +162,7 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     folder = Path(cfg.rescore)
     if cfg.resume or folder.resolve() == Path(cfg.paths.run).resolve():
         raise ConfigError(f"rescore={folder} needs a folder of its own: leave out resume")
-    before = read_report(str(folder / "report.json"), key="rescore")
+    before = read_report(str(folder / REPORT), key="rescore")
     source = instantiate(cfg.data)
     benchmark = source if isinstance(source, Benchmark) else None
     if benchmark is not None and benchmark.in_episodes:
@@ -234,7 +187,7 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
             protocol=replace(before.protocol, settings=settings),
         )  # fmt: skip
         print(report.table())
-        with written_whole(run.folder / "report.json") as part:
+        with written_whole(run.folder / REPORT) as part:
             part.write_text(report.to_json())
         run.logger.log_metrics(report.scalars(), step=0)
         run.tag({"rescored": str(folder)})
@@ -263,14 +216,17 @@ def judge(
     parts = engines.parts(cfg)
     asks = parts.eval_environment
     tasks = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
-    note(run, "data/evaluated_tasks", fingerprint(tasks)[:16])
+    questions = {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]}
+    note(run, "data/evaluated_tasks", str(questions["fingerprint"]))
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
     judging = judging_of(cfg)
-    protocol = protocol_of(cfg, parts, tasks, benchmark, judging=judging, shipped=shipped)
+    protocol = protocol_of(
+        cfg, parts, tasks, benchmark, judging=judging, shipped=shipped, questions=questions
+    )
     note(run, "protocol", str(protocol))
     scored: list[ScoredRollout] = []
-    answers = run.folder / _ANSWERS
+    answers = run.folder / ANSWERS
     with (
         AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
         AnswerProgress(cfg.name) as progress,
@@ -351,7 +307,7 @@ def write_findings(
     else:
         page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
     (folder / "rollouts.html").write_text(page, encoding="utf-8")
-    with written_whole(folder / "report.json") as part:
+    with written_whole(folder / REPORT) as part:
         part.write_text(report.to_json())
 
 
@@ -363,6 +319,7 @@ def protocol_of(
     *,
     judging: Judging,
     shipped: DictConfig | None,
+    questions: Mapping[str, Any],
 ) -> Protocol:
     """How this run asks and judges; what its benchmark's YAML says otherwise is named."""
     plain = asked_by(cfg)
@@ -374,24 +331,12 @@ def protocol_of(
             "pixels": {key: cfg.pixels[key] for key in ("min_pixels", "max_pixels")},
             "samples_per_task": cfg.samples_per_task,
             "benchmark": benchmark and benchmark.settings(),
-            "questions": {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]},
+            "questions": questions,
             "judging": judging.settings(),
             "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
         },
         changed=tuple(changed),
     )
-
-
-def read_report(path: str, *, key: str = "compare_with") -> EvaluationReport:
-    """Another evaluation's report.json, which the setting `key` names.
-
-    Raises:
-        ConfigError: There is no such file.
-        DataError: It is not a report.
-    """
-    if not Path(path).is_file():
-        raise ConfigError(f"{key}: {path!r} is not a file; name another run's report.json")
-    return EvaluationReport.from_json(Path(path).read_text(errors="replace"), path=path)
 
 
 def check_questions(other: EvaluationReport, tasks: Sequence[TaskRecord], *, path: str) -> None:
