@@ -58,7 +58,7 @@ Your task is to identify specific points in the image based on the question. Res
     The points should be in JSON format and normalized to the range [0, 1000].
 
     Do not include additional text after this line.
-    """  # noqa: E501
+    """  # noqa: E501 - as the kit sends it
 _ROBO_YES_NO = """
 Your task is to answer the question above. Respond with a brief explanation if needed, followed by a yes or no answer in the last line of your response.
 
@@ -66,7 +66,7 @@ Your task is to answer the question above. Respond with a brief explanation if n
     Answer: yes or no
 
     Do not include additional text after this line.
-    """  # noqa: E501
+    """  # noqa: E501 - as the kit sends it
 MME_REQUEST = (
     "Select the best answer to the above multiple-choice question based on the image. Respond with "
     "only the letter (A, B, C, D, or E) of the correct option.\nThe best answer is: "
