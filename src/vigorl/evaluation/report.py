@@ -201,7 +201,7 @@ class EvaluationReport:
     def _are_clusters(self, labels: Sequence[str]) -> bool:
         clusters = [one.cluster or one.id for one in self.questions]
         pairs = set(zip(labels, clusters, strict=True))
-        return len(pairs) == len(set(labels)) == len(set(clusters))
+        return len(pairs) == len(set(labels)) == len(set(clusters)) < len(clusters)
 
     @property
     def by_rules(self) -> Accuracy | None:

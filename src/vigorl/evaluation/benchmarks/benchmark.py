@@ -163,17 +163,13 @@ class Benchmark(ABC):
         """Raises ConfigError where a metric goes by a label that no question has."""
         known = dict.fromkeys([CATEGORY, *(tag for task in tasks for tag in task.tags)])
         for name, metric in self.metrics.items():
-            used = [metric.by] if isinstance(metric, MeanOf | AllRight) else []
-            if isinstance(metric, Mean | MeanOf) and metric.only:
-                used.append(metric.only[0])
-            for by in used:
-                if by not in known:
-                    near = get_close_matches(by, known, n=1)
-                    guess = f"did you mean {near[0]!r}? " if near else ""
-                    raise ConfigError(
-                        f"data.metrics.{name}: no question has the label {by!r}; {guess}They have "
-                        f"{', '.join(known)}"
-                    )
+            if isinstance(metric, MeanOf | AllRight) and metric.by not in known:
+                near = get_close_matches(metric.by, known, n=1)
+                guess = f"did you mean {near[0]!r}? " if near else ""
+                raise ConfigError(
+                    f"data.metrics.{name}.by: no question has the label {metric.by!r}; {guess}"
+                    f"They have {', '.join(known)}"
+                )
 
     def files(self, pattern: str) -> list[Path]:
         """The files of the download by a glob pattern, sorted.
