@@ -113,13 +113,15 @@ def test_a_metric_of_ones_own_is_compared_by_calling_it():
 
 def test_another_protocol_is_refused_with_what_differs():
     a, b = locked(report(*FOUR), MeanOf()), locked(report(*FOUR), MeanOf(), option_seed=1)
-    with pytest.raises(ConfigError, match=r"options \(benchmark\.option_seed\): 1 -> 0\n.*--allow"):
+    with pytest.raises(
+        ConfigError, match=r"options \(benchmark\.option_seed\): 1 -> \(absent\)\n.*--allow"
+    ):
         compare_reports(a, b)
     found = compare_reports(a, b, allow_other_protocol=True)
     assert found.protocol_differences == (
-        "the seed of the order of options (benchmark.option_seed): 1 -> 0",
+        "the seed of the order of options (benchmark.option_seed): 1 -> (absent)",
     )
-    assert str(found).endswith("options (benchmark.option_seed): 1 -> 0")
+    assert str(found).endswith("options (benchmark.option_seed): 1 -> (absent)")
     with pytest.raises(ConfigError, match="one report has none"):
         compare_reports(a, report(*FOUR))
 
