@@ -112,8 +112,21 @@ class Variant(Group):
     ]
 
 
+class Proxy(Group):
+    crop_frac: Annotated[
+        list[ShareAboveZero], Field(min_length=2, max_length=2), says("two shares above 0")
+    ]
+    side_frac: ShareAboveZero
+    max_extra: Count
+    swaps: dict[str, Texts]
+
+
 class Data(Group):
     root: Text
+    proxy: Proxy
+    pictures: Text | None
+    captions: Text | None
+    side_px: Side
     file: Text
     path: Text
     seed: Seed
