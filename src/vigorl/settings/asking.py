@@ -107,6 +107,9 @@ class Variant(Group):
     large_frac: Share
     follow_frac: Share
     max_items: AtLeastOne
+    forms: Annotated[
+        list[Literal["yes_no", "options", "open"]], Field(min_length=1), says("some of the forms")
+    ]
     stops: Annotated[
         list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
     ]

@@ -212,7 +212,7 @@ class MadeWorld:
             _save(scene.image, path)
             tasks.append(self._ask(scene, split, i, str(path), f"{task.category}/{path.stem}"))
             names.append([sign.name for sign in asked_signs(task, scene)])
-        if all(task.options for task in tasks):
+        if all(task.options and task.category in CATEGORIES for task in tasks):
             write_vstar_folder(tasks, folder, target_objects=names)
         else:
             write_rl_jsonl(tasks, folder / _OPEN)
