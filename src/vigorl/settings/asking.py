@@ -103,8 +103,33 @@ class Mix(Group):
     ungrounded_system: AnyText
 
 
+class Variant(Group):
+    large_frac: Share
+    follow_frac: Share
+    max_items: AtLeastOne
+    forms: Annotated[
+        list[Literal["yes_no", "options", "open"]], Field(min_length=1), says("some of the forms")
+    ]
+    stops: Annotated[
+        list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
+    ]
+
+
+class Proxy(Group):
+    crop_frac: Annotated[
+        list[ShareAboveZero], Field(min_length=2, max_length=2), says("two shares above 0")
+    ]
+    side_frac: ShareAboveZero
+    max_extra: Count
+    swaps: dict[str, Texts]
+
+
 class Data(Group):
     root: Text
+    proxy: Proxy
+    pictures: Text | None
+    captions: Text | None
+    side_px: Side
     file: Text
     path: Text
     seed: Seed
@@ -116,6 +141,7 @@ class Data(Group):
     photographs: Text | None
     view: Side
     scene: Scene
+    variant: Variant
     teacher: Teacher
     mix: Mix
     tool: Tool | None
