@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from vigorl.core.geometry import Point, Size
 from vigorl.core.rewards.places import targets_of
@@ -136,6 +135,11 @@ def likeness(one: Image.Image, other: Image.Image) -> float:
     """1 - |a - b| / (|a| + |b|) over what differs from the ground, in [0, 1]; 1.0 when both are
     bare.
     """
-    a, b = (np.asarray(image, dtype=np.int32) - np.array(GROUND) for image in (one, other))
-    most = int(np.abs(a).sum() + np.abs(b).sum())
-    return 1 - int(np.abs(a - b).sum()) / most if most else 1.0
+    bare = Image.new("RGB", one.size, GROUND)
+    most = _difference(one, bare) + _difference(other, bare)
+    return 1 - _difference(one, other) / most if most else 1.0
+
+
+def _difference(one: Image.Image, other: Image.Image) -> float:
+    """The sum over pixels and channels."""
+    return sum(ImageStat.Stat(ImageChops.difference(one, other)).sum)
