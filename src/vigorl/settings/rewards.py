@@ -32,7 +32,7 @@ class RewardPart(Group):
     where: Literal["answer", "thoughts", "looks"]
     shape: Literal["iou", "iou_squared", "giou", "threshold"]
     divisor: Literal["predicted", "larger", "targets"]
-    kind: Literal["scene", "chart"]
+    kind: Literal["scene", "chart", "auto", "boxes", "points", "text"]
     min_iou: Share
     box_iou: Share | None
     recall_weight: NotNegative

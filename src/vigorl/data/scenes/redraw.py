@@ -14,8 +14,8 @@ from typing import Literal, get_args
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from vigorl.core.geometry import Point, Size
-from vigorl.core.rewards.places import targets_of
-from vigorl.core.rewards.scene_list import described_objects
+from vigorl.core.rewards.places import Where, targets_of
+from vigorl.core.rewards.scene_list import WRITTEN, described_objects
 from vigorl.core.rewards.structured import read_items, right_items
 from vigorl.core.rewards.unit import UnitReward, check_choice
 from vigorl.core.rewards.words import per_target, words_of
@@ -40,15 +40,18 @@ class RenderReward(UnitReward):
     neither.
 
     Attributes:
-        kind: What answers describe.
+        kind: What is described.
+        where: Where a scene is described: answer, or thoughts.
     Source: RRVF, arXiv:2507.20766 (weights and training code not published).
     """
 
     kind: Kind = "scene"
+    where: Where = "answer"
     name: str = "render"
 
     def __post_init__(self) -> None:
         check_choice(self.name, get_args(Kind), kind=self.kind)
+        check_choice(self.name, WRITTEN, where=self.where)
 
     def __call__(self, rollout: Rollout) -> float:
         drawn = self._chart(rollout) if self.kind == "chart" else self._scene(rollout)
@@ -58,7 +61,7 @@ class RenderReward(UnitReward):
         targets = targets_of(rollout.task, self.name)
         labels = per_target(rollout.task, "labels", self.name) or ("",) * len(targets)
         there = list(zip(labels, (box.center for box in targets), strict=True))
-        said = described_objects(rollout.answer or "", rollout)
+        said = described_objects(rollout, self.where)
         size = rollout.prompt_views[0].original
         return draw_objects(said, size=size), draw_objects(there, size=size)
 

@@ -111,6 +111,7 @@ WORTH = [
     (DetectionIoUReward(), says(HALF), 0.0),  # 0.5 counts 0
     (DetectionIoUReward(), says(f"{NAMED}, {MISSED}", tags=LABELS), 0.5),
     (DetectionIoUReward(), says(f"{NAMED}]", tags={"labels": "square"}), 0.0),
+    (DetectionIoUReward(where="looks"), says("red", looks=[HIT, MISS, HIT], **BOTH), 1 / 3),
     (ConfidenceReward(), says(f"{NAMED}, {MISSED}", tags=LABELS), (0.9 + 1 - 0.6) / 2),
     # precision 1 at recall 1, or 1/2; half of the targets: recalls 0.00 to 0.50 of 101
     (AveragePrecisionReward(), says(f"{D} {FAR}"), 0.5),
@@ -186,6 +187,7 @@ WORTH = [
     (MatchedSetReward(), says("(64, 20)", **POINT), 0.5),
     (MatchedSetReward(), says("(64, 20), (50, 20)", **POINT), 0.5),  # the nearer of two, over two
     (MatchedSetReward(), says("rid"), 2 / 3),
+    (MatchedSetReward(kind="points", where="thoughts"), boxed("At (64, 20)."), 0.5),
     (DescriptionReward(), says("red disc at (50, 20), and (0, 0)", tags=LABELS), 2 / 3),
     (DescriptionReward(), says("square at (50, 20)", tags=LABELS), 0.0),
 ]  # fmt: skip
