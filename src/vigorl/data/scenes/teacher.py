@@ -22,7 +22,7 @@ from vigorl.core.protocols import Scene as Shown
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace, render_point
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
-from vigorl.data.scenes.questions import COMPARISON, comparison_answer, pick_compared
+from vigorl.data.scenes.questions import asked_signs, conclude
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class ScriptedTeacher:
     ) -> TraceRecord:
         """A multi-turn trace: zoom at each sign the question names, say what is there, answer."""
         settings = self.settings
-        asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
+        asked = asked_signs(task, scene)
         steps: list[Step] = []
         seen = ""  # what the last zoom showed, told at the start of the next thought
         found: list[str] = []
         for sign in asked:
             if found and rng.random() >= settings.look_at_second_frac:
                 found.append(rng.choice(STRIPES))
-                break
+                continue
             stripes = ""
             for look in range(settings.max_looks):
                 is_hasty = look == 0 and rng.random() < settings.hasty_frac
@@ -89,7 +89,7 @@ class ScriptedTeacher:
                 if shown == sign or rng.random() >= settings.look_again_frac:
                     break
             found.append(stripes or rng.choice(STRIPES))
-        answer = _conclude(task, found)
+        answer = conclude(task, asked, found)
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
 
     def single_look_trace(
@@ -101,17 +101,20 @@ class ScriptedTeacher:
         *,
         grounded: bool,
     ) -> TraceRecord:
-        """One turn, no zoom: it can only guess the stripes; with points in the thought, or
-        without.
+        """One turn, no zoom: it can only guess the stripes of signs that are not large; with points
+        in the thought, or without.
         """
-        asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
+        asked = asked_signs(task, scene)
         thoughts, found = [], []
         for sign in asked:
-            found.append(rng.choice(STRIPES))
+            guess = rng.choice(STRIPES)
+            found.append(sign.stripes if sign.is_large else guess)
             place = f" is at {render_point(image.to_text(sign.center))}" if grounded else " is here"
             thoughts.append(f"The {sign.name}{place}.")
         return TraceRecord(
-            task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.text_size
+            task,
+            Trace((Step(" ".join(thoughts)),), conclude(task, asked, found)),
+            frame=image.text_size,
         )
 
     def _aim(self, sign: Sign, image: ImageView, rng: random.Random) -> Point:
@@ -168,8 +171,3 @@ def _tell(shown: Sign | None) -> str:
     return (
         f"I see the {shown.name}. Its stripes are {shown.stripes}. " if shown else "I see no sign. "
     )
-
-
-def _conclude(task: TaskRecord, found: list[str]) -> str:
-    """The answer that follows from the stripes it believes it saw."""
-    return comparison_answer(*found) if task.category == COMPARISON else found[0]
