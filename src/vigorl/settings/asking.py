@@ -112,6 +112,9 @@ class Variant(Group):
     stops: Annotated[
         list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
     ]
+    num_bars: Annotated[
+        list[AtLeastOne], Field(min_length=2, max_length=2), says("the fewest and the most bars")
+    ]
 
 
 class Data(Group):

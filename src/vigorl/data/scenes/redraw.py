@@ -73,10 +73,11 @@ class RenderReward(UnitReward):
                 f"reward {self.name!r} needs bars such as 'apples: 3; pears: 5' as the answer, and "
                 f"task {rollout.task.id!r} has {rollout.task.answer!r:.60}"
             )
-        names = tuple(there)
-        return draw_chart(said, names=names, top=1.25 * max(there.values())), draw_chart(
-            there, names=names, top=1.25 * max(there.values())
+        top = float(rollout.task.tags.get("top", 1.25 * max(there.values())))
+        said_chart, right_chart = (
+            draw_chart(bars, names=tuple(there), top=top) for bars in (said, there)
         )
+        return said_chart, right_chart
 
 
 def draw_objects(objects: Sequence[tuple[str, Point]], *, size: Size) -> Image.Image:

@@ -12,8 +12,8 @@ from vigorl.data.scenes.variants.variant import Variant
 
 @dataclass(frozen=True, kw_only=True)
 class Pointing(Variant):
-    """The exercise that taught the start to point, as questions: thoughts say each sign's place, the
-    answer how many there are. Targets are all signs, from left to right; the tag "labels" names
+    """The exercise that taught the start to point, as questions: thoughts say each sign's place,
+    the answer how many there are. Targets are all signs, from left to right; the tag "labels" names
     them in that order.
     """
 
