@@ -65,4 +65,5 @@ def test_the_maker_of_a_start_makes_no_other_model(
     folder = _model_folder(cold)
     assert made == [folder] == [f"{tmp_path}/outputs/starts/cold"]
     other = compose_door("train", "data=made_world_cold", f"model.path={ASSETS / 'tiny_start'}")
-    assert _model_folder(other) == str(ASSETS / "tiny_start") and made == [folder]
+    assert _model_folder(other) == str(ASSETS / "tiny_start")
+    assert made == [folder]

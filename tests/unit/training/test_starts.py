@@ -27,11 +27,12 @@ def test_a_start_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(starts.subprocess, "run", run)
     folder = str(tmp_path / "cold")
     for _ in range(2):
-        made = starts.make_start(experiment="sft_cold", folder=folder, settings=["seed=1"])
-        assert made == folder and Path(folder).is_dir()
+        made = starts.make_start(experiment="sft_start", folder=folder, settings=["seed=1"])
+        assert made == folder
+        assert Path(folder).is_dir()
     (command,) = commands
     assert command[1:] == [
-        "-m", "vigorl.train", "experiment=sft_cold", f"paths.base={folder}.run", "seed=1"
+        "-m", "vigorl.train", "experiment=sft_start", f"paths.base={folder}.run", "seed=1"
     ]  # fmt: skip
 
 
@@ -39,6 +40,6 @@ def test_a_start_that_cannot_be_made_names_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starts.subprocess, "run", lambda command, **_: _run(command, code=1))
-    with pytest.raises(ConfigError, match=r"experiment=sft_cold.*error: no such thing"):
-        starts.make_start(experiment="sft_cold", folder=str(tmp_path / "cold"))
+    with pytest.raises(ConfigError, match=r"experiment=sft_start.*error: no such thing"):
+        starts.make_start(experiment="sft_start", folder=str(tmp_path / "cold"))
     assert not (tmp_path / "cold").exists()

@@ -108,6 +108,16 @@ class Sign:
             self.center.x - half, self.center.y - half, self.center.x + half, self.center.y + half
         )
 
+    @property
+    def box(self) -> Box:
+        """The whole sign, ORIGINAL frame."""
+        return self.box_at(self.center)
+
+    def box_at(self, center: Point) -> Box:
+        """The box that the sign would have there."""
+        half = RADIUS_PX[self.shape] * (LARGE if self.is_large else 1)
+        return Box(center.x - half, center.y - half, center.x + half, center.y + half)
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:

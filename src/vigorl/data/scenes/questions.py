@@ -14,6 +14,7 @@ from vigorl.data.scenes.draw import STRIPES, Scene, Sign
 ATTRIBUTE, COMPARISON = "direct_attributes", "comparison"
 CATEGORIES = (ATTRIBUTE, COMPARISON)  # of which V*Bench's layout has a folder each
 LIST = "list"  # answered by "red disc: vertical; blue square: rising"
+BOXES = "boxes"  # answered by boxes, "(44, 14), (56, 26); (9, 70), (22, 83)"
 
 
 def ask_attribute(scene: Scene, *, id: str, image: str) -> TaskRecord:
@@ -84,8 +85,8 @@ def list_answer(signs: Sequence[Sign], stripes: Sequence[str]) -> str:
 
 def asked_signs(task: TaskRecord, scene: Scene) -> tuple[Sign, ...]:
     """The signs that a question asks about, in its order."""
-    by_panel = {sign.panel.as_tuple(): sign for sign in scene.signs}
-    return tuple(by_panel[target.as_tuple()] for target in task.targets)
+    at = {sign.center: sign for sign in scene.signs}
+    return tuple(at[target.center] for target in task.targets)
 
 
 def conclude(task: TaskRecord, asked: Sequence[Sign], stripes: Sequence[str]) -> str:

@@ -220,7 +220,8 @@ class MadeWorld:
     def _write_traces(self, root: Path, photographs: Sequence[Image.Image]) -> None:
         if self.tool is None:
             raise ConfigError("data.num_traces needs data.tool: the zoom that the traces call")
-        teacher = ScriptedTeacher(self.teacher, tool=self.tool)
+        names_boxes = self.variant.names_boxes
+        teacher = ScriptedTeacher(self.teacher, tool=self.tool, names_boxes=names_boxes)
         with (root / "train_signs.jsonl").open("w") as signs:
             scenes = self._scenes("traces", self.num_traces, photographs)
             write_sft(self._traces(root, scenes, teacher, signs), root / "train_SFT.jsonl")
@@ -242,7 +243,13 @@ class MadeWorld:
             task = self._ask(scene, "traces", i, image.path, f"trace/{i:05d}")
             yield self._trace(task, scene, image, teacher, rng)
             if self.mix.pointing:
-                exercise = pointing_trace(scene, image, rng, id=f"pointing/{i:05d}")
+                exercise = pointing_trace(
+                    scene,
+                    image,
+                    rng,
+                    id=f"pointing/{i:05d}",
+                    names_boxes=self.variant.names_boxes,
+                )
                 yield replace(exercise, system=self.mix.single_look_system)
 
     def _trace(

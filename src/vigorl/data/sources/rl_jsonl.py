@@ -2,10 +2,11 @@
 
     {"problem": "<image>What ...?", "answer": "red", "images": ["images/a.jpg"]}
 
-Optional keys of our own: "id"; "options"; "category"; "tags" (texts by name); and the boxes that must be seen, ORIGINAL
-pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench spells them, "bbox"
-([[x, y, width, height], ...]). Other keys are ignored. How answers are judged the file does
-not say; where it is by a box to hit, the answer is that box as text, "(x1, y1, x2, y2)".
+Optional keys of our own: "id"; "options"; "category"; "tags" (texts by name); and the boxes that
+must be seen, ORIGINAL pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench
+spells them, "bbox" ([[x, y, width, height], ...]). Other keys are ignored. How answers are judged
+the file does not say; where it is by a box to hit, the answer is that box as text,
+"(x1, y1, x2, y2)".
 Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
 """
 

@@ -23,6 +23,13 @@ class Variant:
         """Judges the answers to its questions, which the files do not say."""
         return TextMatch()
 
+    @property
+    def names_boxes(self) -> bool:
+        """Whether thoughts name the boxes of signs instead of points; traces then call a tool whose
+        one argument is a box.
+        """
+        return False
+
     def draw(
         self,
         settings: SceneSettings,
