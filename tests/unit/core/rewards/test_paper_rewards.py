@@ -184,6 +184,12 @@ WORTH = [
     # number 2 * 1 / (2 + 1), IoU 1/2, label right
     (MatchedSetReward(), says(f"{HALF} {FAR}", **BOXES), (2 / 3 + 0.5 + 1) / 3),
     (MatchedSetReward(squared=True), says(HALF, **BOXES), (1 + 0.25 + 1) / 3),
+    # a box by its corners; a target that is the scorer's box too counts once
+    (
+        MatchedSetReward(),
+        says("(47.5, 17.5), (52.5, 22.5)", scorer=BoxesOverlap((DISC,)), options=()),
+        1.0,
+    ),
     (MatchedSetReward(), says("(64, 20)", **POINT), 0.5),
     (MatchedSetReward(), says("(64, 20), (50, 20)", **POINT), 0.5),  # the nearer of two, over two
     (MatchedSetReward(), says("rid"), 2 / 3),

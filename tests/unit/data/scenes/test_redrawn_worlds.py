@@ -9,9 +9,9 @@ from PIL import Image
 from tests.builders import answer_turn, rollout, view
 from vigorl.core.errors import ConfigError
 from vigorl.core.rewards.matched_set import MatchedSetReward
+from vigorl.core.rewards.places import per_target
 from vigorl.core.rewards.scene_list import DescriptionReward
 from vigorl.core.rewards.structured import read_items
-from vigorl.core.rewards.words import per_target
 from vigorl.data.scenes.draw import SceneSettings, draw_scene
 from vigorl.data.scenes.redraw import RenderReward, bars_of, draw_chart
 from vigorl.data.scenes.teacher import pointing_trace
