@@ -111,7 +111,7 @@ WORTH = [
     (DetectionIoUReward(), says(HALF), 0.0),  # 0.5 counts 0
     (DetectionIoUReward(), says(f"{NAMED}, {MISSED}", tags=LABELS), 0.5),
     (DetectionIoUReward(), says(f"{NAMED}]", tags={"labels": "square"}), 0.0),
-    (DetectionIoUReward(where="looks"), says("red", looks=[HIT, MISS, HIT], **BOTH), 1 / 3),
+    (DetectionIoUReward(where="looks"), says("red", looks=[HIT, MISS, HIT], **BOTH), 0.5),
     (ConfidenceReward(), says(f"{NAMED}, {MISSED}", tags=LABELS), (0.9 + 1 - 0.6) / 2),
     # precision 1 at recall 1, or 1/2; half of the targets: recalls 0.00 to 0.50 of 101
     (AveragePrecisionReward(), says(f"{D} {FAR}"), 0.5),
