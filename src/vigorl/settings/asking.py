@@ -13,6 +13,7 @@ from vigorl.settings.kinds import (
     BelowOne,
     Bytes,
     Count,
+    Finite,
     Flag,
     Group,
     Node,
@@ -30,6 +31,7 @@ from vigorl.settings.kinds import (
     says,
 )
 from vigorl.settings.learning import Limits, VLLMLimits
+from vigorl.settings.rewards import RewardPart
 
 
 class Prompt(Group):
@@ -113,6 +115,9 @@ class Variant(Group):
     stops: Annotated[
         list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
     ]
+    num_bars: Annotated[
+        list[AtLeastOne], Field(min_length=2, max_length=2), says("the fewest and the most bars")
+    ]
 
 
 class Proxy(Group):
@@ -181,6 +186,9 @@ class Reward(Group):
     free_looks: Count
     max_penalty: NotNegative
     only_if_correct: Flag
+    name: Text
+    parts: dict[str, RewardPart | None]
+    weights: dict[str, Finite]
 
 
 class Engine(VLLMLimits, Group):
