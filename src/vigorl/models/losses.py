@@ -100,6 +100,8 @@ class LossInputs:
         token_factors: Multiply the policy's token losses, never the KL; None is 1 everywhere.
         signals: What token signals say of each token, by name.
         entropy: Of the policy at each token, detached, only measured.
+        marks: What the algorithm has said of each token from the whole optimizer batch, detached;
+            None where it needs none. See `training.marks`.
     """
 
     policy_logprobs: Float[Tensor, "batch tokens"]
@@ -113,6 +115,7 @@ class LossInputs:
     token_factors: Float[Tensor, "batch tokens"] | None = None
     signals: Mapping[str, Tensor] = field(default_factory=dict)
     entropy: Float[Tensor, "batch tokens"] | None = None
+    marks: Float[Tensor, "batch tokens"] | None = None
 
 
 def log_ratio(

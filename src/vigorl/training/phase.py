@@ -4,7 +4,8 @@
     scored -> credited               credit_rollouts: each token's advantage, and samples from them
     samples -> optimizer batches     cut_phase: shuffled; every token's weight is fixed, over all
             -> micro-batches             ranks, before a batch is cut
-    micro-batches -> with logprobs   read_start: passes without gradient, before the first update
+    micro-batches -> with logprobs   read_start: passes without gradient, before the first update,
+                                     and the marks of each update (`training.marks`)
 
 The steps after the score know neither Lightning nor which algorithm runs. SFT shares the weights
 (`weigh_update`).
@@ -22,6 +23,7 @@ from vigorl.core.rollout import ScoredRollout, TrainingSample, group_indices
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import Collate, MicroBatch
+from vigorl.training.marks import Marking, StartValues, mark_update, marker_of
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.signals.signal import TokenSignal
@@ -120,7 +122,7 @@ def cut_phase(
             num_empty += not any(map(any, of_ranks))
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
             update.sort(key=num_tokens)
-            if not algorithm.needs_zero_advantages:
+            if not algorithm.needs_zero_advantages and marker_of(algorithm) is None:
                 update = _without_zero_gradients(update, at_least=num_parts)
             micro_batches += _cut(update, num_parts)
     return PhaseCut(micro_batches, num_empty)
@@ -160,37 +162,66 @@ def read_start(
     module: PolicyGradientModule,
     collate: Collate,
     has_several_updates: bool,
+    per_update: int | None = None,
 ) -> list[MicroBatch]:
     """What the policy of the phase's start and the reference think of every token that is learned
-    from, where the loss reads it and the step itself cannot know it; and the policy again under the
-    changed pictures of token signals.
+    from, where the loss reads it and the step itself cannot know it; the policy again under the
+    changed pictures of token signals; and the marks of each update.
 
     Args:
         micro_batches: Of this rank; all ranks have equally many.
         module: Runs the passes.
         collate: Makes tensors of samples.
         has_several_updates: Whether the weights change before the phase's last micro-batch.
+        per_update: Micro-batches of an update; None takes all for one.
     Raises:
         ValueError: A signal changes the number or the size of pictures.
     """
     # a step's own pass is the start's only while no weight has changed, and nothing is dropped
     needs_old = module.needs_old and (has_several_updates or module.policy.has_dropout)
-    found = []
+    marking, found, seen = marker_of(module.algorithm), [], []
     for samples in micro_batches:
-        old = ref = None
-        if needs_old or module.algorithm.needs_reference:
-            batch = collate(samples).to(module.device)
-            old = module.start_logprobs(batch).cpu() if needs_old else None
-            if module.algorithm.needs_reference:
-                ref = module.reference_logprobs(batch).cpu()
-        changed = {
-            signal.name: module.start_logprobs(
-                collate(_with_changed_views(samples, signal)).to(module.device)
-            ).cpu()
-            for signal in module.signals
-        }
-        found.append(MicroBatch(samples, old, ref, changed))
-    return found
+        one, start = _read_one(
+            samples, module=module, collate=collate, needs_old=needs_old, marking=marking
+        )
+        found.append(one)
+        seen.append(start)
+    if marking is None:
+        return found
+    size = per_update or len(found)
+    marks = [
+        one
+        for first in range(0, len(found), size)
+        for one in mark_update(seen[first : first + size], marking)
+    ]
+    return [replace(one, marks=of_one) for one, of_one in zip(found, marks, strict=True)]
+
+
+def _read_one(
+    samples: Sequence[TrainingSample],
+    *,
+    module: PolicyGradientModule,
+    collate: Collate,
+    needs_old: bool,
+    marking: Marking | None,
+) -> tuple[MicroBatch, StartValues | None]:
+    """A micro-batch with what is read of it, and what its update's marks are made of, if any."""
+    old = ref = start = None
+    changed = {
+        signal.name: module.start_logprobs(
+            collate(_with_changed_views(samples, signal)).to(module.device)
+        ).cpu()
+        for signal in module.signals
+    }
+    if needs_old or module.algorithm.needs_reference or marking:
+        batch = collate(samples).to(module.device)
+        if marking:
+            start = module.start_values(samples, batch, changed)
+        if needs_old:
+            old = start.old_logprobs if start else module.start_logprobs(batch).cpu()
+        if module.algorithm.needs_reference:
+            ref = module.reference_logprobs(batch).cpu()
+    return MicroBatch(samples, old, ref, changed), start
 
 
 def _with_changed_views(

@@ -10,7 +10,7 @@ decay would move the weights for no reason. `train/no_signal` is 1 there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.correction import (
     ImportanceCorrection,
@@ -31,6 +32,7 @@ from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch
+from vigorl.training.marks import StartValues
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -111,6 +113,7 @@ class PolicyGradientModule(PolicyModule):
             token_factors=factors,
             signals=signals,
             entropy=entropy,
+            marks=item.marks,
         )
         return self.report(self.algorithm.loss(inputs))
 
@@ -142,6 +145,32 @@ class PolicyGradientModule(PolicyModule):
         """[batch, tokens] nats, under the weights as they are now; see `scoring`."""
         with self.scoring():
             return self.logprobs(batch)[0]
+
+    def start_values(
+        self,
+        samples: Sequence[TrainingSample],
+        batch: TrainingBatch,
+        changed_logprobs: Mapping[str, Tensor],
+    ) -> StartValues:
+        """What marks are made of, under the weights as they are now; see `scoring`.
+
+        Args:
+            samples: Of the batch.
+            batch: As tensors.
+            changed_logprobs: On the CPU; see `MicroBatch`.
+        """
+        with self.scoring():
+            old, entropy = self.logprobs(batch, with_entropy=True)
+        assert entropy is not None
+        assert batch.advantages is not None
+        old, mask = old.cpu(), batch.loss_mask.cpu().bool()
+        return StartValues(
+            samples, mask, old, entropy.cpu(), batch.advantages.cpu(),
+            {
+                signal.name: signal.values(changed_logprobs[signal.name], old, mask)
+                for signal in self.signals
+            },
+        )  # fmt: skip
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""

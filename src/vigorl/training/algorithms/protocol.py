@@ -2,11 +2,13 @@
 
     groups of scored rollouts -> credit         once per phase, on every rank its own groups
     loss tokens per sequence  -> token_weights  once per optimizer batch, over all ranks
+    tokens of the update      -> marks          once per optimizer batch, over all ranks, if asked
     LossInputs                -> loss           once per micro-batch
 
 One algorithm is one file here and one YAML in configs/algorithm/. Whatever is a statistic over more
-rollouts than a group belongs into `credit` or `token_weights`, where the optimizer batch is still
-whole, never into `loss`: no cut into micro-batches may change a step.
+rollouts than a group belongs into `credit`, `token_weights` or `marks` (`training.marks.Marking`),
+where the optimizer batch is still whole, never into `loss`: no cut into micro-batches may change a
+step.
 """
 
 from __future__ import annotations
