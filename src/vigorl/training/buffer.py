@@ -33,6 +33,7 @@ class MicroBatch:
         ref_logprobs: The same under the reference; None where the algorithm needs none.
         changed_logprobs: The same under the changed pictures of token signals, by signal.
         marks: [batch, tokens] of the whole update, on the CPU; see `training.marks`.
+        changed: The samples with changed pictures, by signal, where the step itself reads them.
     """
 
     samples: Sequence[TrainingSample]
@@ -40,6 +41,7 @@ class MicroBatch:
     ref_logprobs: Tensor | None = None
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
     marks: Tensor | None = None
+    changed: Mapping[str, Sequence[TrainingSample]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class PolicyBatch:
         ref_logprobs: [batch, tokens], as in `MicroBatch`.
         changed_logprobs: [batch, tokens] by signal, as in `MicroBatch`.
         marks: [batch, tokens], as in `MicroBatch`.
+        changed: The samples under the changed pictures of a signal, as in `MicroBatch`.
     """
 
     batch: TrainingBatch
@@ -59,6 +62,7 @@ class PolicyBatch:
     ref_logprobs: Tensor | None = None
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
     marks: Tensor | None = None
+    changed: Mapping[str, TrainingBatch] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> PolicyBatch:
         def moved(value: Tensor | None) -> Tensor | None:
@@ -70,6 +74,7 @@ class PolicyBatch:
             moved(self.ref_logprobs),
             {name: one.to(device) for name, one in self.changed_logprobs.items()},
             moved(self.marks),
+            {name: one.to(device) for name, one in self.changed.items()},
         )
 
 
@@ -102,7 +107,11 @@ class RolloutBuffer(Dataset[PolicyBatch]):
         if not self._batches:
             raise RuntimeError("the phase was not filled: add callbacks.rollout to the trainer")
         one = self._batches[index]
-        batch = self._collate(one.samples)
         return PolicyBatch(
-            batch, one.old_logprobs, one.ref_logprobs, one.changed_logprobs, one.marks
+            self._collate(one.samples),
+            one.old_logprobs,
+            one.ref_logprobs,
+            one.changed_logprobs,
+            one.marks,
+            {name: self._collate(samples) for name, samples in one.changed.items()},
         )

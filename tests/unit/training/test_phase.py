@@ -22,7 +22,13 @@ from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch, RolloutBuffer
 from vigorl.training.marks import StartValues, UpdateTokens
-from vigorl.training.phase import PhaseCut, credit_rollouts, cut_phase, read_start
+from vigorl.training.phase import (
+    PhaseCut,
+    credit_rollouts,
+    cut_phase,
+    loss_tokens,
+    read_start,
+)
 from vigorl.training.plan import PhasePlan
 
 PLAN = PhasePlan(
@@ -177,7 +183,7 @@ def two_ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[TrainingSample]
 
     def fake(other: list[TrainingSample]) -> None:
         def gather(found: list[Any], own: Any) -> None:
-            found[:] = [own, [sum(sample.loss_mask) for sample in other]]
+            found[:] = [own, loss_tokens(other)]
 
         monkeypatch.setattr(ranks, "num_ranks", lambda: 2)
         monkeypatch.setattr(dist, "all_gather_object", gather)
@@ -232,7 +238,7 @@ def test_a_rank_on_which_all_is_masked_is_not_an_empty_update(
 class Reader:
     """Stands for the module: logprobs that name the weights they are from."""
 
-    device, signals = "cpu", ()
+    device, signals, gradient_signals = "cpu", (), ()
 
     def __init__(
         self, *, needs_old: bool, needs_reference: bool, has_dropout: bool = False

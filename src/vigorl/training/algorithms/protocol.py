@@ -14,7 +14,7 @@ step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import ScoredRollout
@@ -55,11 +55,12 @@ class Algorithm(Protocol):
         """
         ...
 
-    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
+    def token_weights(self, num_tokens: Sequence[int], groups: Sequence[str]) -> list[float]:
         """What each loss token of each sequence counts in the optimizer batch.
 
         Args:
             num_tokens: [B] loss tokens per sequence, of all ranks and micro-batches; some above 0.
+            groups: [B] which prompt each sequence is of.
         Returns:
             [B] weights w with loss = sum_i w_i * sum_t loss_it.
         """
@@ -67,4 +68,31 @@ class Algorithm(Protocol):
 
     def loss(self, inputs: LossInputs) -> LossOutput:
         """The micro-batch's share of the loss, and what is measured about it."""
+        ...
+
+
+@runtime_checkable
+class CorrectsEngine(Protocol):
+    """An `Algorithm` that may weigh the gap between engine and trainer itself."""
+
+    @property
+    def corrects_engine(self) -> bool:
+        """Whether it does, so that `importance_correction` would count the gap twice."""
+        ...
+
+
+@runtime_checkable
+class ReadsSignals(Protocol):
+    """An `Algorithm` that needs token signals, by name."""
+
+    @property
+    def needs_signals(self) -> tuple[str, ...]:
+        """Signals that must be there."""
+        ...
+
+    @property
+    def gradient_signals(self) -> tuple[str, ...]:
+        """Those under whose changed pictures the step has a forward pass with gradient, in place of
+        one without at the phase's start: `LossInputs.changed_logprobs`.
+        """
         ...
