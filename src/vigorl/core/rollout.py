@@ -206,10 +206,24 @@ class RewardBreakdown:
     Attributes:
         total: What the advantage is computed from.
         parts: Each part before weighting, in its own stated range.
+        weights: What a unit of each part counts in `total`; empty where that is not known, as of
+            records from before there were any.
+        turns: [T] what each turn was paid for itself, weighted; contained in `total`. Empty where
+            no turn was paid.
+        missing: Parts that could not be computed (a judge did not answer); they are in neither
+            `parts` nor `total`, and the rollout is not compared with others.
     """
 
     total: float
     parts: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    turns: tuple[float, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> float:
+        """What the rollout was paid as a whole: the total without what its turns were paid."""
+        return self.total - sum(self.turns)
 
 
 @dataclass(frozen=True, slots=True)
