@@ -156,6 +156,14 @@ class Rollout:
             spread += [fill] * len(turn.observation_ids)
         return tuple(spread)
 
+    def by_turn(self, values: Sequence[Value]) -> list[Sequence[Value]]:
+        """Values of all sampled tokens, one after the other, cut into turns."""
+        found, first = [], 0
+        for turn in self.turns:
+            found.append(values[first : first + len(turn.completion_ids)])
+            first += len(turn.completion_ids)
+        return found
+
     @property
     def views(self) -> tuple[ImageView, ...]:
         """All pictures in the order of their placeholders."""
@@ -253,6 +261,9 @@ class TrainingSample:
         views: The pictures in the order of their placeholders.
         sampling_logprobs: [L] nats; empty for SFT.
         advantages: [L] unitless, 0.0 on tokens that are not learned from; empty for SFT.
+        old_logprobs: [L] nats under the trainer's weights of the phase's start, where they were
+            read before the credit (`training.readings`); else empty.
+        ref_logprobs: [L] the same under the reference.
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
@@ -264,6 +275,8 @@ class TrainingSample:
     sampling_logprobs: tuple[float, ...] = ()
     advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
+    old_logprobs: tuple[float, ...] = ()
+    ref_logprobs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.loss_mask):
@@ -271,6 +284,8 @@ class TrainingSample:
         for name, values in (
             ("sampling logprobs", self.sampling_logprobs),
             ("advantages", self.advantages),
+            ("old logprobs", self.old_logprobs),
+            ("reference logprobs", self.ref_logprobs),
         ):
             if values and len(values) != len(self.token_ids):
                 raise ValueError(f"{len(self.token_ids)} tokens but {len(values)} {name}")

@@ -29,7 +29,7 @@ from vigorl.models.losses import LossInputs
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
-from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.algorithms.protocol import Algorithm, Stateful
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
@@ -142,6 +142,35 @@ class PolicyGradientModule(PolicyModule):
         """[batch, tokens] nats, under the weights as they are now; see `scoring`."""
         with self.scoring():
             return self.logprobs(batch)[0]
+
+    def start_squares(self, batch: TrainingBatch, logprobs: Tensor) -> Tensor:
+        """[batch, tokens] the sum over the vocabulary of p^2 at each token, from another pass.
+
+        At half the temperature a token's logprob is 2 z - logsumexp(2 z), so the difference to
+        twice its own is log sum p^2.
+
+        Args:
+            batch: Read.
+            logprobs: Its `start_logprobs`.
+        """
+        with self.scoring():
+            half = self.policy.response_logprobs(
+                batch,
+                features=self.features(batch),
+                chunk_tokens=self.logits_chunk_tokens,
+                temperature=self.temperature / 2,
+                banned_ids=self.banned_ids,
+            )[0]
+        return (2 * logprobs - half).exp()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = self.algorithm.state_dict() if isinstance(self.algorithm, Stateful) else {}
+        if state:
+            checkpoint["algorithm"] = state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if isinstance(self.algorithm, Stateful):
+            self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""

@@ -40,7 +40,7 @@ def interleaved() -> list[ScoredRollout]:
 
 
 def test_advantages_stay_inside_the_group_and_in_order() -> None:
-    scored, samples = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
+    scored, samples, _ = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
     assert [one.advantage for one in scored] == [0.5, 0.0, -0.5, 0.0]
     for one, sample in zip(scored, samples, strict=True):
         assert sample.token_ids == one.rollout.token_ids
@@ -54,7 +54,7 @@ def test_what_is_masked_keeps_its_advantage_on_record_only() -> None:
     cut_off = builders.rollout(group="a", stop_reason=builders.StopReason.TURN_LENGTH)
     algorithm = GRPO(scale_by_std=False, mask_truncated=True)
     whole = interleaved()[0]
-    scored, samples = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
+    scored, samples, _ = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
     assert [one.advantage for one in scored] == [0.5, -0.5]
     assert not any(samples[1].loss_mask)
     assert not any(samples[1].advantages)
