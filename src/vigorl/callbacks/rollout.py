@@ -172,6 +172,7 @@ class RolloutCallback(L.Callback):
             module=module,
             collate=datamodule.collate,
             has_several_updates=plan.updates_per_phase > 1,
+            per_update=plan.accumulate(trainer.world_size),
         )
         assert datamodule.buffer is not None
         datamodule.buffer.fill(micro_batches)

@@ -267,6 +267,7 @@ class TrainingSample:
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
+        group: Which prompt it is of; "" for SFT.
     """
 
     token_ids: tuple[int, ...]
@@ -275,6 +276,7 @@ class TrainingSample:
     sampling_logprobs: tuple[float, ...] = ()
     advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
+    group: str = ""
     old_logprobs: tuple[float, ...] = ()
     ref_logprobs: tuple[float, ...] = ()
 

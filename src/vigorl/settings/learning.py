@@ -210,7 +210,7 @@ class Algorithm(Group):
     clip_high: Positive
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
     kl_coef: NotNegative
-    kl_estimator: Literal["k3", "k3_corrected"]
+    kl_estimator: Literal["k3", "k3_corrected", "k2", "k3+", "k1+", "abs", "k1"]
     scale_by_std: Flag
     min_std: NotNegative
     normalization: Normalization

@@ -6,7 +6,8 @@
     scored -> credited               credit_rollouts: each token's advantage, and samples from them
     samples -> optimizer batches     cut_phase: shuffled; every token's weight is fixed, over all
             -> micro-batches             ranks, before a batch is cut
-    micro-batches -> with logprobs   read_start: passes without gradient, before the first update
+    micro-batches -> with logprobs   read_start: passes without gradient, before the first update,
+                                     and the marks of each update (`training.marks`)
 
 The steps after the score know neither Lightning nor which algorithm runs. SFT shares the weights
 (`weigh_update`).
@@ -27,12 +28,13 @@ from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample, group_in
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import Collate, MicroBatch
+from vigorl.training.marks import Marking, StartValues, mark_update, marker_of
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
-from vigorl.training.readings import Crediting, TokenReadings, spread_over
+from vigorl.training.readings import Crediting, TokenReadings, carried_old, carried_ref
 from vigorl.training.signals.signal import TokenSignal
 
-Weigh = Callable[[Sequence[int]], list[float]]
+Weigh = Callable[[Sequence[int], Sequence[str]], list[float]]
 
 
 class Credited(NamedTuple):
@@ -89,6 +91,7 @@ def credit_rollouts(
                         credit.advantages, credit.loss_mask, strict=True
                     )
                 ),
+                group=rollout.group,
             )
             if readings:
                 samples[i] = _carrying(samples[i], rollout, readings[i])
@@ -172,36 +175,50 @@ def cut_phase(
         for first in range(0, len(shuffled), per_update):
             update = shuffled[first : first + per_update]
             of_ranks = from_all_ranks(loss_tokens(update))
-            num_empty += not any(map(any, of_ranks))
+            num_empty += not any(one.num_tokens for of_rank in of_ranks for one in of_rank)
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
             update.sort(key=num_tokens)
-            if not algorithm.needs_zero_advantages:
+            if not algorithm.needs_zero_advantages and marker_of(algorithm) is None:
                 update = _without_zero_gradients(update, at_least=num_parts)
             micro_batches += _cut(update, num_parts)
     return PhaseCut(micro_batches, num_empty)
 
 
-def loss_tokens(samples: Sequence[TrainingSample]) -> list[int]:
-    """How many tokens of each are learned from."""
-    return [sum(sample.loss_mask) for sample in samples]
+class LossTokens(NamedTuple):
+    """How many tokens of a sequence are learned from, and which prompt it is of."""
+
+    num_tokens: int
+    group: str = ""
+
+
+def loss_tokens(samples: Sequence[TrainingSample]) -> list[LossTokens]:
+    """Of each, in order."""
+    return [LossTokens(sum(sample.loss_mask), sample.group) for sample in samples]
 
 
 def weigh_update(
-    own: Sequence[TrainingSample], weigh: Weigh, *, of_ranks: Sequence[Sequence[int]], rank: int
+    own: Sequence[TrainingSample],
+    weigh: Weigh,
+    *,
+    of_ranks: Sequence[Sequence[LossTokens]],
+    rank: int,
 ) -> list[TrainingSample]:
     """Set the token weights of one rank's samples of an optimizer batch.
 
     Args:
         own: This rank's samples.
-        weigh: From the loss tokens of each sequence of the whole batch to the weight of each of its
-            loss tokens; see `core.advantages.token_weights`.
+        weigh: From the loss tokens and the prompt of each sequence of the whole batch to the weight
+            of each of its loss tokens; see `core.advantages.token_weights`.
         of_ranks: `loss_tokens` of each rank's samples, those of `own` at `rank`.
         rank: This rank's number, from 0.
     Returns:
         In order; weights of 0.0 where no rank has a token to learn from.
     """
-    counts = [count for one in of_ranks for count in one]
-    weights = weigh(counts) if any(counts) else [0.0] * len(counts)
+    every = [one for of_rank in of_ranks for one in of_rank]
+    counts = [one.num_tokens for one in every]
+    weights = [0.0] * len(counts)
+    if any(counts):
+        weights = weigh(counts, [one.group for one in every])
     first = sum(len(one) for one in of_ranks[:rank])
     return [
         replace(sample, token_weight=weight)
@@ -215,40 +232,70 @@ def read_start(
     module: PolicyGradientModule,
     collate: Collate,
     has_several_updates: bool,
+    per_update: int | None = None,
 ) -> list[MicroBatch]:
     """What the policy of the phase's start and the reference think of every token that is learned
-    from, where the loss reads it and the step itself cannot know it; and the policy again under the
-    changed pictures of token signals.
+    from, where the loss reads it and the step itself cannot know it; the policy again under the
+    changed pictures of token signals; and the marks of each update.
 
     Args:
         micro_batches: Of this rank; all ranks have equally many.
         module: Runs the passes.
         collate: Makes tensors of samples.
         has_several_updates: Whether the weights change before the phase's last micro-batch.
+        per_update: Micro-batches of an update; None takes all for one.
     Raises:
         ValueError: A signal changes the number or the size of pictures.
     """
     # a step's own pass is the start's only while no weight has changed, and nothing is dropped
     needs_old = module.needs_old and (has_several_updates or module.policy.has_dropout)
-    found = []
+    marking, found, seen = marker_of(module.algorithm), [], []
     for samples in micro_batches:
-        old = ref = None
-        if needs_old or module.algorithm.needs_reference:
-            batch = collate(samples).to(module.device)
-            old = spread_over(samples, batch.loss_mask, ref=False) if needs_old else None
-            if needs_old and old is None:
-                old = module.start_logprobs(batch).cpu()
-            if module.algorithm.needs_reference:
-                ref = spread_over(samples, batch.loss_mask, ref=True)
-                ref = module.reference_logprobs(batch).cpu() if ref is None else ref
-        changed = {
-            signal.name: module.start_logprobs(
-                collate(_with_changed_views(samples, signal)).to(module.device)
-            ).cpu()
-            for signal in module.signals
-        }
-        found.append(MicroBatch(samples, old, ref, changed))
-    return found
+        one, start = _read_one(
+            samples, module=module, collate=collate, needs_old=needs_old, marking=marking
+        )
+        found.append(one)
+        seen.append(start)
+    if marking is None:
+        return found
+    size = per_update or len(found)
+    marks = [
+        one
+        for first in range(0, len(found), size)
+        for one in mark_update(seen[first : first + size], marking)
+    ]
+    return [replace(one, marks=of_one) for one, of_one in zip(found, marks, strict=True)]
+
+
+def _read_one(
+    samples: Sequence[TrainingSample],
+    *,
+    module: PolicyGradientModule,
+    collate: Collate,
+    needs_old: bool,
+    marking: Marking | None,
+) -> tuple[MicroBatch, StartValues | None]:
+    """A micro-batch with what is read of it, and what its update's marks are made of, if any."""
+    old = ref = start = None
+    later = module.gradient_signals
+    changed = {signal.name: _with_changed_views(samples, signal) for signal in module.signals}
+    changed_logprobs = {
+        name: module.start_logprobs(collate(one).to(module.device)).cpu()
+        for name, one in changed.items()
+        if name not in later
+    }
+    if needs_old or module.algorithm.needs_reference or marking:
+        batch = collate(samples).to(module.device)
+        if marking:
+            start = module.start_values(samples, batch, changed_logprobs)
+        if needs_old:
+            old = start.old_logprobs if start else carried_old(samples, batch.loss_mask)
+            old = module.start_logprobs(batch).cpu() if old is None else old
+        if module.algorithm.needs_reference:
+            ref = carried_ref(samples, batch.loss_mask)
+            ref = module.reference_logprobs(batch).cpu() if ref is None else ref
+    of_step = {name: one for name, one in changed.items() if name in later}
+    return MicroBatch(samples, old, ref, changed_logprobs, changed=of_step), start
 
 
 def _with_changed_views(

@@ -10,7 +10,7 @@ decay would move the weights for no reason. `train/no_signal` is 1 there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.correction import (
     ImportanceCorrection,
@@ -29,8 +30,14 @@ from vigorl.models.losses import LossInputs
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
-from vigorl.training.algorithms.protocol import Algorithm, Stateful
+from vigorl.training.algorithms.protocol import (
+    Algorithm,
+    CorrectsEngine,
+    ReadsSignals,
+    Stateful,
+)
 from vigorl.training.buffer import PolicyBatch
+from vigorl.training.marks import StartValues
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -72,12 +79,19 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
+        _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals = tuple(signals)
         self.algorithm, self.importance_correction = algorithm, importance_correction
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
         self.reference_dtype = parse_dtype(reference_dtype) if reference_dtype else None
+
+    @property
+    def gradient_signals(self) -> tuple[str, ...]:
+        """See `algorithms.protocol.ReadsSignals`."""
+        algorithm = self.algorithm
+        return algorithm.gradient_signals if isinstance(algorithm, ReadsSignals) else ()
 
     @property
     def needs_old(self) -> bool:
@@ -95,10 +109,12 @@ class PolicyGradientModule(PolicyModule):
         self.count_padding(batch)
         self._note_signal(batch)
         logprobs, entropy = self.logprobs(batch, with_entropy=True)
+        changed = {name: self.logprobs(one)[0] for name, one in item.changed.items()}
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
-        signals, factors = self._read_signals(item, old)
+        seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
+        signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
         inputs = LossInputs(
             policy_logprobs=logprobs,
             old_logprobs=old,
@@ -111,6 +127,8 @@ class PolicyGradientModule(PolicyModule):
             token_factors=factors,
             signals=signals,
             entropy=entropy,
+            changed_logprobs=changed,
+            marks=item.marks,
         )
         return self.report(self.algorithm.loss(inputs))
 
@@ -142,6 +160,33 @@ class PolicyGradientModule(PolicyModule):
         """[batch, tokens] nats, under the weights as they are now; see `scoring`."""
         with self.scoring():
             return self.logprobs(batch)[0]
+
+    def start_values(
+        self,
+        samples: Sequence[TrainingSample],
+        batch: TrainingBatch,
+        changed_logprobs: Mapping[str, Tensor],
+    ) -> StartValues:
+        """What marks are made of, under the weights as they are now; see `scoring`.
+
+        Args:
+            samples: Of the batch.
+            batch: As tensors.
+            changed_logprobs: On the CPU; see `MicroBatch`.
+        """
+        with self.scoring():
+            old, entropy = self.logprobs(batch, with_entropy=True)
+        assert entropy is not None
+        assert batch.advantages is not None
+        old, mask = old.cpu(), batch.loss_mask.cpu().bool()
+        return StartValues(
+            samples, mask, old, entropy.cpu(), batch.advantages.cpu(),
+            {
+                signal.name: signal.values(changed_logprobs[signal.name], old, mask)
+                for signal in self.signals
+                if signal.name in changed_logprobs
+            },
+        )  # fmt: skip
 
     def start_squares(self, batch: TrainingBatch, logprobs: Tensor) -> Tensor:
         """[batch, tokens] the sum over the vocabulary of p^2 at each token, from another pass.
@@ -187,14 +232,13 @@ class PolicyGradientModule(PolicyModule):
             self.step_metrics.add_maxima(maxima)
 
     def _read_signals(
-        self, item: PolicyBatch, old: Tensor
+        self, changed: Mapping[str, Tensor], old: Tensor, mask: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Values by signal, and the product of all factors, None where no signal weighs tokens."""
-        mask = item.batch.loss_mask.bool()
         values: dict[str, Tensor] = {}
         product = None
         for signal in self.signals:
-            found = signal.values(item.changed_logprobs[signal.name], old, mask)
+            found = signal.values(changed[signal.name], old, mask)
             values[signal.name] = found
             factors = signal.factors(found, mask)
             if factors is not None:
@@ -221,3 +265,17 @@ class PolicyGradientModule(PolicyModule):
         )
         self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
         return weights
+
+
+def _check_algorithm(
+    algorithm: Algorithm, correction: ImportanceCorrection | None, signals: Sequence[str]
+) -> None:
+    name = type(algorithm).__name__
+    if correction and isinstance(algorithm, CorrectsEngine) and algorithm.corrects_engine:
+        raise ConfigError(
+            f"importance_correction with algorithm={name} would count the gap between engine and "
+            "trainer twice: set importance_correction=null"
+        )
+    needed = algorithm.needs_signals if isinstance(algorithm, ReadsSignals) else ()
+    if missing := [one for one in needed if one not in signals]:
+        raise ConfigError(f"algorithm={name} needs signals=[{', '.join(missing)}]")

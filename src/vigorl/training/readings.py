@@ -127,16 +127,21 @@ def read_rollouts(
     return [found[i] for i in range(len(samples))]
 
 
-def spread_over(samples: Sequence[TrainingSample], mask: Tensor, *, ref: bool) -> Tensor | None:
-    """[batch, tokens] what samples carry of an earlier pass, 0.0 where `mask` is; None where one of
-    them carries nothing.
-
-    Args:
-        samples: Of a micro-batch.
-        mask: [batch, tokens] its loss mask, pictures expanded.
-        ref: The reference's logprobs, not the policy's.
+def carried_old(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor | None:
+    """[batch, tokens] the start's logprobs that the samples of a micro-batch carry, 0.0 where its
+    loss mask is; None where one of them carries none.
     """
-    carried = [sample.ref_logprobs if ref else sample.old_logprobs for sample in samples]
+    return _carried([sample.old_logprobs for sample in samples], samples, mask)
+
+
+def carried_ref(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor | None:
+    """The same of the reference."""
+    return _carried([sample.ref_logprobs for sample in samples], samples, mask)
+
+
+def _carried(
+    carried: Sequence[Sequence[float]], samples: Sequence[TrainingSample], mask: Tensor
+) -> Tensor | None:
     if not all(carried):
         return None
     found = torch.zeros(mask.shape)

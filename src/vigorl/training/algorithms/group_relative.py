@@ -111,6 +111,11 @@ class GroupRelative:
                 f"algorithm.kl_estimator must be one of {', '.join(KLEstimator)}, "
                 f"got {self.kl_estimator!r}"
             )
+        if self.kl_estimator == KLEstimator.K1:
+            raise ConfigError(
+                "algorithm.kl_estimator=k1 holds nothing: as a loss its gradient has a mean of 0 "
+                "over the policy's samples; set k2 or k3_corrected"
+            )
         if self.kl_estimator != KLEstimator.K3 and not self.kl_coef:
             raise ConfigError("algorithm.kl_estimator has no effect with algorithm.kl_coef=0")
         if self.kl_control is not None and not self.reward_kl_coef:
