@@ -231,6 +231,8 @@ class Faithfulness(Group):
 
 class Signal(Group):
     top_frac: ShareAboveZero | None
+    change: Literal["grey", "patches"]
+    black_frac: ShareAboveZero | None
 
 
 class Search(Group):

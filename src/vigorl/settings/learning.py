@@ -216,6 +216,31 @@ class Algorithm(Group):
     normalization: Normalization
     constant_length: AtLeastOne | None
     mask_truncated: Flag
+    top_entropy_frac: ShareAboveZero | None
+    off_policy_threshold: Positive | None
+    anchor: Literal["old", "rollout"]
+    wide_bounds: Flag
+    min_weight: Share
+    max_weight: Annotated[float, FINITE, Field(ge=1), says("from 1 on, or null")] | None
+    tau_positive: Positive
+    tau_negative: Positive
+    k_positive: Positive
+    lambda_positive: Positive
+    k_negative: Positive
+    lambda_negative: Positive
+    divergence: Literal["tv", "kl"]
+    bound_low: Positive
+    bound_high: Positive
+    max_ratio: Annotated[float, FINITE, Field(gt=1), says("above 1")]
+    beta: Positive
+    cov_frac: ShareAboveZero
+    cov_low: NotNegative
+    cov_high: Positive
+    cov_coef: Positive
+    min_factor: ShareAboveZero
+    entropy_penalty: NotNegative
+    perception_coef: Positive
+    double_entropy_coef: NotNegative
 
 
 class Sampler(Group):
