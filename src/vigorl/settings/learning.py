@@ -350,8 +350,15 @@ class Logger(Group):
     give_up_s: NotNegative
 
 
+class MovingReference(Group):
+    alpha: ShareAboveZero
+    every: AtLeastOne
+    reset_optimizer: Flag
+
+
 class ModuleGroup(Group):
     algorithm: Algorithm | None
+    moving_reference: MovingReference | None
     importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
 

@@ -38,6 +38,7 @@ from vigorl.training.algorithms.protocol import (
 )
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.marks import StartValues
+from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -56,6 +57,7 @@ class PolicyGradientModule(PolicyModule):
         importance_correction: How the gap between the engine that sampled and the trainer is
             corrected; None only measures it.
         signals: What is read of tokens under changed pictures; names are unique.
+        moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         kwargs: Arguments of `PolicyModule`.
     Raises:
         ConfigError: A reference is missing, or has no effect.
@@ -70,6 +72,7 @@ class PolicyGradientModule(PolicyModule):
         reference_dtype: str | None = None,
         importance_correction: ImportanceCorrection | None = None,
         signals: Sequence[TokenSignal] = (),
+        moving_reference: MovingReference | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -79,6 +82,12 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
+        if moving_reference is not None and reference is None:
+            raise ConfigError(
+                "module.moving_reference has nothing to move: set algorithm.kl_coef above 0, and "
+                "no model.lora, whose reference is the model without its adapters"
+            )
+        self.moving_reference = moving_reference
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals = tuple(signals)
         self.algorithm, self.importance_correction = algorithm, importance_correction
@@ -99,9 +108,23 @@ class PolicyGradientModule(PolicyModule):
         return self.algorithm.needs_old or self.importance_correction is not None
 
     def on_fit_start(self) -> None:
+        is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)
+        if self.moving_reference is not None and is_deepspeed:
+            raise ConfigError(
+                "module.moving_reference needs whole weights: set strategy=auto or strategy=ddp"
+            )
         for reference in self._reference:
             cast_weights(reference, self.reference_dtype or self.policy.dtype)
             reference.to(self.device)
+
+    def on_train_epoch_end(self) -> None:
+        moving = self.moving_reference
+        if moving is None or not moving.is_due(self.trainer.current_epoch + 1):
+            return
+        moving.move(self._reference[0], self.policy)
+        if moving.reset_optimizer:
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
@@ -212,10 +235,14 @@ class PolicyGradientModule(PolicyModule):
         state = self.algorithm.state_dict() if isinstance(self.algorithm, Stateful) else {}
         if state:
             checkpoint["algorithm"] = state
+        if self.moving_reference is not None:
+            checkpoint["reference"] = self._reference[0].state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if isinstance(self.algorithm, Stateful):
             self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
+        if self.moving_reference is not None and "reference" in checkpoint:
+            self._reference[0].load_state_dict(checkpoint["reference"])
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""

@@ -1,4 +1,4 @@
-"""Rewards per turn: what a single look was worth. `training.estimators` say how they are credited."""
+"""Rewards per turn: what a single look was worth; see `training.estimators` for their credit."""
 
 from __future__ import annotations
 

@@ -44,5 +44,5 @@ def test_a_wrong_answer_never_outscores_a_right_one(make) -> None:
     best_wrong = rollout(zoom_turn(), answer_turn("blue"), probes={"answer_now_0": 0.0})
     worst_right = rollout(answer_turn(think=""))
     assert reward.breakdown(best_wrong).total <= reward.breakdown(worst_right).total
-    with pytest.raises(ConfigError, match="turn_weight=0.5"):
+    with pytest.raises(ConfigError, match=r"turn_weight=0\.5"):
         make(turn_weight=0.5)
