@@ -43,7 +43,11 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "alpha: 0.6, every: 16}",
         ],
         ["algorithm=reinforce_pp"],
-        ["data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo"],
+        [
+            "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo",
+            "reward=vlm_r1_detection",
+        ],
+        ["reward=pebr_r1"],
     ],
     "evaluate": [[], ["benchmark=vstar", "data.root=x"], ["data=screenspot", "data.file=x"]],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
@@ -250,6 +254,7 @@ def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
             kept = OmegaConf.to_container(node, resolve=False)[name]
             meant = [None] if name in NULL_IS_MEANT or old is None else []
             meant += MEANT[float if name.endswith("_s") else type(old)]
+            meant += [-1] if parent.endswith(".weights") else []  # a part may be a price
             for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
                 OmegaConf.update(cfg, path, bad)
                 if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):

@@ -13,6 +13,7 @@ from vigorl.settings.kinds import (
     BelowOne,
     Bytes,
     Count,
+    Finite,
     Flag,
     Group,
     Node,
@@ -30,6 +31,7 @@ from vigorl.settings.kinds import (
     says,
 )
 from vigorl.settings.learning import Limits, VLLMLimits
+from vigorl.settings.rewards import RewardPart
 
 
 class Prompt(Group):
@@ -103,6 +105,18 @@ class Mix(Group):
     ungrounded_system: AnyText
 
 
+class Variant(Group):
+    large_frac: Share
+    follow_frac: Share
+    max_items: AtLeastOne
+    stops: Annotated[
+        list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
+    ]
+    num_bars: Annotated[
+        list[AtLeastOne], Field(min_length=2, max_length=2), says("the fewest and the most bars")
+    ]
+
+
 class Data(Group):
     root: Text
     file: Text
@@ -116,6 +130,7 @@ class Data(Group):
     photographs: Text | None
     view: Side
     scene: Scene
+    variant: Variant
     teacher: Teacher
     mix: Mix
     tool: Tool | None
@@ -158,6 +173,9 @@ class Reward(Group):
     turn_weight: NotNegative
     miss_price: NotNegative
     max_price: NotNegative
+    name: Text
+    parts: dict[str, RewardPart | None]
+    weights: dict[str, Finite]
 
 
 class Engine(VLLMLimits, Group):

@@ -40,6 +40,7 @@ class Paths(Plain):
     run: Text
     world: Text
     start: Text
+    start_maker: Node | None
 
 
 class Lora(Group):
