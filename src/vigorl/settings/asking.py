@@ -186,6 +186,9 @@ class Reward(Group):
     free_looks: Count
     max_penalty: NotNegative
     only_if_correct: Flag
+    turn_weight: NotNegative
+    miss_price: NotNegative
+    max_price: NotNegative
     name: Text
     parts: dict[str, RewardPart | None]
     weights: dict[str, Finite]

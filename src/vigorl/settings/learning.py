@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from vigorl.settings.kinds import (
     FINITE,
+    AnyText,
     Area,
     AtLeastOne,
     AtLeastTwo,
@@ -206,6 +207,37 @@ class Correction(Group):
     min_gap: NotNegative
 
 
+class KLControl(Group):
+    target: Positive
+    horizon: Positive
+
+
+class Estimator(Group):
+    """Keys of all estimators; one may hold another."""
+
+    inner: Estimator
+    outcome: Estimator
+    over: Literal["rollouts", "tokens"]
+    is_population: Flag
+    eps: NotNegative
+    eps_in_root: Flag
+    keep_flat: Flag
+    scale_by_std: Flag
+    min_std: NotNegative
+    discount: ShareAboveZero
+    threshold: Annotated[float, FINITE, says("a finite number")]
+    over_sampled: Flag
+    step_weight: NotNegative
+    min_iou: ShareAboveZero
+    weight: NotNegative
+
+
+class PromptFactor(Group):
+    factors: dict[str, NotNegative]
+    tag: AnyText
+    default: NotNegative | None
+
+
 class Algorithm(Group):
     clip_low: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
     clip_high: Positive
@@ -242,6 +274,12 @@ class Algorithm(Group):
     entropy_penalty: NotNegative
     perception_coef: Positive
     double_entropy_coef: NotNegative
+    reward_kl_coef: NotNegative
+    kl_control: KLControl | None
+    estimator: Estimator | None
+    centre_shaping: Flag
+    prompt_factor: PromptFactor | None
+    over_turn: Literal["none", "gradient", "statistics"] | None
 
 
 class Sampler(Group):
@@ -313,8 +351,15 @@ class Logger(Group):
     give_up_s: NotNegative
 
 
+class MovingReference(Group):
+    alpha: ShareAboveZero
+    every: AtLeastOne
+    reset_optimizer: Flag
+
+
 class ModuleGroup(Group):
     algorithm: Algorithm | None
+    moving_reference: MovingReference | None
     importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
 

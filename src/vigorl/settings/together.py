@@ -30,7 +30,9 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
     Raises:
         ConfigError: Some contradict each other, or one has no effect beside another.
     """
-    for check in (_files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _evaluation):
+    for check in (
+        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation,
+    ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
     for key in _QUICK:
@@ -144,6 +146,28 @@ def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
             yield f"signals.{name}.black_frac has no effect with signals.{name}.change=grey"
         if signal.get("change") == "patches" and not signal.get("black_frac"):
             yield f"signals.{name}.change=patches needs signals.{name}.black_frac"
+
+
+def _kl(plain: dict[str, Any]) -> Iterator[str]:
+    module = plain.get("module", {})
+    algorithm = module.get("algorithm") or {}
+    in_loss, in_reward = algorithm.get("kl_coef"), algorithm.get("reward_kl_coef")
+    if in_loss and in_reward:
+        yield (
+            f"algorithm.kl_coef={in_loss:g} and algorithm.reward_kl_coef={in_reward:g} would pay "
+            "the KL twice: set one"
+        )
+    if algorithm.get("kl_control") and not in_reward:
+        yield "algorithm.kl_control needs algorithm.reward_kl_coef above 0"
+    if not module.get("moving_reference"):
+        return
+    if not (in_loss or in_reward):
+        yield "module.moving_reference has no effect with algorithm.kl_coef=0"
+    if plain.get("model", {}).get("lora"):
+        yield (
+            "module.moving_reference cannot move the reference of model.lora, which is the model "
+            "without its adapters: set model.lora=null"
+        )
 
 
 def _evaluation(plain: dict[str, Any]) -> Iterator[str]:

@@ -30,9 +30,15 @@ from vigorl.models.losses import LossInputs
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
-from vigorl.training.algorithms.protocol import Algorithm, CorrectsEngine, ReadsSignals
+from vigorl.training.algorithms.protocol import (
+    Algorithm,
+    CorrectsEngine,
+    ReadsSignals,
+    Stateful,
+)
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.marks import StartValues
+from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -51,6 +57,7 @@ class PolicyGradientModule(PolicyModule):
         importance_correction: How the gap between the engine that sampled and the trainer is
             corrected; None only measures it.
         signals: What is read of tokens under changed pictures; names are unique.
+        moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         kwargs: Arguments of `PolicyModule`.
     Raises:
         ConfigError: A reference is missing, or has no effect.
@@ -65,6 +72,7 @@ class PolicyGradientModule(PolicyModule):
         reference_dtype: str | None = None,
         importance_correction: ImportanceCorrection | None = None,
         signals: Sequence[TokenSignal] = (),
+        moving_reference: MovingReference | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -74,6 +82,12 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
+        if moving_reference is not None and reference is None:
+            raise ConfigError(
+                "module.moving_reference has nothing to move: set algorithm.kl_coef above 0, and "
+                "no model.lora, whose reference is the model without its adapters"
+            )
+        self.moving_reference = moving_reference
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals = tuple(signals)
         self.algorithm, self.importance_correction = algorithm, importance_correction
@@ -94,9 +108,23 @@ class PolicyGradientModule(PolicyModule):
         return self.algorithm.needs_old or self.importance_correction is not None
 
     def on_fit_start(self) -> None:
+        is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)
+        if self.moving_reference is not None and is_deepspeed:
+            raise ConfigError(
+                "module.moving_reference needs whole weights: set strategy=auto or strategy=ddp"
+            )
         for reference in self._reference:
             cast_weights(reference, self.reference_dtype or self.policy.dtype)
             reference.to(self.device)
+
+    def on_train_epoch_end(self) -> None:
+        moving = self.moving_reference
+        if moving is None or not moving.is_due(self.trainer.current_epoch + 1):
+            return
+        moving.move(self._reference[0], self.policy)
+        if moving.reset_optimizer:
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
@@ -182,6 +210,39 @@ class PolicyGradientModule(PolicyModule):
                 if signal.name in changed_logprobs
             },
         )  # fmt: skip
+
+    def start_squares(self, batch: TrainingBatch, logprobs: Tensor) -> Tensor:
+        """[batch, tokens] the sum over the vocabulary of p^2 at each token, from another pass.
+
+        At half the temperature a token's logprob is 2 z - logsumexp(2 z), so the difference to
+        twice its own is log sum p^2.
+
+        Args:
+            batch: Read.
+            logprobs: Its `start_logprobs`.
+        """
+        with self.scoring():
+            half = self.policy.response_logprobs(
+                batch,
+                features=self.features(batch),
+                chunk_tokens=self.logits_chunk_tokens,
+                temperature=self.temperature / 2,
+                banned_ids=self.banned_ids,
+            )[0]
+        return (2 * logprobs - half).exp()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = self.algorithm.state_dict() if isinstance(self.algorithm, Stateful) else {}
+        if state:
+            checkpoint["algorithm"] = state
+        if self.moving_reference is not None:
+            checkpoint["reference"] = self._reference[0].state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if isinstance(self.algorithm, Stateful):
+            self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
+        if self.moving_reference is not None and "reference" in checkpoint:
+            self._reference[0].load_state_dict(checkpoint["reference"])
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""
