@@ -215,6 +215,7 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "early_stop",
             "probes",
             "signals",
+            "entropy",
         )
         for option in options(group)
     ],

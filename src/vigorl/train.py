@@ -27,6 +27,7 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.data.token_kinds import TokenKinds
 from vigorl.models.policy import Policy
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
@@ -124,6 +125,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["reference_dtype"] = cfg.model.reference_dtype
     if cfg.datamodule.get("plan"):
         extra["temperature"] = cfg.env.temperature
+        extra["entropy"] = instantiate(cfg.entropy)
+        extra["token_kinds"] = TokenKinds(parts.codec)
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(

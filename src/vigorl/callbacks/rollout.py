@@ -164,6 +164,7 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            keeps_all=module.entropy is not None,
         )
         micro_batches = read_start(
             cut.micro_batches,

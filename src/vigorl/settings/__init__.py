@@ -53,6 +53,7 @@ from vigorl.settings.learning import (
     DataModule,
     EarlyStop,
     EngineLimits,
+    Entropy,
     Gaps,
     Limits,
     Logger,
@@ -124,6 +125,7 @@ class Settings(Group):
     data: Data
     reward: Reward
     sampler: Sampler | None
+    entropy: Entropy | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -202,6 +202,16 @@ class Algorithm(Group):
     mask_truncated: Flag
 
 
+class Entropy(Group):
+    coef_start: Annotated[float, FINITE, Field(ge=-1, le=1), says("from -1 to 1")]
+    coef_end: Annotated[float, FINITE, Field(ge=-1, le=1), says("from -1 to 1")] | None
+    is_exact: Flag
+    target: Positive
+    step: Positive
+    coef_min: NotNegative
+    coef_max: NotNegative
+
+
 class Sampler(Group):
     skip_below: Share
     skip_above: Share

@@ -92,6 +92,7 @@ def cut_phase(
     num_tokens: Callable[[TrainingSample], int],
     rank: int,
     num_ranks: int,
+    keeps_all: bool = False,
 ) -> PhaseCut:
     """Cut this rank's samples into optimizer batches, and these into micro-batches; all ranks call
     it together.
@@ -107,6 +108,8 @@ def cut_phase(
         num_tokens: A sample's length, pictures expanded.
         rank: This rank's number, from 0.
         num_ranks: How many share an optimizer batch.
+        keeps_all: Samples without advantage are kept whatever the algorithm says: something else,
+            such as an entropy bonus, learns from them.
     """
     per_update, num_parts = plan.sequences_per_update // num_ranks, plan.accumulate(num_ranks)
     micro_batches: list[list[TrainingSample]] = []
@@ -120,7 +123,7 @@ def cut_phase(
             num_empty += not any(map(any, of_ranks))
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
             update.sort(key=num_tokens)
-            if not algorithm.needs_zero_advantages:
+            if not (algorithm.needs_zero_advantages or keeps_all):
                 update = _without_zero_gradients(update, at_least=num_parts)
             micro_batches += _cut(update, num_parts)
     return PhaseCut(micro_batches, num_empty)
@@ -143,13 +146,15 @@ def weigh_update(
         of_ranks: `loss_tokens` of each rank's samples, those of `own` at `rank`.
         rank: This rank's number, from 0.
     Returns:
-        In order; weights of 0.0 where no rank has a token to learn from.
+        In order, with their share in a plain mean too; weights of 0.0 where no rank has a token to
+        learn from.
     """
     counts = [count for one in of_ranks for count in one]
     weights = weigh(counts) if any(counts) else [0.0] * len(counts)
+    share = 1.0 / max(sum(counts), 1)
     first = sum(len(one) for one in of_ranks[:rank])
     return [
-        replace(sample, token_weight=weight)
+        replace(sample, token_weight=weight, token_share=share)
         for sample, weight in zip(own, weights[first : first + len(own)], strict=True)
     ]
 
