@@ -216,6 +216,7 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "probes",
             "signals",
             "entropy",
+            "guard",
         )
         for option in options(group)
     ],

@@ -151,8 +151,12 @@ class _TakesSignals(L.Callback):
 
 
 def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
-    """The shared rollout callback first: what it finds, the others judge, log and save."""
+    """The shared rollout callback before all that go by it: what it finds, they judge, log and
+    save.
+    """
     callbacks: list[L.Callback] = [_TakesSignals()]
+    if cfg.get("guard"):  # before the rollouts: where it stops a run, they are evaluated once more
+        callbacks.append(instantiate(cfg.guard))
     if cfg.get("rollout"):
         callbacks.append(
             assemble(

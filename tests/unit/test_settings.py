@@ -34,6 +34,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ["data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target"],
         [
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
+            "guard=switch",
         ],
     ],
     "evaluate": [[], ["benchmark=vstar", "data.root=x"], ["data=screenspot", "data.file=x"]],
@@ -117,6 +118,7 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", [TRACES, "data.num_traces=0"], "data.num_traces must be at least 1"),
         ("train", [TRACES, "sampler=solve_rate"], "sampler has no effect on SFT"),
         ("train", [TRACES, "entropy=bonus"], "entropy has no effect on SFT"),
+        ("train", [TRACES, "guard=warn"], "guard has no effect on SFT"),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),

@@ -124,7 +124,7 @@ class RolloutCallback(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if is_last or (self.eval_every and done % self.eval_every == 0):
+        if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
 
     # ---- a phase ---------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ from vigorl.settings.learning import (
     EngineLimits,
     Entropy,
     Gaps,
+    Guard,
     Limits,
     Logger,
     Model,
@@ -126,6 +127,7 @@ class Settings(Group):
     reward: Reward
     sampler: Sampler | None
     entropy: Entropy | None
+    guard: Guard | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

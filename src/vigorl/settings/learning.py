@@ -229,6 +229,14 @@ class EarlyStop(Group):
     min_delta: NotNegative
 
 
+class Guard(Group):
+    metric: Text
+    below: NotNegative | None
+    below_best_frac: Share | None
+    patience: AtLeastOne
+    action: Literal["warn", "switch", "stop"]
+
+
 class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None

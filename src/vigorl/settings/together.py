@@ -18,7 +18,15 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings.kinds import MOST
 
 # objects of plain values whose code imports no torch: they refuse theirs in their own words
-_QUICK = ("plan", "reward", "env.prompt", "search", "chains.filters", "chains.picking")
+_QUICK = (
+    "plan",
+    "reward",
+    "guard.reward",
+    "env.prompt",
+    "search",
+    "chains.filters",
+    "chains.picking",
+)
 
 
 def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
@@ -95,7 +103,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "probes", "signals", "entropy"):
+    for key in ("sampler", "probes", "signals", "entropy", "guard"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
