@@ -62,6 +62,7 @@ from vigorl.settings.learning import (
     ModuleGroup,
     Near,
     Optimizer,
+    Paper,
     Paths,
     PictureSize,
     Plan,
@@ -109,6 +110,7 @@ class Settings(Group):
     engine_limits: EngineLimits
     near: Near
     brief_prompts: Flag
+    paper: Paper
     plan: Plan
     optimizer: Optimizer
     sft: Sft

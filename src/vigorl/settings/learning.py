@@ -149,6 +149,22 @@ class Plan(Group):
     passes: AtLeastOne
 
 
+class Paper(Plain):
+    prompts_per_phase: AtLeastOne
+    group_size: AtLeastTwo
+    sequences_per_update: AtLeastOne
+    passes: AtLeastOne
+    lr: ShareAboveZero
+    weight_decay: Share
+    gradient_clip: Positive | None
+    kl_coef: NotNegative
+    num_phases: AtLeastOne
+    max_turns: AtLeastOne
+    max_images: AtLeastOne
+    max_response_tokens: AtLeastOne
+    max_pixels: AtLeastOne
+
+
 class Schedule(Plain):
     lr: ShareAboveZero
     weight_decay: Share

@@ -23,7 +23,7 @@ _OF_DIALOGS = ("zoom", "limits", "engine_limits", "brief_prompts")
 # on the command line of its evaluation.
 _REFERRED_TO = {
     "train": (
-        *_OF_DIALOGS, "near", "plan", "traces", "sft", "num_phases", "max_epochs", "gradient_clip",
+        *_OF_DIALOGS, "near", "paper", "plan", "traces", "sft", "num_phases", "max_epochs", "gradient_clip",
         "accumulate", "reload_every", "kl_coef", "algorithm", "importance_correction", "alignment",
         "tiny", "precision",
     ),
