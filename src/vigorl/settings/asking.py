@@ -155,6 +155,9 @@ class Reward(Group):
     free_looks: Count
     max_penalty: NotNegative
     only_if_correct: Flag
+    name: Text
+    parts: dict[str, RewardPart | None]
+    weights: dict[str, Finite]
 
 
 class Engine(VLLMLimits, Group):

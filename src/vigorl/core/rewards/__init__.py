@@ -6,12 +6,7 @@ from vigorl.core.rewards.curiosity import CuriosityReward, curiosity_reward
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.gate import ConsistencyVeto, Gate, StopProperly
 from vigorl.core.rewards.grounding import GroundingReward
-from vigorl.core.rewards.length import (
-    CosineLengthReward,
-    LengthPenaltyReward,
-    RepetitionReward,
-    SoftOverlongReward,
-)
+from vigorl.core.rewards.overlong import LengthPenaltyReward, SoftOverlongReward
 from vigorl.core.rewards.recipes import (
     grounded_zoom_reward,
     single_turn_reward,
@@ -30,13 +25,11 @@ __all__ = [
     "AccuracyReward",
     "AdaptiveUseReward",
     "ConsistencyVeto",
-    "CosineLengthReward",
     "CuriosityReward",
     "FormatReward",
     "Gate",
     "GroundingReward",
     "LengthPenaltyReward",
-    "RepetitionReward",
     "SoftOverlongReward",
     "StopProperly",
     "StrategyReward",

@@ -1,0 +1,51 @@
+"""Where a rollout says or shows the places it means, and where they are.
+
+Boxes and points in texts are in the text frame of the first picture; here they are mapped to the
+ORIGINAL frame of that picture, where the targets are.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from vigorl.core.geometry import Box, Point
+from vigorl.core.records import TaskRecord
+from vigorl.core.rewards.words import thoughts_of
+from vigorl.core.rollout import Rollout
+from vigorl.core.scoring.boxes import find_boxes
+from vigorl.core.trace import find_points
+
+# written in the answer | written in the thoughts of all turns | cut out by the tools
+Where = Literal["answer", "thoughts", "looks"]
+WHERE: tuple[str, ...] = get_args(Where)
+
+
+def boxes_of(rollout: Rollout, where: Where) -> list[Box]:
+    """The ORIGINAL-frame boxes that a rollout names or looks at, in order, repeats included."""
+    first = rollout.prompt_views[0]
+    if where == "looks":
+        return [view.region for view in rollout.crops if view.unmarked == first.unmarked]
+    return find_boxes(_text(rollout, where), view=first)
+
+
+def points_of(rollout: Rollout, where: Where) -> list[Point]:
+    """The ORIGINAL-frame points that a rollout names or looks at, in order, repeats included."""
+    if where == "looks":
+        return [look.point for look in rollout.looks if look.picture == 0]
+    first = rollout.prompt_views[0]
+    return [first.to_original(point) for point in find_points(_text(rollout, where))]
+
+
+def targets_of(task: TaskRecord, reward: str) -> tuple[Box, ...]:
+    """The task's target boxes, ORIGINAL frame, at least one.
+
+    Raises:
+        ValueError: It has none, so that the reward named `reward` knows nothing of its places.
+    """
+    if not task.target_boxes:
+        raise ValueError(f"reward {reward!r} needs targets, and task {task.id!r} has none")
+    return task.target_boxes
+
+
+def _text(rollout: Rollout, where: Where) -> str:
+    return thoughts_of(rollout) if where == "thoughts" else rollout.answer or ""
