@@ -13,6 +13,7 @@ from vigorl.settings.kinds import (
     BelowOne,
     Bytes,
     Count,
+    Finite,
     Flag,
     Group,
     Node,
@@ -30,6 +31,7 @@ from vigorl.settings.kinds import (
     says,
 )
 from vigorl.settings.learning import Limits, VLLMLimits
+from vigorl.settings.rewards import RewardPart
 
 
 class Prompt(Group):
