@@ -157,6 +157,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     callbacks: list[L.Callback] = [_TakesSignals()]
     if cfg.get("guard"):  # before the rollouts: where it stops a run, they are evaluated once more
         callbacks.append(instantiate(cfg.guard))
+    if cfg.get("exploration"):
+        callbacks.append(instantiate(cfg.exploration))
     if cfg.get("rollout"):
         callbacks.append(
             assemble(

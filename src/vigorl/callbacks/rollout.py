@@ -79,6 +79,7 @@ class RolloutCallback(L.Callback):
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
+        learns_noise: Rollouts that saw noise are learned from under it, not under clean pictures.
         listeners: Told of each generation.
     """
 
@@ -102,6 +103,7 @@ class RolloutCallback(L.Callback):
         self.alignment, self.probes = alignment, tuple(probes)
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
+        self.learns_noise = False
         self.listeners: list[Listener] = []
         self.on_progress: OnProgress = lambda name, done, total: None
 
@@ -153,6 +155,8 @@ class RolloutCallback(L.Callback):
         progress = Progress(phase, max(trainer.max_epochs or 1, 1))
         scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
         scored, samples = credit_rollouts(scored, module.algorithm)
+        if not self.learns_noise:
+            samples = [sample.without_noise for sample in samples]
         datamodule.measure(scored)
         aligned, max_gap = self._align(phase, generated.rollouts, samples, module, datamodule)
         self.generator.rest()
@@ -191,8 +195,14 @@ class RolloutCallback(L.Callback):
         """Sums and maxima to log; none where it is not due."""
         if self.alignment is None or not self.alignment.is_due(phase):
             return {}, {}
+        # under another picture than the engine saw, logprobs differ with good reason
+        same = [i for i, one in enumerate(samples) if one.views == rollouts[i].views]
         gaps = self.alignment(
-            rollouts, samples, engine=self.generator.engine, module=module, datamodule=datamodule
+            [rollouts[i] for i in same],
+            [samples[i] for i in same],
+            engine=self.generator.engine,
+            module=module,
+            datamodule=datamodule,
         )
         return {"align/mean_gap": (gaps.total, gaps.num_tokens)}, {"align/max_gap": gaps.largest}
 

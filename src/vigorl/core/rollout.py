@@ -17,7 +17,7 @@ Ids hold ONE placeholder per image; whoever needs the expanded form asks
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
@@ -253,6 +253,13 @@ class TrainingSample:
     advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
     token_share: float = 1.0
+
+    @property
+    def without_noise(self) -> TrainingSample:
+        """The same under its pictures without Gaussian noise."""
+        if not any(view.is_noisy for view in self.views):
+            return self
+        return replace(self, views=tuple(view.without_noise for view in self.views))
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.loss_mask):

@@ -54,6 +54,7 @@ from vigorl.settings.learning import (
     EarlyStop,
     EngineLimits,
     Entropy,
+    Exploration,
     Gaps,
     Guard,
     Limits,
@@ -130,6 +131,7 @@ class Settings(Group):
     sampler: Sampler | None
     entropy: Entropy | None
     guard: Guard | None
+    exploration: Exploration | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -216,6 +216,10 @@ class Algorithm(Group):
     normalization: Normalization
     constant_length: AtLeastOne | None
     mask_truncated: Flag
+    uncertainty_weight: NotNegative
+    uncertainty_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
+    entropy_weight: NotNegative
+    entropy_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
 
 
 class Entropy(Group):
@@ -251,6 +255,27 @@ class Guard(Group):
     below_best_frac: Share | None
     patience: AtLeastOne
     action: Literal["warn", "switch", "stop"]
+
+
+class Temperatures(Group):
+    start: Positive
+    end: Positive
+    until: ShareAboveZero
+
+
+class Noise(Group):
+    steps: Annotated[int, Field(strict=True, ge=1, le=999), says("1 to 999 steps")]
+    slope: Positive
+    middle: Share
+    frac: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
+    sigma: Positive
+    frac_start: Share
+    frac_end: Share
+
+
+class Exploration(Group):
+    temperature: Temperatures | None
+    noise: Noise | None
 
 
 class RolloutGroup(Group):
