@@ -102,6 +102,26 @@ class GaussianNoise:
 
 
 @dataclass(frozen=True, slots=True)
+class Patches:
+    """Cells of a grid over a box, or over all of the picture, each painted black by chance;
+    ORIGINAL pixels.
+
+    Attributes:
+        width_px: Of a cell.
+        height_px: Of a cell.
+        share: In [0, 1], how likely each cell is painted.
+        box: Where.
+        seed: Of the draw.
+    """
+
+    width_px: float
+    height_px: float
+    share: float
+    box: Box | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Dot:
     """A disc at a point; ORIGINAL pixels."""
 
@@ -119,7 +139,7 @@ class Outline:
     rgb: Rgb = (255, 0, 0)
 
 
-Mark = Fill | Noise | GaussianNoise | Dot | Outline
+Mark = Fill | Noise | GaussianNoise | Patches | Dot | Outline
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,9 @@ ShareAboveZero = Annotated[float, FINITE, Field(gt=0, le=1), says("above 0 and u
 NotNegative = Annotated[float, FINITE, Field(ge=0), says("a finite number from 0 on")]
 Positive = Annotated[float, FINITE, Field(gt=0), says("a finite number above 0")]
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
-Normalization = Literal["token_mean", "sequence_mean", "constant_length"]
+Normalization = Literal[
+    "token_mean", "sequence_mean", "constant_length", "sequence_sum", "prompt_mean", "token_sum"
+]
 
 
 class Group(BaseModel):

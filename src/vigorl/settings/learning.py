@@ -210,7 +210,7 @@ class Algorithm(Group):
     clip_high: Positive
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
     kl_coef: NotNegative
-    kl_estimator: Literal["k3", "k3_corrected"]
+    kl_estimator: Literal["k3", "k3_corrected", "k2", "k3+", "k1+", "abs", "k1"]
     scale_by_std: Flag
     min_std: NotNegative
     normalization: Normalization
@@ -247,14 +247,6 @@ class EarlyStop(Group):
     mode: Literal["max", "min"]
     patience: AtLeastOne | None
     min_delta: NotNegative
-
-
-class Guard(Group):
-    metric: Text
-    below: NotNegative | None
-    below_best_frac: Share | None
-    patience: AtLeastOne
-    action: Literal["warn", "switch", "stop"]
 
 
 class Temperatures(Group):

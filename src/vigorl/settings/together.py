@@ -130,6 +130,11 @@ def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
     high, dual = algorithm.get("clip_high", 0), algorithm.get("dual_clip")
     if dual is not None and dual <= 1 + high:
         yield f"algorithm.dual_clip must be above 1 + clip_high = {1 + high:g}, got {dual:g}"
+    if algorithm.get("kl_estimator") == "k1":
+        yield (
+            "algorithm.kl_estimator=k1 holds nothing: as a loss its gradient has a mean of 0 over "
+            "the policy's samples; set k2 or k3_corrected"
+        )
     if algorithm.get("kl_estimator", "k3") != "k3" and not algorithm.get("kl_coef"):
         yield "algorithm.kl_estimator has no effect with algorithm.kl_coef=0"
     if algorithm.get("min_std") and not algorithm.get("scale_by_std", True):

@@ -10,7 +10,7 @@ decay would move the weights for no reason. `train/no_signal` is 1 there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import groupby
@@ -22,6 +22,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.data.token_kinds import TokenKinds
 from vigorl.models.correction import (
@@ -33,9 +34,15 @@ from vigorl.models.losses import LossInputs, LossOutput
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
-from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.algorithms.protocol import (
+    Algorithm,
+    CorrectsEngine,
+    ReadsSignals,
+    Stateful,
+)
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.entropy import EntropyRule
+from vigorl.training.marks import StartValues
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -82,12 +89,19 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
+        _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
         self.reference_dtype = parse_dtype(reference_dtype) if reference_dtype else None
+
+    @property
+    def gradient_signals(self) -> tuple[str, ...]:
+        """See `algorithms.protocol.ReadsSignals`."""
+        algorithm = self.algorithm
+        return algorithm.gradient_signals if isinstance(algorithm, ReadsSignals) else ()
 
     @property
     def needs_old(self) -> bool:
@@ -115,10 +129,12 @@ class PolicyGradientModule(PolicyModule):
             entropy_gradient=self.entropy is not None and self.entropy.is_exact,
         )
         assert entropy is not None
+        changed = {name: self.logprobs(one)[0] for name, one in item.changed.items()}
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
-        signals, factors = self._read_signals(item, old)
+        seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
+        signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
         inputs = LossInputs(
             policy_logprobs=logprobs,
             old_logprobs=old,
@@ -131,6 +147,8 @@ class PolicyGradientModule(PolicyModule):
             token_factors=factors,
             signals=signals,
             entropy=entropy.detach(),
+            changed_logprobs=changed,
+            marks=item.marks,
         )
         self._measure_entropy(batch, entropy.detach())
         output = self.algorithm.loss(inputs)
@@ -153,14 +171,6 @@ class PolicyGradientModule(PolicyModule):
     def on_update_measured(self, metrics: dict[str, float]) -> None:
         if self.entropy is not None and "train/entropy" in metrics:
             self.entropy.observe(metrics["train/entropy"])
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.entropy is not None:
-            checkpoint["entropy"] = self.entropy.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.entropy is not None:
-            self.entropy.load_state_dict(checkpoint["entropy"])
 
     def _measure_entropy(self, batch: TrainingBatch, entropy: Tensor) -> None:
         """Count it by kind of token, and at the first token of each turn."""
@@ -209,6 +219,66 @@ class PolicyGradientModule(PolicyModule):
         with self.scoring():
             return self.logprobs(batch)[0]
 
+    def start_values(
+        self,
+        samples: Sequence[TrainingSample],
+        batch: TrainingBatch,
+        changed_logprobs: Mapping[str, Tensor],
+    ) -> StartValues:
+        """What marks are made of, under the weights as they are now; see `scoring`.
+
+        Args:
+            samples: Of the batch.
+            batch: As tensors.
+            changed_logprobs: On the CPU; see `MicroBatch`.
+        """
+        with self.scoring():
+            old, entropy = self.logprobs(batch, with_entropy=True)
+        assert entropy is not None
+        assert batch.advantages is not None
+        old, mask = old.cpu(), batch.loss_mask.cpu().bool()
+        return StartValues(
+            samples, mask, old, entropy.cpu(), batch.advantages.cpu(),
+            {
+                signal.name: signal.values(changed_logprobs[signal.name], old, mask)
+                for signal in self.signals
+                if signal.name in changed_logprobs
+            },
+        )  # fmt: skip
+
+    def start_squares(self, batch: TrainingBatch, logprobs: Tensor) -> Tensor:
+        """[batch, tokens] the sum over the vocabulary of p^2 at each token, from another pass.
+
+        At half the temperature a token's logprob is 2 z - logsumexp(2 z), so the difference to
+        twice its own is log sum p^2.
+
+        Args:
+            batch: Read.
+            logprobs: Its `start_logprobs`.
+        """
+        with self.scoring():
+            half = self.policy.response_logprobs(
+                batch,
+                features=self.features(batch),
+                chunk_tokens=self.logits_chunk_tokens,
+                temperature=self.temperature / 2,
+                banned_ids=self.banned_ids,
+            )[0]
+        return (2 * logprobs - half).exp()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = self.algorithm.state_dict() if isinstance(self.algorithm, Stateful) else {}
+        if state:
+            checkpoint["algorithm"] = state
+        if self.entropy is not None:
+            checkpoint["entropy"] = self.entropy.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if isinstance(self.algorithm, Stateful):
+            self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
+        if self.entropy is not None:
+            self.entropy.load_state_dict(checkpoint["entropy"])
+
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""
         reference = self._reference[0] if self._reference else self.policy
@@ -224,14 +294,13 @@ class PolicyGradientModule(PolicyModule):
             self.step_metrics.add_maxima(maxima)
 
     def _read_signals(
-        self, item: PolicyBatch, old: Tensor
+        self, changed: Mapping[str, Tensor], old: Tensor, mask: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Values by signal, and the product of all factors, None where no signal weighs tokens."""
-        mask = item.batch.loss_mask.bool()
         values: dict[str, Tensor] = {}
         product = None
         for signal in self.signals:
-            found = signal.values(item.changed_logprobs[signal.name], old, mask)
+            found = signal.values(changed[signal.name], old, mask)
             values[signal.name] = found
             factors = signal.factors(found, mask)
             if factors is not None:
@@ -268,3 +337,17 @@ def _sampled_turns(input_ids: Tensor, mask: Tensor) -> list[list[int]]:
             if is_sampled:
                 turns.append([token for _, token in run])
     return turns
+
+
+def _check_algorithm(
+    algorithm: Algorithm, correction: ImportanceCorrection | None, signals: Sequence[str]
+) -> None:
+    name = type(algorithm).__name__
+    if correction and isinstance(algorithm, CorrectsEngine) and algorithm.corrects_engine:
+        raise ConfigError(
+            f"importance_correction with algorithm={name} would count the gap between engine and "
+            "trainer twice: set importance_correction=null"
+        )
+    needed = algorithm.needs_signals if isinstance(algorithm, ReadsSignals) else ()
+    if missing := [one for one in needed if one not in signals]:
+        raise ConfigError(f"algorithm={name} needs signals=[{', '.join(missing)}]")

@@ -19,8 +19,16 @@ from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossInputs
 from vigorl.training.algorithms.grpo import GRPO
+from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch, RolloutBuffer
-from vigorl.training.phase import PhaseCut, credit_rollouts, cut_phase, read_start
+from vigorl.training.marks import StartValues, UpdateTokens
+from vigorl.training.phase import (
+    PhaseCut,
+    credit_rollouts,
+    cut_phase,
+    loss_tokens,
+    read_start,
+)
 from vigorl.training.plan import PhasePlan
 
 PLAN = PhasePlan(
@@ -40,7 +48,7 @@ def interleaved() -> list[ScoredRollout]:
 
 
 def test_advantages_stay_inside_the_group_and_in_order() -> None:
-    scored, samples = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
+    scored, samples, _ = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
     assert [one.advantage for one in scored] == [0.5, 0.0, -0.5, 0.0]
     for one, sample in zip(scored, samples, strict=True):
         assert sample.token_ids == one.rollout.token_ids
@@ -54,7 +62,7 @@ def test_what_is_masked_keeps_its_advantage_on_record_only() -> None:
     cut_off = builders.rollout(group="a", stop_reason=builders.StopReason.TURN_LENGTH)
     algorithm = GRPO(scale_by_std=False, mask_truncated=True)
     whole = interleaved()[0]
-    scored, samples = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
+    scored, samples, _ = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
     assert [one.advantage for one in scored] == [0.5, -0.5]
     assert not any(samples[1].loss_mask)
     assert not any(samples[1].advantages)
@@ -74,12 +82,13 @@ def cut(
     plan: PhasePlan = PLAN,
     rank: int = 0,
     num_ranks: int = 1,
+    algorithm: Algorithm | None = None,
     **settings: Any,
 ) -> PhaseCut:
     return cut_phase(
         samples,
         plan=plan,
-        algorithm=GRPO(**settings),
+        algorithm=algorithm or GRPO(**settings),
         order="0/0",
         num_tokens=lambda sample: len(sample.token_ids),
         rank=rank,
@@ -174,7 +183,7 @@ def two_ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[TrainingSample]
 
     def fake(other: list[TrainingSample]) -> None:
         def gather(found: list[Any], own: Any) -> None:
-            found[:] = [own, [sum(sample.loss_mask) for sample in other]]
+            found[:] = [own, loss_tokens(other)]
 
         monkeypatch.setattr(ranks, "num_ranks", lambda: 2)
         monkeypatch.setattr(dist, "all_gather_object", gather)
@@ -229,7 +238,7 @@ def test_a_rank_on_which_all_is_masked_is_not_an_empty_update(
 class Reader:
     """Stands for the module: logprobs that name the weights they are from."""
 
-    device, signals = "cpu", ()
+    device, signals, gradient_signals = "cpu", (), ()
 
     def __init__(
         self, *, needs_old: bool, needs_reference: bool, has_dropout: bool = False
@@ -242,6 +251,10 @@ class Reader:
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         return torch.full(batch.input_ids.shape, -2.0)
+
+    def start_values(self, samples: Any, batch: TrainingBatch, changed: Any) -> StartValues:
+        values = batch.input_ids.float()
+        return StartValues(samples, batch.loss_mask, values, values, values, {})
 
 
 @pytest.mark.parametrize("needs_old", [True, False])
@@ -271,6 +284,38 @@ def test_only_what_the_loss_reads_and_the_step_cannot_know_takes_a_pass(
     assert [one.old_logprobs is not None for one in found] == [is_old_read] * 2
     assert [one.ref_logprobs is not None for one in found] == [needs_reference] * 2
     assert collated == ([2, 1] if is_old_read or needs_reference else [])
+
+
+class Above(GRPO):
+    """Marks the tokens above the update's mean."""
+
+    @property
+    def needs_marks(self) -> bool:
+        return True
+
+    def marks(self, tokens: UpdateTokens) -> Tensor:
+        return (tokens.entropy > tokens.entropy.mean()).float()
+
+
+def test_marks_are_of_one_update_and_of_all_its_samples() -> None:
+    found = cut(SAMPLES, algorithm=Above())
+    assert [len(part) for part in found.micro_batches] == [2, 2, 2, 2]  # flat ones count too
+    reader = cast(Any, Reader(needs_old=False, needs_reference=False))
+    reader.algorithm = Above()
+    low, high = [sample(3, advantage=1.0)], [sample(4, advantage=1.0)]  # ids 8 9 5; 9 5 6 7
+    first, second, third = read_start(
+        [high, low, low], module=reader, collate=as_batch, has_several_updates=False, per_update=2
+    )[:3]
+    assert first.old_logprobs is None  # one update: the step knows it
+    # 5 6 7 9 5: mean 6.4; then 9 5: mean 7
+    assert [one.marks.tolist() for one in (first, second) if one.marks is not None] == [
+        [[0, 0, 0, 1]], [[0, 1, 0]]
+    ]  # fmt: skip
+    assert third.marks is not None
+    assert third.marks.tolist() == [[0, 1, 0]]
+    buffer = RolloutBuffer(1, collate=as_batch)
+    buffer.fill([third])
+    assert buffer[0].to("cpu").marks is third.marks
 
 
 def test_a_micro_batch_becomes_tensors_when_it_is_asked_for() -> None:

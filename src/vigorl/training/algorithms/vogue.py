@@ -54,13 +54,19 @@ class VOGUE(GRPO):
                 f"a bad token good; got {self.uncertainty_cap} and {self.entropy_cap}"
             )
 
+    @property
+    def needs_signals(self) -> tuple[str, ...]:
+        return (SIGNAL,)
+
+    @property
+    def gradient_signals(self) -> tuple[str, ...]:
+        return ()
+
     def loss(self, inputs: LossInputs) -> LossOutput:
         return GRPO.loss(self, replace(inputs, advantages=self.advantages(inputs)))
 
     def advantages(self, inputs: LossInputs) -> Tensor:
         """[batch, tokens] with the bonuses."""
-        if SIGNAL not in inputs.signals:
-            raise ConfigError(f"algorithm=vogue needs signals=[{SIGNAL}]")
         assert inputs.entropy is not None
         size = inputs.advantages.abs()
         uncertainty = inputs.signals[SIGNAL].detach()

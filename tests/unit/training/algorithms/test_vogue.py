@@ -39,8 +39,7 @@ def test_bonuses_are_capped_and_of_the_noisy_branch_alone() -> None:
 
 
 def test_what_it_needs_is_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"needs signals=\[visual_uncertainty\]"):
-        VOGUE().loss(inputs(signals={}))
+    assert (VOGUE().needs_signals, VOGUE().gradient_signals) == (("visual_uncertainty",), ())
     with pytest.raises(ConfigError, match=r"turns a bad token good; got 1\.5 and 2"):
         VOGUE(uncertainty_cap=1.5)
 
