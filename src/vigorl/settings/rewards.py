@@ -75,7 +75,7 @@ class RewardPart(Group):
     slope: Positive
     reward: Node
     # looks, tools and lengths
-    bonus: Finite
+    bonus: NotNegative
     max_uses: AtLeastOne
     pay_on: Literal["right", "wrong", "any"]
     counted: Literal["looks", "calls"]

@@ -21,7 +21,7 @@ class PayOn(StrEnum):
 
     RIGHT = "right"  # DeepEyes, PyVision, VLM-R3, FrameThinker, Chain-of-Focus
     WRONG = "wrong"  # Chain-of-Focus, other variant: pays trying where it failed
-    ANY = "any"  # the arm that collapses into busy looking, and with a bonus below 0 into none
+    ANY = "any"  # the arm that collapses into busy looking, and with a weight below 0 into none
 
 
 class Counted(StrEnum):
@@ -39,7 +39,7 @@ class ToolBonusReward:
     "any" while `bonus * max_uses` does.
 
     Attributes:
-        bonus: Per use; below 0 it is a price.
+        bonus: Per use, >= 0; a price has a weight below 0.
         max_uses: The most that count, at least 1.
         pay_on: See `PayOn`.
         min_score: From which score on an answer counts as right, in (0, 1].
@@ -67,10 +67,10 @@ class ToolBonusReward:
                 f"tool_bonus: pay_on={self.pay_on!r} must be one of {', '.join(PayOn)}, and "
                 f"counted={self.counted!r} one of {', '.join(Counted)}"
             )
-        if self.max_uses < 1 or not 0 < self.min_score <= 1:
+        if self.bonus < 0 or self.max_uses < 1 or not 0 < self.min_score <= 1:
             raise ConfigError(
-                f"tool_bonus: need max_uses={self.max_uses} >= 1 and min_score={self.min_score} "
-                "in (0, 1]"
+                f"tool_bonus: need bonus={self.bonus} >= 0, max_uses={self.max_uses} >= 1 and "
+                f"min_score={self.min_score} in (0, 1]"
             )
 
     @property
@@ -79,8 +79,7 @@ class ToolBonusReward:
 
     @property
     def range(self) -> tuple[float, float]:
-        most = self.bonus * self.max_uses
-        return (min(most, 0.0), max(most, 0.0))
+        return (0.0, self.bonus * self.max_uses)
 
     def __call__(self, rollout: Rollout) -> float:
         is_right = rollout.score >= self.min_score

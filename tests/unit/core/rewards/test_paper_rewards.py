@@ -69,7 +69,6 @@ def test_length_is_priced_in_right_answers_by_how_good_the_group_is() -> None:
         ({"max_uses": 4}, 2.0, 0.0),
         ({"pay_on": "wrong"}, 0.0, 1.0),
         ({"pay_on": "any", "max_uses": 4}, 2.0, 2.0),
-        ({"bonus": -0.5, "pay_on": "any", "max_uses": 4}, -1.0, -1.0),
     ],
 )
 def test_a_bonus_is_for_the_answers_it_names(
@@ -221,6 +220,7 @@ def test_a_vetoed_right_answer_ties_with_a_wrong_one_and_never_falls_below() -> 
         (lambda: Gate(FormatReward(), min_score=0.0), "min_score=0"),
         (lambda: ToolBonusReward(bonus=1, pay_on="often"), "pay_on='often' must be one of right"),
         (lambda: ToolBonusReward(bonus=1, max_uses=0), "max_uses=0"),
+        (lambda: ToolBonusReward(bonus=-1), "bonus=-1"),
         (lambda: ThoughtBeforeLookReward(most=-1), "must be >= 0"),
         (lambda: StrategyReward(tag="a", look="b", wrong_share=2), "wrong_share=2"),
         (lambda: AdaptiveUseReward(margin=2), "margin in"),
