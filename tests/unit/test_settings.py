@@ -31,11 +31,15 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
             "reward=curiosity",
         ],
-        ["data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target", "exploration=vogue"],
+        [
+            "data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target",
+            "exploration=vogue",
+        ],
         [
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
-            "guard=switch", "exploration=temperature",
+            "guard=switch", "exploration=temperature", "reward=vlm_r1_detection",
         ],
+        ["reward=pebr_r1"],
     ],
     "evaluate": [
         ["reward=visual_programmability"],
@@ -250,6 +254,7 @@ def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
             kept = OmegaConf.to_container(node, resolve=False)[name]
             meant = [None] if name in NULL_IS_MEANT or old is None else []
             meant += MEANT[float if name.endswith("_s") else type(old)]
+            meant += [-1] if parent.endswith(".weights") else []  # a part may be a price
             for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
                 OmegaConf.update(cfg, path, bad)
                 if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):

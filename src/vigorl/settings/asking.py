@@ -105,6 +105,18 @@ class Mix(Group):
     ungrounded_system: AnyText
 
 
+class Variant(Group):
+    large_frac: Share
+    follow_frac: Share
+    max_items: AtLeastOne
+    stops: Annotated[
+        list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
+    ]
+    num_bars: Annotated[
+        list[AtLeastOne], Field(min_length=2, max_length=2), says("the fewest and the most bars")
+    ]
+
+
 class Data(Group):
     root: Text
     file: Text
@@ -118,6 +130,7 @@ class Data(Group):
     photographs: Text | None
     view: Side
     scene: Scene
+    variant: Variant
     teacher: Teacher
     mix: Mix
     tool: Tool | None

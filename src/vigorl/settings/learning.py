@@ -39,6 +39,7 @@ class Paths(Plain):
     run: Text
     world: Text
     start: Text
+    start_maker: Node | None
 
 
 class Lora(Group):

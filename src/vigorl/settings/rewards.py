@@ -22,13 +22,19 @@ from vigorl.settings.kinds import (
 
 
 class RewardPart(Group):
+    """Of one reward, or of a sum within the sum."""
+
     name: Text
+    parts: dict[str, RewardPart | None]
+    weights: dict[str, Finite]
+    reward: RewardPart
     # where and how places are compared
     where: Literal["answer", "thoughts", "looks"]
     shape: Literal["iou", "iou_squared", "giou", "threshold"]
     divisor: Literal["predicted", "larger", "targets"]
-    kind: Literal["scene", "chart"]
-    min_iou: Share | None
+    kind: Literal["scene", "chart", "auto", "boxes", "points", "text"]
+    min_iou: Share
+    box_iou: Share | None
     recall_weight: NotNegative
     precision_weight: NotNegative
     length_factor: Flag
@@ -73,7 +79,6 @@ class RewardPart(Group):
     scale: Positive
     enough: Positive
     slope: Positive
-    reward: Node
     # looks, tools and lengths
     bonus: NotNegative
     max_uses: AtLeastOne

@@ -5,6 +5,8 @@ or bare boxes, which count as confident and of any label. A task names the label
 the tag "labels" ("red disc; blue square"); without it labels do not matter.
 
 A task without targets has nothing to find: an answer without boxes is 1.0, any other 0.0.
+
+Looks can stand for boxes: windows of a fixed size, which fit a target by holding its centre.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Literal, get_args
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box
 from vigorl.core.media import ImageView
+from vigorl.core.rewards.places import WHERE, Where, boxes_of, text_at
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_shares
 from vigorl.core.rewards.words import per_target
 from vigorl.core.rollout import Rollout
@@ -39,16 +42,24 @@ class Detection:
         box: ORIGINAL frame.
         label: In lower case; "" where none is named.
         confidence: In [0, 1]; 1.0 where none is named.
+        is_window: It is a look, not a box that is named.
     """
 
     box: Box
     label: str = ""
     confidence: float = 1.0
 
+    is_window: bool = False
+
     def fits(self, target: Detection) -> float:
-        """Its IoU with a target; 0.0 where both name labels and these differ."""
-        is_other = self.label and target.label and self.label != target.label
-        return 0.0 if is_other else intersection_over_union(self.box, target.box)
+        """Its IoU with a target, or whether, as a window, it holds the target's centre; 0.0 where
+        both name labels and these differ.
+        """
+        if self.label and target.label and self.label != target.label:
+            return 0.0
+        if self.is_window:
+            return float(self.box.contains(target.box.center))
+        return intersection_over_union(self.box, target.box)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +74,23 @@ class DetectionIoUReward(UnitReward):
             larger: the larger of boxes and targets (the second release). targets: targets, which is
             recall alone, and lets boxes multiply.
         min_iou: An IoU up to it counts 0.
+        where: Where the boxes are.
     Source: Visual-RFT, arXiv:2503.01785; Liuziyu77/Visual-RFT@9486633,
         src/virft/src/open_r1/grpo.py.
     """
 
     divisor: Divisor = "larger"
     min_iou: float = 0.5
+    where: Where = "answer"
     name: str = "detection_iou"
 
     def __post_init__(self) -> None:
+        check_choice(self.name, WHERE, where=self.where)
         check_choice(self.name, get_args(Divisor), divisor=self.divisor)
         check_shares(self.name, min_iou=self.min_iou)
 
     def __call__(self, rollout: Rollout) -> float:
-        named, targets = detected(rollout), wanted(rollout, self.name)
+        named, targets = detected(rollout, self.where), wanted(rollout, self.name)
         if not targets or not named:
             return float(not targets and not named)
         matched = match_by_confidence(named, targets, min_iou=self.min_iou)
@@ -92,17 +106,20 @@ class ConfidenceReward(UnitReward):
 
     Attributes:
         min_iou: As in `DetectionIoUReward`.
+        where: Likewise.
     Source: as there.
     """
 
     min_iou: float = 0.5
+    where: Where = "answer"
     name: str = "confidence"
 
     def __post_init__(self) -> None:
+        check_choice(self.name, WHERE, where=self.where)
         check_shares(self.name, min_iou=self.min_iou)
 
     def __call__(self, rollout: Rollout) -> float:
-        named, targets = detected(rollout), wanted(rollout, self.name)
+        named, targets = detected(rollout, self.where), wanted(rollout, self.name)
         if not named:
             return float(not targets)
         ranked = _ranked(named)
@@ -199,9 +216,11 @@ def find_detections(text: str, *, view: ImageView) -> list[Detection]:
     return [one for part in objects if (one := _read(part, view)) is not None]
 
 
-def detected(rollout: Rollout) -> list[Detection]:
-    """What the answer names."""
-    return find_detections(rollout.answer or "", view=rollout.prompt_views[0])
+def detected(rollout: Rollout, where: Where = "answer") -> list[Detection]:
+    """What the rollout names there, or looks at."""
+    if where == "looks":
+        return [Detection(box, is_window=True) for box in boxes_of(rollout, "looks")]
+    return find_detections(text_at(rollout, where), view=rollout.prompt_views[0])
 
 
 def wanted(rollout: Rollout, reward: str) -> list[Detection]:

@@ -9,50 +9,65 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from vigorl.core.geometry import Point
 from vigorl.core.rewards.detection import Detection, detected, wanted
-from vigorl.core.rewards.places import points_of
-from vigorl.core.rewards.unit import UnitReward, check_positive
+from vigorl.core.rewards.places import WHERE, Where, points_of
+from vigorl.core.rewards.unit import UnitReward, check_choice, check_positive
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import BoxesOverlap, intersection_over_union
 from vigorl.core.scoring.point import PointInBox
 
 One = TypeVar("One")
 Other = TypeVar("Other")
+Kind = Literal["auto", "boxes", "points", "text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedSetReward(UnitReward):
-    """The metric of the task's kind of answer, which its scorer tells.
+    """The metric of a kind of answer.
 
-    Boxes (BoxesOverlap): the mean of the F1 of their number, the mean IoU of matched pairs over
+    Boxes: the mean of the F1 of their number, the mean IoU of matched pairs over
     targets, and the share of targets whose pair has the right label; a missing box counts 0 in all
-    three. Points (PointInBox): 1 - min(1, d / reach_px) per pair, over the larger number. Texts: 1
+    three. Points: 1 - min(1, d / reach_px) per pair, over the larger number. Texts: 1
     - edit distance / longer length, without case. How the paper adds its parts up is not in what
     could be read: the means are ours.
 
     Attributes:
+        kind: What is compared. auto: boxes or points where the task's scorer judges such
+            (BoxesOverlap, PointInBox), else the text of the answer.
+        where: Where boxes and points are.
         squared: The IoU of a pair is squared, as in the release (grounding alone).
         reach_px: Distance from which a point earns nothing, ORIGINAL pixels.
     Source: Perception-R1, arXiv:2504.07954; linkangheng/PR1@48d5558.
     """
 
+    kind: Kind = "auto"
+    where: Where = "answer"
     squared: bool = False
     reach_px: float = 112.0
     name: str = "matched_set"
 
     def __post_init__(self) -> None:
+        check_choice(self.name, get_args(Kind), kind=self.kind)
+        check_choice(self.name, WHERE, where=self.where)
         check_positive(self.name, reach_px=self.reach_px)
 
     def __call__(self, rollout: Rollout) -> float:
-        scorer = rollout.task.scorer
-        if isinstance(scorer, BoxesOverlap):
-            return self._boxes(detected(rollout), wanted(rollout, self.name))
-        if isinstance(scorer, PointInBox):
-            return self._points(points_of(rollout, "answer"), rollout)
+        kind = self._kind(rollout)
+        if kind == "boxes":
+            return self._boxes(detected(rollout, self.where), wanted(rollout, self.name))
+        if kind == "points":
+            return self._points(points_of(rollout, self.where), rollout)
         return text_similarity(rollout.answer or "", rollout.task.answer)
+
+    def _kind(self, rollout: Rollout) -> Kind:
+        if self.kind != "auto":
+            return self.kind
+        if isinstance(rollout.task.scorer, BoxesOverlap):
+            return "boxes"
+        return "points" if isinstance(rollout.task.scorer, PointInBox) else "text"
 
     def _boxes(self, named: Sequence[Detection], targets: Sequence[Detection]) -> float:
         if not named or not targets:

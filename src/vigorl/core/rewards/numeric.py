@@ -105,12 +105,11 @@ def relative_error(rollout: Rollout) -> float | None:
 
 
 def read_interval(text: str) -> tuple[float, float] | None:
-    """The first pair of numbers of a text, the first below the second; None where there is none.
+    """The one pair of numbers of a text, the first below the second; None where there is none, or
+    several.
 
     >>> read_interval("from 12.5 s to 20 s")
     (12.5, 20.0)
     """
-    found = _INTERVAL.search(text)
-    if found is None or not float(found[1]) < float(found[2]):
-        return None
-    return float(found[1]), float(found[2])
+    pairs = [(float(start), float(end)) for start, end in _INTERVAL.findall(text)]
+    return pairs[0] if len(pairs) == 1 and pairs[0][0] < pairs[0][1] else None

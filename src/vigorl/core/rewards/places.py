@@ -25,7 +25,7 @@ def boxes_of(rollout: Rollout, where: Where) -> list[Box]:
     first = rollout.prompt_views[0]
     if where == "looks":
         return [view.region for view in rollout.crops if view.unmarked == first.unmarked]
-    return find_boxes(_text(rollout, where), view=first)
+    return find_boxes(text_at(rollout, where), view=first)
 
 
 def points_of(rollout: Rollout, where: Where) -> list[Point]:
@@ -33,7 +33,7 @@ def points_of(rollout: Rollout, where: Where) -> list[Point]:
     if where == "looks":
         return [look.point for look in rollout.looks if look.picture == 0]
     first = rollout.prompt_views[0]
-    return [first.to_original(point) for point in find_points(_text(rollout, where))]
+    return [first.to_original(point) for point in find_points(text_at(rollout, where))]
 
 
 def targets_of(task: TaskRecord, reward: str) -> tuple[Box, ...]:
@@ -47,5 +47,6 @@ def targets_of(task: TaskRecord, reward: str) -> tuple[Box, ...]:
     return task.target_boxes
 
 
-def _text(rollout: Rollout, where: Where) -> str:
+def text_at(rollout: Rollout, where: Where) -> str:
+    """The thoughts or the answer; "" where there is none."""
     return thoughts_of(rollout) if where == "thoughts" else rollout.answer or ""

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from vigorl.core.geometry import Point
 from vigorl.core.rewards.matched_set import best_pairs
-from vigorl.core.rewards.places import targets_of
+from vigorl.core.rewards.places import Where, targets_of, text_at
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_positive
-from vigorl.core.rewards.words import per_target, says, thoughts_of
+from vigorl.core.rewards.words import per_target, says
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import split_at_points
+
+WRITTEN = ("answer", "thoughts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +35,18 @@ class DescriptionReward(UnitReward):
         not published), made exact for a drawn world.
     """
 
-    where: str = "answer"
+    where: Where = "answer"
     reach_px: float = 30.0
     name: str = "description"
 
     def __post_init__(self) -> None:
-        check_choice(self.name, ("answer", "thoughts"), where=self.where)
+        check_choice(self.name, WRITTEN, where=self.where)
         check_positive(self.name, reach_px=self.reach_px)
 
     def __call__(self, rollout: Rollout) -> float:
         targets = targets_of(rollout.task, self.name)
         labels = per_target(rollout.task, "labels", self.name) or ("",) * len(targets)
-        text = thoughts_of(rollout) if self.where == "thoughts" else rollout.answer or ""
-        described = described_objects(text, rollout)
+        described = described_objects(rollout, self.where)
         if not described:
             return 0.0
         there = list(zip(labels, (box.center for box in targets), strict=True))
@@ -58,7 +59,7 @@ class DescriptionReward(UnitReward):
         return float(is_named and one[1].distance(there[1]) <= self.reach_px)
 
 
-def described_objects(text: str, rollout: Rollout) -> list[tuple[str, Point]]:
-    """The words before each point of a text, and the ORIGINAL-frame place that it is."""
-    first = rollout.prompt_views[0]
-    return [(words, first.to_original(point)) for words, point in split_at_points(text)[0]]
+def described_objects(rollout: Rollout, where: Where) -> list[tuple[str, Point]]:
+    """The words before each point of the answer or the thoughts, and its ORIGINAL-frame place."""
+    first, (objects, _) = rollout.prompt_views[0], split_at_points(text_at(rollout, where))
+    return [(words, first.to_original(point)) for words, point in objects]

@@ -63,7 +63,7 @@ class RightStepsReward(UnitReward):
     Attributes:
         where: Where the steps are: the tools' looks, or boxes in thoughts.
         only_new: A step is right only if it holds a target that no step before held.
-        min_iou: Smallest IoU of a right box; None: it holds the target's centre, for windows.
+        box_iou: Smallest IoU of a right box; None: it holds the target's centre, for windows.
         with_recall: Times the share of targets that are held; ours.
     Source: Video-CoM, arXiv:2511.23477; mbzuai-oryx/Video-CoM@b58b6ce,
         train/src/train/reward_funcs.py (IoU from 0.35; segments and frames are for videos). With
@@ -72,25 +72,25 @@ class RightStepsReward(UnitReward):
 
     where: Where = "looks"
     only_new: bool = False
-    min_iou: float | None = None
+    box_iou: float | None = None
     with_recall: bool = False
     name: str = "right_steps"
 
     def __post_init__(self) -> None:
         check_choice(self.name, WHERE, where=self.where)
-        if self.min_iou is not None:
-            check_shares(self.name, min_iou=self.min_iou)
+        if self.box_iou is not None:
+            check_shares(self.name, box_iou=self.box_iou)
 
     def __call__(self, rollout: Rollout) -> float:
         targets, named = targets_of(rollout.task, self.name), boxes_of(rollout, self.where)
         if not named:
             return 0.0
-        steps = judge_looks(named, targets, min_iou=self.min_iou)
+        steps = judge_looks(named, targets, min_iou=self.box_iou)
         wrong = {Step.ERRONEOUS, Step.REDUNDANT} if self.only_new else {Step.ERRONEOUS}
         share = sum(step not in wrong for step in steps) / len(steps)
         if not self.with_recall:
             return share
-        held = {k for box in named for k in _held(box, targets, self.min_iou)}
+        held = {k for box in named for k in _held(box, targets, self.box_iou)}
         return share * len(held) / len(targets)
 
 

@@ -1,7 +1,7 @@
 """Answers that list items of several parts, paid in parts: STAR-R1, Reason-RFT, RewardMap's detail.
 
-An answer is items separated by ";" or a new line, each of them parts separated by "," or ":", the
-first of which names an object: "red disc: vertical; blue square: rising". The right one is
+An answer is a list as `ItemsMatch` reads it, each item parts separated by "," or ":", the first of
+which names an object: "red disc: vertical; blue square: rising". The right one is
 `TaskRecord.answer`, written the same way. Case and the order of items do not matter.
 
 Where a part of the value is paid without the whole, listing all possible items pays too, unless
@@ -18,15 +18,14 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.unit import UnitReward
 from vigorl.core.rollout import Rollout
+from vigorl.core.scoring.items import split_items
 
 Item = tuple[str, ...]
-
-_BETWEEN_ITEMS, _BETWEEN_PARTS = re.compile(r"[;\n]"), re.compile(r"[,:]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialCreditReward:
-    """STAR-R1's reward of a list, over its highest value, in [-floor, 1].
+    """STAR-R1's reward of a list, over its highest value, in [-1, 1].
 
     Each predicted item is matched with the free true item that it is most like: wholly right 5.0,
     object and attribute right 1.5, the object alone 0.5, else 0. Every one that is not wholly right
@@ -140,8 +139,8 @@ class DetailReward(UnitReward):
     `surplus`; over the most that the right answer can get, which is the paper's cap of 10. For its
     metro routes an item is a leg "from, line, to", so these parts are lines and changes.
 
-    Its difficulty weight is a factor of the advantage, not of the reward, where it would cancel in
-    the group's spread; it is read from the task's tag "difficulty".
+    Its difficulty weight is not here: as a factor of the reward it cancels in the group's spread,
+    so it has to be one of the advantage, by the task's tag "difficulty".
 
     Attributes:
         ends: The paper 2.
@@ -181,17 +180,13 @@ class DetailReward(UnitReward):
 
 
 def read_items(text: str) -> list[Item]:
-    """The items of a list in order, repeats included, in lower case without needless blanks.
+    """The items of a list in order, repeats included, each as its parts.
 
     >>> read_items("Red disc: vertical;  blue square: rising.")
     [('red disc', 'vertical'), ('blue square', 'rising')]
     """
-    found = list[Item]()
-    for item in _BETWEEN_ITEMS.split(text.lower()):
-        parts = (" ".join(part.split()).strip(" .") for part in _BETWEEN_PARTS.split(item))
-        if kept := tuple(part for part in parts if part):
-            found.append(kept)
-    return found
+    parts = ([part.strip(" .") for part in re.split("[,:]", item)] for item in split_items(text))
+    return [kept for one in parts if (kept := tuple(part for part in one if part))]
 
 
 def right_items(task: TaskRecord, reward: str) -> list[Item]:

@@ -2,6 +2,7 @@
 
 from vigorl.core.scoring.action import ActionMatch
 from vigorl.core.scoring.boxes import BoxesOverlap
+from vigorl.core.scoring.items import ItemsMatch
 from vigorl.core.scoring.math import MathMatch
 from vigorl.core.scoring.number import NumberMatch
 from vigorl.core.scoring.one_of import MmmuOpen, OneOf
@@ -15,6 +16,7 @@ from vigorl.core.scoring.yes_no import YesNo
 __all__ = [
     "ActionMatch",
     "BoxesOverlap",
+    "ItemsMatch",
     "MathMatch",
     "MmmuOpen",
     "NumberMatch",

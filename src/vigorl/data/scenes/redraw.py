@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from vigorl.core.geometry import Point, Size
-from vigorl.core.rewards.places import targets_of
-from vigorl.core.rewards.scene_list import described_objects
+from vigorl.core.rewards.places import Where, targets_of
+from vigorl.core.rewards.scene_list import WRITTEN, described_objects
 from vigorl.core.rewards.structured import read_items, right_items
 from vigorl.core.rewards.unit import UnitReward, check_choice
 from vigorl.core.rewards.words import per_target, words_of
@@ -41,15 +40,18 @@ class RenderReward(UnitReward):
     neither.
 
     Attributes:
-        kind: What answers describe.
+        kind: What is described.
+        where: Where a scene is described: answer, or thoughts.
     Source: RRVF, arXiv:2507.20766 (weights and training code not published).
     """
 
     kind: Kind = "scene"
+    where: Where = "answer"
     name: str = "render"
 
     def __post_init__(self) -> None:
         check_choice(self.name, get_args(Kind), kind=self.kind)
+        check_choice(self.name, WRITTEN, where=self.where)
 
     def __call__(self, rollout: Rollout) -> float:
         drawn = self._chart(rollout) if self.kind == "chart" else self._scene(rollout)
@@ -59,7 +61,7 @@ class RenderReward(UnitReward):
         targets = targets_of(rollout.task, self.name)
         labels = per_target(rollout.task, "labels", self.name) or ("",) * len(targets)
         there = list(zip(labels, (box.center for box in targets), strict=True))
-        said = described_objects(rollout.answer or "", rollout)
+        said = described_objects(rollout, self.where)
         size = rollout.prompt_views[0].original
         return draw_objects(said, size=size), draw_objects(there, size=size)
 
@@ -71,10 +73,11 @@ class RenderReward(UnitReward):
                 f"reward {self.name!r} needs bars such as 'apples: 3; pears: 5' as the answer, and "
                 f"task {rollout.task.id!r} has {rollout.task.answer!r:.60}"
             )
-        names = tuple(there)
-        return draw_chart(said, names=names, top=1.25 * max(there.values())), draw_chart(
-            there, names=names, top=1.25 * max(there.values())
+        top = float(rollout.task.tags.get("top", 1.25 * max(there.values())))
+        said_chart, right_chart = (
+            draw_chart(bars, names=tuple(there), top=top) for bars in (said, there)
         )
+        return said_chart, right_chart
 
 
 def draw_objects(objects: Sequence[tuple[str, Point]], *, size: Size) -> Image.Image:
@@ -136,6 +139,11 @@ def likeness(one: Image.Image, other: Image.Image) -> float:
     """1 - |a - b| / (|a| + |b|) over what differs from the ground, in [0, 1]; 1.0 when both are
     bare.
     """
-    a, b = (np.asarray(image, dtype=np.int32) - np.array(GROUND) for image in (one, other))
-    most = int(np.abs(a).sum() + np.abs(b).sum())
-    return 1 - int(np.abs(a - b).sum()) / most if most else 1.0
+    bare = Image.new("RGB", one.size, GROUND)
+    most = _difference(one, bare) + _difference(other, bare)
+    return 1 - _difference(one, other) / most if most else 1.0
+
+
+def _difference(one: Image.Image, other: Image.Image) -> float:
+    """The sum over pixels and channels."""
+    return sum(ImageStat.Stat(ImageChops.difference(one, other)).sum)
