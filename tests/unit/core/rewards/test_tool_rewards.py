@@ -165,6 +165,7 @@ KEEPS_ORDER = (
     "chain_of_focus_wrong", "visual_programmability", "vlm_r3", "vilasr", "soft_overlong",
     "cosine_length", "length_penalty", "stop_properly",
 )  # fmt: skip
+JUDGED = {*KEEPS_ORDER, "framethinker", "tool_price"}
 
 
 def shipped(name: str) -> WeightedReward:
@@ -210,6 +211,13 @@ def test_a_vetoed_right_answer_ties_with_a_wrong_one_and_never_falls_below() -> 
     reward = shipped("framethinker")
     assert min(totals(reward, "red")) == max(totals(reward, "blue")) == 0.0
     assert max(totals(reward, "red")) == pytest.approx(1.2)
+
+
+def test_the_price_that_kills_the_tool_breaks_the_order() -> None:
+    reward = shipped("tool_price")
+    # right after four looks, without format: 0.8 - 4 * 0.3; wrong at once, in format: 0.2
+    assert min(totals(reward, "red")) == pytest.approx(-0.4)
+    assert max(totals(reward, "blue")) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
