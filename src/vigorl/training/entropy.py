@@ -3,8 +3,9 @@
     loss = algorithm's loss - coef * (mean entropy over the loss tokens of the optimizer batch)
 
 The mean is over all loss tokens alike, however the algorithm weighs tokens, so a coefficient means
-the same beside any of them. Coordinates have less entropy than words: a bonus raises their noise
-before it raises exploration, so watch `train/entropy_coordinates` beside `train/entropy_words`.
+the same beside any of them. Coordinates and words differ much in entropy, either way round: a bonus
+may make places noisy before it makes thoughts differ, so watch `train/entropy_coordinates` beside
+`train/entropy_words`.
 
 `entropy=bonus`, `entropy=penalty` and `entropy=target` of configs/entropy.
 """
