@@ -25,8 +25,8 @@ ALGORITHMS = "vigorl.training.algorithms"
 FAMILIAR = {  # command lines that together bring every group and every choice with keys of its own
     "train": [
         [],
-        ["experiment=sft_vstar"],
-        ["experiment=sft_from_mcts", "data.path=x.jsonl"],
+        ["experiment=sft_vstar", "reward=vlm_r3"],
+        ["experiment=sft_from_mcts", "data.path=x.jsonl", "reward=look_less"],
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
             "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
@@ -44,12 +44,20 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ],
         ["algorithm=reinforce_pp"],
         [
-            "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo",
-            "reward=vlm_r1_detection",
+            "data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target",
+            "exploration=vogue",
+        ],
+        [
+            "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
+            "guard=switch", "exploration=temperature", "reward=vlm_r1_detection",
         ],
         ["reward=pebr_r1"],
     ],
-    "evaluate": [[], ["benchmark=vstar", "data.root=x"], ["data=screenspot", "data.file=x"]],
+    "evaluate": [
+        ["reward=visual_programmability"],
+        ["benchmark=vstar", "data.root=x", "reward=soft_overlong"],
+        ["data=screenspot", "data.file=x", "reward=length_penalty"],
+    ],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
     "export": [["checkpoint=a", "folder=b"]],
 }  # fmt: skip
@@ -139,6 +147,20 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["data.num_train=0"], "data.num_train must be at least 1"),
         ("train", [TRACES, "data.num_traces=0"], "data.num_traces must be at least 1"),
         ("train", [TRACES, "sampler=solve_rate"], "sampler has no effect on SFT"),
+        ("train", [TRACES, "entropy=bonus"], "entropy has no effect on SFT"),
+        ("train", [TRACES, "guard=warn"], "guard has no effect on SFT"),
+        ("train", [TRACES, "exploration=vogue"], "exploration has no effect on SFT"),
+        (
+            "train",
+            ["scale=full", "exploration=noisy_rollout"],
+            "exploration=noisy_rollout with impo",
+        ),
+        ("train", ["algorithm=vogue"], "algorithm=vogue needs signals=[visual_uncertainty]"),
+        (
+            "train",
+            ["algorithm=vogue", "signals=[visual_uncertainty]"],
+            "algorithm=vogue has no effect without exploration=vogue",
+        ),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),

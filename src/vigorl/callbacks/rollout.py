@@ -80,6 +80,7 @@ class RolloutCallback(L.Callback):
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
+        learns_noise: Rollouts that saw noise are learned from under it, not under clean pictures.
         listeners: Told of each generation.
     """
 
@@ -103,6 +104,7 @@ class RolloutCallback(L.Callback):
         self.alignment, self.probes = alignment, tuple(probes)
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
+        self.learns_noise = False
         self.listeners: list[Listener] = []
         self.on_progress: OnProgress = lambda name, done, total: None
 
@@ -125,7 +127,7 @@ class RolloutCallback(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if is_last or (self.eval_every and done % self.eval_every == 0):
+        if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
 
     # ---- a phase ---------------------------------------------------------------------------------
@@ -156,8 +158,13 @@ class RolloutCallback(L.Callback):
         datamodule.measure(scored)
         aligned, max_gap = self._align(phase, generated.rollouts, module, datamodule)
         self.generator.rest()
-        readings = self._read(generated.rollouts, module, datamodule, plan)
+        learned = generated.rollouts
+        if not self.learns_noise:
+            learned = [rollout.without_noise for rollout in learned]
+        readings = self._read(learned, module, datamodule, plan)
         scored, samples, credit = credit_rollouts(scored, module.algorithm, readings=readings)
+        if not self.learns_noise:
+            samples = [sample.without_noise for sample in samples]
         cut = cut_phase(
             samples,
             plan=plan,
@@ -166,6 +173,7 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            keeps_all=module.entropy is not None,
         )
         micro_batches = read_start(
             cut.micro_batches,

@@ -17,7 +17,7 @@ Ids hold ONE placeholder per image; whoever needs the expanded form asks
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
@@ -170,6 +170,20 @@ class Rollout:
         return self.prompt_views + self.shown
 
     @property
+    def without_noise(self) -> Rollout:
+        """The same, as if all pictures had been shown without Gaussian noise."""
+        if not any(view.is_noisy for view in self.views):
+            return self
+        return replace(
+            self,
+            prompt_views=tuple(view.without_noise for view in self.prompt_views),
+            turns=tuple(
+                replace(turn, views=tuple(view.without_noise for view in turn.views))
+                for turn in self.turns
+            ),
+        )
+
+    @property
     def shown(self) -> tuple[ImageView, ...]:
         """What the tools showed, in order."""
         return tuple(view for turn in self.turns for view in turn.views)
@@ -267,6 +281,8 @@ class TrainingSample:
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
+        token_share: 1 / the loss tokens of its optimizer batch, over all ranks: what each token
+            counts in a plain mean over them, however the algorithm weighs tokens.
         group: Which prompt it is of; "" for SFT.
     """
 
@@ -276,9 +292,17 @@ class TrainingSample:
     sampling_logprobs: tuple[float, ...] = ()
     advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
+    token_share: float = 1.0
     group: str = ""
     old_logprobs: tuple[float, ...] = ()
     ref_logprobs: tuple[float, ...] = ()
+
+    @property
+    def without_noise(self) -> TrainingSample:
+        """The same under its pictures without Gaussian noise."""
+        if not any(view.is_noisy for view in self.views):
+            return self
+        return replace(self, views=tuple(view.without_noise for view in self.views))
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.loss_mask):

@@ -194,6 +194,15 @@ class Reward(Group):
     weights: dict[str, Finite]
 
 
+class Guard(Group):
+    metric: Text
+    below: NotNegative | None
+    below_best_frac: Share | None
+    patience: AtLeastOne
+    action: Literal["warn", "switch", "stop"]
+    reward: Reward | None
+
+
 class Engine(VLLMLimits, Group):
     max_batch_size: AtLeastOne
     device: Text

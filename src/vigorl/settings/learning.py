@@ -280,6 +280,20 @@ class Algorithm(Group):
     centre_shaping: Flag
     prompt_factor: PromptFactor | None
     over_turn: Literal["none", "gradient", "statistics"] | None
+    uncertainty_weight: NotNegative
+    uncertainty_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
+    entropy_weight: NotNegative
+    entropy_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
+
+
+class Entropy(Group):
+    coef_start: Annotated[float, FINITE, Field(ge=-1, le=1), says("from -1 to 1")]
+    coef_end: Annotated[float, FINITE, Field(ge=-1, le=1), says("from -1 to 1")] | None
+    is_exact: Flag
+    target: Positive
+    step: Positive
+    coef_min: NotNegative
+    coef_max: NotNegative
 
 
 class Sampler(Group):
@@ -297,6 +311,27 @@ class EarlyStop(Group):
     mode: Literal["max", "min"]
     patience: AtLeastOne | None
     min_delta: NotNegative
+
+
+class Temperatures(Group):
+    start: Positive
+    end: Positive
+    until: ShareAboveZero
+
+
+class Noise(Group):
+    steps: Annotated[int, Field(strict=True, ge=1, le=999), says("1 to 999 steps")]
+    slope: Positive
+    middle: Share
+    frac: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
+    sigma: Positive
+    frac_start: Share
+    frac_end: Share
+
+
+class Exploration(Group):
+    temperature: Temperatures | None
+    noise: Noise | None
 
 
 class RolloutGroup(Group):

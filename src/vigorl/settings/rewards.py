@@ -79,6 +79,29 @@ class RewardPart(Group):
     scale: Positive
     enough: Positive
     slope: Positive
+    # looks, tools and lengths
+    bonus: NotNegative
+    max_uses: AtLeastOne
+    pay_on: Literal["right", "wrong", "any"]
+    counted: Literal["looks", "calls"]
+    min_score: ShareAboveZero
+    all_must_work: Flag
+    per_character: NotNegative
+    most: NotNegative
+    tag: Text
+    look: Text
+    wrong_share: Share
+    penalty: NotNegative
+    margin: Share
+    without_probe: Text | None
+    max_total: Positive
+    min_distance_px: NotNegative
+    coef: Finite
+    max_tokens: AtLeastOne
+    buffer_frac: ShareAboveZero
+    output_weight: NotNegative
+    input_weight: NotNegative
+    turns_weight: NotNegative
     # of the house's own rewards
     require_points: Flag
     require_tools_work: Flag

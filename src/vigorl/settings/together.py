@@ -18,7 +18,15 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings.kinds import MOST
 
 # objects of plain values whose code imports no torch: they refuse theirs in their own words
-_QUICK = ("plan", "reward", "env.prompt", "search", "chains.filters", "chains.picking")
+_QUICK = (
+    "plan",
+    "reward",
+    "guard.reward",
+    "env.prompt",
+    "search",
+    "chains.filters",
+    "chains.picking",
+)
 
 
 def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
@@ -92,16 +100,31 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
                 f"env.top_p={env['top_p']:g} with importance_correction: the weights would hold "
                 "the mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
             )
+        yield from _exploration(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "probes", "signals"):
+    for key in ("sampler", "probes", "signals", "entropy", "guard", "exploration"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
         yield "data.num_traces must be at least 1: SFT learns from traces"
+
+
+def _exploration(plain: dict[str, Any]) -> Iterator[str]:
+    noise = (plain.get("exploration") or {}).get("noise") or {}
+    if "steps" in noise and plain["module"].get("importance_correction"):
+        yield (
+            "exploration=noisy_rollout with importance_correction: the weights would take the "
+            "noise back; set importance_correction=null"
+        )
+    if "uncertainty_weight" in (plain["module"].get("algorithm") or {}):
+        if "visual_uncertainty" not in plain.get("signals", {}):
+            yield "algorithm=vogue needs signals=[visual_uncertainty]"
+        if "frac_start" not in noise:
+            yield "algorithm=vogue has no effect without exploration=vogue: no rollout sees noise"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:

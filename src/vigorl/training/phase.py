@@ -150,6 +150,7 @@ def cut_phase(
     num_tokens: Callable[[TrainingSample], int],
     rank: int,
     num_ranks: int,
+    keeps_all: bool = False,
 ) -> PhaseCut:
     """Cut this rank's samples into optimizer batches, and these into micro-batches; all ranks call
     it together.
@@ -165,6 +166,8 @@ def cut_phase(
         num_tokens: A sample's length, pictures expanded.
         rank: This rank's number, from 0.
         num_ranks: How many share an optimizer batch.
+        keeps_all: Samples without advantage are kept whatever the algorithm says: something else,
+            such as an entropy bonus, learns from them.
     """
     per_update, num_parts = plan.sequences_per_update // num_ranks, plan.accumulate(num_ranks)
     micro_batches: list[list[TrainingSample]] = []
@@ -178,7 +181,8 @@ def cut_phase(
             num_empty += not any(one.num_tokens for of_rank in of_ranks for one in of_rank)
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
             update.sort(key=num_tokens)
-            if not algorithm.needs_zero_advantages and marker_of(algorithm) is None:
+            needs_all = keeps_all or algorithm.needs_zero_advantages
+            if not needs_all and marker_of(algorithm) is None:
                 update = _without_zero_gradients(update, at_least=num_parts)
             micro_batches += _cut(update, num_parts)
     return PhaseCut(micro_batches, num_empty)
@@ -212,16 +216,17 @@ def weigh_update(
         of_ranks: `loss_tokens` of each rank's samples, those of `own` at `rank`.
         rank: This rank's number, from 0.
     Returns:
-        In order; weights of 0.0 where no rank has a token to learn from.
+        In order, with their share in a plain mean too; weights of 0.0 where no rank has a token to
+        learn from.
     """
     every = [one for of_rank in of_ranks for one in of_rank]
     counts = [one.num_tokens for one in every]
-    weights = [0.0] * len(counts)
+    weights, share = [0.0] * len(counts), 1.0 / max(sum(counts), 1)
     if any(counts):
         weights = weigh(counts, [one.group for one in every])
     first = sum(len(one) for one in of_ranks[:rank])
     return [
-        replace(sample, token_weight=weight)
+        replace(sample, token_weight=weight, token_share=share)
         for sample, weight in zip(own, weights[first : first + len(own)], strict=True)
     ]
 

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from tests.builders import DISC, answer_turn, rollout, task, turn, zoom_turn
+from tests.unit.core.rewards.test_tool_rewards import JUDGED
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box
 from vigorl.core.protocols import FINISHED, Progress
@@ -334,8 +335,9 @@ def shipped(name: str) -> WeightedReward:
 
 
 def by_name() -> set[str]:
-    folder = Path(CONFIGS, "reward")
-    return {path.stem for path in folder.glob("*.yaml") if "named_reward" in path.read_text()}
+    """Those that `test_tool_rewards` does not judge."""
+    files = Path(CONFIGS, "reward").glob("*.yaml")
+    return {path.stem for path in files if "named_reward" in path.read_text()} - JUDGED
 
 
 def all_totals(reward: WeightedReward, answer: str) -> list[float]:
