@@ -236,6 +236,8 @@ class PromptFactor(Group):
     factors: dict[str, NotNegative]
     tag: AnyText
     default: NotNegative | None
+    number: Text
+    most: Positive
 
 
 class Algorithm(Group):
@@ -392,9 +394,14 @@ class MovingReference(Group):
     reset_optimizer: Flag
 
 
+class KLSchedule(Group):
+    end: Share
+
+
 class ModuleGroup(Group):
     algorithm: Algorithm | None
     moving_reference: MovingReference | None
+    kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
 
