@@ -21,6 +21,7 @@ register_resolvers()
 
 HUGE = 10**30
 NONSENSE: list[Any] = [-1, 1.5, math.nan, "maybe", HUGE, [], True, 0, None]
+ALGORITHMS = "vigorl.training.algorithms"
 FAMILIAR = {  # command lines that together bring every group and every choice with keys of its own
     "train": [
         [],
@@ -32,8 +33,18 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "reward=curiosity",
         ],
         [
+            "algorithm=rloo", "reward=turns",
+            f"algorithm.kl_control={{_target_: {ALGORITHMS}.adaptive_kl.AdaptiveKL, target: 0.1, "
+            "horizon: 10000}",
+            f"algorithm.prompt_factor={{_target_: {ALGORITHMS}.prompt_factor.ByTag, tag: x, "
+            "factors: {easy: 1.0}, default: 1.0}",
+            "module.moving_reference={_target_: vigorl.training.moving_reference.MovingReference, "
+            "alpha: 0.6, every: 16}",
+        ],
+        ["algorithm=reinforce_pp"],
+        [
             "data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target",
-            "exploration=vogue",
+            "exploration=vogue", "algorithm=gigpo",
         ],
         [
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
@@ -114,6 +125,16 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["algorithm.clip_high=0"], "algorithm.clip_high must be a finite number above 0"),
         ("train", ["algorithm.dual_clip=1.1"], "algorithm.dual_clip must be above 1 + clip_high"),
         ("train", ["algorithm.kl_estimator=k3_corrected"], "algorithm.kl_estimator has no effect"),
+        (
+            "train",
+            ["kl_coef=0.1", "algorithm.reward_kl_coef=0.1"],
+            "algorithm.kl_coef=0.1 and algorithm.reward_kl_coef=0.1 would pay the KL twice",
+        ),
+        (
+            "train",
+            ["module.moving_reference={alpha: 0.5, every: 1}"],
+            "module.moving_reference has no effect with algorithm.kl_coef=0",
+        ),
         (
             "train",
             ["algorithm.scale_by_std=false", "algorithm.min_std=0.1"],

@@ -109,6 +109,9 @@ class Variant(Group):
     large_frac: Share
     follow_frac: Share
     max_items: AtLeastOne
+    forms: Annotated[
+        list[Literal["yes_no", "options", "open"]], Field(min_length=1), says("some of the forms")
+    ]
     stops: Annotated[
         list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
     ]
@@ -117,8 +120,21 @@ class Variant(Group):
     ]
 
 
+class Proxy(Group):
+    crop_frac: Annotated[
+        list[ShareAboveZero], Field(min_length=2, max_length=2), says("two shares above 0")
+    ]
+    side_frac: ShareAboveZero
+    max_extra: Count
+    swaps: dict[str, Texts]
+
+
 class Data(Group):
     root: Text
+    proxy: Proxy
+    pictures: Text | None
+    captions: Text | None
+    side_px: Side
     file: Text
     path: Text
     seed: Seed
@@ -170,6 +186,9 @@ class Reward(Group):
     free_looks: Count
     max_penalty: NotNegative
     only_if_correct: Flag
+    turn_weight: NotNegative
+    miss_price: NotNegative
+    max_price: NotNegative
     name: Text
     parts: dict[str, RewardPart | None]
     weights: dict[str, Finite]
@@ -258,6 +277,8 @@ class Faithfulness(Group):
 
 class Signal(Group):
     top_frac: ShareAboveZero | None
+    change: Literal["grey", "patches"]
+    black_frac: ShareAboveZero | None
 
 
 class Search(Group):

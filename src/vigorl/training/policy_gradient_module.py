@@ -43,6 +43,7 @@ from vigorl.training.algorithms.protocol import (
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.entropy import EntropyRule
 from vigorl.training.marks import StartValues
+from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -64,6 +65,7 @@ class PolicyGradientModule(PolicyModule):
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
+        moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         kwargs: Arguments of `PolicyModule`.
     Raises:
         ConfigError: A reference is missing, or has no effect.
@@ -80,6 +82,7 @@ class PolicyGradientModule(PolicyModule):
         signals: Sequence[TokenSignal] = (),
         entropy: EntropyRule | None = None,
         token_kinds: TokenKinds | None = None,
+        moving_reference: MovingReference | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -89,6 +92,12 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
+        if moving_reference is not None and reference is None:
+            raise ConfigError(
+                "module.moving_reference has nothing to move: set algorithm.kl_coef above 0, and "
+                "no model.lora, whose reference is the model without its adapters"
+            )
+        self.moving_reference = moving_reference
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
@@ -114,9 +123,23 @@ class PolicyGradientModule(PolicyModule):
         return self.algorithm.needs_zero_advantages or self.entropy is not None
 
     def on_fit_start(self) -> None:
+        is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)
+        if self.moving_reference is not None and is_deepspeed:
+            raise ConfigError(
+                "module.moving_reference needs whole weights: set strategy=auto or strategy=ddp"
+            )
         for reference in self._reference:
             cast_weights(reference, self.reference_dtype or self.policy.dtype)
             reference.to(self.device)
+
+    def on_train_epoch_end(self) -> None:
+        moving = self.moving_reference
+        if moving is None or not moving.is_due(self.trainer.current_epoch + 1):
+            return
+        moving.move(self._reference[0], self.policy)
+        if moving.reset_optimizer:
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
@@ -272,12 +295,16 @@ class PolicyGradientModule(PolicyModule):
             checkpoint["algorithm"] = state
         if self.entropy is not None:
             checkpoint["entropy"] = self.entropy.state_dict()
+        if self.moving_reference is not None:
+            checkpoint["reference"] = self._reference[0].state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if isinstance(self.algorithm, Stateful):
             self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
         if self.entropy is not None:
             self.entropy.load_state_dict(checkpoint["entropy"])
+        if self.moving_reference is not None and "reference" in checkpoint:
+            self._reference[0].load_state_dict(checkpoint["reference"])
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""

@@ -13,9 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vigorl.core.geometry import Box
-from vigorl.core.rewards.places import WHERE, Where, boxes_of, targets_of
+from vigorl.core.rewards.places import (
+    WHERE,
+    Where,
+    boxes_of,
+    distinct_targets,
+    per_target,
+    targets_of,
+)
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_weights
-from vigorl.core.rewards.words import per_target
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import intersection_over_union
 
@@ -120,7 +126,7 @@ class SalientIoUReward(UnitReward):
         task = rollout.task
         tag = per_target(task, "salience", self.name)
         try:
-            found = [float(one) for one in tag] or [1.0] * len(task.target_boxes)
+            found = [float(one) for one in tag] or [1.0] * len(distinct_targets(task))
         except ValueError:
             found = []
         if not found or not all(math.isfinite(s) and s >= 0 for s in found) or not any(found):

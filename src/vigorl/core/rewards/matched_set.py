@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 
 from vigorl.core.geometry import Point
 from vigorl.core.rewards.detection import Detection, detected, wanted
-from vigorl.core.rewards.places import WHERE, Where, points_of
+from vigorl.core.rewards.places import WHERE, Where, distinct_targets, points_of
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_positive
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import BoxesOverlap, intersection_over_union
@@ -88,7 +88,7 @@ class MatchedSetReward(UnitReward):
         return (number + ious / len(targets) + labels / len(targets)) / 3
 
     def _points(self, named: Sequence[Point], rollout: Rollout) -> float:
-        targets = [box.center for box in rollout.task.target_boxes]
+        targets = [box.center for box in distinct_targets(rollout.task)]
         if not named or not targets:
             return float(not named and not targets)
 
@@ -119,9 +119,10 @@ def best_pairs(
 def text_similarity(text: str, other: str) -> float:
     """1 - edit distance / longer length, in [0, 1], without case and outer blanks.
 
-    Insertions, deletions and substitutions cost 1 each.
+    Insertions, deletions and substitutions cost 1 each. Of longer texts the first 1,000 characters
+    are compared: the time is the product of both lengths.
     """
-    a, b = text.strip().lower(), other.strip().lower()
+    a, b = (one.strip().lower()[:1000] for one in (text, other))
     row = list(range(len(b) + 1))
     for i, character in enumerate(a, start=1):
         before, row = row, [i]

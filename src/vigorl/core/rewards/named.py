@@ -16,17 +16,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.protocols import GroupReward, Reward
+from vigorl.core.protocols import GroupReward, Reward, TurnReward
 from vigorl.core.rewards.composite import WeightedReward
 
 
 def named_reward(
     name: str,
     *,
-    parts: Mapping[str, Reward | GroupReward | None],
+    parts: Mapping[str, Reward | GroupReward | TurnReward | None],
     weights: Mapping[str, float],
 ) -> WeightedReward:
-    """The sum of weight * part; group rewards are told by what they are.
+    """The sum of weight * part; group and turn rewards are told by what they are.
 
     Args:
         name: What the sum is called.
@@ -41,9 +41,12 @@ def named_reward(
         missing, beside = ("weights", "parts") if key in kept else ("parts", "weights")
         raise ConfigError(f"reward {name!r}: {missing} has no {key!r}, which stands in {beside}")
     own, of_group = list[tuple[Reward, float]](), list[tuple[GroupReward, float]]()
+    of_turns = list[tuple[TurnReward, float]]()
     for key, part in kept.items():
         if isinstance(part, GroupReward):
             of_group.append((part, weights[key]))
+        elif isinstance(part, TurnReward):
+            of_turns.append((part, weights[key]))
         elif isinstance(part, Reward):
             own.append((part, weights[key]))
         else:
@@ -53,4 +56,4 @@ def named_reward(
                 f"reward {name!r}: parts.{key} is called {part.name!r}; give it that key, or set "
                 f"parts.{key}.name={key}"
             )
-    return WeightedReward(name, own, of_group)
+    return WeightedReward(name, own, of_group, of_turns)

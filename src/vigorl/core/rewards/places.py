@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from vigorl.core.geometry import Box, Point
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.words import thoughts_of
+from vigorl.core.rewards.words import tag_list, thoughts_of
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import find_boxes
 from vigorl.core.trace import find_points
@@ -37,14 +37,34 @@ def points_of(rollout: Rollout, where: Where) -> list[Point]:
 
 
 def targets_of(task: TaskRecord, reward: str) -> tuple[Box, ...]:
-    """The task's target boxes, ORIGINAL frame, at least one.
+    """The task's target boxes, ORIGINAL frame, at least one, each once.
 
     Raises:
         ValueError: It has none, so that the reward named `reward` knows nothing of its places.
     """
     if not task.target_boxes:
         raise ValueError(f"reward {reward!r} needs targets, and task {task.id!r} has none")
-    return task.target_boxes
+    return distinct_targets(task)
+
+
+def distinct_targets(task: TaskRecord) -> tuple[Box, ...]:
+    """Its target boxes, each once: those that must be seen may be those that an answer hits."""
+    return tuple(dict.fromkeys(task.target_boxes))
+
+
+def per_target(task: TaskRecord, tag: str, reward: str) -> tuple[str, ...]:
+    """What a tag lists for each of the task's targets, in order; empty without the tag.
+
+    Raises:
+        ValueError: It lists another number than the task has targets.
+    """
+    found, wanted = tag_list(task, tag), len(distinct_targets(task))
+    if found and len(found) != wanted:
+        raise ValueError(
+            f"reward {reward!r}: tag {tag!r} of task {task.id!r} lists {len(found)} for "
+            f"{wanted} targets; it needs one each, separated by ';'"
+        )
+    return found
 
 
 def text_at(rollout: Rollout, where: Where) -> str:

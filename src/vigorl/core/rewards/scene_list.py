@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from vigorl.core.geometry import Point
 from vigorl.core.rewards.matched_set import best_pairs
-from vigorl.core.rewards.places import Where, targets_of, text_at
+from vigorl.core.rewards.places import Where, per_target, targets_of, text_at
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_positive
-from vigorl.core.rewards.words import per_target, says
+from vigorl.core.rewards.words import says
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import split_at_points
 

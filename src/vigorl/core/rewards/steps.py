@@ -27,9 +27,9 @@ class Step(StrEnum):
 class LookStepsReward:
     """The mean over the looks of `correct` / 0 / -`erroneous`; 0.0 without a look.
 
-    The paper (ViRL, arXiv:2511.23031) says that steps are told apart so, and publishes neither
-    formula nor weights: both are ours. Its credit per step is not here but in the algorithm; this
-    is its sum over a rollout, for a reward that is one number.
+    The paper (ViRL, arXiv:2511.23031) says that steps are told apart so; neither formula nor
+    weights were found in what could be read: both are ours. Credit per step is an algorithm's; here
+    is one number for a rollout.
 
     Attributes:
         correct: Of a look at a target that is new, in [0, 1].

@@ -47,18 +47,3 @@ def tag_list(task: TaskRecord, tag: str) -> tuple[str, ...]:
     """
     parts = (part.strip() for part in task.tags.get(tag, "").split(";"))
     return tuple(part for part in parts if part)
-
-
-def per_target(task: TaskRecord, tag: str, reward: str) -> tuple[str, ...]:
-    """What a tag lists for each of the task's target boxes, in order; empty without the tag.
-
-    Raises:
-        ValueError: It lists another number than the task has targets.
-    """
-    found = tag_list(task, tag)
-    if found and len(found) != len(task.target_boxes):
-        raise ValueError(
-            f"reward {reward!r}: tag {tag!r} of task {task.id!r} lists {len(found)} for "
-            f"{len(task.target_boxes)} targets; it needs one each, separated by ';'"
-        )
-    return found

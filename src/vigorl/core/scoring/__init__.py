@@ -9,6 +9,7 @@ from vigorl.core.scoring.one_of import MmmuOpen, OneOf
 from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.polygon import PointInPolygon
 from vigorl.core.scoring.scorer import Scorer
+from vigorl.core.scoring.span import SpanMatch
 from vigorl.core.scoring.text import TextMatch
 from vigorl.core.scoring.web_step import WebStep
 from vigorl.core.scoring.yes_no import YesNo
@@ -24,6 +25,7 @@ __all__ = [
     "PointInBox",
     "PointInPolygon",
     "Scorer",
+    "SpanMatch",
     "TextMatch",
     "WebStep",
     "YesNo",

@@ -14,6 +14,7 @@ from vigorl.data.scenes.draw import STRIPES, Scene, Sign
 ATTRIBUTE, COMPARISON = "direct_attributes", "comparison"
 CATEGORIES = (ATTRIBUTE, COMPARISON)  # of which V*Bench's layout has a folder each
 LIST = "list"  # answered by "red disc: vertical; blue square: rising"
+YES_NO = "yes_no"  # "Do the stripes on the red disc run vertical?"
 BOXES = "boxes"  # answered by boxes, "(44, 14), (56, 26); (9, 70), (22, 83)"
 
 
@@ -93,4 +94,6 @@ def conclude(task: TaskRecord, asked: Sequence[Sign], stripes: Sequence[str]) ->
     """The answer of one who believes that the stripes of the asked signs run so."""
     if task.category == LIST:
         return list_answer(asked, stripes)
+    if task.category == YES_NO:
+        return "yes" if task.question.endswith(f" {stripes[0]}?") else "no"
     return comparison_answer(*stripes) if task.category == COMPARISON else stripes[0]

@@ -14,11 +14,11 @@ from typing import Literal, get_args
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from vigorl.core.geometry import Point, Size
-from vigorl.core.rewards.places import Where, targets_of
+from vigorl.core.rewards.places import Where, per_target, targets_of
 from vigorl.core.rewards.scene_list import WRITTEN, described_objects
 from vigorl.core.rewards.structured import read_items, right_items
 from vigorl.core.rewards.unit import UnitReward, check_choice
-from vigorl.core.rewards.words import per_target, words_of
+from vigorl.core.rewards.words import words_of
 from vigorl.core.rollout import Rollout
 from vigorl.data.scenes.draw import COLOURS, RADIUS_PX
 

@@ -112,7 +112,7 @@ WORTH = [
     (DetectionIoUReward(), says(HALF), 0.0),  # 0.5 counts 0
     (DetectionIoUReward(), says(f"{NAMED}, {MISSED}", tags=LABELS), 0.5),
     (DetectionIoUReward(), says(f"{NAMED}]", tags={"labels": "square"}), 0.0),
-    (DetectionIoUReward(where="looks"), says("red", looks=[HIT, MISS, HIT], **BOTH), 1 / 3),
+    (DetectionIoUReward(where="looks"), says("red", looks=[HIT, MISS, HIT], **BOTH), 0.5),
     (ConfidenceReward(), says(f"{NAMED}, {MISSED}", tags=LABELS), (0.9 + 1 - 0.6) / 2),
     # precision 1 at recall 1, or 1/2; half of the targets: recalls 0.00 to 0.50 of 101
     (AveragePrecisionReward(), says(f"{D} {FAR}"), 0.5),
@@ -185,6 +185,12 @@ WORTH = [
     # number 2 * 1 / (2 + 1), IoU 1/2, label right
     (MatchedSetReward(), says(f"{HALF} {FAR}", **BOXES), (2 / 3 + 0.5 + 1) / 3),
     (MatchedSetReward(squared=True), says(HALF, **BOXES), (1 + 0.25 + 1) / 3),
+    # a box by its corners; a target that is the scorer's box too counts once
+    (
+        MatchedSetReward(),
+        says("(47.5, 17.5), (52.5, 22.5)", scorer=BoxesOverlap((DISC,)), options=()),
+        1.0,
+    ),
     (MatchedSetReward(), says("(64, 20)", **POINT), 0.5),
     (MatchedSetReward(), says("(64, 20), (50, 20)", **POINT), 0.5),  # the nearer of two, over two
     (MatchedSetReward(), says("rid"), 2 / 3),

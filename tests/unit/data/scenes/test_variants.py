@@ -22,6 +22,7 @@ from vigorl.data.scenes.draw import COLOURS, LARGE, STRIPES, Scene, SceneSetting
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
 from vigorl.data.scenes.variants.boxes import Boxes
 from vigorl.data.scenes.variants.economy import Economy
+from vigorl.data.scenes.variants.forms import Forms
 from vigorl.data.scenes.variants.lists import Lists, Route
 from vigorl.data.scenes.variants.shortcut import Shortcut, followed
 from vigorl.data.scenes.world import MadeWorld
@@ -151,6 +152,21 @@ def test_lists_name_all_signs_of_a_shape_and_routes_keep_their_order() -> None:
     assert min(lengths[level] for level in ("easy", "middle", "hard")) > 8
 
 
+def test_the_forms_of_a_question_agree() -> None:
+    counts = Counter[str]()
+    for seed in range(60):
+        scene, rng = draw_scene(SMALL, seed=seed), random.Random(seed)
+        task = Forms().ask(scene, rng=rng, comparison_frac=1.0, id="a", image="a.png")
+        truth = scene.signs[0].stripes
+        counts[f"{task.tags['form']} {task.answer if task.options == ('yes', 'no') else ''}"] += 1
+        if task.options == ("yes", "no"):
+            assert (task.answer == "yes") == task.question.endswith(f"run {truth}?")
+        else:
+            assert task.answer == truth
+            assert all(one in task.question for one in task.options)
+    assert set(counts) == {"yes_no yes", "yes_no no", "options ", "open "}
+
+
 def test_a_scene_with_too_many_of_a_shape_is_asked_about_the_other() -> None:
     scene = next(
         s
@@ -169,6 +185,7 @@ def test_a_scene_with_too_many_of_a_shape_is_asked_about_the_other() -> None:
         (Shortcut, {"follow_frac": -0.1}, "follow_frac"),
         (Lists, {"max_items": 0}, "max_items"),
         (Route, {"stops": [3, 2]}, "stops"),
+        (Forms, {"forms": ["closed"]}, "forms"),
         (Route, {"stops": [1, 2]}, "stops"),
     ],
 )

@@ -32,7 +32,7 @@ from vigorl.training.estimators.remax import AgainstGreedy
 from vigorl.training.estimators.return_to_go import ReturnToGo
 from vigorl.training.readings import TokenReadings
 
-VECTORS = json.loads((Path(__file__).parents[2] / "models/algorithms_vectors.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[3] / "golden/algorithms_vectors.json").read_text())
 GIVEN = VECTORS["inputs"]
 WHITENED: dict[str, Any] = {
     "over": "tokens", "is_population": False, "eps": 1e-8, "eps_in_root": True,

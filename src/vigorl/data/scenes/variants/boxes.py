@@ -35,8 +35,8 @@ class Boxes(Variant):
 
 @dataclass(frozen=True, kw_only=True)
 class BoxLists(Lists):
-    """ "Box the discs.": all signs of a shape, which can be seen without a zoom. The scorer pays the
-    mean over the signs of the best IoU, which more boxes never lower: that is for rewards to mend.
+    """All signs of a shape, "Box the discs.", which can be seen without a zoom. The scorer pays the
+    mean over them of the best IoU, which more boxes never lower: that is for rewards to mend.
     """
 
     @property
