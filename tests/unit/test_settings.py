@@ -32,6 +32,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
             "reward=curiosity",
         ],
+        ["data=released_files", "reward=vigorl_released", "strategy=ddp", "algorithm=gigpo"],
         [
             "algorithm=rloo", "reward=turns",
             f"algorithm.kl_control={{_target_: {ALGORITHMS}.adaptive_kl.AdaptiveKL, target: 0.1, "
@@ -44,7 +45,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ["algorithm=reinforce_pp"],
         [
             "data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target",
-            "exploration=vogue", "algorithm=gigpo",
+            "exploration=vogue",
         ],
         [
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",

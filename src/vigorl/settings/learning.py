@@ -249,10 +249,6 @@ class Algorithm(Group):
     normalization: Normalization
     constant_length: AtLeastOne | None
     mask_truncated: Flag
-    uncertainty_weight: NotNegative
-    uncertainty_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
-    entropy_weight: NotNegative
-    entropy_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
     top_entropy_frac: ShareAboveZero | None
     off_policy_threshold: Positive | None
     anchor: Literal["old", "rollout"]
@@ -284,6 +280,10 @@ class Algorithm(Group):
     centre_shaping: Flag
     prompt_factor: PromptFactor | None
     over_turn: Literal["none", "gradient", "statistics"] | None
+    uncertainty_weight: NotNegative
+    uncertainty_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
+    entropy_weight: NotNegative
+    entropy_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
 
 
 class Entropy(Group):

@@ -62,10 +62,10 @@ class PolicyGradientModule(PolicyModule):
         importance_correction: How the gap between the engine that sampled and the trainer is
             corrected; None only measures it.
         signals: What is read of tokens under changed pictures; names are unique.
+        moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
-        moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         kwargs: Arguments of `PolicyModule`.
     Raises:
         ConfigError: A reference is missing, or has no effect.
@@ -80,9 +80,9 @@ class PolicyGradientModule(PolicyModule):
         reference_dtype: str | None = None,
         importance_correction: ImportanceCorrection | None = None,
         signals: Sequence[TokenSignal] = (),
+        moving_reference: MovingReference | None = None,
         entropy: EntropyRule | None = None,
         token_kinds: TokenKinds | None = None,
-        moving_reference: MovingReference | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -293,18 +293,18 @@ class PolicyGradientModule(PolicyModule):
         state = self.algorithm.state_dict() if isinstance(self.algorithm, Stateful) else {}
         if state:
             checkpoint["algorithm"] = state
-        if self.entropy is not None:
-            checkpoint["entropy"] = self.entropy.state_dict()
         if self.moving_reference is not None:
             checkpoint["reference"] = self._reference[0].state_dict()
+        if self.entropy is not None:
+            checkpoint["entropy"] = self.entropy.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if isinstance(self.algorithm, Stateful):
             self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
-        if self.entropy is not None:
-            self.entropy.load_state_dict(checkpoint["entropy"])
         if self.moving_reference is not None and "reference" in checkpoint:
             self._reference[0].load_state_dict(checkpoint["reference"])
+        if self.entropy is not None:
+            self.entropy.load_state_dict(checkpoint["entropy"])
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""
