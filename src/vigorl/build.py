@@ -194,6 +194,8 @@ def check_settings(cfg: DictConfig) -> None:
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
+        for key in ("entropy", "guard", "exploration"):
+            _try_out(cfg.get(key))
         for key in ("sampler", "probes", "signals"):
             group: Any = cfg.get(key) or {}
             for node in [group] if "_target_" in group else group.values():
