@@ -33,6 +33,8 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ],
         ["data=released_files", "reward=vigorl_released", "strategy=ddp"],
         ["data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo"],
+        *[[f"algorithm={one}"] for one in ("cispo", "sapo", "vespo", "dppo_kl", "clip_cov")],
+        *[[f"algorithm={one}"] for one in ("kl_cov", "reinforce", "dro", "vppo", "papo")],
     ],
     "evaluate": [[], ["benchmark=vstar", "data.root=x"], ["data=screenspot", "data.file=x"]],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
@@ -109,6 +111,28 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             "algorithm.min_std has no effect with algorithm.scale_by_std=false",
         ),
         ("train", ["algorithm.constant_length=9"], "constant_length has no effect with normaliz"),
+        (
+            "train",
+            ["algorithm.kl_coef=0.1", "algorithm.kl_estimator=k1"],
+            "algorithm.kl_estimator=k1 holds nothing",
+        ),
+        ("train", ["algorithm=gspo", "algorithm.clip_high=0.28"], "algorithm.clip_low=0.0003, al"),
+        ("train", ["algorithm=clip_cov", "algorithm.cov_low=5"], "algorithm.cov_low=5 must be bel"),
+        (
+            "train",
+            ["scale=full", "algorithm=cispo", "algorithm.anchor=rollout"],
+            "algorithm.anchor=rollout with importance_correction would count the gap",
+        ),
+        (
+            "train",
+            ["signals=[visual_dependency]", "signals.visual_dependency.change=patches"],
+            "signals.visual_dependency.change=patches needs",
+        ),
+        (
+            "train",
+            ["signals=[visual_dependency]", "signals.visual_dependency.black_frac=0.5"],
+            "signals.visual_dependency.black_frac has no effect with",
+        ),
         ("train", ["scale=full", "env.top_p=0.9"], "env.top_p=0.9 with importance_correction"),
         ("train", ["early_stop=val_nll"], "early_stop.metric=val/nll is of SFT"),
         ("train", ["data.num_train=0"], "data.num_train must be at least 1"),
@@ -198,7 +222,7 @@ MEANT: dict[type, list[Any]] = {
 }
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
-    "vision_cache_bytes", "dual_clip", "patience", "num_rollouts", "adapter_rank", "max_turns",
+    "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank", "max_turns",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 
