@@ -271,7 +271,9 @@ def short_hash(values: Any) -> str:
 
 
 # Metrics that there were none of when this was recorded.
-SINCE = re.compile(r"refused_frac$|^(eval/)?(answer|choice|error)/")
+SINCE = re.compile(
+    r"refused_frac$|^credit/|^(eval/)?(answer|choice|error)/|^train/entropy_|zoomed(_frac)?$"
+)
 
 
 def _known(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@ evaluations.
 
 With `data.plan`, each Lightning epoch is one phase:
 
-    publish weights -> pick prompts -> generate -> probe -> reward -> credit -> samples -> optimizer
-    batches -> micro-batches -> fill the buffer
+    publish weights -> pick prompts -> generate -> probe -> reward -> (read tokens) -> credit
+    -> samples -> optimizer batches -> micro-batches -> fill the buffer
 
 With every run, it evaluates the policy by generation on held-out tasks: before the first update,
 every `eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights),
@@ -26,7 +26,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
-from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
@@ -38,6 +38,7 @@ from vigorl.training.phase import credit_rollouts, cut_phase, read_start
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.readings import TokenReadings, read_rollouts, reads_of, sample_of
 from vigorl.training.step_metrics import StepMetrics
 
 
@@ -79,6 +80,7 @@ class RolloutCallback(L.Callback):
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
+        learns_noise: Rollouts that saw noise are learned from under it, not under clean pictures.
         listeners: Told of each generation.
     """
 
@@ -102,6 +104,7 @@ class RolloutCallback(L.Callback):
         self.alignment, self.probes = alignment, tuple(probes)
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
+        self.learns_noise = False
         self.listeners: list[Listener] = []
         self.on_progress: OnProgress = lambda name, done, total: None
 
@@ -124,7 +127,7 @@ class RolloutCallback(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if is_last or (self.eval_every and done % self.eval_every == 0):
+        if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
 
     # ---- a phase ---------------------------------------------------------------------------------
@@ -152,10 +155,16 @@ class RolloutCallback(L.Callback):
         started = time.perf_counter()
         progress = Progress(phase, max(trainer.max_epochs or 1, 1))
         scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
-        scored, samples = credit_rollouts(scored, module.algorithm)
         datamodule.measure(scored)
-        aligned, max_gap = self._align(phase, generated.rollouts, samples, module, datamodule)
+        aligned, max_gap = self._align(phase, generated.rollouts, module, datamodule)
         self.generator.rest()
+        learned = generated.rollouts
+        if not self.learns_noise:
+            learned = [rollout.without_noise for rollout in learned]
+        readings = self._read(learned, module, datamodule, plan)
+        scored, samples, credit = credit_rollouts(scored, module.algorithm, readings=readings)
+        if not self.learns_noise:
+            samples = [sample.without_noise for sample in samples]
         cut = cut_phase(
             samples,
             plan=plan,
@@ -164,6 +173,7 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            keeps_all=module.entropy is not None,
         )
         micro_batches = read_start(
             cut.micro_batches,
@@ -175,22 +185,46 @@ class RolloutCallback(L.Callback):
         assert datamodule.buffer is not None
         datamodule.buffer.fill(micro_batches)
         sums = generated.costs | self.generator.publish_costs | aligned | dict(prompts.metrics)
+        sums |= credit
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
         self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap)
 
+    def _read(
+        self,
+        rollouts: Sequence[Rollout],
+        module: PolicyGradientModule,
+        datamodule: GroundedTraceDataModule,
+        plan: PhasePlan,
+    ) -> Sequence[TokenReadings]:
+        """What the algorithm must know of tokens before it credits them; nothing where it does not
+        ask.
+        """
+        reads = reads_of(module.algorithm)
+        if not reads:
+            return ()
+        return read_rollouts(
+            rollouts,
+            reads=reads,
+            has_reference=module.algorithm.needs_reference,
+            module=module,
+            collate=datamodule.collate,
+            num_tokens=datamodule.num_tokens,
+            batch_size=plan.micro_batch_size,
+        )
+
     def _align(
         self,
         phase: int,
         rollouts: Sequence[Rollout],
-        samples: Sequence[TrainingSample],
         module: PolicyGradientModule,
         datamodule: GroundedTraceDataModule,
     ) -> tuple[Costs, dict[str, float]]:
         """Sums and maxima to log; none where it is not due."""
         if self.alignment is None or not self.alignment.is_due(phase):
             return {}, {}
+        samples = [sample_of(one) for one in rollouts]
         gaps = self.alignment(
             rollouts, samples, engine=self.generator.engine, module=module, datamodule=datamodule
         )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vigorl.core.errors import ConfigError
@@ -41,10 +41,12 @@ class Credit:
     Attributes:
         advantages: [L] unitless; 0.0 where nothing was sampled.
         loss_mask: [L] 1 on the tokens to learn from, all of them sampled.
+        metrics: (sum, count) by name, of what is measured about the credit; added over rollouts.
     """
 
     advantages: tuple[float, ...]
     loss_mask: tuple[int, ...]
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def mean_advantage(self, rollout: Rollout) -> float:
         """The mean over its sampled tokens, learned from or not: one number for people to read.

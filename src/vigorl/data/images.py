@@ -34,6 +34,7 @@ from vigorl.core.media import (
     Edited,
     FileImage,
     Fill,
+    GaussianNoise,
     ImageView,
     Mark,
     Noise,
@@ -253,6 +254,11 @@ def _draw(picture: Image.Image, mark: Mark) -> None:
                 0, 256, (bottom - top, right - left, 3), dtype=np.uint8
             )
             picture.paste(Image.fromarray(pixels), (left, top))
+    elif isinstance(mark, GaussianNoise):
+        pixels = np.asarray(picture, dtype=np.float32) / 255
+        noise = np.random.default_rng(mark.seed).standard_normal(pixels.shape, dtype=np.float32)
+        noisy = np.clip(mark.keep * pixels + mark.sigma * noise, 0, 1)
+        picture.paste(Image.fromarray((noisy * 255).round().astype(np.uint8)))
     elif isinstance(mark, Dot):
         pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
     else:

@@ -25,6 +25,7 @@ FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 
 
 _FEW_QUESTIONS = 30  # whose resamples say too little of their spread
 _RIGHT = re.compile(r"choice/right_\w+_frac")
+_LETTER = re.compile(r"choice/(?:right|chosen)_\w+_frac")
 _MOST_LETTERS = 6
 _MOST_PARTS = 20  # of a tag that the table shows
 _SHOWN = {  # metrics of the table below the accuracies
@@ -187,14 +188,31 @@ class EvaluationReport:
 
     @property
     def by_tag(self) -> dict[str, dict[str, Accuracy]]:
-        """By each tag that splits the questions into few parts; names of pairs do not."""
+        """By each tag that splits the questions into few parts; one whose parts are the clusters
+        only names them, such as questions that were asked in several orders.
+        """
         names = dict.fromkeys(name for question in self.questions for name in question.tags)
         labels = {name: [one.tags.get(name, "") for one in self.questions] for name in names}
         return {
             name: _split(self.questions, values)
             for name, values in labels.items()
-            if 1 < len(set(values)) <= _MOST_PARTS
+            if 1 < len(set(values)) <= _MOST_PARTS and not self._are_clusters(values)
         }
+
+    def _are_clusters(self, labels: Sequence[str]) -> bool:
+        clusters = [one.cluster or one.id for one in self.questions]
+        pairs = set(zip(labels, clusters, strict=True))
+        return len(pairs) == len(set(labels)) == len(set(clusters)) < len(clusters)
+
+    @property
+    def quoted(self) -> tuple[str, Accuracy | None]:
+        """What its benchmark is quoted by, and its value, None where these questions have none; the
+        accuracy where there is no benchmark.
+        """
+        settings: Any = (self.protocol.settings if self.protocol else {}).get("benchmark") or {}
+        name = next(iter(settings.get("metrics") or self.benchmark), "accuracy")
+        is_own = name in self.benchmark or bool(settings.get("metrics"))
+        return name, self.benchmark.get(name) if is_own else self.accuracy
 
     @property
     def by_rules(self) -> Accuracy | None:
@@ -220,6 +238,19 @@ class EvaluationReport:
             "error/sampling": math.sqrt(sampling),
         }
 
+    def _is_accuracy(self, name: str) -> bool:
+        """Whether a metric of the benchmark is the mean over all questions again."""
+        asked: Any = (self.protocol.settings if self.protocol else {}).get("benchmark") or {}
+        plain = (asked.get("metrics") or {}).get(name, {})
+        is_mean = str(plain.get("_target_", "")).endswith("metrics.Mean") and not plain.get("only")
+        return (is_mean or name == "overall") and self.benchmark[name] == self.accuracy
+
+    @property
+    def _of_all(self) -> str:
+        """ " of 191" where `limit` left questions out."""
+        asked: Any = (self.protocol.settings if self.protocol else {}).get("questions") or {}
+        return f" of {asked['of']}" if "of" in asked else ""
+
     @property
     def chance(self) -> float | None:
         """The score of blind guessing; None when some question has no options."""
@@ -232,21 +263,23 @@ class EvaluationReport:
         decoding = "greedy" if self.temperature == 0 else f"temperature {self.temperature:g}"
         overall = f"avg@{self.num_samples}" if self.num_samples > 1 else "accuracy"
         about = (
-            f"{len(self.questions)} questions",
+            f"{len(self.questions)}{self._of_all} questions",
             f"policy version {self.policy_version}",
             decoding,
         )
-        rows = [(overall, self.accuracy)]
+        same = [name for name in self.benchmark if self._is_accuracy(name)]
+        named = ", ".join(name for name in same if name not in ("overall", "accuracy"))
+        rows = [(f"{overall} ({named})" if named else overall, self.accuracy)]
         rows += [(f"  {name}", one) for name, one in self.by_category.items()]
         for tag, parts in self.by_tag.items():
             rows += [(f"  {tag} {name}", one) for name, one in parts.items()]
         rows += [("by rules, without the judge", self.by_rules)] if self.by_rules else []
-        rows += list(self.benchmark.items())
+        rows += [(name, one) for name, one in self.benchmark.items() if name not in same]
         width = max(28, *(len(name) for name, _ in rows))
         has_clusters = any(0 < one.num_clusters < one.num_questions for _, one in rows)
         lines = [
             f"{self.name}: {', '.join(about)}",
-            *([f"protocol: {self.protocol}"] if self.protocol else []),
+            *([f"protocol: {self.protocol}", *self.protocol.judged_by] if self.protocol else []),
             "",
             f"{'':{width}}    score  95 % interval      n{'  clusters' if has_clusters else ''}",
         ]
@@ -268,7 +301,9 @@ class EvaluationReport:
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def scalars(self, prefix: str = "eval") -> dict[str, float]:
-        """For a logger: accuracy, its interval, one per category, and all metrics."""
+        """For a logger: accuracy, its interval, one per category, and all metrics but the shares of
+        the letters, of which there may be dozens.
+        """
         total = self.accuracy
         flat = {
             f"{prefix}/accuracy": total.value,
@@ -282,7 +317,11 @@ class EvaluationReport:
         flat |= {f"{prefix}/{name}": value for name, value in self.errors.items()}
         # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
         again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
-        kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
+        kept = {
+            key: value
+            for key, value in self.metrics.items()
+            if (key not in again or value != right) and not _LETTER.fullmatch(key)
+        }
         if self.faithfulness is not None:
             kept |= self.faithfulness.scalars()
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
@@ -318,17 +357,18 @@ def suite_table(reports: Mapping[str, EvaluationReport]) -> str:
     width = max(map(len, reports))
     lines = []
     for name, report in reports.items():
-        quoted, value = next(iter(report.benchmark.items()), ("accuracy", report.accuracy))
-        lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
+        quoted, value = report.quoted
+        if value is None:
+            lines.append(f"{name:{width}}  {'?':>5}    {quoted} has no value for these questions")
+        else:
+            lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
     return "\n".join(lines) + "\n"
 
 
 def suite_scalars(reports: Mapping[str, EvaluationReport]) -> dict[str, float]:
     """For a logger: what each benchmark is quoted by, under its name."""
-    return {
-        f"suite/{name}": next(iter(report.benchmark.values()), report.accuracy).value
-        for name, report in reports.items()
-    }
+    found = {name: report.quoted[1] for name, report in reports.items()}
+    return {f"suite/{name}": one.value for name, one in found.items() if one is not None}
 
 
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from vigorl.settings.asking import (
     Engine,
     Env,
     Faithfulness,
+    Guard,
     Probe,
     Reward,
     Search,
@@ -53,6 +54,8 @@ from vigorl.settings.learning import (
     DataModule,
     EarlyStop,
     EngineLimits,
+    Entropy,
+    Exploration,
     Gaps,
     Limits,
     Logger,
@@ -126,6 +129,9 @@ class Settings(Group):
     data: Data
     reward: Reward
     sampler: Sampler | None
+    entropy: Entropy | None
+    guard: Guard | None
+    exploration: Exploration | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -47,6 +47,7 @@ Side = Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000 pixe
 Area = Annotated[
     int, Field(strict=True, ge=784, le=MOST), says("784 pixels (a token of 28 x 28) or more")
 ]
+Finite = Annotated[float, FINITE, says("a finite number")]
 Share = Annotated[float, FINITE, Field(ge=0, le=1), says("a share, from 0 to 1")]
 BelowOne = Annotated[float, FINITE, Field(ge=0, lt=1), says("from 0 to below 1")]
 ShareAboveZero = Annotated[float, FINITE, Field(gt=0, le=1), says("above 0 and up to 1")]

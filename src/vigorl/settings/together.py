@@ -18,7 +18,15 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings.kinds import MOST
 
 # objects of plain values whose code imports no torch: they refuse theirs in their own words
-_QUICK = ("plan", "reward", "env.prompt", "search", "chains.filters", "chains.picking")
+_QUICK = (
+    "plan",
+    "reward",
+    "guard.reward",
+    "env.prompt",
+    "search",
+    "chains.filters",
+    "chains.picking",
+)
 
 
 def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
@@ -30,7 +38,9 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
     Raises:
         ConfigError: Some contradict each other, or one has no effect beside another.
     """
-    for check in (_files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _evaluation):
+    for check in (
+        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation,
+    ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
     for key in _QUICK:
@@ -90,16 +100,31 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
                 f"env.top_p={env['top_p']:g} with importance_correction: the weights would hold "
                 "the mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
             )
+        yield from _exploration(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "probes", "signals"):
+    for key in ("sampler", "probes", "signals", "entropy", "guard", "exploration"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
         yield "data.num_traces must be at least 1: SFT learns from traces"
+
+
+def _exploration(plain: dict[str, Any]) -> Iterator[str]:
+    noise = (plain.get("exploration") or {}).get("noise") or {}
+    if "steps" in noise and plain["module"].get("importance_correction"):
+        yield (
+            "exploration=noisy_rollout with importance_correction: the weights would take the "
+            "noise back; set importance_correction=null"
+        )
+    if "uncertainty_weight" in (plain["module"].get("algorithm") or {}):
+        if "visual_uncertainty" not in plain.get("signals", {}):
+            yield "algorithm=vogue needs signals=[visual_uncertainty]"
+        if "frac_start" not in noise:
+            yield "algorithm=vogue has no effect without exploration=vogue: no rollout sees noise"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
@@ -144,6 +169,28 @@ def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
             yield f"signals.{name}.black_frac has no effect with signals.{name}.change=grey"
         if signal.get("change") == "patches" and not signal.get("black_frac"):
             yield f"signals.{name}.change=patches needs signals.{name}.black_frac"
+
+
+def _kl(plain: dict[str, Any]) -> Iterator[str]:
+    module = plain.get("module", {})
+    algorithm = module.get("algorithm") or {}
+    in_loss, in_reward = algorithm.get("kl_coef"), algorithm.get("reward_kl_coef")
+    if in_loss and in_reward:
+        yield (
+            f"algorithm.kl_coef={in_loss:g} and algorithm.reward_kl_coef={in_reward:g} would pay "
+            "the KL twice: set one"
+        )
+    if algorithm.get("kl_control") and not in_reward:
+        yield "algorithm.kl_control needs algorithm.reward_kl_coef above 0"
+    if not module.get("moving_reference"):
+        return
+    if not (in_loss or in_reward):
+        yield "module.moving_reference has no effect with algorithm.kl_coef=0"
+    if plain.get("model", {}).get("lora"):
+        yield (
+            "module.moving_reference cannot move the reference of model.lora, which is the model "
+            "without its adapters: set model.lora=null"
+        )
 
 
 def _evaluation(plain: dict[str, Any]) -> Iterator[str]:

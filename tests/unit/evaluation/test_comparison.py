@@ -111,13 +111,17 @@ def test_a_metric_of_ones_own_is_compared_by_calling_it():
     assert by_calls.smallest == pytest.approx(by_sums.smallest)
 
 
-def test_another_protocol_is_refused_by_the_keys_that_differ():
+def test_another_protocol_is_refused_with_what_differs():
     a, b = locked(report(*FOUR), MeanOf()), locked(report(*FOUR), MeanOf(), option_seed=1)
-    with pytest.raises(ConfigError, match=r"differ in benchmark\.option_seed; .* --allow-other"):
+    with pytest.raises(
+        ConfigError, match=r"options \(benchmark\.option_seed\): 1 -> \(absent\)\n.*--allow"
+    ):
         compare_reports(a, b)
     found = compare_reports(a, b, allow_other_protocol=True)
-    assert found.protocol_differences == ("benchmark.option_seed",)
-    assert str(found).endswith("the protocols differ: benchmark.option_seed")
+    assert found.protocol_differences == (
+        "the seed of the order of options (benchmark.option_seed): 1 -> (absent)",
+    )
+    assert str(found).endswith("options (benchmark.option_seed): 1 -> (absent)")
     with pytest.raises(ConfigError, match="one report has none"):
         compare_reports(a, report(*FOUR))
 
@@ -134,6 +138,17 @@ def test_a_report_names_its_metric_or_is_quoted_by_the_accuracy():
     told = {"benchmark": {"metrics": {"quoted": {"_target_": "elsewhere.Metric"}}}}
     with pytest.raises(DataError, match=r"metric 'elsewhere\.Metric' is not vigorl's"):
         locked_metric(replace(odd, protocol=Protocol("x", told)))
+
+
+def test_no_other_metric_is_compared_for_one_that_these_questions_have_not():
+    none = locked(report(*FOUR), MeanOf(only=("category", "nowhere")))
+    with_more = [
+        replace(one, benchmark={"overall": one.accuracy}, protocol=one.protocol)
+        for one in (none, none)
+    ]
+    assert locked_metric(with_more[0])[0] == "quoted"
+    with pytest.raises(DataError, match="these 4 questions have no 'quoted', which the benchmark"):
+        compare_reports(*with_more)
 
 
 def test_all_pairs_of_models_and_benchmarks_are_tested_together():

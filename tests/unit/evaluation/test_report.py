@@ -9,7 +9,13 @@ import pytest
 
 from vigorl.core.errors import DataError
 from vigorl.evaluation.protocol import Protocol
-from vigorl.evaluation.report import Accuracy, EvaluationReport, QuestionOutcome
+from vigorl.evaluation.report import (
+    Accuracy,
+    EvaluationReport,
+    QuestionOutcome,
+    suite_scalars,
+    suite_table,
+)
 from vigorl.evaluation.statistics import wilson_interval
 
 
@@ -133,6 +139,27 @@ def test_letters_stand_in_the_table_where_there_are_few():
     assert "letters" not in report(*FOUR).table()
 
 
+def test_scalars_leave_out_the_letters_and_keep_the_bias():
+    shares = {f"choice/{kind}_{name}_frac": 0.5 for name in "AB" for kind in ("chosen", "right")}
+    bias = {"choice/position_bias": 0.1, "choice/position_bias_by_luck": 0.2}
+    named = {
+        key for key in replace(report(*FOUR), metrics=shares | bias).scalars() if "choice" in key
+    }
+    assert named == {f"eval/{key}" for key in bias}
+
+
+def test_a_suite_quotes_no_other_number_for_one_that_is_not_there():
+    told = {"benchmark": {"metrics": {"F1": {}, "overall": {}}}}
+    made = replace(
+        report(*FOUR),
+        benchmark={"overall": report(*FOUR).accuracy},
+        protocol=Protocol("x", told),
+    )
+    assert made.quoted == ("F1", None)
+    assert suite_table({"x": made}) == "x      ?    F1 has no value for these questions\n"
+    assert suite_scalars({"x": made, "y": report(*FOUR)}) == {"suite/y": 0.75}
+
+
 def test_scalars_have_one_prefix_and_no_accuracy_twice():
     scalars = report(*FOUR).scalars("val")
     assert scalars["val/accuracy"] == 0.75
@@ -200,3 +227,31 @@ def test_reports_that_would_mislead_are_refused(
 ):
     with pytest.raises(ValueError, match=message):
         report(*questions)
+
+
+def test_names_of_questions_in_several_orders_are_no_parts():
+    many = [replace(q, cluster=c, tags={"question": c}) for q, c in zip(FOUR, "aabb", strict=False)]
+    assert report(*many).by_tag == {}
+
+
+def test_one_number_stands_there_once_and_a_limit_beside_it():
+    mean = {"_target_": "vigorl.evaluation.metrics.Mean", "only": None}
+    settings = {
+        "benchmark": {"metrics": {"mean over orders": mean}},
+        "questions": {"number": 3, "of": 191},
+        "judging": {"_target_": "vigorl.evaluation.protocols.vlmevalkit.VlmEvalKit"},
+    }
+    plain = report(*FOUR)
+    found = replace(
+        plain,
+        benchmark={"mean over orders": plain.accuracy, "other": plain.accuracy},
+        protocol=Protocol("x", settings),
+    )
+    table = found.table()
+    assert "\naccuracy (mean over orders)  " in table
+    assert "\nmean over orders" not in table
+    assert "\nother  " in table
+    assert f"{len(plain.questions)} of 191 questions" in table
+    assert "\nanswers: read as by vlmevalkit\n" in table
+    once = replace(plain, benchmark={"overall": plain.accuracy}).table()
+    assert "overall" not in once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from vigorl.training.phase import (
     read_start,
 )
 from vigorl.training.plan import PhasePlan
+from vigorl.training.readings import TokenReadings
 
 PLAN = PhasePlan(
     prompts_per_phase=4, group_size=2, sequences_per_update=8, micro_batch_size=2
@@ -48,7 +50,7 @@ def interleaved() -> list[ScoredRollout]:
 
 
 def test_advantages_stay_inside_the_group_and_in_order() -> None:
-    scored, samples = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
+    scored, samples, _ = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
     assert [one.advantage for one in scored] == [0.5, 0.0, -0.5, 0.0]
     for one, sample in zip(scored, samples, strict=True):
         assert sample.token_ids == one.rollout.token_ids
@@ -62,7 +64,7 @@ def test_what_is_masked_keeps_its_advantage_on_record_only() -> None:
     cut_off = builders.rollout(group="a", stop_reason=builders.StopReason.TURN_LENGTH)
     algorithm = GRPO(scale_by_std=False, mask_truncated=True)
     whole = interleaved()[0]
-    scored, samples = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
+    scored, samples, _ = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
     assert [one.advantage for one in scored] == [0.5, -0.5]
     assert not any(samples[1].loss_mask)
     assert not any(samples[1].advantages)
@@ -71,6 +73,30 @@ def test_what_is_masked_keeps_its_advantage_on_record_only() -> None:
 def test_a_group_of_one_is_named() -> None:
     with pytest.raises(ValueError, match="group 'a'"):
         credit_rollouts(interleaved()[:1], GRPO())
+
+
+def test_how_much_is_credited_among_answers_that_are_equally_right() -> None:
+    # both groups are right throughout, but b has no spread; c is mixed
+    wrong = builders.scored(builders.rollout(builders.answer_turn("blue"), group="c"), total=0.0)
+    right = builders.scored(builders.rollout(builders.answer_turn(), group="c"), total=3.0)
+    sums = credit_rollouts([*interleaved(), wrong, right], GRPO(scale_by_std=False)).sums
+    # four tokens each, of size 0.5 in a and 1.5 in c
+    assert sums == {"credit/equally_right_frac": (4.0, 16.0)}
+
+
+def test_samples_carry_what_was_read_of_their_tokens_and_nothing_is_read_twice() -> None:
+    reads = [TokenReadings((-1.0, -2.0, -3.0, -4.0), (-1.5,) * 4)] * 4
+    _, samples, _ = credit_rollouts(interleaved(), GRPO(kl_coef=0.1), readings=reads)
+    prompt = (0.0,) * len(interleaved()[0].rollout.prompt_ids)
+    assert samples[0].old_logprobs == (*prompt, -1.0, -2.0, -3.0, -4.0)
+    text_only = [replace(one, views=()) for one in samples[:2]]
+    module = cast(Any, Reader(needs_old=True, needs_reference=True))
+    module.start_logprobs = module.reference_logprobs = None  # a pass would be an error
+    (found,) = read_start([text_only], module=module, collate=as_batch, has_several_updates=True)
+    assert found.old_logprobs is not None
+    assert found.old_logprobs[0].tolist() == list(samples[0].old_logprobs)
+    assert found.ref_logprobs is not None
+    assert found.ref_logprobs[1].tolist() == list(samples[1].ref_logprobs)
 
 
 # ---- micro-batches -------------------------------------------------------------------------------

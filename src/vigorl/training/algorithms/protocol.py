@@ -1,6 +1,7 @@
 """What a policy gradient algorithm answers. The trainer asks, and does not know which one it runs.
 
-    groups of scored rollouts -> credit         once per phase, on every rank its own groups
+    groups of scored rollouts -> credit         once per phase, on every rank its own groups; what
+                                                must be read of tokens before: `training.readings`
     loss tokens per sequence  -> token_weights  once per optimizer batch, over all ranks
     tokens of the update      -> marks          once per optimizer batch, over all ranks, if asked
     LossInputs                -> loss           once per micro-batch
@@ -13,8 +14,8 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import ScoredRollout
@@ -69,6 +70,17 @@ class Algorithm(Protocol):
     def loss(self, inputs: LossInputs) -> LossOutput:
         """The micro-batch's share of the loss, and what is measured about it."""
         ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An `Algorithm` that remembers something of earlier phases, which checkpoints then hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors; the same on all ranks."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
 @runtime_checkable
