@@ -27,6 +27,7 @@ from vigorl.core.media import (
     GaussianNoise,
     ImageView,
     Noise,
+    Patches,
     VideoFrame,
 )
 from vigorl.data.images import FORMATS, ImageStore, open_image, open_source, read_size
