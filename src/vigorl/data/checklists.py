@@ -50,7 +50,8 @@ class TaggedChecklist:
         question, arrow, answer = (part.strip() for part in item.partition("=>"))
         if not (arrow and question and answer):
             raise DataError(
-                f"task {task.id}: tag {self.tag!r} must list 'question => answer; ...', got {item!r}",
+                f"task {task.id}: tag {self.tag!r} must list 'question => answer; ...', "
+                f"got {item!r}",
                 path=task.source or None,
             )
         return TaskRecord(

@@ -57,6 +57,7 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
+    KLSchedule,
     Limits,
     Logger,
     Model,
@@ -123,6 +124,7 @@ class Settings(Group):
     accumulate: AtLeastOne
     gradient_clip: Positive | None
     kl_coef: NotNegative
+    kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: Algorithm
     env: Env

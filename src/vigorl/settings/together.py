@@ -185,7 +185,7 @@ def _kl(plain: dict[str, Any]) -> Iterator[str]:
     if algorithm.get("kl_control") and not in_reward:
         yield "algorithm.kl_control needs algorithm.reward_kl_coef above 0"
     if module.get("kl_schedule") and not in_loss:
-        yield "module.kl_schedule has no effect with algorithm.kl_coef=0"
+        yield "kl_schedule has no effect with algorithm.kl_coef=0"
     if not module.get("moving_reference"):
         return
     if not (in_loss or in_reward):

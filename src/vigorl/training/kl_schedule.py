@@ -24,7 +24,7 @@ class CosineKL:
 
     def __post_init__(self) -> None:
         if not 0 <= self.end <= 1:
-            raise ConfigError(f"module.kl_schedule.end must be in [0, 1], got {self.end}")
+            raise ConfigError(f"kl_schedule.end must be in [0, 1], got {self.end}")
 
     def factor(self, progress: float) -> float:
         """Of the coming step.

@@ -102,7 +102,7 @@ class PolicyGradientModule(PolicyModule):
                 "no model.lora, whose reference is the model without its adapters"
             )
         if kl_schedule is not None and not algorithm.needs_reference:
-            raise ConfigError("module.kl_schedule has no effect with algorithm.kl_coef=0")
+            raise ConfigError("kl_schedule has no effect with algorithm.kl_coef=0")
         self.moving_reference, self.kl_schedule = moving_reference, kl_schedule
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds

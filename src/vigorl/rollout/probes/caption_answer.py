@@ -80,9 +80,7 @@ class CaptionAnswer:
         question = rollout.task.question.replace(IMAGE_SLOT, "").strip()
         asked = replace(rollout.task, question=question, images=())
         ids = tuple(environment.codec.prompt_ids(environment.prompt.messages(asked)))
-        return Dialog(
-            environment, rollout.task, ids, (), group=group, index=rollout.index, seed=0
-        )
+        return Dialog(environment, rollout.task, ids, (), group=group, index=rollout.index, seed=0)
 
     def measure(self, rollout: Rollout, answers: Sequence[Rollout]) -> Mapping[str, float]:
         (answer,) = answers

@@ -67,9 +67,7 @@ class Checklist:
         if not self.one_prompt:
             return {"checklist": fmean(one.score for one in answers)}
         items, said = self.items(rollout.task), read_lines(answers[0].answer or "")
-        scores = [
-            item.score(line) for item, line in zip(items, said[: len(items)], strict=False)
-        ]
+        scores = [item.score(line) for item, line in zip(items, said[: len(items)], strict=False)]
         return {"checklist": sum(scores) / len(items)}  # lines that are missing are wrong
 
 

@@ -1,4 +1,4 @@
-"""Does a critique help? A critic's turn after the answer, and the dialog goes on to a second one."""
+"""Does a critique help? A critic's turn after the answer, and the dialog goes on to another one."""
 
 from __future__ import annotations
 

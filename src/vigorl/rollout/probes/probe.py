@@ -102,9 +102,7 @@ def ask_probes(
             numbers = evenly(range(len(rollouts)), (schedule or probe.schedule).num_rollouts)
             judged = probe.judge([rollouts[number] for number in numbers])
             for number, measured in zip(numbers, judged, strict=True):
-                found[number] = replace(
-                    found[number], probes={**found[number].probes, **measured}
-                )
+                found[number] = replace(found[number], probes={**found[number].probes, **measured})
             continue
         about = [
             probe.dialogs(rollout, environment=environment, others=_others(rollouts, number))

@@ -41,7 +41,8 @@ def test_a_number_is_cut_to_the_range_and_absent_ones_are_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("revisor", "last_crop_alone_score"), ("counterfactual", "crop_black_drop")]
+    ("name", "number"),
+    [("revisor", "last_crop_alone_score"), ("counterfactual", "crop_black_drop")],
 )
 def test_no_wrong_answer_outscores_a_right_one(name: str, number: str) -> None:
     reward = shipped(name)
@@ -75,7 +76,11 @@ EVERY = ["probes.{0}.schedule.every=1", "probes.{0}.schedule.num_rollouts=null"]
         (["reward=counterfactual", "probes=[last_crop_alone]"], r"it needs probes=\[crop_black\]"),
         (["reward=counterfactual", "probes=[crop_black]"], "crop_black.schedule.every=1 and"),
         (
-            ["reward=counterfactual", "probes=[crop_black]", *(w.format("crop_black") for w in EVERY)],
+            [
+                "reward=counterfactual",
+                "probes=[crop_black]",
+                *(w.format("crop_black") for w in EVERY),
+            ],
             None,
         ),
         (["experiment=sft_vstar", "stages=null", "reward=revisor"], None),  # asks no probes

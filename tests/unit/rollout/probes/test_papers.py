@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,6 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.media import GREY, Fill
 from vigorl.core.protocols import GenerationRequest
 from vigorl.core.records import TaskRecord
-from vigorl.core.rollout import Rollout
 from vigorl.core.trace import FINAL_THOUGHT, open_answer, open_call, render_answer_turn
 from vigorl.data.checklists import TaggedChecklist
 from vigorl.rollout.collector import build_dialogs, collect
@@ -117,9 +115,7 @@ def test_a_call_is_forced_and_forbidden(world: World) -> None:
     ("said", "share"), [("1. red\n2) round", 1.0), ("red", 0.5), ("round\nred", 0.0), ("", 0.0)]
 )
 def test_a_checklist_in_one_prompt(world: World, said: str, share: float) -> None:
-    task = replace(
-        world.task(), tags={"checklist": "Which colour? => red; Which shape? => round"}
-    )
+    task = replace(world.task(), tags={"checklist": "Which colour? => red; Which shape? => round"})
     probe = Checklist(items=TaggedChecklist())
     asked = Probed(world, probe, {"checklist_0": f"{said}</answer>"}, task=task, group_size=2)
     assert asked.found == [{"checklist": share}] * 2
