@@ -47,6 +47,7 @@ from vigorl.settings.kinds import (
     Threads,
     says,
 )
+from vigorl.settings.kl import KLSchedule
 from vigorl.settings.learning import (
     Algorithm,
     Callback,
@@ -57,7 +58,6 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
-    KLSchedule,
     Limits,
     Logger,
     Model,

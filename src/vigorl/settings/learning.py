@@ -31,6 +31,7 @@ from vigorl.settings.kinds import (
     Texts,
     says,
 )
+from vigorl.settings.kl import KLControl, KLSchedule, MovingReference
 
 
 class Paths(Plain):
@@ -207,11 +208,6 @@ class Correction(Group):
     min_gap: NotNegative
 
 
-class KLControl(Group):
-    target: Positive
-    horizon: Positive
-
-
 class Estimator(Group):
     """Keys of all estimators; one may hold another."""
 
@@ -386,16 +382,6 @@ class Logger(Group):
     tracking_uri: Text | None
     artifact_location: Text | None
     give_up_s: NotNegative
-
-
-class MovingReference(Group):
-    alpha: ShareAboveZero
-    every: AtLeastOne
-    reset_optimizer: Flag
-
-
-class KLSchedule(Group):
-    end: Share
 
 
 class ModuleGroup(Group):

@@ -6,23 +6,17 @@ from dataclasses import replace
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from tests.builders import answer_turn, rollout, zoom_turn
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import FINISHED, ReadsProbes
-from vigorl.core.rewards import AdaptiveUseReward, Gate, ProbeReward, WeightedReward
+from vigorl.core.rewards import AccuracyReward, AdaptiveUseReward, Gate, ProbeReward, WeightedReward
 from vigorl.core.rollout import Rollout
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values
 
 register_resolvers()
 WRONG = rollout(zoom_turn(), answer_turn("blue"))
-
-
-def shipped(name: str) -> WeightedReward:
-    with initialize_config_dir(CONFIGS, version_base="1.3"):
-        return instantiate(compose("train", [f"reward={name}"]).reward)
 
 
 def found(one: Rollout, **numbers: float) -> Rollout:
@@ -40,18 +34,11 @@ def test_a_number_is_cut_to_the_range_and_absent_ones_are_nothing() -> None:
             ProbeReward(name="x", **bad)
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [("revisor", "last_crop_alone_score"), ("counterfactual", "crop_black_drop")],
-)
-def test_no_wrong_answer_outscores_a_right_one(name: str, number: str) -> None:
-    reward = shipped(name)
-    best_wrong = reward(found(WRONG, **{number: 1.0}))
-    worst_right = reward(found(rollout(answer_turn(think="")), **{number: -1.0}))
-    assert best_wrong < worst_right
-    assert isinstance(reward, ReadsProbes)
-    assert reward.probe_numbers == (number,)
-    assert shipped("grounded_zoom").probe_numbers == ()
+def test_a_sum_reads_what_its_parts_read() -> None:
+    part = ProbeReward(number="gain", name="gain")
+    sum_ = WeightedReward("x", [(AccuracyReward(), 1.0), (Gate(part), 1.0)])
+    assert isinstance(sum_, ReadsProbes)
+    assert sum_.probe_numbers == ("gain",)
 
 
 def test_need_may_be_what_forced_and_forbidden_rollouts_found() -> None:
