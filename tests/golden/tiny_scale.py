@@ -271,7 +271,7 @@ def short_hash(values: Any) -> str:
 
 
 # Metrics that there were none of when this was recorded.
-SINCE = re.compile(r"refused_frac$|^(eval/)?(answer|choice|error)/")
+SINCE = re.compile(r"refused_frac$|^(eval/)?(answer|choice|error)/|^groups/")
 
 
 def _known(metrics: dict[str, Any]) -> dict[str, Any]:

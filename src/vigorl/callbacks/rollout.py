@@ -3,13 +3,15 @@ evaluations.
 
 With `data.plan`, each Lightning epoch is one phase:
 
-    publish weights -> pick prompts -> generate -> probe -> reward -> credit -> samples -> optimizer
-    batches -> micro-batches -> fill the buffer
+    publish weights -> pick prompts -> generate -> probe -> reward -> choose groups -> credit ->
+    samples -> optimizer batches -> micro-batches -> fill the buffer
+
+A method of `training.groups` may go back from the rewards to the prompts before it chooses.
 
 With every run, it evaluates the policy by generation on held-out tasks: before the first update,
 every `eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights),
-and of the data module's solve rates with a sampler, so a resumed run repeats the phase it
-was killed in.
+and of the data module's solve rates with a sampler, of the state of a group method, so a resumed
+run repeats the phase it was killed in.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import lightning as L
 import torch
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.metrics import metric_sums
+from vigorl.core.metrics import credit_sums, metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
@@ -33,8 +36,10 @@ from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, Schedule
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
-from vigorl.training.phase import credit_rollouts, cut_phase, read_start
+from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
+from vigorl.training.groups.collection import PhaseGroups, collect_groups, with_idle
+from vigorl.training.groups.method import GroupMethod, Moment
+from vigorl.training.phase import credit_rollouts, cut_phase, read_start, with_sampled_as_old
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
@@ -76,6 +81,7 @@ class RolloutCallback(L.Callback):
         eval_limit: Most validation tasks; None takes all.
         alignment: Compares engine and trainer before a phase is learned from; None trusts them.
         probes: What is asked about the rollouts of phases.
+        groups: Which groups a phase generates and learns from; None: those of its prompts, all.
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
@@ -94,18 +100,29 @@ class RolloutCallback(L.Callback):
         eval_limit: int | None = None,
         alignment: AlignmentCheck | None = None,
         probes: Sequence[Probe] = (),
+        groups: GroupMethod | None = None,
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
         self.reward, self.seed = reward, seed
         self.eval_every, self.eval_limit = eval_every, eval_limit
-        self.alignment, self.probes = alignment, tuple(probes)
+        self.alignment, self.probes, self.groups = alignment, tuple(probes), groups
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.listeners: list[Listener] = []
         self.on_progress: OnProgress = lambda name, done, total: None
 
     # ---- Lightning hooks -------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning saves it with the weights; empty without a group method that remembers."""
+        state = {} if self.groups is None else self.groups.state_dict()
+        return {"method": type(self.groups).__name__, "groups": state} if state else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning calls it before the first phase that is left to do."""
+        if self.groups is not None and type(self.groups).__name__ == state_dict["method"]:
+            self.groups.load_state_dict(state_dict["groups"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -136,31 +153,27 @@ class RolloutCallback(L.Callback):
         datamodule: GroundedTraceDataModule,
         plan: PhasePlan,
     ) -> None:
-        phase = trainer.current_epoch
-        prompts = datamodule.prompts_of_phase(phase, seed=self.seed)
+        phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
         self.generator.publish(module.policy, version=trainer.global_step)
-        generated = self.generator.generate(
-            self.environment,
-            prompts.tasks,
-            name=f"train/{phase}",
-            group_size=plan.group_size,
-            rank=trainer.global_rank,
-            num_ranks=trainer.world_size,
-            on_progress=self.on_progress,
-            probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
-        )
+        found, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()
-        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
-        scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
-        scored, samples = credit_rollouts(scored, module.algorithm)
-        datamodule.measure(scored)
-        aligned, max_gap = self._align(phase, generated.rollouts, samples, module, datamodule)
+        datamodule.measure(found.scored)
+        credited = credit_rollouts([found.scored[i] for i in found.learned], module.algorithm)
+        scored, samples = with_idle(credited, found)
+        placed = [scored[i] for i in (*found.learned, *found.idle)]
+        aligned, max_gap = self._align(
+            phase, [one.rollout for one in placed], samples, module, datamodule
+        )
         self.generator.rest()
+        if self.groups is not None:
+            moment = Moment(version=trainer.global_step, order=order)
+            samples = self.groups.fill(samples, placed, moment=moment)
+            costs |= self.groups.metrics()
         cut = cut_phase(
             samples,
             plan=plan,
             algorithm=module.algorithm,
-            order=f"{self.seed}/{phase}",
+            order=order,
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
@@ -172,12 +185,66 @@ class RolloutCallback(L.Callback):
             has_several_updates=plan.updates_per_phase > 1,
         )
         assert datamodule.buffer is not None
-        datamodule.buffer.fill(micro_batches)
-        sums = generated.costs | self.generator.publish_costs | aligned | dict(prompts.metrics)
+        datamodule.buffer.fill(
+            with_sampled_as_old(micro_batches, module=module, collate=datamodule.collate)
+        )
+        sums = costs | self.generator.publish_costs | aligned | credit_sums(scored)
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
         self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap)
+
+    def _generate(
+        self,
+        phase: int,
+        trainer: L.Trainer,
+        datamodule: GroundedTraceDataModule,
+        plan: PhasePlan,
+    ) -> tuple[PhaseGroups, Costs]:
+        """This rank's scored rollouts, in as many rounds as the group method wants, and what they
+        took.
+        """
+        rank, num_ranks = trainer.global_rank, trainer.world_size
+        method, per_prompt = self.groups, plan.group_size
+        if method is not None:
+            per_prompt = method.rollouts_per_prompt(plan.group_size)
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
+        generated: Generated | None = None
+        asked: dict[str, tuple[float, float]] = {}
+
+        def ask(round: int, count: int | None) -> list[ScoredRollout]:
+            nonlocal generated
+            prompts = datamodule.prompts_of_phase(phase, seed=self.seed, count=count, round=round)
+            for name, (total, num) in prompts.metrics.items():
+                before = asked.get(name, (0.0, 0.0))
+                asked[name] = (before[0] + total, before[1] + num)
+            found = self.generator.generate(
+                self.environment,
+                prompts.tasks[: len(prompts.tasks) // num_ranks * num_ranks],
+                name=f"train/{phase}" + (f"/refill-{round}" if round else ""),
+                group_size=per_prompt,
+                rank=rank,
+                num_ranks=num_ranks,
+                on_progress=self.on_progress,
+                probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
+            )
+            generated = found if generated is None else generated.joined(found)
+            return score_rollouts(found.rollouts, self.reward, progress=progress)
+
+        if method is None:
+            scored = ask(0, None)
+            groups = PhaseGroups(scored, list(range(len(scored))))
+        else:
+            groups = collect_groups(
+                ask,
+                method,
+                wanted=plan.prompts_per_phase,
+                group_size=plan.group_size,
+                rank=rank,
+                num_ranks=num_ranks,
+            )
+        assert generated is not None
+        return groups, generated.costs | asked | groups.sums
 
     def _align(
         self,

@@ -242,6 +242,8 @@ class TrainingSample:
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
+        is_replayed: Whether an earlier policy sampled it; what is old to it are then its
+            `sampling_logprobs`.
     """
 
     token_ids: tuple[int, ...]
@@ -250,6 +252,7 @@ class TrainingSample:
     sampling_logprobs: tuple[float, ...] = ()
     advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
+    is_replayed: bool = False
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.loss_mask):

@@ -54,6 +54,7 @@ from vigorl.settings.learning import (
     EarlyStop,
     EngineLimits,
     Gaps,
+    Groups,
     Limits,
     Logger,
     Model,
@@ -126,6 +127,7 @@ class Settings(Group):
     data: Data
     reward: Reward
     sampler: Sampler | None
+    groups: Groups | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -193,6 +193,28 @@ def read_start(
     return found
 
 
+def with_sampled_as_old(
+    micro_batches: Sequence[MicroBatch], *, module: PolicyGradientModule, collate: Collate
+) -> list[MicroBatch]:
+    """The same with what replayed samples are compared with: the logprobs of the policy that
+    sampled them, never those of the phase's start.
+    """
+    found = list(micro_batches)
+    for i, one in enumerate(micro_batches):
+        rows = [row for row, sample in enumerate(one.samples) if sample.is_replayed]
+        if not rows:
+            continue
+        batch = collate(one.samples)
+        old = one.old_logprobs
+        if old is None:  # a step's own pass cannot be told apart from it any more
+            old = module.start_logprobs(batch.to(module.device)).cpu()
+        assert batch.sampling_logprobs is not None
+        old = old.clone()
+        old[rows] = batch.sampling_logprobs[rows].to(old.dtype)
+        found[i] = replace(one, old_logprobs=old)
+    return found
+
+
 def _with_changed_views(
     samples: Sequence[TrainingSample], signal: TokenSignal
 ) -> list[TrainingSample]:
