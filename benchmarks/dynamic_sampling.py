@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
-from mlflow.tracking import MlflowClient
+from curves import Pairs, mean_curve, train
 from plots import plot_curves
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -36,7 +34,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "replay": ("groups=replay",),
     "solve rates": ("sampler=solve_rate",),
 }  # fmt: skip
-Pairs = list[tuple[float, float]]
+METRICS = ("val/accuracy", "groups/rollouts", "groups/flat_accuracy_frac")
 
 
 @dataclass(frozen=True)
@@ -76,77 +74,37 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of every run, key=value")
     asked = parser.parse_args()
     runs = [(name, seed) for name in asked.only for seed in asked.seeds]
-    # the world is made once, before runs share it
-    train(*runs[0], asked)
+    train_one(*runs[0], asked)  # the world is made once, before runs share it
     with ThreadPoolExecutor(asked.jobs) as pool:
-        for _ in pool.map(lambda run: train(*run, asked), runs[1:]):
-            pass
-    found = {
-        name: [read(folder_of(asked.runs, name, seed), asked.target) for seed in asked.seeds]
-        for name in asked.only
-    }
+        read_all = pool.map(lambda run: read(train_one(*run, asked), asked.target), runs)
+    of_run = dict(zip(runs, read_all, strict=True))
+    found = {name: [of_run[name, seed] for seed in asked.seeds] for name in asked.only}
     write(found, asked)
 
 
-def folder_of(runs: Path, name: str, seed: int) -> Path:
-    return runs / f"{'_'.join(name.replace(',', '').split())}_{seed}"
-
-
-def train(name: str, seed: int, asked: argparse.Namespace) -> None:
-    folder = folder_of(asked.runs, name, seed)
-    if (folder / "metrics.json").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable, "-m", "vigorl.train", "experiment=grpo_vstar", *VARIANTS[name],
-        f"seed={seed}", f"num_phases={asked.phases}", f"rollout.eval_every={asked.every}",
-        f"data.num_val={asked.num_val}", "num_threads=1", "callbacks.rollout_logger.every=1000",
-        f"paths.run='{folder}/run'", f"name='{name}/{seed}'",
-        f"logger.tracking_uri='sqlite:///{folder.resolve()}/mlflow.db'", *asked.overrides,
+def train_one(name: str, seed: int, asked: argparse.Namespace) -> dict[str, Pairs]:
+    overrides = [
+        "experiment=grpo_vstar", *VARIANTS[name], f"seed={seed}", f"num_phases={asked.phases}",
+        f"rollout.eval_every={asked.every}", f"data.num_val={asked.num_val}",
+        f"name='{name}/{seed}'", *asked.overrides,
     ]  # fmt: skip
-    print("$", " ".join(command), flush=True)
-    with (folder / "log.txt").open("w") as log:
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, env=env, stdout=log, stderr=subprocess.STDOUT)
-    (folder / "metrics.json").write_text(json.dumps(history(folder)))
+    folder = asked.runs / f"{'_'.join(name.replace(',', '').split())}_{seed}"
+    return train(folder, overrides, METRICS)
 
 
-def history(folder: Path) -> dict[str, Pairs]:
-    """The metrics that the table needs, by updates done."""
-    client = MlflowClient(f"sqlite:///{folder.resolve()}/mlflow.db")
-    run = json.loads((folder / "run" / "run.json").read_text())["mlflow_run_id"]
-    names = ("val/accuracy", "groups/generated", "groups/flat_accuracy_frac", "phase")
-    return {
-        name: sorted((point.step, point.value) for point in client.get_metric_history(run, name))
-        for name in names
-    }
-
-
-def read(folder: Path, target: float, *, per_phase: int = 32, group_size: int = 8) -> Outcome:
-    """From the metrics of a run with one update per phase.
-
-    Args:
-        folder: Of the run.
-        target: Accuracy.
-        per_phase: Groups of a phase that does not say how many it has generated.
-        group_size: Rollouts of a group.
-    """
-    metrics = json.loads((folder / "metrics.json").read_text())
-    flat = metrics["groups/flat_accuracy_frac"]
-    generated = dict(metrics["groups/generated"])  # a phase logs before its update
-    spent = [0.0]
-    for step, _ in flat:
-        spent.append(spent[-1] + group_size * generated.get(step, per_phase))
+def read(metrics: dict[str, Pairs], target: float) -> Outcome:
+    """From the metrics of a run with one update per phase; a phase logs before its update."""
+    spent = [0.0, *accumulate(value for _, value in metrics["groups/rollouts"])]
     curve = metrics["val/accuracy"]
     cost = [(spent[int(step)], accuracy) for step, accuracy in curve]
     reached = next((i for i, (_, accuracy) in enumerate(curve) if accuracy >= target), None)
-    late = [value for _, value in flat[-max(len(flat) // 5, 1) :]]
+    flat = [value for _, value in metrics["groups/flat_accuracy_frac"]]
     return Outcome(
         phases=None if reached is None else int(curve[reached][0]),
         rollouts=None if reached is None else int(cost[reached][0]),
         final=curve[-1][1],
         all_rollouts=int(spent[-1]),
-        flat=statistics.fmean(late),
+        flat=statistics.fmean(flat[-max(len(flat) // 5, 1) :]),
         curve=curve,
         cost=cost,
     )
@@ -177,20 +135,15 @@ def write(found: dict[str, list[Outcome]], asked: argparse.Namespace) -> None:
     asked.out.with_suffix(".json").write_text(json.dumps(plain, indent=1))
     print(text)
     for kind, label in (("curve", "phases"), ("cost", "rollouts generated")):
+        curves = {
+            name: mean_curve([getattr(one, kind) for one in runs]) for name, runs in found.items()
+        }
         plot_curves(
-            {name: mean_curve([getattr(one, kind) for one in runs]) for name, runs in found.items()},
+            curves,
             asked.out.with_name(f"{asked.out.name}_{label.split()[0]}.png"),
             title="Greedy accuracy on held-out questions, mean of the seeds",
             ylabel="val/accuracy", xlabel=label, is_share=True,
         )  # fmt: skip
-
-
-def mean_curve(curves: Sequence[Pairs]) -> Pairs:
-    """The mean over seeds of both numbers of each evaluation."""
-    return [
-        (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
-        for points in zip(*curves, strict=True)
-    ]
 
 
 def listed(values: Sequence[int | None], between: str = ", ") -> str:

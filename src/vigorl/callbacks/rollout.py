@@ -37,7 +37,7 @@ from vigorl.rollout.probes.probe import Probe, Schedule
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
-from vigorl.training.groups.collection import PhaseGroups, collect_groups, with_idle
+from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
 from vigorl.training.groups.method import GroupMethod, Moment
 from vigorl.training.phase import credit_rollouts, cut_phase, read_start, with_sampled_as_old
 from vigorl.training.plan import PhasePlan
@@ -232,8 +232,7 @@ class RolloutCallback(L.Callback):
             return score_rollouts(found.rollouts, self.reward, progress=progress)
 
         if method is None:
-            scored = ask(0, None)
-            groups = PhaseGroups(scored, list(range(len(scored))))
+            groups = all_groups(ask(0, None), num_ranks=num_ranks)
         else:
             groups = collect_groups(
                 ask,

@@ -71,11 +71,18 @@ def collect_groups(
     own, kept = _share_out(own, choice, facts, places=wanted // num_ranks, rank=rank)
     sums = {
         "groups/generated": (len(facts), 1),
+        "groups/rollouts": (sum(len(one.rewards) for one in facts), 1),
         "groups/refills": (num_rounds - 1, 1),
         "groups/kept_frac": (len(choice.kept), len(facts)),
         "groups/idle_frac": (wanted - len(choice.kept), wanted),
     }
     return _laid_out(own, kept, method, choice, wanted // num_ranks * group_size, group_size, sums)
+
+
+def all_groups(scored: Sequence[ScoredRollout], *, num_ranks: int) -> PhaseGroups:
+    """Without a method: all that was generated is learned from."""
+    num = len(scored) * num_ranks
+    return PhaseGroups(list(scored), list(range(len(scored))), sums={"groups/rollouts": (num, 1)})
 
 
 def facts_of(number: int, group: Group, *, rank: int) -> GroupFacts:
