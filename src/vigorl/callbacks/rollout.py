@@ -125,6 +125,8 @@ class RolloutCallback(L.Callback):
             self.groups.load_state_dict(state_dict["groups"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if isinstance(pl_module, PolicyGradientModule):
+            self._check_groups(pl_module)
         if trainer.global_step == 0:
             self.evaluate(trainer, _policy_module(pl_module))
 
@@ -143,6 +145,14 @@ class RolloutCallback(L.Callback):
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if is_last or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
+
+    def _check_groups(self, module: PolicyGradientModule) -> None:
+        needs_old = self.groups is not None and self.groups.needs_old
+        if needs_old and not module.algorithm.needs_old:
+            raise ConfigError(
+                "groups=replay needs an algorithm that compares with the policy that sampled; "
+                f"{type(module.algorithm).__name__} would take old rollouts for its own"
+            )
 
     # ---- a phase ---------------------------------------------------------------------------------
 

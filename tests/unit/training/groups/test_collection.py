@@ -53,10 +53,14 @@ class Asked:
 
 @pytest.fixture
 def on_two_ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
-    """Runs a function of the rank on both, in threads that gather from each other."""
+    """Runs a function of the rank on both, in threads that gather from each other; outside of it
+    there is one rank.
+    """
     barrier, held, local = threading.Barrier(2, timeout=10), {}, threading.local()
 
     def gather(own: Any) -> list[Any]:
+        if not hasattr(local, "rank"):
+            return [own]
         held[local.rank] = own
         barrier.wait()
         found = [held[0], held[1]]
