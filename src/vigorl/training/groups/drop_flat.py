@@ -2,7 +2,7 @@
 
 Their places keep an empty loss mask: `token_mean` averages over the tokens of the other groups
 alone. Kept, with an advantage of 0, they count in that mean, so a phase that is half flat takes
-steps of half the size.
+steps of half the size. Means over sequences and constant lengths still divide by all places.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from vigorl.core.rollout import ScoredRollout
+from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.groups import collection, replay
 from vigorl.training.groups.collection import PhaseGroups, collect_groups, with_idle
@@ -19,7 +19,7 @@ from vigorl.training.groups.dynamic_sampling import DynamicSampling
 from vigorl.training.groups.method import GroupFacts, GroupMethod
 from vigorl.training.groups.spread_ranking import SpreadRanking
 from vigorl.training.groups.variance_selection import VarianceSelection
-from vigorl.training.phase import credit_rollouts
+from vigorl.training.phase import credit_rollouts, loss_tokens, weigh_update
 
 # by prompt: whether both of its rollouts are right, none, or one; the second rank has the odd ones
 PROMPTS = "mwrwmwmrmwmr"
@@ -99,6 +99,20 @@ def names(found: PhaseGroups, indices: Sequence[int]) -> list[str]:
     return [found.scored[i].rollout.group for i in indices]
 
 
+def weights_of(ranks: Sequence[PhaseGroups]) -> list[list[float]]:
+    """What each token of each rank's samples counts in an update of the whole phase."""
+    algorithm, of_ranks = GRPO(), list[list[TrainingSample]]()
+    for found in ranks:
+        credited = credit_rollouts([found.scored[i] for i in found.learned], algorithm)
+        of_ranks.append(with_idle(credited, found).samples)
+    counts = [loss_tokens(samples) for samples in of_ranks]
+    weigh = algorithm.token_weights
+    return [
+        [one.token_weight for one in weigh_update(own, weigh, of_ranks=counts, rank=rank)]
+        for rank, own in enumerate(of_ranks)
+    ]
+
+
 def test_asks_until_enough_differ_and_cuts_the_surplus() -> None:
     ask = Asked()
     found = collected(DynamicSampling(), ask=ask)
@@ -156,6 +170,7 @@ def test_two_ranks_learn_from_the_groups_that_one_does(
     # all groups that differ were the first rank's; each has its planned number of places
     assert [len(one.learned) + len(one.idle) for one in both] == [4, 4]
     assert both[0].sums == both[1].sums == alone.sums
+    assert sorted(sum(weights_of(both), [])) == sorted(sum(weights_of([alone]), []))
     generated = sorted(one.rollout.group for found in both for one in found.scored)
     assert generated == sorted(one.rollout.group for one in alone.scored)
 
