@@ -99,18 +99,19 @@ def names(found: PhaseGroups, indices: Sequence[int]) -> list[str]:
     return [found.scored[i].rollout.group for i in indices]
 
 
-def weights_of(ranks: Sequence[PhaseGroups]) -> list[list[float]]:
-    """What each token of each rank's samples counts in an update of the whole phase."""
+def weights_of(ranks: Sequence[PhaseGroups]) -> list[float]:
+    """What each token of every sample counts in an update of the whole phase, sorted."""
     algorithm, of_ranks = GRPO(), list[list[TrainingSample]]()
     for found in ranks:
         credited = credit_rollouts([found.scored[i] for i in found.learned], algorithm)
         of_ranks.append(with_idle(credited, found).samples)
     counts = [loss_tokens(samples) for samples in of_ranks]
     weigh = algorithm.token_weights
-    return [
-        [one.token_weight for one in weigh_update(own, weigh, of_ranks=counts, rank=rank)]
+    return sorted(
+        one.token_weight
         for rank, own in enumerate(of_ranks)
-    ]
+        for one in weigh_update(own, weigh, of_ranks=counts, rank=rank)
+    )
 
 
 def test_asks_until_enough_differ_and_cuts_the_surplus() -> None:
@@ -170,7 +171,7 @@ def test_two_ranks_learn_from_the_groups_that_one_does(
     # all groups that differ were the first rank's; each has its planned number of places
     assert [len(one.learned) + len(one.idle) for one in both] == [4, 4]
     assert both[0].sums == both[1].sums == alone.sums
-    assert sorted(sum(weights_of(both), [])) == sorted(sum(weights_of([alone]), []))
+    assert weights_of(both) == weights_of([alone])
     generated = sorted(one.rollout.group for found in both for one in found.scored)
     assert generated == sorted(one.rollout.group for one in alone.scored)
 
