@@ -63,7 +63,7 @@ def main() -> None:
             for name in ("vllm", "hf")
         }
     cfg = configs["vllm"]
-    tasks = load_tasks(instantiate(cfg.data), "test", limit=args.rollouts * 2, seed=0)
+    tasks, _ = load_tasks(instantiate(cfg.data), "test", asks=None, limit=args.rollouts * 2, seed=0)
     parts = build_parts(cfg)
     engines = {name: build_engine(one, parts) for name, one in configs.items()}
 

@@ -104,7 +104,7 @@ def configured(engine: str, questions: int) -> tuple[Any, Parts, Sequence[TaskRe
     named = "hf" if engine == "scripted" else engine
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         cfg = compose("synthesize", ["experiment=mcts_vstar", f"engine={named}"])
-    tasks = load_tasks(instantiate(cfg.data), "test", limit=questions, seed=0)
+    tasks, _ = load_tasks(instantiate(cfg.data), "test", asks=None, limit=questions, seed=0)
     return cfg, build_parts(cfg), tasks
 
 

@@ -36,6 +36,7 @@ from vigorl.evaluation.power import (
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.families.lookup import import_plugins
 from vigorl.pages.comparison import Flip, Side, render_comparison_page
+from vigorl.pipes import let_pipes_close
 from vigorl.rollout.recorder import read_rollouts
 
 prepare_process()
@@ -158,11 +159,14 @@ def comparison_table(pairs: Sequence[Pair]) -> str:
     ]
     number = "one comparison" if len(pairs) == 1 else f"{len(pairs)} comparisons"
     lines.append(f'\n{number}; "p together" is Holm\'s over all of them')
+    lines.append('"could show" is the smallest true difference that is found four times in five')
+    if any(one.found.smallest is None for one in pairs):
+        lines[-1] += ", unknown (?) where all questions are one cluster"
     for one in pairs:
         if one.found.protocol_differences:
-            keys = ", ".join(one.found.protocol_differences)
             names = f"{one.benchmark}, {one.before} and {one.after}"
-            lines.append(f"* {names}: the protocols differ in {keys}")
+            lines.append(f"* {names} were measured by different protocols:")
+            lines += [f"    {difference}" for difference in one.found.protocol_differences]
     return "\n".join(lines) + "\n"
 
 
@@ -303,4 +307,5 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    let_pipes_close()
     main()

@@ -1,20 +1,25 @@
 """Look before a run: `python -m vigorl.doctor experiment=grpo_vstar scale=qwen2_5_vl_7b ...`.
 
-Takes what `vigorl.train` takes (with `--config-name evaluate` what `vigorl.evaluate` takes) and
-prints a table: versions against the tested ones, devices, the model, data, engine, MLflow, disk,
-and the memory that these settings need against what is there. Loads no weights, makes nothing.
+Takes what `vigorl.train` takes, or with a `benchmark=` or an experiment of `vigorl.evaluate` what
+that takes (`--config-name evaluate` says so of anything else), and prints a table: versions against
+the tested ones, devices, the model, data, engine, MLflow, disk, and the memory that these settings
+need against what is there. Loads no weights, makes nothing.
 Exit code 0 without a FAIL, else 1. Left out: what stages change (sft_vstar at the tiny scale),
 other nodes than this one.
 """
 
 from __future__ import annotations
 
-from vigorl.door import door, refuse_early
+import sys
 
+from vigorl.door import at_its_door, door, refuse_early
+
+if __name__ == "__main__":
+    sys.argv[1:] = at_its_door(sys.argv[1:])
 refuse_early(__name__, "train", may_miss=True)  # before the imports below, which take seconds
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -34,6 +39,8 @@ from vigorl.diagnosis.machine import (
 from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.report import Row, Status, render
 from vigorl.diagnosis.sources import check_config, check_data, check_tracking
+from vigorl.suite import named_members
+from vigorl.tracking import said_of
 
 prepare_process()
 
@@ -47,7 +54,7 @@ def diagnose(cfg: DictConfig, machine: Machine) -> list[Row]:
         *asked("shared memory", lambda: check_shared_memory(cfg, machine)),
         *asked("engine", lambda: check_engine(cfg)),
         *asked("MLflow", lambda: check_tracking(cfg)),
-        *asked("data", lambda: check_data(cfg)),
+        *asked("data", lambda: check_all_data(cfg)),
         *asked("model", lambda: check_model_and_memory(cfg, machine)),
     ]
 
@@ -58,6 +65,17 @@ def asked(name: str, question: Callable[[], list[Row]]) -> list[Row]:
         return question()
     except (VigorlError, OmegaConfBaseException, HydraException, OSError, ImportError) as error:
         return [Row(Status.FAIL, name, f"{type(error).__name__}: {error}")]
+
+
+def check_all_data(cfg: DictConfig) -> list[Row]:
+    """Of every benchmark of a suite, each in rows of its own."""
+    if not cfg.get("suite"):
+        return check_data(cfg)
+    return [
+        replace(row, name=f"{row.name} {one.name}")
+        for one in named_members(cfg, said_of(cfg))
+        for row in asked("data", lambda one=one: check_data(one.cfg))
+    ]
 
 
 def check_model_and_memory(cfg: DictConfig, machine: Machine) -> list[Row]:

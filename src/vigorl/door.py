@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -30,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.machine_faults import told_in_one_line
+from vigorl.pipes import let_pipes_close
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, fields_of, refuse_missing
 from vigorl.settings.reach import refuse_outdone
@@ -49,6 +51,7 @@ def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> No
         may_miss: It goes on without the values that no default can know.
     """
     if module == "__main__":
+        let_pipes_close()
         register_resolvers()
         with refusals():
             cfg = _check_command_line(config_name, tuple(sys.argv[1:]))
@@ -67,6 +70,22 @@ def as_suite(words: Sequence[str]) -> list[str]:
         match = _LIST.fullmatch(word)
         found += ["benchmark=_suite", f"suite=[{match[1]}]"] if match else [word]
     return found
+
+
+def at_its_door(words: Sequence[str]) -> list[str]:
+    """A command line of what several doors take, with the `--config-name` of the one that it is
+    for: a benchmark is evaluated, and so is what experiment's YAML says so.
+
+    >>> at_its_door(["benchmark=vstar"])
+    ['--config-name', 'evaluate', 'benchmark=vstar']
+    """
+    said = dict(word.split("=", 1) for word in words if "=" in word)
+    own = Path(CONFIGS) / "experiment" / f"{said.get('experiment')}.yaml"
+    doors = OmegaConf.load(own).get("doors") if own.is_file() else None
+    is_said = any(word.startswith(("--config-name", "-cn")) for word in words)
+    if is_said or not ("benchmark" in said or doors == ["evaluate"]):
+        return list(words)
+    return ["--config-name", "evaluate", *as_suite(words)]
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -196,7 +215,7 @@ def check_overrides(
 
 def _unknown_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
-    options = error.options or ()
+    options = [one for one in error.options or () if not one.startswith("_")]
     meant = nearest(choice, options)
     guess = f"did you mean {group}={meant}? " if meant else ""
     return f"there is no {group}={choice}; {guess}The choices are {', '.join(options)}"

@@ -114,8 +114,16 @@ def run_evaluation(
         if other is not None:
             print(f"against {cfg.compare_with}:\n{_compared(done, other)}")
         return done
+    refuse_missing_data(cfg)
     with start_run(cfg) as run:
         return judge(cfg, run, other, shipped=shipped, engines=engines or Engines())
+
+
+def refuse_missing_data(cfg: DictConfig) -> None:
+    """Raises ConfigError where a benchmark's download is not there, before anything is made."""
+    source = instantiate(cfg.data)
+    if isinstance(source, Benchmark):
+        source.prepare()
 
 
 def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
@@ -215,8 +223,9 @@ def judge(
     benchmark = source if isinstance(source, Benchmark) else None
     parts = engines.parts(cfg)
     asks = parts.eval_environment
-    tasks = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
+    tasks, num = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
     questions = {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]}
+    questions |= {"of": num} if num > len(tasks) else {}
     note(run, "data/evaluated_tasks", str(questions["fingerprint"]))
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,6 +82,20 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"paths", "model"} <= found.keys():
         raise ConfigError(f"{path} is empty, cut, or not of a run: {_WITHOUT_SETTINGS}")
     return cast(dict[str, Any], found)
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove a run's folder, and one above it that is empty then, if there is nothing but what the
+    run says of itself.
+    """
+    own = [folder / "run.json", folder / "config.yaml"]
+    with contextlib.suppress(OSError):  # another process is as far, or another run stands there
+        if any(one not in own for one in folder.iterdir()):
+            return
+        for one in own:
+            one.unlink(missing_ok=True)
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def check_data(path: Path, prints: Mapping[str, str], *, may_differ: bool) -> None:

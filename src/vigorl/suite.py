@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
 from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
+from vigorl.targets import nearest
 
 _OF_SUITE = ("suite", "skip_missing", "benchmark", "resume", "paths", "name")  # not of a member
 _OF_ALL = ("data.skip_bad_rows", "data.decode_pictures")  # in configs/benchmark/_suite.yaml
@@ -51,18 +52,33 @@ def members_of(cfg: DictConfig, said: Sequence[str]) -> list[Member]:
         ConfigError: A benchmark is unknown, or a download is not there and `skip_missing` is false;
             names them all, with the commands that fetch them.
     """
-    offered = GlobalHydra.instance().config_loader().get_group_options("benchmark")
-    for name in cfg.suite:
-        if name not in offered or name.startswith("_"):
-            names = ", ".join(one for one in offered if not one.startswith("_"))
-            raise ConfigError(f"suite: there is no benchmark {name!r}; there are {names}")
-    members = [_member(str(name), cfg, said) for name in cfg.suite]
-    members = _downloaded(members, skip=cfg.skip_missing, root=str(cfg.data.root))
+    members = _downloaded(named_members(cfg, said), skip=cfg.skip_missing, root=str(cfg.data.root))
     most = max(one.cfg.limits.max_images for one in members)
     for one in members:
         if "max_images" in one.cfg.engine:
             OmegaConf.update(one.cfg, "engine.max_images", most)
     return members
+
+
+def named_members(cfg: DictConfig, said: Sequence[str]) -> list[Member]:
+    """The benchmarks of a suite, downloaded or not.
+
+    Args:
+        cfg: Of the suite.
+        said: The command line behind it.
+    Raises:
+        ConfigError: A benchmark is unknown; names the nearest.
+    """
+    options = GlobalHydra.instance().config_loader().get_group_options("benchmark")
+    offered = [one for one in options if not one.startswith("_")]
+    for name in cfg.suite:
+        if name not in offered:
+            meant = nearest(str(name), offered)
+            guess = f"did you mean {meant}? " if meant else ""
+            raise ConfigError(
+                f"there is no benchmark {name!r}; {guess}The choices are {', '.join(offered)}"
+            )
+    return [_member(str(name), cfg, said) for name in cfg.suite]
 
 
 def shipped_settings(said: Sequence[str]) -> DictConfig | None:
@@ -113,9 +129,8 @@ def _downloaded(members: Sequence[Member], *, skip: bool, root: str) -> list[Mem
     if missing and not (skip and kept):
         lines = [
             f"data.root={root!r} holds no folder of these benchmarks; get them into it by",
-            *(
-                f"    {one.download.replace(' path', f' {root}/{one.subfolder}')}"
-                for one in missing
+            *dict.fromkeys(
+                f"    {one.download_into(f'{root}/{one.subfolder}')}" for one in missing
             ),
             "or leave them out by skip_missing=true",
         ]

@@ -102,7 +102,7 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         tasks: Sequence[TaskRecord] = [tree_task(tree, scorer=scorer) for tree in trees]
     else:
         source, asks = instantiate(cfg.data), parts.environment
-        tasks = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
+        tasks, _ = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
         ids = {task.id for task in tasks}
         trees = [tree for tree in search(cfg, run, tasks, parts) if tree.id in ids]
     found = linearize(cfg, tasks, trees, parts)

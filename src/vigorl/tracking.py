@@ -31,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.callbacks.mlflow_logger import send
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, DataError
 from vigorl.mlflow_store import begun_run, without_passwords
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.run_folder import (
@@ -41,6 +41,7 @@ from vigorl.run_folder import (
     identity_files,
     read_identity,
     read_settings,
+    remove_unused,
     write_identity,
     write_settings,
 )
@@ -81,9 +82,11 @@ class Run:
         return self
 
     def __exit__(self, kind: object, error: object, *_: object) -> None:
-        """A run that raised says so in MLflow, wherever it raised."""
+        """One that raised says so in MLflow; refused before it made anything, it has no folder."""
         status = "KILLED" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
         self.logger.finalize(status if kind else "success")
+        if isinstance(error, ConfigError | DataError) and not self.is_resumed:
+            remove_unused(self.folder)
 
     def record(self, cfg: DictConfig, datamodule: Any) -> None:
         """Settings, versions, commit and what data it is fed; of a resumed run, what changed."""

@@ -12,6 +12,7 @@ from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.door import (
     _check_command_line,
+    at_its_door,
     check_overrides,
     door,
     refusals,
@@ -186,3 +187,26 @@ def test_the_whole_trace_is_shown_where_it_is_asked_for(monkeypatch: pytest.Monk
 )
 def test_an_ordinary_command_line_of_each_door_is_taken(name: str, words: tuple[str, ...]) -> None:
     assert _check_command_line(name, words) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "door_of_it"),
+    [
+        (["benchmark=vstar"], "evaluate"),
+        (["limit=3", "benchmark=[vstar,blink]"], "evaluate"),
+        (["experiment=eval_vstar"], "evaluate"),
+        (["experiment=grpo_vstar"], None),
+        (["seed=1"], None),
+        (["--config-name", "evaluate", "benchmark=vstar"], None),
+    ],
+)
+def test_the_doctor_takes_what_is_evaluated(words: list[str], door_of_it: str | None) -> None:
+    found = at_its_door(words)
+    assert found[:2] == ["--config-name", door_of_it] if door_of_it else found == words
+    assert "benchmark=[vstar,blink]" not in found  # Hydra would merge the two
+
+
+def test_what_only_suites_begin_with_is_no_choice() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean benchmark=vstar\?") as caught:
+        check_overrides("evaluate", ["benchmark=vstr"])
+    assert "_suite" not in str(caught.value)

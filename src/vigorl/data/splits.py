@@ -287,9 +287,9 @@ class WithTraces(_OfNames):
 
 def load_tasks(
     source: DataSource, split: str, *, asks: Asks | None, limit: int | None, seed: int
-) -> Sequence[TaskRecord]:
-    """The tasks of a split; a limited number of them is a random one, the same for the same
-    seed.
+) -> tuple[Sequence[TaskRecord], int]:
+    """The tasks of a split, and how many it has; a limited number of them is a random one, the same
+    for the same seed.
 
     Args:
         source: Makes and loads them.
@@ -307,7 +307,8 @@ def load_tasks(
     if split not in named:
         raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
     tasks = dry_pass(named[split], asks, rules=splits.rules)
-    return random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
+    kept = random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
+    return kept, len(tasks)
 
 
 def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:

@@ -72,8 +72,7 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
             lora=instantiate(cfg.model.lora),
         )
     except ConfigError as error:
-        text = f"{error}; set model.path to a folder, or fetch it where there is internet: hf "
-        return [Row(Status.FAIL, "model", f"{text}download {path}")], None
+        return [Row(Status.FAIL, "model", f"model.path: {error}")], None
     text = (
         f"{path}: {model.num_params / 1e6:,.1f} M weights, {model.num_vision_params / 1e6:,.1f} M "
         f"of them in the vision tower, {model.num_trainable / 1e6:,.1f} M learn"

@@ -19,6 +19,7 @@ from scipy import stats
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.data.plain import read_target
 from vigorl.evaluation.metrics import Mean, Metric, clusters_of, counted, statistic_of
+from vigorl.evaluation.protocol_words import told_differences
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
 from vigorl.evaluation.resampling import (
     NUM_RESAMPLES,
@@ -61,7 +62,8 @@ class Comparison:
         num_questions: All.
         num_clusters: What the interval rests on.
         metric: The name of what is compared.
-        protocol_differences: Dotted keys of settings in which the two were measured otherwise.
+        protocol_differences: In which settings the two were measured otherwise, each in words, with
+            its dotted key and both values (b's first).
     """
 
     difference: float
@@ -89,7 +91,7 @@ class Comparison:
             f"of {self.num_questions})"
         )
         if self.protocol_differences:
-            text += f"\nthe protocols differ: {', '.join(self.protocol_differences)}"
+            text += f"\nthe protocols differ: {'; '.join(self.protocol_differences)}"
         return text
 
 
@@ -180,9 +182,14 @@ def compare_reports(
     differing = protocol_differences(a, b)
     if differing and not allow_other_protocol:
         raise ConfigError(
-            f"the two reports of {a.name!r} were measured by different protocols: they differ in "
-            f"{', '.join(differing)}; measure both the same way, or allow it with "
-            "--allow-other-protocol, which marks the result"
+            "\n".join(
+                [
+                    f"the two reports of {a.name!r} were measured by different protocols:",
+                    *(f"    {one}" for one in differing),
+                    "measure both the same way, or allow it with --allow-other-protocol, which "
+                    "marks the result",
+                ]
+            )
         )
     mine, theirs = list(a.questions), paired(a, b)
     name, metric = locked_metric(a)
@@ -195,14 +202,14 @@ def compare_reports(
 
 
 def protocol_differences(a: EvaluationReport, b: EvaluationReport) -> list[str]:
-    """Dotted keys of settings in which two reports were measured otherwise; a report that does not
-    say how is like another such one alone.
+    """In which settings two reports were measured otherwise, in words, b's value before a's; a
+    report that does not say how is like another such one alone.
     """
     if a.protocol is None or b.protocol is None:
         return [] if a.protocol is b.protocol else ["protocol (one report has none)"]
     if a.protocol.fingerprint == b.protocol.fingerprint:
         return []
-    return a.protocol.differences(b.protocol)
+    return told_differences(b.protocol, a.protocol)
 
 
 def paired(a: EvaluationReport, b: EvaluationReport) -> list[QuestionOutcome]:

@@ -22,6 +22,18 @@ from vigorl.core.rollout import Rollout
 from vigorl.evaluation.resampling import drawn, expanded_interval, mean_of
 from vigorl.evaluation.statistics import cluster_interval, difference_interval, mean_interval
 
+_WORDS = {  # for the changes of the probes that ship
+    "crop_black": "crops black",
+    "crop_noise": "crops noise",
+    "crop_other": "crops of another picture",
+    "tool_off": "no tool",
+    "forced_zoom": "looks moved onto the targets",
+    "last_crop_alone": "the last look alone",
+    "chain_answer": "thoughts without pictures",
+    "zooms": "zooms that hit a target",
+    "last_zoom": "last zooms that hit one",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -71,21 +83,24 @@ class Faithfulness:
     hits: Mapping[str, Interval] = field(default_factory=dict)
 
     def table(self) -> str:
-        """As plain text, in percent and points."""
-        width = max(28, *map(len, self.probes))
+        """As plain text, in percent and points; each change with the name of its probe."""
+        names = {
+            name: f"{_WORDS[name]} ({name})" if name in _WORDS else name for name in self.probes
+        }
+        width = max(28, *map(len, names.values()))
         lines = [
             f"{'':{width}}  as it was  changed  difference  95 % interval   other answer      n"
         ]
         for name, one in self.probes.items():
             d = one.difference
             lines.append(
-                f"{name:{width}}  {_percent(one.before):>9}  {_percent(one.after):>7}  "
+                f"{names[name]:{width}}  {_percent(one.before):>9}  {_percent(one.after):>7}  "
                 f"{100 * d.value:>+10.1f}  {_ends(d, '+.1f'):<14}  {_percent(one.changed):>12}  "
                 f"{d.num_questions:>5}"
             )
         for name, one in self.hits.items():
             lines.append(
-                f"{f'{name} that hit':{width}}  {_percent(one):>9}  {'':7}  {'':10}  "
+                f"{_WORDS[name]:{width}}  {_percent(one):>9}  {'':7}  {'':10}  "
                 f"{_ends(one, '.1f'):<14}  {'':12}  {one.num_questions:>5}"
             )
         return "\n".join(lines) + "\n"

@@ -34,6 +34,19 @@ class Protocol:
         text = json.dumps(self.settings, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def judged_by(self) -> list[str]:
+        """A line for a report: the protocol that reads the answers, and the model that judges them,
+        where it is not the policy's own with the rules of the scorers.
+        """
+        own: Any = self.settings.get("judging") or {}
+        rules = own.get("rules") or own
+        kind = str(rules.get("_target_", "."))
+        is_own = kind in (".", "vigorl.evaluation.judging.AsTrained")
+        parts = [] if is_own else [f"read as by {kind.split('.')[-2]}"]
+        parts += [f"judged by {own['model']}"] if "model" in own else []
+        return [f"answers: {', '.join(parts)}"] if parts else []
+
     def differences(self, other: Protocol) -> list[str]:
         """The dotted keys of settings that differ or that only one has, sorted; lists count as
         wholes.

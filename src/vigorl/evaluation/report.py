@@ -187,14 +187,21 @@ class EvaluationReport:
 
     @property
     def by_tag(self) -> dict[str, dict[str, Accuracy]]:
-        """By each tag that splits the questions into few parts; names of pairs do not."""
+        """By each tag that splits the questions into few parts; one whose parts are the clusters
+        only names them, such as questions that were asked in several orders.
+        """
         names = dict.fromkeys(name for question in self.questions for name in question.tags)
         labels = {name: [one.tags.get(name, "") for one in self.questions] for name in names}
         return {
             name: _split(self.questions, values)
             for name, values in labels.items()
-            if 1 < len(set(values)) <= _MOST_PARTS
+            if 1 < len(set(values)) <= _MOST_PARTS and not self._are_clusters(values)
         }
+
+    def _are_clusters(self, labels: Sequence[str]) -> bool:
+        clusters = [one.cluster or one.id for one in self.questions]
+        pairs = set(zip(labels, clusters, strict=True))
+        return len(pairs) == len(set(labels)) == len(set(clusters)) < len(clusters)
 
     @property
     def by_rules(self) -> Accuracy | None:
@@ -220,6 +227,19 @@ class EvaluationReport:
             "error/sampling": math.sqrt(sampling),
         }
 
+    def _is_accuracy(self, name: str) -> bool:
+        """Whether a metric of the benchmark is the mean over all questions again."""
+        asked: Any = (self.protocol.settings if self.protocol else {}).get("benchmark") or {}
+        plain = (asked.get("metrics") or {}).get(name, {})
+        is_mean = str(plain.get("_target_", "")).endswith("metrics.Mean") and not plain.get("only")
+        return (is_mean or name == "overall") and self.benchmark[name] == self.accuracy
+
+    @property
+    def _of_all(self) -> str:
+        """ " of 191" where `limit` left questions out."""
+        asked: Any = (self.protocol.settings if self.protocol else {}).get("questions") or {}
+        return f" of {asked['of']}" if "of" in asked else ""
+
     @property
     def chance(self) -> float | None:
         """The score of blind guessing; None when some question has no options."""
@@ -232,21 +252,23 @@ class EvaluationReport:
         decoding = "greedy" if self.temperature == 0 else f"temperature {self.temperature:g}"
         overall = f"avg@{self.num_samples}" if self.num_samples > 1 else "accuracy"
         about = (
-            f"{len(self.questions)} questions",
+            f"{len(self.questions)}{self._of_all} questions",
             f"policy version {self.policy_version}",
             decoding,
         )
-        rows = [(overall, self.accuracy)]
+        same = [name for name in self.benchmark if self._is_accuracy(name)]
+        named = ", ".join(name for name in same if name not in ("overall", "accuracy"))
+        rows = [(f"{overall} ({named})" if named else overall, self.accuracy)]
         rows += [(f"  {name}", one) for name, one in self.by_category.items()]
         for tag, parts in self.by_tag.items():
             rows += [(f"  {tag} {name}", one) for name, one in parts.items()]
         rows += [("by rules, without the judge", self.by_rules)] if self.by_rules else []
-        rows += list(self.benchmark.items())
+        rows += [(name, one) for name, one in self.benchmark.items() if name not in same]
         width = max(28, *(len(name) for name, _ in rows))
         has_clusters = any(0 < one.num_clusters < one.num_questions for _, one in rows)
         lines = [
             f"{self.name}: {', '.join(about)}",
-            *([f"protocol: {self.protocol}"] if self.protocol else []),
+            *([f"protocol: {self.protocol}", *self.protocol.judged_by] if self.protocol else []),
             "",
             f"{'':{width}}    score  95 % interval      n{'  clusters' if has_clusters else ''}",
         ]

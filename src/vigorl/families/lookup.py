@@ -71,15 +71,32 @@ def family_of(folder: str | os.PathLike[str]) -> Family:
     """
     name = os.fspath(folder)
     if os.path.isabs(name) and not os.path.isdir(name):
-        raise ConfigError(f"{name}: no such folder")
+        raise ConfigError(f"{name}: no such folder; {what_to_name(name)}")
+    if not os.path.isdir(name) and name.count("/") != 1:  # no "owner/name" of the hub
+        raise ConfigError(f"{name}: no such folder; {what_to_name(name)}")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{folder}: no config.json of a model ({reason})") from error
+        raise ConfigError(
+            f"{folder}: no config.json of a model ({reason}); {what_to_name(name)}"
+        ) from error
     if not config:
-        raise ConfigError(f"{folder}: no config.json, so this is not a model folder")
+        raise ConfigError(
+            f"{folder}: no config.json, so this is not a model folder; {what_to_name(name)}"
+        )
     return family_named(config.get("model_type"), where=folder)
+
+
+def what_to_name(name: str) -> str:
+    """What to do where a model's name leads to none."""
+    if os.path.isfile(os.path.join(name, "model", "config.json")):
+        return f"its model is {os.path.join(name, 'model')}"
+    fetch = f"hf download {name} fetches one of the hub, or " if name.count("/") == 1 else ""
+    return (
+        f"{fetch}name a model's folder (RUN/model of a training), a RUN/checkpoints/*.ckpt, or "
+        "OWNER/NAME of the hub"
+    )
 
 
 def check_runs(family: Family, *, engine: str) -> None:

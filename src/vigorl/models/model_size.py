@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import ModelSize
-from vigorl.families.lookup import family_named
+from vigorl.families.lookup import family_named, what_to_name
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import local_folder
@@ -57,7 +57,7 @@ def _from_hub(name: str) -> dict[str, Any]:
     except (URLError, TimeoutError, json.JSONDecodeError) as error:
         raise ConfigError(
             f"{name}: no such folder, not in the Hugging Face cache, and the hub gave no "
-            f"config.json ({error})"
+            f"config.json ({error}); {what_to_name(name)}"
         ) from error
 
 

@@ -27,7 +27,7 @@ from transformers.models.auto.processing_auto import (
 from vigorl.core.digests import check_digests, write_folder_digests
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
-from vigorl.families.lookup import family_named, family_of
+from vigorl.families.lookup import family_named, family_of, what_to_name
 
 _COMPANIONS = ("*.json", "*.txt", "*.jinja", "*.model")
 _NEVER_COPIED = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -67,11 +67,12 @@ def local_folder(folder_or_id: str | Path) -> Path | None:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ConfigError(
-                f"{folder}: no config.json, so this is not a Hugging Face model folder"
+                f"{folder}: no config.json, so this is not a Hugging Face model folder; "
+                f"{what_to_name(str(folder))}"
             )
         return folder
     if not re.fullmatch(rf"{name}/{name}", str(folder_or_id)) or folder.parent.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+        raise ConfigError(f"{folder}: no such folder; {what_to_name(str(folder))}")
     return None
 
 

@@ -111,13 +111,17 @@ def test_a_metric_of_ones_own_is_compared_by_calling_it():
     assert by_calls.smallest == pytest.approx(by_sums.smallest)
 
 
-def test_another_protocol_is_refused_by_the_keys_that_differ():
+def test_another_protocol_is_refused_with_what_differs():
     a, b = locked(report(*FOUR), MeanOf()), locked(report(*FOUR), MeanOf(), option_seed=1)
-    with pytest.raises(ConfigError, match=r"differ in benchmark\.option_seed; .* --allow-other"):
+    with pytest.raises(
+        ConfigError, match=r"options \(benchmark\.option_seed\): 1 -> \(absent\)\n.*--allow"
+    ):
         compare_reports(a, b)
     found = compare_reports(a, b, allow_other_protocol=True)
-    assert found.protocol_differences == ("benchmark.option_seed",)
-    assert str(found).endswith("the protocols differ: benchmark.option_seed")
+    assert found.protocol_differences == (
+        "the seed of the order of options (benchmark.option_seed): 1 -> (absent)",
+    )
+    assert str(found).endswith("options (benchmark.option_seed): 1 -> (absent)")
     with pytest.raises(ConfigError, match="one report has none"):
         compare_reports(a, report(*FOUR))
 

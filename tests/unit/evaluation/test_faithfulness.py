@@ -78,9 +78,9 @@ def test_a_report_keeps_prints_and_logs_it() -> None:
     asked = QuestionOutcome("a", "", "red", ("red",), (1.0,))
     report = EvaluationReport("x", (asked,), faithfulness=found)
     assert EvaluationReport.from_json(report.to_json()) == report
-    row = next(line for line in report.table().splitlines() if line.startswith("crop_black"))
-    assert row.split()[1:7] == ["100.0", "%", "50.0", "%", "-50.0", "[-89.8,"]
-    assert "last_zoom that hit" in report.table()
+    row = next(line for line in report.table().splitlines() if "(crop_black)" in line)
+    assert row.split()[3:9] == ["100.0", "%", "50.0", "%", "-50.0", "[-89.8,"]
+    assert "last zooms that hit one" in report.table()
     flat = report.scalars()
     assert flat["eval/faithfulness/crop_black_difference"] == -0.5
     # Agresti and Min: -1 / 4 - 1.96 sqrt(2 / 4 - 1 / 16) / 2

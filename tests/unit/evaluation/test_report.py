@@ -200,3 +200,31 @@ def test_reports_that_would_mislead_are_refused(
 ):
     with pytest.raises(ValueError, match=message):
         report(*questions)
+
+
+def test_names_of_questions_in_several_orders_are_no_parts():
+    many = [replace(q, cluster=c, tags={"question": c}) for q, c in zip(FOUR, "aabb", strict=False)]
+    assert report(*many).by_tag == {}
+
+
+def test_one_number_stands_there_once_and_a_limit_beside_it():
+    mean = {"_target_": "vigorl.evaluation.metrics.Mean", "only": None}
+    settings = {
+        "benchmark": {"metrics": {"mean over orders": mean}},
+        "questions": {"number": 3, "of": 191},
+        "judging": {"_target_": "vigorl.evaluation.protocols.vlmevalkit.VlmEvalKit"},
+    }
+    plain = report(*FOUR)
+    found = replace(
+        plain,
+        benchmark={"mean over orders": plain.accuracy, "other": plain.accuracy},
+        protocol=Protocol("x", settings),
+    )
+    table = found.table()
+    assert "\naccuracy (mean over orders)  " in table
+    assert "\nmean over orders" not in table
+    assert "\nother  " in table
+    assert f"{len(plain.questions)} of 191 questions" in table
+    assert "\nanswers: read as by vlmevalkit\n" in table
+    once = replace(plain, benchmark={"overall": plain.accuracy}).table()
+    assert "overall" not in once

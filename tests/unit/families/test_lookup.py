@@ -42,8 +42,17 @@ def test_a_folder_without_a_config_is_refused_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"no config\.json") as caught:
         family_of(tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match=r"gone: no such folder$"):
+    with pytest.raises(ConfigError, match=r"gone: no such folder; name a model's folder"):
         family_of(tmp_path / "gone")
+    with pytest.raises(ConfigError, match=r"^gone: no such folder; name a model's folder .*NAME"):
+        family_of("gone")
+
+
+def test_a_runs_folder_says_where_its_model_is(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=rf"; its model is {tmp_path / 'model'}$"):
+        family_of(tmp_path)
 
 
 def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:

@@ -59,7 +59,7 @@ def test_says_how_sure_the_difference_is(store: ImageStore, pairs: list[Pair]):
 def test_other_protocols_are_marked(store: ImageStore, pairs: list[Pair]):
     found = replace(pairs[0].found, protocol_differences=("env.tools", "limit"), smallest=None)
     outline = page_of(store, [replace(pairs[0], found=found)])
-    assert "different protocols, which differ in env.tools, limit" in outline.text
+    assert "different protocols, which differ in env.tools; limit" in outline.text
 
 
 def test_both_answers_stand_side_by_side(store: ImageStore, picture: str, pairs: list[Pair]):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from vigorl.core.media import ImageView
 from vigorl.core.scoring.algebra import are_equal, require_algebra
 from vigorl.core.scoring.number import read_quantity
-from vigorl.core.scoring.reading import boxed_parts, unwrapped, without_styles
+from vigorl.core.scoring.reading import boxed_parts, unwrapped, without_label, without_styles
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.scoring.text import fold_answer, option_index
 
@@ -29,7 +29,6 @@ _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _FUNCTIONS = re.compile(r"\b(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta)\b")
 _WORD = re.compile(r"[a-zA-Z]{3,}|[^\W\d_a-zA-Z]{2,}")
 _SENTENCE = re.compile(r"(?<!\\)\b[a-zA-Z]\s*[.:)](?:\s|\d)|[.?!;]\s")  # "B. 42" is not 42
-_LABEL = re.compile(r"\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\([a-z]\))?)\s*=\s*(?=[^=]+$)")
 _NOT_FOLDED = re.compile(r"[²³¹⁰⁴-⁹(\[{]")  # powers are no digits, "[1, 2]" is not "(1, 2)"
 _POWERS = {ord(one): f"^{power}" for power, one in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _ROOT = re.compile(r"(?<!\\)(?:sqrt|√)\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+))")
@@ -91,7 +90,7 @@ def is_same_value(given: str, right: str) -> bool:
     """Whether two texts are one value; "" is none."""
     if not given.strip():
         return False
-    given, right = _without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
+    given, right = without_label(*(final_answer(one).rstrip(" .。") for one in (given, right)))
     if fold_answer(given) == fold_answer(right) and not _NOT_FOLDED.search(given + right):
         return True
     a, b = read_quantity(given), read_quantity(right)
@@ -104,14 +103,6 @@ def is_same_value(given: str, right: str) -> bool:
     if _has_words(given) or _has_words(right) or _SENTENCE.search(given):
         return False
     return are_equal(given, right)
-
-
-def _without_label(given: str, right: str) -> tuple[str, str]:
-    """Both without "x =", unless each has one of its own."""
-    a, b = _LABEL.match(given), _LABEL.match(right)
-    if a and b and a[1] != b[1]:
-        return given, right
-    return given[a.end() if a else 0 :], right[b.end() if b else 0 :]
 
 
 def _as_latex(text: str) -> str:

@@ -9,43 +9,40 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from vigorl.core.media import ImageView
-from vigorl.core.scoring.reading import unwrapped
+from vigorl.core.scoring.reading import unwrapped, without_label
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.scoring.text import fold_answer
 
 if TYPE_CHECKING:
     from vigorl.core.records import TaskRecord
 
-_WORDS = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-    "twenty",
+_ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TEENS = [
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+    "eighteen", "nineteen",
 ]  # fmt: skip
-_VALUES = {word: value for value, word in enumerate(_WORDS)}
-_VALUES |= {word: value for value, word in enumerate("零一二三四五六七八九十")} | {"两": 2}
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_VALUES = {word: value for value, word in enumerate(["zero", *_ONES, *_TEENS])}
+_VALUES |= {word: 10 * value for value, word in enumerate(_TENS, start=2)} | {"hundred": 100}
+_CHINESE = {word: value for value, word in enumerate("零一二三四五六七八九")} | {"两": 2}
+_ONE, _CHINESE_ONE = "|".join(_ONES), "[一二三四五六七八九]"
+_BELOW_100 = rf"(?:{'|'.join(_TENS)})(?:[-\s](?:{_ONE}))?|{'|'.join(reversed(_TEENS))}|{_ONE}"
+_WORD = (
+    rf"(?:(?:(?:{_ONE}|an?)[-\s])?hundred(?:\s(?:and\s)?(?:{_BELOW_100}))?|{_BELOW_100}|zero)(?![a-z])"
+    rf"|{_CHINESE_ONE}?十{_CHINESE_ONE}?|[零两]|{_CHINESE_ONE}"
+)
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?|\.\d{1,30}"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+])?\s?(?P<currency>[$€£¥])?\s?"
     rf"(?:(?:(?P<whole>\d{{1,30}})\s)?(?P<top>\d{{1,30}})\s?/\s?(?P<bottom>\d{{1,30}})"
     rf"|(?P<digits>{_DIGITS})(?:e(?P<power>[-+]?\d{{1,2}}))?"
-    rf"|(?P<word>{'|'.join(sorted(_VALUES, key=len, reverse=True))}))"
+    rf"|(?P<word>{_WORD}))"
     rf"(?![\d.,/])\s?(?P<unit>[^\d\s,;.?!()\[\]=<>~≈-][^\d\s,;?!()\[\]=<>~≈-]*(?:\s?[²³])?)?"
 )
 _POWER = re.compile(r"\d\s?[²³¹⁰⁴-⁹]|\^")  # NFKC would make a digit of it
 _VULGAR = re.compile(r"(\d)\s?([¼-¾⅐-⅞])")
-_MULTIPLES = {
-    "dozen",
-    "hundred",
-    "thousand",
-    "million",
-    "billion",
-    "k",
-    "m",
-    "bn",
-    "万",
-    "千",
-    "百",
-}
+_MULTIPLES = {"dozen", "thousand", "million", "billion", "k", "m", "bn"}
+_CHINESE_NUMERAL = re.compile("[零一二两三四五六七八九十百千万亿]")
 _SAME_UNITS = {"%": "percent", "percentage": "percent", "°": "degree", "个": ""}
 
 
@@ -82,14 +79,15 @@ class NumberMatch(Scorer):
     def score(
         self, answer: str | None, task: TaskRecord, *, view: ImageView | None = None
     ) -> float:
-        given = None if answer is None else read_quantity(answer)
-        right = read_quantity(task.answer)
+        if answer is None:
+            return 0.0
+        given, right = quantities(answer, task.answer)
         if given is None or right is None:
             return 0.0
         return float(self._fits(given, right) and _has_right_unit(given, right, task.question))
 
     def has_form(self, answer: str, *, view: ImageView) -> bool:
-        return read_quantity(answer) is not None
+        return quantities(answer, "")[0] is not None
 
     def for_answer(self, answer: str) -> NumberMatch:
         if read_quantity(answer) is None:
@@ -114,24 +112,42 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     folded = fold_answer(_plain_fractions(bare).replace(r"\%", "%"))
     match = _NUMBER.fullmatch(folded)
-    if match is None or (match["unit"] or "") in _MULTIPLES:
+    if match is None:
         return None
-    if match["unit"] and match["unit"] in _VALUES:
+    unit = match["unit"] or ""
+    if unit in _MULTIPLES | _VALUES.keys() or _CHINESE_NUMERAL.match(unit):
         return None
     value = _value(match)
     if value is None:
         return None
-    unit = (match["unit"] or match["currency"] or "").rstrip(".")
+    unit = (unit or match["currency"] or "").rstrip(".")
     return Quantity(-value if match["sign"] == "-" else value, unit)
+
+
+def quantities(answer: str, right: str) -> tuple[Quantity | None, Quantity | None]:
+    """Of two answers, of which one alone may say what it is: "x = 3", but "y = 3" is not that."""
+    given, right = without_label(unwrapped(answer), right)
+    return read_quantity(given), read_quantity(right)
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
     if match["word"]:
-        return Fraction(_VALUES[match["word"]])
+        return Fraction(_value_of_word(match["word"]))
     if match["top"]:
         whole, top, bottom = int(match["whole"] or 0), int(match["top"]), int(match["bottom"])
         return Fraction(top, bottom) + whole if bottom else None
     return Fraction(match["digits"].replace(",", "")) * Fraction(10) ** int(match["power"] or 0)
+
+
+def _value_of_word(text: str) -> int:
+    """Of "two hundred and twenty-one" or "二十一"."""
+    if text[0] in _CHINESE or text[0] == "十":
+        tens, is_above, ones = text.rpartition("十")
+        return (10 * _CHINESE[tens or "一"] if is_above else 0) + (_CHINESE[ones] if ones else 0)
+    above, is_above, below = text.rpartition("hundred")
+    words = re.split(r"[-\s]", below)
+    hundreds = _VALUES.get(above.strip(" -"), 1) if is_above else 0
+    return 100 * hundreds + sum(_VALUES.get(word, 0) for word in words)
 
 
 def _plain_fractions(text: str) -> str:

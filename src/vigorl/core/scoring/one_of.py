@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vigorl.core.media import ImageView
-from vigorl.core.scoring.number import read_quantity
+from vigorl.core.scoring.number import quantities
 from vigorl.core.scoring.reading import unwrapped
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.scoring.text import is_same_answer
@@ -81,7 +81,7 @@ def accepted_answers(text: str) -> tuple[str, ...]:
 def _is_same(answer: str, right: str) -> bool:
     if is_same_answer(answer, right):
         return True
-    a, b = read_quantity(answer), read_quantity(right)
+    a, b = quantities(answer, right)
     return a is not None and b is not None and a == b
 
 

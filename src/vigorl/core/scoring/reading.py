@@ -29,6 +29,7 @@ _TAIL = re.compile(
     rf"\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+{_NOUN})?\s*$|(?:是)?正确(?:的)?(?:答案|选项)?$",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\([a-z]\))?)\s*=\s*(?=[^=]+$)")
 _EMPHASIS = re.compile(r"(?<![\w*])(\*\*|__)(?=\S)([^*_]+)(?<=\S)\1(?![\w*])")
 
 
@@ -72,6 +73,18 @@ def unwrapped(text: str) -> str:
     bare = text.rstrip(" .。!！")
     text = _TAIL.sub("", bare) if _TAIL.search(bare) else text
     return _without_dollars(text.strip())
+
+
+def without_label(given: str, right: str) -> tuple[str, str]:
+    """Both without "x =", unless each has one of its own.
+
+    >>> without_label("x = 3", "3"), without_label("x = 3", "y = 3")
+    (('3', '3'), ('x = 3', 'y = 3'))
+    """
+    a, b = _LABEL.match(given), _LABEL.match(right)
+    if a and b and a[1] != b[1]:
+        return given, right
+    return given[a.end() if a else 0 :], right[b.end() if b else 0 :]
 
 
 def _boxes(text: str) -> list[tuple[int, int, int]]:

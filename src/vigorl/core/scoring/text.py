@@ -33,10 +33,17 @@ _OPENING = " \t\n\"'`*_([{,:;“”‘’«「『【《、"
 _CLOSING = " \t\n\"'`*_)]}.,:;!?“”‘’»」』】》、。"
 _WORD = r"(?:(?:option|choice|answer)\b\W*)?"
 _ALONE = re.compile(_WORD + r"[(\[【「]?([a-z])[)\]】」]?[.,:;、。]*")
+_QUOTED_LETTER = re.compile(r"""(?<!\w)(?:(["'`])([a-z])\1|“([a-z])”|‘([a-z])’)(?!\w)""", re.I)
+_QUOTES = {"''", '""', "``", "“”", "‘’", "«»", "「」", "『』"}
 # "A. red", "(b) red", "a) red"; and, where an option has to follow, also "A.red" and "A - red"
 _BRACKETED = r"[(\[【]([a-z])[)\]】](?:\s*[.:、]\s*|\s+-\s+|\s*)|([a-z])\)\s*"
 _PREFIX = re.compile(rf"{_WORD}(?:{_BRACKETED}|([a-z])(?:[.:]\s+|、\s*))(?=\S)")
-_LOOSE_PREFIX = re.compile(rf"{_WORD}(?:{_BRACKETED}|([a-z])(?:\s*[.:、]\s*|\s+-\s+))(?=\S)", re.I)
+_LOOSE_PREFIX = re.compile(
+    rf"{_WORD}(?:{_BRACKETED}|([a-z])(?:\s*[.:、]\s*|\s+-\s+|\s+(?=[(\[【])))(?=\S)", re.I
+)
+_SUFFIX = re.compile(
+    r"(.*\S)\s*[(\[【](?:(?:option|choice)\s)?([a-z])[)\]】][.。!]?", re.I
+)  # "red (A)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,8 @@ def option_index(answer: str, options: Sequence[str]) -> int | None:
 
     By the option's text: as it stands, then without marks around it, then folded as in
     `normalize_answer`; the first of these that fits one option alone decides. Else by a letter with
-    the option's text behind it, or by a letter alone. Letters that all options carry themselves, in
-    order ("A. red", "B. blue"), may be left out.
+    the option's text behind it, or in brackets after it, or by a letter alone. Letters that all
+    options carry themselves, in order ("A. red", "B. blue"), may be left out.
 
     >>> option_index("(B) E. coli", ["S. aureus", "E. coli"])
     1
@@ -119,14 +126,17 @@ def _index_of(answer: str, options: Sequence[str]) -> int | None:
     texts = _without_labels(options)
     if texts is not options and (found := _index_of_text(answer, texts)) is not None:
         return found
-    seen = _seen(answer)
+    seen = _without_quotes(_seen(answer))
+    is_text = any(_ALONE.fullmatch(fold_answer(option)) for option in options)
     if alone := _ALONE.fullmatch(seen.casefold()):
-        is_text = any(_ALONE.fullmatch(fold_answer(option)) for option in options)
         return None if is_text or _letter_index(alone) >= len(options) else _letter_index(alone)
     if match := _LOOSE_PREFIX.match(seen):
-        index = _letter_index(match)
-        return index if _index_of_text(seen[match.end() :], texts) == index else None
-    return None
+        index, rest = _letter_index(match), seen[match.end() :]
+    elif (match := _SUFFIX.fullmatch(seen)) and not is_text:
+        index, rest = _letter_index(match), match[1]
+    else:
+        return None
+    return index if _index_of_text(rest, texts) == index else None
 
 
 def _index_of_text(answer: str, options: Sequence[str]) -> int | None:
@@ -155,6 +165,14 @@ def _seen(text: str) -> str:
     """Without emphasis and what nobody sees; full-width letters and marks as plain ones."""
     plain = text.translate(_FULL_WIDTH).translate(_INVISIBLE)
     return " ".join(_EMPHASIS.sub(r"\1", plain).split())
+
+
+def _without_quotes(text: str) -> str:
+    """Without quotes around all of it, or around a letter that stands alone."""
+    if len(text) > 2 and text[0] + text[-1] in _QUOTES:
+        inner = text[1:-1]
+        text = text if {text[0], text[-1]} & set(inner) else inner.strip()
+    return _QUOTED_LETTER.sub(lambda match: match[match.lastindex or 0], text)
 
 
 def _trim(text: str) -> str:

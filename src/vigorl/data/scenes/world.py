@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
+from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
@@ -109,25 +110,32 @@ class MadeWorld:
 
     def prepare(self) -> None:
         """Write what is missing; a world made with other settings in the same place is an error,
-        never overwritten.
+        never overwritten. Runs that begin together wait for the one that draws.
 
         Raises:
             ConfigError: `root` holds a world of other settings.
         """
         root = Path(self.root)
-        stamp = self._stamp()
-        if (root / "world.json").is_file():
-            found = _read_stamp(root / "world.json")
-            if found != stamp:
-                changed = sorted(k for k in stamp | found if stamp.get(k) != found.get(k))
-                raise ConfigError(
-                    f"data.root={self.root} holds a made world with other settings "
-                    f"({', '.join(changed)}); choose another data.root, or {_MAKE_ANEW}"
-                )
+        if self._is_made(root):
             return
-        self._write(root)
-        with written_whole(root / "world.json") as part:
-            part.write_text(json.dumps(stamp, indent=1))
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{root}.lock"):
+            if not self._is_made(root):
+                self._write(root)
+                with written_whole(root / "world.json") as part:
+                    part.write_text(json.dumps(self._stamp(), indent=1))
+
+    def _is_made(self, root: Path) -> bool:
+        if not (root / "world.json").is_file():
+            return False
+        found, stamp = _read_stamp(root / "world.json"), self._stamp()
+        if found != stamp:
+            changed = sorted(k for k in stamp | found if stamp.get(k) != found.get(k))
+            raise ConfigError(
+                f"data.root={self.root} holds a made world with other settings "
+                f"({', '.join(changed)}); choose another data.root, or {_MAKE_ANEW}"
+            )
+        return True
 
     def load(self) -> DataSplits:
         root = Path(self.root)

@@ -29,7 +29,7 @@ from vigorl.data.sources.option_texts import (
 )
 from vigorl.data.sources.pictures import Pictures
 from vigorl.data.sources.rows import Row
-from vigorl.data.sources.tables import table_rows
+from vigorl.data.sources.tables import no_such_column, table_rows
 
 AnswerWriting = Literal["letter", "index", "text"]
 
@@ -258,7 +258,7 @@ def _text(row: Row, name: str) -> str:
     if "{" in name:
         return _FIELD.sub(lambda match: _text(row, match[1]), name)
     if name not in row.values:
-        row.fail(f"there is no column {name!r}; columns: {', '.join(row.values)}")
+        row.fail(no_such_column([name], row.values))
     value = row.values[name]
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
         row.fail(f"{name!r} must be a text or a number, got {value!r:.80}")

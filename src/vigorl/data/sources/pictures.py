@@ -23,7 +23,7 @@ from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
 from vigorl.data.sources.option_texts import parse_list
 from vigorl.data.sources.rows import Row
-from vigorl.data.sources.tables import table_rows, user_cache
+from vigorl.data.sources.tables import no_such_column, table_rows, user_cache
 
 FOLDER = ".vigorl_pictures"
 MAX_REFERENCE = 64  # characters; VLMEvalKit takes a shorter cell for the index of another row
@@ -75,7 +75,7 @@ class Pictures:
             DataError: It is none of these; or there is no such file or row.
         """
         if column not in row.values:
-            row.fail(f"there is no column {column!r}; columns: {', '.join(row.values)}")
+            row.fail(no_such_column([column], row.values))
         found = tuple(self._of_cell(row.values[column], row, column))
         self._remember(row, column, found)
         return found

@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -300,16 +301,23 @@ def _missing(columns: Sequence[str] | None, names: Iterable[str]) -> list[str]:
     return [column for column in columns or () if column not in there]
 
 
+def no_such_column(missing: Sequence[str], names: Iterable[str], *, what: str = "column") -> str:
+    """That columns are not there; with the nearest that are, and all."""
+    known = list(names)
+    near = [get_close_matches(one, known, n=1, cutoff=0.6) for one in missing]
+    meant = ", ".join(repr(found[0]) for found in near if found)
+    guess = f"; did you mean {meant}?" if meant else ";"
+    text = f"there is no {what} {', '.join(map(repr, missing))}{guess}"
+    return f"{text} {what}s: {', '.join(known)}"
+
+
 def _require(columns: Sequence[str] | None, names: Sequence[str], *, file: str | Path) -> None:
     if missing := _missing(columns, names):
-        raise DataError(
-            f"there is no column {', '.join(map(repr, missing))}; columns: {', '.join(names)}",
-            path=file,
-        )
+        raise DataError(no_such_column(missing, names), path=file)
 
 
 def _no_column(row: Row, missing: Sequence[str]) -> DataError:
-    text = f"there is no {', '.join(map(repr, missing))}; keys: {', '.join(row.values)}"
+    text = no_such_column(missing, row.values, what="key")
     return DataError(f"{row.name}: {text}" if row.name else text, path=row.path, line=row.line)
 
 

@@ -18,6 +18,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from vigorl.data.option_orders import OptionOrder, in_orders
 from vigorl.data.plain import path_of, to_plain
 from vigorl.data.splits import DataSplits
 from vigorl.evaluation.asking import Asked, Asking, ask
-from vigorl.evaluation.metrics import Mean, Metric, measured
+from vigorl.evaluation.metrics import CATEGORY, AllRight, Mean, MeanOf, Metric, measured
 from vigorl.evaluation.report import Accuracy, QuestionOutcome
 from vigorl.rollout.environment import Environment
 
@@ -155,7 +156,20 @@ class Benchmark(ABC):
 
     def load(self) -> DataSplits:
         tasks = in_orders(self.tasks(), self.option_order, seed=self.option_seed)
+        self._check_labels(tasks)
         return DataSplits(test_tasks=tasks, rules=self.rules)
+
+    def _check_labels(self, tasks: Sequence[TaskRecord]) -> None:
+        """Raises ConfigError where a metric goes by a label that no question has."""
+        known = dict.fromkeys([CATEGORY, *(tag for task in tasks for tag in task.tags)])
+        for name, metric in self.metrics.items():
+            if isinstance(metric, MeanOf | AllRight) and metric.by not in known:
+                near = get_close_matches(metric.by, known, n=1)
+                guess = f"did you mean {near[0]!r}? " if near else ""
+                raise ConfigError(
+                    f"data.metrics.{name}.by: no question has the label {metric.by!r}; {guess}"
+                    f"They have {', '.join(known)}"
+                )
 
     def files(self, pattern: str) -> list[Path]:
         """The files of the download by a glob pattern, sorted.

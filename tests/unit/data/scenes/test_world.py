@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,25 @@ def splits(world: MadeWorld) -> DataSplits:
 
 def _stamps(root: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_runs_that_begin_together_draw_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Path] = []
+    write = MadeWorld._write
+
+    def slowly(self: MadeWorld, root: Path) -> None:
+        drawn.append(root)
+        time.sleep(0.05)  # the others arrive
+        write(self, root)
+
+    monkeypatch.setattr(MadeWorld, "_write", slowly)
+    world = _world(tmp_path / "root", num_traces=0, num_train=1, num_val=1, num_test=1)
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(world.prepare) for _ in range(3)]:
+            done.result()
+    assert len(drawn) == 1
 
 
 def test_every_split_has_its_records(splits: DataSplits) -> None:

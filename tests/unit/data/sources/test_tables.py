@@ -15,7 +15,7 @@ import pytest
 from vigorl.core.errors import DataError
 from vigorl.data.sources.files import collect
 from vigorl.data.sources.rows import Row
-from vigorl.data.sources.tables import table_rows
+from vigorl.data.sources.tables import no_such_column, table_rows
 
 VALUES = [{"index": "0", "question": "What?", "answer": "None"},
           {"index": "1", "question": "Who?", "answer": "NA"}]  # fmt: skip
@@ -178,3 +178,11 @@ def test_an_id_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch):
         list(table_rows("me/absent"))
     with pytest.raises(DataError, match=r"no column 'image'; columns: index, question, answer"):
         list(table_rows("me/mine", columns=["image"]))
+
+
+def test_a_misspelt_column_suggests_the_nearest() -> None:
+    text = no_such_column(["Qestion", "xyz"], ["Question", "Answer"])
+    assert text == (
+        "there is no column 'Qestion', 'xyz'; did you mean 'Question'? columns: Question, Answer"
+    )
+    assert no_such_column(["xyz"], ["a"]) == "there is no column 'xyz'; columns: a"

@@ -1,0 +1,369 @@
+"""Every recipe against plain GRPO: the same data, start, prompts, seeds and number of rollouts.
+
+    python benchmarks/recipes.py run [--only NAME ...] [--seeds 0 1 2] [--phases 12] [--jobs 2]
+    python benchmarks/recipes.py table
+
+A recipe is an `experiment=recipe_...` whose YAML has a `recipe` node:
+
+    recipe:
+      paper: DeepEyes, arXiv:2505.14362
+      claim: what the paper says that its method does
+      plain: [data=made_world_cold]          # overrides of experiment=grpo_vstar: the other arm
+      look_for: {looked: up, accuracy: up}   # names of MEASURES; the first decides the verdict
+      sizes: []                              # overrides for this script in place of num_phases
+      unseen: null                           # why nothing can be seen at this scale: not measured
+
+`run` forks a process per arm and seed from one that has all imports behind it, and leaves one
+summary.json each under outputs/recipes; what is done is not done again. `table` writes
+docs/recipes.md and docs/recipes.json. A measure is compared question by question on the validation
+questions, after the last phase, greedily; a difference is "seen" where its 95 % interval over
+questions leaves 0 out and every seed has its sign.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import multiprocessing.connection
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import yaml
+from kills import doors, main_of
+
+from vigorl.build import CONFIGS
+from vigorl.core.metrics import rollout_metrics
+from vigorl.core.rewards.zoom import zoom_hits
+from vigorl.core.rollout import Rollout
+from vigorl.evaluation.statistics import difference_interval
+from vigorl.rollout.recorder import read_rollouts
+
+OUT, DOCS = Path("outputs/recipes"), Path("docs")
+NUM_QUESTIONS = 256  # of the validation set, evenly over it
+
+Measure = Callable[[Rollout], float | None]  # None where it says nothing
+
+
+def _hit_share(rollout: Rollout) -> float | None:
+    hits = zoom_hits(rollout) if rollout.task.target_boxes else []
+    return statistics.fmean(hits) if hits else None
+
+
+def _first_hit(rollout: Rollout) -> float | None:
+    hits = zoom_hits(rollout) if rollout.task.target_boxes else []
+    return float(hits[0]) if hits else None
+
+
+def _lucky(rollout: Rollout) -> float | None:
+    if rollout.score < 1.0 or not rollout.task.target_boxes:
+        return None
+    return float(not any(zoom_hits(rollout)))
+
+
+MEASURES: dict[str, Measure] = {
+    "accuracy": lambda one: one.score,
+    "looks": lambda one: len(one.crops),
+    "looked": lambda one: float(bool(one.crops)),
+    "hits": _hit_share,
+    "first_hit": _first_hit,
+    "luck": _lucky,
+    "tokens": lambda one: sum(len(turn.completion_ids) for turn in one.turns),
+    "truncated": lambda one: float(one.stop_reason.is_truncated),
+}
+SPEED = "speed"  # accuracy over all evaluations after the first: who learns sooner has more
+ABOUT = {
+    "accuracy": "greedy accuracy after the last phase",
+    SPEED: "greedy accuracy, mean over the evaluations while training",
+    "looks": "looks per answer",
+    "looked": "share of answers with a look",
+    "hits": "share of looks that show a target",
+    "first_hit": "share of first looks that show a target",
+    "luck": "share of right answers without a look at a target",
+    "tokens": "tokens per answer",
+    "truncated": "share cut off by a limit",
+}
+SHARES = {"accuracy", SPEED, "looked", "hits", "first_hit", "luck", "truncated"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The `recipe` node of an experiment."""
+
+    name: str
+    paper: str
+    claim: str
+    look_for: dict[str, str] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    unseen: str | None = None
+
+    @property
+    def arms(self) -> tuple[Arm, Arm]:
+        """The recipe and the plain run that it is compared with."""
+        return Arm(f"experiment={self.name}", self.sizes), Arm("experiment=grpo_vstar", self.plain)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A training without its seed and its length."""
+
+    experiment: str
+    words: tuple[str, ...] = ()
+
+    def folder(self, seed: int, num_phases: int) -> Path:
+        words = [self.experiment.removeprefix("experiment="), *self.words]
+        name = "_".join(word.replace("=", "-").replace("/", "-") for word in words)
+        return OUT / f"{name[:120]}_{num_phases}" / str(seed)
+
+
+def read_recipes(only: Sequence[str] = ()) -> list[Recipe]:
+    """Those that ship, by name; a name that does not exist ends the script."""
+    found = []
+    for path in sorted(Path(CONFIGS, "experiment").glob("recipe_*.yaml")):
+        node = yaml.safe_load(path.read_text())["recipe"]
+        for key in ("plain", "sizes"):
+            node[key] = tuple(node.get(key) or ())
+        found.append(Recipe(path.stem, **node))
+    unknown = set(only) - {one.name for one in found}
+    if unknown:
+        raise SystemExit(f"no such recipe: {', '.join(sorted(unknown))}")
+    return [one for one in found if not only or one.name in only]
+
+
+# ---- run -----------------------------------------------------------------------------------------
+
+
+def run(
+    recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int, jobs: int, minutes: float
+) -> None:
+    """Train every arm that has no summary yet, seed by seed, `jobs` at a time."""
+    deadline = time.monotonic() + 60 * minutes
+    arms = dict.fromkeys(arm for one in recipes if not one.unseen for arm in one.arms)
+    waiting = [
+        job
+        for seed in seeds
+        for job in (Job(arm, seed, num_phases) for arm in arms)
+        if not job.summary.exists()
+    ]
+    num_jobs, running = len(waiting), list[Job]()
+    doors()
+    while waiting or running:
+        while waiting and len(running) < jobs and time.monotonic() < deadline:
+            running.append(waiting.pop(0))
+            running[-1].start()
+        if not running:
+            print(f"no time left for {len(waiting)} trainings")
+            return
+        left = max(deadline - time.monotonic(), 0.0)
+        multiprocessing.connection.wait([job.process.sentinel for job in running], timeout=left)
+        for job in [one for one in running if left == 0 or not one.process.is_alive()]:
+            running.remove(job)
+            done = num_jobs - len(waiting) - len(running)
+            print(f"{done:3} of {num_jobs}: {job.finish()}", flush=True)
+
+
+class Job:
+    """One training in a process of its own, forked from this one."""
+
+    def __init__(self, arm: Arm, seed: int, num_phases: int) -> None:
+        self.folder = arm.folder(seed, num_phases).absolute()
+        self.summary = self.folder / "summary.json"
+        length = [] if any("phases" in word for word in arm.words) else [f"num_phases={num_phases}"]
+        words = [
+            arm.experiment, *arm.words, *length, f"seed={seed}",
+            f"+rollout.eval_limit={NUM_QUESTIONS}",
+            f"rollout.eval_every={max(num_phases // 4, 1)}", "num_threads=1",
+            "trainer.accelerator=cpu", "callbacks.rollout_logger.every=1000",
+            "callbacks.checkpoint.every=1000", f"paths.root={self.folder}",
+            f"paths.base={self.folder / 'run'}", f"paths.world={(OUT / 'worlds').absolute()}",
+        ]  # fmt: skip
+        self.process = multiprocessing.get_context("fork").Process(
+            target=main_of, args=("train", words, self.folder)
+        )
+
+    def start(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.started = time.monotonic()
+        self.process.start()
+
+    def finish(self) -> str:
+        """Keep the summary of a run that has ended, and end one that has not."""
+        name = f"{self.folder.parent.name} {self.folder.name}"
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+            return f"{name}: killed at the end of its time"
+        if self.process.exitcode:
+            return f"{name}: exit code {self.process.exitcode}, see {self.folder / 'log'}"
+        seconds = time.monotonic() - self.started
+        found = summarise(self.folder / "run") | {"seconds": seconds}
+        self.summary.write_text(json.dumps(found))
+        shutil.rmtree(self.folder / "run")
+        return f"{name}: {seconds:.0f} s"
+
+
+def summarise(run_folder: Path) -> dict[str, object]:
+    """What the tables need of a run: each measure of each validation question at each evaluation,
+    and the phases' own means.
+    """
+    folder = sorted(run_folder.rglob("rollouts"))[-1]  # of the last stage
+    val, train = {}, {}
+    for path in sorted(folder.glob("val_phase_*.jsonl")):
+        rollouts = [one.scored.rollout for one in read_rollouts(path)]
+        val[int(path.stem.removeprefix("val_phase_"))] = {
+            "ids": [one.task.id for one in rollouts],
+            **{name: [measure(one) for one in rollouts] for name, measure in MEASURES.items()},
+        }
+    for path in sorted(folder.glob("train_phase_*.jsonl")):
+        scored = [one.scored for one in read_rollouts(path)]
+        train[int(path.stem.removeprefix("train_phase_"))] = rollout_metrics(scored)
+    return {"val": val, "train": train}
+
+
+# ---- table ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measure of a recipe beside plain GRPO, over all seeds that both have.
+
+    Attributes:
+        before, after: Plain and recipe, means over questions and seeds.
+        difference, low, high: Recipe minus plain, with the 95 % interval over questions.
+        by_seed: The difference of each seed.
+        num_questions: Those on which both say something.
+    """
+
+    measure: str
+    wanted: str
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    by_seed: list[float]
+    num_questions: int
+
+    @property
+    def verdict(self) -> str:
+        signs = {value > 0 for value in self.by_seed}
+        if self.low <= 0 <= self.high or len(signs) > 1 or len(self.by_seed) < 2:
+            return "not seen"
+        return "seen" if (self.difference > 0) == (self.wanted == "up") else "opposite"
+
+
+def find(measure: str, wanted: str, after: Sequence[dict], before: Sequence[dict]) -> Finding:
+    """Compare summaries of the same seeds, in order."""
+    of_seeds = [
+        (_by_question(a, measure), _by_question(b, measure))
+        for a, b in zip(after, before, strict=True)
+    ]
+    common = sorted(set.intersection(*(set(values) for pair in of_seeds for values in pair)))
+    if len(common) < 2:
+        raise ValueError(f"{measure}: the arms have {len(common)} questions in common")
+    means = [
+        [statistics.fmean(pair[side][id] for pair in of_seeds) for id in common] for side in (0, 1)
+    ]
+    low, high = difference_interval(means[0], means[1])
+    by_seed = [statistics.fmean(pair[0][id] - pair[1][id] for id in common) for pair in of_seeds]
+    now, then = (statistics.fmean(side) for side in means)
+    return Finding(measure, wanted, then, now, now - then, low, high, by_seed, len(common))
+
+
+def _by_question(summary: dict, measure: str) -> dict[str, float]:
+    """A measure after the last phase, or SPEED's mean over the evaluations after the first."""
+    evaluations = [summary["val"][key] for key in sorted(summary["val"], key=int)]
+    if measure == SPEED:
+        later = evaluations[1:]
+        rows = (zip(one["ids"], one["accuracy"], strict=True) for one in later)
+        sums: dict[str, float] = {}
+        for id, value in (pair for row in rows for pair in row):
+            sums[id] = sums.get(id, 0.0) + value / len(later)
+        return sums
+    last = evaluations[-1]
+    pairs = zip(last["ids"], last[measure], strict=True)
+    return {id: value for id, value in pairs if value is not None}
+
+
+def compare(recipe: Recipe, seeds: Iterable[int], num_phases: int) -> list[Finding]:
+    """All that a recipe looks for; nothing where no seed has both arms."""
+    both = [
+        [arm.folder(seed, num_phases) / "summary.json" for arm in recipe.arms] for seed in seeds
+    ]
+    both = [paths for paths in both if all(path.exists() for path in paths)]
+    if not both:
+        return []
+    after, before = ([json.loads(paths[side].read_text()) for paths in both] for side in (0, 1))
+    wanted = dict(recipe.look_for)
+    for also in ("accuracy", SPEED):  # whatever a method is for, its price is told
+        wanted.setdefault(also, "up")
+    return [find(measure, way, after, before) for measure, way in wanted.items()]
+
+
+def write_table(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int) -> None:
+    found = {one.name: compare(one, seeds, num_phases) for one in recipes}
+    rows = [row for one in recipes for row in _rows(one, found[one.name])]
+    counts = [findings[0].verdict for findings in found.values() if findings]
+    head = (
+        "# Recipes, measured\n\nMade by `python benchmarks/recipes.py table`: each recipe against "
+        "plain GRPO on the same data, start, prompts and seeds at the tiny scale, "
+        f"{num_phases} phases of 32 x 8 rollouts, greedy answers to {NUM_QUESTIONS} validation "
+        "questions. Differences are recipe minus plain, with 95 % intervals over questions; the "
+        "seeds' own differences stand beside. A difference is *seen* (or *opposite*) where the "
+        "interval leaves 0 out and every seed has its sign; a null result is a result. The first "
+        f"line of a recipe decides. Measured: {len(counts)} of {len(recipes)}; "
+        + ", ".join(f"{kind} {counts.count(kind)}" for kind in ("seen", "not seen", "opposite"))
+        + ".\n\nWhat is measured: "
+        + "; ".join(f"*{name}*, {text}" for name, text in ABOUT.items())
+        + ".\n\n| recipe | claim | measure | plain | recipe | difference [95 %] | seeds | verdict |"
+        "\n|---|---|---|---|---|---|---|---|\n"
+    )
+    (DOCS / "recipes.md").write_text(head + "\n".join(rows) + "\n")
+    (DOCS / "recipes.json").write_text(
+        json.dumps({name: [asdict(one) for one in each] for name, each in found.items()}, indent=1)
+    )
+    print(f"{DOCS / 'recipes.md'}: {len(counts)} of {len(recipes)} recipes measured")
+
+
+def _rows(recipe: Recipe, findings: Sequence[Finding]) -> Iterator[str]:
+    start = f"| {recipe.name.removeprefix('recipe_')} ({recipe.paper}) | {recipe.claim} "
+    if not findings:
+        yield f"{start}| - | - | - | - | - | not measured: {recipe.unseen or 'no run yet'} |"
+    for number, one in enumerate(findings):
+        scale = 100 if one.measure in SHARES else 1
+        now, then, by, low, high = (
+            f"{scale * value:{sign}.{1 if scale == 100 else 2}f}"
+            for value, sign in ((one.after, ""), (one.before, ""), (one.difference, "+"),
+                                (one.low, "+"), (one.high, "+"))
+        )  # fmt: skip
+        each = ", ".join(f"{scale * value:+.{1 if scale == 100 else 2}f}" for value in one.by_seed)
+        yield (
+            f"{start if number == 0 else '| | '}| {one.measure} {one.wanted} | {then} | {now} | "
+            f"{by} [{low}, {high}] | {each} | {one.verdict} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("--only", nargs="*", default=[], help="names of recipes; all by default")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--phases", type=int, default=12)
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a core each")
+    parser.add_argument("--minutes", type=float, default=600.0, help="then the rest is left undone")
+    said = parser.parse_args()
+    recipes = read_recipes(said.only)
+    if said.what == "run":
+        run(recipes, seeds=said.seeds, num_phases=said.phases, jobs=said.jobs, minutes=said.minutes)
+    else:
+        write_table(recipes, seeds=said.seeds, num_phases=said.phases)
+
+
+if __name__ == "__main__":
+    main()
