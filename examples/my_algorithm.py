@@ -43,7 +43,7 @@ class Rloo:
             for one, advantage in zip(group, advantages, strict=True)
         ]
 
-    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
+    def token_weights(self, num_tokens: Sequence[int], groups: Sequence[str]) -> list[float]:
         return token_weights(num_tokens, normalization=Normalization.TOKEN_MEAN)
 
     def loss(self, inputs: LossInputs) -> LossOutput:

@@ -207,6 +207,9 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "early_stop",
             "probes",
             "signals",
+            "entropy",
+            "guard",
+            "exploration",
         )
         for option in options(group)
     ],

@@ -124,8 +124,9 @@ def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
 
 def _model_folder(cfg: DictConfig) -> str:
     def make() -> str:
-        if cfg.model.get("maker"):
-            return str(instantiate(cfg.model.maker))
+        maker = cfg.model.get("maker")
+        if maker and maker.get("folder", cfg.model.path) == cfg.model.path:  # not of another model
+            return str(instantiate(maker))
         into = Path(cfg.paths.run) / "start_model"
         return as_folder(cfg.model.path, into=into, dtype=cfg.model.dtype, plugins=cfg.plugins)
 
@@ -193,6 +194,8 @@ def check_settings(cfg: DictConfig) -> None:
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
+        for key in ("entropy", "guard", "exploration"):
+            _try_out(cfg.get(key))
         for key in ("sampler", "groups", "probes", "signals"):
             group: Any = cfg.get(key) or {}
             for node in [group] if "_target_" in group else group.values():

@@ -138,12 +138,14 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
     reports: dict[str, EvaluationReport] = {}
     engines = Engines()
     members = members_of(cfg, said_of(cfg))
-    for one in members:
+    left_out = "".join(f"left out: {name}: {why}\n" for name, why in members.left_out.items())
+    print(left_out, end="")
+    for one in members.asked:
         check_settings(one.cfg)
         refuse_mixture(one.cfg)
     with start_run(cfg) as run:
         run.record(cfg, None)
-        for one in members:
+        for one in members.asked:
             if (done := finished_report(one.cfg)) is not None:
                 reports[one.name] = done
                 continue
@@ -151,7 +153,7 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
                 own.tag({"mlflow.parentRunId": run.mlflow_id})
                 shipped = shipped_settings(one.said)
                 reports[one.name] = judge(one.cfg, own, None, shipped=shipped, engines=engines)
-        table = suite_table(reports)
+        table = suite_table(reports) + left_out
         print(table)
         (run.folder / "suite.txt").write_text(table, encoding="utf-8")
         run.logger.log_metrics(suite_scalars(reports), step=0)
@@ -262,10 +264,12 @@ def judge(
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     print(report.table())
     run.logger.log_metrics(report.scalars(), step=0)
-    if other is not None:
-        compare(report, other, run, path=cfg.compare_with)
     answers.unlink()  # rollouts.jsonl has them all; who finds them gone finds all done
-    send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+    try:
+        if other is not None:
+            compare(report, other, run, path=cfg.compare_with)
+    finally:
+        send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
     return report
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vigorl.callbacks.checkpoint import check_whole
-from vigorl.core.digests import IN_FOLDER
 from vigorl.core.errors import ConfigError
+from vigorl.core.files import written_whole
 from vigorl.models.policy import Policy
 from vigorl.run_folder import read_settings
 from vigorl.targets import check_foreign
@@ -33,7 +34,8 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
 
     Args:
         path: A folder, a hub name, a checkpoint of a run, or a folder of adapters.
-        into: Where to write; what a start before has written there is taken.
+        into: Where to write; what a start before has made there of the same is taken, and of
+            something else made again.
         dtype: In which adapters are merged.
         plugins: As of `export`.
     Raises:
@@ -44,12 +46,18 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
     is_checkpoint = source.suffix == ".ckpt" and source.exists()
     if not is_checkpoint and not (source / _ADAPTERS).is_file():
         return path
-    if not (into / IN_FOLDER).is_file():  # written last
+    note = into.with_suffix(".json")
+    made_of = json.dumps({"path": str(source.resolve()), "dtype": dtype})
+    if not note.is_file() or note.read_text() != made_of:
         _LOG.warning("%s is made a model folder first: %s", path, into)
+        note.unlink(missing_ok=True)
+        shutil.rmtree(into, ignore_errors=True)
         if is_checkpoint:
             export(path, str(into), plugins=plugins)
         else:
             merge_adapters(source, into, dtype=dtype)
+        with written_whole(note) as part:
+            part.write_text(made_of)
     return str(into)
 
 

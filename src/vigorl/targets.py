@@ -10,7 +10,16 @@ from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 from hydra._internal.utils import _locate  # get_object, without the lines that it prints
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,6 +38,14 @@ _SHORT_LIST = (
 _IMPORTS_ANYTHING = ("vigorl.families.lookup",)
 # all others, such as oc.decode, can write a `_target_` where nobody sees it
 _PLAIN_INTERPOLATION = re.compile(r"\$\{(?:now:|vigorl_\w+:|[\w.\[\]]+\})")
+
+
+@runtime_checkable
+class SaysWhy(Protocol):
+    """A class that says of settings of its kin why they have no meaning with it."""
+
+    __name__: str
+    refused: dict[str, str]
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
@@ -62,7 +79,8 @@ def check_targets(cfg: Any) -> None:
     """
     for path, node in _targets(cfg):
         try:
-            names = _accepted_names(_locate(node["_target_"]))
+            target = _locate(node["_target_"])
+            names = _accepted_names(target)
         except ImportError as error:
             if _is_of_another_package(error, node["_target_"]):
                 continue  # not installed: whoever makes the object says so
@@ -70,6 +88,10 @@ def check_targets(cfg: Any) -> None:
         for key, value in node.items():
             if names is None or key.startswith("_"):
                 continue
+            if isinstance(target, SaysWhy) and key in target.refused and value is not None:
+                raise ConfigError(
+                    f"{path}.{key} has no meaning with {target.__name__}: {target.refused[key]}"
+                )
             if key not in names:
                 meant = nearest(key, names)
                 guess = f"did you mean {path}.{meant}?" if meant else f"it takes {sorted(names)}"

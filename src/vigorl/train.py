@@ -27,6 +27,7 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.data.token_kinds import TokenKinds
 from vigorl.models.policy import Policy
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
@@ -124,6 +125,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["reference_dtype"] = cfg.model.reference_dtype
     if cfg.datamodule.get("plan"):
         extra["temperature"] = cfg.env.temperature
+        extra["entropy"] = instantiate(cfg.entropy)
+        extra["token_kinds"] = TokenKinds(parts.codec)
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(
@@ -148,8 +151,14 @@ class _TakesSignals(L.Callback):
 
 
 def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
-    """The shared rollout callback first: what it finds, the others judge, log and save."""
+    """The shared rollout callback before all that go by it: what it finds, they judge, log and
+    save.
+    """
     callbacks: list[L.Callback] = [_TakesSignals()]
+    if cfg.get("guard"):  # before the rollouts: where it stops a run, they are evaluated once more
+        callbacks.append(instantiate(cfg.guard))
+    if cfg.get("exploration"):
+        callbacks.append(instantiate(cfg.exploration))
     if cfg.get("rollout"):
         callbacks.append(
             assemble(

@@ -271,7 +271,10 @@ def short_hash(values: Any) -> str:
 
 
 # Metrics that there were none of when this was recorded.
-SINCE = re.compile(r"refused_frac$|^(eval/)?(answer|choice|error)/|^groups/")
+SINCE = re.compile(
+    r"refused_frac$|^(credit|groups)/|^(eval/)?(answer|choice|error)/|^train/entropy_"
+    r"|zoomed(_frac)?$"
+)
 
 
 def _known(metrics: dict[str, Any]) -> dict[str, Any]:

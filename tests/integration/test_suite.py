@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.chat_server import ChatServer
 from tests.integration.door import store
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.trace import render_answer_turn
@@ -145,8 +146,74 @@ def test_missing_downloads_are_all_named_before_anything_is_asked(
     assert "skip_missing=true" in said
     assert not ASKED
     evaluate(f"data.root={downloads}", three, "benchmark=_suite", "skip_missing=true")
-    assert "left out, as skip_missing=true says: screenspot_pro" in capsys.readouterr().out
+    assert (
+        "left out: screenspot_pro: not there, and skip_missing=true (get it by hf"
+        in capsys.readouterr().out
+    )
     assert len(ASKED) == 3
+
+
+def test_a_kits_suite_leaves_out_what_the_kit_does_not_know_and_says_so(
+    tmp_path: Path, downloads: Path, evaluate: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [f"data.root={downloads}", "benchmark=_suite", f"paths.base={tmp_path}/run"]
+    with pytest.raises(SystemExit):
+        evaluate(*chosen, "protocol=lmms_eval", "suite=[treebench,zoombench]")
+    said = capsys.readouterr().err
+    assert "cannot be used for any of the suite (treebench: " in said
+    assert not ASKED
+    evaluate(*chosen, "protocol=lmms_eval", "suite=[treebench,vstar,zoombench]")
+    assert len(ASKED) == 3
+    said = capsys.readouterr().out
+    for name in ("treebench", "zoombench"):  # neither is downloaded, which does not matter
+        line = f"left out: {name}: protocol=lmms_eval cannot be used for it: it has no such task\n"
+        assert said.count(line) == 2  # at the start, and below the table
+        assert line in (tmp_path / "run/suite.txt").read_text()
+
+
+def test_a_suites_judge_is_asked_once_about_each_open_answer(
+    tmp_path: Path, downloads: Path, evaluate: Any
+) -> None:
+    opened = downloads / "visualprobe_easy"
+    opened.mkdir()
+    Image.new("RGB", (112, 112)).save(opened / "a.png")
+    row = {"problem": "<image>What colour?", "solution": "crimson", "images": ["a.png"],
+           "doc_id": "1", "data_source": "easy"}  # fmt: skip
+    (opened / "val.json").write_text(json.dumps([row]))
+    server = ChatServer(lambda _: "<verdict>right</verdict>")
+    chosen = [f"data.root={downloads}", "suite=[vstar,visualprobe_easy]", "benchmark=_suite",
+              "judge=chat", f"judge.urls=[{server.url}]", "judge.model=wise"]  # fmt: skip
+    try:
+        evaluate(*chosen, f"paths.base={tmp_path}/run")
+        (prompt,) = server.prompts  # of 32 answers to one question, which are the same
+        assert "crimson" in prompt
+        found, closed = (
+            json.loads((tmp_path / "run" / name / "report.json").read_text())
+            for name in ("visualprobe_easy", "vstar")
+        )
+        (question,) = found["questions"]
+        assert (question["scores"][0], question["extras"]["rule"]) == (1.0, 0.0)
+        assert found["protocol"]["settings"]["judging"]["model"] == "wise"
+        assert all(one["extras"]["judged"] == 0.0 for one in closed["questions"])
+        evaluate(*chosen, f"paths.base={tmp_path}/again")  # verdicts are kept
+        assert len(server.prompts) == 1
+    finally:
+        server.close()
+
+
+def test_a_member_of_an_experiments_suite_is_gone_on_with_alone(
+    tmp_path: Path, downloads: Path, evaluate: Any
+) -> None:
+    paper = ["experiment=eval_vigorl_paper", f"data.root={downloads}", "skip_missing=true"]
+    DIES_AFTER[:] = [1]
+    with pytest.raises(Killed):
+        evaluate(*paper, f"paths.base={tmp_path}/run")
+    DIES_AFTER.clear()
+    evaluate(f"resume={tmp_path}/run/vstar")
+    assert len(ASKED) == 3
+    assert {one.name for one in (tmp_path / "run").iterdir() if one.is_dir()} == {"vstar"}
+    evaluate(f"resume={tmp_path}/run")
+    assert len(ASKED) == 5
 
 
 def test_an_unknown_benchmark_of_a_suite_is_named(

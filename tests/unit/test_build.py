@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from tests.test_configs import compose_door
-from vigorl.build import Parts, build_engine
+from vigorl.build import ASSETS, Parts, _model_folder, build_engine
+from vigorl.training import starts
 
 PARTS = Parts("folder", *cast(Any, [None] * 4))
 
@@ -51,3 +53,17 @@ def test_an_engine_without_a_device_setting_is_told_none() -> None:
 
 def test_the_engine_has_a_dtype_of_its_own() -> None:
     assert build("model.engine_dtype=bfloat16")["dtype"] == "bfloat16"
+
+
+def test_the_maker_of_a_start_makes_no_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[str]()
+    monkeypatch.setattr(starts, "make_start", lambda *, folder, **_: made.append(folder) or folder)
+    monkeypatch.setattr("vigorl.build.check_folder", lambda _: None)
+    cold = compose_door("train", "data=made_world_cold", f"paths.root={tmp_path}")
+    folder = _model_folder(cold)
+    assert made == [folder] == [f"{tmp_path}/outputs/starts/cold"]
+    other = compose_door("train", "data=made_world_cold", f"model.path={ASSETS / 'tiny_start'}")
+    assert _model_folder(other) == str(ASSETS / "tiny_start")
+    assert made == [folder]

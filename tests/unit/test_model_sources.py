@@ -52,6 +52,12 @@ def test_adapters_become_the_merged_model(adapters: Path, tmp_path: Path) -> Non
     written = (into / "config.json").stat().st_mtime_ns
     as_folder(str(adapters), into=into, dtype="float32")
     assert (into / "config.json").stat().st_mtime_ns == written  # taken as it is
+    other = adapters.rename(tmp_path / "other")
+    file = other / "adapter_model.safetensors"
+    save_file({name: 2 * weight for name, weight in load_file(file).items()}, file)
+    as_folder(str(other), into=into, dtype="float32")  # made of something else: made again
+    again = Policy.from_pretrained(into, dtype="float32").model.state_dict()
+    assert {name for name in found if not again[name].equal(found[name])} == moved
 
 
 def test_a_folder_and_a_hub_name_are_themselves(tmp_path: Path) -> None:

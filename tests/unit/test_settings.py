@@ -21,21 +21,44 @@ register_resolvers()
 
 HUGE = 10**30
 NONSENSE: list[Any] = [-1, 1.5, math.nan, "maybe", HUGE, [], True, 0, None]
+ALGORITHMS = "vigorl.training.algorithms"
 FAMILIAR = {  # command lines that together bring every group and every choice with keys of its own
     "train": [
         [],
-        ["experiment=sft_vstar"],
-        ["experiment=sft_from_mcts", "data.path=x.jsonl"],
+        ["experiment=sft_vstar", "reward=vlm_r3"],
+        ["experiment=sft_from_mcts", "data.path=x.jsonl", "reward=look_less"],
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
             "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
             "groups=dynamic_sampling",
             "reward=curiosity",
         ],
-        ["data=released_files", "reward=vigorl_released", "strategy=ddp"],
-        ["data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo"],
+        ["data=released_files", "reward=vigorl_released", "strategy=ddp", "algorithm=gigpo"],
+        [
+            "algorithm=rloo", "reward=turns",
+            f"algorithm.kl_control={{_target_: {ALGORITHMS}.adaptive_kl.AdaptiveKL, target: 0.1, "
+            "horizon: 10000}",
+            f"algorithm.prompt_factor={{_target_: {ALGORITHMS}.prompt_factor.ByTag, tag: x, "
+            "factors: {easy: 1.0}, default: 1.0}",
+            "module.moving_reference={_target_: vigorl.training.moving_reference.MovingReference, "
+            "alpha: 0.6, every: 16}",
+        ],
+        ["algorithm=reinforce_pp"],
+        [
+            "data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target",
+            "exploration=vogue",
+        ],
+        [
+            "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
+            "guard=switch", "exploration=temperature", "reward=vlm_r1_detection",
+        ],
+        ["reward=pebr_r1"],
     ],
-    "evaluate": [[], ["benchmark=vstar", "data.root=x"], ["data=screenspot", "data.file=x"]],
+    "evaluate": [
+        ["reward=visual_programmability"],
+        ["benchmark=vstar", "data.root=x", "reward=soft_overlong"],
+        ["data=screenspot", "data.file=x", "reward=length_penalty"],
+    ],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
     "export": [["checkpoint=a", "folder=b"]],
 }  # fmt: skip
@@ -106,6 +129,16 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["algorithm.kl_estimator=k3_corrected"], "algorithm.kl_estimator has no effect"),
         (
             "train",
+            ["kl_coef=0.1", "algorithm.reward_kl_coef=0.1"],
+            "algorithm.kl_coef=0.1 and algorithm.reward_kl_coef=0.1 would pay the KL twice",
+        ),
+        (
+            "train",
+            ["module.moving_reference={alpha: 0.5, every: 1}"],
+            "module.moving_reference has no effect with algorithm.kl_coef=0",
+        ),
+        (
+            "train",
             ["algorithm.scale_by_std=false", "algorithm.min_std=0.1"],
             "algorithm.min_std has no effect with algorithm.scale_by_std=false",
         ),
@@ -115,6 +148,20 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["data.num_train=0"], "data.num_train must be at least 1"),
         ("train", [TRACES, "data.num_traces=0"], "data.num_traces must be at least 1"),
         ("train", [TRACES, "sampler=solve_rate"], "sampler has no effect on SFT"),
+        ("train", [TRACES, "entropy=bonus"], "entropy has no effect on SFT"),
+        ("train", [TRACES, "guard=warn"], "guard has no effect on SFT"),
+        ("train", [TRACES, "exploration=vogue"], "exploration has no effect on SFT"),
+        (
+            "train",
+            ["scale=full", "exploration=noisy_rollout"],
+            "exploration=noisy_rollout with impo",
+        ),
+        ("train", ["algorithm=vogue"], "algorithm=vogue needs signals=[visual_uncertainty]"),
+        (
+            "train",
+            ["algorithm=vogue", "signals=[visual_uncertainty]"],
+            "algorithm=vogue has no effect without exploration=vogue",
+        ),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),
@@ -230,6 +277,7 @@ def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
             kept = OmegaConf.to_container(node, resolve=False)[name]
             meant = [None] if name in NULL_IS_MEANT or old is None else []
             meant += MEANT[float if name.endswith("_s") else type(old)]
+            meant += [-1] if parent.endswith(".weights") else []  # a part may be a price
             for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
                 OmegaConf.update(cfg, path, bad)
                 if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):

@@ -3,8 +3,8 @@ evaluations.
 
 With `data.plan`, each Lightning epoch is one phase:
 
-    publish weights -> pick prompts -> generate -> probe -> reward -> choose groups -> credit ->
-    samples -> optimizer batches -> micro-batches -> fill the buffer
+    publish weights -> pick prompts -> generate -> probe -> reward -> choose groups ->
+    (read tokens) -> credit -> samples -> optimizer batches -> micro-batches -> fill the buffer
 
 A method of `training.groups` may go back from the rewards to the prompts before it chooses.
 
@@ -29,7 +29,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums, metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
-from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
@@ -43,6 +43,7 @@ from vigorl.training.phase import credit_rollouts, cut_phase, read_start, with_s
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.readings import TokenReadings, read_rollouts, reads_of, sample_of
 from vigorl.training.step_metrics import StepMetrics
 
 
@@ -85,6 +86,7 @@ class RolloutCallback(L.Callback):
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
+        learns_noise: Rollouts that saw noise are learned from under it, not under clean pictures.
         listeners: Told of each generation.
     """
 
@@ -109,6 +111,7 @@ class RolloutCallback(L.Callback):
         self.alignment, self.probes, self.groups = alignment, tuple(probes), groups
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
+        self.learns_noise = False
         self.listeners: list[Listener] = []
         self.on_progress: OnProgress = lambda name, done, total: None
 
@@ -143,7 +146,7 @@ class RolloutCallback(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if is_last or (self.eval_every and done % self.eval_every == 0):
+        if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
 
     def _check_groups(self, module: PolicyGradientModule) -> None:
@@ -168,17 +171,25 @@ class RolloutCallback(L.Callback):
         found, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()
         datamodule.measure(found.scored)
-        credited = credit_rollouts([found.scored[i] for i in found.learned], module.algorithm)
-        scored, samples = with_idle(credited, found)
-        placed = [scored[i] for i in (*found.learned, *found.idle)]
-        aligned, max_gap = self._align(
-            phase, [one.rollout for one in placed], samples, module, datamodule
-        )
+        placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
+        aligned, max_gap = self._align(phase, placed, module, datamodule)
         self.generator.rest()
+        if not self.learns_noise:
+            placed = [rollout.without_noise for rollout in placed]
+        readings = self._read(placed, module, datamodule, plan)
+        credited = credit_rollouts(
+            [found.scored[i] for i in found.learned],
+            module.algorithm,
+            readings=readings[: len(found.learned)],
+        )
+        scored, samples, credit = with_idle(credited, found)
         if self.groups is not None:
+            of_places = [scored[i] for i in (*found.learned, *found.idle)]
             moment = Moment(version=trainer.global_step, order=order)
-            samples = self.groups.fill(samples, placed, moment=moment)
+            samples = self.groups.fill(samples, of_places, moment=moment)
             costs |= self.groups.metrics()
+        if not self.learns_noise:
+            samples = [sample.without_noise for sample in samples]
         cut = cut_phase(
             samples,
             plan=plan,
@@ -187,18 +198,22 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            keeps_all=module.entropy is not None,
         )
         micro_batches = read_start(
             cut.micro_batches,
             module=module,
             collate=datamodule.collate,
             has_several_updates=plan.updates_per_phase > 1,
+            per_update=plan.accumulate(trainer.world_size),
         )
         assert datamodule.buffer is not None
-        datamodule.buffer.fill(
-            with_sampled_as_old(micro_batches, module=module, collate=datamodule.collate)
-        )
-        sums = costs | self.generator.publish_costs | aligned | credit_sums(scored)
+        if self.groups is not None and self.groups.needs_old:
+            micro_batches = with_sampled_as_old(
+                micro_batches, module=module, collate=datamodule.collate
+            )
+        datamodule.buffer.fill(micro_batches)
+        sums = costs | self.generator.publish_costs | aligned | credit | credit_sums(scored)
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
@@ -255,17 +270,40 @@ class RolloutCallback(L.Callback):
         assert generated is not None
         return groups, generated.costs | asked | groups.sums
 
+    def _read(
+        self,
+        rollouts: Sequence[Rollout],
+        module: PolicyGradientModule,
+        datamodule: GroundedTraceDataModule,
+        plan: PhasePlan,
+    ) -> Sequence[TokenReadings]:
+        """What the algorithm must know of tokens before it credits them; nothing where it does not
+        ask.
+        """
+        reads = reads_of(module.algorithm)
+        if not reads:
+            return ()
+        return read_rollouts(
+            rollouts,
+            reads=reads,
+            has_reference=module.algorithm.needs_reference,
+            module=module,
+            collate=datamodule.collate,
+            num_tokens=datamodule.num_tokens,
+            batch_size=plan.micro_batch_size,
+        )
+
     def _align(
         self,
         phase: int,
         rollouts: Sequence[Rollout],
-        samples: Sequence[TrainingSample],
         module: PolicyGradientModule,
         datamodule: GroundedTraceDataModule,
     ) -> tuple[Costs, dict[str, float]]:
         """Sums and maxima to log; none where it is not due."""
         if self.alignment is None or not self.alignment.is_due(phase):
             return {}, {}
+        samples = [sample_of(one) for one in rollouts]
         gaps = self.alignment(
             rollouts, samples, engine=self.generator.engine, module=module, datamodule=datamodule
         )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vigorl.core.errors import ConfigError
@@ -24,6 +24,14 @@ class Normalization(StrEnum):
     SEQUENCE_MEAN = "sequence_mean"
     # sum over each sequence / a constant, mean over sequences (Dr. GRPO, arXiv:2503.20783)
     CONSTANT_LENGTH = "constant_length"
+    # sum over each sequence, mean over sequences: long ones count more (LUSPO; verl's
+    # seq-mean-token-sum)
+    SEQUENCE_SUM = "sequence_sum"
+    # mean over the tokens of each prompt's sequences that are in the batch, then over prompts
+    # (ScaleRL, arXiv:2510.13786)
+    PROMPT_MEAN = "prompt_mean"
+    # sum over all tokens: the step grows with the batch (Tinker, SkyRL)
+    TOKEN_SUM = "token_sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +41,12 @@ class Credit:
     Attributes:
         advantages: [L] unitless; 0.0 where nothing was sampled.
         loss_mask: [L] 1 on the tokens to learn from, all of them sampled.
+        metrics: (sum, count) by name, of what is measured about the credit; added over rollouts.
     """
 
     advantages: tuple[float, ...]
     loss_mask: tuple[int, ...]
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def mean_advantage(self, rollout: Rollout) -> float:
         """The mean over its sampled tokens, learned from or not: one number for people to read.
@@ -103,7 +113,11 @@ def group_advantages(
 
 
 def token_weights(
-    num_tokens: Sequence[int], *, normalization: Normalization, constant_length: int | None = None
+    num_tokens: Sequence[int],
+    *,
+    normalization: Normalization,
+    constant_length: int | None = None,
+    groups: Sequence[str] = (),
 ) -> list[float]:
     """What each loss token of each sequence counts, over one WHOLE optimizer batch.
 
@@ -114,15 +128,19 @@ def token_weights(
         num_tokens: [B] loss tokens per sequence; a sequence with none weighs nothing.
         normalization: How tokens are averaged.
         constant_length: Tokens; the divisor of CONSTANT_LENGTH.
+        groups: [B] which prompt each sequence is of; only PROMPT_MEAN reads it.
     Returns:
         [B] weights w with loss = sum_i w_i * sum_t loss_it.
     Raises:
-        ValueError: CONSTANT_LENGTH without a constant, or a batch without any loss token.
+        ValueError: CONSTANT_LENGTH without a constant, PROMPT_MEAN without groups, or a batch
+            without any loss token.
 
     >>> token_weights([2, 6], normalization=Normalization.TOKEN_MEAN)
     [0.125, 0.125]
     >>> token_weights([2, 4], normalization=Normalization.SEQUENCE_MEAN)
     [0.25, 0.125]
+    >>> token_weights([1, 3, 2], normalization=Normalization.PROMPT_MEAN, groups=["a", "a", "b"])
+    [0.125, 0.125, 0.25]
     """
     if not any(num_tokens):
         raise ValueError("no token to learn from in the optimizer batch")
@@ -130,9 +148,24 @@ def token_weights(
         return [1.0 / sum(num_tokens)] * len(num_tokens)
     if normalization is Normalization.SEQUENCE_MEAN:
         return [1.0 / (len(num_tokens) * count) if count else 0.0 for count in num_tokens]
+    if normalization is Normalization.SEQUENCE_SUM:
+        return [1.0 / len(num_tokens)] * len(num_tokens)
+    if normalization is Normalization.TOKEN_SUM:
+        return [1.0] * len(num_tokens)
+    if normalization is Normalization.PROMPT_MEAN:
+        return _prompt_means(num_tokens, groups)
     if not constant_length:
         raise ValueError("constant_length normalisation needs `constant_length` (tokens)")
     return [1.0 / (len(num_tokens) * constant_length)] * len(num_tokens)
+
+
+def _prompt_means(num_tokens: Sequence[int], groups: Sequence[str]) -> list[float]:
+    if len(groups) != len(num_tokens):
+        raise ValueError("prompt_mean normalisation needs to know which prompt a sequence is of")
+    totals = dict.fromkeys(groups, 0)
+    for group, count in zip(groups, num_tokens, strict=True):
+        totals[group] += count
+    return [1.0 / (len(totals) * totals[group]) if totals[group] else 0.0 for group in groups]
 
 
 def check_normalization(name: str, constant_length: int | None) -> None:

@@ -56,5 +56,11 @@ class RefusalError(RequestError):
     """The model would not answer, or sent something else than text."""
 
 
+class NoScoreError(VigorlError, RuntimeError):
+    """A reward cannot say what a rollout is worth, because whoever was asked did not answer; the
+    rollout is left out of its group's statistics and is not learned from.
+    """
+
+
 class AlignmentError(VigorlError, RuntimeError):
     """Engine and trainer disagree about a rollout (ids, image tokens, or logprobs)."""

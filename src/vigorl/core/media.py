@@ -91,6 +91,37 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
+class GaussianNoise:
+    """All of the picture as keep * x + sigma * e, with x in [0, 1], e independent and standard
+    normal in each channel, held in [0, 1]; ORIGINAL pixels.
+    """
+
+    keep: float
+    sigma: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Cells of a grid over a box, or over all of the picture, each painted black by chance;
+    ORIGINAL pixels.
+
+    Attributes:
+        width_px: Of a cell.
+        height_px: Of a cell.
+        share: In [0, 1], how likely each cell is painted.
+        box: Where.
+        seed: Of the draw.
+    """
+
+    width_px: float
+    height_px: float
+    share: float
+    box: Box | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Dot:
     """A disc at a point; ORIGINAL pixels."""
 
@@ -108,7 +139,7 @@ class Outline:
     rgb: Rgb = (255, 0, 0)
 
 
-Mark = Fill | Noise | Dot | Outline
+Mark = Fill | Noise | GaussianNoise | Patches | Dot | Outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +199,20 @@ class ImageView:
     def unmarked(self) -> FileImage | VideoFrame | Stored:
         """Its source, without what is drawn on it."""
         return self.source.source if isinstance(self.source, Edited) else self.source
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether Gaussian noise is drawn on its source."""
+        marks = self.source.marks if isinstance(self.source, Edited) else ()
+        return any(isinstance(mark, GaussianNoise) for mark in marks)
+
+    @property
+    def without_noise(self) -> ImageView:
+        """The same view of its source without Gaussian noise."""
+        if not isinstance(self.source, Edited) or not self.is_noisy:
+            return self
+        marks = tuple(m for m in self.source.marks if not isinstance(m, GaussianNoise))
+        return replace(self, source=Edited(self.source.source, marks) if marks else self.unmarked)
 
     @property
     def text_size(self) -> Size:

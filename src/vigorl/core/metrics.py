@@ -31,7 +31,9 @@ def metric_sums(scored: Sequence[ScoredRollout]) -> MetricSums:
     Keys: `reward/total`, `reward/<part>`; `probe/<name>` over the rollouts that it was asked about;
     per rollout `rollout/accuracy` (scores of the answers),
     `rollout/valid_frac` (grammar, tools and points in order; points not required),
-    `rollout/turns_mean`, `rollout/zooms_mean`, `rollout/tool_errors_mean`,
+    `rollout/turns_mean`, `rollout/zooms_mean`, `rollout/tool_errors_mean`, `rollout/zoomed_frac`
+    (with a crop or more), `rollout/accuracy_zoomed` and `rollout/accuracy_not_zoomed` over those
+    with and without,
     `rollout/truncated_frac`, `rollout/refused_frac`, `rollout/completion_tokens_mean`;
     `rollout/zoom_hit_frac` over zooms and `rollout/last_zoom_hit_frac` over rollouts with a zoom,
     of tasks with known targets;
@@ -65,6 +67,9 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
         "rollout/valid_frac": [_VALID(rollout) for rollout in rollouts],
         "rollout/turns_mean": [len(rollout.turns) for rollout in rollouts],
         "rollout/zooms_mean": [len(rollout.crops) for rollout in rollouts],
+        "rollout/zoomed_frac": [bool(rollout.crops) for rollout in rollouts],
+        "rollout/accuracy_zoomed": [one.score for one in rollouts if one.crops],
+        "rollout/accuracy_not_zoomed": [one.score for one in rollouts if not one.crops],
         "rollout/tool_errors_mean": [rollout.num_tool_errors for rollout in rollouts],
         "rollout/truncated_frac": [rollout.stop_reason.is_truncated for rollout in rollouts],
         "rollout/refused_frac": [one.stop_reason is StopReason.REFUSED for one in rollouts],

@@ -315,7 +315,9 @@ class Looking(Tool, Protocol):
 
 @runtime_checkable
 class Reward(Protocol):
-    """Scores one rollout; pure, and raises rather than guesses."""
+    """Scores one rollout; pure, and raises rather than guesses (`NoScoreError` where whoever was
+    asked did not answer).
+    """
 
     @property
     def name(self) -> str: ...
@@ -326,6 +328,26 @@ class Reward(Protocol):
         ...
 
     def __call__(self, rollout: Rollout) -> float: ...
+
+
+@runtime_checkable
+class TurnReward(Protocol):
+    """Scores each turn of a rollout by itself; pure, and raises rather than guesses.
+
+    What a turn is paid must not depend on later turns, or its credit would not be its own.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest SUM over a rollout's turns."""
+        ...
+
+    def score_turns(self, rollout: Rollout) -> list[float]:
+        """[T] one value per turn, in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

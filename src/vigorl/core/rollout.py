@@ -17,7 +17,7 @@ Ids hold ONE placeholder per image; whoever needs the expanded form asks
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
@@ -156,10 +156,32 @@ class Rollout:
             spread += [fill] * len(turn.observation_ids)
         return tuple(spread)
 
+    def by_turn(self, values: Sequence[Value]) -> list[Sequence[Value]]:
+        """Values of all sampled tokens, one after the other, cut into turns."""
+        found, first = [], 0
+        for turn in self.turns:
+            found.append(values[first : first + len(turn.completion_ids)])
+            first += len(turn.completion_ids)
+        return found
+
     @property
     def views(self) -> tuple[ImageView, ...]:
         """All pictures in the order of their placeholders."""
         return self.prompt_views + self.shown
+
+    @property
+    def without_noise(self) -> Rollout:
+        """The same, as if all pictures had been shown without Gaussian noise."""
+        if not any(view.is_noisy for view in self.views):
+            return self
+        return replace(
+            self,
+            prompt_views=tuple(view.without_noise for view in self.prompt_views),
+            turns=tuple(
+                replace(turn, views=tuple(view.without_noise for view in turn.views))
+                for turn in self.turns
+            ),
+        )
 
     @property
     def shown(self) -> tuple[ImageView, ...]:
@@ -206,10 +228,24 @@ class RewardBreakdown:
     Attributes:
         total: What the advantage is computed from.
         parts: Each part before weighting, in its own stated range.
+        weights: What a unit of each part counts in `total`; empty where that is not known, as of
+            records from before there were any.
+        turns: [T] what each turn was paid for itself, weighted; contained in `total`. Empty where
+            no turn was paid.
+        missing: Parts that could not be computed (a judge did not answer); they are in neither
+            `parts` nor `total`, and the rollout is not compared with others.
     """
 
     total: float
     parts: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    turns: tuple[float, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> float:
+        """What the rollout was paid as a whole: the total without what its turns were paid."""
+        return self.total - sum(self.turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +275,15 @@ class TrainingSample:
         views: The pictures in the order of their placeholders.
         sampling_logprobs: [L] nats; empty for SFT.
         advantages: [L] unitless, 0.0 on tokens that are not learned from; empty for SFT.
+        old_logprobs: [L] nats under the trainer's weights of the phase's start, where they were
+            read before the credit (`training.readings`); else empty.
+        ref_logprobs: [L] the same under the reference.
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
+        token_share: 1 / the loss tokens of its optimizer batch, over all ranks: what each token
+            counts in a plain mean over them, however the algorithm weighs tokens.
+        group: Which prompt it is of; "" for SFT.
         is_replayed: Whether an earlier policy sampled it; what is old to it are then its
             `sampling_logprobs`.
     """
@@ -252,7 +294,18 @@ class TrainingSample:
     sampling_logprobs: tuple[float, ...] = ()
     advantages: tuple[float, ...] = ()
     token_weight: float = 1.0
+    token_share: float = 1.0
+    group: str = ""
+    old_logprobs: tuple[float, ...] = ()
+    ref_logprobs: tuple[float, ...] = ()
     is_replayed: bool = False
+
+    @property
+    def without_noise(self) -> TrainingSample:
+        """The same under its pictures without Gaussian noise."""
+        if not any(view.is_noisy for view in self.views):
+            return self
+        return replace(self, views=tuple(view.without_noise for view in self.views))
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.loss_mask):
@@ -260,6 +313,8 @@ class TrainingSample:
         for name, values in (
             ("sampling logprobs", self.sampling_logprobs),
             ("advantages", self.advantages),
+            ("old logprobs", self.old_logprobs),
+            ("reference logprobs", self.ref_logprobs),
         ):
             if values and len(values) != len(self.token_ids):
                 raise ValueError(f"{len(self.token_ids)} tokens but {len(values)} {name}")

@@ -40,6 +40,8 @@ class TrainingBatch:
         image_grid_thw: Frames, patch rows, patch columns of each picture.
         views: All pictures, in the order of their placeholders, sample after sample.
         pixel_values: Patches of all pictures; None when the vision features come from elsewhere.
+        token_share: What each loss token of a sample counts in a plain mean over those of the
+            optimizer batch; None for batches that are no part of one.
     """
 
     input_ids: Int[Tensor, "batch tokens"]
@@ -51,6 +53,7 @@ class TrainingBatch:
     image_grid_thw: Int[Tensor, "images 3"]
     views: tuple[ImageView, ...]
     pixel_values: Float[Tensor, "patches dim"] | None = None
+    token_share: Float[Tensor, " batch"] | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TrainingBatch:
         """The batch with its tensors on `device`."""
@@ -119,6 +122,7 @@ def collate(
         image_grid_thw=torch.tensor(grids, dtype=torch.long).reshape(-1, 3),
         views=views,
         pixel_values=torch.cat(blocks) if blocks else None,
+        token_share=torch.tensor([sample.token_share for sample in samples]),
     )
 
 

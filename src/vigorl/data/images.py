@@ -34,9 +34,11 @@ from vigorl.core.media import (
     Edited,
     FileImage,
     Fill,
+    GaussianNoise,
     ImageView,
     Mark,
     Noise,
+    Patches,
     Source,
     VideoFrame,
 )
@@ -236,16 +238,27 @@ def marked(picture: Image.Image, marks: Iterable[Mark]) -> Image.Image:
 
 def _draw(picture: Image.Image, mark: Mark) -> None:
     pen = ImageDraw.Draw(picture)
-    if isinstance(mark, Fill | Noise):
+    if isinstance(mark, Fill | Noise | Patches):
         whole = Box(0, 0, *picture.size)
         left, top, right, bottom = map(round, (mark.box or whole).as_tuple())
         if isinstance(mark, Fill):
             pen.rectangle((left, top, right - 1, bottom - 1), fill=mark.rgb)
+        elif isinstance(mark, Patches):
+            rows = (np.arange(bottom - top) / mark.height_px).astype(int)
+            columns = (np.arange(right - left) / mark.width_px).astype(int)
+            draw = np.random.default_rng(mark.seed).random((rows[-1] + 1, columns[-1] + 1))
+            is_painted = (draw < mark.share)[rows][:, columns]
+            picture.paste(0, (left, top), Image.fromarray(is_painted.astype(np.uint8) * 255))
         else:
             pixels = np.random.default_rng(mark.seed).integers(
                 0, 256, (bottom - top, right - left, 3), dtype=np.uint8
             )
             picture.paste(Image.fromarray(pixels), (left, top))
+    elif isinstance(mark, GaussianNoise):
+        pixels = np.asarray(picture, dtype=np.float32) / 255
+        noise = np.random.default_rng(mark.seed).standard_normal(pixels.shape, dtype=np.float32)
+        noisy = np.clip(mark.keep * pixels + mark.sigma * noise, 0, 1)
+        picture.paste(Image.fromarray((noisy * 255).round().astype(np.uint8)))
     elif isinstance(mark, Dot):
         pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
     else:

@@ -37,14 +37,22 @@ class WeightedMean(SumMetric):
     Attributes:
         by: "category", or a tag.
         weights: Of each of its values, above 0.
+        only: See `metrics.Mean`: of which questions.
+        extra: One of the questions' further numbers in place of their scores; those without it are
+            left out.
     """
 
     by: str
     weights: Mapping[str, float]
+    only: tuple[str, str] | None = None
+    extra: str = ""
 
     def sums(self, questions: Sequence[QuestionOutcome]) -> Sums:
+        values = [one.extras.get(self.extra) if self.extra else one.score for one in questions]
+        is_there = np.array([value is not None for value in values])
         weights = np.array([self._weight(one) for one in questions])
-        scores = np.array([one.score for one in questions])
+        weights = weights * counted(questions, self.only) * is_there
+        scores = np.array([value or 0.0 for value in values])
         return Sums(np.stack([weights * scores, weights], axis=-1), first_ratio)
 
     def _weight(self, one: QuestionOutcome) -> float:

@@ -177,7 +177,7 @@ def compare_reports(
         allow_other_protocol: Compare what was measured otherwise, and say so.
     Raises:
         ConfigError: Other questions; or another protocol, whose differing settings are named.
-        DataError: A report's metric cannot be read.
+        DataError: A report's metric cannot be read, or its questions have no such number.
     """
     differing = protocol_differences(a, b)
     if differing and not allow_other_protocol:
@@ -193,6 +193,12 @@ def compare_reports(
         )
     mine, theirs = list(a.questions), paired(a, b)
     name, metric = locked_metric(a)
+    if math.isnan(metric(mine)) or math.isnan(metric(theirs)):
+        raise DataError(
+            f"the two reports of {a.name!r} cannot be compared: these {len(mine)} questions have "
+            f"no {name!r}, which the benchmark is quoted by, in one of them at least (was limit "
+            "set?)"
+        )
     if isinstance(metric, Mean):
         kept = np.flatnonzero(counted(mine, metric.only))
         found = _of_means([mine[i] for i in kept], [theirs[i] for i in kept])
@@ -232,13 +238,13 @@ def locked_metric(report: EvaluationReport) -> tuple[str, Metric]:
     """What the report's benchmark is quoted by, and what it is called; the accuracy without one.
 
     Raises:
-        DataError: The report does not say it, or it is of a package that is not imported.
+        DataError: It is of a package that is not imported.
     """
     settings: Any = (report.protocol.settings if report.protocol else {}).get("benchmark") or {}
-    metrics = settings.get("metrics") or {}
-    name = next((name for name in metrics if name in report.benchmark), None)
-    if name is None:
+    metrics = settings.get("metrics")
+    if not metrics:
         return _ACCURACY
+    name = next(iter(metrics))
     try:
         return name, read_target(metrics[name], Metric, name="metric")
     except ValueError as error:

@@ -25,6 +25,7 @@ FORMAT = 3  # 1 (vigorl 0.1) kept whether an answer was right, not its score; 2 
 
 _FEW_QUESTIONS = 30  # whose resamples say too little of their spread
 _RIGHT = re.compile(r"choice/right_\w+_frac")
+_LETTER = re.compile(r"choice/(?:right|chosen)_\w+_frac")
 _MOST_LETTERS = 6
 _MOST_PARTS = 20  # of a tag that the table shows
 _SHOWN = {  # metrics of the table below the accuracies
@@ -204,6 +205,16 @@ class EvaluationReport:
         return len(pairs) == len(set(labels)) == len(set(clusters)) < len(clusters)
 
     @property
+    def quoted(self) -> tuple[str, Accuracy | None]:
+        """What its benchmark is quoted by, and its value, None where these questions have none; the
+        accuracy where there is no benchmark.
+        """
+        settings: Any = (self.protocol.settings if self.protocol else {}).get("benchmark") or {}
+        name = next(iter(settings.get("metrics") or self.benchmark), "accuracy")
+        is_own = name in self.benchmark or bool(settings.get("metrics"))
+        return name, self.benchmark.get(name) if is_own else self.accuracy
+
+    @property
     def by_rules(self) -> Accuracy | None:
         """What rules alone give, where a judge has the last word; None where none has."""
         if not all("rule" in question.extras for question in self.questions):
@@ -290,7 +301,9 @@ class EvaluationReport:
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def scalars(self, prefix: str = "eval") -> dict[str, float]:
-        """For a logger: accuracy, its interval, one per category, and all metrics."""
+        """For a logger: accuracy, its interval, one per category, and all metrics but the shares of
+        the letters, of which there may be dozens.
+        """
         total = self.accuracy
         flat = {
             f"{prefix}/accuracy": total.value,
@@ -304,7 +317,11 @@ class EvaluationReport:
         flat |= {f"{prefix}/{name}": value for name, value in self.errors.items()}
         # `rollout/accuracy` would be the accuracy again, and so may be the reward's part of it
         again, right = ("rollout/accuracy", "reward/accuracy"), self.metrics.get("rollout/accuracy")
-        kept = {k: v for k, v in self.metrics.items() if k not in again or v != right}
+        kept = {
+            key: value
+            for key, value in self.metrics.items()
+            if (key not in again or value != right) and not _LETTER.fullmatch(key)
+        }
         if self.faithfulness is not None:
             kept |= self.faithfulness.scalars()
         return flat | {f"{prefix}/{key}": value for key, value in kept.items()}
@@ -340,17 +357,18 @@ def suite_table(reports: Mapping[str, EvaluationReport]) -> str:
     width = max(map(len, reports))
     lines = []
     for name, report in reports.items():
-        quoted, value = next(iter(report.benchmark.items()), ("accuracy", report.accuracy))
-        lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
+        quoted, value = report.quoted
+        if value is None:
+            lines.append(f"{name:{width}}  {'?':>5}    {quoted} has no value for these questions")
+        else:
+            lines.append(f"{name:{width}}  {value}  {quoted}, {value.num_questions} questions")
     return "\n".join(lines) + "\n"
 
 
 def suite_scalars(reports: Mapping[str, EvaluationReport]) -> dict[str, float]:
     """For a logger: what each benchmark is quoted by, under its name."""
-    return {
-        f"suite/{name}": next(iter(report.benchmark.values()), report.accuracy).value
-        for name, report in reports.items()
-    }
+    found = {name: report.quoted[1] for name, report in reports.items()}
+    return {f"suite/{name}": one.value for name, one in found.items() if one is not None}
 
 
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:

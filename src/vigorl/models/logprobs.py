@@ -47,6 +47,7 @@ class ScoringHead(nn.Linear):
         temperature: float = 1.0,
         banned: Int[Tensor, " k"] | None = None,
         with_entropy: bool = False,
+        entropy_gradient: bool = False,
     ) -> Tensor | tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Logits; or with `targets`, log p(target) and entropy per state (zeros if not wanted).
 
@@ -61,8 +62,10 @@ class ScoringHead(nn.Linear):
                 logits = logits.index_fill(-1, banned, -math.inf)
             log_total = logits.logsumexp(-1)
             logprobs = logits.gather(-1, targets[:, None]).squeeze(-1) - log_total
-            entropy = _entropy(logits, log_total) if with_entropy else torch.zeros_like(log_total)
-            return logprobs, entropy.detach()
+            if not with_entropy:
+                return logprobs, torch.zeros_like(log_total)
+            with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
+                return logprobs, _entropy(logits, log_total)
 
         scored = [
             checkpoint(score, *chunk, use_reentrant=False, preserve_rng_state=False)
@@ -85,6 +88,7 @@ def chosen_logprobs(
     temperature: float = 1.0,
     banned_ids: Sequence[int] = (),
     with_entropy: bool = False,
+    entropy_gradient: bool = False,
 ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
     """Log p(token t | tokens before t) wherever `loss_mask` is 1.
 
@@ -97,7 +101,9 @@ def chosen_logprobs(
         chunk_tokens: Most tokens whose logits are alive at once.
         temperature: Divides the logits; the one the tokens were sampled at.
         banned_ids: Tokens that the sampler could not choose; their logits are -inf here too.
-        with_entropy: Also the entropy of each distribution in nats, detached: for metrics.
+        with_entropy: Also the entropy of each distribution in nats.
+        entropy_gradient: The entropy has a gradient, which takes time and memory; else it is
+            detached: for metrics.
     Returns:
         Logprobs in fp32, 0.0 where `loss_mask` is 0; the entropy laid out alike, or None.
     Raises:
@@ -117,6 +123,7 @@ def chosen_logprobs(
         temperature=temperature,
         banned=banned,
         with_entropy=with_entropy,
+        entropy_gradient=entropy_gradient,
     )
     blank = torch.zeros(input_ids.shape, dtype=torch.float32, device=hidden.device)
     logprobs, entropy = (blank.index_put((rows, columns), values) for values in scored)
@@ -124,10 +131,11 @@ def chosen_logprobs(
 
 
 def _entropy(logits: Tensor, log_total: Tensor) -> Tensor:
-    with torch.no_grad():
-        probs = (logits - log_total[:, None]).exp()
-        # a banned token has probability 0 and logit -inf: 0 * -inf must count 0, not nan
-        return log_total - torch.where(probs > 0, probs * logits, 0.0).sum(-1)
+    probs = (logits - log_total[:, None]).exp()
+    # A banned token has probability 0 and logit -inf: 0 * -inf must count 0, not nan, in the
+    # gradient too, so the infinity goes before the product.
+    finite = logits.masked_fill(logits == -math.inf, 0.0)
+    return log_total - (probs * finite).sum(-1)
 
 
 def _check_targets(

@@ -26,18 +26,29 @@ MAX_KL = 10.0  # of one token, in nats; `low_var_kl` of the released trainer cap
 
 
 class KLEstimator(StrEnum):
-    """How a KL to the reference becomes a loss; both have the value of k3 where no weight has
-    changed since the sampling, and differ in the gradient.
+    """How a KL to the reference is estimated on a sampled token, and so what its gradient is where
+    it is paid as a loss; with d = log policy - log reference.
     """
 
-    # The gradient of KL(reference || policy), the other way round: it points along that of
-    # KL(policy || reference) while both are close (cosine 0.998 at 0.004 nats per token), no longer
-    # at 0.9 nats (0.64). The released trainer's, and so the default: a KL of 0.01 stays close.
+    # exp(-d) + d - 1, with the gradient of KL(reference || policy), the other way round: it points
+    # along that of KL(policy || reference) while both are close (cosine 0.998 at 0.004 nats per
+    # token), no longer at 0.9 nats (0.64). The released trainer's, and so the default: a KL of 0.01
+    # stays close.
     K3 = "k3"
     # k3 times the token's ratio to the old policy, with gradient: that of KL(policy || reference),
     # also where the sampling policy is not that of now. Default of TRL since 1.16
     # (`use_bias_correction_kl`); DeepSeek-V3.2, arXiv:2512.02556.
     K3_CORRECTED = "k3_corrected"
+    # d^2 / 2: the gradient of KL(policy || reference) where no weight has changed since sampling
+    K2 = "k2"
+    # the value of k3 or k1, the gradient of k2 (verl's "k3+" and "k1+")
+    K3_PLUS = "k3+"
+    K1_PLUS = "k1+"
+    # |d|: a pull of the same size everywhere, biased (verl's "abs")
+    ABS = "abs"
+    # d. Of value in a reward; its gradient as a loss is that of log policy, whose mean over samples
+    # of the policy is 0: it holds nothing, and is refused there.
+    K1 = "k1"
 
 
 class MetricSum(NamedTuple):
@@ -100,6 +111,10 @@ class LossInputs:
         token_factors: Multiply the policy's token losses, never the KL; None is 1 everywhere.
         signals: What token signals say of each token, by name.
         entropy: Of the policy at each token, detached, only measured.
+        changed_logprobs: Of the policy under the changed pictures of the signals that the algorithm
+            asks for, with gradient, by name of the signal; see `training.algorithms.protocol`.
+        marks: What the algorithm has said of each token from the whole optimizer batch, detached;
+            None where it needs none. See `training.marks`.
     """
 
     policy_logprobs: Float[Tensor, "batch tokens"]
@@ -113,6 +128,8 @@ class LossInputs:
     token_factors: Float[Tensor, "batch tokens"] | None = None
     signals: Mapping[str, Tensor] = field(default_factory=dict)
     entropy: Float[Tensor, "batch tokens"] | None = None
+    changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
+    marks: Float[Tensor, "batch tokens"] | None = None
 
 
 def log_ratio(
@@ -192,6 +209,7 @@ def policy_gradient_output(
     *,
     kl_coef: float = 0.0,
     kl_estimator: KLEstimator = KLEstimator.K3,
+    beside: Float[Tensor, "batch tokens"] | None = None,
     metrics: Mapping[str, Tensor],
     maxima: Mapping[str, Tensor],
 ) -> LossOutput:
@@ -202,6 +220,7 @@ def policy_gradient_output(
         inputs: What it was made from.
         kl_coef: What a nat of KL to the reference costs; needs `ref_logprobs`.
         kl_estimator: Of the KL that is paid; `kl/ref` is k3 whatever it is.
+        beside: Of terms that no weight or factor multiplies, as none does the KL; None is 0.
         metrics: [batch, tokens] by name; `train/policy_loss`, `kl/ref`, `train/entropy` and
             `signal/...` are added.
         maxima: Scalars by name.
@@ -214,10 +233,10 @@ def policy_gradient_output(
     measured = {"train/policy_loss": token_loss, **metrics, **signals}
     if inputs.ref_logprobs is not None:
         measured["kl/ref"] = k3_kl(inputs.policy_logprobs, inputs.ref_logprobs.detach(), mask)
-        paid = measured["kl/ref"]
-        if kl_estimator is KLEstimator.K3_CORRECTED:
-            paid = corrected_k3(inputs, paid)
+        paid = paid_kl(inputs, kl_estimator, k3=measured["kl/ref"])
         token_loss = token_loss + kl_coef * paid
+    if beside is not None:
+        token_loss = token_loss + beside
     if inputs.entropy is not None:
         measured["train/entropy"] = inputs.entropy
     return LossOutput(
@@ -228,6 +247,34 @@ def policy_gradient_output(
         },
         maxima=maxima,
     )
+
+
+def paid_kl(
+    inputs: LossInputs, estimator: KLEstimator, *, k3: Float[Tensor, "batch tokens"]
+) -> Float[Tensor, "batch tokens"]:
+    """The KL to the reference as a loss of each token; 0 where the mask is 0.
+
+    Args:
+        inputs: With `ref_logprobs`.
+        estimator: Which one.
+        k3: That one, already known.
+    Source: verl 1dda039b9, `core_algos.kl_penalty`; TRL 1.16 for k3_corrected.
+    """
+    if estimator is KLEstimator.K3:
+        return k3
+    if estimator is KLEstimator.K3_CORRECTED:
+        return corrected_k3(inputs, k3)
+    assert inputs.ref_logprobs is not None
+    k1 = log_ratio(inputs.policy_logprobs, inputs.ref_logprobs.detach(), inputs.loss_mask)
+    if estimator is KLEstimator.K1:
+        return k1
+    if estimator is KLEstimator.ABS:
+        return k1.abs()
+    k2 = k1.square() / 2
+    if estimator is KLEstimator.K2:
+        return k2
+    value = k3 if estimator is KLEstimator.K3_PLUS else k1
+    return value.detach() + (k2 - k2.detach())
 
 
 def corrected_k3(

@@ -217,6 +217,7 @@ class Policy(nn.Module):
         temperature: float = 1.0,
         banned_ids: Sequence[int] = (),
         with_entropy: bool = False,
+        entropy_gradient: bool = False,
     ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
         """Log p(token t | tokens before) where the loss mask is 1, else 0.0; and the entropy there.
 
@@ -232,6 +233,7 @@ class Policy(nn.Module):
             temperature=temperature,
             banned_ids=banned_ids,
             with_entropy=with_entropy,
+            entropy_gradient=entropy_gradient,
         )
 
     @contextmanager

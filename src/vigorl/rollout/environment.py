@@ -52,6 +52,7 @@ from vigorl.core.trace import (
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Prompt
+from vigorl.rollout.exploration import NoisyBranch
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.seeds import derive_seed
 
@@ -96,6 +97,7 @@ class Environment:
             raise ConfigError(f"two tools share a name: {[tool.name for tool in tools]}")
         self.prompt, self.codec, self.images, self.limits = prompt, codec, images, limits
         self.temperature, self.top_p, self.step_reply = temperature, top_p, step_reply
+        self.noise: NoisyBranch | None = None
         self.banned_ids = frozenset(codec.banned_ids)
         self.forced_ids = (
             tuple(codec.prefix_ids(FORCED_ANSWER_PREFIX)) if limits.forced_answer else ()
@@ -120,6 +122,12 @@ class Environment:
         """The same, but each turn takes the most likely tokens."""
         other = copy.copy(self)
         other.temperature = 0.0
+        return other
+
+    def exploring(self, *, temperature: float, noise: NoisyBranch | None) -> Environment:
+        """The same at another temperature, with some dialogs of each group under noise."""
+        other = copy.copy(self)
+        other.temperature, other.noise = temperature, noise
         return other
 
     def reopen(self, rollout: Rollout, turns: Sequence[Turn], *, group: str, seed: int) -> Dialog:
@@ -159,9 +167,21 @@ class Environment:
                 f"{task.id!r}, whose prompt shows {len(views)}"
             )
         return [
-            Dialog(self, task, prompt_ids, views, group=group, index=first_index + i, seed=seed)
+            Dialog(
+                self, task, prompt_ids, self._seen(views, i, len(seeds), seed),
+                group=group, index=first_index + i, seed=seed,
+            )
             for i, seed in enumerate(seeds)
-        ]
+        ]  # fmt: skip
+
+    def _seen(
+        self, views: tuple[ImageView, ...], index: int, group_size: int, seed: int
+    ) -> tuple[ImageView, ...]:
+        """A prompt's pictures as one dialog of a group sees them; crops are cut from those."""
+        if self.noise is None:
+            return views
+        mark = self.noise.mark(index=index, group_size=group_size, seed=seed)
+        return tuple(view.edited(mark) for view in views) if mark else views
 
 
 class Dialog:

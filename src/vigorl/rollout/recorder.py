@@ -1,8 +1,8 @@
 """One JSON line per rollout, from which it can be replayed.
 
-    {"format": 3, "phase": "train/3", "run_seed": 0, "scored": {
+    {"format": 4, "phase": "train/3", "run_seed": 0, "scored": {
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
-        "reward": {"total": ..., "parts": {...}}, "advantage": ...}}
+        "reward": {"total": ..., "parts": {...}, "weights": {...}, ...}, "advantage": ...}}
 
 The keys are the fields of the dataclasses in `core`, as `data.plain` writes them; crops are boxes,
 never pixels. The loss mask is not stored: who wrote a token is in the turns. Seeds are not stored
@@ -28,9 +28,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.plain import exact_reader, faults, to_plain
-from vigorl.rollout.upgrade import upgrade_v1, upgrade_v2
+from vigorl.rollout.upgrade import upgrade_v1, upgrade_v2, upgrade_v3
 
-FORMAT = 3
+FORMAT = 4
 _TASK_ID = '"task":{"id":'
 
 
@@ -51,7 +51,7 @@ class RecordedRollout:
 
 @dataclass(frozen=True, slots=True)
 class _Line(RecordedRollout):
-    format: Literal[3]
+    format: Literal[4]
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # scorers
 
@@ -99,10 +99,11 @@ def _read_line(text: str) -> _Line:
         found = plain.pop("format", None) if isinstance(plain, dict) else None
         if found == FORMAT:
             raise
-    if found not in (1, 2):
+    if found not in (1, 2, 3):
         raise ValueError(f"not a rollout of format {FORMAT}")
-    plain = upgrade_v1(plain) if found == 1 else plain
-    return _READER.validate_python({**upgrade_v2(plain), "format": FORMAT})
+    for upgrade in (upgrade_v1, upgrade_v2, upgrade_v3)[found - 1 :]:
+        plain = upgrade(plain)
+    return _READER.validate_python({**plain, "format": FORMAT})
 
 
 def read_rollouts(

@@ -1,7 +1,8 @@
 """Recorded rollouts of earlier formats, brought up to today's.
 
 Format 1 (vigorl 0.1) knew one picture per turn, by its file, and the place it was cut around; and
-three kinds of answer. Format 2 knew neither clusters nor tags of tasks.
+three kinds of answer. Format 2 knew neither clusters nor tags of tasks. Format 3 knew neither the
+weights of a reward's parts nor what turns were paid.
 """
 
 from __future__ import annotations
@@ -45,6 +46,20 @@ def upgrade_v2(plain: dict[str, Any]) -> dict[str, Any]:
         rollout["task"] = {"cluster": "", "tags": {}} | rollout["task"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a line of format 2: {error!r}") from error
+    return plain
+
+
+def upgrade_v3(plain: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a line of format 3 as those of format 4.
+
+    Raises:
+        ValueError: There is no reward.
+    """
+    try:
+        scored = plain["scored"]
+        scored["reward"] = {"weights": {}, "turns": [], "missing": []} | scored["reward"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a line of format 3: {error!r}") from error
     return plain
 
 

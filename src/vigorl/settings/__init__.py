@@ -24,6 +24,7 @@ from vigorl.settings.asking import (
     Engine,
     Env,
     Faithfulness,
+    Guard,
     Probe,
     Reward,
     Search,
@@ -53,6 +54,8 @@ from vigorl.settings.learning import (
     DataModule,
     EarlyStop,
     EngineLimits,
+    Entropy,
+    Exploration,
     Gaps,
     Groups,
     Limits,
@@ -128,6 +131,9 @@ class Settings(Group):
     reward: Reward
     sampler: Sampler | None
     groups: Groups | None
+    entropy: Entropy | None
+    guard: Guard | None
+    exploration: Exploration | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

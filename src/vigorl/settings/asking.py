@@ -13,6 +13,7 @@ from vigorl.settings.kinds import (
     BelowOne,
     Bytes,
     Count,
+    Finite,
     Flag,
     Group,
     Node,
@@ -30,6 +31,7 @@ from vigorl.settings.kinds import (
     says,
 )
 from vigorl.settings.learning import Limits, VLLMLimits
+from vigorl.settings.rewards import RewardPart
 
 
 class Prompt(Group):
@@ -103,8 +105,36 @@ class Mix(Group):
     ungrounded_system: AnyText
 
 
+class Variant(Group):
+    large_frac: Share
+    follow_frac: Share
+    max_items: AtLeastOne
+    forms: Annotated[
+        list[Literal["yes_no", "options", "open"]], Field(min_length=1), says("some of the forms")
+    ]
+    stops: Annotated[
+        list[AtLeastTwo], Field(min_length=1), says("lengths of routes, each at least 2")
+    ]
+    num_bars: Annotated[
+        list[AtLeastOne], Field(min_length=2, max_length=2), says("the fewest and the most bars")
+    ]
+
+
+class Proxy(Group):
+    crop_frac: Annotated[
+        list[ShareAboveZero], Field(min_length=2, max_length=2), says("two shares above 0")
+    ]
+    side_frac: ShareAboveZero
+    max_extra: Count
+    swaps: dict[str, Texts]
+
+
 class Data(Group):
     root: Text
+    proxy: Proxy
+    pictures: Text | None
+    captions: Text | None
+    side_px: Side
     file: Text
     path: Text
     seed: Seed
@@ -116,6 +146,7 @@ class Data(Group):
     photographs: Text | None
     view: Side
     scene: Scene
+    variant: Variant
     teacher: Teacher
     mix: Mix
     tool: Tool | None
@@ -155,6 +186,21 @@ class Reward(Group):
     free_looks: Count
     max_penalty: NotNegative
     only_if_correct: Flag
+    turn_weight: NotNegative
+    miss_price: NotNegative
+    max_price: NotNegative
+    name: Text
+    parts: dict[str, RewardPart | None]
+    weights: dict[str, Finite]
+
+
+class Guard(Group):
+    metric: Text
+    below: NotNegative | None
+    below_best_frac: Share | None
+    patience: AtLeastOne
+    action: Literal["warn", "switch", "stop"]
+    reward: Reward | None
 
 
 class Engine(VLLMLimits, Group):
@@ -231,6 +277,8 @@ class Faithfulness(Group):
 
 class Signal(Group):
     top_frac: ShareAboveZero | None
+    change: Literal["grey", "patches"]
+    black_frac: ShareAboveZero | None
 
 
 class Search(Group):

@@ -47,13 +47,16 @@ Side = Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000 pixe
 Area = Annotated[
     int, Field(strict=True, ge=784, le=MOST), says("784 pixels (a token of 28 x 28) or more")
 ]
+Finite = Annotated[float, FINITE, says("a finite number")]
 Share = Annotated[float, FINITE, Field(ge=0, le=1), says("a share, from 0 to 1")]
 BelowOne = Annotated[float, FINITE, Field(ge=0, lt=1), says("from 0 to below 1")]
 ShareAboveZero = Annotated[float, FINITE, Field(gt=0, le=1), says("above 0 and up to 1")]
 NotNegative = Annotated[float, FINITE, Field(ge=0), says("a finite number from 0 on")]
 Positive = Annotated[float, FINITE, Field(gt=0), says("a finite number above 0")]
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
-Normalization = Literal["token_mean", "sequence_mean", "constant_length"]
+Normalization = Literal[
+    "token_mean", "sequence_mean", "constant_length", "sequence_sum", "prompt_mean", "token_sum"
+]
 
 
 class Group(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from vigorl.settings.kinds import (
     FINITE,
+    AnyText,
     Area,
     AtLeastOne,
     AtLeastTwo,
@@ -39,6 +40,7 @@ class Paths(Plain):
     run: Text
     world: Text
     start: Text
+    start_maker: Node | None
 
 
 class Lora(Group):
@@ -205,17 +207,93 @@ class Correction(Group):
     min_gap: NotNegative
 
 
+class KLControl(Group):
+    target: Positive
+    horizon: Positive
+
+
+class Estimator(Group):
+    """Keys of all estimators; one may hold another."""
+
+    inner: Estimator
+    outcome: Estimator
+    over: Literal["rollouts", "tokens"]
+    is_population: Flag
+    eps: NotNegative
+    eps_in_root: Flag
+    keep_flat: Flag
+    scale_by_std: Flag
+    min_std: NotNegative
+    discount: ShareAboveZero
+    threshold: Annotated[float, FINITE, says("a finite number")]
+    over_sampled: Flag
+    step_weight: NotNegative
+    min_iou: ShareAboveZero
+    weight: NotNegative
+
+
+class PromptFactor(Group):
+    factors: dict[str, NotNegative]
+    tag: AnyText
+    default: NotNegative | None
+
+
 class Algorithm(Group):
     clip_low: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
     clip_high: Positive
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
     kl_coef: NotNegative
-    kl_estimator: Literal["k3", "k3_corrected"]
+    kl_estimator: Literal["k3", "k3_corrected", "k2", "k3+", "k1+", "abs", "k1"]
     scale_by_std: Flag
     min_std: NotNegative
     normalization: Normalization
     constant_length: AtLeastOne | None
     mask_truncated: Flag
+    top_entropy_frac: ShareAboveZero | None
+    off_policy_threshold: Positive | None
+    anchor: Literal["old", "rollout"]
+    wide_bounds: Flag
+    min_weight: Share
+    max_weight: Annotated[float, FINITE, Field(ge=1), says("from 1 on, or null")] | None
+    tau_positive: Positive
+    tau_negative: Positive
+    k_positive: Positive
+    lambda_positive: Positive
+    k_negative: Positive
+    lambda_negative: Positive
+    divergence: Literal["tv", "kl"]
+    bound_low: Positive
+    bound_high: Positive
+    max_ratio: Annotated[float, FINITE, Field(gt=1), says("above 1")]
+    beta: Positive
+    cov_frac: ShareAboveZero
+    cov_low: NotNegative
+    cov_high: Positive
+    cov_coef: Positive
+    min_factor: ShareAboveZero
+    entropy_penalty: NotNegative
+    perception_coef: Positive
+    double_entropy_coef: NotNegative
+    reward_kl_coef: NotNegative
+    kl_control: KLControl | None
+    estimator: Estimator | None
+    centre_shaping: Flag
+    prompt_factor: PromptFactor | None
+    over_turn: Literal["none", "gradient", "statistics"] | None
+    uncertainty_weight: NotNegative
+    uncertainty_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
+    entropy_weight: NotNegative
+    entropy_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
+
+
+class Entropy(Group):
+    coef_start: Annotated[float, FINITE, Field(ge=-1, le=1), says("from -1 to 1")]
+    coef_end: Annotated[float, FINITE, Field(ge=-1, le=1), says("from -1 to 1")] | None
+    is_exact: Flag
+    target: Positive
+    step: Positive
+    coef_min: NotNegative
+    coef_max: NotNegative
 
 
 class Sampler(Group):
@@ -256,6 +334,27 @@ class EarlyStop(Group):
     mode: Literal["max", "min"]
     patience: AtLeastOne | None
     min_delta: NotNegative
+
+
+class Temperatures(Group):
+    start: Positive
+    end: Positive
+    until: ShareAboveZero
+
+
+class Noise(Group):
+    steps: Annotated[int, Field(strict=True, ge=1, le=999), says("1 to 999 steps")]
+    slope: Positive
+    middle: Share
+    frac: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
+    sigma: Positive
+    frac_start: Share
+    frac_end: Share
+
+
+class Exploration(Group):
+    temperature: Temperatures | None
+    noise: Noise | None
 
 
 class RolloutGroup(Group):
@@ -311,8 +410,15 @@ class Logger(Group):
     give_up_s: NotNegative
 
 
+class MovingReference(Group):
+    alpha: ShareAboveZero
+    every: AtLeastOne
+    reset_optimizer: Flag
+
+
 class ModuleGroup(Group):
     algorithm: Algorithm | None
+    moving_reference: MovingReference | None
     importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
 

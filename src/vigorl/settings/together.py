@@ -18,7 +18,15 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings.kinds import MOST
 
 # objects of plain values whose code imports no torch: they refuse theirs in their own words
-_QUICK = ("plan", "reward", "env.prompt", "search", "chains.filters", "chains.picking")
+_QUICK = (
+    "plan",
+    "reward",
+    "guard.reward",
+    "env.prompt",
+    "search",
+    "chains.filters",
+    "chains.picking",
+)
 
 
 def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
@@ -30,7 +38,9 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
     Raises:
         ConfigError: Some contradict each other, or one has no effect beside another.
     """
-    for check in (_files, _trainer, _dialogs, _learning, _algorithm, _evaluation):
+    for check in (
+        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation,
+    ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
     for key in _QUICK:
@@ -95,16 +105,31 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
                 f"env.top_p={env['top_p']:g} with groups=replay: a replayed token would be "
                 "compared with its logprob of what top_p has left; set env.top_p=1.0"
             )
+        yield from _exploration(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "groups", "probes", "signals"):
+    for key in ("sampler", "groups", "probes", "signals", "entropy", "guard", "exploration"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
         yield "data.num_traces must be at least 1: SFT learns from traces"
+
+
+def _exploration(plain: dict[str, Any]) -> Iterator[str]:
+    noise = (plain.get("exploration") or {}).get("noise") or {}
+    if "steps" in noise and plain["module"].get("importance_correction"):
+        yield (
+            "exploration=noisy_rollout with importance_correction: the weights would take the "
+            "noise back; set importance_correction=null"
+        )
+    if "uncertainty_weight" in (plain["module"].get("algorithm") or {}):
+        if "visual_uncertainty" not in plain.get("signals", {}):
+            yield "algorithm=vogue needs signals=[visual_uncertainty]"
+        if "frac_start" not in noise:
+            yield "algorithm=vogue has no effect without exploration=vogue: no rollout sees noise"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
@@ -112,12 +137,65 @@ def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
     high, dual = algorithm.get("clip_high", 0), algorithm.get("dual_clip")
     if dual is not None and dual <= 1 + high:
         yield f"algorithm.dual_clip must be above 1 + clip_high = {1 + high:g}, got {dual:g}"
+    if algorithm.get("kl_estimator") == "k1":
+        yield (
+            "algorithm.kl_estimator=k1 holds nothing: as a loss its gradient has a mean of 0 over "
+            "the policy's samples; set k2 or k3_corrected"
+        )
     if algorithm.get("kl_estimator", "k3") != "k3" and not algorithm.get("kl_coef"):
         yield "algorithm.kl_estimator has no effect with algorithm.kl_coef=0"
     if algorithm.get("min_std") and not algorithm.get("scale_by_std", True):
         yield "algorithm.min_std has no effect with algorithm.scale_by_std=false"
     if "normalization" in algorithm:
         check_normalization(algorithm["normalization"], algorithm.get("constant_length"))
+
+
+def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
+    algorithm = plain.get("module", {}).get("algorithm") or {}
+    low, high = algorithm.get("clip_low", 0), algorithm.get("clip_high", 0)
+    if algorithm.get("anchor") == "rollout" and plain["module"].get("importance_correction"):
+        yield (
+            "algorithm.anchor=rollout with importance_correction would count the gap between "
+            "engine and trainer twice: set importance_correction=null"
+        )
+    if not algorithm.get("wide_bounds", True) and max(low, high) >= 0.1:
+        yield (
+            f"algorithm.clip_low={low:g}, algorithm.clip_high={high:g} are bounds of a token's "
+            "ratio, which the mean over a sequence hardly ever reaches: set smaller ones, as the "
+            "paper, or algorithm.wide_bounds=true"
+        )
+    if "cov_low" in algorithm and algorithm["cov_low"] >= algorithm["cov_high"]:
+        yield (
+            f"algorithm.cov_low={algorithm['cov_low']:g} must be below "
+            f"algorithm.cov_high={algorithm['cov_high']:g}"
+        )
+    for name, signal in (plain.get("signals") or {}).items():
+        if signal.get("black_frac") and signal.get("change") == "grey":
+            yield f"signals.{name}.black_frac has no effect with signals.{name}.change=grey"
+        if signal.get("change") == "patches" and not signal.get("black_frac"):
+            yield f"signals.{name}.change=patches needs signals.{name}.black_frac"
+
+
+def _kl(plain: dict[str, Any]) -> Iterator[str]:
+    module = plain.get("module", {})
+    algorithm = module.get("algorithm") or {}
+    in_loss, in_reward = algorithm.get("kl_coef"), algorithm.get("reward_kl_coef")
+    if in_loss and in_reward:
+        yield (
+            f"algorithm.kl_coef={in_loss:g} and algorithm.reward_kl_coef={in_reward:g} would pay "
+            "the KL twice: set one"
+        )
+    if algorithm.get("kl_control") and not in_reward:
+        yield "algorithm.kl_control needs algorithm.reward_kl_coef above 0"
+    if not module.get("moving_reference"):
+        return
+    if not (in_loss or in_reward):
+        yield "module.moving_reference has no effect with algorithm.kl_coef=0"
+    if plain.get("model", {}).get("lora"):
+        yield (
+            "module.moving_reference cannot move the reference of model.lora, which is the model "
+            "without its adapters: set model.lora=null"
+        )
 
 
 def _evaluation(plain: dict[str, Any]) -> Iterator[str]:

@@ -69,7 +69,7 @@ class AlignmentCheck:
 
         Args:
             rollouts: Sampled by the weights that `module` has now.
-            samples: What would be learned from them, in the same order.
+            samples: What was sampled of each, in the same order.
             engine: Where it can show how it reads a prompt, ids and positions are compared too.
             module: The policy, with its features, mask and temperature.
             datamodule: Makes the batch as in training.

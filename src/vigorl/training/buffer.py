@@ -32,12 +32,16 @@ class MicroBatch:
             the step's own are the same, or the algorithm needs none.
         ref_logprobs: The same under the reference; None where the algorithm needs none.
         changed_logprobs: The same under the changed pictures of token signals, by signal.
+        marks: [batch, tokens] of the whole update, on the CPU; see `training.marks`.
+        changed: The samples with changed pictures, by signal, where the step itself reads them.
     """
 
     samples: Sequence[TrainingSample]
     old_logprobs: Tensor | None = None
     ref_logprobs: Tensor | None = None
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
+    marks: Tensor | None = None
+    changed: Mapping[str, Sequence[TrainingSample]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +53,28 @@ class PolicyBatch:
         old_logprobs: [batch, tokens], as in `MicroBatch`.
         ref_logprobs: [batch, tokens], as in `MicroBatch`.
         changed_logprobs: [batch, tokens] by signal, as in `MicroBatch`.
+        marks: [batch, tokens], as in `MicroBatch`.
+        changed: The samples under the changed pictures of a signal, as in `MicroBatch`.
     """
 
     batch: TrainingBatch
     old_logprobs: Tensor | None = None
     ref_logprobs: Tensor | None = None
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
+    marks: Tensor | None = None
+    changed: Mapping[str, TrainingBatch] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> PolicyBatch:
-        old, ref = self.old_logprobs, self.ref_logprobs
+        def moved(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device)
+
         return PolicyBatch(
             self.batch.to(device),
-            None if old is None else old.to(device),
-            None if ref is None else ref.to(device),
+            moved(self.old_logprobs),
+            moved(self.ref_logprobs),
             {name: one.to(device) for name, one in self.changed_logprobs.items()},
+            moved(self.marks),
+            {name: one.to(device) for name, one in self.changed.items()},
         )
 
 
@@ -95,5 +107,11 @@ class RolloutBuffer(Dataset[PolicyBatch]):
         if not self._batches:
             raise RuntimeError("the phase was not filled: add callbacks.rollout to the trainer")
         one = self._batches[index]
-        batch = self._collate(one.samples)
-        return PolicyBatch(batch, one.old_logprobs, one.ref_logprobs, one.changed_logprobs)
+        return PolicyBatch(
+            self._collate(one.samples),
+            one.old_logprobs,
+            one.ref_logprobs,
+            one.changed_logprobs,
+            one.marks,
+            {name: self._collate(samples) for name, samples in one.changed.items()},
+        )

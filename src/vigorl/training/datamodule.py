@@ -59,8 +59,13 @@ class TraceBatching:
 
     def __post_init__(self) -> None:
         check_normalization(self.normalization, self.constant_length)
+        if self.normalization == Normalization.PROMPT_MEAN:
+            raise ConfigError(
+                "traces.normalization=prompt_mean has no effect: each trace is its own prompt; "
+                "set sequence_mean"
+            )
 
-    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
+    def token_weights(self, num_tokens: Sequence[int], groups: Sequence[str] = ()) -> list[float]:
         """See `core.advantages.token_weights`."""
         return token_weights(
             num_tokens,

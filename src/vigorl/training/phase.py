@@ -1,10 +1,13 @@
 """From a phase's finished rollouts to the micro-batches that its updates read.
 
     rollouts -> scored               rollout.experience.score_rollouts
+    scored -> with readings          readings.read_rollouts: passes without gradient, where the
+                                     credit needs them
     scored -> credited               credit_rollouts: each token's advantage, and samples from them
     samples -> optimizer batches     cut_phase: shuffled; every token's weight is fixed, over all
             -> micro-batches             ranks, before a batch is cut
-    micro-batches -> with logprobs   read_start: passes without gradient, before the first update
+    micro-batches -> with logprobs   read_start: passes without gradient, before the first update,
+                                     and the marks of each update (`training.marks`)
 
 The steps after the score know neither Lightning nor which algorithm runs. SFT shares the weights
 (`weigh_update`).
@@ -12,44 +15,66 @@ The steps after the score know neither Lightning nor which algorithm runs. SFT s
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from vigorl.core.rollout import ScoredRollout, TrainingSample, group_indices
+from vigorl.core.advantages import Credit
+from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample, group_indices
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import Collate, MicroBatch
+from vigorl.training.marks import Marking, StartValues, mark_update, marker_of
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
+from vigorl.training.readings import Crediting, TokenReadings, carried_old, carried_ref
 from vigorl.training.signals.signal import TokenSignal
 
-Weigh = Callable[[Sequence[int]], list[float]]
+Weigh = Callable[[Sequence[int], Sequence[str]], list[float]]
 
 
 class Credited(NamedTuple):
-    """Rollouts with their advantages, and what is learned from them, in the same order."""
+    """Rollouts with their advantages, and what is learned from them, in the same order; and what
+    is measured about the credit.
+    """
 
     scored: list[ScoredRollout]
     samples: list[TrainingSample]
+    sums: Mapping[str, tuple[float, float]]  # sum and count by name
 
 
-def credit_rollouts(scored: Sequence[ScoredRollout], algorithm: Algorithm) -> Credited:
+def credit_rollouts(
+    scored: Sequence[ScoredRollout],
+    algorithm: Algorithm,
+    *,
+    readings: Sequence[TokenReadings] = (),
+) -> Credited:
     """Advantages and samples, one per rollout, in order; never fewer, so that a planned buffer
     length holds.
 
     Args:
         scored: Whole groups, which may be interleaved.
         algorithm: Credits them.
+        readings: Of each rollout, where the algorithm's credit reads tokens; the samples carry them
+            on to `read_start`.
     Returns:
         Samples with `token_weight` 1.0, which `cut_phase` sets.
     Raises:
         ValueError: Rewards that cannot be compared; names the group.
     """
     groups = group_indices(one.rollout for one in scored)
-    credited = algorithm.credit([[scored[i] for i in members] for members in groups])
+    by_group = [[scored[i] for i in members] for members in groups]
+    crediting: object = algorithm
+    if readings and isinstance(crediting, Crediting):
+        read = [[readings[i] for i in members] for members in groups]
+        credited = crediting.credit(by_group, readings=read)
+    else:
+        credited = algorithm.credit(by_group)
+    sums = _credit_sums(by_group, credited)
     with_advantage, samples = list(scored), [TrainingSample((), (), ())] * len(scored)
     for members, credits in zip(groups, credited, strict=True):
         for i, credit in zip(members, credits, strict=True):
@@ -66,8 +91,41 @@ def credit_rollouts(scored: Sequence[ScoredRollout], algorithm: Algorithm) -> Cr
                         credit.advantages, credit.loss_mask, strict=True
                     )
                 ),
+                group=rollout.group,
             )
-    return Credited(with_advantage, samples)
+            if readings:
+                samples[i] = _carrying(samples[i], rollout, readings[i])
+    return Credited(with_advantage, samples, sums)
+
+
+def _carrying(sample: TrainingSample, rollout: Rollout, read: TokenReadings) -> TrainingSample:
+    """With what was read of its tokens, as long as its ids."""
+    old, ref = (
+        rollout.spread(rollout.by_turn(values), fill=0.0) if values else ()
+        for values in (read.old_logprobs, read.ref_logprobs)
+    )
+    return replace(sample, old_logprobs=old, ref_logprobs=ref)
+
+
+def _credit_sums(
+    groups: Sequence[Sequence[ScoredRollout]], credited: Sequence[Sequence[Credit]]
+) -> dict[str, tuple[float, float]]:
+    """Those of the credits, and `credit/equally_right_frac`: the share of all advantages, by their
+    size, that stands in groups whose answers are all equally right.
+    """
+    sums: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for group, credits in zip(groups, credited, strict=True):
+        is_equal = len({one.rollout.score for one in group}) == 1
+        for credit in credits:
+            learned = zip(credit.advantages, credit.loss_mask, strict=True)
+            size = math.fsum(abs(advantage) * mask for advantage, mask in learned)
+            sums["credit/equally_right_frac"].append((size * is_equal, size))
+            for name, one in credit.metrics.items():
+                sums[name].append(one)
+    return {
+        name: (math.fsum(total for total, _ in found), math.fsum(num for _, num in found))
+        for name, found in sums.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +150,7 @@ def cut_phase(
     num_tokens: Callable[[TrainingSample], int],
     rank: int,
     num_ranks: int,
+    keeps_all: bool = False,
 ) -> PhaseCut:
     """Cut this rank's samples into optimizer batches, and these into micro-batches; all ranks call
     it together.
@@ -107,6 +166,8 @@ def cut_phase(
         num_tokens: A sample's length, pictures expanded.
         rank: This rank's number, from 0.
         num_ranks: How many share an optimizer batch.
+        keeps_all: Samples without advantage are kept whatever the algorithm says: something else,
+            such as an entropy bonus, learns from them.
     """
     per_update, num_parts = plan.sequences_per_update // num_ranks, plan.accumulate(num_ranks)
     micro_batches: list[list[TrainingSample]] = []
@@ -117,39 +178,55 @@ def cut_phase(
         for first in range(0, len(shuffled), per_update):
             update = shuffled[first : first + per_update]
             of_ranks = from_all_ranks(loss_tokens(update))
-            num_empty += not any(map(any, of_ranks))
+            num_empty += not any(one.num_tokens for of_rank in of_ranks for one in of_rank)
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
             update.sort(key=num_tokens)
-            if not algorithm.needs_zero_advantages:
+            needs_all = keeps_all or algorithm.needs_zero_advantages
+            if not needs_all and marker_of(algorithm) is None:
                 update = _without_zero_gradients(update, at_least=num_parts)
             micro_batches += _cut(update, num_parts)
     return PhaseCut(micro_batches, num_empty)
 
 
-def loss_tokens(samples: Sequence[TrainingSample]) -> list[int]:
-    """How many tokens of each are learned from."""
-    return [sum(sample.loss_mask) for sample in samples]
+class LossTokens(NamedTuple):
+    """How many tokens of a sequence are learned from, and which prompt it is of."""
+
+    num_tokens: int
+    group: str = ""
+
+
+def loss_tokens(samples: Sequence[TrainingSample]) -> list[LossTokens]:
+    """Of each, in order."""
+    return [LossTokens(sum(sample.loss_mask), sample.group) for sample in samples]
 
 
 def weigh_update(
-    own: Sequence[TrainingSample], weigh: Weigh, *, of_ranks: Sequence[Sequence[int]], rank: int
+    own: Sequence[TrainingSample],
+    weigh: Weigh,
+    *,
+    of_ranks: Sequence[Sequence[LossTokens]],
+    rank: int,
 ) -> list[TrainingSample]:
     """Set the token weights of one rank's samples of an optimizer batch.
 
     Args:
         own: This rank's samples.
-        weigh: From the loss tokens of each sequence of the whole batch to the weight of each of its
-            loss tokens; see `core.advantages.token_weights`.
+        weigh: From the loss tokens and the prompt of each sequence of the whole batch to the weight
+            of each of its loss tokens; see `core.advantages.token_weights`.
         of_ranks: `loss_tokens` of each rank's samples, those of `own` at `rank`.
         rank: This rank's number, from 0.
     Returns:
-        In order; weights of 0.0 where no rank has a token to learn from.
+        In order, with their share in a plain mean too; weights of 0.0 where no rank has a token to
+        learn from.
     """
-    counts = [count for one in of_ranks for count in one]
-    weights = weigh(counts) if any(counts) else [0.0] * len(counts)
+    every = [one for of_rank in of_ranks for one in of_rank]
+    counts = [one.num_tokens for one in every]
+    weights, share = [0.0] * len(counts), 1.0 / max(sum(counts), 1)
+    if any(counts):
+        weights = weigh(counts, [one.group for one in every])
     first = sum(len(one) for one in of_ranks[:rank])
     return [
-        replace(sample, token_weight=weight)
+        replace(sample, token_weight=weight, token_share=share)
         for sample, weight in zip(own, weights[first : first + len(own)], strict=True)
     ]
 
@@ -160,58 +237,93 @@ def read_start(
     module: PolicyGradientModule,
     collate: Collate,
     has_several_updates: bool,
+    per_update: int | None = None,
 ) -> list[MicroBatch]:
     """What the policy of the phase's start and the reference think of every token that is learned
-    from, where the loss reads it and the step itself cannot know it; and the policy again under the
-    changed pictures of token signals.
+    from, where the loss reads it and the step itself cannot know it; the policy again under the
+    changed pictures of token signals; and the marks of each update.
 
     Args:
         micro_batches: Of this rank; all ranks have equally many.
         module: Runs the passes.
         collate: Makes tensors of samples.
         has_several_updates: Whether the weights change before the phase's last micro-batch.
+        per_update: Micro-batches of an update; None takes all for one.
     Raises:
         ValueError: A signal changes the number or the size of pictures.
     """
     # a step's own pass is the start's only while no weight has changed, and nothing is dropped
     needs_old = module.needs_old and (has_several_updates or module.policy.has_dropout)
-    found = []
+    marking, found, seen = marker_of(module.algorithm), [], []
     for samples in micro_batches:
-        old = ref = None
-        if needs_old or module.algorithm.needs_reference:
-            batch = collate(samples).to(module.device)
-            old = module.start_logprobs(batch).cpu() if needs_old else None
-            if module.algorithm.needs_reference:
-                ref = module.reference_logprobs(batch).cpu()
-        changed = {
-            signal.name: module.start_logprobs(
-                collate(_with_changed_views(samples, signal)).to(module.device)
-            ).cpu()
-            for signal in module.signals
-        }
-        found.append(MicroBatch(samples, old, ref, changed))
-    return found
+        one, start = _read_one(
+            samples, module=module, collate=collate, needs_old=needs_old, marking=marking
+        )
+        found.append(one)
+        seen.append(start)
+    if marking is None:
+        return found
+    size = per_update or len(found)
+    marks = [
+        one
+        for first in range(0, len(found), size)
+        for one in mark_update(seen[first : first + size], marking)
+    ]
+    return [replace(one, marks=of_one) for one, of_one in zip(found, marks, strict=True)]
+
+
+def _read_one(
+    samples: Sequence[TrainingSample],
+    *,
+    module: PolicyGradientModule,
+    collate: Collate,
+    needs_old: bool,
+    marking: Marking | None,
+) -> tuple[MicroBatch, StartValues | None]:
+    """A micro-batch with what is read of it, and what its update's marks are made of, if any."""
+    old = ref = start = None
+    later = module.gradient_signals
+    changed = {signal.name: _with_changed_views(samples, signal) for signal in module.signals}
+    changed_logprobs = {
+        name: module.start_logprobs(collate(one).to(module.device)).cpu()
+        for name, one in changed.items()
+        if name not in later
+    }
+    if needs_old or module.algorithm.needs_reference or marking:
+        batch = collate(samples).to(module.device)
+        if marking:
+            start = module.start_values(samples, batch, changed_logprobs)
+        if needs_old:
+            old = start.old_logprobs if start else carried_old(samples, batch.loss_mask)
+            old = module.start_logprobs(batch).cpu() if old is None else old
+        if module.algorithm.needs_reference:
+            ref = carried_ref(samples, batch.loss_mask)
+            ref = module.reference_logprobs(batch).cpu() if ref is None else ref
+    of_step = {name: one for name, one in changed.items() if name in later}
+    return MicroBatch(samples, old, ref, changed_logprobs, changed=of_step), start
 
 
 def with_sampled_as_old(
     micro_batches: Sequence[MicroBatch], *, module: PolicyGradientModule, collate: Collate
 ) -> list[MicroBatch]:
     """The same with what replayed samples are compared with: the logprobs of the policy that
-    sampled them, never those of the phase's start.
+    sampled them, never those of the phase's start. All ranks call it together.
     """
-    found = list(micro_batches)
-    for i, one in enumerate(micro_batches):
-        rows = [row for row, sample in enumerate(one.samples) if sample.is_replayed]
-        if not rows:
-            continue
-        batch = collate(one.samples)
-        old = one.old_logprobs
-        if old is None:  # a step's own pass cannot be told apart from it any more
+    rows = [
+        [row for row, sample in enumerate(one.samples) if sample.is_replayed]
+        for one in micro_batches
+    ]
+    if not any(from_all_ranks(any(rows))):
+        return list(micro_batches)
+    found = []
+    for one, replayed in zip(micro_batches, rows, strict=True):
+        batch, old = collate(one.samples), one.old_logprobs
+        if old is None:  # on every rank for every micro-batch, so that they stay in step
             old = module.start_logprobs(batch.to(module.device)).cpu()
         assert batch.sampling_logprobs is not None
         old = old.clone()
-        old[rows] = batch.sampling_logprobs[rows].to(old.dtype)
-        found[i] = replace(one, old_logprobs=old)
+        old[replayed] = batch.sampling_logprobs[replayed].to(old.dtype)
+        found.append(replace(one, old_logprobs=old))
     return found
 
 

@@ -10,8 +10,11 @@ decay would move the weights for no reason. `train/no_signal` is 1 there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -19,18 +22,28 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
+from vigorl.data.token_kinds import TokenKinds
 from vigorl.models.correction import (
     ImportanceCorrection,
     importance_weights,
     sampling_gap_metrics,
 )
-from vigorl.models.losses import LossInputs
+from vigorl.models.losses import LossInputs, LossOutput
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
-from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.algorithms.protocol import (
+    Algorithm,
+    CorrectsEngine,
+    ReadsSignals,
+    Stateful,
+)
 from vigorl.training.buffer import PolicyBatch
+from vigorl.training.entropy import EntropyRule
+from vigorl.training.marks import StartValues
+from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.signals.signal import TokenSignal
 
@@ -49,6 +62,10 @@ class PolicyGradientModule(PolicyModule):
         importance_correction: How the gap between the engine that sampled and the trainer is
             corrected; None only measures it.
         signals: What is read of tokens under changed pictures; names are unique.
+        moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
+        entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
+        token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
+            apart; None measures all tokens together.
         kwargs: Arguments of `PolicyModule`.
     Raises:
         ConfigError: A reference is missing, or has no effect.
@@ -63,6 +80,9 @@ class PolicyGradientModule(PolicyModule):
         reference_dtype: str | None = None,
         importance_correction: ImportanceCorrection | None = None,
         signals: Sequence[TokenSignal] = (),
+        moving_reference: MovingReference | None = None,
+        entropy: EntropyRule | None = None,
+        token_kinds: TokenKinds | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -72,7 +92,14 @@ class PolicyGradientModule(PolicyModule):
             raise ConfigError(
                 "module.reference has no effect: the algorithm needs none (kl_coef=0)"
             )
-        self.signals = tuple(signals)
+        if moving_reference is not None and reference is None:
+            raise ConfigError(
+                "module.moving_reference has nothing to move: set algorithm.kl_coef above 0, and "
+                "no model.lora, whose reference is the model without its adapters"
+            )
+        self.moving_reference = moving_reference
+        _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
+        self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
@@ -80,25 +107,57 @@ class PolicyGradientModule(PolicyModule):
         self.reference_dtype = parse_dtype(reference_dtype) if reference_dtype else None
 
     @property
+    def gradient_signals(self) -> tuple[str, ...]:
+        """See `algorithms.protocol.ReadsSignals`."""
+        algorithm = self.algorithm
+        return algorithm.gradient_signals if isinstance(algorithm, ReadsSignals) else ()
+
+    @property
     def needs_old(self) -> bool:
         """Whether a step reads logprobs of the phase's start."""
         return self.algorithm.needs_old or self.importance_correction is not None
 
+    @property
+    def needs_zero_advantages(self) -> bool:
+        """Whether samples whose advantages are all 0 move the policy."""
+        return self.algorithm.needs_zero_advantages or self.entropy is not None
+
     def on_fit_start(self) -> None:
+        is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)
+        if self.moving_reference is not None and is_deepspeed:
+            raise ConfigError(
+                "module.moving_reference needs whole weights: set strategy=auto or strategy=ddp"
+            )
         for reference in self._reference:
             cast_weights(reference, self.reference_dtype or self.policy.dtype)
             reference.to(self.device)
+
+    def on_train_epoch_end(self) -> None:
+        moving = self.moving_reference
+        if moving is None or not moving.is_due(self.trainer.current_epoch + 1):
+            return
+        moving.move(self._reference[0], self.policy)
+        if moving.reset_optimizer:
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
         assert batch.advantages is not None
         self.count_padding(batch)
         self._note_signal(batch)
-        logprobs, entropy = self.logprobs(batch, with_entropy=True)
+        logprobs, entropy = self.logprobs(
+            batch,
+            with_entropy=True,
+            entropy_gradient=self.entropy is not None and self.entropy.is_exact,
+        )
+        assert entropy is not None
+        changed = {name: self.logprobs(one)[0] for name, one in item.changed.items()}
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         self._measure_gap(batch, old)
-        signals, factors = self._read_signals(item, old)
+        seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
+        signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
         inputs = LossInputs(
             policy_logprobs=logprobs,
             old_logprobs=old,
@@ -110,16 +169,56 @@ class PolicyGradientModule(PolicyModule):
             importance_weights=self._importance_weights(batch, old),
             token_factors=factors,
             signals=signals,
-            entropy=entropy,
+            entropy=entropy.detach(),
+            changed_logprobs=changed,
+            marks=item.marks,
         )
-        return self.report(self.algorithm.loss(inputs))
+        self._measure_entropy(batch, entropy.detach())
+        output = self.algorithm.loss(inputs)
+        if self.entropy is not None:
+            nats = entropy if self.entropy.is_exact else -logprobs
+            output = self._with_entropy(output, nats, batch)
+        return self.report(output)
+
+    def _with_entropy(self, output: LossOutput, nats: Tensor, batch: TrainingBatch) -> LossOutput:
+        """The loss with what the rule pays for entropy, which is [batch, tokens]."""
+        assert self.entropy is not None
+        assert batch.token_share is not None
+        coef = self.entropy.coef(self.trainer.current_epoch / max(self.trainer.max_epochs or 1, 1))
+        self.step_metrics.add_maxima({"train/entropy_coef": coef})
+        if not coef:
+            return output
+        share = torch.where(batch.loss_mask.bool(), nats * batch.token_share[:, None], 0.0)
+        return replace(output, loss=output.loss - coef * share.sum())
+
+    def on_update_measured(self, metrics: dict[str, float]) -> None:
+        if self.entropy is not None and "train/entropy" in metrics:
+            self.entropy.observe(metrics["train/entropy"])
+
+    def _measure_entropy(self, batch: TrainingBatch, entropy: Tensor) -> None:
+        """Count it by kind of token, and at the first token of each turn."""
+        mask = batch.loss_mask.bool()
+        before = torch.nn.functional.pad(mask, (1, 0))[:, :-1]
+        self._add_entropy("turn_start", entropy[mask & ~before])
+        if self.token_kinds is None:
+            return
+        nats = entropy[mask].tolist()  # row after row
+        kinds = [
+            kind for ids in _sampled_turns(batch.input_ids, mask) for kind in self.token_kinds(ids)
+        ]
+        for kind in set(kinds):
+            of_kind = [value for value, one in zip(nats, kinds, strict=True) if one is kind]
+            self._add_entropy(kind, torch.tensor(of_kind))
+
+    def _add_entropy(self, name: str, values: Tensor) -> None:
+        self.step_metrics.add_sums({f"train/entropy_{name}": (values.sum(), values.numel())})
 
     _has_signal = False  # of this rank's micro-batches of the update so far
 
     def _note_signal(self, batch: TrainingBatch) -> None:
         assert batch.advantages is not None
         moving = batch.loss_mask.bool()
-        if not self.algorithm.needs_zero_advantages:
+        if not self.needs_zero_advantages:
             moving = moving & (batch.advantages != 0)
         self._has_signal = self._has_signal or bool(moving.any())
 
@@ -143,6 +242,70 @@ class PolicyGradientModule(PolicyModule):
         with self.scoring():
             return self.logprobs(batch)[0]
 
+    def start_values(
+        self,
+        samples: Sequence[TrainingSample],
+        batch: TrainingBatch,
+        changed_logprobs: Mapping[str, Tensor],
+    ) -> StartValues:
+        """What marks are made of, under the weights as they are now; see `scoring`.
+
+        Args:
+            samples: Of the batch.
+            batch: As tensors.
+            changed_logprobs: On the CPU; see `MicroBatch`.
+        """
+        with self.scoring():
+            old, entropy = self.logprobs(batch, with_entropy=True)
+        assert entropy is not None
+        assert batch.advantages is not None
+        old, mask = old.cpu(), batch.loss_mask.cpu().bool()
+        return StartValues(
+            samples, mask, old, entropy.cpu(), batch.advantages.cpu(),
+            {
+                signal.name: signal.values(changed_logprobs[signal.name], old, mask)
+                for signal in self.signals
+                if signal.name in changed_logprobs
+            },
+        )  # fmt: skip
+
+    def start_squares(self, batch: TrainingBatch, logprobs: Tensor) -> Tensor:
+        """[batch, tokens] the sum over the vocabulary of p^2 at each token, from another pass.
+
+        At half the temperature a token's logprob is 2 z - logsumexp(2 z), so the difference to
+        twice its own is log sum p^2.
+
+        Args:
+            batch: Read.
+            logprobs: Its `start_logprobs`.
+        """
+        with self.scoring():
+            half = self.policy.response_logprobs(
+                batch,
+                features=self.features(batch),
+                chunk_tokens=self.logits_chunk_tokens,
+                temperature=self.temperature / 2,
+                banned_ids=self.banned_ids,
+            )[0]
+        return (2 * logprobs - half).exp()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = self.algorithm.state_dict() if isinstance(self.algorithm, Stateful) else {}
+        if state:
+            checkpoint["algorithm"] = state
+        if self.moving_reference is not None:
+            checkpoint["reference"] = self._reference[0].state_dict()
+        if self.entropy is not None:
+            checkpoint["entropy"] = self.entropy.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if isinstance(self.algorithm, Stateful):
+            self.algorithm.load_state_dict(checkpoint.get("algorithm", {}))
+        if self.moving_reference is not None and "reference" in checkpoint:
+            self._reference[0].load_state_dict(checkpoint["reference"])
+        if self.entropy is not None:
+            self.entropy.load_state_dict(checkpoint["entropy"])
+
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the reference; see `scoring`."""
         reference = self._reference[0] if self._reference else self.policy
@@ -158,14 +321,13 @@ class PolicyGradientModule(PolicyModule):
             self.step_metrics.add_maxima(maxima)
 
     def _read_signals(
-        self, item: PolicyBatch, old: Tensor
+        self, changed: Mapping[str, Tensor], old: Tensor, mask: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Values by signal, and the product of all factors, None where no signal weighs tokens."""
-        mask = item.batch.loss_mask.bool()
         values: dict[str, Tensor] = {}
         product = None
         for signal in self.signals:
-            found = signal.values(item.changed_logprobs[signal.name], old, mask)
+            found = signal.values(changed[signal.name], old, mask)
             values[signal.name] = found
             factors = signal.factors(found, mask)
             if factors is not None:
@@ -192,3 +354,27 @@ class PolicyGradientModule(PolicyModule):
         )
         self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
         return weights
+
+
+def _sampled_turns(input_ids: Tensor, mask: Tensor) -> list[list[int]]:
+    """The ids of each run of masked tokens, row after row."""
+    turns: list[list[int]] = []
+    for ids, row in zip(input_ids.tolist(), mask.tolist(), strict=True):
+        for is_sampled, run in groupby(zip(row, ids, strict=True), key=itemgetter(0)):
+            if is_sampled:
+                turns.append([token for _, token in run])
+    return turns
+
+
+def _check_algorithm(
+    algorithm: Algorithm, correction: ImportanceCorrection | None, signals: Sequence[str]
+) -> None:
+    name = type(algorithm).__name__
+    if correction and isinstance(algorithm, CorrectsEngine) and algorithm.corrects_engine:
+        raise ConfigError(
+            f"importance_correction with algorithm={name} would count the gap between engine and "
+            "trainer twice: set importance_correction=null"
+        )
+    needed = algorithm.needs_signals if isinstance(algorithm, ReadsSignals) else ()
+    if missing := [one for one in needed if one not in signals]:
+        raise ConfigError(f"algorithm={name} needs signals=[{', '.join(missing)}]")

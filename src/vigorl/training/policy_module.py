@@ -149,7 +149,12 @@ class PolicyModule(L.LightningModule):
         }
 
     def logprobs(
-        self, batch: TrainingBatch, *, with_entropy: bool = False, model: Policy | None = None
+        self,
+        batch: TrainingBatch,
+        *,
+        with_entropy: bool = False,
+        entropy_gradient: bool = False,
+        model: Policy | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Of the policy's tokens, exactly as an engine samples them: same temperature, same banned
         tokens. Another `model` has the same tower: it is frozen, or both run their own.
@@ -161,6 +166,7 @@ class PolicyModule(L.LightningModule):
             temperature=self.temperature,
             banned_ids=self.banned_ids,
             with_entropy=with_entropy,
+            entropy_gradient=entropy_gradient,
         )
 
     @contextmanager
@@ -271,8 +277,12 @@ class PolicyModule(L.LightningModule):
                 self.step_metrics.add_maxima({"train/grad_norm": norm})
         metrics = self.step_metrics.compute()
         metrics["train/lr"] = self._lr_of_update
+        self.on_update_measured(metrics)
         self.log_dict(metrics)
         self._stop_after_skips()
+
+    def on_update_measured(self, metrics: dict[str, float]) -> None:
+        """After an optimizer step, with what was measured of it on all ranks; may add to it."""
 
     def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:
         blocks = [self.images.pixels(view) for view in views]

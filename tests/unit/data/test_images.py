@@ -19,7 +19,16 @@ from PIL import Image
 from tests.unit.data.conftest import make_processor
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import GREY, Dot, FileImage, Fill, ImageView, Noise, VideoFrame
+from vigorl.core.media import (
+    GREY,
+    Dot,
+    FileImage,
+    Fill,
+    GaussianNoise,
+    ImageView,
+    Noise,
+    VideoFrame,
+)
 from vigorl.data.images import FORMATS, ImageStore, open_image, open_source, read_size
 from vigorl.families.qwen_vl import Qwen25VL
 
@@ -377,6 +386,17 @@ def test_noise_covers_its_box_and_is_the_same_again(tmp_path: Path, store: Image
     beside = replace(noisy, box=Box(0, 0, 112, 112))
     assert np.asarray(store.image(beside)).min() == 255
     assert store.image(crop.edited(Noise())).size == (112, 112)
+
+
+def test_gaussian_noise_is_added_to_what_is_kept(tmp_path: Path, store: ImageStore) -> None:
+    Image.new("RGB", (448, 448), (102, 102, 102)).save(tmp_path / "a.png")
+    view = replace(store.whole(tmp_path / "a.png"), box=Box(0, 0, 112, 112))
+    noisy = np.asarray(store.image(view.edited(GaussianNoise(0.5, 0.1, seed=1))))
+    # half of 102, and a tenth of 255
+    assert (noisy.mean(), noisy.std()) == (pytest.approx(51, abs=1), pytest.approx(25.5, abs=1))
+    again = np.asarray(store.image(view.edited(GaussianNoise(0.5, 0.1, seed=1))))
+    assert np.array_equal(noisy, again)
+    assert np.asarray(store.image(view.edited(GaussianNoise(1.0, 0.0)))).std() == 0
 
 
 def test_the_frame_of_a_video_is_the_one_shown_at_its_time(

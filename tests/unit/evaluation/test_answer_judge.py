@@ -5,15 +5,14 @@ again.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.builders import answer_turn, rollout, task, turn
+from tests.chat_server import ChatServer
 from vigorl.core.errors import DataError, EngineError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
@@ -27,44 +26,12 @@ from vigorl.evaluation.runner import outcome_of
 OPEN = task(id="open", answer="crimson", options=())
 
 
-class Server:
-    """A chat endpoint whose reply is a function of the prompt; None is a failure."""
-
-    def __init__(self, script: Callable[[str], str | None]) -> None:
-        self.prompts: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                content = body["messages"][0]["content"]
-                text = content if isinstance(content, str) else content[0]["text"]
-                server.prompts.append(text)
-                reply = script(text)
-                self.send_response(503 if reply is None else 200)
-                self.end_headers()
-                message = {"choices": [{"message": {"content": reply}}]}
-                self.wfile.write(json.dumps(message).encode())
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str], str | None]], Server]]:
-    servers: list[Server] = []
+def serve() -> Iterator[Callable[[Callable[[str], str | None]], ChatServer]]:
+    servers: list[ChatServer] = []
 
-    def make(script: Callable[[str], str | None]) -> Server:
-        servers.append(Server(script))
+    def make(script: Callable[[str], str | None]) -> ChatServer:
+        servers.append(ChatServer(script))
         return servers[-1]
 
     yield make
@@ -77,7 +44,7 @@ def says_red(prompt: str) -> str:
     return f"Because. <verdict>{'right' if is_red else 'wrong'}</verdict>"
 
 
-def judged(server: Server, cache: Path, *, model: str = "wise") -> AnswerJudge:
+def judged(server: ChatServer, cache: Path, *, model: str = "wise") -> AnswerJudge:
     return AnswerJudge.connect(
         AsTrained(), urls=[server.url], model=model, cache=cache, backoff_s=0.001, max_attempts=2
     )

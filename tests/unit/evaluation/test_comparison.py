@@ -140,6 +140,17 @@ def test_a_report_names_its_metric_or_is_quoted_by_the_accuracy():
         locked_metric(replace(odd, protocol=Protocol("x", told)))
 
 
+def test_no_other_metric_is_compared_for_one_that_these_questions_have_not():
+    none = locked(report(*FOUR), MeanOf(only=("category", "nowhere")))
+    with_more = [
+        replace(one, benchmark={"overall": one.accuracy}, protocol=one.protocol)
+        for one in (none, none)
+    ]
+    assert locked_metric(with_more[0])[0] == "quoted"
+    with pytest.raises(DataError, match="these 4 questions have no 'quoted', which the benchmark"):
+        compare_reports(*with_more)
+
+
 def test_all_pairs_of_models_and_benchmarks_are_tested_together():
     right, wrong = (report(*(outcome(str(i), s) for i in range(8))) for s in (1, 0))
     mixed = report(*(outcome(str(i), i < 4) for i in range(8)))

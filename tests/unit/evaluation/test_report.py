@@ -9,7 +9,13 @@ import pytest
 
 from vigorl.core.errors import DataError
 from vigorl.evaluation.protocol import Protocol
-from vigorl.evaluation.report import Accuracy, EvaluationReport, QuestionOutcome
+from vigorl.evaluation.report import (
+    Accuracy,
+    EvaluationReport,
+    QuestionOutcome,
+    suite_scalars,
+    suite_table,
+)
 from vigorl.evaluation.statistics import wilson_interval
 
 
@@ -131,6 +137,27 @@ def test_letters_stand_in_the_table_where_there_are_few():
     assert "letters chosen, %             A 50.0  B 50.0\n" in table
     assert "letters right, %              A 50.0  B 50.0\n" in table
     assert "letters" not in report(*FOUR).table()
+
+
+def test_scalars_leave_out_the_letters_and_keep_the_bias():
+    shares = {f"choice/{kind}_{name}_frac": 0.5 for name in "AB" for kind in ("chosen", "right")}
+    bias = {"choice/position_bias": 0.1, "choice/position_bias_by_luck": 0.2}
+    named = {
+        key for key in replace(report(*FOUR), metrics=shares | bias).scalars() if "choice" in key
+    }
+    assert named == {f"eval/{key}" for key in bias}
+
+
+def test_a_suite_quotes_no_other_number_for_one_that_is_not_there():
+    told = {"benchmark": {"metrics": {"F1": {}, "overall": {}}}}
+    made = replace(
+        report(*FOUR),
+        benchmark={"overall": report(*FOUR).accuracy},
+        protocol=Protocol("x", told),
+    )
+    assert made.quoted == ("F1", None)
+    assert suite_table({"x": made}) == "x      ?    F1 has no value for these questions\n"
+    assert suite_scalars({"x": made, "y": report(*FOUR)}) == {"suite/y": 0.75}
 
 
 def test_scalars_have_one_prefix_and_no_accuracy_twice():

@@ -6,7 +6,7 @@ from tests import builders
 from tests.unit.rollout.world import ANSWER, CROP_TOKENS, OFF_PICTURE, ZOOM, ZOOM_AGAIN, World
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.geometry import Box, Point
-from vigorl.core.media import Dot, Region
+from vigorl.core.media import Dot, GaussianNoise, Region
 from vigorl.core.protocols import (
     Argument,
     ArgumentKind,
@@ -16,7 +16,7 @@ from vigorl.core.protocols import (
     ToolSpec,
 )
 from vigorl.core.records import TaskRecord, TraceRecord
-from vigorl.core.rollout import Rollout, StopReason
+from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     Step,
@@ -28,6 +28,8 @@ from vigorl.core.trace import (
 )
 from vigorl.data.encoding import encode_trace
 from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.exploration import NoisyBranch
+from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
 from vigorl.rollout.seeds import derive_seed
 
 SHOWN = ("Here is the crop of the image centered on the coordinate:\n", builders.view())
@@ -379,3 +381,27 @@ def test_a_thought_alone_is_answered_where_thoughts_are_asked_for_one_by_one(
     assert sum(rollout.loss_mask) == sum(len(turn.completion_ids) for turn in rollout.turns)
     assert play(asked, world, "no thought").stop_reason is StopReason.NO_ACTION
     assert play(world.environment(), world, thought).stop_reason is StopReason.NO_ACTION
+
+
+def test_some_of_a_group_see_noise_and_so_do_their_crops(world: World) -> None:
+    plain = world.environment()
+    branch = NoisyBranch(keep=0.9, sigma=0.1, frac=0.5)
+    environment = plain.exploring(temperature=0.5, noise=branch)
+    first, second = environment.start_group(world.task(), group="g", seeds=[1, 2])
+    assert (first.image.is_noisy, second.image.is_noisy) == (False, True)
+    reply(second, world.codec.completion_ids(ZOOM))
+    (crop,) = second.turns[0].views
+    assert crop.is_noisy
+    assert crop.without_noise == play(plain, world, ZOOM, ANSWER).crops[0]
+    request = second.next_request()
+    assert request.sampling.temperature == 0.5
+    assert request.seed == derive_seed(2, 2)  # as without noise
+    assert not plain.start(world.task(), group="g", index=0, seed=2).image.is_noisy
+
+
+def test_noise_is_kept_in_the_record(world: World) -> None:
+    marked = world.environment().start(world.task(), group="g", index=0, seed=1).image
+    noisy = marked.edited(GaussianNoise(0.5, 0.25, 7))
+    rollout = builders.rollout(prompt_views=(noisy,))
+    line = rollout_to_json(ScoredRollout(rollout, RewardBreakdown(0.0)), phase="", run_seed=0)
+    assert rollout_from_json(line).scored.rollout.prompt_views == (noisy,)

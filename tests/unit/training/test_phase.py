@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,9 +20,18 @@ from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossInputs
 from vigorl.training.algorithms.grpo import GRPO
+from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch, RolloutBuffer
-from vigorl.training.phase import PhaseCut, credit_rollouts, cut_phase, read_start
+from vigorl.training.marks import StartValues, UpdateTokens
+from vigorl.training.phase import (
+    PhaseCut,
+    credit_rollouts,
+    cut_phase,
+    loss_tokens,
+    read_start,
+)
 from vigorl.training.plan import PhasePlan
+from vigorl.training.readings import TokenReadings
 
 PLAN = PhasePlan(
     prompts_per_phase=4, group_size=2, sequences_per_update=8, micro_batch_size=2
@@ -40,7 +50,7 @@ def interleaved() -> list[ScoredRollout]:
 
 
 def test_advantages_stay_inside_the_group_and_in_order() -> None:
-    scored, samples = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
+    scored, samples, _ = credit_rollouts(interleaved(), GRPO(scale_by_std=False))
     assert [one.advantage for one in scored] == [0.5, 0.0, -0.5, 0.0]
     for one, sample in zip(scored, samples, strict=True):
         assert sample.token_ids == one.rollout.token_ids
@@ -54,7 +64,7 @@ def test_what_is_masked_keeps_its_advantage_on_record_only() -> None:
     cut_off = builders.rollout(group="a", stop_reason=builders.StopReason.TURN_LENGTH)
     algorithm = GRPO(scale_by_std=False, mask_truncated=True)
     whole = interleaved()[0]
-    scored, samples = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
+    scored, samples, _ = credit_rollouts([whole, builders.scored(cut_off, total=0.0)], algorithm)
     assert [one.advantage for one in scored] == [0.5, -0.5]
     assert not any(samples[1].loss_mask)
     assert not any(samples[1].advantages)
@@ -63,6 +73,30 @@ def test_what_is_masked_keeps_its_advantage_on_record_only() -> None:
 def test_a_group_of_one_is_named() -> None:
     with pytest.raises(ValueError, match="group 'a'"):
         credit_rollouts(interleaved()[:1], GRPO())
+
+
+def test_how_much_is_credited_among_answers_that_are_equally_right() -> None:
+    # both groups are right throughout, but b has no spread; c is mixed
+    wrong = builders.scored(builders.rollout(builders.answer_turn("blue"), group="c"), total=0.0)
+    right = builders.scored(builders.rollout(builders.answer_turn(), group="c"), total=3.0)
+    sums = credit_rollouts([*interleaved(), wrong, right], GRPO(scale_by_std=False)).sums
+    # four tokens each, of size 0.5 in a and 1.5 in c
+    assert sums == {"credit/equally_right_frac": (4.0, 16.0)}
+
+
+def test_samples_carry_what_was_read_of_their_tokens_and_nothing_is_read_twice() -> None:
+    reads = [TokenReadings((-1.0, -2.0, -3.0, -4.0), (-1.5,) * 4)] * 4
+    _, samples, _ = credit_rollouts(interleaved(), GRPO(kl_coef=0.1), readings=reads)
+    prompt = (0.0,) * len(interleaved()[0].rollout.prompt_ids)
+    assert samples[0].old_logprobs == (*prompt, -1.0, -2.0, -3.0, -4.0)
+    text_only = [replace(one, views=()) for one in samples[:2]]
+    module = cast(Any, Reader(needs_old=True, needs_reference=True))
+    module.start_logprobs = module.reference_logprobs = None  # a pass would be an error
+    (found,) = read_start([text_only], module=module, collate=as_batch, has_several_updates=True)
+    assert found.old_logprobs is not None
+    assert found.old_logprobs[0].tolist() == list(samples[0].old_logprobs)
+    assert found.ref_logprobs is not None
+    assert found.ref_logprobs[1].tolist() == list(samples[1].ref_logprobs)
 
 
 # ---- micro-batches -------------------------------------------------------------------------------
@@ -74,12 +108,13 @@ def cut(
     plan: PhasePlan = PLAN,
     rank: int = 0,
     num_ranks: int = 1,
+    algorithm: Algorithm | None = None,
     **settings: Any,
 ) -> PhaseCut:
     return cut_phase(
         samples,
         plan=plan,
-        algorithm=GRPO(**settings),
+        algorithm=algorithm or GRPO(**settings),
         order="0/0",
         num_tokens=lambda sample: len(sample.token_ids),
         rank=rank,
@@ -174,7 +209,7 @@ def two_ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[TrainingSample]
 
     def fake(other: list[TrainingSample]) -> None:
         def gather(found: list[Any], own: Any) -> None:
-            found[:] = [own, [sum(sample.loss_mask) for sample in other]]
+            found[:] = [own, loss_tokens(other)]
 
         monkeypatch.setattr(ranks, "num_ranks", lambda: 2)
         monkeypatch.setattr(dist, "all_gather_object", gather)
@@ -229,7 +264,7 @@ def test_a_rank_on_which_all_is_masked_is_not_an_empty_update(
 class Reader:
     """Stands for the module: logprobs that name the weights they are from."""
 
-    device, signals = "cpu", ()
+    device, signals, gradient_signals = "cpu", (), ()
 
     def __init__(
         self, *, needs_old: bool, needs_reference: bool, has_dropout: bool = False
@@ -242,6 +277,10 @@ class Reader:
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         return torch.full(batch.input_ids.shape, -2.0)
+
+    def start_values(self, samples: Any, batch: TrainingBatch, changed: Any) -> StartValues:
+        values = batch.input_ids.float()
+        return StartValues(samples, batch.loss_mask, values, values, values, {})
 
 
 @pytest.mark.parametrize("needs_old", [True, False])
@@ -271,6 +310,38 @@ def test_only_what_the_loss_reads_and_the_step_cannot_know_takes_a_pass(
     assert [one.old_logprobs is not None for one in found] == [is_old_read] * 2
     assert [one.ref_logprobs is not None for one in found] == [needs_reference] * 2
     assert collated == ([2, 1] if is_old_read or needs_reference else [])
+
+
+class Above(GRPO):
+    """Marks the tokens above the update's mean."""
+
+    @property
+    def needs_marks(self) -> bool:
+        return True
+
+    def marks(self, tokens: UpdateTokens) -> Tensor:
+        return (tokens.entropy > tokens.entropy.mean()).float()
+
+
+def test_marks_are_of_one_update_and_of_all_its_samples() -> None:
+    found = cut(SAMPLES, algorithm=Above())
+    assert [len(part) for part in found.micro_batches] == [2, 2, 2, 2]  # flat ones count too
+    reader = cast(Any, Reader(needs_old=False, needs_reference=False))
+    reader.algorithm = Above()
+    low, high = [sample(3, advantage=1.0)], [sample(4, advantage=1.0)]  # ids 8 9 5; 9 5 6 7
+    first, second, third = read_start(
+        [high, low, low], module=reader, collate=as_batch, has_several_updates=False, per_update=2
+    )[:3]
+    assert first.old_logprobs is None  # one update: the step knows it
+    # 5 6 7 9 5: mean 6.4; then 9 5: mean 7
+    assert [one.marks.tolist() for one in (first, second) if one.marks is not None] == [
+        [[0, 0, 0, 1]], [[0, 1, 0]]
+    ]  # fmt: skip
+    assert third.marks is not None
+    assert third.marks.tolist() == [[0, 1, 0]]
+    buffer = RolloutBuffer(1, collate=as_batch)
+    buffer.fill([third])
+    assert buffer[0].to("cpu").marks is third.marks
 
 
 def test_a_micro_batch_becomes_tensors_when_it_is_asked_for() -> None:

@@ -1,8 +1,10 @@
 """A weighted sum of rewards, with a stated range and a breakdown into its parts.
 
-Parts score a rollout by itself, group parts score it among the rollouts of its group:
+Parts score a rollout by itself, turn parts each of its turns, group parts score it among the
+rollouts of its group:
 
     parts       -> a breakdown per rollout
+    turn parts  -> one more part, the sum over turns, and what each turn was paid
     group parts -> one more part in each breakdown of the group, and in its total
 """
 
@@ -10,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vigorl.core.errors import ConfigError
-from vigorl.core.protocols import GroupReward, Progress, Reward
+from vigorl.core.errors import ConfigError, NoScoreError
+from vigorl.core.protocols import GroupReward, Progress, Reward, TurnReward
 from vigorl.core.rollout import RewardBreakdown, Rollout
 
 _ROUNDING = 1e-9  # a sum of floats may miss its bound by this much, relative to the bound
@@ -30,6 +32,7 @@ class WeightedReward:
         name: What the sum is called.
         parts: (reward, weight) pairs, at least one; part names are unique and not "total".
         group_parts: (group reward, weight) pairs, whose names are unique among all parts.
+        turn_parts: (turn reward, weight) pairs, likewise.
     Raises:
         ConfigError: No part, a part that is no reward, a bad name, or a weight that is not finite.
     """
@@ -37,23 +40,22 @@ class WeightedReward:
     name: str
     parts: Sequence[tuple[Reward, float]]
     group_parts: Sequence[tuple[GroupReward, float]] = ()
+    turn_parts: Sequence[tuple[TurnReward, float]] = ()
 
     def __post_init__(self) -> None:
-        parts = tuple((reward, float(weight)) for reward, weight in self.parts)
-        group_parts = tuple((reward, float(weight)) for reward, weight in self.group_parts)
-        object.__setattr__(self, "parts", parts)
-        object.__setattr__(self, "group_parts", group_parts)
-        for reward, kind in (
-            *((reward, Reward) for reward, _ in parts),
-            *((reward, GroupReward) for reward, _ in group_parts),
-        ):
-            if not isinstance(reward, kind):
-                raise ConfigError(
-                    f"reward {self.name!r}: {reward!r} is not a {kind.__name__}; "
-                    "in YAML, does the sum have `_convert_: all`?"
-                )
+        for field, kind in (
+            ("parts", Reward), ("group_parts", GroupReward), ("turn_parts", TurnReward),
+        ):  # fmt: skip
+            parts = tuple((reward, float(weight)) for reward, weight in getattr(self, field))
+            object.__setattr__(self, field, parts)
+            for reward, _ in parts:
+                if not isinstance(reward, kind):
+                    raise ConfigError(
+                        f"reward {self.name!r}: {reward!r} is not a {kind.__name__}; "
+                        "in YAML, does the sum have `_convert_: all`?"
+                    )
         names = [reward.name for reward, _ in self._all_parts]
-        if not parts:
+        if not self.parts:
             raise ConfigError(f"reward {self.name!r} has no parts")
         if len({*names, "total"}) <= len(names):  # "reward/total" is the sum's own metric
             raise ConfigError(
@@ -79,11 +81,28 @@ class WeightedReward:
         """The total and every part before weighting, without group parts.
 
         Raises:
-            ValueError: A part is not finite, or leaves the range it states.
+            ValueError: A part is not finite, or leaves the range it states, or a turn part has
+                another number of scores than the rollout turns.
         """
-        parts = {reward.name: checked_score(reward, rollout) for reward, _ in self.parts}
-        total = sum(weight * parts[reward.name] for reward, weight in self.parts)
-        return RewardBreakdown(total=total, parts=parts)
+        parts: dict[str, float] = {}
+        missing: list[str] = []
+        for reward, _ in self.parts:
+            try:
+                parts[reward.name] = checked_score(reward, rollout)
+            except NoScoreError:
+                missing.append(reward.name)
+        total = sum(weight * parts.get(reward.name, 0.0) for reward, weight in self.parts)
+        weights = {reward.name: weight for reward, weight in self._all_parts}
+        own = RewardBreakdown(total, parts, weights, missing=tuple(missing))
+        return self._with_turns(own, rollout) if self.turn_parts else own
+
+    def _with_turns(self, own: RewardBreakdown, rollout: Rollout) -> RewardBreakdown:
+        paid, parts = [0.0] * len(rollout.turns), dict(own.parts)
+        for reward, weight in self.turn_parts:
+            scores = reward.score_turns(rollout)
+            parts[reward.name] = _checked(reward, sum(scores), rollout)
+            paid = [sum_ + weight * score for sum_, score in zip(paid, scores, strict=True)]
+        return replace(own, total=own.total + sum(paid), parts=parts, turns=tuple(paid))
 
     def breakdowns(
         self, rollouts: Sequence[Rollout], *, progress: Progress
@@ -99,7 +118,8 @@ class WeightedReward:
         for reward, weight in self.group_parts:
             scores = reward.score_group(rollouts, own, progress=progress)
             found = [
-                RewardBreakdown(
+                replace(
+                    before,
                     total=before.total + weight * _checked(reward, score, rollout),
                     parts={**before.parts, reward.name: score},
                 )
@@ -108,8 +128,8 @@ class WeightedReward:
         return found
 
     @property
-    def _all_parts(self) -> tuple[tuple[Reward | GroupReward, float], ...]:
-        return (*self.parts, *self.group_parts)
+    def _all_parts(self) -> tuple[tuple[Reward | GroupReward | TurnReward, float], ...]:
+        return (*self.parts, *self.group_parts, *self.turn_parts)
 
 
 def checked_score(reward: Reward, rollout: Rollout) -> float:
@@ -121,7 +141,7 @@ def checked_score(reward: Reward, rollout: Rollout) -> float:
     return _checked(reward, reward(rollout), rollout)
 
 
-def _checked(reward: Reward | GroupReward, value: float, rollout: Rollout) -> float:
+def _checked(reward: Reward | GroupReward | TurnReward, value: float, rollout: Rollout) -> float:
     low, high = reward.range
     slack = _ROUNDING * max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
     if not math.isfinite(value) or not low - slack <= value <= high + slack:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -41,6 +41,7 @@ STRIPE_CONTRAST = 80  # grey levels to both sides of the middle, where stripes a
 GRAIN = 8.0  # standard deviation of each pixel of a panel, grey levels
 RADIUS_PX = {"disc": 22, "square": 26}  # half of a sign's width
 REACH_PX = 26  # half of the widest sign
+LARGE = 4  # a large sign is drawn at this scale: shrunk to a quarter it looks as others in a zoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class SceneSettings:
     margin_px: int = 44
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "near_miss_px", tuple(self.near_miss_px))  # a config gives a list
         if not 2 <= self.num_signs <= len(COLOURS) * len(SHAPES):
             raise ConfigError(f"num_signs must be 2 to 12, got {self.num_signs}")
         if self.near_miss_px[0] < 3 * REACH_PX:
@@ -82,12 +84,17 @@ class SceneSettings:
 class Sign:
     """One sign: what it looks like from afar, what only a zoom shows (`stripes`), and where it is
     (original pixels).
+
+    Attributes:
+        is_large: It is drawn at scale `LARGE`, and its stripes can be read without a zoom: they
+            repeat every 16 pixels, about an ordinary panel in its middle for those who zoom.
     """
 
     colour: str
     shape: str
     stripes: str
     center: Point
+    is_large: bool = False
 
     @property
     def name(self) -> str:
@@ -101,6 +108,16 @@ class Sign:
             self.center.x - half, self.center.y - half, self.center.x + half, self.center.y + half
         )
 
+    @property
+    def box(self) -> Box:
+        """The whole sign, ORIGINAL frame."""
+        return self.box_at(self.center)
+
+    def box_at(self, center: Point) -> Box:
+        """The box that the sign would have there."""
+        half = RADIUS_PX[self.shape] * (LARGE if self.is_large else 1)
+        return Box(center.x - half, center.y - half, center.x + half, center.y + half)
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -111,7 +128,12 @@ class Scene:
 
 
 def draw_scene(
-    settings: SceneSettings, *, seed: int, photographs: Sequence[Image.Image] = ()
+    settings: SceneSettings,
+    *,
+    seed: int,
+    photographs: Sequence[Image.Image] = (),
+    is_large: bool = False,
+    stripes: Mapping[str, str] | None = None,
 ) -> Scene:
     """Draw the scene of a seed; the same seed and settings give the same pixels.
 
@@ -120,6 +142,8 @@ def draw_scene(
         seed: Decides everything.
         photographs: Real pictures to draw on instead of the plain clutter; one is picked and
             cropped per scene.
+        is_large: The first sign is large.
+        stripes: How those of the first sign run, by its colour; None leaves it to chance.
     Raises:
         ConfigError: The signs do not fit on the picture.
     """
@@ -128,13 +152,19 @@ def draw_scene(
         _photo_ground(rng, settings, photographs) if photographs else _plain_ground(rng, settings)
     )
     canvas = ImageDraw.Draw(image)
-    signs = _choose_signs(rng, settings)
+    signs = _choose_signs(rng, settings, is_large=is_large)
+    if stripes:
+        signs = (replace(signs[0], stripes=stripes[signs[0].colour]), *signs[1:])
     for sign in signs:
         _draw_sign(canvas, sign)
     for _ in range(settings.num_occluders):
         _draw_occluder(canvas, rng, rng.choice(signs))
     for sign in signs:
         phase = rng.randrange(STRIPE_PERIOD_PX)
+        if sign.is_large:
+            far = _panel(sign.stripes, phase, grain_seed=rng.getrandbits(32), scale=LARGE)
+            half = far.width // 2
+            image.paste(far, (int(sign.center.x) - half, int(sign.center.y) - half))
         panel = _panel(sign.stripes, phase, grain_seed=rng.getrandbits(32))
         image.paste(panel, (int(sign.panel.left), int(sign.panel.top)))
     return Scene(image, signs)
@@ -144,7 +174,9 @@ def scene_size(settings: SceneSettings) -> Size:
     return Size(settings.side_px, settings.side_px)
 
 
-def _choose_signs(rng: random.Random, settings: SceneSettings) -> tuple[Sign, ...]:
+def _choose_signs(
+    rng: random.Random, settings: SceneSettings, *, is_large: bool
+) -> tuple[Sign, ...]:
     colour, shape = rng.choice(list(COLOURS)), rng.choice(SHAPES)
     looks = [(colour, shape)]
     if settings.has_near_miss:
@@ -152,21 +184,27 @@ def _choose_signs(rng: random.Random, settings: SceneSettings) -> tuple[Sign, ..
     others = [(c, s) for c in COLOURS for s in SHAPES if c != colour]
     rng.shuffle(others)
     looks += others[: settings.num_signs - len(looks)]
-    centers = _place(rng, settings, len(looks))
-    return tuple(
+    centers = _place(rng, settings, len(looks), is_large=is_large)
+    first, *rest = (
         Sign(c, s, rng.choice(STRIPES), p) for (c, s), p in zip(looks, centers, strict=True)
     )
+    return (replace(first, is_large=is_large), *rest)
 
 
-def _place(rng: random.Random, settings: SceneSettings, count: int) -> list[Point]:
+def _place(
+    rng: random.Random, settings: SceneSettings, count: int, *, is_large: bool
+) -> list[Point]:
     low, high = settings.margin_px, settings.side_px - settings.margin_px - 6
-    apart = 3 * REACH_PX
+    apart, apart_from_large = 3 * REACH_PX, (LARGE + 2) * REACH_PX
+    inset = LARGE * REACH_PX - settings.margin_px if is_large else 0
     for _ in range(1000):
         centers: list[Point] = []
         for _ in range(60 * count):
             if len(centers) == count:
                 return centers
-            if len(centers) == 1 and settings.has_near_miss:
+            if not centers and is_large:
+                x, y = (rng.randrange(low + inset, high - inset) for _ in range(2))
+            elif len(centers) == 1 and settings.has_near_miss and not is_large:
                 angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(*settings.near_miss_px)
                 x = round(centers[0].x + distance * math.cos(angle))
                 y = round(centers[0].y + distance * math.sin(angle))
@@ -177,6 +215,7 @@ def _place(rng: random.Random, settings: SceneSettings, count: int) -> list[Poin
                 low <= x < high
                 and low <= y < high
                 and all(candidate.distance(c) >= apart for c in centers)
+                and not (is_large and centers and candidate.distance(centers[0]) < apart_from_large)
             ):
                 centers.append(candidate)
     raise ConfigError(
@@ -185,12 +224,11 @@ def _place(rng: random.Random, settings: SceneSettings, count: int) -> list[Poin
 
 
 def _draw_sign(canvas: ImageDraw.ImageDraw, sign: Sign) -> None:
-    x, y, r = sign.center.x, sign.center.y, RADIUS_PX[sign.shape]
+    scale = LARGE if sign.is_large else 1
+    x, y, r = sign.center.x, sign.center.y, RADIUS_PX[sign.shape] * scale
     fill, rim = COLOURS[sign.colour], (20, 20, 20)
-    if sign.shape == "disc":
-        canvas.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=rim, width=2)
-    else:
-        canvas.rectangle((x - r, y - r, x + r, y + r), fill=fill, outline=rim, width=2)
+    draw = canvas.ellipse if sign.shape == "disc" else canvas.rectangle
+    draw((x - r, y - r, x + r, y + r), fill=fill, outline=rim, width=2 * scale)
 
 
 def _draw_occluder(canvas: ImageDraw.ImageDraw, rng: random.Random, sign: Sign) -> None:
@@ -201,9 +239,10 @@ def _draw_occluder(canvas: ImageDraw.ImageDraw, rng: random.Random, sign: Sign) 
     canvas.line((x, y, *end), fill=(grey, grey, grey), width=rng.randrange(2, 5))
 
 
-def _panel(stripes: str, phase: int, *, grain_seed: int) -> Image.Image:
-    grain = np.random.default_rng(grain_seed).normal(0.0, GRAIN, (PANEL_PX, PANEL_PX))
-    grey = np.clip(clean_panel(stripes, phase) + grain, 0, 255)
+def _panel(stripes: str, phase: int, *, grain_seed: int, scale: int = 1) -> Image.Image:
+    side = PANEL_PX * scale
+    grain = np.random.default_rng(grain_seed).normal(0.0, GRAIN, (side, side))
+    grey = np.clip(np.kron(clean_panel(stripes, phase), np.ones((scale, scale))) + grain, 0, 255)
     return Image.fromarray(grey.astype(np.uint8), "L").convert("RGB")
 
 

@@ -6,11 +6,16 @@ Guessing is right in a quarter of the first kind and in a sixteenth of the secon
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from vigorl.core.records import TaskRecord
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
 
 ATTRIBUTE, COMPARISON = "direct_attributes", "comparison"
-CATEGORIES = (ATTRIBUTE, COMPARISON)
+CATEGORIES = (ATTRIBUTE, COMPARISON)  # of which V*Bench's layout has a folder each
+LIST = "list"  # answered by "red disc: vertical; blue square: rising"
+YES_NO = "yes_no"  # "Do the stripes on the red disc run vertical?"
+BOXES = "boxes"  # answered by boxes, "(44, 14), (56, 26); (9, 70), (22, 83)"
 
 
 def ask_attribute(scene: Scene, *, id: str, image: str) -> TaskRecord:
@@ -57,3 +62,38 @@ def ask_comparison(scene: Scene, *, id: str, image: str) -> TaskRecord:
         targets=(first.panel, second.panel),
         category=COMPARISON,
     )
+
+
+def ask_list(
+    signs: Sequence[Sign], question: str, *, id: str, image: str, tags: Mapping[str, str]
+) -> TaskRecord:
+    """An open question that is answered by the stripes of several signs, in their order."""
+    return TaskRecord(
+        id=id,
+        question=question,
+        answer=list_answer(signs, [sign.stripes for sign in signs]),
+        images=(image,),
+        targets=tuple(sign.panel for sign in signs),
+        category=LIST,
+        tags=tags,
+    )
+
+
+def list_answer(signs: Sequence[Sign], stripes: Sequence[str]) -> str:
+    """Items of a name and what is said of it, as list scorers and rewards read them."""
+    return "; ".join(f"{sign.name}: {one}" for sign, one in zip(signs, stripes, strict=True))
+
+
+def asked_signs(task: TaskRecord, scene: Scene) -> tuple[Sign, ...]:
+    """The signs that a question asks about, in its order."""
+    at = {sign.center: sign for sign in scene.signs}
+    return tuple(at[target.center] for target in task.targets)
+
+
+def conclude(task: TaskRecord, asked: Sequence[Sign], stripes: Sequence[str]) -> str:
+    """The answer of one who believes that the stripes of the asked signs run so."""
+    if task.category == LIST:
+        return list_answer(asked, stripes)
+    if task.category == YES_NO:
+        return "yes" if task.question.endswith(f" {stripes[0]}?") else "no"
+    return comparison_answer(*stripes) if task.category == COMPARISON else stripes[0]

@@ -15,14 +15,14 @@ import random
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Point
+from vigorl.core.geometry import Box, Point
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Looking
 from vigorl.core.protocols import Scene as Shown
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace, render_point
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
-from vigorl.data.scenes.questions import COMPARISON, comparison_answer, pick_compared
+from vigorl.data.scenes.questions import BOXES, asked_signs, conclude
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +60,45 @@ class TeacherSettings:
 class ScriptedTeacher:
     """Writes traces for scenes; all randomness comes from the generator that is passed in."""
 
-    def __init__(self, settings: TeacherSettings, *, tool: Looking) -> None:
-        self.settings, self.tool = settings, tool
+    def __init__(
+        self, settings: TeacherSettings, *, tool: Looking, names_boxes: bool = False
+    ) -> None:
+        """With `names_boxes` its thoughts name the box of a sign instead of a point on it, and the
+        tool, whose argument is a box, is called with it.
+        """
+        self.settings, self.tool, self.names_boxes = settings, tool, names_boxes
 
     def zoom_trace(
         self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random
     ) -> TraceRecord:
         """A multi-turn trace: zoom at each sign the question names, say what is there, answer."""
+        if task.category == BOXES:
+            return self.single_look_trace(task, scene, image, rng, grounded=True)
         settings = self.settings
-        asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
+        asked = asked_signs(task, scene)
         steps: list[Step] = []
         seen = ""  # what the last zoom showed, told at the start of the next thought
         found: list[str] = []
         for sign in asked:
             if found and rng.random() >= settings.look_at_second_frac:
                 found.append(rng.choice(STRIPES))
-                break
+                continue
             stripes = ""
             for look in range(settings.max_looks):
                 is_hasty = look == 0 and rng.random() < settings.hasty_frac
                 aimed = _leftmost_of_colour(sign, scene) if is_hasty else sign
                 point = self._aim(aimed, image, rng)
                 turn_around = "Wait. " if look else ""
-                steps.append(self._look(f"{seen}{turn_around}The {sign.name}", point, image))
-                shown = self._shown(task, scene, point, image)
+                call = self._call(sign.box_at(point), image)
+                place = self._place(sign.box_at(point), image)
+                steps.append(Step(f"{seen}{turn_around}The {sign.name}{place}.", call))
+                shown = self._shown(task, scene, call, image)
                 seen = _tell(shown)
                 stripes = shown.stripes if shown else ""
                 if shown == sign or rng.random() >= settings.look_again_frac:
                     break
             found.append(stripes or rng.choice(STRIPES))
-        answer = _conclude(task, found)
+        answer = conclude(task, asked, found)
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
 
     def single_look_trace(
@@ -101,18 +110,23 @@ class ScriptedTeacher:
         *,
         grounded: bool,
     ) -> TraceRecord:
-        """One turn, no zoom: it can only guess the stripes; with points in the thought, or
-        without.
+        """One turn, no zoom: it can only guess the stripes of signs that are not large; with points
+        in the thought, or without.
         """
-        asked = pick_compared(scene) if task.category == COMPARISON else (scene.signs[0],)
+        asked = asked_signs(task, scene)
         thoughts, found = [], []
         for sign in asked:
-            found.append(rng.choice(STRIPES))
-            place = f" is at {render_point(image.to_text(sign.center))}" if grounded else " is here"
+            guess = rng.choice(STRIPES)
+            found.append(sign.stripes if sign.is_large else guess)
+            place = self._place(sign.box, image) if grounded else " is here"
             thoughts.append(f"The {sign.name}{place}.")
-        return TraceRecord(
-            task, Trace((Step(" ".join(thoughts)),), _conclude(task, found)), frame=image.text_size
-        )
+        if task.category == BOXES:
+            boxes = (sign.box_at(self._aim(sign, image, rng)) for sign in asked)
+            answer = "; ".join(render_corners(box, image) for box in boxes)
+            steps = (Step(f"There are {len(asked)}."),)
+        else:
+            answer, steps = conclude(task, asked, found), (Step(" ".join(thoughts)),)
+        return TraceRecord(task, Trace(steps, answer), frame=image.text_size)
 
     def _aim(self, sign: Sign, image: ImageView, rng: random.Random) -> Point:
         """A point near the sign, ORIGINAL frame, off the outer tenth, where no sign is."""
@@ -125,14 +139,22 @@ class ScriptedTeacher:
 
         return Point(near(sign.center.x), near(sign.center.y))
 
-    def _look(self, opening: str, point: Point, image: ImageView) -> Step:
-        think = f"{opening} is at {render_point(image.to_text(point))}."
-        return Step(think, ToolCall(self.tool.name, self.tool.arguments_at(point, image=image)))
+    def _place(self, box: Box, image: ImageView) -> str:
+        if self.names_boxes:
+            return f" is in {render_corners(box, image)}"
+        return f" is at {render_point(image.to_text(box.center))}"
 
-    def _shown(self, task: TaskRecord, scene: Scene, point: Point, image: ImageView) -> Sign | None:
+    def _call(self, box: Box, image: ImageView) -> ToolCall:
+        if self.names_boxes:
+            (argument,) = self.tool.spec.arguments
+            return ToolCall(self.tool.name, {argument.name: list(image.box_to_text(box))})
+        return ToolCall(self.tool.name, self.tool.arguments_at(box.center, image=image))
+
+    def _shown(
+        self, task: TaskRecord, scene: Scene, call: ToolCall, image: ImageView
+    ) -> Sign | None:
         """The sign nearest the middle of the zoom whose whole panel it shows."""
-        arguments = self.tool.arguments_at(point, image=image)
-        focus = self.tool.open(task).call(arguments, scene=Shown((image,))).focus
+        focus = self.tool.open(task).call(call.arguments, scene=Shown((image,))).focus
         if focus is None or focus.box is None:
             return None
         window, middle = focus.box, focus.point
@@ -140,14 +162,28 @@ class ScriptedTeacher:
         return min(inside, key=lambda sign: sign.center.distance(middle), default=None)
 
 
-def pointing_trace(scene: Scene, image: ImageView, rng: random.Random, *, id: str) -> TraceRecord:
+def render_corners(box: Box, image: ImageView) -> str:
+    """A box as its two corners in the text frame, "(x1, y1), (x2, y2)"."""
+    left, top, right, bottom = image.box_to_text(box)
+    return f"{render_point(Point(left, top))}, {render_point(Point(right, bottom))}"
+
+
+def pointing_trace(
+    scene: Scene, image: ImageView, rng: random.Random, *, id: str, names_boxes: bool = False
+) -> TraceRecord:
     """Where every sign is, exactly, in random order: the exercise that teaches a tiny model to
-    point at all.
+    point at all, or to name boxes.
     """
     signs = list(scene.signs)
     rng.shuffle(signs)
+    places = [
+        f"in {render_corners(sign.box, image)}"
+        if names_boxes
+        else f"at {render_point(image.to_text(sign.center))}"
+        for sign in signs
+    ]
     think = " ".join(
-        f"The {sign.name} is at {render_point(image.to_text(sign.center))}." for sign in signs
+        f"The {sign.name} is {place}." for sign, place in zip(signs, places, strict=True)
     )
     task = TaskRecord(
         id=id,
@@ -168,8 +204,3 @@ def _tell(shown: Sign | None) -> str:
     return (
         f"I see the {shown.name}. Its stripes are {shown.stripes}. " if shown else "I see no sign. "
     )
-
-
-def _conclude(task: TaskRecord, found: list[str]) -> str:
-    """The answer that follows from the stripes it believes it saw."""
-    return comparison_answer(*found) if task.category == COMPARISON else found[0]

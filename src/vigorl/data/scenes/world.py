@@ -5,7 +5,8 @@
     ROOT/train_SFT.jsonl            the teacher's traces             (released SFT format)
     ROOT/train_signs.jsonl          what is drawn where              (for the tower's first lessons)
     ROOT/images/*.png               their pictures
-    ROOT/val/ ROOT/test/            held-out questions               (V*Bench's folder layout)
+    ROOT/val/ ROOT/test/            held-out questions               (V*Bench's folder layout; those
+                                    without options as questions.jsonl, in the RL format)
 
 Every picture is a scene of its own: splits draw from seeds that never meet.
 """
@@ -29,23 +30,20 @@ from vigorl.core.geometry import Point, Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.scoring import Scorer
 from vigorl.data.datasets import split_by_image
 from vigorl.data.images import open_image
-from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, draw_scene, scene_size
-from vigorl.data.scenes.questions import (
-    CATEGORIES,
-    COMPARISON,
-    ask_attribute,
-    ask_comparison,
-    pick_compared,
-)
+from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, scene_size
+from vigorl.data.scenes.questions import CATEGORIES, asked_signs
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
+from vigorl.data.scenes.variants.variant import Variant
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json, write_sft
 from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
 from vigorl.data.splits import DataSplits
 
 VERSION = 3  # raise it when the drawing, the questions or the files change
+_OPEN = "questions.jsonl"
 _MAKE_ANEW = "delete that folder, and it is made anew"
 _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
@@ -91,6 +89,7 @@ class MadeWorld:
         trace_categories: Traces to serve ("pointing" is the exercise); None serves all.
         view: Size in pixels at which the model sees a whole picture: the frame of the traces'
             coordinates.
+        variant: What it draws and asks otherwise (`data.scenes.variants`).
     """
 
     root: str
@@ -107,6 +106,7 @@ class MadeWorld:
     tool: Looking | None = None
     trace_categories: tuple[str, ...] | None = None
     view: int = 112
+    variant: Variant = field(default_factory=Variant)
 
     def prepare(self) -> None:
         """Write what is missing; a world made with other settings in the same place is an error,
@@ -139,14 +139,15 @@ class MadeWorld:
 
     def load(self) -> DataSplits:
         root = Path(self.root)
-        traces = read_sft_json(root / "train_SFT.jsonl") if self.num_traces else []
+        scorer = self.variant.scorer
+        traces = read_sft_json(root / "train_SFT.jsonl", scorer=scorer) if self.num_traces else []
         if self.trace_categories is not None:
             traces = [trace for trace in traces if trace.task.category in self.trace_categories]
         train_traces, val_traces = split_by_image(traces, holdout_frac=0.05) if traces else ([], [])
         splits = DataSplits(
-            train_tasks=read_rl_jsonl(root / "train_RL.jsonl"),
-            val_tasks=_read_benchmark(root / "val"),
-            test_tasks=_read_benchmark(root / "test"),
+            train_tasks=read_rl_jsonl(root / "train_RL.jsonl", scorer=scorer),
+            val_tasks=_read_benchmark(root / "val", scorer=scorer),
+            test_tasks=_read_benchmark(root / "test", scorer=scorer),
             train_traces=train_traces,
             val_traces=val_traces,
         )
@@ -170,6 +171,8 @@ class MadeWorld:
             )
         }
         stamp |= {"version": VERSION, "scene": asdict(self.scene), "num_traces": self.num_traces}
+        if type(self.variant) is not Variant:
+            stamp["variant"] = {"of": type(self.variant).__qualname__, **asdict(self.variant)}
         if self.num_traces:
             stamp |= {"mix": asdict(self.mix), "teacher": asdict(self.teacher), "view": self.view}
             stamp["tool"] = {k: str(v) for k, v in vars(self.tool).items()} if self.tool else None
@@ -193,13 +196,12 @@ class MadeWorld:
         numbers = range(count)
         for i in tqdm(numbers, f"drawing {split}", unit="picture", leave=False, disable=None):
             seed = self._scene_seed(split, i)
-            yield i, draw_scene(self.scene, seed=seed, photographs=photographs)
+            yield i, self.variant.draw(self.scene, seed=seed, split=split, photographs=photographs)
 
     def _ask(self, scene: Scene, split: str, index: int, image: str, id: str) -> TaskRecord:
         rng = random.Random(f"{self._scene_seed(split, index)}/question")
-        if rng.random() < self.comparison_frac:
-            return ask_comparison(scene, id=id, image=image)
-        return ask_attribute(scene, id=id, image=image)
+        asked = {"comparison_frac": self.comparison_frac, "id": id, "image": image}
+        return self.variant.ask(scene, rng=rng, **asked)
 
     def _questions(self, folder: Path, photographs: Sequence[Image.Image]) -> Iterator[TaskRecord]:
         for i, scene in self._scenes("train", self.num_train, photographs):
@@ -217,14 +219,17 @@ class MadeWorld:
             path.parent.mkdir(parents=True, exist_ok=True)
             _save(scene.image, path)
             tasks.append(self._ask(scene, split, i, str(path), f"{task.category}/{path.stem}"))
-            asked = pick_compared(scene) if task.category == COMPARISON else scene.signs[:1]
-            names.append([sign.name for sign in asked])
-        write_vstar_folder(tasks, folder, target_objects=names)
+            names.append([sign.name for sign in asked_signs(task, scene)])
+        if all(task.options and task.category in CATEGORIES for task in tasks):
+            write_vstar_folder(tasks, folder, target_objects=names)
+        else:
+            write_rl_jsonl(tasks, folder / _OPEN)
 
     def _write_traces(self, root: Path, photographs: Sequence[Image.Image]) -> None:
         if self.tool is None:
             raise ConfigError("data.num_traces needs data.tool: the zoom that the traces call")
-        teacher = ScriptedTeacher(self.teacher, tool=self.tool)
+        names_boxes = self.variant.names_boxes
+        teacher = ScriptedTeacher(self.teacher, tool=self.tool, names_boxes=names_boxes)
         with (root / "train_signs.jsonl").open("w") as signs:
             scenes = self._scenes("traces", self.num_traces, photographs)
             write_sft(self._traces(root, scenes, teacher, signs), root / "train_SFT.jsonl")
@@ -246,7 +251,13 @@ class MadeWorld:
             task = self._ask(scene, "traces", i, image.path, f"trace/{i:05d}")
             yield self._trace(task, scene, image, teacher, rng)
             if self.mix.pointing:
-                exercise = pointing_trace(scene, image, rng, id=f"pointing/{i:05d}")
+                exercise = pointing_trace(
+                    scene,
+                    image,
+                    rng,
+                    id=f"pointing/{i:05d}",
+                    names_boxes=self.variant.names_boxes,
+                )
                 yield replace(exercise, system=self.mix.single_look_system)
 
     def _trace(
@@ -298,8 +309,10 @@ def _read_stamp(path: Path) -> dict[str, object]:
     return found
 
 
-def _read_benchmark(folder: Path) -> list[TaskRecord]:
+def _read_benchmark(folder: Path, *, scorer: Scorer) -> list[TaskRecord]:
     """Of the kinds of question that were asked at all."""
+    if (folder / _OPEN).is_file():
+        return read_rl_jsonl(folder / _OPEN, scorer=scorer)
     present = tuple(category for category in CATEGORIES if (folder / category).is_dir())
     return read_vstar_folder(folder, categories=present) if present else []
 

@@ -2,10 +2,11 @@
 
     {"problem": "<image>What ...?", "answer": "red", "images": ["images/a.jpg"]}
 
-Optional keys of our own: "id"; "options"; "category"; and the boxes that must be seen, ORIGINAL
-pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench spells them, "bbox"
-([[x, y, width, height], ...]). Other keys are ignored. How answers are judged the file does
-not say; where it is by a box to hit, the answer is that box as text, "(x1, y1, x2, y2)".
+Optional keys of our own: "id"; "options"; "category"; "tags" (texts by name); and the boxes that
+must be seen, ORIGINAL pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench
+spells them, "bbox" ([[x, y, width, height], ...]). Other keys are ignored. How answers are judged
+the file does not say; where it is by a box to hit, the answer is that box as text,
+"(x1, y1, x2, y2)".
 Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
 """
 
@@ -61,6 +62,7 @@ def _record(row: Row, *, scorer: Scorer) -> TaskRecord:
             options=row.options(answer),
             targets=read_targets(row, images[0]),
             category=row.text("category", default=""),
+            tags=row.tags(),
             source=row.source,
         )
     )
@@ -99,4 +101,6 @@ def task_columns(record: TaskRecord, *, root: Path) -> dict[str, Any]:
         columns["targets"] = [numbers(box, form="xyxy") for box in record.targets]
     if record.category:
         columns["category"] = record.category
+    if record.tags:
+        columns["tags"] = dict(record.tags)
     return columns

@@ -94,6 +94,13 @@ class Row:
             self._expected(key, f"a whole number from 0 to {MAX_COUNT}")
         return int(value)
 
+    def tags(self) -> dict[str, str]:
+        """The object of texts under "tags"; a missing one is empty."""
+        value = self.values.get("tags", {})
+        if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
+            self._expected("tags", "an object of texts")
+        return dict(value)
+
     def flag(self, key: str) -> bool | None:
         """The true or false under `key`; None when it is missing or null."""
         value = self.values.get(key)

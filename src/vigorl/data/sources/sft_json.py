@@ -10,7 +10,7 @@
 Observations are not kept: crops are cut again from the original (which saves the 88 GB of crop
 files). Coordinates refer to the first picture's file as it is on disk, or are shares of it (0 to
 1). Our own keys in "metadata": "frame" ([width, height] the coordinates refer to, null for "as the
-model sees it"), and "options", "targets", "category" as in `rl_jsonl`.
+model sees it"), and "options", "targets", "category", "tags" as in `rl_jsonl`.
 Source: the released `scripts/mcts/build_reasoning_chains_from_mcts*.py`.
 """
 
@@ -39,6 +39,7 @@ from vigorl.data.sources.files import (
 from vigorl.data.sources.rl_jsonl import read_targets, task_columns
 from vigorl.data.sources.rows import MAX_NUMBER, Row, are_shares, root_of
 
+_KEPT = ("options", "targets", "category", "tags")
 _WRITERS = {".json": write_items, ".jsonl": write_lines}
 SHOWN = (
     "Here is the crop of the image"  # introduces the crops of written files; readers do not keep it
@@ -116,6 +117,7 @@ def _record(row: Row, *, scorer: Scorer, keep_system: bool) -> TraceRecord:
             options=extra.options(answer),
             targets=read_targets(extra, images[0]),
             category=extra.text("category", default=""),
+            tags=extra.tags(),
             source=row.source,
         )
     )
@@ -182,7 +184,7 @@ def _row(record: TraceRecord, *, root: Path) -> dict[str, Any]:
     for turn in record.trace.turns():
         messages.append({"role": "assistant", "content": turn})
         messages.append({"role": "user", "content": observation_text((f"{SHOWN}:\n{IMAGE_SLOT}",))})
-    metadata = {key: columns[key] for key in ("options", "targets", "category") if key in columns}
+    metadata = {key: columns[key] for key in _KEPT if key in columns}
     metadata["frame"] = None if frame is None else [frame.width, frame.height]
     return {
         "id": columns["id"],

@@ -5,7 +5,8 @@ NAME.json in each.
      "question": "...", "options": ["right", "wrong", "wrong"]}
 
 The FIRST option is always the right one, so a reader that keeps the order hands a policy the
-answer: it is shuffled here, per record. Boxes are x, y, width, height in ORIGINAL pixels.
+answer: it is shuffled here, per record. Boxes are x, y, width, height in ORIGINAL pixels. A key of
+our own, "tags", holds texts by name.
 Source: https://huggingface.co/datasets/craigwu/vstar_bench
 """
 
@@ -108,6 +109,8 @@ def write_vstar_folder(
             "question": record.question,
             "options": [record.answer, *(text for text in record.options if text != record.answer)],
         }
+        if record.tags:
+            row["tags"] = dict(record.tags)
         written.append(folder / f"{name}.json")
         written[-1].write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
     return written
@@ -135,6 +138,7 @@ def _read_record(
             options=tuple(shuffled),
             targets=row.boxes("bbox", form="xywh", on=row.picture_size(str(found[0]))),
             category=category,
+            tags=row.tags(),
             source=row.source,
         )
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import ImageView, TextFrame
@@ -96,14 +97,17 @@ class Kit:
         Raises:
             ConfigError: It does not; says why.
         """
+        if reason := self.refusal(benchmark):
+            raise ConfigError(
+                f"protocol={self.name} cannot be used for {benchmark}: {reason}; it knows "
+                f"{', '.join(sorted(self.tasks))}"
+            )
+        return self.tasks[self._name(benchmark)]
+
+    def refusal(self, benchmark: str) -> str:
+        """Why it does not ask a benchmark; "" where it does."""
         name = self._name(benchmark)
-        if name in self.tasks:
-            return self.tasks[name]
-        reason = self.refused.get(name, "it has no such task")
-        raise ConfigError(
-            f"protocol={self.name} cannot be used for {benchmark}: {reason}; it knows "
-            f"{', '.join(sorted(self.tasks))}"
-        )
+        return "" if name in self.tasks else self.refused.get(name, "it has no such task")
 
     def longest_reply(self, benchmark: str) -> int:
         """The most tokens of a reply to a benchmark; of one that it does not know (a suite, say),
@@ -128,12 +132,10 @@ class KitJudging(Judging):
 
     benchmark: str
 
+    kit: ClassVar[Kit]
+
     def __post_init__(self) -> None:
         self.kit.task(self.benchmark)
-
-    @property
-    def kit(self) -> Kit:
-        raise NotImplementedError
 
     def verdict(self, rollout: Rollout) -> Verdict:
         """What the rule says of the last reply."""
@@ -156,9 +158,7 @@ class KitPromptOf:
 
     benchmark: str
 
-    @property
-    def kit(self) -> Kit:
-        raise NotImplementedError
+    kit: ClassVar[Kit]
 
     def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:
         """The kit's own text, whatever there is to call."""

@@ -280,15 +280,11 @@ KIT = Kit(
 class LmmsEval(KitJudging):
     """Reads replies as lmms-eval does."""
 
-    @property
-    def kit(self) -> Kit:
-        return KIT
+    kit = KIT
 
 
 @dataclass(frozen=True)
 class LmmsEvalPrompt(KitPromptOf):
     """Asks as lmms-eval does."""
 
-    @property
-    def kit(self) -> Kit:
-        return KIT
+    kit = KIT

@@ -202,15 +202,11 @@ KIT = Kit(
 class VlmEvalKit(KitJudging):
     """Reads replies as VLMEvalKit does by exact matching."""
 
-    @property
-    def kit(self) -> Kit:
-        return KIT
+    kit = KIT
 
 
 @dataclass(frozen=True)
 class VlmEvalKitPrompt(KitPromptOf):
     """Asks as VLMEvalKit does."""
 
-    @property
-    def kit(self) -> Kit:
-        return KIT
+    kit = KIT

@@ -14,61 +14,72 @@ the mean over sequences, a dual clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from vigorl.core.advantages import Normalization, token_weights
-from vigorl.models.losses import (
-    Clip,
-    KLEstimator,
-    LossInputs,
-    LossOutput,
-    largest_ratio,
-    log_ratio,
-    policy_gradient_output,
-    sequence_mean,
-)
-from vigorl.training.algorithms.group_relative import GroupRelative
+from torch import Tensor
+
+from vigorl.core.advantages import Normalization
+from vigorl.core.errors import ConfigError
+from vigorl.models.losses import Clip, LossInputs, sequence_mean
+from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss
+
+TOKEN_BOUND = 0.1  # from here on bounds are those of tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GSPO(GroupRelative):
+class GSPO(PolicyLoss):
     """Group sequence policy optimisation; an `Algorithm`.
 
     Attributes:
+        normalization: "sequence_mean": with another the gradient is not GSPO's.
         clip_low: Of a sequence's ratio; see `models.losses.Clip`.
         clip_high: See there.
+        wide_bounds: Takes bounds that are meant for tokens, 0.1 and above, which hardly ever hold a
+            mean over many of them (its largest ratio over 256 tokens that each move by 0.4 nats is
+            1.12); for papers that say so, as SenseNova-MARS (arXiv:2512.24330: 0.2 and 0.28).
     Raises:
-        ConfigError: A setting out of its range.
+        ConfigError: A setting out of its range, or without effect.
     Source: arXiv:2507.18071 eq. 5 to 7 (GSPO), 13 and 14 (per token), section 5.1 (bounds).
     """
 
+    refused: ClassVar[dict[str, str]] = {
+        "dual_clip": "it bounds what one token costs, and here a whole sequence has one ratio"
+    }
+
+    normalization: Normalization | str = Normalization.SEQUENCE_MEAN
     clip_low: float = 3e-4
     clip_high: float = 4e-4
+    wide_bounds: bool = False
 
     def __post_init__(self) -> None:
-        GroupRelative.__post_init__(self)
+        PolicyLoss.__post_init__(self)
         self._clip()
+        self._check_normalization()
+        is_wide = max(self.clip_low, self.clip_high) >= TOKEN_BOUND
+        if is_wide and not self.wide_bounds:
+            raise ConfigError(
+                f"algorithm.clip_low={self.clip_low:g}, algorithm.clip_high={self.clip_high:g} are "
+                "bounds of a token's ratio, which the mean over a sequence hardly ever reaches; "
+                "the paper's are 3e-4 and 4e-4 (algorithm.wide_bounds=true if it is meant)"
+            )
+        if self.wide_bounds and not is_wide:
+            raise ConfigError(
+                f"algorithm.wide_bounds has no effect with bounds below {TOKEN_BOUND:g}"
+            )
 
-    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
-        return token_weights(num_tokens, normalization=Normalization.SEQUENCE_MEAN)
+    def _check_normalization(self) -> None:
+        if self.normalization != Normalization.SEQUENCE_MEAN:
+            raise ConfigError(
+                f"algorithm.normalization={self.normalization} has another gradient than GSPO's; "
+                "leave sequence_mean, or take algorithm=luspo for sequence_sum"
+            )
 
-    def loss(self, inputs: LossInputs) -> LossOutput:
-        mask = inputs.loss_mask.bool()
-        change = log_ratio(inputs.policy_logprobs, inputs.old_logprobs.detach(), mask)
-        mean = sequence_mean(change.detach(), mask)  # [batch, 1]
-        ratio = (mean + (change - change.detach())).exp()
-        tokens = change.detach().exp()  # what is measured: their mean would hide what one did
-        return policy_gradient_output(
-            self._clip().loss(ratio, inputs.advantages),
-            inputs,
-            kl_coef=self.kl_coef,
-            kl_estimator=KLEstimator(self.kl_estimator),
-            metrics={
-                "kl/old": tokens - 1 - change.detach(),
-                **self._clip().metrics(ratio, inputs.advantages),
-            },
-            maxima={"train/ratio_max": largest_ratio(tokens, mask)},
+    def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
+        mean = sequence_mean(change.detach(), inputs.loss_mask.bool())  # [batch, 1]
+        ratio, clip = (mean + (change - change.detach())).exp(), self._clip()
+        return TokenLoss(
+            clip.loss(ratio, inputs.advantages), clip.metrics(ratio, inputs.advantages)
         )
 
     def _clip(self) -> Clip:

@@ -1,18 +1,21 @@
 """What a policy gradient algorithm answers. The trainer asks, and does not know which one it runs.
 
-    groups of scored rollouts -> credit         once per phase, on every rank its own groups
+    groups of scored rollouts -> credit         once per phase, on every rank its own groups; what
+                                                must be read of tokens before: `training.readings`
     loss tokens per sequence  -> token_weights  once per optimizer batch, over all ranks
+    tokens of the update      -> marks          once per optimizer batch, over all ranks, if asked
     LossInputs                -> loss           once per micro-batch
 
 One algorithm is one file here and one YAML in configs/algorithm/. Whatever is a statistic over more
-rollouts than a group belongs into `credit` or `token_weights`, where the optimizer batch is still
-whole, never into `loss`: no cut into micro-batches may change a step.
+rollouts than a group belongs into `credit`, `token_weights` or `marks` (`training.marks.Marking`),
+where the optimizer batch is still whole, never into `loss`: no cut into micro-batches may change a
+step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import ScoredRollout
@@ -53,11 +56,12 @@ class Algorithm(Protocol):
         """
         ...
 
-    def token_weights(self, num_tokens: Sequence[int]) -> list[float]:
+    def token_weights(self, num_tokens: Sequence[int], groups: Sequence[str]) -> list[float]:
         """What each loss token of each sequence counts in the optimizer batch.
 
         Args:
             num_tokens: [B] loss tokens per sequence, of all ranks and micro-batches; some above 0.
+            groups: [B] which prompt each sequence is of.
         Returns:
             [B] weights w with loss = sum_i w_i * sum_t loss_it.
         """
@@ -65,4 +69,42 @@ class Algorithm(Protocol):
 
     def loss(self, inputs: LossInputs) -> LossOutput:
         """The micro-batch's share of the loss, and what is measured about it."""
+        ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An `Algorithm` that remembers something of earlier phases, which checkpoints then hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors; the same on all ranks."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class CorrectsEngine(Protocol):
+    """An `Algorithm` that may weigh the gap between engine and trainer itself."""
+
+    @property
+    def corrects_engine(self) -> bool:
+        """Whether it does, so that `importance_correction` would count the gap twice."""
+        ...
+
+
+@runtime_checkable
+class ReadsSignals(Protocol):
+    """An `Algorithm` that needs token signals, by name."""
+
+    @property
+    def needs_signals(self) -> tuple[str, ...]:
+        """Signals that must be there."""
+        ...
+
+    @property
+    def gradient_signals(self) -> tuple[str, ...]:
+        """Those under whose changed pictures the step has a forward pass with gradient, in place of
+        one without at the phase's start: `LossInputs.changed_logprobs`.
+        """
         ...

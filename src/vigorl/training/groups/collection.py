@@ -107,7 +107,8 @@ def with_idle(credited: Credited, groups: PhaseGroups) -> Credited:
         replace(one, advantages=tuple(a * factor for a in one.advantages)) if factor != 1 else one
         for one in credited.samples
     ]
-    return Credited(scored, samples + [idle_sample(groups.scored[i]) for i in groups.idle])
+    idle = [idle_sample(groups.scored[i]) for i in groups.idle]
+    return Credited(scored, samples + idle, credited.sums)
 
 
 def idle_sample(one: ScoredRollout) -> TrainingSample:
@@ -120,6 +121,7 @@ def idle_sample(one: ScoredRollout) -> TrainingSample:
         views=rollout.views,
         sampling_logprobs=rollout.sampling_logprobs,
         advantages=tuple(map(float, nothing)),
+        group=rollout.group,
     )
 
 

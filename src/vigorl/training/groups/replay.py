@@ -63,6 +63,7 @@ class Stored:
             views=rollout.views,
             sampling_logprobs=rollout.sampling_logprobs,
             advantages=self.advantages,
+            group=rollout.group,
             is_replayed=True,
         )
 

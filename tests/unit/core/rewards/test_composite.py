@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.builders import answer_turn, rollout, turn, zoom_turn
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, NoScoreError
 from vigorl.core.protocols import Reward
 from vigorl.core.rewards import (
     AccuracyReward,
@@ -29,10 +29,44 @@ class ConstantReward:
 def test_total_is_the_weighted_sum_and_parts_are_unweighted():
     reward = WeightedReward("both", [(AccuracyReward(), 0.75), (FormatReward(), 0.25)])
     assert isinstance(reward, Reward)
-    assert reward.breakdown(rollout()) == RewardBreakdown(1.0, {"accuracy": 1.0, "format": 1.0})
+    weights = {"accuracy": 0.75, "format": 0.25}
+    right = reward.breakdown(rollout())
+    assert right == RewardBreakdown(1.0, {"accuracy": 1.0, "format": 1.0}, weights)
     wrong = reward.breakdown(rollout(answer_turn("blue")))
-    assert wrong == RewardBreakdown(0.25, {"accuracy": 0.0, "format": 1.0})
+    assert wrong == RewardBreakdown(0.25, {"accuracy": 0.0, "format": 1.0}, weights)
     assert reward(rollout(turn("red"))) == 0.0
+
+
+@dataclass(frozen=True)
+class FirstTurnReward:
+    """Pays the first turn and charges the second."""
+
+    name: str = "first"
+    range: tuple[float, float] = (0.0, 1.0)
+
+    def score_turns(self, rollout):
+        return [0.75, -0.25, *[0.0] * (len(rollout.turns) - 2)]
+
+
+def test_what_turns_are_paid_is_part_of_the_total():
+    reward = WeightedReward("x", [(AccuracyReward(), 1.0)], turn_parts=[(FirstTurnReward(), 0.5)])
+    found = reward.breakdown(rollout())
+    assert found.turns == (0.375, -0.125)
+    assert (found.total, found.outcome, found.parts["first"]) == (1.25, 1.0, 0.5)
+    assert reward.range == (0.0, 1.5)
+    with pytest.raises(ValueError, match="zip"):
+        reward.breakdown(rollout(answer_turn()))
+
+
+def test_a_part_that_nobody_could_judge_is_missing_and_not_zero():
+    @dataclass(frozen=True)
+    class Unjudged(ConstantReward):
+        def __call__(self, rollout):
+            raise NoScoreError("the judge did not answer")
+
+    reward = WeightedReward("x", [(AccuracyReward(), 1.0), (Unjudged(0.0), 1.0)])
+    found = reward.breakdown(rollout())
+    assert (found.total, found.parts, found.missing) == (1.0, {"accuracy": 1.0}, ("constant",))
 
 
 def test_range_follows_from_the_parts():

@@ -10,6 +10,7 @@ from vigorl.core.geometry import Box, Point
 from vigorl.core.media import TextFrame
 from vigorl.core.scoring import (
     BoxesOverlap,
+    ItemsMatch,
     MathMatch,
     MmmuOpen,
     NumberMatch,
@@ -40,6 +41,7 @@ TRIANGLE = PointInPolygon().for_answer("[(0, 0), (0, 1), (1, 1)]")
         OneOf(("a", "b")),
         MmmuOpen(("a",)),
         WebStep(),
+        ItemsMatch(is_ordered=True),
     ],
 )
 def test_files_keep_scorers(scorer: Scorer) -> None:
@@ -206,3 +208,26 @@ def test_without_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_algebra_ends(endless: str) -> None:
     assert not algebra.are_equal(endless, "1")
     assert algebra.are_equal("x + 1", "1 + x")
+
+
+@pytest.mark.parametrize(
+    ("answer", "any_order", "in_order"),
+    [
+        ("red disc: vertical; blue square: rising", 1.0, 1.0),
+        ("The answer is Red disc :vertical ;\nblue  square: rising.", 1.0, 1.0),
+        ("blue square: rising; red disc: vertical", 1.0, 0.0),
+        ("red disc: vertical", 1 / 2, 1 / 2),
+        ("red disc: vertical; blue square: falling", 1 / 2, 1 / 2),
+        ("red disc: vertical; red disc: vertical", 1 / 2, 1 / 2),  # one of them is one too many
+        # three guesses about one of two: right once, over three
+        ("red disc: vertical; red disc: rising; red disc: falling", 1 / 3, 1 / 3),
+        ("", 0.0, 0.0),
+        (None, 0.0, 0.0),
+    ],
+)
+def test_items_pay_the_share_that_is_right(
+    answer: str | None, any_order: float, in_order: float
+) -> None:
+    asked = task(answer="red disc: vertical; blue square: rising", options=())
+    assert ItemsMatch().score(answer, asked) == any_order
+    assert ItemsMatch(is_ordered=True).score(answer, asked) == in_order

@@ -4,11 +4,15 @@ and that the task's own scorer tells a right answer from a wrong one.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from base64 import b64encode
 from pathlib import Path
 from statistics import fmean
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -47,6 +51,7 @@ LAYOUT: dict[str, tuple[str, dict[str, str]]] = {
         {"vlmevalkit/mme_realworld_lite.tsv": "mme_realworld_cn.tsv"},
     ),
     "mme_realworld_lite": ("mme_realworld", {"lmms/data": "data"}),
+    "reasonmap": ("reasonmap", {"stations": "stations", "maps": "maps"}),  # and `_routes_table`
     "reasonmap_plus": ("reasonmap", {".": "."}),
     "visualprobe_easy": ("visualprobe", {".": "."}),
     "visualprobe_hard": ("visualprobe", {".": "."}),
@@ -77,8 +82,8 @@ TASKS = {
     "screenspot_pro": 1, "screenspot_pro_lr": 1, "screenspot_v2": 2, "treebench": 1, "vstar": 2,
     "web_action": 2, "wemath": 3, "ai2d": 1, "cv_bench": 2, "hrbench_4k": 8, "hrbench_8k": 8,
     "mme_realworld": 1, "mme_realworld_cn": 1, "mme_realworld_lite": 1, "mmvp": 2,
-    "realworldqa": 2, "reasonmap_plus": 2, "visualprobe_easy": 1, "visualprobe_hard": 1,
-    "visualprobe_medium": 1, "zoombench": 3,
+    "realworldqa": 2, "reasonmap": 2, "reasonmap_plus": 2, "visualprobe_easy": 1,
+    "visualprobe_hard": 1, "visualprobe_medium": 1, "zoombench": 3,
 }  # fmt: skip
 
 
@@ -96,7 +101,26 @@ def laid_out(name: str, root: Path) -> Path:
             shutil.copytree(found, put, copy_function=os.symlink, dirs_exist_ok=True)
         else:
             put.symlink_to(found)
+    if name == "reasonmap":
+        _routes_table(root)
     return root
+
+
+def _routes_table(root: Path) -> None:
+    """ReasonMap's own rows have no sample, but the lists of stops that stand in them have."""
+    ask = "How do I get from Opera Station to Astoria Station?"
+    legs = [("M1", "Opera", "Deák Ferenc tér"), ("M2", "Deák Ferenc tér", "Astoria")]
+    keys = ("route_name", "departure_stop", "arrival_stop")
+    row = {
+        "country": "hungary", "city": "budapest", "difficulty_city": "easy",
+        "difficulty_question": "middle", "station_1": "Opera Station",
+        "station_2": "Astoria Station", "question_short": ask,
+        "question_long": f"{ask} Give the number of via stops.",
+        "json": json.loads((root / "stations/budapest.json").read_text()),
+        "routes": {"route_1": [dict(zip(keys, leg, strict=True)) for leg in legs]},
+        "figure": b64encode((root / "maps/madeland/madeville.png").read_bytes()).decode(),
+    }  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), root / "validation.parquet")
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

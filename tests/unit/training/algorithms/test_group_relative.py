@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests import builders
-from vigorl.core.rollout import ScoredRollout, StopReason
+from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.rollout import RewardBreakdown, ScoredRollout, StopReason
+from vigorl.training.algorithms.adaptive_kl import AdaptiveKL
 from vigorl.training.algorithms.group_relative import GroupRelative
+from vigorl.training.algorithms.prompt_factor import ByTag
+from vigorl.training.estimators.gdpo import ByParts
+from vigorl.training.estimators.leave_one_out import LeaveOneOut
+from vigorl.training.estimators.return_to_go import ReturnToGo
+from vigorl.training.readings import Reads, TokenReadings
 
 RIGHT = builders.scored(builders.rollout(group="a"), total=1.0)
 WRONG = builders.scored(
@@ -56,6 +64,135 @@ def test_truncated_rollouts_can_be_kept_from_the_gradient() -> None:
     assert [any(credit.loss_mask) for credit in masked[0]] == [True, False]
     assert all(any(credit.loss_mask) for credit in plain[0])
     assert masked[0][1].advantages == plain[0][1].advantages  # it still counted in the group
+
+
+OVER = builders.scored(
+    builders.rollout(builders.zoom_turn(), group="a", stop_reason=StopReason.TURN_LIMIT), total=0.0
+)
+MIXED = [RIGHT, builders.scored(builders.rollout(group="a"), total=0.5), OVER]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected", "is_learned"),
+    [
+        # rewards 1, 0.5, 0: mean 0.5, or 0.75 without the last
+        ({}, [0.5, 0.0, -0.5], True),
+        ({"over_turn": "none", "mask_truncated": True}, [0.5, 0.0, -0.5], True),
+        ({"over_turn": "gradient"}, [0.5, 0.0, -0.5], False),
+        ({"mask_truncated": True}, [0.5, 0.0, -0.5], False),
+        ({"over_turn": "statistics"}, [0.25, -0.25, 0.0], False),
+    ],
+)
+def test_who_reached_the_limit_of_turns_is_kept_masked_or_left_out(
+    settings: dict[str, Any], expected: list[float], is_learned: bool
+) -> None:
+    ((*_, last),) = GroupRelative(scale_by_std=False, **settings).credit([MIXED])
+    assert advantages([MIXED], scale_by_std=False, **settings) == [expected]
+    assert any(last.loss_mask) == is_learned
+
+
+def test_over_turn_leaves_other_limits_alone_and_a_lone_rest_without_credit() -> None:
+    statistics: dict[str, Any] = {"scale_by_std": False, "over_turn": "statistics"}
+    assert advantages([[RIGHT, WRONG]], **statistics) == [[0.5, -0.5]]  # WRONG hit TURN_LENGTH
+    assert advantages([[RIGHT, OVER, OVER]], **statistics) == [[0.0, 0.0, 0.0]]
+
+
+def test_what_nobody_could_judge_is_neither_compared_nor_learned() -> None:
+    unjudged = replace(WRONG, reward=RewardBreakdown(0.25, missing=("facts",)))
+    ((right, wrong, none),) = GroupRelative(scale_by_std=False).credit([[RIGHT, WRONG, unjudged]])
+    assert (max(right.advantages), min(wrong.advantages)) == (0.5, -0.5)
+    assert not any(none.advantages)
+    assert not any(none.loss_mask)
+
+
+def shaped(total: float, *, right: float) -> ScoredRollout:
+    parts = {"accuracy": right, "bonus": total - 0.8 * right}
+    return replace(RIGHT, reward=RewardBreakdown(total, parts, {"accuracy": 0.8, "bonus": 1.0}))
+
+
+def test_shaping_ranks_equals_and_moves_nothing_else() -> None:
+    # right answers with a bonus of 0.2 and of 0.1, a wrong one with 0.05
+    mixed = [shaped(1.0, right=1), shaped(0.9, right=1), shaped(0.05, right=0)]
+    # 0.8 + 0.05, 0.8 - 0.05, 0: mean 1.6 / 3
+    expected = [0.85 - 1.6 / 3, 0.75 - 1.6 / 3, -1.6 / 3]
+    settings: dict[str, Any] = {"scale_by_std": False, "centre_shaping": True}
+    assert advantages([mixed, mixed[:2]], **settings) == [pytest.approx(expected), [0.0, 0.0]]
+    assert advantages([mixed[:2]], scale_by_std=False) == [pytest.approx([0.05, -0.05])]
+    with pytest.raises(ValueError, match=r"group 'a': algorithm.centre_shaping needs a reward"):
+        advantages([[RIGHT, WRONG]], **settings)
+
+
+def test_a_prompts_factor_acts_after_the_normalisation() -> None:
+    plain, weighed = (
+        advantages([[RIGHT, WRONG]], prompt_factor=factor)[0]
+        for factor in (None, ByTag(factors={"": 1.5}))
+    )
+    assert weighed == pytest.approx([1.5 * one for one in plain])
+    # as a factor on the rewards it cancels (RewardMap)
+    scaled = [replace(one, reward=RewardBreakdown(1.5 * one.reward.total)) for one in MIXED]
+    assert advantages([scaled])[0] == pytest.approx(advantages([MIXED])[0], abs=1e-5)
+    with pytest.raises(DataError, match=r"no factor for category=''; set algorithm.prompt_factor"):
+        advantages([[RIGHT, WRONG]], prompt_factor=ByTag(factors={"hard": 1.5}))
+
+
+# ---- KL in the reward ----------------------------------------------------------------------------
+
+
+def read(*nats: float) -> TokenReadings:
+    """Of 8 sampled tokens, in two turns of four; the rest are 0."""
+    return TokenReadings((*nats, *[0.0] * (8 - len(nats))), (0.0,) * 8)
+
+
+def test_a_kl_in_the_reward_is_paid_before_the_baseline() -> None:
+    pair = [RIGHT, replace(RIGHT, reward=RewardBreakdown(0.0))]
+    algorithm = GroupRelative(reward_kl_coef=0.1, estimator=LeaveOneOut())
+    ((first, second),) = algorithm.credit([pair], readings=[[read(1.0, -3.0), read(2.0)]])
+    # rewards 1 + 0.2 and 0 - 0.2, each against the other
+    assert max(first.advantages) == pytest.approx(1.4)
+    assert min(second.advantages) == pytest.approx(-1.4)
+    assert algorithm.reads is Reads.LOGPROBS
+    assert algorithm.needs_reference
+    assert not algorithm.needs_zero_advantages
+
+
+def test_a_kl_is_paid_token_by_token_where_the_estimator_looks_ahead() -> None:
+    algorithm = GroupRelative(reward_kl_coef=0.1, estimator=ReturnToGo())
+    ((credit,),) = algorithm.credit([[RIGHT]], readings=[[read(1.0, 0.0, -2.0, 0.0, 4.0)]])
+    sampled = [a for a, m in zip(credit.advantages, RIGHT.rollout.loss_mask, strict=True) if m]
+    assert sampled == pytest.approx([0.7, 0.8, 0.8, 0.6, 0.6, 1.0, 1.0, 1.0])
+
+
+def test_the_coefficient_follows_the_kl_and_stands_in_the_checkpoint() -> None:
+    def after_a_phase(control: AdaptiveKL) -> dict[str, Any]:
+        algorithm = GroupRelative(reward_kl_coef=0.5, kl_control=control, estimator=ReturnToGo())
+        algorithm.credit([[RIGHT], [RIGHT]], readings=[[read(*[0.11] * 8)], [read(*[0.11] * 8)]])
+        return algorithm.state_dict()
+
+    state = after_a_phase(AdaptiveKL(target=0.1, horizon=20))
+    # 0.11 / 0.1 - 1 = 0.1, two rollouts of 20
+    assert state == {"kl_control": {"coef": pytest.approx(0.5 * 1.01)}}
+    resumed = AdaptiveKL(target=0.1, horizon=20)
+    GroupRelative(reward_kl_coef=0.5, kl_control=resumed).load_state_dict(state)
+    assert after_a_phase(resumed)["kl_control"]["coef"] == pytest.approx(0.5 * 1.01**2)
+    far = after_a_phase(AdaptiveKL(target=0.01, horizon=20))
+    assert far["kl_control"]["coef"] == pytest.approx(0.5 * 1.02)  # an error of 10 counts as 0.2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kl_coef": 0.1, "reward_kl_coef": 0.1}, "would pay the KL twice"),
+        ({"reward_kl_coef": -1.0}, "algorithm.reward_kl_coef must be at least 0, got -1"),
+        ({"kl_control": AdaptiveKL()}, "kl_control needs algorithm.reward_kl_coef above 0"),
+        ({"over_turn": "maybe"}, "over_turn must be one of none, gradient, statistics or null"),
+        ({"estimator": LeaveOneOut(), "scale_by_std": False}, "no effect with algorithm.estimator"),
+        ({"estimator": ByParts(), "reward_kl_coef": 0.1}, "reward_kl_coef cannot be used with"),
+        ({"estimator": ByParts(), "centre_shaping": True}, "centre_shaping cannot be used with"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        GroupRelative(**settings)
 
 
 def test_a_group_of_one_is_named() -> None:

@@ -19,7 +19,7 @@ def step(changes: list[float], advantages: list[float]) -> tuple[LossOutput, lis
     """One sequence of two tokens, and one that is not learned from; loss, and slope by token."""
     old = torch.tensor([[-1.0, -1.0, -1.0]])
     policy: Tensor = (old + torch.tensor([changes])).requires_grad_()
-    out = GSPO(clip_low=0.1, clip_high=0.2).loss(
+    out = GSPO(clip_low=0.1, clip_high=0.2, wide_bounds=True).loss(
         inputs(policy, old, torch.tensor([advantages]), MASK, WEIGHT)
     )
     out.loss.backward()

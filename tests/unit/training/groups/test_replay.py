@@ -113,9 +113,12 @@ def test_old_to_a_replayed_sample_is_what_sampled_it(has_old: bool) -> None:
     )
     one = MicroBatch(samples, torch.full((2, length), -3.0) if has_old else None)
     untouched = MicroBatch(samples[:1])
-    first, second = with_sampled_as_old(
-        [one, untouched], module=module, collate=lambda _: cast(Any, batch)
-    )
+
+    def as_batch(_: Sequence[TrainingSample]) -> Any:
+        return batch
+
+    first, second = with_sampled_as_old([one, untouched], module=module, collate=as_batch)
     assert first.old_logprobs is not None
     assert first.old_logprobs[:, 0].tolist() == [-3.0 if has_old else -2.0, -0.5]
-    assert second is untouched
+    assert second.old_logprobs is not None  # ranks stay in step
+    assert with_sampled_as_old([untouched], module=module, collate=as_batch) == [untouched]

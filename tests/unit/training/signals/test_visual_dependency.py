@@ -75,7 +75,7 @@ def test_factors_weigh_the_policys_loss_and_not_the_kl() -> None:
 class Reader:
     """Stands for the module: says -1 of pictures as they are, -3 of edited ones."""
 
-    device, needs_old = "cpu", False
+    device, needs_old, gradient_signals = "cpu", False, ()
     algorithm = GRPO()
 
     def __init__(self, *signals: Any) -> None:

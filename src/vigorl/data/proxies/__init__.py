@@ -1,0 +1,1 @@
+"""Proxy tasks: questions whose answers any picture gives by itself; one file per family of them."""

@@ -1,0 +1,156 @@
+"""What the policy of a phase's start and the reference think of tokens that were sampled, where
+that must be known before the tokens are credited: a KL paid in the reward, a baseline per token.
+
+    rollouts -> read_rollouts -> TokenReadings, per rollout -> Algorithm.credit
+                                                            -> phase.read_start, which then runs no
+                                                               pass of its own for them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from vigorl.core.advantages import Credit
+from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.data.collate import TrainingBatch
+from vigorl.training.buffer import Collate
+
+
+class Reads(IntEnum):
+    """How much is read before the credit; each contains the one before."""
+
+    NOTHING = 0
+    LOGPROBS = 1  # of the policy; and of the reference where there is one
+    SQUARES = 2  # the sum of squared probabilities over the vocabulary too
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReadings:
+    """Of one rollout's N sampled tokens, in order.
+
+    Attributes:
+        old_logprobs: [N] nats, under the trainer's weights of the phase's start.
+        ref_logprobs: [N] nats, under the reference; empty where there is none.
+        squared_probs: [N] sum over the vocabulary of p^2, in (0, 1]; empty where not asked for.
+    """
+
+    old_logprobs: tuple[float, ...]
+    ref_logprobs: tuple[float, ...] = ()
+    squared_probs: tuple[float, ...] = ()
+
+
+@runtime_checkable
+class Crediting(Protocol):
+    """An `Algorithm` whose credit may need readings."""
+
+    @property
+    def reads(self) -> Reads: ...
+
+    def credit(
+        self,
+        groups: Sequence[Sequence[ScoredRollout]],
+        *,
+        readings: Sequence[Sequence[TokenReadings]] | None = None,
+    ) -> list[list[Credit]]:
+        """As `Algorithm.credit`; the readings, in the layout of `groups`, are there where `reads`
+        says so.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """The module, as far as it is needed here."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def start_logprobs(self, batch: TrainingBatch) -> Tensor: ...
+
+    def start_squares(self, batch: TrainingBatch, logprobs: Tensor) -> Tensor: ...
+
+    def reference_logprobs(self, batch: TrainingBatch) -> Tensor: ...
+
+
+def reads_of(algorithm: object) -> Reads:
+    """What an algorithm's credit reads; an algorithm of your own need not say."""
+    return algorithm.reads if isinstance(algorithm, Crediting) else Reads.NOTHING
+
+
+def sample_of(rollout: Rollout) -> TrainingSample:
+    """All that was sampled, before anything is known of its credit."""
+    return TrainingSample(
+        rollout.token_ids, rollout.loss_mask, rollout.views, rollout.sampling_logprobs
+    )
+
+
+def read_rollouts(
+    rollouts: Sequence[Rollout],
+    *,
+    reads: Reads,
+    has_reference: bool,
+    module: Reader,
+    collate: Collate,
+    num_tokens: Callable[[TrainingSample], int],
+    batch_size: int,
+) -> list[TokenReadings]:
+    """Passes without gradient over every sampled token; all ranks must have equally many rollouts.
+
+    Args:
+        rollouts: Of this rank.
+        reads: What for, not `NOTHING`.
+        has_reference: Whether the reference is read too.
+        module: Runs the passes.
+        collate: Makes tensors of samples.
+        num_tokens: A sample's length, pictures expanded; neighbours in length share a pass.
+        batch_size: Sequences of one pass.
+    """
+    samples = [sample_of(one) for one in rollouts]
+    order = sorted(range(len(samples)), key=lambda i: num_tokens(samples[i]))
+    found: dict[int, TokenReadings] = {}
+    for first in range(0, len(order), batch_size):
+        part = order[first : first + batch_size]
+        batch = collate([samples[i] for i in part]).to(module.device)
+        passes = [module.start_logprobs(batch)]
+        passes += [module.reference_logprobs(batch)] if has_reference else []
+        passes += [module.start_squares(batch, passes[0])] if reads >= Reads.SQUARES else []
+        by_row = [_rows(one, batch.loss_mask) for one in passes]
+        for row, i in enumerate(part):
+            old, *others = (rows[row] for rows in by_row)
+            ref = others.pop(0) if has_reference else ()
+            found[i] = TokenReadings(old, ref, others[0] if others else ())
+    return [found[i] for i in range(len(samples))]
+
+
+def carried_old(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor | None:
+    """[batch, tokens] the start's logprobs that the samples of a micro-batch carry, 0.0 where its
+    loss mask is; None where one of them carries none.
+    """
+    return _carried([sample.old_logprobs for sample in samples], samples, mask)
+
+
+def carried_ref(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor | None:
+    """The same of the reference."""
+    return _carried([sample.ref_logprobs for sample in samples], samples, mask)
+
+
+def _carried(
+    carried: Sequence[Sequence[float]], samples: Sequence[TrainingSample], mask: Tensor
+) -> Tensor | None:
+    if not all(carried):
+        return None
+    found = torch.zeros(mask.shape)
+    for row, (values, sample) in enumerate(zip(carried, samples, strict=True)):
+        learned = [value for value, m in zip(values, sample.loss_mask, strict=True) if m]
+        found[row, mask[row].cpu().bool()] = torch.tensor(learned)
+    return found
+
+
+def _rows(values: Tensor, mask: Tensor) -> list[tuple[float, ...]]:
+    values, chosen = values.float().cpu(), mask.cpu().bool()
+    return [tuple(row[m].tolist()) for row, m in zip(values, chosen, strict=True)]
