@@ -134,7 +134,7 @@ def test_where_it_ends_the_flat_ones_fill_places_without_a_token(
     assert names(found, found.learned) == ["g0", "g0", "g4", "g4", "g6", "g6"]
     assert names(found, found.idle) == ["g1", "g1"]
     credited = credit_rollouts([found.scored[i] for i in found.learned], GRPO(scale_by_std=False))
-    scored, samples = with_idle(credited, found)
+    scored, samples, _ = with_idle(credited, found)
     assert [any(sample.loss_mask) for sample in samples] == [True] * 6 + [False] * 2
     assert len(samples) == 8
     assert [one.advantage for one in scored][:4] == [0.5, -0.5, 0.0, 0.0]
@@ -144,7 +144,7 @@ def test_where_it_ends_the_flat_ones_fill_places_without_a_token(
 def test_a_factor_scales_what_is_credited() -> None:
     found = collected(VarianceSelection(top_share=0.25))
     credited = credit_rollouts([found.scored[i] for i in found.learned], GRPO(scale_by_std=False))
-    scored, samples = with_idle(credited, found)
+    scored, samples, _ = with_idle(credited, found)
     assert scored[0].advantage == 0.25  # 0.5 x sqrt(1 / 4)
     assert set(samples[0].advantages) == {0.0, 0.25}
     assert len(samples) == 8
