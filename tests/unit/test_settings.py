@@ -37,6 +37,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
             "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
+            "groups=dynamic_sampling",
             "reward=curiosity",
         ],
         ["data=released_files", "reward=vigorl_released", "strategy=ddp", "algorithm=gigpo"],

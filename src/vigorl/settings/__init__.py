@@ -57,6 +57,7 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
+    Groups,
     Limits,
     Logger,
     Model,
@@ -129,6 +130,7 @@ class Settings(Group):
     data: Data
     reward: Reward
     sampler: Sampler | None
+    groups: Groups | None
     entropy: Entropy | None
     guard: Guard | None
     exploration: Exploration | None
