@@ -179,8 +179,8 @@ class Job:
             f"+rollout.eval_limit={NUM_QUESTIONS}",
             f"rollout.eval_every={max(num_phases // 4, 1)}", "num_threads=1",
             "trainer.accelerator=cpu", "callbacks.rollout_logger.every=1000",
-            "callbacks.checkpoint.every=1000", f"paths.root={self.folder}",
-            f"paths.base={self.folder / 'run'}", f"paths.world={(OUT / 'worlds').absolute()}",
+            "callbacks.checkpoint.every=1000", "logger=none", f"paths.root={OUT.absolute()}",
+            f"paths.base={self.folder / 'run'}",
         ]  # fmt: skip
         self.process = multiprocessing.get_context("fork").Process(
             target=main_of, args=("train", words, self.folder)
