@@ -1,4 +1,4 @@
-"""One question in three forms, from easy to hard: yes or no, an option, open (Curr-ReFT)."""
+"""One question in three forms, from easy to hard: yes or no, options, open (Curr-ReFT)."""
 
 from __future__ import annotations
 
