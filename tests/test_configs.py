@@ -203,6 +203,7 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "callbacks",
             "algorithm",
             "sampler",
+            "groups",
             "early_stop",
             "probes",
             "signals",

@@ -196,7 +196,7 @@ def check_settings(cfg: DictConfig) -> None:
         _try_out(cfg.get("early_stop"))
         for key in ("entropy", "guard", "exploration"):
             _try_out(cfg.get(key))
-        for key in ("sampler", "probes", "signals"):
+        for key in ("sampler", "groups", "probes", "signals"):
             group: Any = cfg.get(key) or {}
             for node in [group] if "_target_" in group else group.values():
                 _try_out(node)

@@ -36,7 +36,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ["experiment=sft_from_mcts", "data.path=x.jsonl", "reward=look_less"],
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
-            "early_stop=val_accuracy", "signals=[visual_dependency]",
+            "early_stop=val_accuracy", "signals=[visual_dependency]", "groups=dynamic_sampling",
             "reward=curiosity",
             "probes=[crop_black,caption_answer,checklist,critique,facts_judge,tool_need]",
             "probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise",

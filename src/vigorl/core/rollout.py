@@ -284,6 +284,8 @@ class TrainingSample:
         token_share: 1 / the loss tokens of its optimizer batch, over all ranks: what each token
             counts in a plain mean over them, however the algorithm weighs tokens.
         group: Which prompt it is of; "" for SFT.
+        is_replayed: Whether an earlier policy sampled it; what is old to it are then its
+            `sampling_logprobs`.
     """
 
     token_ids: tuple[int, ...]
@@ -296,6 +298,7 @@ class TrainingSample:
     group: str = ""
     old_logprobs: tuple[float, ...] = ()
     ref_logprobs: tuple[float, ...] = ()
+    is_replayed: bool = False
 
     @property
     def without_noise(self) -> TrainingSample:

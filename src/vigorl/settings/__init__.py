@@ -58,6 +58,7 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
+    Groups,
     Limits,
     Logger,
     Model,
@@ -131,6 +132,7 @@ class Settings(Group):
     data: Data
     reward: Reward
     sampler: Sampler | None
+    groups: Groups | None
     entropy: Entropy | None
     guard: Guard | None
     exploration: Exploration | None

@@ -31,7 +31,7 @@ from vigorl.training.buffer import Collate, MicroBatch
 from vigorl.training.marks import Marking, StartValues, mark_update, marker_of
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
-from vigorl.training.readings import Crediting, TokenReadings, carried_old, carried_ref
+from vigorl.training.readings import TokenReadings, carried_old, carried_ref, crediting_of
 from vigorl.training.signals.signal import TokenSignal
 
 Weigh = Callable[[Sequence[int], Sequence[str]], list[float]]
@@ -68,8 +68,8 @@ def credit_rollouts(
     """
     groups = group_indices(one.rollout for one in scored)
     by_group = [[scored[i] for i in members] for members in groups]
-    crediting: object = algorithm
-    if readings and isinstance(crediting, Crediting):
+    crediting = crediting_of(algorithm)
+    if readings and crediting is not None:
         read = [[readings[i] for i in members] for members in groups]
         credited = crediting.credit(by_group, readings=read)
     else:
@@ -301,6 +301,30 @@ def _read_one(
             ref = module.reference_logprobs(batch).cpu() if ref is None else ref
     of_step = {name: one for name, one in changed.items() if name in later}
     return MicroBatch(samples, old, ref, changed_logprobs, changed=of_step), start
+
+
+def with_sampled_as_old(
+    micro_batches: Sequence[MicroBatch], *, module: PolicyGradientModule, collate: Collate
+) -> list[MicroBatch]:
+    """The same with what replayed samples are compared with: the logprobs of the policy that
+    sampled them, never those of the phase's start. All ranks call it together.
+    """
+    rows = [
+        [row for row, sample in enumerate(one.samples) if sample.is_replayed]
+        for one in micro_batches
+    ]
+    if not any(from_all_ranks(any(rows))):
+        return list(micro_batches)
+    found = []
+    for one, replayed in zip(micro_batches, rows, strict=True):
+        batch, old = collate(one.samples), one.old_logprobs
+        if old is None:  # on every rank for every micro-batch, so that they stay in step
+            old = module.start_logprobs(batch.to(module.device)).cpu()
+        assert batch.sampling_logprobs is not None
+        old = old.clone()
+        old[replayed] = batch.sampling_logprobs[replayed].to(old.dtype)
+        found.append(replace(one, old_logprobs=old))
+    return found
 
 
 def _with_changed_views(
