@@ -152,6 +152,8 @@ def test_a_second_answer_after_a_critique(world: World) -> None:
     said = "<observation>\nNo look shows what is asked about. It is at (50, 20).\n</observation>"
     assert said in asked.texts[0]
     assert asked.texts[0].index(BLUE) < asked.texts[0].index(said)
+    lucky = Probed(world, Critique(critic=LookCritic()), {"critique": BLUE}, own=[away, ANSWER])
+    assert lucky.found == [{"critique_score": 0.0, "critique_gain": -1.0}]
     assert Probed(world, Critique(critic=LookCritic()), replies).found == [{}]  # nothing to say
     assert LookCritic(says_where=False)(asked.rollouts[0]) == "No look shows what is asked about."
 
