@@ -56,10 +56,21 @@ OF_A_CHOICE = {
     "facts_judge": ["probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise"],
 }
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
-RUNS = [  # a recipe's sizes stand under `paper`, which all full scales read alike
-    (experiment, scale)
-    for experiment in EXPERIMENTS
-    for scale in (("tiny", "qwen2_5_vl_7b") if experiment.startswith("recipe_") else SCALES)
+RUNS = [
+    *(
+        (door, experiment, scale)
+        for door in ("train", "evaluate")
+        for experiment in EXPERIMENTS
+        for scale in SCALES
+        if not experiment.startswith("recipe_")
+    ),
+    # a recipe's sizes stand under `paper`, which all full scales read alike
+    *(
+        ("train", experiment, scale)
+        for experiment in EXPERIMENTS
+        for scale in ("tiny", "qwen2_5_vl_7b")
+        if experiment.startswith("recipe_")
+    ),
 ]
 
 
@@ -84,8 +95,7 @@ def stages_of(cfg: DictConfig) -> list[DictConfig]:
     return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
 
 
-@pytest.mark.parametrize(("experiment", "scale"), RUNS)
-@pytest.mark.parametrize("door", ["train", "evaluate"])
+@pytest.mark.parametrize(("door", "experiment", "scale"), RUNS)
 def test_every_experiment_gives_each_target_what_it_takes(
     door: str, experiment: str, scale: str
 ) -> None:

@@ -81,7 +81,7 @@ def at_its_door(words: Sequence[str]) -> list[str]:
     """
     said = dict(word.split("=", 1) for word in words if "=" in word)
     own = Path(CONFIGS) / "experiment" / f"{said.get('experiment')}.yaml"
-    doors = OmegaConf.load(own).get("doors") if own.is_file() else None
+    doors = DictConfig(OmegaConf.load(own)).get("doors") if own.is_file() else None
     is_said = any(word.startswith(("--config-name", "-cn")) for word in words)
     if is_said or not ("benchmark" in said or doors == ["evaluate"]):
         return list(words)

@@ -213,7 +213,7 @@ class RolloutCallback(L.Callback):
                 micro_batches, module=module, collate=datamodule.collate
             )
         datamodule.buffer.fill(micro_batches)
-        sums = costs | self.generator.publish_costs | aligned | credit | credit_sums(scored)
+        sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)

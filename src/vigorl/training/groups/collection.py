@@ -69,7 +69,7 @@ def collect_groups(
             break  # the sampler has no further prompts
     choice = method.choose(facts, wanted=wanted)
     own, kept = _share_out(own, choice, facts, places=wanted // num_ranks, rank=rank)
-    sums = {
+    sums: dict[str, tuple[float, float]] = {
         "groups/generated": (len(facts), 1),
         "groups/rollouts": (sum(len(one.rewards) for one in facts), 1),
         "groups/refills": (num_rounds - 1, 1),
