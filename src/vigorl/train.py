@@ -126,6 +126,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     if cfg.datamodule.get("plan"):
         extra["temperature"] = cfg.env.temperature
         extra["entropy"] = instantiate(cfg.entropy)
+        extra["guest_gamma"] = cfg.guests.gamma if cfg.guests else None
         extra["token_kinds"] = TokenKinds(parts.codec)
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
@@ -169,6 +170,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
                 reward=instantiate(cfg.reward),
                 seed=cfg.seed,
                 probes=build_all(cfg.probes),
+                guests=instantiate(cfg.guests),
             )
         )
     if cfg.get("early_stop"):

@@ -34,6 +34,7 @@ from vigorl.rollout.probes.probe import Probe, Schedule
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
+from vigorl.training.guests import Guests, guest_sums
 from vigorl.training.phase import credit_rollouts, cut_phase, read_start
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
@@ -77,6 +78,7 @@ class RolloutCallback(L.Callback):
         eval_limit: Most validation tasks; None takes all.
         alignment: Compares engine and trainer before a phase is learned from; None trusts them.
         probes: What is asked about the rollouts of phases.
+        guests: Who joins each group in place of one of its rollouts; None: nobody.
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
@@ -96,12 +98,13 @@ class RolloutCallback(L.Callback):
         eval_limit: int | None = None,
         alignment: AlignmentCheck | None = None,
         probes: Sequence[Probe] = (),
+        guests: Guests | None = None,
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
         self.reward, self.seed = reward, seed
         self.eval_every, self.eval_limit = eval_every, eval_limit
-        self.alignment, self.probes = alignment, tuple(probes)
+        self.alignment, self.probes, self.guests = alignment, tuple(probes), guests
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.learns_noise = False
@@ -111,6 +114,8 @@ class RolloutCallback(L.Callback):
     # ---- Lightning hooks -------------------------------------------------------------------------
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.guests is not None:
+            self.guests.answers.check(_datamodule(trainer).splits.train_tasks)
         if trainer.global_step == 0:
             self.evaluate(trainer, _policy_module(pl_module))
 
@@ -146,7 +151,7 @@ class RolloutCallback(L.Callback):
             self.environment,
             prompts.tasks,
             name=f"train/{phase}",
-            group_size=plan.group_size,
+            group_size=plan.group_size - (self.guests is not None),
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
             on_progress=self.on_progress,
@@ -158,11 +163,15 @@ class RolloutCallback(L.Callback):
         datamodule.measure(scored)
         aligned, max_gap = self._align(phase, generated.rollouts, module, datamodule)
         self.generator.rest()
-        learned = generated.rollouts
+        guests = self._invite(scored, progress)
+        learned = [one.rollout for one in (*scored, *guests)]
         if not self.learns_noise:
             learned = [rollout.without_noise for rollout in learned]
         readings = self._read(learned, module, datamodule, plan)
-        scored, samples, credit = credit_rollouts(scored, module.algorithm, readings=readings)
+        scored, samples, credit = credit_rollouts(
+            [*scored, *guests], module.algorithm, readings=readings
+        )
+        scored, guests = scored[: len(generated.rollouts)], scored[len(generated.rollouts) :]
         if not self.learns_noise:
             samples = [sample.without_noise for sample in samples]
         cut = cut_phase(
@@ -185,7 +194,7 @@ class RolloutCallback(L.Callback):
         assert datamodule.buffer is not None
         datamodule.buffer.fill(micro_batches)
         sums = generated.costs | self.generator.publish_costs | aligned | dict(prompts.metrics)
-        sums |= credit
+        sums |= {**credit, **(guest_sums(guests) if guests else {})}
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
@@ -212,6 +221,13 @@ class RolloutCallback(L.Callback):
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=plan.micro_batch_size,
+        )
+
+    def _invite(self, scored: Sequence[ScoredRollout], progress: Progress) -> list[ScoredRollout]:
+        if self.guests is None:
+            return []
+        return self.guests.invite(
+            scored, environment=self.environment, reward=self.reward, progress=progress
         )
 
     def _align(

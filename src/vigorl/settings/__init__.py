@@ -57,6 +57,7 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
+    Guests,
     Limits,
     Logger,
     Model,
@@ -132,6 +133,7 @@ class Settings(Group):
     entropy: Entropy | None
     guard: Guard | None
     exploration: Exploration | None
+    guests: Guests | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -30,7 +30,7 @@ from vigorl.settings.kinds import (
     Urls,
     says,
 )
-from vigorl.settings.learning import Limits, VLLMLimits
+from vigorl.settings.learning import Limits, Teacher, VLLMLimits
 from vigorl.settings.rewards import RewardPart
 
 
@@ -85,14 +85,6 @@ class Scene(Group):
     num_clutter: Annotated[int, Field(strict=True, ge=0, le=10**5), says("0 to 100000")]
     num_occluders: Annotated[int, Field(strict=True, ge=0, le=10**5), says("0 to 100000")]
     margin_px: Side
-
-
-class Teacher(Group):
-    hasty_frac: Share
-    look_again_frac: Share
-    look_at_second_frac: Share
-    error_px: Count
-    max_looks: AtLeastOne
 
 
 class Mix(Group):

@@ -329,6 +329,28 @@ class Noise(Group):
     frac_end: Share
 
 
+class Teacher(Group):
+    hasty_frac: Share
+    look_again_frac: Share
+    look_at_second_frac: Share
+    error_px: Count
+    max_looks: AtLeastOne
+
+
+class Answers(Group):
+    path: Text
+    image_root: Text | None
+    view: Side
+    teacher: Teacher
+
+
+class Guests(Group):
+    answers: Answers
+    unpaid: Texts
+    yields: Flag
+    gamma: Positive | None
+
+
 class Exploration(Group):
     temperature: Temperatures | None
     noise: Noise | None

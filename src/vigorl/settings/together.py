@@ -101,12 +101,13 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
                 "the mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
             )
         yield from _exploration(plain)
+        yield from _guests(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "probes", "signals", "entropy", "guard", "exploration"):
+    for key in ("sampler", "probes", "signals", "entropy", "guard", "exploration", "guests"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
@@ -125,6 +126,18 @@ def _exploration(plain: dict[str, Any]) -> Iterator[str]:
             yield "algorithm=vogue needs signals=[visual_uncertainty]"
         if "frac_start" not in noise:
             yield "algorithm=vogue has no effect without exploration=vogue: no rollout sees noise"
+
+
+def _guests(plain: dict[str, Any]) -> Iterator[str]:
+    if not plain.get("guests"):
+        return
+    if (plain["module"].get("algorithm") or {}).get("anchor") == "rollout":
+        yield (
+            "guests with algorithm.anchor=rollout: no engine has sampled them; set "
+            "algorithm.anchor=old"
+        )
+    if plain.get("groups"):
+        yield "guests cannot be used with groups: the places of a group are planned; set one"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:

@@ -92,6 +92,7 @@ def credit_rollouts(
                     )
                 ),
                 group=rollout.group,
+                is_guest=rollout.is_guest,
             )
             if readings:
                 samples[i] = _carrying(samples[i], rollout, readings[i])

@@ -30,7 +30,7 @@ from vigorl.models.correction import (
     importance_weights,
     sampling_gap_metrics,
 )
-from vigorl.models.losses import LossInputs, LossOutput
+from vigorl.models.losses import LossInputs, LossOutput, shaped_imitation_loss
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
@@ -64,6 +64,7 @@ class PolicyGradientModule(PolicyModule):
         signals: What is read of tokens under changed pictures; names are unique.
         moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
+        guest_gamma: How guests are learned from; see `training.guests`.
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
         kwargs: Arguments of `PolicyModule`.
@@ -82,6 +83,7 @@ class PolicyGradientModule(PolicyModule):
         signals: Sequence[TokenSignal] = (),
         moving_reference: MovingReference | None = None,
         entropy: EntropyRule | None = None,
+        guest_gamma: float | None = None,
         token_kinds: TokenKinds | None = None,
         **kwargs: Any,
     ) -> None:
@@ -101,6 +103,7 @@ class PolicyGradientModule(PolicyModule):
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
+        self.guest_gamma = guest_gamma
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
@@ -155,6 +158,7 @@ class PolicyGradientModule(PolicyModule):
         changed = {name: self.logprobs(one)[0] for name, one in item.changed.items()}
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
+        batch = _with_guests(batch, old)
         self._measure_gap(batch, old)
         seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
         signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
@@ -174,11 +178,26 @@ class PolicyGradientModule(PolicyModule):
             marks=item.marks,
         )
         self._measure_entropy(batch, entropy.detach())
-        output = self.algorithm.loss(inputs)
+        output = self._loss(inputs, batch.is_guest)
         if self.entropy is not None:
             nats = entropy if self.entropy.is_exact else -logprobs
             output = self._with_entropy(output, nats, batch)
         return self.report(output)
+
+    def _loss(self, inputs: LossInputs, is_guest: Tensor | None) -> LossOutput:
+        """The algorithm's, and that of guests where they have one of their own."""
+        if self.guest_gamma is None or is_guest is None:
+            return self.algorithm.loss(inputs)
+        mask, guests = inputs.loss_mask.bool(), is_guest[:, None]
+        own = self.algorithm.loss(replace(inputs, loss_mask=mask & ~guests))
+        of_guests = shaped_imitation_loss(
+            inputs.policy_logprobs,
+            inputs.advantages,
+            mask & guests,
+            inputs.token_weight,
+            gamma=self.guest_gamma,
+        )
+        return replace(own, loss=own.loss + of_guests)
 
     def _with_entropy(self, output: LossOutput, nats: Tensor, batch: TrainingBatch) -> LossOutput:
         """The loss with what the rule pays for entropy, which is [batch, tokens]."""
@@ -316,7 +335,7 @@ class PolicyGradientModule(PolicyModule):
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
         """Count how far engine and trainer disagree, corrected or not."""
         if batch.sampling_logprobs is not None:
-            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, batch.loss_mask)
+            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, _sampled(batch))
             self.step_metrics.add_sums(sums)
             self.step_metrics.add_maxima(maxima)
 
@@ -345,15 +364,29 @@ class PolicyGradientModule(PolicyModule):
         weights, is_capped = importance_weights(
             old,
             batch.sampling_logprobs,
-            batch.loss_mask,
+            _sampled(batch),
             correction=self.importance_correction,
         )
-        sampled = batch.loss_mask.bool()
+        sampled = _sampled(batch)
         self.step_metrics.add_sums(
             {"sampling_ratio/corrected_frac": (is_capped.sum(), sampled.sum())}
         )
         self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
         return weights
+
+
+def _sampled(batch: TrainingBatch) -> Tensor:
+    """[batch, tokens] the tokens to learn from that an engine sampled: all but those of guests."""
+    mask = batch.loss_mask.bool()
+    return mask if batch.is_guest is None else mask & ~batch.is_guest[:, None]
+
+
+def _with_guests(batch: TrainingBatch, old: Tensor) -> TrainingBatch:
+    """With the old logprobs of guests in place of those that no engine has said."""
+    if batch.is_guest is None or batch.sampling_logprobs is None:
+        return batch
+    sampled = torch.where(batch.is_guest[:, None], old, batch.sampling_logprobs)
+    return replace(batch, sampling_logprobs=sampled)
 
 
 def _sampled_turns(input_ids: Tensor, mask: Tensor) -> list[list[int]]:

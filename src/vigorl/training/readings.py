@@ -85,7 +85,11 @@ def reads_of(algorithm: object) -> Reads:
 def sample_of(rollout: Rollout) -> TrainingSample:
     """All that was sampled, before anything is known of its credit."""
     return TrainingSample(
-        rollout.token_ids, rollout.loss_mask, rollout.views, rollout.sampling_logprobs
+        rollout.token_ids,
+        rollout.loss_mask,
+        rollout.views,
+        rollout.sampling_logprobs,
+        is_guest=rollout.is_guest,
     )
 
 

@@ -4,6 +4,7 @@ sampled, and that it asks its algorithm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -59,16 +60,22 @@ def step(
     *,
     cuts: int = 1,
     algorithm: Algorithm | None = None,
+    guests: Sequence[int] = (),
+    **settings: Any,
 ) -> tuple[Tensor, dict[str, float]]:
     """How far one vector of weights moved in one update, and what was logged."""
     size = NUM_ROWS // cuts
     batches = [rows(i * size, (i + 1) * size, gap) for i in range(cuts)]
+    if guests:
+        is_guest = torch.tensor([i in guests for i in range(NUM_ROWS)]).chunk(cuts)
+        batches = [replace(one, is_guest=own) for one, own in zip(batches, is_guest, strict=True)]
     module = PlainModule(
         make_policy(),
         algorithm=algorithm or GRPO(),
         images=cast(Any, None),
         optimizer=OptimizerSettings(lr=1.0),
         importance_correction=correction,
+        **settings,
     )
     module.vision_cache = None  # no pictures
     norm = module.policy.model.get_parameter("model.language_model.norm.weight")
@@ -146,6 +153,29 @@ def test_a_nil_gap_leaves_the_step_as_it_is_without_correction() -> None:
 def test_correction_needs_what_the_engine_thought() -> None:
     with pytest.raises(ConfigError, match=r"module\.importance_correction"):
         step(None, ImportanceCorrection())
+
+
+@pytest.mark.parametrize("guest_gamma", [None, 0.1])
+def test_guests_are_out_of_the_correction_and_of_what_is_measured(
+    guest_gamma: float | None,
+) -> None:
+    guests, correction = (2, 5), ImportanceCorrection(level="sequence", cap_high=1.5)
+    nil = gaps()
+    nil[list(guests)] = 0.0
+    for other in (0.0, 7.0, -7.0):  # whatever stands where no engine has said anything
+        gap = nil.clone()
+        gap[list(guests)] = other
+        moved, logged = step(gap, correction, guests=guests, guest_gamma=guest_gamma)
+        if other == 0.0:
+            wanted, measured = moved, logged
+        assert torch.equal(moved, wanted)
+        assert logged == measured
+    counted = gaps()[[i for i in range(NUM_ROWS) if i not in guests]]
+    ratios = counted[rows(0, NUM_ROWS, None).loss_mask[: len(counted)]].double().exp()
+    above = (ratios > 2).double().mean().item()
+    assert logged["sampling_ratio/above_2_frac"] == pytest.approx(above)
+    in_parts, _ = step(gap, correction, cuts=3, guests=guests, guest_gamma=guest_gamma)
+    torch.testing.assert_close(in_parts, moved, atol=1e-7, rtol=1e-4)
 
 
 class Reinforce(GRPO):
