@@ -34,6 +34,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
+from hydra import compose, initialize_config_dir
 from kills import doors, main_of
 
 from vigorl.build import CONFIGS
@@ -65,6 +66,17 @@ def _lucky(rollout: Rollout) -> float | None:
     return float(not any(zoom_hits(rollout)))
 
 
+def _needless(rollout: Rollout) -> float | None:
+    return len(rollout.crops) if rollout.task.tags.get("size") == "large" else None
+
+
+def _items(rollout: Rollout) -> float | None:
+    wanted = rollout.task.tags.get("items") or rollout.task.tags.get("stops")
+    if wanted is None or rollout.answer is None:
+        return None
+    return len([one for one in rollout.answer.split(";") if one.strip()]) / int(wanted)
+
+
 MEASURES: dict[str, Measure] = {
     "accuracy": lambda one: one.score,
     "looks": lambda one: len(one.crops),
@@ -74,6 +86,8 @@ MEASURES: dict[str, Measure] = {
     "luck": _lucky,
     "tokens": lambda one: sum(len(turn.completion_ids) for turn in one.turns),
     "truncated": lambda one: float(one.stop_reason.is_truncated),
+    "needless": _needless,
+    "items": _items,
 }
 SPEED = "speed"  # accuracy over all evaluations after the first: who learns sooner has more
 ABOUT = {
@@ -86,6 +100,8 @@ ABOUT = {
     "luck": "share of right answers without a look at a target",
     "tokens": "tokens per answer",
     "truncated": "share cut off by a limit",
+    "needless": "looks per answer where the overview is enough (data=made_world_economy)",
+    "items": "items of a list answer over those that there are",
 }
 SHARES = {"accuracy", SPEED, "looked", "hits", "first_hit", "luck", "truncated"}
 
@@ -173,14 +189,13 @@ class Job:
     def __init__(self, arm: Arm, seed: int, num_phases: int) -> None:
         self.folder = arm.folder(seed, num_phases).absolute()
         self.summary = self.folder / "summary.json"
-        length = [] if any("phases" in word for word in arm.words) else [f"num_phases={num_phases}"]
         words = [
-            arm.experiment, *arm.words, *length, f"seed={seed}",
+            arm.experiment, *arm.words, *_sizes(arm, num_phases), f"seed={seed}",
             f"+rollout.eval_limit={NUM_QUESTIONS}",
             f"rollout.eval_every={max(num_phases // 4, 1)}", "num_threads=1",
             "trainer.accelerator=cpu", "callbacks.rollout_logger.every=1000",
-            "callbacks.checkpoint.every=1000", f"paths.root={self.folder}",
-            f"paths.base={self.folder / 'run'}", f"paths.world={(OUT / 'worlds').absolute()}",
+            "callbacks.checkpoint.every=1000", "logger=none", f"paths.root={OUT.absolute()}",
+            f"paths.base={self.folder / 'run'}",
         ]  # fmt: skip
         self.process = multiprocessing.get_context("fork").Process(
             target=main_of, args=("train", words, self.folder)
@@ -206,6 +221,17 @@ class Job:
         self.summary.write_text(json.dumps(found))
         shutil.rmtree(self.folder / "run")
         return f"{name}: {seconds:.0f} s"
+
+
+def _sizes(arm: Arm, num_phases: int) -> list[str]:
+    """As many phases as asked for, on no more questions than they take."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        data = compose("train", [arm.experiment, *arm.words]).data
+    wanted = {"num_train": 32 * num_phases, "num_val": NUM_QUESTIONS, "num_test": 16}
+    words = [f"data.{key}={count}" for key, count in wanted.items() if key in data]
+    if not any("phases" in word for word in arm.words):
+        words.append(f"num_phases={num_phases}")
+    return words
 
 
 def summarise(run_folder: Path) -> dict[str, object]:
@@ -303,6 +329,8 @@ def compare(recipe: Recipe, seeds: Iterable[int], num_phases: int) -> list[Findi
     wanted = dict(recipe.look_for)
     for also in ("accuracy", SPEED):  # whatever a method is for, its price is told
         wanted.setdefault(also, "up")
+    if any("phases" in word for word in recipe.sizes):  # its evaluations are those of a stage
+        del wanted[SPEED]
     return [find(measure, way, after, before) for measure, way in wanted.items()]
 
 

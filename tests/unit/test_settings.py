@@ -22,6 +22,13 @@ register_resolvers()
 HUGE = 10**30
 NONSENSE: list[Any] = [-1, 1.5, math.nan, "maybe", HUGE, [], True, 0, None]
 ALGORITHMS = "vigorl.training.algorithms"
+OF_LOSSES = (  # settings of losses, which one command line cannot choose together
+    "min_weight=0.0", "max_weight=5.0", "anchor=old", "wide_bounds=true", "tau_positive=1.0",
+    "tau_negative=1.05", "k_positive=2.0", "lambda_positive=3.0", "k_negative=3.0",
+    "lambda_negative=2.0", "divergence=tv", "bound_low=0.1", "bound_high=0.1", "max_ratio=20.0",
+    "beta=0.5", "cov_frac=0.1", "cov_low=1.0", "cov_high=5.0", "cov_coef=0.1",
+    "perception_coef=0.02", "double_entropy_coef=0.05",
+)  # fmt: skip
 FAMILIAR = {  # command lines that together bring every group and every choice with keys of its own
     "train": [
         [],
@@ -51,7 +58,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
             "guard=switch", "exploration=temperature", "reward=vlm_r1_detection",
         ],
-        ["reward=pebr_r1"],
+        ["reward=pebr_r1", "algorithm=vppo", *(f"+algorithm.{one}" for one in OF_LOSSES)],
     ],
     "evaluate": [
         ["reward=visual_programmability"],
@@ -142,6 +149,28 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             "algorithm.min_std has no effect with algorithm.scale_by_std=false",
         ),
         ("train", ["algorithm.constant_length=9"], "constant_length has no effect with normaliz"),
+        (
+            "train",
+            ["algorithm.kl_coef=0.1", "algorithm.kl_estimator=k1"],
+            "algorithm.kl_estimator=k1 holds nothing",
+        ),
+        ("train", ["algorithm=gspo", "algorithm.clip_high=0.28"], "algorithm.clip_low=0.0003, al"),
+        ("train", ["algorithm=clip_cov", "algorithm.cov_low=5"], "algorithm.cov_low=5 must be bel"),
+        (
+            "train",
+            ["scale=full", "algorithm=cispo", "algorithm.anchor=rollout"],
+            "algorithm.anchor=rollout with importance_correction would count the gap",
+        ),
+        (
+            "train",
+            ["signals=[visual_dependency]", "signals.visual_dependency.change=patches"],
+            "signals.visual_dependency.change=patches needs",
+        ),
+        (
+            "train",
+            ["signals=[visual_dependency]", "signals.visual_dependency.black_frac=0.5"],
+            "signals.visual_dependency.black_frac has no effect with",
+        ),
         ("train", ["scale=full", "env.top_p=0.9"], "env.top_p=0.9 with importance_correction"),
         ("train", ["early_stop=val_nll"], "early_stop.metric=val/nll is of SFT"),
         ("train", ["data.num_train=0"], "data.num_train must be at least 1"),
@@ -245,7 +274,8 @@ MEANT: dict[type, list[Any]] = {
 }
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
-    "vision_cache_bytes", "dual_clip", "patience", "num_rollouts", "adapter_rank", "max_turns",
+    "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
+    "max_turns",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 

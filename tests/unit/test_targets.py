@@ -99,3 +99,11 @@ def test_what_takes_anything_or_is_not_installed_is_left_alone(
 )
 def test_what_a_runs_folder_may_name(target: object, is_fine: bool) -> None:
     assert is_trusted(target, plugins=["my_own"]) is is_fine
+
+
+def test_a_setting_without_meaning_is_refused_with_the_reason_of_the_target() -> None:
+    node = {"_target_": "vigorl.training.algorithms.sapo.SAPO", "dual_clip": 3.0}
+    with pytest.raises(
+        ConfigError, match=r"^algorithm\.dual_clip has no meaning with SAPO: the ga"
+    ):
+        check_targets({"algorithm": node})

@@ -70,6 +70,8 @@ class RewardPart(Group):
     erroneous: Share
     only_new: Flag
     with_recall: Flag
+    miss_price: NotNegative
+    max_price: NotNegative
     # texts
     false_weight: Share
     probe: Text | None

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from vigorl.core.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ def make_start(*, experiment: str, folder: str, settings: Sequence[str] = ()) ->
     """The model of an experiment, made by `python -m vigorl.train` where the folder is missing.
 
     It runs in a process of its own, on the CPU's and the seed's numbers, and the folder appears
-    once it is whole.
+    once it is whole. Runs that begin together wait for the one that makes it.
 
     Args:
         experiment: Of configs/experiment.
@@ -35,6 +37,14 @@ def make_start(*, experiment: str, folder: str, settings: Sequence[str] = ()) ->
     """
     if Path(folder).is_dir():
         return folder
+    Path(folder).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not Path(folder).is_dir():
+            _make(experiment, folder, settings)
+    return folder
+
+
+def _make(experiment: str, folder: str, settings: Sequence[str]) -> None:
     base = Path(f"{folder}.run")
     shutil.rmtree(base, ignore_errors=True)  # of a run that was cut off
     words = [f"experiment={experiment}", f"paths.base={base}", *settings]
@@ -46,4 +56,3 @@ def make_start(*, experiment: str, folder: str, settings: Sequence[str] = ()) ->
         last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise ConfigError(f"{folder} could not be made by {' '.join(command)}: {last:.300}")
     (base / "model").rename(folder)
-    return folder

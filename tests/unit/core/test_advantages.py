@@ -33,6 +33,11 @@ def test_token_weights_by_hand():
     assert token_weights([2, 4], normalization=Normalization.SEQUENCE_MEAN) == [0.25, 0.125]
     constant = Normalization.CONSTANT_LENGTH
     assert token_weights([2, 4], normalization=constant, constant_length=10) == [0.05, 0.05]
+    assert token_weights([2, 4], normalization=Normalization.SEQUENCE_SUM) == [0.5, 0.5]
+    assert token_weights([2, 4], normalization=Normalization.TOKEN_SUM) == [1.0, 1.0]
+    groups, prompts = ["a", "b", "a"], Normalization.PROMPT_MEAN  # 1 / (2 prompts * 5 or 4 tokens)
+    assert token_weights([2, 4, 3], normalization=prompts, groups=groups) == [0.1, 0.125, 0.1]
+    assert token_weights([0, 4, 0], normalization=prompts, groups=groups) == [0.0, 0.125, 0.0]
 
 
 def test_an_empty_sequence_weighs_nothing_but_counts_as_a_sequence():
@@ -44,6 +49,8 @@ def test_token_weights_refuses():
         token_weights([0, 0], normalization=Normalization.TOKEN_MEAN)
     with pytest.raises(ValueError, match="constant_length"):
         token_weights([1], normalization=Normalization.CONSTANT_LENGTH)
+    with pytest.raises(ValueError, match="which prompt"):
+        token_weights([1], normalization=Normalization.PROMPT_MEAN)
 
 
 def test_a_turns_credit_is_that_of_its_sampled_tokens():

@@ -27,6 +27,7 @@ from vigorl.core.media import (
     GaussianNoise,
     ImageView,
     Noise,
+    Patches,
     VideoFrame,
 )
 from vigorl.data.images import FORMATS, ImageStore, open_image, open_source, read_size
@@ -371,6 +372,21 @@ def test_marks_are_drawn_in_the_files_pixels(tmp_path: Path, store: ImageStore) 
     assert len({whole.key, marked.key, zoom.key, marked.edited(Fill(rgb=GREY)).key}) == 4
     grey = store.image(marked.edited(Fill(rgb=GREY)))
     assert grey.getextrema() == ((128, 128),) * 3
+
+
+def test_patches_are_whole_cells_of_their_box(tmp_path: Path, store: ImageStore) -> None:
+    Image.new("RGB", (448, 448), WHITE).save(tmp_path / "a.png")
+    window = Box(112, 112, 224, 224)
+    crop = replace(store.whole(tmp_path / "a.png"), box=window)
+    patches = Patches(width_px=28, height_px=14, share=0.5, box=window, seed=1)
+    whole = np.asarray(open_source(crop.edited(patches).source).convert("L"))
+    cells = whole[112:224, 112:224].reshape(8, 14, 4, 28)
+    assert (cells.min((1, 3)) == cells.max((1, 3))).all()  # each one colour
+    assert 0.3 < (cells[:, 0, :, 0] == 0).mean() < 0.7
+    assert (whole[:112] == 255).all()
+    none, all_of_it = (replace(patches, share=share) for share in (0.0, 1.0))
+    assert np.asarray(store.image(crop.edited(none))).min() == 255
+    assert np.asarray(store.image(crop.edited(all_of_it))).max() == 0
 
 
 def test_noise_covers_its_box_and_is_the_same_again(tmp_path: Path, store: ImageStore) -> None:

@@ -20,11 +20,15 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.models.lora import LoraSettings
 from vigorl.models.losses import LossInputs, LossOutput
+from vigorl.training.algorithms.cispo import CISPO
 from vigorl.training.algorithms.grpo import GRPO
+from vigorl.training.algorithms.papo import PAPO
 from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.algorithms.vespo import VESPO
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import OptimizerSettings
+from vigorl.training.signals.visual_dependency import VisualDependency
 
 NUM_ROWS = 6
 ADVANTAGES = torch.linspace(-1, 1, NUM_ROWS)
@@ -213,6 +217,40 @@ def test_a_reference_is_asked_of_the_algorithm() -> None:
     with pytest.raises(ConfigError, match=r"module\.reference has no effect"):
         module(algorithm=GRPO(), reference=make_policy())
     module(algorithm=GRPO(kl_coef=0.1), reference=make_policy())
+
+
+def test_the_gap_to_the_engine_is_not_counted_twice() -> None:
+    with pytest.raises(ConfigError, match="algorithm=CISPO would count the gap"):
+        module(algorithm=CISPO(anchor="rollout"), importance_correction=ImportanceCorrection())
+    with pytest.raises(ConfigError, match="algorithm=VESPO would count the gap"):
+        module(algorithm=VESPO(), importance_correction=ImportanceCorrection())
+    module(algorithm=CISPO(), importance_correction=ImportanceCorrection())
+
+
+def test_a_signal_is_asked_of_the_algorithm() -> None:
+    with pytest.raises(ConfigError, match=r"algorithm=PAPO needs signals=\[visual_dependency\]"):
+        module(algorithm=PAPO())
+    assert module(algorithm=PAPO(), signals=[VisualDependency()]).gradient_signals == (
+        "visual_dependency",
+    )
+
+
+def test_a_pass_under_changed_pictures_has_a_gradient() -> None:
+    learner = module(algorithm=PAPO(), signals=[VisualDependency()])
+    learner.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    learner.vision_cache, batch = None, rows(0, NUM_ROWS, None)
+    other = replace(batch, input_ids=batch.input_ids.flip(0).roll(1, -1))  # stands for it
+    item = PolicyBatch(batch, changed={"visual_dependency": other})
+    plain = replace(batch, advantages=torch.zeros(NUM_ROWS, 5))
+    loss = learner.training_step(replace(item, batch=plain), 0)
+    loss.backward()
+    assert any(
+        weight.grad.abs().max() > 0
+        for weight in learner.trained_parameters()
+        if weight.grad is not None
+    )
+    logged = learner.step_metrics.compute()
+    assert logged["signal/visual_dependency"] == pytest.approx(logged["papo/kl"]) != 0.0
 
 
 def test_only_a_step_drops_anything() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vigorl.core.records import TaskRecord
+from vigorl.core.scoring import Scorer
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
 
 ATTRIBUTE, COMPARISON = "direct_attributes", "comparison"
@@ -65,7 +66,13 @@ def ask_comparison(scene: Scene, *, id: str, image: str) -> TaskRecord:
 
 
 def ask_list(
-    signs: Sequence[Sign], question: str, *, id: str, image: str, tags: Mapping[str, str]
+    signs: Sequence[Sign],
+    question: str,
+    *,
+    id: str,
+    image: str,
+    scorer: Scorer,
+    tags: Mapping[str, str],
 ) -> TaskRecord:
     """An open question that is answered by the stripes of several signs, in their order."""
     return TaskRecord(
@@ -73,6 +80,7 @@ def ask_list(
         question=question,
         answer=list_answer(signs, [sign.stripes for sign in signs]),
         images=(image,),
+        scorer=scorer,
         targets=tuple(sign.panel for sign in signs),
         category=LIST,
         tags=tags,

@@ -11,9 +11,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor
 
-from vigorl.build import CONFIGS, check_settings, prepare_process
+from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.rollout import TrainingSample
 from vigorl.models.losses import LossInputs
 from vigorl.training.algorithms.protocol import Algorithm, ReadsSignals
@@ -29,15 +30,17 @@ NAMES = sorted(
 ROWS, TOKENS = 8, 6
 LENGTHS = [6, 4, 5, 6, 3, 5, 6, 4]
 MASKED = 5  # a rollout that is not learned from
-NAME = "visual_dependency"
+SIGNALS = ("visual_dependency", "visual_uncertainty")
+
+
+OF_SCALE = {"kl_coef": 0.01, "limits": {"max_response_tokens": 6}}
 
 
 @cache
 def algorithm_of(name: str) -> Algorithm:
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        cfg = compose("train", [f"algorithm={name}"])
-    check_settings(cfg)
-    return instantiate(cfg.module.algorithm)
+        cfg = OmegaConf.merge(OF_SCALE, compose(f"algorithm/{name}"))
+    return instantiate(cfg.algorithm)
 
 
 def noise(seed: int, size: float = 1.0) -> Tensor:
@@ -73,9 +76,9 @@ def whole(algorithm: Algorithm, advantages: Tensor = ADVANTAGES) -> LossInputs:
         token_weight=torch.tensor(weights, dtype=torch.float64),
         ref_logprobs=POLICY - noise(2, 0.2),
         sampling_logprobs=old - noise(3, 0.1),
-        signals={NAME: noise(4).abs()},
+        signals={name: noise(4).abs() for name in SIGNALS},
         entropy=noise(5).abs(),
-        changed_logprobs={NAME: POLICY - noise(6).abs()},
+        changed_logprobs={name: POLICY - noise(6).abs() for name in SIGNALS},
     )
 
 
@@ -197,5 +200,9 @@ def test_the_side_of_the_padding_changes_nothing(name: str) -> None:
 
 
 def test_what_needs_a_signal_says_which() -> None:
-    needing = {name for name in NAMES if isinstance(algorithm_of(name), ReadsSignals)}
-    assert needing == {"vppo", "papo"}
+    asked = {name: algorithm_of(name) for name in NAMES}
+    needed = {
+        name: one.needs_signals for name, one in asked.items() if isinstance(one, ReadsSignals)
+    }
+    assert needed["vppo"] == needed["papo"] == ("visual_dependency",)
+    assert {name for of_one in needed.values() for name in of_one} <= set(SIGNALS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from tests import builders
 from tests.unit.training.algorithms.inputs import inputs, mean, ones
 from vigorl.core.errors import ConfigError
-from vigorl.core.media import GREY, Edited, Fill
+from vigorl.core.media import GREY, Edited, Fill, Patches
 from vigorl.core.rollout import TrainingSample
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.phase import read_start
@@ -75,7 +76,8 @@ def test_factors_weigh_the_policys_loss_and_not_the_kl() -> None:
 class Reader:
     """Stands for the module: says -1 of pictures as they are, -3 of edited ones."""
 
-    device, needs_old, gradient_signals = "cpu", False, ()
+    device, needs_old = "cpu", False
+    gradient_signals: tuple[str, ...] = ()
     algorithm = GRPO()
 
     def __init__(self, *signals: Any) -> None:
@@ -118,3 +120,39 @@ def test_the_start_is_read_under_grey_pictures_of_the_same_size() -> None:
     assert read()[0].changed_logprobs == {}
     with pytest.raises(ValueError, match="size of pictures"):
         read(OtherSize())
+
+
+def test_patches_are_black_by_chance_and_the_same_for_a_prompt() -> None:
+    signal = VisualDependency(change="patches", black_frac=0.5)
+    view, other = builders.view(), TrainingSample((1,), (0,), (builders.view(),), group="b")
+
+    def mark(sample: TrainingSample) -> Patches:
+        (changed,) = signal.views(sample)
+        assert isinstance(changed.source, Edited)
+        (found,) = changed.source.marks
+        assert isinstance(found, Patches)
+        return found
+
+    one = TrainingSample((1,), (0,), (view,), group="a")
+    first = mark(one)
+    assert first == mark(replace(one, token_ids=(2,)))
+    assert first.seed != mark(other).seed
+    # 14 px as shown
+    assert first.width_px * view.size.width == pytest.approx(14 * view.original.width)
+    assert (first.box, first.share) == (view.region, 0.5)
+    with pytest.raises(ConfigError, match=r"black_frac must be in \(0, 1\]"):
+        VisualDependency(change="patches")
+    with pytest.raises(ConfigError, match="no effect with change=grey"):
+        VisualDependency(black_frac=0.5)
+
+
+def test_what_the_step_reads_itself_takes_no_pass_before() -> None:
+    signal, sample = VisualDependency(), TrainingSample((1, 2), (0, 1), (builders.view(),))
+    reader = Reader(signal)
+    reader.gradient_signals = ("visual_dependency",)
+    (found,) = read_start(
+        [[sample]], module=cast(Any, reader), collate=cast(Any, Batch), has_several_updates=True
+    )
+    assert found.changed_logprobs == {}
+    (changed,) = found.changed["visual_dependency"]
+    assert changed.views == signal.views(sample)

@@ -1,4 +1,4 @@
-"""One question in three forms, from easy to hard: yes or no, one of the options, open (Curr-ReFT)."""
+"""One question in three forms, from easy to hard: yes or no, options, open (Curr-ReFT)."""
 
 from __future__ import annotations
 

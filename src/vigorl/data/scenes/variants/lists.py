@@ -52,7 +52,8 @@ class Lists(Variant):
         asked = min(groups, key=lambda group: len(group) > self.max_items)
         asked = sorted(asked, key=lambda sign: sign.center.x)[: self.max_items]
         question = f"List the {asked[0].shape}s and their stripes."
-        return ask_list(asked, question, id=id, image=image, tags={"items": str(len(asked))})
+        tags = {"items": str(len(asked))}
+        return ask_list(asked, question, id=id, image=image, scorer=self.scorer, tags=tags)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,5 +94,6 @@ class Route(Variant):
             f"Follow {', '.join(names[:-1])} and {names[-1]}. How do their stripes run?",
             id=id,
             image=image,
+            scorer=self.scorer,
             tags={"stops": str(len(asked)), "difficulty": level},
         )
