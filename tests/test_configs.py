@@ -51,6 +51,7 @@ EXPERIMENTS = sorted(
 ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],
     "grpo_from_mcts": ["from_model=${paths.start}"],
+    "mpo_vstar": ["pairs.rollouts=train_phase_*.jsonl"],
 }
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
 RUNS = [  # a recipe's sizes stand under `paper`, which all full scales read alike
@@ -104,7 +105,8 @@ def _build_all_that_needs_no_weights(cfg: DictConfig) -> None:
     RolloutLimits(**cfg.env.limits)
     for name, node in cfg.callbacks.items():  # the rollout logger needs the model's images
         instantiate(node, _partial_=name == "rollout_logger")
-    batching = cfg.datamodule.get("plan") or cfg.datamodule.get("traces")
+    batches = [cfg.datamodule.get(key) for key in ("plan", "traces", "pairs")]
+    batching = next((one for one in batches if one), None)
     wanted = instantiate(batching).accumulate(1) if batching else 1
     assert trainer.accumulate_grad_batches == wanted
 

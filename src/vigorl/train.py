@@ -128,6 +128,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["entropy"] = instantiate(cfg.entropy)
         extra["guest_gamma"] = cfg.guests.gamma if cfg.guests else None
         extra["token_kinds"] = TokenKinds(parts.codec)
+    elif cfg.datamodule.get("pairs"):
+        extra["temperature"] = cfg.env.temperature
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(

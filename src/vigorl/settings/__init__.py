@@ -64,6 +64,8 @@ from vigorl.settings.learning import (
     ModuleGroup,
     Near,
     Optimizer,
+    Pairs,
+    PairSizes,
     Paper,
     Paths,
     PictureSize,
@@ -114,6 +116,8 @@ class Settings(Group):
     brief_prompts: Flag
     paper: Paper
     plan: Plan
+    pairs: Pairs
+    pair_sizes: PairSizes
     optimizer: Optimizer
     sft: Sft
     traces: Traces

@@ -238,7 +238,26 @@ class PromptFactor(Group):
     default: NotNegative | None
 
 
+class PairSizes(Plain):
+    pairs_per_update: AtLeastOne
+    micro_batch_size: AtLeastOne
+
+
+class Pairs(Group):
+    rollouts: Text
+    pairs_per_update: AtLeastOne
+    micro_batch_size: AtLeastOne
+    per_prompt: AtLeastOne
+    right_from: Share
+    wrong_to: Share
+    right_hits: Share | None
+    wrong_hits: Share | None
+
+
 class Algorithm(Group):
+    dpo_weight: NotNegative
+    bco_weight: NotNegative
+    nll_weight: NotNegative
     clip_low: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
     clip_high: Positive
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
@@ -365,6 +384,7 @@ class RolloutGroup(Group):
 class DataModule(Group):
     plan: Plan | None
     traces: Traces | None
+    pairs: Pairs | None
     sampler: Sampler | None
     num_workers: Annotated[int, Field(strict=True, ge=0, le=1024), says("0 to 1024")]
     views_per_step: AtLeastOne

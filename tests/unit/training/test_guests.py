@@ -38,10 +38,8 @@ def invite(scored: list[ScoredRollout], **settings: Any) -> list[ScoredRollout]:
 
 @pytest.fixture(autouse=True)
 def a_guest_looks_and_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = [
-        replace(turn, sampling_logprobs=())
-        for turn in (builders.zoom_turn(), builders.answer_turn())
-    ]
+    sampled = (builders.zoom_turn(), builders.answer_turn())
+    turns = [replace(turn, sampling_logprobs=()) for turn in sampled]
     guest = builders.rollout(*turns, policy_version=GUEST)
     monkeypatch.setattr(module, "trace_rollout", lambda task, **_: replace(guest, task=task))
 
