@@ -37,7 +37,7 @@ CAREFUL = TeacherSettings(hasty_frac=0.0, look_again_frac=1.0, look_at_second_fr
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--questions", type=int, default=300, help="per variant, of its test split")
     parser.add_argument("--picture", type=Path)
     said = parser.parse_args()
@@ -67,7 +67,7 @@ def reach(world: MadeWorld, asked: list[tuple[TaskRecord, Scene]]) -> tuple[floa
         if names_boxes
         else ZoomPoint(window_px=112, view_px=112)
     )
-    teacher = ScriptedTeacher(CAREFUL, tool=tool, names_boxes=names_boxes)
+    teacher = ScriptedTeacher(CAREFUL, tool=tool, names_boxes=names_boxes)  # pyright: ignore
     blind, careful, looks = list[float](), list[float](), list[int]()
     for task, scene in asked:
         rng = random.Random(task.id)

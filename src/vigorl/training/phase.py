@@ -31,7 +31,7 @@ from vigorl.training.buffer import Collate, MicroBatch
 from vigorl.training.marks import Marking, StartValues, mark_update, marker_of
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
-from vigorl.training.readings import Crediting, TokenReadings, carried_old, carried_ref
+from vigorl.training.readings import TokenReadings, carried_old, carried_ref, crediting_of
 from vigorl.training.signals.signal import TokenSignal
 
 Weigh = Callable[[Sequence[int], Sequence[str]], list[float]]
@@ -68,8 +68,8 @@ def credit_rollouts(
     """
     groups = group_indices(one.rollout for one in scored)
     by_group = [[scored[i] for i in members] for members in groups]
-    crediting: object = algorithm
-    if readings and isinstance(crediting, Crediting):
+    crediting = crediting_of(algorithm)
+    if readings and crediting is not None:
         read = [[readings[i] for i in members] for members in groups]
         credited = crediting.credit(by_group, readings=read)
     else:

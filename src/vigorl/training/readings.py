@@ -79,7 +79,13 @@ class Reader(Protocol):
 
 def reads_of(algorithm: object) -> Reads:
     """What an algorithm's credit reads; an algorithm of your own need not say."""
-    return algorithm.reads if isinstance(algorithm, Crediting) else Reads.NOTHING
+    crediting = crediting_of(algorithm)
+    return Reads.NOTHING if crediting is None else crediting.reads
+
+
+def crediting_of(algorithm: object) -> Crediting | None:
+    """The algorithm, if its credit may take readings."""
+    return algorithm if isinstance(algorithm, Crediting) else None
 
 
 def sample_of(rollout: Rollout) -> TrainingSample:

@@ -89,7 +89,7 @@ def test_samples_carry_what_was_read_of_their_tokens_and_nothing_is_read_twice()
     _, samples, _ = credit_rollouts(interleaved(), GRPO(kl_coef=0.1), readings=reads)
     prompt = (0.0,) * len(interleaved()[0].rollout.prompt_ids)
     assert samples[0].old_logprobs == (*prompt, -1.0, -2.0, -3.0, -4.0)
-    text_only = [replace(one, views=()) for one in samples[:2]]
+    text_only = [replace(one, views=(), token_ids=(5,) * 7) for one in samples[:2]]
     module = cast(Any, Reader(needs_old=True, needs_reference=True))
     module.start_logprobs = module.reference_logprobs = None  # a pass would be an error
     (found,) = read_start([text_only], module=module, collate=as_batch, has_several_updates=True)

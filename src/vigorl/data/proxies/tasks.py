@@ -134,7 +134,7 @@ class ProxyTasks:
     def _questions(
         self, split: str, files: Sequence[tuple[Path, str]] | None, folder: Path
     ) -> Iterator[TaskRecord]:
-        count, too_poor = getattr(self, f"num_{split}"), 0
+        count, too_poor, why = getattr(self, f"num_{split}"), 0, ValueError()
         for i in range(count):
             rng = random.Random(f"{self.seed}/{split}/{i}")
             for _ in range(50):

@@ -46,7 +46,8 @@ def test_its_gradient_is_that_of_the_expected_reward() -> None:
     """A policy goes on with probability p at each of two turns; three ways to end. By enumeration
     of pairs the credit times the score is the derivative of the expected reward, exactly.
     """
-    p, ends = 0.3, ([0.2], [0.0, 1.0], [0.5, -0.5, 0.75])  # what turns are paid; no outcome
+    # what turns are paid, by what was done so far; no outcome
+    p, ends = 0.3, ([0.2], [0.5, 0.5], [0.5, -0.5, 0.75])
     chances = [1 - p, p * (1 - p), p * p]
     scores = [[-1 / (1 - p)], [1 / p, -1 / (1 - p)], [1 / p, 1 / p, 0.0]]
     # J = 0.2 (1 - p) + p (1 - p) + 0.75 p^2
