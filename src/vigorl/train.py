@@ -126,6 +126,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     if cfg.datamodule.get("plan"):
         extra["temperature"] = cfg.env.temperature
         extra["entropy"] = instantiate(cfg.entropy)
+        extra["sft_mix"] = instantiate(cfg.sft_mix)
         extra["guest_gamma"] = cfg.guests.gamma if cfg.guests else None
         extra["token_kinds"] = TokenKinds(parts.codec)
     elif cfg.datamodule.get("pairs"):

@@ -114,8 +114,10 @@ class RolloutCallback(L.Callback):
     # ---- Lightning hooks -------------------------------------------------------------------------
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.guests is not None:
-            self.guests.answers.check(_datamodule(trainer).splits.train_tasks)
+        mix = pl_module.sft_mix if isinstance(pl_module, PolicyGradientModule) else None
+        for one in (self.guests, mix):
+            if one is not None:
+                one.answers.check(_datamodule(trainer).splits.train_tasks)
         if trainer.global_step == 0:
             self.evaluate(trainer, _policy_module(pl_module))
 
@@ -191,6 +193,16 @@ class RolloutCallback(L.Callback):
             has_several_updates=plan.updates_per_phase > 1,
             per_update=plan.accumulate(trainer.world_size),
         )
+        if module.sft_mix is not None:
+            micro_batches = module.sft_mix.beside(
+                micro_batches,
+                datamodule.splits.train_tasks,
+                environment=self.environment,
+                accumulate=plan.accumulate(trainer.world_size),
+                order=f"{self.seed}/{phase}",
+                rank=trainer.global_rank,
+                num_ranks=trainer.world_size,
+            )
         assert datamodule.buffer is not None
         datamodule.buffer.fill(micro_batches)
         sums = generated.costs | self.generator.publish_costs | aligned | dict(prompts.metrics)

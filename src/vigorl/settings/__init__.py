@@ -73,6 +73,7 @@ from vigorl.settings.learning import (
     RolloutGroup,
     Sampler,
     Sft,
+    SFTMix,
     Strategy,
     Tiny,
     Traces,
@@ -138,6 +139,7 @@ class Settings(Group):
     guard: Guard | None
     exploration: Exploration | None
     guests: Guests | None
+    sft_mix: SFTMix | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -370,6 +370,16 @@ class Guests(Group):
     gamma: Positive | None
 
 
+class SFTMix(Group):
+    answers: Answers
+    sequences_per_update: AtLeastOne
+    peak: Share
+    valley: Share
+    warmup_frac: Share
+    decay_frac: Share
+    is_weighted: Flag
+
+
 class Exploration(Group):
     temperature: Temperatures | None
     noise: Noise | None

@@ -107,7 +107,16 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "probes", "signals", "entropy", "guard", "exploration", "guests"):
+    for key in (
+        "sampler",
+        "probes",
+        "signals",
+        "entropy",
+        "guard",
+        "exploration",
+        "guests",
+        "sft_mix",
+    ):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:

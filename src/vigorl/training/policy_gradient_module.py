@@ -45,6 +45,7 @@ from vigorl.training.entropy import EntropyRule
 from vigorl.training.marks import StartValues
 from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.sft_mix import SFTMix, mixed_loss
 from vigorl.training.signals.signal import TokenSignal
 
 
@@ -64,6 +65,7 @@ class PolicyGradientModule(PolicyModule):
         signals: What is read of tokens under changed pictures; names are unique.
         moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
+        sft_mix: How much worked solutions count beside; None: there are none.
         guest_gamma: How guests are learned from; see `training.guests`.
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
@@ -84,6 +86,7 @@ class PolicyGradientModule(PolicyModule):
         moving_reference: MovingReference | None = None,
         entropy: EntropyRule | None = None,
         guest_gamma: float | None = None,
+        sft_mix: SFTMix | None = None,
         token_kinds: TokenKinds | None = None,
         **kwargs: Any,
     ) -> None:
@@ -103,7 +106,7 @@ class PolicyGradientModule(PolicyModule):
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
-        self.guest_gamma = guest_gamma
+        self.guest_gamma, self.sft_mix = guest_gamma, sft_mix
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
@@ -182,7 +185,22 @@ class PolicyGradientModule(PolicyModule):
         if self.entropy is not None:
             nats = entropy if self.entropy.is_exact else -logprobs
             output = self._with_entropy(output, nats, batch)
-        return self.report(output)
+        return self.report(self._mixed(output, item.solutions))
+
+    def _mixed(self, output: LossOutput, solutions: TrainingBatch | None) -> LossOutput:
+        if self.sft_mix is None or solutions is None:
+            return output
+        self._has_signal = True
+        return mixed_loss(
+            output,
+            self.logprobs(solutions, temperature=1.0)[0],
+            solutions.loss_mask,
+            solutions.token_weight,
+            mu=self.sft_mix.mu(
+                self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
+            ),
+            is_weighted=self.sft_mix.is_weighted,
+        )
 
     def _loss(self, inputs: LossInputs, is_guest: Tensor | None) -> LossOutput:
         """The algorithm's, and that of guests where they have one of their own."""

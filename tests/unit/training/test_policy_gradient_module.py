@@ -28,6 +28,7 @@ from vigorl.training.algorithms.vespo import VESPO
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import OptimizerSettings
+from vigorl.training.sft_mix import SFTMix
 from vigorl.training.signals.visual_dependency import VisualDependency
 
 NUM_ROWS = 6
@@ -65,6 +66,7 @@ def step(
     cuts: int = 1,
     algorithm: Algorithm | None = None,
     guests: Sequence[int] = (),
+    with_solutions: bool = False,
     **settings: Any,
 ) -> tuple[Tensor, dict[str, float]]:
     """How far one vector of weights moved in one update, and what was logged."""
@@ -88,7 +90,10 @@ def step(
         accelerator="cpu", max_epochs=1, accumulate_grad_batches=cuts, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    items = [PolicyBatch(batch) for batch in batches]
+    items = [
+        PolicyBatch(batch, solutions=replace(batch, advantages=None) if with_solutions else None)
+        for batch in batches
+    ]
     loader = DataLoader(cast(Any, items), batch_size=None, collate_fn=lambda one: one)
     trainer.fit(cast(LightningModule, module), loader)
     return norm.detach() - before, {n: float(v) for n, v in trainer.callback_metrics.items()}
@@ -313,3 +318,20 @@ def test_a_kl_is_a_signal_where_no_advantage_is() -> None:
     moved, logged = taught(0.0, kl_coef=0.1)
     assert not torch.equal(moved, taught(0.0)[0])
     assert "train/no_signal" not in logged
+
+
+def mixed_step(*, cuts: int, **settings: Any) -> tuple[Tensor, dict[str, float]]:
+    """With as many solutions beside; the policy gradient itself has no gradient."""
+    mix = SFTMix(answers=cast(Any, None), sequences_per_update=NUM_ROWS, **settings)
+    return step(gaps(), None, cuts=cuts, sft_mix=mix, with_solutions=True)
+
+
+def test_solutions_beside_rollouts_are_mixed_in_whatever_the_cut() -> None:
+    whole, logged = mixed_step(cuts=1, peak=0.25, valley=0.25)
+    parts, logged_in_parts = mixed_step(cuts=3, peak=0.25, valley=0.25)
+    torch.testing.assert_close(parts, whole, atol=1e-7, rtol=1e-4)
+    assert logged_in_parts == pytest.approx(logged, rel=1e-4, abs=1e-6)
+    assert logged["train/mu"] == 0.25
+    alone, _ = mixed_step(cuts=1, peak=1.0, valley=1.0)
+    plain, _ = step(gaps(), None)
+    torch.testing.assert_close(whole, 0.75 * plain + 0.25 * alone, atol=1e-6, rtol=1e-4)
