@@ -22,6 +22,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
 
+from vigorl.core.geometry import Box
 from vigorl.core.media import ImageView, Region
 from vigorl.core.records import TaskRecord
 from vigorl.core.trace import ParsedTurn, parse_turn
@@ -294,6 +295,8 @@ class TrainingSample:
         token_share: 1 / the loss tokens of its optimizer batch, over all ranks: what each token
             counts in a plain mean over them, however the algorithm weighs tokens.
         group: Which prompt it is of; "" for SFT.
+        targets: What must be seen or hit, ORIGINAL frame of the first picture; empty where that is
+            not known, and for SFT.
         is_guest: Whether no engine sampled it, though it is learned from beside what one has; see
             `training.guests`.
     """
@@ -309,6 +312,7 @@ class TrainingSample:
     old_logprobs: tuple[float, ...] = ()
     ref_logprobs: tuple[float, ...] = ()
     is_guest: bool = False
+    targets: tuple[Box, ...] = ()
 
     @property
     def without_noise(self) -> TrainingSample:

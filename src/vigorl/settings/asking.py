@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vigorl.settings.kinds import (
+    FINITE,
     AnyText,
     AtLeastOne,
     AtLeastTwo,
@@ -268,6 +269,7 @@ class Faithfulness(Group):
 
 
 class Signal(Group):
+    margin: Annotated[float, FINITE, Field(ge=1), says("from 1 on")]
     top_frac: ShareAboveZero | None
     change: Literal["grey", "patches"]
     black_frac: ShareAboveZero | None

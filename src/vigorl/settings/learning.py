@@ -55,6 +55,7 @@ class Model(Plain):
     dtype: Dtype
     engine_dtype: Dtype
     reference_dtype: Dtype | None
+    teacher: Text | None
     attn_implementation: Text
     freeze_vision_tower: Flag
     freeze_merger: Flag | None
@@ -255,6 +256,7 @@ class Pairs(Group):
 
 
 class Algorithm(Group):
+    teacher: Literal["checkpoint", "region"]
     dpo_weight: NotNegative
     bco_weight: NotNegative
     nll_weight: NotNegative

@@ -102,6 +102,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
             )
         yield from _exploration(plain)
         yield from _guests(plain)
+        yield from _teacher(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
@@ -135,6 +136,24 @@ def _exploration(plain: dict[str, Any]) -> Iterator[str]:
             yield "algorithm=vogue needs signals=[visual_uncertainty]"
         if "frac_start" not in noise:
             yield "algorithm=vogue has no effect without exploration=vogue: no rollout sees noise"
+
+
+def _teacher(plain: dict[str, Any]) -> Iterator[str]:
+    model = plain.get("model", {})
+    by_checkpoint = (plain["module"].get("algorithm") or {}).get("teacher") == "checkpoint"
+    if by_checkpoint and not model.get("teacher"):
+        yield (
+            "algorithm=distillation needs model.teacher, a checkpoint, or algorithm.teacher=region"
+        )
+    if model.get("teacher") and not by_checkpoint:
+        yield (
+            "model.teacher has no effect: it is of algorithm=distillation with "
+            "algorithm.teacher=checkpoint"
+        )
+    if model.get("teacher") and model.get("lora"):
+        yield (
+            "model.teacher with model.lora, whose reference is the model without adapters: set one"
+        )
 
 
 def _guests(plain: dict[str, Any]) -> Iterator[str]:
