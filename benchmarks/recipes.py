@@ -159,7 +159,8 @@ def run(
 ) -> None:
     """Train every arm that has no summary yet, seed by seed, `jobs` at a time."""
     deadline = time.monotonic() + 60 * minutes
-    arms = dict.fromkeys(arm for one in recipes if not one.unseen for arm in one.arms)
+    doors()
+    arms = _starts_first(arm for one in recipes if not one.unseen for arm in reversed(one.arms))
     waiting = [
         job
         for seed in seeds
@@ -167,7 +168,6 @@ def run(
         if not job.summary.exists()
     ]
     num_jobs, running = len(waiting), list[Job]()
-    doors()
     while waiting or running:
         while waiting and len(running) < jobs and time.monotonic() < deadline:
             running.append(waiting.pop(0))
@@ -181,6 +181,18 @@ def run(
             running.remove(job)
             done = num_jobs - len(waiting) - len(running)
             print(f"{done:3} of {num_jobs}: {job.finish()}", flush=True)
+
+
+def _starts_first(arms: Iterable[Arm]) -> list[Arm]:
+    """Each arm once; one of every start that has to be made goes first, the others of it last."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        starts = {
+            arm: str(compose("train", [arm.experiment, *arm.words]).paths.start) for arm in arms
+        }
+    makers = {start: arm for arm, start in reversed(starts.items()) if "/starts/" in start}
+    first = list(makers.values())
+    plain = [arm for arm, start in starts.items() if start not in makers]
+    return [*first, *plain, *(arm for arm in starts if arm not in first and arm not in plain)]
 
 
 class Job:

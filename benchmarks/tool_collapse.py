@@ -9,6 +9,9 @@ Four runs from one start, on the same questions and seeds:
     bonus      the same price; the guard switches to DeepEyes' bonus for looks in right answers
     curiosity  the same price; the guard switches to a bonus while few of a group look
 
+The alarm has to go off early: at two phases under half of the best, with 12 prompts x 8 rollouts a
+phase on made_world_cold, 5 of 96 rollouts still looked, and the bonus did not bring the tool back.
+
 Prints, per arm, the share of rollouts that zoom and the accuracy of the training rollouts at the
 start, at the alarm and at the end, and draws both by phase. Every run goes into one MLflow store
 under --root, where a finished arm is not run again.
@@ -43,7 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="made_world", help="a choice of configs/data")
     parser.add_argument("--phases", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patience", type=int, default=2, help="low phases before the alarm")
+    parser.add_argument("--patience", type=int, default=1, help="low phases before the alarm")
+    parser.add_argument("--below", type=float, default=0.75, help="low: this share of the best")
     parser.add_argument("--root", type=Path, default=Path("outputs/tool_collapse"))
     parser.add_argument("--out", type=Path, help="folder of the two figures; default: --root")
     parser.add_argument("more", nargs="*", help="settings of all arms, such as plan.group_size=8")
@@ -60,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
                 f"num_phases={given.phases}",
                 *settings,
                 f"guard.patience={given.patience}",
+                f"guard.below_best_frac={given.below}",
                 *given.more,
             )
         arms[arm] = histories(given.root, name, seed=given.seed)

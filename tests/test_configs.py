@@ -205,18 +205,23 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "callbacks",
             "algorithm",
             "sampler",
+            "groups",
             "early_stop",
             "probes",
             "signals",
             "entropy",
             "guard",
             "exploration",
+            "guests",
+            "sft_mix",
         )
         for option in options(group)
     ],
 )
 def test_every_other_choice_composes(group: str, option: str) -> None:
-    cfg = compose_door("evaluate" if option == "evaluation" else "train", f"{group}={option}")
+    given = ["pairs.rollouts=x"] if option in ("dpo", "mpo") else []
+    door = "evaluate" if option == "evaluation" else "train"
+    cfg = compose_door(door, f"{group}={option}", *given)
     check_targets(resolved(cfg))
     if group in ("env", "reward"):
         assert isinstance(instantiate(cfg.reward), WeightedReward)

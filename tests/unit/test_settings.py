@@ -37,6 +37,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
             "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
+            "groups=dynamic_sampling",
             "reward=curiosity",
         ],
         ["data=released_files", "reward=vigorl_released", "strategy=ddp", "algorithm=gigpo"],
@@ -58,6 +59,12 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
             "guard=switch", "exploration=temperature", "reward=vlm_r1_detection",
         ],
+        [
+            "guests=visurf", "sft_mix=chord_mu", "answers@guests.answers=file",
+            "guests.answers.path=x", "algorithm=distillation", "model.teacher=x",
+            "signals=[region_to_whole]",
+        ],
+        ["algorithm=mpo", "pairs.rollouts=x"],
         ["reward=pebr_r1", "algorithm=vppo", *(f"+algorithm.{one}" for one in OF_LOSSES)],
     ],
     "evaluate": [
@@ -178,6 +185,15 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", [TRACES, "sampler=solve_rate"], "sampler has no effect on SFT"),
         ("train", [TRACES, "entropy=bonus"], "entropy has no effect on SFT"),
         ("train", [TRACES, "guard=warn"], "guard has no effect on SFT"),
+        ("train", [TRACES, "guests=luffy"], "guests has no effect on SFT"),
+        ("train", ["guests=luffy", "groups=replay"], "guests cannot be used with groups"),
+        (
+            "train",
+            ["guests=luffy", "algorithm=dppo_tv"],
+            "guests with algorithm.anchor=rollout: no engine has sampled them",
+        ),
+        ("train", ["algorithm=distillation"], "algorithm=distillation needs model.teacher"),
+        ("train", ["model.teacher=x"], "model.teacher has no effect"),
         ("train", [TRACES, "exploration=vogue"], "exploration has no effect on SFT"),
         (
             "train",

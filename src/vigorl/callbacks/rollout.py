@@ -3,13 +3,15 @@ evaluations.
 
 With `data.plan`, each Lightning epoch is one phase:
 
-    publish weights -> pick prompts -> generate -> probe -> reward -> (read tokens) -> credit
-    -> samples -> optimizer batches -> micro-batches -> fill the buffer
+    publish weights -> pick prompts -> generate -> probe -> reward -> choose groups ->
+    (read tokens) -> credit -> samples -> optimizer batches -> micro-batches -> fill the buffer
+
+A method of `training.groups` may go back from the rewards to the prompts before it chooses.
 
 With every run, it evaluates the policy by generation on held-out tasks: before the first update,
 every `eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights),
-and of the data module's solve rates with a sampler, so a resumed run repeats the phase it
-was killed in.
+and of the data module's solve rates with a sampler, of the state of a group method, so a resumed
+run repeats the phase it was killed in.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import lightning as L
 import torch
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.metrics import metric_sums
+from vigorl.core.metrics import credit_sums, metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
 from vigorl.core.rollout import Rollout, ScoredRollout
@@ -33,9 +36,11 @@ from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, Schedule
 from vigorl.training.alignment import AlignmentCheck
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
+from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
+from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
+from vigorl.training.groups.method import GroupMethod, Moment
 from vigorl.training.guests import Guests, guest_sums
-from vigorl.training.phase import credit_rollouts, cut_phase, read_start
+from vigorl.training.phase import credit_rollouts, cut_phase, read_start, with_sampled_as_old
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
@@ -79,6 +84,7 @@ class RolloutCallback(L.Callback):
         alignment: Compares engine and trainer before a phase is learned from; None trusts them.
         probes: What is asked about the rollouts of phases.
         guests: Who joins each group in place of one of its rollouts; None: nobody.
+        groups: Which groups a phase generates and learns from; None: those of its prompts, all.
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
@@ -99,12 +105,14 @@ class RolloutCallback(L.Callback):
         alignment: AlignmentCheck | None = None,
         probes: Sequence[Probe] = (),
         guests: Guests | None = None,
+        groups: GroupMethod | None = None,
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
         self.reward, self.seed = reward, seed
         self.eval_every, self.eval_limit = eval_every, eval_limit
-        self.alignment, self.probes, self.guests = alignment, tuple(probes), guests
+        self.alignment, self.probes = alignment, tuple(probes)
+        self.groups, self.guests = groups, guests
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.learns_noise = False
@@ -113,11 +121,23 @@ class RolloutCallback(L.Callback):
 
     # ---- Lightning hooks -------------------------------------------------------------------------
 
+    def state_dict(self) -> dict[str, Any]:
+        """Lightning saves it with the weights; empty without a group method that remembers."""
+        state = {} if self.groups is None else self.groups.state_dict()
+        return {"method": type(self.groups).__name__, "groups": state} if state else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning calls it before the first phase that is left to do."""
+        if self.groups is not None and type(self.groups).__name__ == state_dict["method"]:
+            self.groups.load_state_dict(state_dict["groups"])
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         mix = pl_module.sft_mix if isinstance(pl_module, PolicyGradientModule) else None
         for one in (self.guests, mix):
             if one is not None:
                 one.answers.check(_datamodule(trainer).splits.train_tasks)
+        if isinstance(pl_module, PolicyGradientModule):
+            self._check_groups(pl_module)
         if trainer.global_step == 0:
             self.evaluate(trainer, _policy_module(pl_module))
 
@@ -137,6 +157,14 @@ class RolloutCallback(L.Callback):
         if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
             self.evaluate(trainer, _policy_module(pl_module))
 
+    def _check_groups(self, module: PolicyGradientModule) -> None:
+        needs_old = self.groups is not None and self.groups.needs_old
+        if needs_old and not module.algorithm.needs_old:
+            raise ConfigError(
+                "groups=replay needs an algorithm that compares with the policy that sampled; "
+                f"{type(module.algorithm).__name__} would take old rollouts for its own"
+            )
+
     # ---- a phase ---------------------------------------------------------------------------------
 
     def _run_phase(
@@ -146,41 +174,40 @@ class RolloutCallback(L.Callback):
         datamodule: GroundedTraceDataModule,
         plan: PhasePlan,
     ) -> None:
-        phase = trainer.current_epoch
-        prompts = datamodule.prompts_of_phase(phase, seed=self.seed)
+        phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
         self.generator.publish(module.policy, version=trainer.global_step)
-        generated = self.generator.generate(
-            self.environment,
-            prompts.tasks,
-            name=f"train/{phase}",
-            group_size=plan.group_size - (self.guests is not None),
-            rank=trainer.global_rank,
-            num_ranks=trainer.world_size,
-            on_progress=self.on_progress,
-            probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
-        )
+        found, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()
-        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
-        scored = score_rollouts(generated.rollouts, self.reward, progress=progress)
-        datamodule.measure(scored)
-        aligned, max_gap = self._align(phase, generated.rollouts, module, datamodule)
+        datamodule.measure(found.scored)
+        placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
+        aligned, max_gap = self._align(phase, placed, module, datamodule)
         self.generator.rest()
-        guests = self._invite(scored, progress)
-        learned = [one.rollout for one in (*scored, *guests)]
+        guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
+        placed += [one.rollout for one in guests]  # no method of groups beside them: none is idle
         if not self.learns_noise:
-            learned = [rollout.without_noise for rollout in learned]
-        readings = self._read(learned, module, datamodule, plan)
-        scored, samples, credit = credit_rollouts(
-            [*scored, *guests], module.algorithm, readings=readings
+            placed = [rollout.without_noise for rollout in placed]
+        readings = self._read(placed, module, datamodule, plan)
+        num_own = len(found.learned)
+        credited = credit_rollouts(
+            [*(found.scored[i] for i in found.learned), *guests],
+            module.algorithm,
+            readings=readings[: num_own + len(guests)],
         )
-        scored, guests = scored[: len(generated.rollouts)], scored[len(generated.rollouts) :]
+        guests = credited.scored[num_own:]
+        credited = credited._replace(scored=credited.scored[:num_own])
+        scored, samples, credit = with_idle(credited, found)
+        if self.groups is not None:
+            of_places = [scored[i] for i in (*found.learned, *found.idle)]
+            moment = Moment(version=trainer.global_step, order=order)
+            samples = self.groups.fill(samples, of_places, moment=moment)
+            costs |= self.groups.metrics()
         if not self.learns_noise:
             samples = [sample.without_noise for sample in samples]
         cut = cut_phase(
             samples,
             plan=plan,
             algorithm=module.algorithm,
-            order=f"{self.seed}/{phase}",
+            order=order,
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
@@ -199,18 +226,73 @@ class RolloutCallback(L.Callback):
                 datamodule.splits.train_tasks,
                 environment=self.environment,
                 accumulate=plan.accumulate(trainer.world_size),
-                order=f"{self.seed}/{phase}",
+                order=order,
                 rank=trainer.global_rank,
                 num_ranks=trainer.world_size,
             )
         assert datamodule.buffer is not None
+        if self.groups is not None and self.groups.needs_old:
+            micro_batches = with_sampled_as_old(
+                micro_batches, module=module, collate=datamodule.collate
+            )
         datamodule.buffer.fill(micro_batches)
-        sums = generated.costs | self.generator.publish_costs | aligned | dict(prompts.metrics)
-        sums |= {**credit, **(guest_sums(guests) if guests else {})}
+        sums = costs | self.generator.publish_costs | aligned | credit | credit_sums(scored)
+        sums |= guest_sums(guests) if guests else {}
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
         self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap)
+
+    def _generate(
+        self,
+        phase: int,
+        trainer: L.Trainer,
+        datamodule: GroundedTraceDataModule,
+        plan: PhasePlan,
+    ) -> tuple[PhaseGroups, Costs]:
+        """This rank's scored rollouts, in as many rounds as the group method wants, and what they
+        took.
+        """
+        rank, num_ranks = trainer.global_rank, trainer.world_size
+        method, per_prompt = self.groups, plan.group_size - (self.guests is not None)
+        if method is not None:
+            per_prompt = method.rollouts_per_prompt(plan.group_size)
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
+        generated: Generated | None = None
+        asked: dict[str, tuple[float, float]] = {}
+
+        def ask(round: int, count: int | None) -> list[ScoredRollout]:
+            nonlocal generated
+            prompts = datamodule.prompts_of_phase(phase, seed=self.seed, count=count, round=round)
+            for name, (total, num) in prompts.metrics.items():
+                before = asked.get(name, (0.0, 0.0))
+                asked[name] = (before[0] + total, before[1] + num)
+            found = self.generator.generate(
+                self.environment,
+                prompts.tasks[: len(prompts.tasks) // num_ranks * num_ranks],
+                name=f"train/{phase}" + (f"/refill-{round}" if round else ""),
+                group_size=per_prompt,
+                rank=rank,
+                num_ranks=num_ranks,
+                on_progress=self.on_progress,
+                probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
+            )
+            generated = found if generated is None else generated.joined(found)
+            return score_rollouts(found.rollouts, self.reward, progress=progress)
+
+        if method is None:
+            groups = all_groups(ask(0, None), num_ranks=num_ranks)
+        else:
+            groups = collect_groups(
+                ask,
+                method,
+                wanted=plan.prompts_per_phase,
+                group_size=plan.group_size,
+                rank=rank,
+                num_ranks=num_ranks,
+            )
+        assert generated is not None
+        return groups, generated.costs | asked | groups.sums
 
     def _read(
         self,
@@ -235,9 +317,13 @@ class RolloutCallback(L.Callback):
             batch_size=plan.micro_batch_size,
         )
 
-    def _invite(self, scored: Sequence[ScoredRollout], progress: Progress) -> list[ScoredRollout]:
+    def _invite(
+        self, scored: Sequence[ScoredRollout], phase: int, trainer: L.Trainer
+    ) -> list[ScoredRollout]:
+        """One guest per group; none where nobody is to join."""
         if self.guests is None:
             return []
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
         return self.guests.invite(
             scored, environment=self.environment, reward=self.reward, progress=progress
         )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.zoom import zoom_hits
-from vigorl.core.rollout import Rollout, ScoredRollout, StopReason
+from vigorl.core.rollout import Rollout, ScoredRollout, StopReason, group_indices
 
 MetricSums = dict[str, tuple[float, int]]
 
@@ -85,6 +85,32 @@ def _rollout_values(rollouts: Iterable[Rollout]) -> dict[str, list[float]]:
 def is_right(rollout: Rollout) -> bool:
     """Whether its answer is wholly right."""
     return rollout.score == 1.0
+
+
+def credit_sums(scored: Sequence[ScoredRollout]) -> dict[str, tuple[float, float]]:
+    """Where the advantages of a phase come from, by the accuracy of their groups; (sum, count).
+
+    Keys: `groups/flat_accuracy_frac`, the share of groups that are equally right
+    (`rollout/zero_variance_groups_frac` is by reward); and of the sum of |advantage| over rollouts
+    the share of groups that differ in accuracy (`groups/mixed_credit_frac`), that are all wholly
+    right (`groups/right_credit_frac`), and that are all equally wrong (`groups/wrong_credit_frac`):
+    in the last two a shaped part of the reward alone makes the advantage.
+
+    Args:
+        scored: Credited; whole groups.
+    """
+    sizes = {"mixed": 0.0, "right": 0.0, "wrong": 0.0}
+    num_flat, groups = 0, group_indices(one.rollout for one in scored)
+    for members in groups:
+        scores = [scored[i].rollout.score for i in members]
+        is_flat = min(scores) == max(scores)
+        num_flat += is_flat
+        kind = "mixed" if not is_flat else "right" if scores[0] == 1.0 else "wrong"
+        sizes[kind] += math.fsum(abs(scored[i].advantage) for i in members)
+    shares = {
+        f"groups/{kind}_credit_frac": (size, sum(sizes.values())) for kind, size in sizes.items()
+    }
+    return {"groups/flat_accuracy_frac": (num_flat, len(groups)), **shares}
 
 
 def _are_groups_equal(scored: Sequence[ScoredRollout]) -> list[float]:

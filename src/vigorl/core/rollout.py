@@ -299,6 +299,8 @@ class TrainingSample:
             not known, and for SFT.
         is_guest: Whether no engine sampled it, though it is learned from beside what one has; see
             `training.guests`.
+        is_replayed: Whether an earlier policy sampled it; what is old to it are then its
+            `sampling_logprobs`.
     """
 
     token_ids: tuple[int, ...]
@@ -313,6 +315,7 @@ class TrainingSample:
     ref_logprobs: tuple[float, ...] = ()
     is_guest: bool = False
     targets: tuple[Box, ...] = ()
+    is_replayed: bool = False
 
     @property
     def without_noise(self) -> TrainingSample:

@@ -57,6 +57,7 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
+    Groups,
     Guests,
     Limits,
     Logger,
@@ -135,6 +136,7 @@ class Settings(Group):
     data: Data
     reward: Reward
     sampler: Sampler | None
+    groups: Groups | None
     entropy: Entropy | None
     guard: Guard | None
     exploration: Exploration | None

@@ -327,6 +327,29 @@ class Sampler(Group):
     image_root: Text | None
 
 
+FromOne = Annotated[float, FINITE, Field(ge=1), says("a finite number from 1 on")]
+
+
+class Groups(Group):
+    metric: Literal["accuracy", "reward"]
+    oversample: FromOne
+    refill: Literal["batch", "missing"]
+    max_batches: AtLeastOne
+    smoothing: BelowOne
+    max_expansion: FromOne
+    drop_broken: Flag
+    top_share: ShareAboveZero
+    top_mass: ShareAboveZero | None
+    scale: Flag
+    factor: AtLeastTwo
+    rule: Literal["max_variance", "shortest", "efficient"]
+    capacity: AtLeastOne
+    max_share: ShareAboveZero
+    max_age: AtLeastOne
+    exponent: NotNegative
+    only_right: Flag
+
+
 class EarlyStop(Group):
     metric: Text
     mode: Literal["max", "min"]
@@ -391,6 +414,7 @@ class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None
     alignment: Alignment | None
+    groups: Groups | None
 
 
 class DataModule(Group):

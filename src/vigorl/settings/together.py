@@ -100,6 +100,11 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
                 f"env.top_p={env['top_p']:g} with importance_correction: the weights would hold "
                 "the mass that top_p keeps; set env.top_p=1.0 or importance_correction=null"
             )
+        if "max_age" in (plain.get("groups") or {}) and env.get("top_p", 1) < 1:
+            yield (
+                f"env.top_p={env['top_p']:g} with groups=replay: a replayed token would be "
+                "compared with its logprob of what top_p has left; set env.top_p=1.0"
+            )
         yield from _exploration(plain)
         yield from _guests(plain)
         yield from _teacher(plain)
@@ -108,16 +113,8 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in (
-        "sampler",
-        "probes",
-        "signals",
-        "entropy",
-        "guard",
-        "exploration",
-        "guests",
-        "sft_mix",
-    ):
+    of_phases = ("sampler", "groups", "probes", "signals", "entropy", "guard", "exploration")
+    for key in (*of_phases, "guests", "sft_mix"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:

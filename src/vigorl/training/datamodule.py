@@ -29,10 +29,11 @@ from vigorl.data.faults import settle
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
+from vigorl.rollout.seeds import derive_seed
 from vigorl.training.buffer import RolloutBuffer
 from vigorl.training.pairs import Pair, PairBatches, PairBatching
 from vigorl.training.phase import loss_tokens, weigh_update
-from vigorl.training.plan import PhasePlan
+from vigorl.training.plan import PhasePlan, prompts_from
 from vigorl.training.samplers.rates import SolveRates, tally_rollouts
 from vigorl.training.samplers.sampler import Sampler, check_choice
 
@@ -140,6 +141,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
         self.splits = DataSplits()
         self.buffer: RolloutBuffer | None = None
         self.solve_rates: SolveRates | None = None
+        self.num_asked: int | None = None  # of a run whose phases ask as many prompts as it takes
+        self._asked: set[int] = set()  # of this phase, with a sampler
         self._encoded: dict[str, list[TrainingSample]] = {}
 
     def prepare_data(self) -> None:
@@ -236,15 +239,42 @@ class GroundedTraceDataModule(L.LightningDataModule):
             rank=self._trainer().global_rank,
         )
 
-    def prompts_of_phase(self, phase: int, *, seed: int) -> PhasePrompts:
-        """The same on every rank, from (seed, phase, solve rates so far)."""
+    def prompts_of_phase(
+        self, phase: int, *, seed: int, count: int | None = None, round: int = 0
+    ) -> PhasePrompts:
+        """The same on every rank, from (seed, phase, prompts asked and solve rates so far).
+
+        Without a sampler every prompt comes once per pass over the data, however many a phase
+        asks; with one, no prompt comes twice in a phase, and further rounds have fewer where none
+        is left.
+
+        Args:
+            phase: From 0.
+            seed: Of the run.
+            count: Prompts, where a phase asks others than planned; every phase of the run says so
+                then.
+            round: Of the phase, from 0.
+        """
         assert self.plan is not None
-        tasks, count = self.splits.train_tasks, self.plan.prompts_per_phase
+        tasks, planned = self.splits.train_tasks, self.plan.prompts_per_phase
         if self.sampler is None or self.solve_rates is None:
-            chosen = self.plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=seed)
+            if count is None and self.num_asked is None:
+                chosen = self.plan.prompts_of_phase(phase, num_prompts=len(tasks), seed=seed)
+                return PhasePrompts([tasks[i] for i in chosen], {})
+            count = planned if count is None else count
+            first = phase * planned if self.num_asked is None else self.num_asked
+            self.num_asked = first + count
+            chosen = prompts_from(first, count, num_prompts=len(tasks), seed=seed)
             return PhasePrompts([tasks[i] for i in chosen], {})
+        self._asked = self._asked if round else set()
+        left = [i for i in range(len(tasks)) if i not in self._asked]
+        tasks, count = [tasks[i] for i in left], min(count or planned, len(left))
+        if not count:
+            return PhasePrompts([], {})
+        seed = derive_seed(seed, "refill", round) if round else seed
         rates = [self.solve_rates.of(task.id) for task in tasks]
         choice = self.sampler.choose(rates, tasks=tasks, phase=phase, count=count, seed=seed)
+        self._asked |= {left[i] for i in choice.indices}
         if choice.num_filled and self._trainer().is_global_zero:
             _LOG.warning(
                 "phase %d: the sampler would skip %d of %d training tasks, yet %d of %d prompts "
@@ -266,12 +296,14 @@ class GroundedTraceDataModule(L.LightningDataModule):
         self.solve_rates.update(sum(from_all_ranks(tally_rollouts(scored)), Counter()))
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning saves it with the weights; empty without a sampler."""
-        return {} if self.solve_rates is None else self.solve_rates.state_dict()
+        """Lightning saves it with the weights; empty where phases ask what is planned."""
+        asked = {} if self.num_asked is None else {"num_asked": self.num_asked}
+        return asked | ({} if self.solve_rates is None else self.solve_rates.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning calls it after `setup` and before the first phase that is left to do."""
-        if self.solve_rates is not None:  # a run may go on without
+        self.num_asked = state_dict.get("num_asked")
+        if self.solve_rates is not None and "solve_rates" in state_dict:  # a run may go on without
             self.solve_rates.load_state_dict(state_dict)
 
     def collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:

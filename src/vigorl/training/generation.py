@@ -41,6 +41,18 @@ class Generated:
             costs["time/probe_s"] = (self.probe_s, 1)
         return costs
 
+    def joined(self, later: Generated) -> Generated:
+        """Both, one after the other, as one generation."""
+        a, b = self.collected, later.collected
+        collected = Collected(
+            a.rollouts + b.rollouts,
+            a.num_new_tokens + b.num_new_tokens,
+            a.wall_s + b.wall_s,
+            a.engine_s + b.engine_s,
+        )
+        asked = [one.probe_s for one in (self, later) if one.probe_s is not None]
+        return Generated(self.rollouts + later.rollouts, collected, sum(asked) if asked else None)
+
 
 class RolloutGenerator:
     """Publishes, generates, rests.

@@ -305,6 +305,30 @@ def _read_one(
     return MicroBatch(samples, old, ref, changed_logprobs, changed=of_step), start
 
 
+def with_sampled_as_old(
+    micro_batches: Sequence[MicroBatch], *, module: PolicyGradientModule, collate: Collate
+) -> list[MicroBatch]:
+    """The same with what replayed samples are compared with: the logprobs of the policy that
+    sampled them, never those of the phase's start. All ranks call it together.
+    """
+    rows = [
+        [row for row, sample in enumerate(one.samples) if sample.is_replayed]
+        for one in micro_batches
+    ]
+    if not any(from_all_ranks(any(rows))):
+        return list(micro_batches)
+    found = []
+    for one, replayed in zip(micro_batches, rows, strict=True):
+        batch, old = collate(one.samples), one.old_logprobs
+        if old is None:  # on every rank for every micro-batch, so that they stay in step
+            old = module.start_logprobs(batch.to(module.device)).cpu()
+        assert batch.sampling_logprobs is not None
+        old = old.clone()
+        old[replayed] = batch.sampling_logprobs[replayed].to(old.dtype)
+        found.append(replace(one, old_logprobs=old))
+    return found
+
+
 def _with_changed_views(
     samples: Sequence[TrainingSample], signal: TokenSignal
 ) -> list[TrainingSample]:

@@ -94,10 +94,17 @@ class PhasePlan:
         if num_prompts < 1:
             raise ConfigError("the training set has no prompts; check data.train")
         first = phase * self.prompts_per_phase
-        return [
-            _shuffled(num_prompts, round=i // num_prompts, seed=seed)[i % num_prompts]
-            for i in range(first, first + self.prompts_per_phase)
-        ]
+        return prompts_from(first, self.prompts_per_phase, num_prompts=num_prompts, seed=seed)
+
+
+def prompts_from(first: int, count: int, *, num_prompts: int, seed: int) -> list[int]:
+    """The next `count` prompts after the first `first` of a run; see `PhasePlan.prompts_of_phase`,
+    whose phases all have as many.
+    """
+    return [
+        _shuffled(num_prompts, round=i // num_prompts, seed=seed)[i % num_prompts]
+        for i in range(first, first + count)
+    ]
 
 
 @lru_cache(maxsize=2)

@@ -201,6 +201,30 @@ def test_a_state_brings_the_choice_back() -> None:
     grpo().load_state_dict(module.state_dict())  # a run may go on without a sampler
 
 
+def test_rounds_ask_every_prompt_once_per_pass_however_many_they_ask() -> None:
+    module, plain = grpo(), grpo()
+    rounds = [(0, 0, 3), (0, 1, 2), (1, 0, 4), (2, 0, 3)]  # two passes of 6 prompts
+    ids = [
+        task.id
+        for phase, round, count in rounds
+        for task in module.prompts_of_phase(phase, seed=0, count=count, round=round).tasks
+    ]
+    assert ids == [id for phase in range(6) for id in asked(plain, phase)]
+    assert module.state_dict() == {"num_asked": 12}
+
+    # a run that goes on, even without a method of groups, asks what comes next
+    plain.load_state_dict({"num_asked": 12})
+    assert asked(plain, 3) == asked(grpo(), 6)
+
+
+def test_rounds_of_a_sampler_ask_no_prompt_twice_and_come_to_an_end() -> None:
+    module = grpo(sampler=SolveRateSampling(floor_frac=0))
+    found = [module.prompts_of_phase(0, seed=0, count=4, round=round) for round in range(3)]
+    assert [len(one.tasks) for one in found] == [4, 2, 0]
+    assert len({task.id for one in found for task in one.tasks}) == 6
+    assert len(module.prompts_of_phase(1, seed=0, count=4).tasks) == 4
+
+
 def test_ranks_agree_on_what_they_measured_together(monkeypatch: pytest.MonkeyPatch) -> None:
     shards = [group("0", "red", "red"), group("1", "red", "blue")]
 

@@ -3,8 +3,8 @@
     loss_t = -A log pi_t
 
 What this is: the paper's loss, the mean over all tokens of the update. Its advantages, which are
-not divided by a spread but scaled by the share of groups that teach something, are an estimator of
-their own. Left out: nothing of it.
+not divided by a spread but scaled by rollouts over those with a reward, are an estimator of their
+own. Left out: nothing of it.
 """
 
 from __future__ import annotations

@@ -169,7 +169,8 @@ class AnchoredLoss(PolicyLoss):
     """A loss whose ratio may be one to the engine.
 
     Attributes:
-        anchor: See `Anchor`; "rollout" takes no pass for the logprobs of the phase's start.
+        anchor: See `Anchor`; "rollout" takes no pass for the logprobs of the phase's start, so from
+            the second update on `kl/sampling_*` is the engine against the policy of now.
     Raises:
         ConfigError: A setting out of its range, or without effect.
     """

@@ -10,8 +10,9 @@ are taken more often, those at the ends hardly at all:
 Where rates come from is in `training.samplers.rates`. What a phase takes is a pure function of
 (seed, phase, rates so far); a checkpoint holds the rates.
 
-Left out: sampling again until a group's rewards differ (DAPO), which has no planned cost; an age of
-rates: one that was measured long ago counts like a new one until its task is asked again.
+Left out: sampling again until a group's rewards differ (DAPO), which has no planned cost and is a
+matter of `training.groups.dynamic_sampling`; an age of rates: one that was measured long ago counts
+like a new one until its task is asked again.
 
 Sources: skipping at the ends is DAPO's dynamic sampling, arXiv:2503.14476; p(1 - p) is sampling for
 learnability, arXiv:2408.15099.

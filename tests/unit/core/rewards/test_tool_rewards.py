@@ -215,8 +215,8 @@ def test_a_vetoed_right_answer_ties_with_a_wrong_one_and_never_falls_below() -> 
 
 def test_the_price_that_kills_the_tool_breaks_the_order() -> None:
     reward = shipped("tool_price")
-    # right after four looks, without format: 0.8 - 4 * 0.3; wrong at once, in format: 0.2
-    assert min(totals(reward, "red")) == pytest.approx(-0.4)
+    # right after four looks, without format: 0.8 - 4 * 0.5; wrong at once, in format: 0.2
+    assert min(totals(reward, "red")) == pytest.approx(-1.2)
     assert max(totals(reward, "blue")) == pytest.approx(0.2)
 
 

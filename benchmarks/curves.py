@@ -1,0 +1,64 @@
+"""Trainings in a folder each, with a store of their own, and the metrics they have logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+Pairs = list[tuple[float, float]]
+
+
+def train(
+    folder: Path, overrides: Sequence[str], names: Sequence[str], *, path: Sequence[str] = ()
+) -> dict[str, Pairs]:
+    """Metrics of a training on one thread, by updates done; run unless they are there.
+
+    Args:
+        folder: FOLDER/run, FOLDER/mlflow.db, FOLDER/log.txt and FOLDER/metrics.json.
+        overrides: Of the command line.
+        names: Metrics.
+        path: Folders of further modules.
+    Raises:
+        CalledProcessError: It failed; the log says why.
+    """
+    done = folder / "metrics.json"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable, "-m", "vigorl.train", f"paths.run='{folder}/run'", *overrides,
+            f"logger.tracking_uri='sqlite:///{folder.resolve()}/mlflow.db'", "num_threads=1",
+            "callbacks.rollout_logger.every=1000",
+        ]  # fmt: skip
+        print("$", " ".join(command), flush=True)
+        modules = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(modules)}
+        with (folder / "log.txt").open("w") as log:
+            subprocess.run(command, check=True, env=env, stdout=log, stderr=subprocess.STDOUT)
+        done.write_text(json.dumps(_history(folder, names)))
+    return {
+        name: [(x, y) for x, y in pairs] for name, pairs in json.loads(done.read_text()).items()
+    }
+
+
+def _history(folder: Path, names: Sequence[str]) -> Mapping[str, Pairs]:
+    client = MlflowClient(f"sqlite:///{folder.resolve()}/mlflow.db")
+    run = json.loads((folder / "run" / "run.json").read_text())["mlflow_run_id"]
+    return {
+        name: sorted((point.step, point.value) for point in client.get_metric_history(run, name))
+        for name in names
+    }
+
+
+def mean_curve(curves: Sequence[Pairs]) -> Pairs:
+    """The mean over seeds of both numbers of each evaluation."""
+    return [
+        (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
+        for points in zip(*curves, strict=True)
+    ]
