@@ -11,6 +11,7 @@ from typing import Protocol
 
 from vigorl.core.errors import DataError
 from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.data.faults import Rules
 from vigorl.data.sources.sft_json import read_sft_json
 
 
@@ -58,5 +59,6 @@ class TraceFile:
 
     @cached_property
     def _by_id(self) -> dict[str, TraceRecord]:
-        found = read_sft_json(self.path, image_root=self.image_root, keep_system=False)
+        rules = Rules(pictures_anywhere=True)  # as data=traces: a search's chains name them so
+        found = read_sft_json(self.path, image_root=self.image_root, keep_system=False, rules=rules)
         return {record.task.id: record for record in reversed(found)}

@@ -133,6 +133,8 @@ def steps(*, cuts: int) -> tuple[torch.Tensor, PairModule]:
             replace(
                 whole,
                 token_share=None,
+                advantages=None,
+                sampling_logprobs=None,
                 **{
                     name: getattr(whole, name)[own]
                     for name in ("input_ids", "attention_mask", "loss_mask", "token_weight")
