@@ -190,15 +190,16 @@ class PolicyGradientModule(PolicyModule):
     def _mixed(self, output: LossOutput, solutions: TrainingBatch | None) -> LossOutput:
         if self.sft_mix is None or solutions is None:
             return output
-        self._has_signal = True
+        mu = self.sft_mix.mu(
+            self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
+        )
+        self._has_signal = self._has_signal or mu > 0
         return mixed_loss(
             output,
             self.logprobs(solutions, temperature=1.0)[0],
             solutions.loss_mask,
             solutions.token_weight,
-            mu=self.sft_mix.mu(
-                self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
-            ),
+            mu=mu,
             is_weighted=self.sft_mix.is_weighted,
         )
 

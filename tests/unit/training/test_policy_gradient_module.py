@@ -164,17 +164,22 @@ def test_correction_needs_what_the_engine_thought() -> None:
         step(None, ImportanceCorrection())
 
 
-@pytest.mark.parametrize("guest_gamma", [None, 0.1])
+@pytest.mark.parametrize(
+    ("guest_gamma", "algorithm"), [(None, GRPO(off_policy_threshold=0.5)), (0.1, GRPO())]
+)
 def test_guests_are_out_of_the_correction_and_of_what_is_measured(
-    guest_gamma: float | None,
+    guest_gamma: float | None, algorithm: Algorithm
 ) -> None:
-    guests, correction = (2, 5), ImportanceCorrection(level="sequence", cap_high=1.5)
+    guests, correction = (1, 4), ImportanceCorrection(level="sequence", cap_high=1.5)
+    fields: dict[str, Any] = {
+        "guests": guests, "guest_gamma": guest_gamma, "algorithm": algorithm,
+    }  # fmt: skip
     nil = gaps()
     nil[list(guests)] = 0.0
     for other in (0.0, 7.0, -7.0):  # whatever stands where no engine has said anything
         gap = nil.clone()
         gap[list(guests)] = other
-        moved, logged = step(gap, correction, guests=guests, guest_gamma=guest_gamma)
+        moved, logged = step(gap, correction, **fields)
         if other == 0.0:
             wanted, measured = moved, logged
         assert torch.equal(moved, wanted)
@@ -183,7 +188,7 @@ def test_guests_are_out_of_the_correction_and_of_what_is_measured(
     ratios = counted[rows(0, NUM_ROWS, None).loss_mask[: len(counted)]].double().exp()
     above = (ratios > 2).double().mean().item()
     assert logged["sampling_ratio/above_2_frac"] == pytest.approx(above)
-    in_parts, _ = step(gap, correction, cuts=3, guests=guests, guest_gamma=guest_gamma)
+    in_parts, _ = step(gap, correction, cuts=3, **fields)
     torch.testing.assert_close(in_parts, moved, atol=1e-7, rtol=1e-4)
 
 
