@@ -131,7 +131,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["temperature"] = cfg.env.temperature
         extra["entropy"] = instantiate(cfg.entropy)
         extra["sft_mix"] = instantiate(cfg.sft_mix)
-        extra["guest_gamma"] = cfg.guests.gamma if cfg.guests else None
+        extra["guest_gamma"] = cfg.guests.get("gamma") if cfg.guests else None
         extra["token_kinds"] = TokenKinds(parts.codec)
     elif cfg.datamodule.get("pairs"):
         extra["temperature"] = cfg.env.temperature

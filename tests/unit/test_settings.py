@@ -44,7 +44,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         [
             "algorithm=rloo", "reward=turns",
             f"algorithm.kl_control={{_target_: {ALGORITHMS}.adaptive_kl.AdaptiveKL, target: 0.1, "
-            "horizon: 10000}",
+            "horizon: 10000.0}",
             f"algorithm.prompt_factor={{_target_: {ALGORITHMS}.prompt_factor.ByTag, tag: x, "
             "factors: {easy: 1.0}, default: 1.0}",
             "module.moving_reference={_target_: vigorl.training.moving_reference.MovingReference, "
@@ -291,7 +291,7 @@ MEANT: dict[type, list[Any]] = {
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
-    "max_turns",
+    "max_turns", "coef_end",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 
