@@ -290,8 +290,9 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        signs = {value > 0 for value in self.by_seed}
-        if self.low <= 0 <= self.high or len(signs) > 1 or len(self.by_seed) < 2:
+        if len(self.by_seed) < 2:
+            return "one seed"
+        if self.low <= 0 <= self.high or len({value > 0 for value in self.by_seed}) > 1:
             return "not seen"
         return "seen" if (self.difference > 0) == (self.wanted == "up") else "opposite"
 
