@@ -273,7 +273,7 @@ def short_hash(values: Any) -> str:
 # Metrics that there were none of when this was recorded.
 SINCE = re.compile(
     r"refused_frac$|^(credit|groups)/|^(eval/)?(answer|choice|error)/|^train/entropy_"
-    r"|zoomed(_frac)?$"
+    r"|zoomed(_frac)?$|^kl/token$"
 )
 
 
