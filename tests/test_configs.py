@@ -53,6 +53,11 @@ ONLY_THE_USER_KNOWS = {
     "grpo_from_mcts": ["from_model=${paths.start}"],
     "mpo_vstar": ["pairs.rollouts=train_phase_*.jsonl"],
 }
+OF_A_CHOICE = {
+    "facts_judge": ["probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise"],
+    "dpo": ["pairs.rollouts=x"],
+    "mpo": ["pairs.rollouts=x"],
+}
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
 RUNS = [  # a recipe's sizes stand under `paper`, which all full scales read alike
     (experiment, scale)
@@ -219,10 +224,12 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
     ],
 )
 def test_every_other_choice_composes(group: str, option: str) -> None:
-    given = ["pairs.rollouts=x"] if option in ("dpo", "mpo") else []
-    door = "evaluate" if option == "evaluation" else "train"
+    door, given = "evaluate" if option == "evaluation" else "train", OF_A_CHOICE.get(option, [])
     cfg = compose_door(door, f"{group}={option}", *given)
     check_targets(resolved(cfg))
+    if group == "probes":
+        for node in cfg.probes.values():
+            instantiate(node)
     if group in ("env", "reward"):
         assert isinstance(instantiate(cfg.reward), WeightedReward)
         tools = [instantiate(tool) for tool in cfg.env.tools]

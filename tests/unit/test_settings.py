@@ -36,9 +36,15 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ["experiment=sft_from_mcts", "data.path=x.jsonl", "reward=look_less"],
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
-            "early_stop=val_accuracy", "probes=[crop_black]", "signals=[visual_dependency]",
-            "groups=dynamic_sampling",
+            "early_stop=val_accuracy", "signals=[visual_dependency]", "groups=dynamic_sampling",
             "reward=curiosity",
+            "probes=[crop_black,caption_answer,checklist,critique,facts_judge,tool_need]",
+            "probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise",
+            "+probes.checklist.items.tag=x", "+probes.critique.critic.says_where=false",
+            "algorithm.kl_coef=0.1",
+            "kl_schedule={_target_: vigorl.training.kl_schedule.CosineKL, end: 0.0}",
+            f"algorithm.prompt_factor={{_target_: {ALGORITHMS}.prompt_factor.ByProbe, "
+            "number: checklist, most: 0.5, default: 1.0}",
         ],
         ["data=released_files", "reward=vigorl_released", "strategy=ddp", "algorithm=gigpo"],
         [
@@ -145,6 +151,7 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["kl_coef=0.1", "algorithm.reward_kl_coef=0.1"],
             "algorithm.kl_coef=0.1 and algorithm.reward_kl_coef=0.1 would pay the KL twice",
         ),
+        ("train", ["kl_schedule={end: 0.0}"], "kl_schedule has no effect with algorithm.kl_coef=0"),
         (
             "train",
             ["module.moving_reference={alpha: 0.5, every: 1}"],
@@ -291,7 +298,7 @@ MEANT: dict[type, list[Any]] = {
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
-    "max_turns", "coef_end",
+    "max_turns", "default", "coef_end",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 

@@ -350,6 +350,19 @@ class TurnReward(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsProbes(Protocol):
+    """A reward, or a part of one, that reads what probes have found."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def probe_numbers(self) -> tuple[str, ...]:
+        """Of `Rollout.probes`, those that it reads; a run without them is refused."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run is when rollouts are judged.

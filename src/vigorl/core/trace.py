@@ -167,6 +167,11 @@ def open_answer(think: str) -> str:
     return f"{THINK} {think.strip()} {END_THINK}\n{ANSWER}"
 
 
+def open_call(think: str) -> str:
+    """A call's turn as far as its tag."""
+    return f"{THINK} {think.strip()} {END_THINK}\n{TOOL_CALL}"
+
+
 def observation_parts(parts: Sequence[Part]) -> list[str | Part]:
     """The environment's reply in its tags; parts that are no text are pictures."""
     return [f"{OBSERVATION}\n", *parts, f"\n{END_OBSERVATION}"]

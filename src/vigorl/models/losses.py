@@ -136,6 +136,7 @@ class LossInputs:
             asks for, with gradient, by name of the signal; see `training.algorithms.protocol`.
         marks: What the algorithm has said of each token from the whole optimizer batch, detached;
             None where it needs none. See `training.marks`.
+        kl_factor: Multiplies the price of the KL to the reference.
     """
 
     policy_logprobs: Float[Tensor, "batch tokens"]
@@ -151,6 +152,7 @@ class LossInputs:
     entropy: Float[Tensor, "batch tokens"] | None = None
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
     marks: Float[Tensor, "batch tokens"] | None = None
+    kl_factor: float = 1.0
 
 
 def log_ratio(
@@ -255,7 +257,7 @@ def policy_gradient_output(
     if inputs.ref_logprobs is not None:
         measured["kl/ref"] = k3_kl(inputs.policy_logprobs, inputs.ref_logprobs.detach(), mask)
         paid = paid_kl(inputs, kl_estimator, k3=measured["kl/ref"])
-        token_loss = token_loss + kl_coef * paid
+        token_loss = token_loss + kl_coef * inputs.kl_factor * paid
     if beside is not None:
         token_loss = token_loss + beside
     if inputs.entropy is not None:

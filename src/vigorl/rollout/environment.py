@@ -234,15 +234,29 @@ class Dialog:
         other._tools = {name: tool.fork() for name, tool in self._tools.items()}
         return other
 
-    def restore(self, turns: Sequence[Turn], *, prefix_ids: tuple[int, ...]) -> None:
-        """Take turns that have been taken before; the coming one, with this prefix, is the last."""
+    def restore(
+        self, turns: Sequence[Turn], *, prefix_ids: tuple[int, ...] = (), is_last: bool = True
+    ) -> None:
+        """Take turns that have been taken before.
+
+        Args:
+            turns: With what was replied to each.
+            prefix_ids: Words that the coming turn is opened with.
+            is_last: The coming turn is the last; else the dialog goes on within its limits.
+        """
         for turn in turns:
             self._turns.append(turn)
             self._views += turn.views
             ids = (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
             self._token_ids += ids
             self._response_tokens += len(ids) - len(turn.views) + self._env.num_tokens(turn.views)
+            if turn.views:
+                reply = len(turn.observation_ids) - len(turn.views)
+                reply += self._env.num_tokens(turn.views)
+                self._reply_tokens = max(self._reply_tokens, reply)
         self._prefix_ids, self._last_turn_reason = prefix_ids, StopReason.TURN_LIMIT
+        if not is_last:
+            self._last_turn_reason = self._why_last_turn()
 
     @property
     def is_done(self) -> bool:

@@ -47,6 +47,7 @@ from vigorl.settings.kinds import (
     Threads,
     says,
 )
+from vigorl.settings.kl import KLSchedule
 from vigorl.settings.learning import (
     Algorithm,
     Callback,
@@ -130,6 +131,7 @@ class Settings(Group):
     accumulate: AtLeastOne
     gradient_clip: Positive | None
     kl_coef: NotNegative
+    kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: Algorithm
     env: Env

@@ -257,9 +257,34 @@ class ProbeSchedule(Group):
     num_rollouts: AtLeastOne | None
 
 
+class Checklist(Group):
+    tag: Text
+
+
+class Critic(Group):
+    says_where: Flag
+
+
 class Probe(Group):
     schedule: ProbeSchedule
     seed: Seed
+    num_each: AtLeastOne
+    thought: Literal["first", "last"]
+    picture: Literal["none", "grey"]
+    items: Checklist
+    one_prompt: Flag
+    critic: Critic
+    urls: Urls
+    model: Text
+    api_key_env: Text | None
+    extra: Node | None
+    prompt: Text
+    max_new_tokens: AtLeastOne
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000")]
+    timeout_s: Positive
+    max_attempts: AtLeastOne
+    backoff_s: NotNegative
+    max_backoff_s: NotNegative
 
 
 class Faithfulness(Group):

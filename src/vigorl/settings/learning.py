@@ -31,6 +31,7 @@ from vigorl.settings.kinds import (
     Texts,
     says,
 )
+from vigorl.settings.kl import KLControl, KLSchedule, MovingReference
 
 
 class Paths(Plain):
@@ -208,11 +209,6 @@ class Correction(Group):
     min_gap: NotNegative
 
 
-class KLControl(Group):
-    target: Positive
-    horizon: Positive
-
-
 class Estimator(Group):
     """Keys of all estimators; one may hold another."""
 
@@ -237,6 +233,8 @@ class PromptFactor(Group):
     factors: dict[str, NotNegative]
     tag: AnyText
     default: NotNegative | None
+    number: Text
+    most: Positive
 
 
 class PairSizes(Plain):
@@ -464,15 +462,10 @@ class Logger(Group):
     give_up_s: NotNegative
 
 
-class MovingReference(Group):
-    alpha: ShareAboveZero
-    every: AtLeastOne
-    reset_optimizer: Flag
-
-
 class ModuleGroup(Group):
     algorithm: Algorithm | None
     moving_reference: MovingReference | None
+    kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
 

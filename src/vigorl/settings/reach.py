@@ -25,7 +25,7 @@ _REFERRED_TO = {
     "train": (
         *_OF_DIALOGS, "near", "paper", "plan", "traces", "pairs", "pair_sizes", "sft",
         "num_phases", "max_epochs",
-        "gradient_clip", "accumulate", "reload_every", "kl_coef", "algorithm",
+        "gradient_clip", "accumulate", "reload_every", "kl_coef", "kl_schedule", "algorithm",
         "importance_correction", "alignment", "tiny", "precision",
     ),
     "evaluate": _OF_DIALOGS,

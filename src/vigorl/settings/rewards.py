@@ -96,6 +96,9 @@ class RewardPart(Group):
     penalty: NotNegative
     margin: Share
     without_probe: Text | None
+    with_probe: Text | None
+    number: Text
+    low: Annotated[float, Field(ge=-1, le=0), says("from -1 to 0")]
     max_total: Positive
     min_distance_px: NotNegative
     coef: Finite

@@ -16,6 +16,7 @@ from vigorl.core.advantages import check_normalization
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings.kinds import MOST
+from vigorl.settings.probed import unasked
 
 # objects of plain values whose code imports no torch: they refuse theirs in their own words
 _QUICK = (
@@ -43,8 +44,9 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
     ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
-    for key in _QUICK:
-        _try_out(cfg, key)
+    made = {key: _try_out(cfg, key) for key in _QUICK}
+    for message in unasked(made["reward"], plain):
+        raise ConfigError(message)
 
 
 def _files(plain: dict[str, Any]) -> Iterator[str]:
@@ -220,6 +222,8 @@ def _kl(plain: dict[str, Any]) -> Iterator[str]:
         )
     if algorithm.get("kl_control") and not in_reward:
         yield "algorithm.kl_control needs algorithm.reward_kl_coef above 0"
+    if module.get("kl_schedule") and not in_loss:
+        yield "kl_schedule has no effect with algorithm.kl_coef=0"
     if not module.get("moving_reference"):
         return
     if not (in_loss or in_reward):
@@ -247,13 +251,14 @@ def _takes_all(kind: type[RolloutLimits], found: dict[str, Any]) -> bool:
     return found.keys() == kind.__dataclass_fields__.keys()
 
 
-def _try_out(cfg: DictConfig, key: str) -> None:
+def _try_out(cfg: DictConfig, key: str) -> Any:
     """Make the object; what else is wrong with it is said later, with the nearest key."""
     try:
         if str(OmegaConf.select(cfg, f"{key}._target_")).startswith("vigorl."):
-            instantiate(OmegaConf.select(cfg, key))
+            return instantiate(OmegaConf.select(cfg, key))
     except InstantiationException as error:
         if isinstance(error.__cause__, VigorlError):
             raise error.__cause__ from None
     except OmegaConfBaseException:
-        return  # a value is missing
+        pass  # a value is missing
+    return None

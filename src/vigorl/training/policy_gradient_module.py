@@ -42,6 +42,7 @@ from vigorl.training.algorithms.protocol import (
 )
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.entropy import EntropyRule
+from vigorl.training.kl_schedule import CosineKL
 from vigorl.training.marks import StartValues
 from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
@@ -64,6 +65,8 @@ class PolicyGradientModule(PolicyModule):
             corrected; None only measures it.
         signals: What is read of tokens under changed pictures; names are unique.
         moving_reference: Lets the reference follow the policy; None keeps the start checkpoint.
+        kl_schedule: Lowers the price of the KL to the reference while the run goes on; None keeps
+            it.
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
         sft_mix: How much worked solutions count beside; None: there are none.
         guest_gamma: How guests are learned from; see `training.guests`.
@@ -84,6 +87,7 @@ class PolicyGradientModule(PolicyModule):
         importance_correction: ImportanceCorrection | None = None,
         signals: Sequence[TokenSignal] = (),
         moving_reference: MovingReference | None = None,
+        kl_schedule: CosineKL | None = None,
         entropy: EntropyRule | None = None,
         guest_gamma: float | None = None,
         sft_mix: SFTMix | None = None,
@@ -102,7 +106,9 @@ class PolicyGradientModule(PolicyModule):
                 "module.moving_reference has nothing to move: set algorithm.kl_coef above 0, and "
                 "no model.lora, whose reference is the model without its adapters"
             )
-        self.moving_reference = moving_reference
+        if kl_schedule is not None and not algorithm.needs_reference:
+            raise ConfigError("kl_schedule has no effect with algorithm.kl_coef=0")
+        self.moving_reference, self.kl_schedule = moving_reference, kl_schedule
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
@@ -179,6 +185,7 @@ class PolicyGradientModule(PolicyModule):
             entropy=entropy.detach(),
             changed_logprobs=changed,
             marks=item.marks,
+            kl_factor=self._kl_factor(),
         )
         self._measure_entropy(batch, entropy.detach())
         output = self._loss(inputs, batch.is_guest)
@@ -218,11 +225,22 @@ class PolicyGradientModule(PolicyModule):
         )
         return replace(own, loss=own.loss + of_guests)
 
+    def _kl_factor(self) -> float:
+        if self.kl_schedule is None:
+            return 1.0
+        factor = self.kl_schedule.factor(self._progress())
+        self.step_metrics.add_maxima({"kl/factor": factor})
+        return factor
+
+    def _progress(self) -> float:
+        """Share of the run's phases that are done."""
+        return self.trainer.current_epoch / max(self.trainer.max_epochs or 1, 1)
+
     def _with_entropy(self, output: LossOutput, nats: Tensor, batch: TrainingBatch) -> LossOutput:
         """The loss with what the rule pays for entropy, which is [batch, tokens]."""
         assert self.entropy is not None
         assert batch.token_share is not None
-        coef = self.entropy.coef(self.trainer.current_epoch / max(self.trainer.max_epochs or 1, 1))
+        coef = self.entropy.coef(self._progress())
         self.step_metrics.add_maxima({"train/entropy_coef": coef})
         if not coef:
             return output

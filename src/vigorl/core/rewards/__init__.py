@@ -7,6 +7,7 @@ from vigorl.core.rewards.format import FormatReward
 from vigorl.core.rewards.gate import ConsistencyVeto, Gate, StopProperly
 from vigorl.core.rewards.grounding import GroundingReward
 from vigorl.core.rewards.overlong import LengthPenaltyReward, SoftOverlongReward
+from vigorl.core.rewards.probed import ProbeReward
 from vigorl.core.rewards.recipes import (
     grounded_zoom_reward,
     single_turn_reward,
@@ -30,6 +31,7 @@ __all__ = [
     "Gate",
     "GroundingReward",
     "LengthPenaltyReward",
+    "ProbeReward",
     "SoftOverlongReward",
     "StopProperly",
     "StrategyReward",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vigorl.core.errors import ConfigError, NoScoreError
-from vigorl.core.protocols import GroupReward, Progress, Reward, TurnReward
+from vigorl.core.protocols import GroupReward, Progress, ReadsProbes, Reward, TurnReward
 from vigorl.core.rollout import RewardBreakdown, Rollout
 
 _ROUNDING = 1e-9  # a sum of floats may miss its bound by this much, relative to the bound
@@ -73,6 +73,12 @@ class WeightedReward:
             if weight  # 0 * inf is not a number
         ]
         return (sum(low for low, _ in ends), sum(high for _, high in ends))
+
+    @property
+    def probe_numbers(self) -> tuple[str, ...]:
+        """Those that its parts read; see `ReadsProbes`."""
+        reading = [part for part, _ in self._all_parts if isinstance(part, ReadsProbes)]
+        return tuple(dict.fromkeys(name for part in reading for name in part.probe_numbers))
 
     def __call__(self, rollout: Rollout) -> float:
         return self.breakdown(rollout).total

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Point
-from vigorl.core.protocols import Progress, Reward
+from vigorl.core.protocols import Progress, ReadsProbes, Reward
 from vigorl.core.rewards.zoom import count_distinct
 from vigorl.core.rollout import RewardBreakdown, Rollout, StopReason, Turn
 
@@ -43,6 +43,10 @@ class Gate:
     def range(self) -> tuple[float, float]:
         low, high = self.reward.range
         return (min(low, 0.0), max(high, 0.0))
+
+    @property
+    def probe_numbers(self) -> tuple[str, ...]:
+        return self.reward.probe_numbers if isinstance(self.reward, ReadsProbes) else ()
 
     def __call__(self, rollout: Rollout) -> float:
         return self.reward(rollout) if rollout.score >= self.min_score else 0.0

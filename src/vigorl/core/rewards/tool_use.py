@@ -192,11 +192,12 @@ class AdaptiveUseReward:
         need = share right with the tool > share right without it + margin
 
     The shares are those of the rollouts of the group that looked and that did not; or, with
-    `without_probe`, a probe's mean over the group is the share without. Where a share is unknown
-    there is no need to speak of, and nothing is paid.
+    `with_probe` and `without_probe`, a probe's means over the group, such as those of the paper's 4
+    rollouts forced to look and 4 forbidden to (probes=[tool_need]). Where a share is unknown there
+    is no need to speak of, and nothing is paid.
 
-    The form is ours: the paper's coefficients were not found. Its 4 rollouts forced to look and 4
-    forbidden to are left out; see probes=[tool_off] and probes=[forced_zoom].
+    The form is ours: the paper's coefficients were not found. Its forced rollouts are also learned
+    from, paid for obeying; that is left out.
 
     Order: a right answer scores at least its own total less `penalty`.
 
@@ -204,8 +205,9 @@ class AdaptiveUseReward:
         bonus: For a right answer that agreed, >= 0.
         penalty: For a right answer that looked without need, >= 0.
         margin: Of the shares, in [0, 1].
-        without_probe: Name of a probe's number, such as one that says whether the answer was right
-            with the tool forbidden; None goes by the group alone.
+        without_probe: Name of a probe's number that says how right the answer was with the tool
+            forbidden; None goes by the group alone.
+        with_probe: The same with the tool forced.
     Raises:
         ConfigError: A setting out of its range.
     Source: Look Less, Reason More, arXiv:2510.01681, by its reviews and digests.
@@ -215,6 +217,7 @@ class AdaptiveUseReward:
     penalty: float = 0.1
     margin: float = 0.0
     without_probe: str | None = None
+    with_probe: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.bonus, self.penalty) < 0 or not 0 <= self.margin <= 1:
@@ -231,6 +234,10 @@ class AdaptiveUseReward:
     def range(self) -> tuple[float, float]:
         return (-self.penalty, self.bonus)
 
+    @property
+    def probe_numbers(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.with_probe, self.without_probe) if name is not None)
+
     def score_group(
         self,
         rollouts: Sequence[Rollout],
@@ -238,18 +245,12 @@ class AdaptiveUseReward:
         *,
         progress: Progress,
     ) -> list[float]:
-        with_tool = _mean([one.score for one in rollouts if one.looks])
-        without = _mean(self._scores_without(rollouts))
+        with_tool = _mean(_scores(rollouts, self.with_probe, looked=True))
+        without = _mean(_scores(rollouts, self.without_probe, looked=False))
         if with_tool is None or without is None:
             return [0.0] * len(rollouts)
         is_needed = with_tool > without + self.margin
         return [self._score(rollout, is_needed) for rollout in rollouts]
-
-    def _scores_without(self, rollouts: Sequence[Rollout]) -> list[float]:
-        if self.without_probe is None:
-            return [one.score for one in rollouts if not one.looks]
-        probe = self.without_probe
-        return [one.probes[probe] for one in rollouts if probe in one.probes]
 
     def _score(self, rollout: Rollout, is_needed: bool) -> float:
         if rollout.score != 1.0:
@@ -257,6 +258,13 @@ class AdaptiveUseReward:
         if bool(rollout.looks) == is_needed:
             return self.bonus
         return -self.penalty if rollout.looks else 0.0
+
+
+def _scores(rollouts: Sequence[Rollout], probe: str | None, *, looked: bool) -> list[float]:
+    """A probe's numbers, or without one the scores of those that looked, or did not."""
+    if probe is None:
+        return [one.score for one in rollouts if bool(one.looks) == looked]
+    return [one.probes[probe] for one in rollouts if probe in one.probes]
 
 
 def _mean(values: Sequence[float]) -> float | None:

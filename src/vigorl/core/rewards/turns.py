@@ -79,6 +79,10 @@ class AnswerGainReward:
     def range(self) -> tuple[float, float]:
         return (-1.0, 1.0)
 
+    @property
+    def probe_numbers(self) -> tuple[str, ...]:
+        return (answer_now(0),)
+
     def score_turns(self, rollout: Rollout) -> list[float]:
         probes = rollout.probes
         scores = [0.0] * len(rollout.turns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vigorl.core.errors import NoScoreError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.unit import UnitReward, check_positive, check_shares
 from vigorl.core.rewards.words import said_by, says, tag_list, thoughts_of, words_of
@@ -28,7 +29,8 @@ class VisualFactsReward(UnitReward):
         false_weight: What all false facts together cost; the paper 0.
         probe: Name of the judge's probe; None finds words.
     Raises:
-        ValueError: At a call: the rollout was not asked the probe, or the task has no facts.
+        NoScoreError: At a call: the judge gave no reply, or was not asked, as in evaluations.
+        ValueError: At a call: the task has no facts.
     Source: Perception-R1, arXiv:2506.07218; tongxiao2002/Perception-R1@c47eaf2,
         verl/utils/reward_score/math_with_visual.py.
     """
@@ -39,6 +41,10 @@ class VisualFactsReward(UnitReward):
 
     def __post_init__(self) -> None:
         check_shares(self.name, false_weight=self.false_weight)
+
+    @property
+    def probe_numbers(self) -> tuple[str, ...]:
+        return () if self.probe is None else (self.probe,)
 
     def __call__(self, rollout: Rollout) -> float:
         if self.probe is not None:
@@ -51,10 +57,7 @@ class VisualFactsReward(UnitReward):
 
     def _judged(self, rollout: Rollout, probe: str) -> float:
         if probe not in rollout.probes:
-            raise ValueError(
-                f"reward {self.name!r}: the rollouts were not asked the probe {probe!r}; "
-                f"add it to probes, or set probe: null"
-            )
+            raise NoScoreError(f"reward {self.name!r}: probe {probe!r} says nothing")
         return rollout.probes[probe]
 
 

@@ -17,6 +17,7 @@ from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import FINAL_THOUGHT, open_answer
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.probes.probe import Schedule
+from vigorl.rollout.seeds import derive_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ def ask_anew(
     environment: Environment,
     group: str,
     views: Sequence[ImageView] | None = None,
+    seed: int = 0,
 ) -> Dialog:
     """A rollout's question from its beginning, its prompt's pictures the same unless given."""
     return Dialog(
@@ -82,8 +84,13 @@ def ask_anew(
         rollout.prompt_views if views is None else tuple(views),
         group=group,
         index=rollout.index,
-        seed=0,
+        seed=seed,
     )
+
+
+def own_seed(rollout: Rollout, name: str) -> int:
+    """Noise of a probe that samples: another one for each rollout of a group."""
+    return derive_seed(name, rollout.group, rollout.index, *rollout.turns[0].completion_ids)
 
 
 def with_shown(turns: Iterable[Turn], change: Callable[[ImageView], ImageView]) -> list[Turn]:

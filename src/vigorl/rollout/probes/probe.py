@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import Rollout
@@ -68,6 +68,15 @@ class Probe(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgingProbe(Probe, Protocol):
+    """A `Probe` that asks somebody else than the policy: it has no dialogs, but judges rollouts."""
+
+    def judge(self, rollouts: Sequence[Rollout]) -> Sequence[Mapping[str, float]]:
+        """Numbers by name about each rollout, in order; none where there is no judgement."""
+        ...
+
+
 def ask_probes(
     ask: Callable[[Sequence[Dialog]], Sequence[Rollout]],
     probes: Sequence[Probe],
@@ -87,7 +96,14 @@ def ask_probes(
         schedule: How much is asked, in place of the probes' own.
     """
     asked: list[tuple[Probe, int, list[Dialog]]] = []  # the rollout by its number
+    found = list(rollouts)
     for probe in probes:
+        if isinstance(probe, JudgingProbe):
+            numbers = evenly(range(len(rollouts)), (schedule or probe.schedule).num_rollouts)
+            judged = probe.judge([rollouts[number] for number in numbers])
+            for number, measured in zip(numbers, judged, strict=True):
+                found[number] = replace(found[number], probes={**found[number].probes, **measured})
+            continue
         about = [
             probe.dialogs(rollout, environment=environment, others=_others(rollouts, number))
             for number, rollout in enumerate(rollouts)
@@ -96,7 +112,6 @@ def ask_probes(
         asked += evenly(askable, (schedule or probe.schedule).num_rollouts)
     every = [dialog for _, _, dialogs in asked for dialog in dialogs]
     answers = iter(ask(every) if every else ())
-    found = list(rollouts)
     for probe, number, dialogs in asked:
         measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])
         found[number] = replace(found[number], probes={**found[number].probes, **measured})

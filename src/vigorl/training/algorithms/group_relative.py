@@ -193,7 +193,9 @@ class GroupRelative:
     def _credits(
         self, group: Sequence[ScoredRollout], estimates: Mapping[int, Estimate]
     ) -> list[Credit]:
-        factor = 1.0 if self.prompt_factor is None else self.prompt_factor(group[0].rollout.task)
+        factor = 1.0
+        if self.prompt_factor is not None:
+            factor = self.prompt_factor([one.rollout for one in group])
         return [self._credit(one, estimates.get(i), factor=factor) for i, one in enumerate(group)]
 
     def _credit(self, one: ScoredRollout, estimate: Estimate | None, *, factor: float) -> Credit:

@@ -6,18 +6,21 @@ as released; x 1.5 moves z-scored advantages by no more than the eps of the divi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.records import TaskRecord
+from vigorl.core.rollout import Rollout
 
 
 class PromptFactor(Protocol):
-    """A number from 0 on per task."""
+    """A number from 0 on per prompt."""
 
-    def __call__(self, task: TaskRecord) -> float: ...
+    def __call__(self, rollouts: Sequence[Rollout]) -> float:
+        """Of the prompt of these rollouts, which are its whole group."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +49,13 @@ class ByTag:
                 f"default={self.default}"
             )
 
-    def __call__(self, task: TaskRecord) -> float:
+    def __call__(self, rollouts: Sequence[Rollout]) -> float:
         """The factor.
 
         Raises:
             DataError: The task's value has none.
         """
+        task = rollouts[0].task
         value = task.tags.get(self.tag, "") if self.tag else task.category
         factor = self.factors.get(value, self.default)
         if factor is None:
@@ -60,3 +64,45 @@ class ByTag:
                 f"{self.tag or 'category'}={value!r}; set algorithm.prompt_factor.default"
             )
         return factor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByProbe:
+    """The mean of a probe's number over the group, at most `most`; at 0 nothing is learned from it.
+
+    Attributes:
+        number: Its name among `Rollout.probes`.
+        most: The factor's upper bound, above 0.
+        default: Of groups about which the probe had nothing to ask; None refuses them.
+    Raises:
+        ConfigError: A setting out of its range.
+    Source: PEARL, arXiv:2511.18437: A min(mean checklist reward, 0.5). There a mean of 0 is known
+        before the rollouts, which then are not made; here they are, since probes come after them.
+    """
+
+    number: str
+    most: float = 0.5
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.number or self.most <= 0 or (self.default is not None and self.default < 0):
+            raise ConfigError(
+                f"algorithm.prompt_factor needs number, most={self.most} above 0 and "
+                f"default={self.default} from 0 on or null"
+            )
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> float:
+        """The factor.
+
+        Raises:
+            DataError: No rollout has the number.
+        """
+        found = [one.probes[self.number] for one in rollouts if self.number in one.probes]
+        if found:
+            return min(max(fmean(found), 0.0), self.most)
+        if self.default is None:
+            raise DataError(
+                f"task {rollouts[0].task.id}: no probe has found {self.number!r}, which "
+                "algorithm.prompt_factor reads; set algorithm.prompt_factor.default"
+            )
+        return self.default

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from tests.builders import DISC, answer_turn, rollout, task, turn, zoom_turn
 from tests.unit.core.rewards.test_tool_rewards import JUDGED
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, NoScoreError
 from vigorl.core.geometry import Box
 from vigorl.core.protocols import FINISHED, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
@@ -241,7 +241,7 @@ def test_perception_is_paid_where_all_are_right():
 def test_a_probe_gives_the_judges_word():
     one = rollout(probes={"facts": 0.4})
     assert VisualFactsReward(probe="facts")(one) == 0.4
-    with pytest.raises(ValueError, match="were not asked the probe 'facts'"):
+    with pytest.raises(NoScoreError, match="probe 'facts' says nothing"):
         VisualFactsReward(probe="facts")(rollout())
 
 
@@ -309,17 +309,20 @@ def test_a_part_can_be_left_out():
 # Whether a wrong answer can outscore a right one, by the file's own words. Where the answer itself
 # is graded (boxes, lists, numbers) there is no such order.
 ORDER = {
+    "counterfactual": "kept",
     "grip": "broken",
     "open_o3": "kept",
     "pebr_r1": "kept",
     "pebr_r1_coverage": "kept",
     "perception_r1_xiao": "broken",  # by a right response that repeats itself
+    "revisor": "kept",
     "rewardmap": "kept",
     "treevgr": "broken",
     "treevgr_coverage": "broken",
     "video_com_steps": "tie",
     "videorft": "tie",
     "virl": "kept",
+    "visionary_r1": "broken",
     "vla_r1_looks": "kept",
     "vlaa": "kept",
     "vlm_r1_looks": "kept",
@@ -344,12 +347,15 @@ def all_totals(reward: WeightedReward, answer: str) -> list[float]:
     """Of every kind of rollout with that answer, at both ends of a run."""
     thoughts = ("", "Hm. It is red.", f"See {D}. Red, blue.", f"{FAR} blue")
     looks = ([], [HIT], [MISS], [HIT, HIT_SECOND], [MISS] * 3)
+    found = ({}, dict.fromkeys(("last_crop_alone_score", "crop_black_drop", "caption_answer"), 1.0))
     totals = []
-    for think, seen, stop, progress in product(
-        thoughts, looks, (StopReason.ANSWERED, StopReason.TURN_LIMIT), (Progress(0, 1), FINISHED)
-    ):
+    for think, seen, stop, progress, probes in product(
+        thoughts, looks, (StopReason.ANSWERED, StopReason.TURN_LIMIT), (Progress(0, 1), FINISHED),
+        found,
+    ):  # fmt: skip
         turns = [zoom_turn(x, y, think=think) for x, y in seen]
-        one = rollout(*turns, answer_turn(answer, think=think), task=task(**BOTH), stop_reason=stop)
+        turns.append(answer_turn(answer, think=think))
+        one = rollout(*turns, task=task(**BOTH), stop_reason=stop, probes=probes)
         totals.append(reward.breakdowns([one], progress=progress)[0].total)
     return totals
 

@@ -10,7 +10,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.rollout import RewardBreakdown, ScoredRollout, StopReason
 from vigorl.training.algorithms.adaptive_kl import AdaptiveKL
 from vigorl.training.algorithms.group_relative import GroupRelative
-from vigorl.training.algorithms.prompt_factor import ByTag
+from vigorl.training.algorithms.prompt_factor import ByProbe, ByTag
 from vigorl.training.estimators.gdpo import ByParts
 from vigorl.training.estimators.leave_one_out import LeaveOneOut
 from vigorl.training.estimators.return_to_go import ReturnToGo
@@ -133,6 +133,25 @@ def test_a_prompts_factor_acts_after_the_normalisation() -> None:
     assert advantages([scaled])[0] == pytest.approx(advantages([MIXED])[0], abs=1e-5)
     with pytest.raises(DataError, match=r"no factor for category=''; set algorithm.prompt_factor"):
         advantages([[RIGHT, WRONG]], prompt_factor=ByTag(factors={"hard": 1.5}))
+
+
+def test_a_probe_of_the_group_gates_what_is_learned_from_it() -> None:
+    def with_numbers(*numbers: float) -> list[ScoredRollout]:
+        return [
+            replace(one, rollout=replace(one.rollout, probes={"checklist": number}))
+            for one, number in zip((RIGHT, WRONG), numbers, strict=True)
+        ]
+
+    gate, plain = ByProbe(number="checklist"), advantages([[RIGHT, WRONG]])[0]
+    for numbers, factor in (((0.5, 0.0), 0.25), ((1.0, 1.0), 0.5), ((0.0, 0.0), 0.0)):
+        gated = advantages([with_numbers(*numbers)], prompt_factor=gate)[0]
+        assert gated == pytest.approx([factor * one for one in plain])
+    with pytest.raises(DataError, match="no probe has found 'checklist'"):
+        advantages([[RIGHT, WRONG]], prompt_factor=gate)
+    unasked = ByProbe(number="checklist", default=1.0)
+    assert advantages([[RIGHT, WRONG]], prompt_factor=unasked)[0] == plain
+    with pytest.raises(ConfigError, match="most=0 above 0"):
+        ByProbe(number="checklist", most=0)
 
 
 # ---- KL in the reward ----------------------------------------------------------------------------
