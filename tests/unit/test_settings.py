@@ -298,7 +298,7 @@ MEANT: dict[type, list[Any]] = {
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
-    "max_turns", "default", "coef_end",
+    "max_turns", "default", "coef_end", "below_best_frac",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 
@@ -329,7 +329,8 @@ def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
             kept = OmegaConf.to_container(node, resolve=False)[name]
             meant = [None] if name in NULL_IS_MEANT or old is None else []
             meant += MEANT[float if name.endswith("_s") else type(old)]
-            meant += [-1] if parent.endswith(".weights") else []  # a part may be a price
+            may_be_a_price = parent.endswith(".weights") or name.startswith("coef_")
+            meant += [-1] if may_be_a_price else []
             for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
                 OmegaConf.update(cfg, path, bad)
                 if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):
