@@ -51,9 +51,12 @@ EXPERIMENTS = sorted(
 ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],
     "grpo_from_mcts": ["from_model=${paths.start}"],
+    "mpo_vstar": ["pairs.rollouts=train_phase_*.jsonl"],
 }
 OF_A_CHOICE = {
     "facts_judge": ["probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise"],
+    "dpo": ["pairs.rollouts=x"],
+    "mpo": ["pairs.rollouts=x"],
 }
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
 RUNS = [
@@ -117,7 +120,8 @@ def _build_all_that_needs_no_weights(cfg: DictConfig) -> None:
     RolloutLimits(**cfg.env.limits)
     for name, node in cfg.callbacks.items():  # the rollout logger needs the model's images
         instantiate(node, _partial_=name == "rollout_logger")
-    batching = cfg.datamodule.get("plan") or cfg.datamodule.get("traces")
+    batches = [cfg.datamodule.get(key) for key in ("plan", "traces", "pairs")]
+    batching = next((one for one in batches if one), None)
     wanted = instantiate(batching).accumulate(1) if batching else 1
     assert trainer.accumulate_grad_batches == wanted
 
@@ -223,6 +227,8 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "entropy",
             "guard",
             "exploration",
+            "guests",
+            "sft_mix",
         )
         for option in options(group)
     ],

@@ -194,7 +194,7 @@ def check_settings(cfg: DictConfig) -> None:
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
         _try_out(cfg.get("early_stop"))
-        for key in ("entropy", "guard", "exploration"):
+        for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))
         for key in ("sampler", "groups", "probes", "signals"):
             group: Any = cfg.get(key) or {}

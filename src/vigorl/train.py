@@ -28,10 +28,12 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.data.token_kinds import TokenKinds
+from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
+from vigorl.training.algorithms.distillation import check_teacher
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.tensor_files import of_this_run
 
@@ -121,12 +123,18 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     )
     extra: dict[str, Any] = {}
     if needs_reference(cfg):
-        extra["reference"] = load(dtype=cfg.model.reference_dtype or cfg.model.dtype)
+        extra["reference"] = _reference(cfg, parts)
+        if cfg.model.get("teacher"):
+            check_teacher(policy, extra["reference"])
         extra["reference_dtype"] = cfg.model.reference_dtype
     if cfg.datamodule.get("plan"):
         extra["temperature"] = cfg.env.temperature
         extra["entropy"] = instantiate(cfg.entropy)
+        extra["sft_mix"] = instantiate(cfg.sft_mix)
+        extra["guest_gamma"] = cfg.guests.get("gamma") if cfg.guests else None
         extra["token_kinds"] = TokenKinds(parts.codec)
+    elif cfg.datamodule.get("pairs"):
+        extra["temperature"] = cfg.env.temperature
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(
@@ -137,6 +145,18 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         banned_ids=parts.codec.banned_ids,
         vision_cache_bytes=cfg.model.vision_cache_bytes,
         **extra,
+    )
+
+
+def _reference(cfg: DictConfig, parts: Parts) -> Policy:
+    """The start checkpoint once more, or a teacher in its place."""
+    folder, into = parts.model_folder, Path(cfg.paths.run) / "teacher_model"
+    if cfg.model.get("teacher"):
+        folder = as_folder(cfg.model.teacher, into=into, dtype=cfg.model.dtype, plugins=cfg.plugins)
+    return Policy.from_pretrained(
+        folder,
+        dtype=cfg.model.reference_dtype or cfg.model.dtype,
+        attn_implementation=cfg.model.attn_implementation,
     )
 
 
@@ -169,6 +189,7 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
                 reward=instantiate(cfg.reward),
                 seed=cfg.seed,
                 probes=build_all(cfg.probes),
+                guests=instantiate(cfg.guests),
             )
         )
     if cfg.get("early_stop"):

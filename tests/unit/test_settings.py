@@ -50,7 +50,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         [
             "algorithm=rloo", "reward=turns",
             f"algorithm.kl_control={{_target_: {ALGORITHMS}.adaptive_kl.AdaptiveKL, target: 0.1, "
-            "horizon: 10000}",
+            "horizon: 10000.0}",
             f"algorithm.prompt_factor={{_target_: {ALGORITHMS}.prompt_factor.ByTag, tag: x, "
             "factors: {easy: 1.0}, default: 1.0}",
             "module.moving_reference={_target_: vigorl.training.moving_reference.MovingReference, "
@@ -65,6 +65,12 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "data=vstar_folder", "data.root=x", "engine=vllm", "algorithm=gspo", "entropy=bonus",
             "guard=switch", "exploration=temperature", "reward=vlm_r1_detection",
         ],
+        [
+            "guests=visurf", "sft_mix=chord_mu", "answers@guests.answers=file",
+            "guests.answers.path=x", "algorithm=distillation", "model.teacher=x",
+            "signals=[region_to_whole]",
+        ],
+        ["algorithm=mpo", "pairs.rollouts=x"],
         ["reward=pebr_r1", "algorithm=vppo", *(f"+algorithm.{one}" for one in OF_LOSSES)],
     ],
     "evaluate": [
@@ -186,6 +192,15 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", [TRACES, "sampler=solve_rate"], "sampler has no effect on SFT"),
         ("train", [TRACES, "entropy=bonus"], "entropy has no effect on SFT"),
         ("train", [TRACES, "guard=warn"], "guard has no effect on SFT"),
+        ("train", [TRACES, "guests=luffy"], "guests has no effect on SFT"),
+        ("train", ["guests=luffy", "groups=replay"], "guests cannot be used with groups"),
+        (
+            "train",
+            ["guests=luffy", "algorithm=dppo_tv"],
+            "guests with algorithm.anchor=rollout: no engine has sampled them",
+        ),
+        ("train", ["algorithm=distillation"], "algorithm=distillation needs model.teacher"),
+        ("train", ["model.teacher=x"], "model.teacher has no effect"),
         ("train", [TRACES, "exploration=vogue"], "exploration has no effect on SFT"),
         (
             "train",
@@ -283,7 +298,7 @@ MEANT: dict[type, list[Any]] = {
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
-    "max_turns", "default", "coef_end",
+    "max_turns", "default", "coef_end", "below_best_frac",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 
@@ -314,7 +329,8 @@ def test_no_nonsense_in_any_setting_is_accepted_or_ends_in_a_trace() -> None:
             kept = OmegaConf.to_container(node, resolve=False)[name]
             meant = [None] if name in NULL_IS_MEANT or old is None else []
             meant += MEANT[float if name.endswith("_s") else type(old)]
-            meant += [-1] if parent.endswith(".weights") else []  # a part may be a price
+            may_be_a_price = parent.endswith(".weights") or name.startswith("coef_")
+            meant += [-1] if may_be_a_price else []
             for bad in (NONSENSE[len(seen) % 9], NONSENSE[(len(seen) + 4) % 9]):
                 OmegaConf.update(cfg, path, bad)
                 if not is_refused(cfg) and not any(bad is one or bad == one for one in meant):

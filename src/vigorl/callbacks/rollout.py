@@ -39,6 +39,7 @@ from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
 from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
 from vigorl.training.groups.method import GroupMethod, Moment
+from vigorl.training.guests import Guests, guest_sums
 from vigorl.training.phase import credit_rollouts, cut_phase, read_start, with_sampled_as_old
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
@@ -82,6 +83,7 @@ class RolloutCallback(L.Callback):
         eval_limit: Most validation tasks; None takes all.
         alignment: Compares engine and trainer before a phase is learned from; None trusts them.
         probes: What is asked about the rollouts of phases.
+        guests: Who joins each group in place of one of its rollouts; None: nobody.
         groups: Which groups a phase generates and learns from; None: those of its prompts, all.
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
@@ -102,13 +104,15 @@ class RolloutCallback(L.Callback):
         eval_limit: int | None = None,
         alignment: AlignmentCheck | None = None,
         probes: Sequence[Probe] = (),
+        guests: Guests | None = None,
         groups: GroupMethod | None = None,
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
         self.reward, self.seed = reward, seed
         self.eval_every, self.eval_limit = eval_every, eval_limit
-        self.alignment, self.probes, self.groups = alignment, tuple(probes), groups
+        self.alignment, self.probes = alignment, tuple(probes)
+        self.groups, self.guests = groups, guests
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.learns_noise = False
@@ -128,6 +132,10 @@ class RolloutCallback(L.Callback):
             self.groups.load_state_dict(state_dict["groups"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        mix = pl_module.sft_mix if isinstance(pl_module, PolicyGradientModule) else None
+        for one in (self.guests, mix):
+            if one is not None:
+                one.answers.check(_datamodule(trainer).splits.train_tasks)
         if isinstance(pl_module, PolicyGradientModule):
             self._check_groups(pl_module)
         if trainer.global_step == 0:
@@ -174,14 +182,19 @@ class RolloutCallback(L.Callback):
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
         aligned, max_gap = self._align(phase, placed, module, datamodule)
         self.generator.rest()
+        guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
+        placed += [one.rollout for one in guests]  # no method of groups beside them: none is idle
         if not self.learns_noise:
             placed = [rollout.without_noise for rollout in placed]
         readings = self._read(placed, module, datamodule, plan)
+        num_own = len(found.learned)
         credited = credit_rollouts(
-            [found.scored[i] for i in found.learned],
+            [*(found.scored[i] for i in found.learned), *guests],
             module.algorithm,
-            readings=readings[: len(found.learned)],
+            readings=readings[: num_own + len(guests)],
         )
+        guests = credited.scored[num_own:]
+        credited = credited._replace(scored=credited.scored[:num_own])
         scored, samples, credit = with_idle(credited, found)
         if self.groups is not None:
             of_places = [scored[i] for i in (*found.learned, *found.idle)]
@@ -207,6 +220,16 @@ class RolloutCallback(L.Callback):
             has_several_updates=plan.updates_per_phase > 1,
             per_update=plan.accumulate(trainer.world_size),
         )
+        if module.sft_mix is not None:
+            micro_batches = module.sft_mix.beside(
+                micro_batches,
+                datamodule.splits.train_tasks,
+                environment=self.environment,
+                accumulate=plan.accumulate(trainer.world_size),
+                order=order,
+                rank=trainer.global_rank,
+                num_ranks=trainer.world_size,
+            )
         assert datamodule.buffer is not None
         if self.groups is not None and self.groups.needs_old:
             micro_batches = with_sampled_as_old(
@@ -214,6 +237,7 @@ class RolloutCallback(L.Callback):
             )
         datamodule.buffer.fill(micro_batches)
         sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
+        sums |= guest_sums(guests) if guests else {}
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
@@ -230,7 +254,7 @@ class RolloutCallback(L.Callback):
         took.
         """
         rank, num_ranks = trainer.global_rank, trainer.world_size
-        method, per_prompt = self.groups, plan.group_size
+        method, per_prompt = self.groups, plan.group_size - (self.guests is not None)
         if method is not None:
             per_prompt = method.rollouts_per_prompt(plan.group_size)
         progress = Progress(phase, max(trainer.max_epochs or 1, 1))
@@ -291,6 +315,17 @@ class RolloutCallback(L.Callback):
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=plan.micro_batch_size,
+        )
+
+    def _invite(
+        self, scored: Sequence[ScoredRollout], phase: int, trainer: L.Trainer
+    ) -> list[ScoredRollout]:
+        """One guest per group; none where nobody is to join."""
+        if self.guests is None:
+            return []
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
+        return self.guests.invite(
+            scored, environment=self.environment, reward=self.reward, progress=progress
         )
 
     def _align(

@@ -22,11 +22,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
 
+from vigorl.core.geometry import Box
 from vigorl.core.media import ImageView, Region
 from vigorl.core.records import TaskRecord
 from vigorl.core.trace import ParsedTurn, parse_turn
 
 Value = TypeVar("Value")
+GUEST = -1  # the policy version of an answer that the policy did not give
 
 
 class StopReason(StrEnum):
@@ -100,7 +102,7 @@ class Rollout:
         stop_reason: Why it ended.
         group: Rollouts of the same prompt in the same phase share it.
         index: Position in the group, from 0.
-        policy_version: The published weights that sampled it.
+        policy_version: The published weights that sampled it; `GUEST` where none did.
         probes: What extra dialogs have shown about it, by name; empty where none were asked.
     """
 
@@ -129,18 +131,27 @@ class Rollout:
 
     @property
     def sampling_logprobs(self) -> tuple[float, ...]:
-        """As long as `token_ids`; 0.0 where nothing was sampled.
+        """As long as `token_ids`; 0.0 where nothing was sampled, and empty of a guest.
 
         Raises:
             ValueError: A turn came from an engine that knows no logprobs: it can be judged or
                 shown, not trained on by RL.
         """
+        if self.is_guest:
+            return ()
         if any(turn.completion_ids and not turn.sampling_logprobs for turn in self.turns):
             raise ValueError(
                 f"rollout {self.group}/{self.index} has no sampling logprobs, because its "
                 "engine gives none; RL needs them"
             )
         return self.spread([turn.sampling_logprobs for turn in self.turns], fill=0.0)
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether somebody else wrote it, who says nothing of its likelihood; see
+        `training.guests`.
+        """
+        return self.policy_version == GUEST
 
     def spread(self, values: Iterable[Sequence[Value]], *, fill: Value) -> tuple[Value, ...]:
         """A sequence as long as `token_ids`: each turn's values on its sampled tokens, `fill`
@@ -284,6 +295,10 @@ class TrainingSample:
         token_share: 1 / the loss tokens of its optimizer batch, over all ranks: what each token
             counts in a plain mean over them, however the algorithm weighs tokens.
         group: Which prompt it is of; "" for SFT.
+        targets: What must be seen or hit, ORIGINAL frame of the first picture; empty where that is
+            not known, and for SFT.
+        is_guest: Whether no engine sampled it, though it is learned from beside what one has; see
+            `training.guests`.
         is_replayed: Whether an earlier policy sampled it; what is old to it are then its
             `sampling_logprobs`.
     """
@@ -298,6 +313,8 @@ class TrainingSample:
     group: str = ""
     old_logprobs: tuple[float, ...] = ()
     ref_logprobs: tuple[float, ...] = ()
+    is_guest: bool = False
+    targets: tuple[Box, ...] = ()
     is_replayed: bool = False
 
     @property

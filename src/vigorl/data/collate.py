@@ -42,6 +42,7 @@ class TrainingBatch:
         pixel_values: Patches of all pictures; None when the vision features come from elsewhere.
         token_share: What each loss token of a sample counts in a plain mean over those of the
             optimizer batch; None for batches that are no part of one.
+        is_guest: True on samples that no engine sampled; None where there is none.
     """
 
     input_ids: Int[Tensor, "batch tokens"]
@@ -54,6 +55,7 @@ class TrainingBatch:
     views: tuple[ImageView, ...]
     pixel_values: Float[Tensor, "patches dim"] | None = None
     token_share: Float[Tensor, " batch"] | None = None
+    is_guest: Bool[Tensor, " batch"] | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TrainingBatch:
         """The batch with its tensors on `device`."""
@@ -76,7 +78,8 @@ def collate(
     """Expand, pad and stack samples.
 
     Args:
-        samples: At least one; all with sampling logprobs, or none, and so with advantages.
+        samples: At least one; all with sampling logprobs, or none, and so with advantages. Those
+            of guests, who have none, are 0.0.
         images: Counts tokens and makes pixels.
         pad_id: Fills `input_ids` where there is nothing.
         image_id: The picture placeholder.
@@ -101,6 +104,11 @@ def collate(
         for sample, count in zip(samples, counts, strict=True)
     ]
     masks = expanded([sample.loss_mask for sample in samples], 0)
+    guests = [sample.is_guest for sample in samples]
+    sampled = [
+        (0.0,) * len(sample.token_ids) if sample.is_guest else sample.sampling_logprobs
+        for sample in samples
+    ]
 
     def floats(name: str, rows: Sequence[Sequence[float]]) -> Tensor | None:
         if not any(rows):
@@ -118,11 +126,12 @@ def collate(
         loss_mask=torch.tensor(_padded(masks, 0)).bool(),
         token_weight=torch.tensor([sample.token_weight for sample in samples]),
         advantages=floats("advantages", [sample.advantages for sample in samples]),
-        sampling_logprobs=floats("sampling logprobs", [s.sampling_logprobs for s in samples]),
+        sampling_logprobs=floats("sampling logprobs", sampled),
         image_grid_thw=torch.tensor(grids, dtype=torch.long).reshape(-1, 3),
         views=views,
         pixel_values=torch.cat(blocks) if blocks else None,
         token_share=torch.tensor([sample.token_share for sample in samples]),
+        is_guest=torch.tensor(guests) if any(guests) else None,
     )
 
 

@@ -23,8 +23,8 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Observation, OpenTool, Scene, Tool, ToolError
 from vigorl.core.records import TraceRecord
-from vigorl.core.rollout import TrainingSample
-from vigorl.core.trace import IMAGE_SLOT, ToolCall, observation_parts
+from vigorl.core.rollout import GUEST, Rollout, StopReason, TrainingSample, Turn
+from vigorl.core.trace import IMAGE_SLOT, ToolCall, observation_parts, text_of
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt
 from vigorl.data.rescale import rescaled_trace
@@ -253,25 +253,51 @@ def encode_trace(
         DataError: The trace calls an unknown tool, a call fails, or the question's slots do not fit
             its pictures.
     """
+    rollout = trace_rollout(record, prompt=prompt, codec=codec, images=images, tools=tools)
+    return TrainingSample(rollout.token_ids, rollout.loss_mask, rollout.views)
+
+
+def trace_rollout(
+    record: TraceRecord,
+    *,
+    prompt: Prompt,
+    codec: ChatCodec,
+    images: ImageStore,
+    tools: Mapping[str, Tool],
+) -> Rollout:
+    """The rollout of a policy that wrote a worked solution; a guest, since none did.
+
+    Args and errors are those of `encode_trace`.
+    """
     task = record.task
     views = [images.whole(path, source=task.source) for path in task.images]
     if record.system is not None:
         prompt = replace(prompt, system=record.system)
-    ids = codec.prompt_ids(prompt.messages(task))
-    mask = [0] * len(ids)
     trace = rescaled_trace(record, image=views[0]) if views else record.trace
     opened = {name: tool.open(task) for name, tool in tools.items()}
+    turns, shown = list[Turn](), list(views)
     for text, step in zip(trace.turns(), trace.steps, strict=True):
-        completion = codec.completion_ids(text)
-        ids += completion
-        mask += [1] * len(completion)
+        turn = Turn(tuple(codec.completion_ids(text)), (), text)
         if step.tool_call is not None:
-            seen = _call_tool(step.tool_call, opened, record, views).with_views(images.fit)
-            observation = codec.observation_ids(observation_parts(seen.parts))
-            ids += observation
-            mask += [0] * len(observation)
-            views += seen.views
-    return TrainingSample(tuple(ids), tuple(mask), tuple(views))
+            seen = _call_tool(step.tool_call, opened, record, shown).with_views(images.fit)
+            parts = observation_parts(seen.parts)
+            turn = replace(
+                turn,
+                observation_ids=tuple(codec.observation_ids(parts)),
+                observation=text_of(tuple(parts)),
+                views=seen.views,
+                focus=seen.focus,
+            )
+            shown += seen.views
+        turns.append(turn)
+    return Rollout(
+        task=task,
+        prompt_ids=tuple(codec.prompt_ids(prompt.messages(task))),
+        prompt_views=tuple(views),
+        turns=tuple(turns),
+        stop_reason=StopReason.ANSWERED,
+        policy_version=GUEST,
+    )
 
 
 def _call_tool(

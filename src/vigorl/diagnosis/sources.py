@@ -36,7 +36,8 @@ def check_config(cfg: DictConfig) -> list[Row]:
         return [Row(Status.FAIL, "settings", f"set {key}=...") for key in sorted(missing)]
     try:
         check_settings(cfg)
-        batching = cfg.get("datamodule") and (cfg.datamodule.plan or cfg.datamodule.traces)
+        source = cfg.get("datamodule") or {}
+        batching = source.get("plan") or source.get("traces") or source.get("pairs")
         if batching:
             instantiate(batching).accumulate(cfg.trainer.devices * cfg.trainer.num_nodes)
     except ConfigError as error:

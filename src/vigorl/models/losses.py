@@ -93,6 +93,26 @@ def sft_loss(
     )
 
 
+def shaped_imitation_loss(
+    policy_logprobs: Float[Tensor, "batch tokens"],
+    advantages: Float[Tensor, "batch tokens"],
+    mask: Shaped[Tensor, "batch tokens"],
+    token_weight: Float[Tensor, " batch"],
+    *,
+    gamma: float,
+) -> Tensor:
+    """-sum_i w_i sum_t m_it A_it p_it / (p_it + gamma): what an answer of somebody else teaches.
+
+    Unlike a ratio to whoever wrote it, which nobody knows, the factor is in (0, 1), and its slope
+    in log p is largest at p = gamma: rare tokens are not blown up.
+
+    Source: LUFFY, arXiv:2504.14945 (gamma 0.1).
+    """
+    probs = torch.where(mask.bool(), policy_logprobs, 0.0).exp()
+    token_loss = -advantages * probs / (probs + gamma) * token_weight[:, None]
+    return torch.where(mask.bool(), token_loss, 0.0).sum()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossInputs:
     """A micro-batch as a policy gradient sees it. All are [batch, tokens] but the weights; logprobs
@@ -105,7 +125,8 @@ class LossInputs:
         loss_mask: 1 on the tokens to learn from.
         token_weight: [batch] what each of a sequence's tokens counts in the optimizer batch.
         ref_logprobs: Under the reference; None where the algorithm needs none.
-        sampling_logprobs: What the engine said that sampled; None where it said nothing.
+        sampling_logprobs: What the engine said that sampled, and of guests, whom none did, the old
+            ones; None where it said nothing.
         importance_weights: Of the trainer's old policy over the engine (`models.correction`); they
             multiply the policy's token losses, never the KL. None is 1 everywhere.
         token_factors: Multiply the policy's token losses, never the KL; None is 1 everywhere.

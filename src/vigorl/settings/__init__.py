@@ -59,12 +59,15 @@ from vigorl.settings.learning import (
     Exploration,
     Gaps,
     Groups,
+    Guests,
     Limits,
     Logger,
     Model,
     ModuleGroup,
     Near,
     Optimizer,
+    Pairs,
+    PairSizes,
     Paper,
     Paths,
     PictureSize,
@@ -72,6 +75,7 @@ from vigorl.settings.learning import (
     RolloutGroup,
     Sampler,
     Sft,
+    SFTMix,
     Strategy,
     Tiny,
     Traces,
@@ -115,6 +119,8 @@ class Settings(Group):
     brief_prompts: Flag
     paper: Paper
     plan: Plan
+    pairs: Pairs
+    pair_sizes: PairSizes
     optimizer: Optimizer
     sft: Sft
     traces: Traces
@@ -136,6 +142,8 @@ class Settings(Group):
     entropy: Entropy | None
     guard: Guard | None
     exploration: Exploration | None
+    guests: Guests | None
+    sft_mix: SFTMix | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vigorl.settings.kinds import (
+    FINITE,
     AnyText,
     AtLeastOne,
     AtLeastTwo,
@@ -30,7 +31,7 @@ from vigorl.settings.kinds import (
     Urls,
     says,
 )
-from vigorl.settings.learning import Limits, VLLMLimits
+from vigorl.settings.learning import Limits, Teacher, VLLMLimits
 from vigorl.settings.rewards import RewardPart
 
 
@@ -85,14 +86,6 @@ class Scene(Group):
     num_clutter: Annotated[int, Field(strict=True, ge=0, le=10**5), says("0 to 100000")]
     num_occluders: Annotated[int, Field(strict=True, ge=0, le=10**5), says("0 to 100000")]
     margin_px: Side
-
-
-class Teacher(Group):
-    hasty_frac: Share
-    look_again_frac: Share
-    look_at_second_frac: Share
-    error_px: Count
-    max_looks: AtLeastOne
 
 
 class Mix(Group):
@@ -301,6 +294,7 @@ class Faithfulness(Group):
 
 
 class Signal(Group):
+    margin: Annotated[float, FINITE, Field(ge=1), says("from 1 on")]
     top_frac: ShareAboveZero | None
     change: Literal["grey", "patches"]
     black_frac: ShareAboveZero | None

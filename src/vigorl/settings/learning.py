@@ -56,6 +56,7 @@ class Model(Plain):
     dtype: Dtype
     engine_dtype: Dtype
     reference_dtype: Dtype | None
+    teacher: Text | None
     attn_implementation: Text
     freeze_vision_tower: Flag
     freeze_merger: Flag | None
@@ -236,7 +237,27 @@ class PromptFactor(Group):
     most: Positive
 
 
+class PairSizes(Plain):
+    pairs_per_update: AtLeastOne
+    micro_batch_size: AtLeastOne
+
+
+class Pairs(Group):
+    rollouts: Text
+    pairs_per_update: AtLeastOne
+    micro_batch_size: AtLeastOne
+    per_prompt: AtLeastOne
+    right_from: Share
+    wrong_to: Share
+    right_hits: Share | None
+    wrong_hits: Share | None
+
+
 class Algorithm(Group):
+    teacher: Literal["checkpoint", "region"]
+    dpo_weight: NotNegative
+    bco_weight: NotNegative
+    nll_weight: NotNegative
     clip_low: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
     clip_high: Positive
     dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
@@ -350,6 +371,38 @@ class Noise(Group):
     frac_end: Share
 
 
+class Teacher(Group):
+    hasty_frac: Share
+    look_again_frac: Share
+    look_at_second_frac: Share
+    error_px: Count
+    max_looks: AtLeastOne
+
+
+class Answers(Group):
+    path: Text
+    image_root: Text | None
+    view: Side
+    teacher: Teacher
+
+
+class Guests(Group):
+    answers: Answers
+    unpaid: Texts
+    yields: Flag
+    gamma: Positive | None
+
+
+class SFTMix(Group):
+    answers: Answers
+    sequences_per_update: AtLeastOne
+    peak: Share
+    valley: Share
+    warmup_frac: Share
+    decay_frac: Share
+    is_weighted: Flag
+
+
 class Exploration(Group):
     temperature: Temperatures | None
     noise: Noise | None
@@ -365,6 +418,7 @@ class RolloutGroup(Group):
 class DataModule(Group):
     plan: Plan | None
     traces: Traces | None
+    pairs: Pairs | None
     sampler: Sampler | None
     num_workers: Annotated[int, Field(strict=True, ge=0, le=1024), says("0 to 1024")]
     views_per_step: AtLeastOne

@@ -23,7 +23,8 @@ _OF_DIALOGS = ("zoom", "limits", "engine_limits", "brief_prompts")
 # on the command line of its evaluation.
 _REFERRED_TO = {
     "train": (
-        *_OF_DIALOGS, "near", "paper", "plan", "traces", "sft", "num_phases", "max_epochs",
+        *_OF_DIALOGS, "near", "paper", "plan", "traces", "pairs", "pair_sizes", "sft",
+        "num_phases", "max_epochs",
         "gradient_clip", "accumulate", "reload_every", "kl_coef", "kl_schedule", "algorithm",
         "importance_correction", "alignment", "tiny", "precision",
     ),

@@ -108,12 +108,15 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
                 "compared with its logprob of what top_p has left; set env.top_p=1.0"
             )
         yield from _exploration(plain)
+        yield from _guests(plain)
+        yield from _teacher(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
-    for key in ("sampler", "groups", "probes", "signals", "entropy", "guard", "exploration"):
+    of_phases = ("sampler", "groups", "probes", "signals", "entropy", "guard", "exploration")
+    for key in (*of_phases, "guests", "sft_mix"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
@@ -132,6 +135,36 @@ def _exploration(plain: dict[str, Any]) -> Iterator[str]:
             yield "algorithm=vogue needs signals=[visual_uncertainty]"
         if "frac_start" not in noise:
             yield "algorithm=vogue has no effect without exploration=vogue: no rollout sees noise"
+
+
+def _teacher(plain: dict[str, Any]) -> Iterator[str]:
+    model = plain.get("model", {})
+    by_checkpoint = (plain["module"].get("algorithm") or {}).get("teacher") == "checkpoint"
+    if by_checkpoint and not model.get("teacher"):
+        yield (
+            "algorithm=distillation needs model.teacher, a checkpoint, or algorithm.teacher=region"
+        )
+    if model.get("teacher") and not by_checkpoint:
+        yield (
+            "model.teacher has no effect: it is of algorithm=distillation with "
+            "algorithm.teacher=checkpoint"
+        )
+    if model.get("teacher") and model.get("lora"):
+        yield (
+            "model.teacher with model.lora, whose reference is the model without adapters: set one"
+        )
+
+
+def _guests(plain: dict[str, Any]) -> Iterator[str]:
+    if not plain.get("guests"):
+        return
+    if (plain["module"].get("algorithm") or {}).get("anchor") == "rollout":
+        yield (
+            "guests with algorithm.anchor=rollout: no engine has sampled them; set "
+            "algorithm.anchor=old"
+        )
+    if plain.get("groups"):
+        yield "guests cannot be used with groups: the places of a group are planned; set one"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:

@@ -34,6 +34,7 @@ class MicroBatch:
         changed_logprobs: The same under the changed pictures of token signals, by signal.
         marks: [batch, tokens] of the whole update, on the CPU; see `training.marks`.
         changed: The samples with changed pictures, by signal, where the step itself reads them.
+        solutions: Learned beside them, supervised; see `training.sft_mix`.
     """
 
     samples: Sequence[TrainingSample]
@@ -42,6 +43,7 @@ class MicroBatch:
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
     marks: Tensor | None = None
     changed: Mapping[str, Sequence[TrainingSample]] = field(default_factory=dict)
+    solutions: Sequence[TrainingSample] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class PolicyBatch:
         changed_logprobs: [batch, tokens] by signal, as in `MicroBatch`.
         marks: [batch, tokens], as in `MicroBatch`.
         changed: The samples under the changed pictures of a signal, as in `MicroBatch`.
+        solutions: As in `MicroBatch`; None where there are none.
     """
 
     batch: TrainingBatch
@@ -63,6 +66,7 @@ class PolicyBatch:
     changed_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
     marks: Tensor | None = None
     changed: Mapping[str, TrainingBatch] = field(default_factory=dict)
+    solutions: TrainingBatch | None = None
 
     def to(self, device: torch.device | str) -> PolicyBatch:
         def moved(value: Tensor | None) -> Tensor | None:
@@ -75,6 +79,7 @@ class PolicyBatch:
             {name: one.to(device) for name, one in self.changed_logprobs.items()},
             moved(self.marks),
             {name: one.to(device) for name, one in self.changed.items()},
+            None if self.solutions is None else self.solutions.to(device),
         )
 
 
@@ -114,4 +119,5 @@ class RolloutBuffer(Dataset[PolicyBatch]):
             one.changed_logprobs,
             one.marks,
             {name: self._collate(samples) for name, samples in one.changed.items()},
+            self._collate(one.solutions) if one.solutions else None,
         )

@@ -31,6 +31,7 @@ from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 from vigorl.training.buffer import RolloutBuffer
+from vigorl.training.pairs import Pair, PairBatches, PairBatching
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan, prompts_from
 from vigorl.training.samplers.rates import SolveRates, tally_rollouts
@@ -97,7 +98,7 @@ class PhasePrompts:
 
 
 class GroundedTraceDataModule(L.LightningDataModule):
-    """Shared by SFT (`traces` given) and policy gradients (`plan` given).
+    """Shared by SFT (`traces` given), policy gradients (`plan`) and pairs of rollouts (`pairs`).
 
     Args:
         source: Makes and loads the records.
@@ -105,6 +106,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             encoded with the same ones.
         plan: How a phase is cut; the train loader is the buffer that `callbacks.rollout` fills.
         traces: How traces are batched; the train loader serves them encoded.
+        pairs: Which pairs of recorded rollouts there are, and how they are batched.
         sampler: Which prompts a phase takes; None asks every prompt once per pass over the data.
         seed: Seed of the shuffling.
         num_workers: Processes that collate traces.
@@ -119,18 +121,22 @@ class GroundedTraceDataModule(L.LightningDataModule):
         environment: Environment,
         plan: PhasePlan | None = None,
         traces: TraceBatching | None = None,
+        pairs: PairBatching | None = None,
         sampler: Sampler | None = None,
         seed: int = 0,
         num_workers: int = 0,
         with_pixels: bool = False,
     ) -> None:
         super().__init__()
-        if (plan is None) == (traces is None):
+        if sum(one is not None for one in (plan, traces, pairs)) != 1:
             raise ConfigError(
-                "give the data module either data.plan (policy gradient) or data.traces (SFT)"
+                "give the data module one of data.plan (policy gradient), data.traces (SFT) and "
+                "data.pairs (pairs of rollouts)"
             )
         self.source, self.environment = source, environment
         self.plan, self.traces, self.sampler = plan, traces, sampler
+        self.pairs = pairs
+        self._pairs: list[Pair] = []
         self.seed, self.num_workers, self.with_pixels = seed, num_workers, with_pixels
         self.splits = DataSplits()
         self.buffer: RolloutBuffer | None = None
@@ -149,6 +155,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
             assert self.plan is not None
             check_choice(len(self.splits.train_tasks), self.plan.prompts_per_phase)
             self.solve_rates = self.sampler.rates_before(self.splits.train_tasks)
+        if self.pairs is not None and not self._pairs:
+            self._pairs = self.pairs.read()
         if self.traces is None or self._encoded:
             return
         if not self.splits.train_traces:
@@ -183,10 +191,25 @@ class GroundedTraceDataModule(L.LightningDataModule):
             num_batches = self.plan.batches_per_phase(world_size)
             self.buffer = RolloutBuffer(num_batches, collate=self.collate)
             return DataLoader(self.buffer, batch_size=None)
+        if self.pairs is not None:
+            return self._pair_loader(self.pairs, world_size)
         assert self.traces is not None
         self._check_accumulation(self.traces.accumulate(world_size))
         order = f"{self.seed}/{self._trainer().current_epoch}"
         batches = self._batches("train", self.traces, order=order)
+        return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
+
+    def _pair_loader(self, pairs: PairBatching, world_size: int) -> DataLoader[Any]:
+        self._check_accumulation(pairs.accumulate(world_size))
+        batches = PairBatches(
+            self._pairs,
+            pairs,
+            collate=self.collate,
+            num_tokens=self.num_tokens,
+            order=f"{self.seed}/{self._trainer().current_epoch}",
+            world_size=world_size,
+            rank=self._trainer().global_rank,
+        )
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:

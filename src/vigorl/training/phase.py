@@ -92,6 +92,8 @@ def credit_rollouts(
                     )
                 ),
                 group=rollout.group,
+                is_guest=rollout.is_guest,
+                targets=rollout.task.target_boxes,
             )
             if readings:
                 samples[i] = _carrying(samples[i], rollout, readings[i])

@@ -30,7 +30,7 @@ from vigorl.models.correction import (
     importance_weights,
     sampling_gap_metrics,
 )
-from vigorl.models.losses import LossInputs, LossOutput
+from vigorl.models.losses import LossInputs, LossOutput, shaped_imitation_loss
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
@@ -46,6 +46,7 @@ from vigorl.training.kl_schedule import CosineKL
 from vigorl.training.marks import StartValues
 from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.sft_mix import SFTMix, mixed_loss
 from vigorl.training.signals.signal import TokenSignal
 
 
@@ -67,6 +68,8 @@ class PolicyGradientModule(PolicyModule):
         kl_schedule: Lowers the price of the KL to the reference while the run goes on; None keeps
             it.
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
+        sft_mix: How much worked solutions count beside; None: there are none.
+        guest_gamma: How guests are learned from; see `training.guests`.
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
         kwargs: Arguments of `PolicyModule`.
@@ -86,6 +89,8 @@ class PolicyGradientModule(PolicyModule):
         moving_reference: MovingReference | None = None,
         kl_schedule: CosineKL | None = None,
         entropy: EntropyRule | None = None,
+        guest_gamma: float | None = None,
+        sft_mix: SFTMix | None = None,
         token_kinds: TokenKinds | None = None,
         **kwargs: Any,
     ) -> None:
@@ -107,6 +112,7 @@ class PolicyGradientModule(PolicyModule):
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
+        self.guest_gamma, self.sft_mix = guest_gamma, sft_mix
         # in a list, so that it is neither trained, nor saved, nor partitioned as part of this
         # module
         self._reference = [reference.requires_grad_(False).eval()] if reference else []
@@ -161,6 +167,7 @@ class PolicyGradientModule(PolicyModule):
         changed = {name: self.logprobs(one)[0] for name, one in item.changed.items()}
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
+        batch = _with_guests(batch, old)
         self._measure_gap(batch, old)
         seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
         signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
@@ -181,11 +188,42 @@ class PolicyGradientModule(PolicyModule):
             kl_factor=self._kl_factor(),
         )
         self._measure_entropy(batch, entropy.detach())
-        output = self.algorithm.loss(inputs)
+        output = self._loss(inputs, batch.is_guest)
         if self.entropy is not None:
             nats = entropy if self.entropy.is_exact else -logprobs
             output = self._with_entropy(output, nats, batch)
-        return self.report(output)
+        return self.report(self._mixed(output, item.solutions))
+
+    def _mixed(self, output: LossOutput, solutions: TrainingBatch | None) -> LossOutput:
+        if self.sft_mix is None or solutions is None:
+            return output
+        mu = self.sft_mix.mu(
+            self.global_step / max(int(self.trainer.estimated_stepping_batches), 1)
+        )
+        self._has_signal = self._has_signal or mu > 0
+        return mixed_loss(
+            output,
+            self.logprobs(solutions, temperature=1.0)[0],
+            solutions.loss_mask,
+            solutions.token_weight,
+            mu=mu,
+            is_weighted=self.sft_mix.is_weighted,
+        )
+
+    def _loss(self, inputs: LossInputs, is_guest: Tensor | None) -> LossOutput:
+        """The algorithm's, and that of guests where they have one of their own."""
+        if self.guest_gamma is None or is_guest is None:
+            return self.algorithm.loss(inputs)
+        mask, guests = inputs.loss_mask.bool(), is_guest[:, None]
+        own = self.algorithm.loss(replace(inputs, loss_mask=mask & ~guests))
+        of_guests = shaped_imitation_loss(
+            inputs.policy_logprobs,
+            inputs.advantages,
+            mask & guests,
+            inputs.token_weight,
+            gamma=self.guest_gamma,
+        )
+        return replace(own, loss=own.loss + of_guests)
 
     def _kl_factor(self) -> float:
         if self.kl_schedule is None:
@@ -334,7 +372,7 @@ class PolicyGradientModule(PolicyModule):
     def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
         """Count how far engine and trainer disagree, corrected or not."""
         if batch.sampling_logprobs is not None:
-            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, batch.loss_mask)
+            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, _sampled(batch))
             self.step_metrics.add_sums(sums)
             self.step_metrics.add_maxima(maxima)
 
@@ -363,15 +401,29 @@ class PolicyGradientModule(PolicyModule):
         weights, is_capped = importance_weights(
             old,
             batch.sampling_logprobs,
-            batch.loss_mask,
+            _sampled(batch),
             correction=self.importance_correction,
         )
-        sampled = batch.loss_mask.bool()
+        sampled = _sampled(batch)
         self.step_metrics.add_sums(
             {"sampling_ratio/corrected_frac": (is_capped.sum(), sampled.sum())}
         )
         self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
         return weights
+
+
+def _sampled(batch: TrainingBatch) -> Tensor:
+    """[batch, tokens] the tokens to learn from that an engine sampled: all but those of guests."""
+    mask = batch.loss_mask.bool()
+    return mask if batch.is_guest is None else mask & ~batch.is_guest[:, None]
+
+
+def _with_guests(batch: TrainingBatch, old: Tensor) -> TrainingBatch:
+    """With the old logprobs of guests in place of those that no engine has said."""
+    if batch.is_guest is None or batch.sampling_logprobs is None:
+        return batch
+    sampled = torch.where(batch.is_guest[:, None], old, batch.sampling_logprobs)
+    return replace(batch, sampling_logprobs=sampled)
 
 
 def _sampled_turns(input_ids: Tensor, mask: Tensor) -> list[list[int]]:

@@ -155,15 +155,17 @@ class PolicyModule(L.LightningModule):
         with_entropy: bool = False,
         entropy_gradient: bool = False,
         model: Policy | None = None,
+        temperature: float | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Of the policy's tokens, exactly as an engine samples them: same temperature, same banned
-        tokens. Another `model` has the same tower: it is frozen, or both run their own.
+        """Of the policy's tokens, exactly as an engine samples them: same temperature (unless
+        another is given), same banned tokens. Another `model` has the same tower: it is frozen, or
+        both run their own.
         """
         return (model or self.policy).response_logprobs(
             batch,
             features=self.features(batch),
             chunk_tokens=self.logits_chunk_tokens,
-            temperature=self.temperature,
+            temperature=temperature or self.temperature,
             banned_ids=self.banned_ids,
             with_entropy=with_entropy,
             entropy_gradient=entropy_gradient,

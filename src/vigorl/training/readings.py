@@ -91,7 +91,11 @@ def crediting_of(algorithm: object) -> Crediting | None:
 def sample_of(rollout: Rollout) -> TrainingSample:
     """All that was sampled, before anything is known of its credit."""
     return TrainingSample(
-        rollout.token_ids, rollout.loss_mask, rollout.views, rollout.sampling_logprobs
+        rollout.token_ids,
+        rollout.loss_mask,
+        rollout.views,
+        rollout.sampling_logprobs,
+        is_guest=rollout.is_guest,
     )
 
 

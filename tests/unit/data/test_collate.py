@@ -63,6 +63,17 @@ def test_pixels_come_in_the_order_of_the_placeholders(
     assert (batch.input_ids == IMAGE).sum() * 4 == len(batch.pixel_values)
 
 
+def test_a_guest_has_no_logprobs_beside_those_who_have(store: ImageStore) -> None:
+    guest = TrainingSample((8, 7), (0, 1), (), advantages=(0.0, 1.0), is_guest=True)
+    batch = collate(
+        [samples()[0], guest], images=store, pad_id=PAD, image_id=IMAGE, with_pixels=False
+    )
+    assert batch.is_guest is not None
+    assert batch.is_guest.tolist() == [False, True]
+    assert batch.sampling_logprobs is not None
+    assert batch.sampling_logprobs.tolist() == [[0, 0, 0, -1.5], [0, 0, 0, 0]]
+
+
 def test_to_moves_tensors_and_keeps_the_rest(store: ImageStore) -> None:
     batch = collate(samples(), images=store, pad_id=PAD, image_id=IMAGE, with_pixels=False)
     moved = batch.to("meta")

@@ -17,6 +17,7 @@ from vigorl.models.losses import (
     policy_gradient_output,
     sequence_mean,
     sft_loss,
+    shaped_imitation_loss,
 )
 
 ONE = torch.tensor([1.0])
@@ -224,3 +225,18 @@ def test_weights_correct_the_policy_and_leave_the_kl_alone() -> None:
         "kl/ref": (pytest.approx(2 * 0.10653, abs=1e-4), 2),
         "train/entropy": (1.0, 2),
     }
+
+
+def test_shaped_imitation_and_its_gradient_by_hand() -> None:
+    logprobs = torch.tensor([[0.1, 0.9, 0.5], [0.1, 0.5, 0.5]]).log().requires_grad_()
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    advantages = torch.tensor([[2.0, 2.0, 2.0], [-1.0, -1.0, -1.0]])
+    weight = torch.tensor([0.5, 0.25])
+    loss = shaped_imitation_loss(logprobs, advantages, mask, weight, gamma=0.1)
+    # p / (p + 0.1): 0.5 and 0.9, and 0.5
+    assert loss.item() == pytest.approx(-2 * 0.5 * (0.5 + 0.9) + 0.25 * 0.5)
+    loss.backward()
+    assert logprobs.grad is not None
+    # d / d log p = 0.1 p / (p + 0.1)^2: 0.25 and 0.09
+    wanted = [-0.25, -0.09, 0, 0.25 * 0.25, 0, 0]
+    assert logprobs.grad.flatten().tolist() == pytest.approx(wanted)

@@ -26,7 +26,7 @@ from vigorl.core.trace import (
     observation_text,
     render_tool_turn,
 )
-from vigorl.data.encoding import encode_trace
+from vigorl.data.encoding import encode_trace, trace_rollout
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.exploration import NoisyBranch
 from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
@@ -261,13 +261,16 @@ def test_a_supervised_trace_has_the_tokens_of_its_rollout(world: World, num_zoom
     trace = Trace((*zooms, Step("Seen.")), "red")
     environment = world.environment()
     rollout = play(environment, world, *trace.turns())
-    sample = encode_trace(
-        TraceRecord(world.task(), trace),
-        prompt=environment.prompt,
-        codec=world.codec,
-        images=world.images,
-        tools=environment.tools,
-    )
+    dialog = {
+        "prompt": environment.prompt, "codec": world.codec, "images": world.images,
+        "tools": environment.tools,
+    }  # fmt: skip
+    sample = encode_trace(TraceRecord(world.task(), trace), **dialog)
+    guest = trace_rollout(TraceRecord(world.task(), trace), **dialog)
+    assert (guest.is_guest, guest.sampling_logprobs, rollout.is_guest) == (True, (), False)
+    assert [(one.text, one.observation, one.focus) for one in guest.turns] == [
+        (one.text, one.observation, one.focus) for one in rollout.turns
+    ]
     assert sample.token_ids == rollout.token_ids
     assert sample.loss_mask == rollout.loss_mask
     assert sample.views == rollout.views

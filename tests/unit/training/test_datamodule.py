@@ -120,7 +120,7 @@ def test_ranks_that_do_not_divide_the_update_are_refused() -> None:
 
 
 def test_either_a_plan_or_traces() -> None:
-    with pytest.raises(ConfigError, match=r"either data\.plan"):
+    with pytest.raises(ConfigError, match=r"one of data\.plan"):
         GroundedTraceDataModule(source=cast(Any, None), environment=cast(Any, None))
 
 

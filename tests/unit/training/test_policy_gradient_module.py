@@ -4,6 +4,7 @@ sampled, and that it asks its algorithm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from vigorl.training.algorithms.vespo import VESPO
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import OptimizerSettings
+from vigorl.training.sft_mix import SFTMix
 from vigorl.training.signals.visual_dependency import VisualDependency
 
 NUM_ROWS = 6
@@ -63,16 +65,23 @@ def step(
     *,
     cuts: int = 1,
     algorithm: Algorithm | None = None,
+    guests: Sequence[int] = (),
+    with_solutions: bool = False,
+    **settings: Any,
 ) -> tuple[Tensor, dict[str, float]]:
     """How far one vector of weights moved in one update, and what was logged."""
     size = NUM_ROWS // cuts
     batches = [rows(i * size, (i + 1) * size, gap) for i in range(cuts)]
+    if guests:
+        is_guest = torch.tensor([i in guests for i in range(NUM_ROWS)]).chunk(cuts)
+        batches = [replace(one, is_guest=own) for one, own in zip(batches, is_guest, strict=True)]
     module = PlainModule(
         make_policy(),
         algorithm=algorithm or GRPO(),
         images=cast(Any, None),
         optimizer=OptimizerSettings(lr=1.0),
         importance_correction=correction,
+        **settings,
     )
     module.vision_cache = None  # no pictures
     norm = module.policy.model.get_parameter("model.language_model.norm.weight")
@@ -81,7 +90,10 @@ def step(
         accelerator="cpu", max_epochs=1, accumulate_grad_batches=cuts, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    items = [PolicyBatch(batch) for batch in batches]
+    items = [
+        PolicyBatch(batch, solutions=replace(batch, advantages=None) if with_solutions else None)
+        for batch in batches
+    ]
     loader = DataLoader(cast(Any, items), batch_size=None, collate_fn=lambda one: one)
     trainer.fit(cast(LightningModule, module), loader)
     return norm.detach() - before, {n: float(v) for n, v in trainer.callback_metrics.items()}
@@ -150,6 +162,34 @@ def test_a_nil_gap_leaves_the_step_as_it_is_without_correction() -> None:
 def test_correction_needs_what_the_engine_thought() -> None:
     with pytest.raises(ConfigError, match=r"module\.importance_correction"):
         step(None, ImportanceCorrection())
+
+
+@pytest.mark.parametrize(
+    ("guest_gamma", "algorithm"), [(None, GRPO(off_policy_threshold=0.5)), (0.1, GRPO())]
+)
+def test_guests_are_out_of_the_correction_and_of_what_is_measured(
+    guest_gamma: float | None, algorithm: Algorithm
+) -> None:
+    guests, correction = (1, 4), ImportanceCorrection(level="sequence", cap_high=1.5)
+    fields: dict[str, Any] = {
+        "guests": guests, "guest_gamma": guest_gamma, "algorithm": algorithm,
+    }  # fmt: skip
+    nil = gaps()
+    nil[list(guests)] = 0.0
+    for other in (0.0, 7.0, -7.0):  # whatever stands where no engine has said anything
+        gap = nil.clone()
+        gap[list(guests)] = other
+        moved, logged = step(gap, correction, **fields)
+        if other == 0.0:
+            wanted, measured = moved, logged
+        assert torch.equal(moved, wanted)
+        assert logged == measured
+    counted = gaps()[[i for i in range(NUM_ROWS) if i not in guests]]
+    ratios = counted[rows(0, NUM_ROWS, None).loss_mask[: len(counted)]].double().exp()
+    above = (ratios > 2).double().mean().item()
+    assert logged["sampling_ratio/above_2_frac"] == pytest.approx(above)
+    in_parts, _ = step(gap, correction, cuts=3, **fields)
+    torch.testing.assert_close(in_parts, moved, atol=1e-7, rtol=1e-4)
 
 
 class Reinforce(GRPO):
@@ -283,3 +323,20 @@ def test_a_kl_is_a_signal_where_no_advantage_is() -> None:
     moved, logged = taught(0.0, kl_coef=0.1)
     assert not torch.equal(moved, taught(0.0)[0])
     assert "train/no_signal" not in logged
+
+
+def mixed_step(*, cuts: int, **settings: Any) -> tuple[Tensor, dict[str, float]]:
+    """With as many solutions beside; the policy gradient itself has no gradient."""
+    mix = SFTMix(answers=cast(Any, None), sequences_per_update=NUM_ROWS, **settings)
+    return step(gaps(), None, cuts=cuts, sft_mix=mix, with_solutions=True)
+
+
+def test_solutions_beside_rollouts_are_mixed_in_whatever_the_cut() -> None:
+    whole, logged = mixed_step(cuts=1, peak=0.25, valley=0.25)
+    parts, logged_in_parts = mixed_step(cuts=3, peak=0.25, valley=0.25)
+    torch.testing.assert_close(parts, whole, atol=1e-7, rtol=1e-4)
+    assert logged_in_parts == pytest.approx(logged, rel=1e-4, abs=1e-6)
+    assert logged["train/mu"] == 0.25
+    alone, _ = mixed_step(cuts=1, peak=1.0, valley=1.0)
+    plain, _ = step(gaps(), None)
+    torch.testing.assert_close(whole, 0.75 * plain + 0.25 * alone, atol=1e-6, rtol=1e-4)

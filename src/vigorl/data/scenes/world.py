@@ -198,6 +198,12 @@ class MadeWorld:
             seed = self._scene_seed(split, i)
             yield i, self.variant.draw(self.scene, seed=seed, split=split, photographs=photographs)
 
+    def train_scene(self, index: int) -> Scene:
+        """The scene of a training question, drawn once more; from 0."""
+        photographs = _load_photographs(self.photographs) if self.photographs else []
+        seed = self._scene_seed("train", index)
+        return self.variant.draw(self.scene, seed=seed, split="train", photographs=photographs)
+
     def _ask(self, scene: Scene, split: str, index: int, image: str, id: str) -> TaskRecord:
         rng = random.Random(f"{self._scene_seed(split, index)}/question")
         asked = {"comparison_frac": self.comparison_frac, "id": id, "image": image}

@@ -13,11 +13,14 @@ from PIL import Image
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Size
+from vigorl.data.answers import TraceFile
 from vigorl.data.images import read_size
 from vigorl.data.scenes.draw import SceneSettings, draw_scene
 from vigorl.data.scenes.questions import CATEGORIES
+from vigorl.data.scenes.taught import TaughtWorld
 from vigorl.data.scenes.teacher import TeacherSettings
 from vigorl.data.scenes.world import MadeWorld, TraceMix, read_signs
+from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import DataSplits
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
@@ -47,6 +50,31 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> MadeWorld:
 @pytest.fixture(scope="module")
 def splits(world: MadeWorld) -> DataSplits:
     return world.load()
+
+
+def test_its_teacher_solves_the_training_questions(
+    world: MadeWorld, splits: DataSplits, tmp_path: Path
+) -> None:
+    diligent = TeacherSettings(hasty_frac=0.0, look_again_frac=1.0, look_at_second_frac=1.0)
+    assert world.tool is not None
+    answers = TaughtWorld(world=world, tool=world.tool, teacher=diligent)
+    answers.check(splits.train_tasks)
+    for task in splits.train_tasks:
+        found = answers.of(task)
+        assert (found.task, found.system) == (task, None)
+        assert task.score(found.trace.answer) == 1.0
+        assert found == answers.of(task)
+    with pytest.raises(DataError, match="no training question of the made world"):
+        answers.check(splits.val_tasks)
+    with pytest.raises(ConfigError, match="set answers=file"):
+        TaughtWorld(world="other", tool=world.tool)  # pyright: ignore[reportArgumentType]
+
+    path = tmp_path / "solved.jsonl"
+    write_sft([answers.of(task) for task in splits.train_tasks[:2]], path)
+    of_file = TraceFile(path=str(path))
+    assert of_file.of(splits.train_tasks[1]).trace == answers.of(splits.train_tasks[1]).trace
+    with pytest.raises(DataError, match=r"no solution of 6 of 8 training questions, such as "):
+        of_file.check(splits.train_tasks)
 
 
 def _stamps(root: Path) -> dict[str, int]:
