@@ -155,7 +155,6 @@ class PolicyGradientModule(PolicyModule):
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
-        assert batch.advantages is not None
         self.count_padding(batch)
         self._note_signal(batch)
         logprobs, entropy = self.logprobs(
@@ -168,6 +167,7 @@ class PolicyGradientModule(PolicyModule):
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
         batch = _with_guests(batch, old)
+        assert batch.advantages is not None
         self._measure_gap(batch, old)
         seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
         signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
