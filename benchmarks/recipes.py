@@ -14,22 +14,24 @@ A recipe is an `experiment=recipe_...` whose YAML has a `recipe` node:
       unseen: null                           # why nothing can be seen at this scale: not measured
 
 `run` forks a process per arm and seed from one that has all imports behind it, and leaves one
-summary.json each under outputs/recipes; what is done is not done again. `table` writes
-docs/recipes.md and docs/recipes.json. A measure is compared question by question on the validation
-questions, after the last phase, greedily; a difference is "seen" where its 95 % interval over
-questions leaves 0 out and every seed has its sign.
+summary.json each under outputs/recipes. `table` adds those to docs/recipes_runs.json.gz and writes
+docs/recipes.md and docs/recipes.json from all that are there; what is there is not done again:
+delete the file where methods have changed. A measure is compared question by question on the
+validation questions, after the last phase, greedily; a difference is "seen" where its 95 % interval
+over questions leaves 0 out and every seed has its sign.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import multiprocessing
 import multiprocessing.connection
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -45,6 +47,7 @@ from vigorl.evaluation.statistics import difference_interval
 from vigorl.rollout.recorder import read_rollouts
 
 OUT, DOCS = Path("outputs/recipes"), Path("docs")
+RUNS = DOCS / "recipes_runs.json.gz"  # summaries by "arm/seed"
 NUM_QUESTIONS = 256  # of the validation set, evenly over it
 
 Measure = Callable[[Rollout], float | None]  # None where it says nothing
@@ -131,10 +134,11 @@ class Arm:
     experiment: str
     words: tuple[str, ...] = ()
 
-    def folder(self, seed: int, num_phases: int) -> Path:
+    def key(self, seed: int, num_phases: int) -> str:
+        """Names its folder under OUT, and its summary in RUNS."""
         words = [self.experiment.removeprefix("experiment="), *self.words]
         name = "_".join(word.replace("=", "-").replace("/", "-") for word in words)
-        return OUT / f"{name[:120]}_{num_phases}" / str(seed)
+        return f"{name[:120]}_{num_phases}/{seed}"
 
 
 def read_recipes(only: Sequence[str] = ()) -> list[Recipe]:
@@ -161,11 +165,12 @@ def run(
     deadline = time.monotonic() + 60 * minutes
     doors()
     arms = _starts_first(arm for one in recipes if not one.unseen for arm in reversed(one.arms))
+    done = read_runs()
     waiting = [
-        job
+        Job(arm, seed, num_phases)
         for seed in seeds
-        for job in (Job(arm, seed, num_phases) for arm in arms)
-        if not job.summary.exists()
+        for arm in arms
+        if arm.key(seed, num_phases) not in done
     ]
     num_jobs, running = len(waiting), list[Job]()
     while waiting or running:
@@ -179,8 +184,8 @@ def run(
         multiprocessing.connection.wait([job.process.sentinel for job in running], timeout=left)
         for job in [one for one in running if left == 0 or not one.process.is_alive()]:
             running.remove(job)
-            done = num_jobs - len(waiting) - len(running)
-            print(f"{done:3} of {num_jobs}: {job.finish()}", flush=True)
+            number = num_jobs - len(waiting) - len(running)
+            print(f"{number:3} of {num_jobs}: {job.finish()}", flush=True)
 
 
 def _starts_first(arms: Iterable[Arm]) -> list[Arm]:
@@ -199,7 +204,7 @@ class Job:
     """One training in a process of its own, forked from this one."""
 
     def __init__(self, arm: Arm, seed: int, num_phases: int) -> None:
-        self.folder = arm.folder(seed, num_phases).absolute()
+        self.folder = (OUT / arm.key(seed, num_phases)).absolute()
         self.summary = self.folder / "summary.json"
         words = [
             arm.experiment, *arm.words, *_sizes(arm, num_phases), f"seed={seed}",
@@ -330,15 +335,25 @@ def _by_question(summary: dict, measure: str) -> dict[str, float]:
     return {id: value for id, value in pairs if value is not None}
 
 
-def compare(recipe: Recipe, seeds: Iterable[int], num_phases: int) -> list[Finding]:
+def read_runs() -> dict[str, dict]:
+    """All summaries: those kept in RUNS, and newer ones under OUT."""
+    kept = json.loads(gzip.decompress(RUNS.read_bytes())) if RUNS.exists() else {}
+    new = {
+        str(path.parent.relative_to(OUT)): json.loads(path.read_text())
+        for path in OUT.glob("*/*/summary.json")
+    }
+    return kept | new
+
+
+def compare(
+    recipe: Recipe, runs: Mapping[str, dict], seeds: Iterable[int], num_phases: int
+) -> list[Finding]:
     """All that a recipe looks for; nothing where no seed has both arms."""
-    both = [
-        [arm.folder(seed, num_phases) / "summary.json" for arm in recipe.arms] for seed in seeds
-    ]
-    both = [paths for paths in both if all(path.exists() for path in paths)]
+    keys = [[arm.key(seed, num_phases) for arm in recipe.arms] for seed in seeds]
+    both = [pair for pair in keys if all(key in runs for key in pair)]
     if not both:
         return []
-    after, before = ([json.loads(paths[side].read_text()) for paths in both] for side in (0, 1))
+    after, before = ([runs[pair[side]] for pair in both] for side in (0, 1))
     wanted = dict(recipe.look_for)
     for also in ("accuracy", SPEED):  # whatever a method is for, its price is told
         wanted.setdefault(also, "up")
@@ -348,7 +363,9 @@ def compare(recipe: Recipe, seeds: Iterable[int], num_phases: int) -> list[Findi
 
 
 def write_table(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int) -> None:
-    found = {one.name: compare(one, seeds, num_phases) for one in recipes}
+    runs = read_runs()
+    RUNS.write_bytes(gzip.compress(json.dumps(runs, sort_keys=True).encode(), mtime=0))
+    found = {one.name: compare(one, runs, seeds, num_phases) for one in recipes}
     rows = [row for one in recipes for row in _rows(one, found[one.name])]
     counts = [findings[0].verdict for findings in found.values() if findings]
     head = (
