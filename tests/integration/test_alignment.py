@@ -80,11 +80,13 @@ def test_a_planted_bug_stops_the_run(
 def test_a_shifted_mask_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = rollout_callback.credit_rollouts
 
-    def shifted(*args: Any) -> Credited:
-        scored, samples = honest(*args)
-        return Credited(
-            scored,
-            [replace(sample, loss_mask=(0, *sample.loss_mask[:-1])) for sample in samples],
+    def shifted(*args: Any, **kwargs: Any) -> Credited:
+        credited = honest(*args, **kwargs)
+        return credited._replace(
+            samples=[
+                replace(sample, loss_mask=(0, *sample.loss_mask[:-1]))
+                for sample in credited.samples
+            ]
         )
 
     monkeypatch.setattr(rollout_callback, "credit_rollouts", shifted)

@@ -39,7 +39,7 @@ def test_an_evaluation_reports_every_probe(tmp_path: Path, capsys: pytest.Captur
     assert report.faithfulness.probes["forced_zoom"].before.value == report.accuracy.value
     assert EvaluationReport.from_json((tmp_path / "run/report.json").read_text()) == report
     printed = capsys.readouterr().out
-    assert all(f"\n{name} " in printed for name in PROBES)
+    assert all(f"({name})" in printed for name in PROBES)
     scored = records(tmp_path / "run", "rollouts.jsonl")
     assert any(len(contrasts_of(one.rollout.probes)) == len(PROBES) for one in scored)
     assert "<dt>crop_black</dt>" in (tmp_path / "run/rollouts.html").read_text()

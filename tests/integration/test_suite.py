@@ -221,7 +221,7 @@ def test_an_unknown_benchmark_of_a_suite_is_named(
 ) -> None:
     with pytest.raises(SystemExit):
         evaluate(f"data.root={downloads}", "suite=[vstart]", "benchmark=_suite")
-    assert "there is no benchmark 'vstart'; there are" in capsys.readouterr().err
+    assert "there is no benchmark 'vstart'; did you mean vstar?" in capsys.readouterr().err
 
 
 def test_rollouts_are_judged_again_without_asking(

@@ -124,14 +124,21 @@ def test_no_cut_into_micro_batches_changes_the_loss(losses, normalization, data)
     """Weights belong to the whole batch: the loss is the textbook mean however it is cut."""
     assume(any(losses))
     counts = [len(sequence) for sequence in losses]
-    weights = token_weights(counts, normalization=normalization, constant_length=7)
+    groups = [str(i // 2) for i in range(len(losses))]
+    weights = token_weights(counts, normalization=normalization, constant_length=7, groups=groups)
     cut = data.draw(st.integers(0, len(losses)))
     weighted = [w * sum(sequence) for w, sequence in zip(weights, losses, strict=True)]
     in_two = sum(weighted[:cut]) + sum(weighted[cut:])
+    pairs = (losses[i : i + 2] for i in range(0, len(losses), 2))
+    prompts = [[loss for one in pair for loss in one] for pair in pairs]
     textbook = {
         Normalization.TOKEN_MEAN: sum(map(sum, losses)) / sum(counts),
         Normalization.SEQUENCE_MEAN: sum(sum(s) / len(s) for s in losses if s) / len(losses),
         Normalization.CONSTANT_LENGTH: sum(map(sum, losses)) / 7 / len(losses),
+        Normalization.SEQUENCE_SUM: sum(map(sum, losses)) / len(losses),
+        Normalization.TOKEN_SUM: sum(map(sum, losses)),
+        Normalization.PROMPT_MEAN: sum(sum(one) / len(one) for one in prompts if one)
+        / len(prompts),
     }
     assert in_two == pytest.approx(textbook[normalization], abs=1e-9)
 

@@ -34,7 +34,7 @@ from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, Schedule
-from vigorl.training.alignment import AlignmentCheck
+from vigorl.training.alignment import AlignmentCheck, check_masks
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
 from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
@@ -193,6 +193,7 @@ class RolloutCallback(L.Callback):
             module.algorithm,
             readings=readings[: num_own + len(guests)],
         )
+        check_masks([one.rollout for one in credited.scored], credited.samples)
         guests = credited.scored[num_own:]
         credited = credited._replace(scored=credited.scored[:num_own])
         scored, samples, credit = with_idle(credited, found)

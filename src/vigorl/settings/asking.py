@@ -32,7 +32,7 @@ from vigorl.settings.kinds import (
     says,
 )
 from vigorl.settings.learning import Limits, Teacher, VLLMLimits
-from vigorl.settings.rewards import RewardPart
+from vigorl.settings.rewards import LISTED, RewardPart
 
 
 class Prompt(Group):
@@ -183,7 +183,7 @@ class Reward(Group):
     miss_price: NotNegative
     max_price: NotNegative
     name: Text
-    parts: dict[str, RewardPart | None]
+    parts: Annotated[dict[str, RewardPart | None], LISTED]
     weights: dict[str, Finite]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WrapValidator
 
 from vigorl.settings.kinds import (
     AtLeastOne,
@@ -21,11 +21,23 @@ from vigorl.settings.kinds import (
 )
 
 
+def _named_or_listed(value: Any, handler: Any) -> Any:
+    """A list of [reward, weight], as a sum of your own has it, is left to its class."""
+    pairs: list[Any] = value if isinstance(value, list) else []
+    is_listed = bool(pairs) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], dict) for pair in pairs
+    )
+    return value if is_listed else handler(value)
+
+
+LISTED = WrapValidator(_named_or_listed)
+
+
 class RewardPart(Group):
     """Of one reward, or of a sum within the sum."""
 
     name: Text
-    parts: dict[str, RewardPart | None]
+    parts: Annotated[dict[str, RewardPart | None], LISTED]
     weights: dict[str, Finite]
     reward: RewardPart
     # where and how places are compared

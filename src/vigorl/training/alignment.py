@@ -33,6 +33,26 @@ from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 
 
+def check_masks(rollouts: Sequence[Rollout], samples: Sequence[TrainingSample]) -> None:
+    """Refuse samples that would learn a token that their rollout did not sample, on any rank.
+
+    Args:
+        rollouts: Of this rank.
+        samples: What is learned from each, in order.
+    Raises:
+        AlignmentError: On every rank; names the rollout and the token.
+    """
+    fault = None
+    for rollout, sample in zip(rollouts, samples, strict=True):
+        pairs = zip(sample.loss_mask, rollout.loss_mask, strict=True)
+        at = next((i for i, (learned, sampled) in enumerate(pairs) if learned > sampled), None)
+        if at is not None:
+            fault = fault or f"{_name(rollout)}: token {at} would be learned, and was not sampled"
+    for one in from_all_ranks(fault):
+        if one is not None:
+            raise AlignmentError(f"{one}. Nothing was learned from this phase")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentCheck:
     """When to look, and how much may differ.
