@@ -183,8 +183,9 @@ def test_what_a_benchmark_locks_is_changed_only_in_the_open(
     assert other.protocol.changed == ("env.limits.max_turns",)  # pixels are the model's, and noted
     assert other.protocol.fingerprint != locked.protocol.fingerprint
     assert "modified: env.limits.max_turns" in other.table()
-    differ = "the protocols differ: env.limits.max_turns, pixels.max_pixels"
-    assert differ in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "(env.limits.max_turns): 5 -> 2" in printed
+    assert "(pixels.max_pixels): 12544 -> 50176" in printed
     form = evaluation(tmp_path / "c", "says_red", *chosen, "data.form=questions", **asked)
     assert form.protocol is not None
     assert form.protocol.changed == ("data.form",)
