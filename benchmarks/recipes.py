@@ -106,6 +106,7 @@ ABOUT = {
     "needless": "looks per answer where the overview is enough (data=made_world_economy)",
     "items": "items of a list answer over those that there are",
 }
+KINDS = ("seen", "not seen", "opposite", "one seed")  # of a verdict
 SHARES = {"accuracy", SPEED, "looked", "hits", "first_hit", "luck", "truncated"}
 
 
@@ -376,7 +377,7 @@ def write_table(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: 
         "seeds' own differences stand beside. A difference is *seen* (or *opposite*) where the "
         "interval leaves 0 out and every seed has its sign; a null result is a result. The first "
         f"line of a recipe decides. Measured: {len(counts)} of {len(recipes)}; "
-        + ", ".join(f"{kind} {counts.count(kind)}" for kind in ("seen", "not seen", "opposite"))
+        + ", ".join(f"{kind} {counts.count(kind)}" for kind in KINDS)
         + ".\n\nWhat is measured: "
         + "; ".join(f"*{name}*, {text}" for name, text in ABOUT.items())
         + ".\n\n| recipe | claim | measure | plain | recipe | difference [95 %] | seeds | verdict |"
