@@ -19,7 +19,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, starmap
+from operator import gt
 
 import torch
 from torch import Tensor
@@ -45,9 +46,10 @@ def check_masks(rollouts: Sequence[Rollout], samples: Sequence[TrainingSample]) 
     fault = None
     for rollout, sample in zip(rollouts, samples, strict=True):
         pairs = zip(sample.loss_mask, rollout.loss_mask, strict=True)
-        at = next((i for i, (learned, sampled) in enumerate(pairs) if learned > sampled), None)
-        if at is not None:
-            fault = fault or f"{_name(rollout)}: token {at} would be learned, and was not sampled"
+        strays = list(starmap(gt, pairs))  # in C: it is every token of a phase
+        if fault is None and any(strays):
+            at = strays.index(True)
+            fault = f"{_name(rollout)}: token {at} would be learned, and was not sampled"
     for one in from_all_ranks(fault):
         if one is not None:
             raise AlignmentError(f"{one}. Nothing was learned from this phase")

@@ -84,9 +84,10 @@ class Replay(GroupMethod):
     Raises:
         ConfigError: A setting out of its range.
     Source: Pixel Reasoner, arXiv:2505.15966 ("selective replay", a buffer of 512; its released
-        code, a3a6c3a, fills a batch up with copies of the groups of that same batch that have a
-        spread). Drawing by |advantage|: selective sample replay, arXiv:2504.08837, as far as known.
-        `max_share`, `max_age` and `only_right` are not published; ours.
+        code, a3a6c3a, has a function that fills a batch up with copies of the groups of that same
+        batch that have a spread; where it is called was not seen). Drawing by |advantage|:
+        selective sample replay, arXiv:2504.08837, as far as known. `max_share`, `max_age` and
+        `only_right` are not published; ours.
     """
 
     needs_old = True

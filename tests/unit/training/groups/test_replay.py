@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from tests import builders
-from tests.unit.training.groups.test_collection import on_two_ranks  # noqa: F401
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.buffer import MicroBatch
@@ -84,7 +83,7 @@ def test_a_checkpoint_gives_back_the_same_buffer() -> None:
 
 
 def test_ranks_share_what_is_drawn(
-    on_two_ranks: Callable[..., list[Any]],  # noqa: F811
+    on_two_ranks: Callable[..., list[Any]],
 ) -> None:
     methods = [Replay(max_share=1.0, only_right=False) for _ in range(2)]
 
