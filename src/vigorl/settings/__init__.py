@@ -42,6 +42,7 @@ from vigorl.settings.kinds import (
     NotNegative,
     Positive,
     Seed,
+    ShareAboveZero,
     Text,
     Texts,
     Threads,
@@ -52,6 +53,7 @@ from vigorl.settings.learning import (
     Algorithm,
     Callback,
     Correction,
+    Critic,
     DataModule,
     EarlyStop,
     EngineLimits,
@@ -134,6 +136,8 @@ class Settings(Group):
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: Algorithm
+    critic: Critic | None
+    critic_lr: ShareAboveZero
     env: Env
     data: Data
     reward: Reward
