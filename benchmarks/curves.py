@@ -32,7 +32,6 @@ def train_all(
         folder = root / f"{'_'.join(variant.replace(',', '').split())}_{seed}"
         return train(folder, runs[run], names, path=path)
 
-    one(next(iter(runs)))  # the world and its start are made once, before runs share them
     with ThreadPoolExecutor(jobs) as pool:
         return dict(zip(runs, pool.map(one, runs), strict=True))
 

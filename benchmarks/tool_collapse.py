@@ -1,6 +1,6 @@
 """A reward that makes a policy give up its tool, the alarm, and what a guard does about it.
 
-    python benchmarks/tool_collapse.py --seeds 0 1 2 --phases 24 --out docs/tool_collapse [--jobs 2]
+    python benchmarks/tool_collapse.py --seeds 0 1 2 --phases 20 --out docs/tool_collapse [--jobs 2]
 
 Four arms on the same start, questions and seeds:
 
@@ -44,7 +44,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="made_world_cold", help="a choice of configs/data")
-    parser.add_argument("--phases", type=int, default=24)
+    parser.add_argument("--phases", type=int, default=20)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--patience", type=int, default=1, help="low phases before the alarm")
     parser.add_argument("--below", type=float, default=0.75, help="low: this share of the best")
@@ -60,8 +60,8 @@ def main() -> None:
             f"guard.below_best_frac={asked.below}", f"name='collapse_{arm}/{seed}'",
             *asked.overrides,
         ]
-        for arm, settings in ARMS.items()
         for seed in asked.seeds
+        for arm, settings in ARMS.items()
     }  # fmt: skip
     found = train_all(asked.runs, trainings, (ZOOMED, ACCURACY, ALARM), jobs=asked.jobs)
     write({arm: [found[arm, seed] for seed in asked.seeds] for arm in ARMS}, asked)
