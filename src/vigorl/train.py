@@ -4,9 +4,11 @@ configs/train.yaml.
 
 from __future__ import annotations
 
+from vigorl.callable_door import make_callable
 from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "train")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.train(cfg)
 
 import signal
 from functools import partial
