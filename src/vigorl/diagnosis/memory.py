@@ -32,6 +32,7 @@ from vigorl.families.family import Family
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
+from vigorl.resolvers import shipped
 from vigorl.rollout.engines import hf
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS
 from vigorl.training.policy_module import PolicyModule
@@ -60,7 +61,7 @@ class Needs:
 
 def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     """The model's config, and what it counts to; None where there is none."""
-    path, maker = cfg.model.path, cfg.model.get("maker")
+    path, maker = shipped(cfg.model.path), cfg.model.get("maker")
     if maker and maker.get("source") and isinstance(maker.source, str):
         path = maker.source  # a copy of its shape is made at the start
     try:

@@ -22,6 +22,7 @@ from vigorl.data.splits import DataSplits
 from vigorl.diagnosis.engine import ask
 from vigorl.diagnosis.machine import existing_parent
 from vigorl.diagnosis.report import Row, Status
+from vigorl.resolvers import shipped
 
 _MADE = "vigorl.data.scenes.world.MadeWorld"
 _ONLY_READ = ("image_root", "photographs")  # no source's `prepare` looks for them
@@ -71,7 +72,7 @@ def check_data(cfg: DictConfig) -> list[Row]:
 
 def _dry_pass(cfg: DictConfig, splits: DataSplits) -> list[Row]:
     """Every row as it will be asked, every picture decoded."""
-    folder = Path(cfg.paths.start if cfg.model.get("maker") else cfg.model.path)
+    folder = Path(cfg.paths.start if cfg.model.get("maker") else shipped(cfg.model.path))
     asks = build_parts(_spoken_by(folder, cfg)).eval_environment if folder.is_dir() else None
     rules, counts = replace(splits.rules, decode_pictures=True), list[str]()
     for name, records in splits.records.items():
