@@ -46,7 +46,7 @@ def rollout_picture(
     rollout = one.rollout if isinstance(one, ScoredRollout) else one
     if not rollout.prompt_views:
         raise ValueError(f"task {rollout.task.id!r} has no picture to draw on")
-    left = _marked_whole(rollout, images, max_side_px=max_side_px)
+    left = marked_picture(rollout, images, max_side_px=max_side_px)
     tiles = _tiles(rollout, images, height_px=left.height)
     width = left.width + sum(tile.width + _GAP_PX for tile in tiles)
     lines = _caption_lines(rollout, width)
@@ -62,7 +62,12 @@ def rollout_picture(
     return sheet
 
 
-def _marked_whole(rollout: Rollout, images: ImageStore, *, max_side_px: int) -> Image.Image:
+def marked_picture(rollout: Rollout, images: ImageStore, *, max_side_px: int) -> Image.Image:
+    """The first picture of a rollout that has one, with its points, windows and targets.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     view = rollout.prompt_views[0]
     size = fit_size(view.original, max_side_px, may_grow=True)
     large = Size(size.width * _SUPERSAMPLING, size.height * _SUPERSAMPLING)
