@@ -84,6 +84,11 @@ def confidence(turn: Turn) -> float | None:
     return sum(map(math.exp, logprobs)) / len(logprobs) if logprobs else None
 
 
+def is_own_look(turn: Turn) -> bool:
+    """Whether a person wrote it (`Talk.look_at`)."""
+    return bool(turn.prefix_ids) and not turn.sampling_logprobs and bool(turn.views)
+
+
 def votes(rollouts: Sequence[Rollout]) -> list[tuple[str | None, int]]:
     """Answers and how often each was given, the most frequent first; None is no answer. Answers
     that differ in case, marks or white space count as the first of them.
@@ -199,6 +204,7 @@ class Talk:
     def __init__(self, asker: Asker, dialog: Dialog) -> None:
         self.asker, self._dialog = asker, dialog
         self._before: list[Dialog] = []  # as it was before each turn
+        self._resting: Dialog | None = None  # likewise, while a turn is being written
         self._busy = Lock()
 
     @property
@@ -237,6 +243,18 @@ class Talk:
         """
         return self._dialog.rollout(policy_version=self.asker.engine.policy_version)
 
+    @property
+    def so_far(self) -> Rollout | None:
+        """What happened, as if it were stopped now; None before the first turn."""
+        if self.is_done:
+            return self.rollout
+        dialog = self._resting or self._dialog
+        if not dialog.turns:
+            return None
+        copy = dialog.fork(index=dialog.index, seed=dialog.seed)
+        copy.stop_reason = StopReason.TURN_LIMIT
+        return copy.rollout(policy_version=self.asker.engine.policy_version)
+
     def go_on(self, *, num_turns: int | None = None) -> Iterator[str]:
         """Let the policy take turns until it is done, or `num_turns` of them. Yields the text of
         the coming turn as it grows, and "" when `turns` has one more.
@@ -249,20 +267,25 @@ class Talk:
         """
         if not self._busy.acquire(blocking=False):
             raise ConfigError("this dialog is being answered: wait for its end")
+        num_done = len(self.turns)
+        is_over = self.is_done or num_turns == 0
         try:
-            num_left = num_turns
-            while not self.is_done and num_left != 0:
+            while not is_over:
                 yield from self._turn()
-                yield ""
-                num_left = None if num_left is None else num_left - 1
+                is_over = self.is_done or len(self.turns) - num_done == num_turns
+                if not is_over:
+                    yield ""
         finally:
             self._busy.release()
+        if len(self.turns) > num_done:
+            yield ""  # whoever hears of the last turn may look somewhere at once
 
     def _turn(self) -> Iterator[str]:
         # an index of its own: the engine may still be at a turn that was given up
         before = self._dialog.fork(index=self._dialog.index + 1, seed=self._dialog.seed)
         ids: list[int] = []
         is_whole = False
+        self._resting = before
         try:
             for said in self.asker.run([self._dialog], num_turns=1):
                 if isinstance(said, Sampled):
@@ -272,6 +295,7 @@ class Talk:
         finally:
             if not is_whole:
                 self._dialog = before
+            self._resting = None
         self._before.append(before)
 
     def look_at(self, point: Point) -> Turn:
