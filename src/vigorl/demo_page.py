@@ -1,7 +1,7 @@
 """The demo's page: a face in Gradio over `vigorl.asking`, which does the work.
 
-Each tab of a browser has a `Tab` of its own; models and saved dialogs are all tabs'. Texts of people
-and policies become HTML in `pages.dialog` alone, which escapes them.
+Each tab of a browser has a `Tab` of its own; models and saved dialogs are all tabs'. What people and
+policies write becomes HTML in `pages.dialog`, which escapes it.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _EVERY_S = 0.08  # between two looks at a turn that is being written
 _OPEN = "#222222"  # around the points of a dialog that nobody judges
 _CSS = Path(vigorl.pages.__file__).with_name("templates") / "dialog.css"
 _HOW = (
-    "Drop a picture or take a made scene, and ask. **Click on the picture** to look there yourself: "
-    "the policy goes on from what you see."
+    "Drop a picture or take an example, and ask. **Click on the picture** to look there yourself: "
+    "the policy goes on from what is seen."
 )
 
 
@@ -291,7 +291,7 @@ def make_page(
                                     type="pil",
                                     elem_id=f"picture-{number}",
                                     format="png",
-                                )  # fmt: skip
+                                )
                             )
                         with gr.Column(min_width=300):
                             dialogs.append(gr.HTML(elem_id=f"dialog-{number}", padding=False))

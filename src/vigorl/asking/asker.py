@@ -12,6 +12,7 @@ asker.answers(task, num=8)         # rollouts of one question, sampled together
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +29,19 @@ from vigorl.core.protocols import Completion, Looking
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.scoring.text import normalize_answer
-from vigorl.core.trace import ToolCall, join_turns, render_point, render_tool_turn
+from vigorl.core.trace import (
+    POINT_PATTERN,
+    ToolCall,
+    find_points,
+    join_turns,
+    render_point,
+    render_tool_turn,
+)
 from vigorl.data.images import ImageStore, open_image, read_size
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.seeds import derive_seed
 
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+")
 MAX_PIXELS = 50_000_000  # of a picture that somebody brings: decoded in seconds, 200 MB
 
 
@@ -327,13 +336,23 @@ class Talk:
             before = start.fork(index=self._dialog.index + 1, seed=start.seed)
             dialog = before.fork(index=before.index + 1, seed=start.seed)
             arguments = tool.arguments_at(point, image=self.image)
-            place = render_point(self.image.to_text(point))
-            dialog.take(render_tool_turn(f"Look at {place}.", ToolCall(tool.name, arguments)))
+            words = self._words_of_look(self.image.to_text(point))
+            dialog.take(render_tool_turn(words, ToolCall(tool.name, arguments)))
             self._before = [*self._before[: len(start.turns)], before]
             self._dialog = dialog
         finally:
             self._busy.release()
         return dialog.turns[-1]
+
+    def _words_of_look(self, place: Point) -> str:
+        """What the policy said of its last place, said of another: it goes on best from its own
+        words. Plain ones where it has named none.
+        """
+        for turn in reversed(self.turns):
+            for sentence in _SENTENCE_ENDS.split(turn.parsed.think):
+                if turn.focus is not None and len(find_points(sentence)) == 1:
+                    return POINT_PATTERN.sub(render_point(place), sentence)
+        return f"Look at {render_point(place)}."
 
     def trace(self, *, answer: str | None = None) -> TraceRecord:
         """The dialog as a worked solution to learn from.

@@ -99,8 +99,8 @@ class _OfFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfNames(_OfFiles):
-    """And whose files name pictures.
+class FilesOfNames(_OfFiles):
+    """What those share whose files name pictures.
 
     Attributes:
         pictures_anywhere: See `data.faults.Rules`.
@@ -141,11 +141,11 @@ class VStarFolder(_OfFiles):
         tasks = read_vstar_folder(
             self.root, categories=tuple(self.categories), seed=self.seed, rules=self.rules
         )
-        return _split(self, tasks)
+        return split_tasks(self, tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionFile(_OfNames):
+class QuestionFile(FilesOfNames):
     """A benchmark that is one file: to judge on, or to train on one part and judge on another.
 
     Attributes:
@@ -168,11 +168,11 @@ class QuestionFile(_OfNames):
         _require(self.file, "data.file")
 
     def load(self) -> DataSplits:
-        return _split(self, self.read(self.file, image_root=self.image_root, rules=self.rules))
+        return split_tasks(self, self.read(self.file, image_root=self.image_root, rules=self.rules))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleasedFiles(_OfNames):
+class ReleasedFiles(FilesOfNames):
     """The files of the ViGoRL release: RL JSONL for rollouts, SFT JSON for traces; either may be
     absent.
 
@@ -236,7 +236,7 @@ class ReleasedFiles(_OfNames):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithTraces(_OfNames):
+class WithTraces(FilesOfNames):
     """Another source's questions, with the worked solutions of a file.
 
     Solutions whose pictures are in the other source's validation or test are left out; how many is
@@ -311,8 +311,28 @@ def load_tasks(
     return kept, len(tasks)
 
 
-def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:
-    """Train, validation and test by whole pictures, or all of it test."""
+class Splitting(Protocol):
+    """A source whose questions are split by whole pictures; see `VStarFolder`."""
+
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def as_benchmark(self) -> bool: ...
+    @property
+    def val_frac(self) -> float: ...
+    @property
+    def test_frac(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def split_tasks(source: Splitting, tasks: Sequence[TaskRecord]) -> DataSplits:
+    """Train, validation and test by whole pictures, or all of it test.
+
+    Raises:
+        ConfigError: Nothing would be left to train on.
+        DataError: There are too few pictures.
+    """
     rules = source.rules
     if source.as_benchmark:
         return DataSplits(test_tasks=tasks, rules=rules)

@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.own_objects import is_given
 from vigorl.settings.asking import (
     AnswerJudge,
     Asked,
@@ -290,7 +291,10 @@ def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
     one's own. What cannot be resolved is noted and left out.
     """
     if OmegaConf.is_list(node):
-        return [_resolved(node[i], broken, f"{path}.{i}") for i in range(len(node))]
+        return [
+            {} if is_given(node[i]) else _resolved(node[i], broken, f"{path}.{i}")
+            for i in range(len(node))
+        ]
     if not isinstance(node, DictConfig):
         return node
     plain: dict[str, Any] = {}
@@ -299,7 +303,8 @@ def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
             continue
         at = f"{path}.{key}".lstrip(".")
         try:
-            plain[str(key)] = _resolved(node[key], broken, at)
+            if not is_given(node[key]):  # your own code is the judge of itself
+                plain[str(key)] = _resolved(node[key], broken, at)
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:

@@ -104,7 +104,7 @@ def test_a_person_looks_and_it_goes_on(
     list(talk.go_on())
     assert [turn.text for turn in talk.turns] == [
         ZOOM,
-        builders.call_text(100, 10, think="Look at (100, 10)."),
+        builders.call_text(100, 10),  # in the words of the look before
         ANSWER,
     ]
     assert [turn.completion_ids for turn in talk.turns][1] == (world.codec.end_id,)
