@@ -1,5 +1,5 @@
-"""Look at a data set before a run: `python -m vigorl.data inspect my_questions.csv`, or at any other
-source, `python -m vigorl.inspect_data data=released_files data.train_tasks=...`.
+"""Look at a data set before a run: `python -m vigorl.data inspect my_questions.csv`, or any other
+source: `python -m vigorl.inspect_data data=released_files data.train_tasks=...`.
 
 Takes what `vigorl.train` takes (`env`, `scale`, `data.question=COLUMN`). Prints counts, kinds of
 answers, sizes, tokens of a picture, what is asked twice, what leaks between splits, and every row

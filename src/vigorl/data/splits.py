@@ -346,10 +346,12 @@ def split_tasks(source: Splitting, tasks: Sequence[TaskRecord]) -> DataSplits:
             rest, holdout_frac=source.val_frac / rest_frac, seed=source.seed
         )
     except DataError as error:
-        raise DataError(
+        text = (
             f"too few pictures for train, val and test ({error}); data.as_benchmark=true makes all "
             "questions the test, data.val_frac=0 or data.test_frac=0 leaves one of them empty"
-        ) from error
+        )
+        refuse(DataError(text))
+        return DataSplits(train_tasks=tasks, rules=rules)
     return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test, rules=rules)
 
 
