@@ -619,6 +619,15 @@ def test_a_sampler_is_chosen_on_the_command_line() -> None:
     assert instantiate(on.datamodule.sampler) == SolveRateSampling(floor_frac=0.2)
 
 
+@pytest.mark.parametrize("algorithm", ["vppo", "papo"])
+def test_a_signal_that_is_also_asked_for_stays_as_its_algorithm_sets_it(algorithm: str) -> None:
+    alone = compose_door("train", f"algorithm={algorithm}").signals
+    both = [f"algorithm={algorithm}", "signals=[visual_dependency,region_to_whole]"]
+    signals = compose_door("train", *both, "signals.region_to_whole.margin=2.0").signals
+    assert signals.visual_dependency == alone.visual_dependency
+    assert signals.region_to_whole.margin == 2.0
+
+
 def test_a_sampler_is_refused_before_any_weights_are_loaded() -> None:
     bad = compose_door("train", "sampler=solve_rate", "sampler.skip_above=0.2")
     with pytest.raises(ConfigError, match=r"^sampler\.skip_above must be in"):

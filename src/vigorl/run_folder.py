@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
+from vigorl.core.run_log import NAME
 from vigorl.mlflow_store import without_passwords
 from vigorl.own_objects import as_texts
 
@@ -90,7 +91,7 @@ def remove_unused(folder: Path) -> None:
     """Remove a run's folder, and one above it that is empty then, if there is nothing but what the
     run says of itself.
     """
-    own = [folder / "run.json", folder / "config.yaml"]
+    own = [folder / "run.json", folder / "config.yaml", folder / NAME]
     with contextlib.suppress(OSError):  # another process is as far, or another run stands there
         if any(one not in own for one in folder.iterdir()):
             return

@@ -29,9 +29,11 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.core.run_log import logged_to
 from vigorl.data.token_kinds import TokenKinds
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
+from vigorl.processes import is_first_process
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
@@ -72,7 +74,7 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
 
 def train_stage(cfg: DictConfig) -> dict[str, float]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    with start_run(cfg) as run:
+    with start_run(cfg) as run, logged_to(run.folder, is_writer=is_first_process()):
         return fit(cfg, run)
 
 

@@ -177,6 +177,16 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ),
         (
             "train",
+            ["algorithm=reinforce", "importance_correction={level: token}"],
+            "importance_correction beside algorithm.max_weight=2 would count",
+        ),
+        (
+            "train",
+            ["algorithm=vespo", "algorithm.anchor=old", "importance_correction={level: token}"],
+            "importance_correction beside algorithm=vespo would count",
+        ),
+        (
+            "train",
             ["signals=[visual_dependency]", "signals.visual_dependency.change=patches"],
             "signals.visual_dependency.change=patches needs",
         ),

@@ -100,6 +100,8 @@ class Mix(Group):
 
 class Variant(Group):
     large_frac: Share
+    context_salience: Share | None
+    has_references: Flag
     follow_frac: Share
     max_items: AtLeastOne
     forms: Annotated[
@@ -283,6 +285,7 @@ class Probe(Group):
     picture: Literal["none", "grey"]
     items: Checklist
     one_prompt: Flag
+    coef: NotNegative
     critic: Critic
     urls: Urls
     model: Text

@@ -193,6 +193,11 @@ def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
             "algorithm.anchor=rollout with importance_correction would count the gap between "
             "engine and trainer twice: set importance_correction=null"
         )
+    elif key := _corrects_engine(plain.get("module", {})):
+        yield (
+            f"importance_correction beside {key} would count the gap between engine and trainer "
+            "twice: set importance_correction=null"
+        )
     if not algorithm.get("wide_bounds", True) and max(low, high) >= 0.1:
         yield (
             f"algorithm.clip_low={low:g}, algorithm.clip_high={high:g} are bounds of a token's "
@@ -209,6 +214,17 @@ def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
             yield f"signals.{name}.black_frac has no effect with signals.{name}.change=grey"
         if signal.get("change") == "patches" and not signal.get("black_frac"):
             yield f"signals.{name}.change=patches needs signals.{name}.black_frac"
+
+
+def _corrects_engine(module: dict[str, Any]) -> str | None:
+    """What of an algorithm's settings is a correction already, where there is another one."""
+    algorithm = module.get("algorithm") or {}
+    if not module.get("importance_correction"):
+        return None
+    if "k_positive" in algorithm:
+        return "algorithm=vespo"
+    weight = algorithm.get("max_weight")  # with a lower bound (CISPO) of another ratio
+    return f"algorithm.max_weight={weight:g}" if weight and "min_weight" not in algorithm else None
 
 
 def _kl(plain: dict[str, Any]) -> Iterator[str]:
