@@ -200,7 +200,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     if cfg.get("early_stop"):
         callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
-        extra = {"images": parts.images} if name == "rollout_logger" else {}
+        is_pages = name == "rollout_logger"
+        extra = {"images": parts.images, "codec": parts.codec} if is_pages else {}
         callbacks.append(assemble(node, **extra))
     return callbacks
 

@@ -179,6 +179,12 @@ class Settings(Group):
     check: Check | None
     search: Search
     chains: Chains
+    # demo
+    beside: Text | None
+    own_looks: Count
+    num_examples: Count
+    host: Text
+    port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
     # export
     checkpoint: Text
     folder: Text

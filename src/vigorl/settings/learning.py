@@ -441,8 +441,11 @@ class Callback(Group):
     folder: Text
     every: AtLeastOne
     keep: AtLeastOne
+    base: Text
+    title: AnyText
     num_groups: Count
     max_eval_rollouts: Count
+    tokens: Flag
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,10 @@ class PolicyModule(L.LightningModule):
         if self.vision_cache is None:
             return None
         return self.vision_cache.get(batch.views, self._pixels)
+
+    def features_aside(self) -> AbstractContextManager[None]:
+        """For passes that only look: the features of the phase stay as they are."""
+        return nullcontext() if self.vision_cache is None else self.vision_cache.aside()
 
     def count_padding(self, batch: TrainingBatch) -> None:
         """For `perf/padding_frac`: positions of an update's micro-batches that hold no token."""
