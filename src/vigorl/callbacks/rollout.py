@@ -215,7 +215,7 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
-            keeps_all=module.entropy is not None,
+            keeps_all=module.needs_zero_advantages,
         )
         micro_batches = read_start(
             cut.micro_batches,
@@ -308,8 +308,8 @@ class RolloutCallback(L.Callback):
         """What the algorithm must know of tokens before it credits them; nothing where it does not
         ask.
         """
-        reads = reads_of(module.algorithm)
-        if not reads:
+        reads, has_critic = reads_of(module.algorithm), module.critic is not None
+        if not reads and not has_critic:
             return ()
         return read_rollouts(
             rollouts,
@@ -319,6 +319,7 @@ class RolloutCallback(L.Callback):
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=plan.micro_batch_size,
+            has_critic=has_critic,
         )
 
     def _invite(

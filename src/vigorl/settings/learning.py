@@ -227,6 +227,17 @@ class Estimator(Group):
     step_weight: NotNegative
     min_iou: ShareAboveZero
     weight: NotNegative
+    trace_decay: Share
+    turn_discount: ShareAboveZero
+    turn_trace_decay: Share
+    turn_value: Literal["first", "last"]
+
+
+class Critic(Group):
+    lr: ShareAboveZero
+    weight_decay: Share
+    clip: Positive | None
+    warmup_phases: Count
 
 
 class PromptFactor(Group):
