@@ -109,10 +109,6 @@ class RolloutLogger(L.Callback):
         if trainer.is_global_zero:
             self._write_index()
 
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero and (self.run / "index.html").exists():
-            _LOG.info("the run's pages begin at %s", self.run / "index.html")
-
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Of traces; evaluations by generation report themselves."""
         found = {k: float(v) for k, v in trainer.callback_metrics.items() if k == "val/nll"}
