@@ -12,6 +12,7 @@ asker.answers(task, num=8)         # rollouts of one question, sampled together
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +29,19 @@ from vigorl.core.protocols import Completion, Looking
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.scoring.text import normalize_answer
-from vigorl.core.trace import ToolCall, join_turns, render_point, render_tool_turn
+from vigorl.core.trace import (
+    POINT_PATTERN,
+    ToolCall,
+    find_points,
+    join_turns,
+    render_point,
+    render_tool_turn,
+)
 from vigorl.data.images import ImageStore, open_image, read_size
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.seeds import derive_seed
 
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+")
 MAX_PIXELS = 50_000_000  # of a picture that somebody brings: decoded in seconds, 200 MB
 
 
@@ -82,6 +91,11 @@ def confidence(turn: Turn) -> float | None:
     """
     logprobs = turn.sampling_logprobs
     return sum(map(math.exp, logprobs)) / len(logprobs) if logprobs else None
+
+
+def is_own_look(turn: Turn) -> bool:
+    """Whether a person wrote it (`Talk.look_at`)."""
+    return bool(turn.prefix_ids) and not turn.sampling_logprobs and bool(turn.views)
 
 
 def votes(rollouts: Sequence[Rollout]) -> list[tuple[str | None, int]]:
@@ -199,6 +213,7 @@ class Talk:
     def __init__(self, asker: Asker, dialog: Dialog) -> None:
         self.asker, self._dialog = asker, dialog
         self._before: list[Dialog] = []  # as it was before each turn
+        self._resting: Dialog | None = None  # likewise, while a turn is being written
         self._busy = Lock()
 
     @property
@@ -237,6 +252,18 @@ class Talk:
         """
         return self._dialog.rollout(policy_version=self.asker.engine.policy_version)
 
+    @property
+    def so_far(self) -> Rollout | None:
+        """What happened, as if it were stopped now; None before the first turn."""
+        if self.is_done:
+            return self.rollout
+        dialog = self._resting or self._dialog
+        if not dialog.turns:
+            return None
+        copy = dialog.fork(index=dialog.index, seed=dialog.seed)
+        copy.stop_reason = StopReason.TURN_LIMIT
+        return copy.rollout(policy_version=self.asker.engine.policy_version)
+
     def go_on(self, *, num_turns: int | None = None) -> Iterator[str]:
         """Let the policy take turns until it is done, or `num_turns` of them. Yields the text of
         the coming turn as it grows, and "" when `turns` has one more.
@@ -249,20 +276,25 @@ class Talk:
         """
         if not self._busy.acquire(blocking=False):
             raise ConfigError("this dialog is being answered: wait for its end")
+        num_done = len(self.turns)
+        is_over = self.is_done or num_turns == 0
         try:
-            num_left = num_turns
-            while not self.is_done and num_left != 0:
+            while not is_over:
                 yield from self._turn()
-                yield ""
-                num_left = None if num_left is None else num_left - 1
+                is_over = self.is_done or len(self.turns) - num_done == num_turns
+                if not is_over:
+                    yield ""
         finally:
             self._busy.release()
+        if len(self.turns) > num_done:
+            yield ""  # whoever hears of the last turn may look somewhere at once
 
     def _turn(self) -> Iterator[str]:
         # an index of its own: the engine may still be at a turn that was given up
         before = self._dialog.fork(index=self._dialog.index + 1, seed=self._dialog.seed)
         ids: list[int] = []
         is_whole = False
+        self._resting = before
         try:
             for said in self.asker.run([self._dialog], num_turns=1):
                 if isinstance(said, Sampled):
@@ -272,6 +304,7 @@ class Talk:
         finally:
             if not is_whole:
                 self._dialog = before
+            self._resting = None
         self._before.append(before)
 
     def look_at(self, point: Point) -> Turn:
@@ -303,13 +336,23 @@ class Talk:
             before = start.fork(index=self._dialog.index + 1, seed=start.seed)
             dialog = before.fork(index=before.index + 1, seed=start.seed)
             arguments = tool.arguments_at(point, image=self.image)
-            place = render_point(self.image.to_text(point))
-            dialog.take(render_tool_turn(f"Look at {place}.", ToolCall(tool.name, arguments)))
+            words = self._words_of_look(self.image.to_text(point))
+            dialog.take(render_tool_turn(words, ToolCall(tool.name, arguments)))
             self._before = [*self._before[: len(start.turns)], before]
             self._dialog = dialog
         finally:
             self._busy.release()
         return dialog.turns[-1]
+
+    def _words_of_look(self, place: Point) -> str:
+        """What the policy said of its last place, said of another: it goes on best from its own
+        words. Plain ones where it has named none.
+        """
+        for turn in reversed(self.turns):
+            for sentence in _SENTENCE_ENDS.split(turn.parsed.think):
+                if turn.focus is not None and len(find_points(sentence)) == 1:
+                    return POINT_PATTERN.sub(render_point(place), sentence)
+        return f"Look at {render_point(place)}."
 
     def trace(self, *, answer: str | None = None) -> TraceRecord:
         """The dialog as a worked solution to learn from.

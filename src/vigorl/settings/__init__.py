@@ -43,6 +43,7 @@ from vigorl.settings.kinds import (
     NotNegative,
     Positive,
     Seed,
+    ShareAboveZero,
     Text,
     Texts,
     Threads,
@@ -53,6 +54,7 @@ from vigorl.settings.learning import (
     Algorithm,
     Callback,
     Correction,
+    Critic,
     DataModule,
     EarlyStop,
     EngineLimits,
@@ -135,6 +137,8 @@ class Settings(Group):
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: Algorithm
+    critic: Critic | None
+    critic_lr: ShareAboveZero
     env: Env
     data: Data
     reward: Reward
@@ -175,6 +179,12 @@ class Settings(Group):
     check: Check | None
     search: Search
     chains: Chains
+    # demo
+    beside: Text | None
+    own_looks: Count
+    num_examples: Count
+    host: Text
+    port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
     # export
     checkpoint: Text
     folder: Text

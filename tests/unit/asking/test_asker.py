@@ -72,12 +72,19 @@ def opened(asker: Asker, world: World, **fields: object) -> Talk:
 
 def test_a_turn_is_seen_as_it_is_written(make: Callable[..., Asker], world: World) -> None:
     talk = opened(make(), world)
-    said = list(talk.go_on(num_turns=1))
+    writing = talk.go_on(num_turns=1)
+    said = [next(writing)]
+    assert talk.so_far is None
+    said += writing
     assert [turn.text for turn in talk.turns] == [ZOOM]
     assert said[-2:] == [ZOOM, ""]
     assert all(ZOOM.startswith(text) for text in said)
     assert talk.stop_reason is None
-    assert list(talk.go_on())[-2:] == [ANSWER, ""]
+    writing = talk.go_on()
+    next(writing)
+    assert talk.so_far is not None
+    assert talk.so_far.turns == talk.turns
+    assert list(writing)[-2:] == [ANSWER, ""]
     assert (talk.answer, talk.stop_reason) == ("red", StopReason.ANSWERED)
     assert talk.rollout.score == 0.0  # of a question whose answer nobody knows
     assert not list(talk.go_on())
@@ -97,7 +104,7 @@ def test_a_person_looks_and_it_goes_on(
     list(talk.go_on())
     assert [turn.text for turn in talk.turns] == [
         ZOOM,
-        builders.call_text(100, 10, think="Look at (100, 10)."),
+        builders.call_text(100, 10),  # in the words of the look before
         ANSWER,
     ]
     assert [turn.completion_ids for turn in talk.turns][1] == (world.codec.end_id,)
