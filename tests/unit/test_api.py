@@ -15,7 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 
 import vigorl
 from vigorl.api import Config, inside
-from vigorl.results import TrainingRun, read_metrics
+from vigorl.core.metrics_file import MetricsLine, append_metrics
+from vigorl.results import Series, TrainingRun, read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +119,11 @@ def test_a_run_that_has_left_nothing_says_so(tmp_path: Path) -> None:
     assert isinstance(run, TrainingRun)
     for what, why in (
         (lambda: run.model, "has no model yet"),
-        (lambda: run.metrics, "another logger than MLflow"),
         (run.rollouts, "recorded: none"),
     ):
         with pytest.raises(vigorl.ConfigError, match=why):
             what()
+    assert dict(run.metrics) == {}
+    line = MetricsLine("train", 1.0, 4, {"reward/total": 0.5})
+    append_metrics(tmp_path / "metrics.jsonl", line)
+    assert run.metrics["reward/total"] == Series((4,), (0.5,))

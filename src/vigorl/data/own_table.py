@@ -182,7 +182,7 @@ class OwnTable(FilesOfNames):
 
     def _task(self, row: Row, guess: Guess, pictures: Pictures) -> tuple[str, TaskRecord]:
         split = ""
-        if name := guess.names.get("split"):
+        if isinstance(name := guess.names.get("split"), str):
             word = str(row.values.get(name) or "").strip().lower()
             if word and word not in _SPLIT_OF:
                 row.fail(f"{name!r} is {word!r:.40}, none of {', '.join(_SPLIT_OF)}")
