@@ -179,6 +179,7 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
     ) -> None:
         phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
+        module.has_several_updates = plan.updates_per_phase > 1
         self.generator.publish(module.policy, version=trainer.global_step)
         found, taught, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()

@@ -458,6 +458,12 @@ class Callback(Group):
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag
+    register_as: Text | None
+    max_traces: Count
+    max_val_traces: Count
+    max_phase_traces: Count
+    max_kib: Count
+    max_side_px: AtLeastOne
 
 
 class Trainer(Group):
@@ -482,7 +488,10 @@ class Logger(Group):
     run_name: Text
     tracking_uri: Text | None
     artifact_location: Text | None
-    give_up_s: NotNegative
+    folder: Text
+    wait_s: NotNegative
+    pause_s: Positive
+    system_every_s: Positive | None
 
 
 class ModuleGroup(Group):
