@@ -5,6 +5,8 @@ RUN/run.json        which MLflow run it is, and what its command lines said
 RUN/data.json       fingerprints of the records that it learns from and is watched on
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
+RUN/metrics.jsonl   what was measured, a line per phase
+RUN/index.html      the run at a glance, and the way to its pages
 RUN/model/          the trained model, a Hugging Face folder; with early_stop, until the end,
                     RUN/model.best-00003/ of the best phase so far
 """

@@ -253,6 +253,13 @@ class PairSizes(Plain):
     micro_batch_size: AtLeastOne
 
 
+class Flaws(Group):
+    world: Node
+    tool: Node
+    view: Side
+    right_frac: Share
+
+
 class Pairs(Group):
     rollouts: Text
     pairs_per_update: AtLeastOne
@@ -262,6 +269,8 @@ class Pairs(Group):
     wrong_to: Share
     right_hits: Share | None
     wrong_hits: Share | None
+    ask: Text
+    flaws: Flaws
 
 
 class Algorithm(Group):
