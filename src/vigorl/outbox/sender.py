@@ -120,6 +120,7 @@ class SendingThread:
             away_since = (away_since or now) if self.sender.is_away else None
             if away_since is not None and now - away_since >= wait_s:
                 self._given_up.set()  # whoever goes on with the run sends the rest
+                self._thread.join(1.0)
                 return False
         return True
 
