@@ -361,6 +361,7 @@ def serve(page: gr.Blocks, *, host: str, port: int, block: bool = True) -> str:
             server_name=host, server_port=port or None, theme=theme, css_paths=_CSS,
             footer_links=[], quiet=True, prevent_thread_lock=True, ssr_mode=False,
             max_file_size="200mb", share=False, show_error=True,
+            _frontend=False,  # else a machine that is busy counts as one that cannot be reached
         )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"port={port}: {error}; port=0 takes one that is free") from error
