@@ -48,6 +48,7 @@ EXPERIMENTS = sorted(
     for path in Path(CONFIGS, "experiment").rglob("*.yaml")
     if path.stem not in SEARCHES + SUITES_BY_NAME
 )
+CRITIC = "vigorl.training.critic.Critic"
 ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],
     "grpo_from_mcts": ["from_model=${paths.start}"],
@@ -385,6 +386,11 @@ def test_gspo_has_its_papers_bounds_and_no_kl_at_any_scale() -> None:
         ("algorithm.clip_low=1.5", "clip_low"),
         ("algorithm.constant_length=9", "no effect with normalization=token_mean"),
         ("algorithm.normalization=constant_length", "needs constant_length"),
+        (f"critic={{_target_: {CRITIC}, lr: 0.1}}", "critic has no effect"),
+        (
+            "algorithm.estimator={_target_: vigorl.training.estimators.gae.GAE}",
+            "needs a critic: set critic, as configs/algorithm/_critic",
+        ),
     ],
 )
 def test_an_algorithms_settings_are_refused_before_weights_are_loaded(

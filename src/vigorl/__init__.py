@@ -22,7 +22,8 @@ from vigorl.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from vigorl.api import ask as ask
+    from vigorl.answering import ask as ask
+    from vigorl.answering import asker as asker
     from vigorl.api import compose as compose
     from vigorl.api import evaluate as evaluate
     from vigorl.api import open_run as open_run
@@ -37,6 +38,7 @@ __all__ = [
     "EngineError",
     "VigorlError",
     "ask",
+    "asker",
     "compose",
     "evaluate",
     "open_run",
@@ -51,7 +53,8 @@ def __getattr__(name: str) -> object:
     if name in _DOORS:
         return import_module(f"{__name__}.{name}")
     if name in __all__:
-        return getattr(import_module(f"{__name__}.api"), name)
+        home = "answering" if name in ("ask", "asker") else "api"
+        return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -147,7 +147,7 @@ def train(cfg: Config, *, resume: str | os.PathLike[str] | None = None) -> Train
     from vigorl.train import stages_to_do
     from vigorl.train import train as run_stages
 
-    with _inside(cfg, "train", resume, lambda: stages_to_do) as settings:
+    with inside(cfg, "train", resume, lambda: stages_to_do) as settings:
         run_stages(settings)
     return TrainingRun(_folder(settings), cfg.overrides, cfg.objects)
 
@@ -167,7 +167,10 @@ def evaluate(
             its name on the hub, by experiment=eval_vstar unless `overrides` say another; or a
             config of this door.
         overrides: Such as "limit=100", or "benchmark=vstar" with "data.root=...".
-        reward, tool, probe, data: See `compose`.
+        reward: See `compose`, as for the others.
+        tool: One's own.
+        probe: One's own.
+        data: One's own.
     Raises:
         VigorlError: In one line.
     """
@@ -179,7 +182,7 @@ def evaluate(
     given = {"reward": reward, "tool": tool, "probe": probe, "data": data}
     objects = {kind: value for kind, value in given.items() if value is not None}
     cfg = config_for(model, "evaluate", overrides, objects)
-    with _inside(cfg, "evaluate") as settings:
+    with inside(cfg, "evaluate") as settings:
         if settings.suite:
             raise ConfigError(f"suite={settings.suite}: evaluate its benchmarks one by one")
         report = run_evaluation(settings, shipped_settings(said_of(settings)))
@@ -199,7 +202,7 @@ def synthesize(cfg: Config, *, resume: str | os.PathLike[str] | None = None) -> 
     from vigorl.synthesize import run_synthesis
     from vigorl.tracking import in_its_folder
 
-    with _inside(cfg, "synthesize", resume, lambda: in_its_folder) as settings:
+    with inside(cfg, "synthesize", resume, lambda: in_its_folder) as settings:
         found = run_synthesis(settings)
     return Synthesis(_folder(settings), len(found.records))
 
@@ -277,7 +280,7 @@ def _composed(
 
 
 @contextmanager
-def _inside(
+def inside(
     cfg: Config,
     door: str,
     resume: str | os.PathLike[str] | None = None,

@@ -46,6 +46,7 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings import check_values, refuse_missing
 from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.critic import check_critic
 
 # objects that are made at once, from settings alone: they refuse theirs before weights are loaded
 _OF_PLAIN_VALUES = (
@@ -215,6 +216,8 @@ def check_settings(cfg: DictConfig) -> None:
         _check_precision(cfg)
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
+        algorithm = instantiate(cfg.module.get("algorithm"))
+        check_critic(algorithm, is_there=bool(cfg.get("critic")))
         _try_out(cfg.get("early_stop"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))

@@ -113,18 +113,17 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     """The module with its policy. Where rollouts are learned from, tokens are scored at the
     temperature they were sampled at; traces were not sampled by the policy, and are scored at 1.
     """
-    load = partial(
+    load_trained = partial(
         Policy.from_pretrained,
         parts.model_folder,
         dtype=cfg.model.dtype,
         attn_implementation=cfg.model.attn_implementation,
-    )
-    policy = load(
         freeze_vision_tower=cfg.model.freeze_vision_tower,
         freeze_merger=cfg.model.freeze_merger,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         lora=instantiate(cfg.model.lora),
     )
+    policy = load_trained()
     extra: dict[str, Any] = {}
     if needs_reference(cfg):
         extra["reference"] = _reference(cfg, parts)
@@ -139,6 +138,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["token_kinds"] = TokenKinds(parts.codec)
     elif cfg.datamodule.get("pairs"):
         extra["temperature"] = cfg.env.temperature
+    if cfg.get("critic"):
+        extra["critic"] = assemble(cfg.critic, load_trained())
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(
@@ -199,7 +200,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     if cfg.get("early_stop"):
         callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
-        extra = {"images": parts.images} if name == "rollout_logger" else {}
+        is_pages = name == "rollout_logger"
+        extra = {"images": parts.images, "codec": parts.codec} if is_pages else {}
         callbacks.append(assemble(node, **extra))
     return callbacks
 

@@ -29,11 +29,11 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums, metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
-from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.probes.probe import Probe, Schedule
+from vigorl.rollout.probes.probe import Probe, Schedule, Taught
 from vigorl.training.alignment import AlignmentCheck, check_masks
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
@@ -45,6 +45,7 @@ from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.readings import TokenReadings, read_rollouts, reads_of, sample_of
+from vigorl.training.second_objective import beside, check_teaching, teaches
 from vigorl.training.step_metrics import StepMetrics
 
 
@@ -58,6 +59,7 @@ class PhaseReport:
         run_seed: Seed of the sampling noise.
         scored: This rank's rollouts.
         metrics: Reduced over ranks.
+        samples: What this rank learns from, before they are cut into updates; empty of "val".
     """
 
     kind: str
@@ -65,6 +67,7 @@ class PhaseReport:
     run_seed: int
     scored: Sequence[ScoredRollout]
     metrics: Mapping[str, float]
+    samples: Sequence[TrainingSample] = ()
 
 
 Listener = Callable[[PhaseReport, L.Trainer], None]
@@ -158,6 +161,7 @@ class RolloutCallback(L.Callback):
             self.evaluate(trainer, _policy_module(pl_module))
 
     def _check_groups(self, module: PolicyGradientModule) -> None:
+        check_teaching(self.probes, module)
         needs_old = self.groups is not None and self.groups.needs_old
         if needs_old and not module.algorithm.needs_old:
             raise ConfigError(
@@ -175,8 +179,9 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
     ) -> None:
         phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
+        module.has_several_updates = plan.updates_per_phase > 1
         self.generator.publish(module.policy, version=trainer.global_step)
-        found, costs = self._generate(phase, trainer, datamodule, plan)
+        found, taught, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()
         datamodule.measure(found.scored)
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
@@ -197,6 +202,7 @@ class RolloutCallback(L.Callback):
         guests = credited.scored[num_own:]
         credited = credited._replace(scored=credited.scored[:num_own])
         scored, samples, credit = with_idle(credited, found)
+        own_samples = samples
         if self.groups is not None:
             of_places = [scored[i] for i in (*found.learned, *found.idle)]
             moment = Moment(version=trainer.global_step, order=order)
@@ -212,8 +218,20 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
-            keeps_all=module.entropy is not None,
+            keeps_all=module.needs_zero_advantages,
         )
+        if teaches(self.probes):
+            cut = beside(
+                cut,
+                taught,
+                plan=plan,
+                algorithm=module.algorithm,
+                order=order,
+                num_tokens=datamodule.num_tokens,
+                rank=trainer.global_rank,
+                num_ranks=trainer.world_size,
+                keeps_noise=self.learns_noise,
+            )
         micro_batches = read_start(
             cut.micro_batches,
             module=module,
@@ -242,7 +260,7 @@ class RolloutCallback(L.Callback):
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
-        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap)
+        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples)
 
     def _generate(
         self,
@@ -250,9 +268,9 @@ class RolloutCallback(L.Callback):
         trainer: L.Trainer,
         datamodule: GroundedTraceDataModule,
         plan: PhasePlan,
-    ) -> tuple[PhaseGroups, Costs]:
-        """This rank's scored rollouts, in as many rounds as the group method wants, and what they
-        took.
+    ) -> tuple[PhaseGroups, Sequence[Taught], Costs]:
+        """This rank's scored rollouts, in as many rounds as the group method wants; answers to
+        probes that are learned from; and what they took.
         """
         rank, num_ranks = trainer.global_rank, trainer.world_size
         method, per_prompt = self.groups, plan.group_size - (self.guests is not None)
@@ -293,7 +311,7 @@ class RolloutCallback(L.Callback):
                 num_ranks=num_ranks,
             )
         assert generated is not None
-        return groups, generated.costs | asked | groups.sums
+        return groups, generated.taught, generated.costs | asked | groups.sums
 
     def _read(
         self,
@@ -305,8 +323,8 @@ class RolloutCallback(L.Callback):
         """What the algorithm must know of tokens before it credits them; nothing where it does not
         ask.
         """
-        reads = reads_of(module.algorithm)
-        if not reads:
+        reads, has_critic = reads_of(module.algorithm), module.critic is not None
+        if not reads and not has_critic:
             return ()
         return read_rollouts(
             rollouts,
@@ -316,6 +334,7 @@ class RolloutCallback(L.Callback):
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=plan.micro_batch_size,
+            has_critic=has_critic,
         )
 
     def _invite(
@@ -381,6 +400,7 @@ class RolloutCallback(L.Callback):
         *,
         sums: Costs,
         maxima: Mapping[str, float] | None = None,
+        samples: Sequence[TrainingSample] = (),
     ) -> dict[str, float]:
         collected = StepMetrics()
         collected.add_sums(dict(metric_sums(scored)) | sums)
@@ -394,7 +414,7 @@ class RolloutCallback(L.Callback):
             logger.log_metrics(shown | {"phase": phase}, step=trainer.global_step)
         trainer.callback_metrics.update({n: torch.tensor(v) for n, v in metrics.items()})
         for listener in self.listeners:
-            listener(PhaseReport(kind, phase, self.seed, scored, metrics), trainer)
+            listener(PhaseReport(kind, phase, self.seed, scored, metrics, samples), trainer)
         return metrics
 
 

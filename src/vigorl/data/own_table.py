@@ -20,7 +20,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import Scorer
 from vigorl.core.scoring.text import TextMatch
 from vigorl.data.datasets import split_by_image
-from vigorl.data.faults import Rules
+from vigorl.data.faults import Rules, refuse
 from vigorl.data.sources.columns import ColumnMap
 from vigorl.data.sources.files import collect
 from vigorl.data.sources.given_rows import is_saved, load_saved, rows_of
@@ -106,11 +106,21 @@ class OwnTable(FilesOfNames):
             return DataSplits(test_tasks=every, rules=self.rules)
         if not any(found.get(split) for split in _SPLITS):
             return split_tasks(self, rest)
-        train, val = [*found.get("train", ()), *rest], list(found.get("val", ()))
+        train: Sequence[TaskRecord] = [*found.get("train", ()), *rest]
+        val = found.get("val", ())
         if train and not val:
-            train, val = split_by_image(train, holdout_frac=self.val_frac, seed=self.seed)
+            train, val = self._held_out(train)
         test = found.get("test", ())
         return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test, rules=self.rules)
+
+    def _held_out(
+        self, train: Sequence[TaskRecord]
+    ) -> tuple[Sequence[TaskRecord], Sequence[TaskRecord]]:
+        try:
+            return split_by_image(train, holdout_frac=self.val_frac, seed=self.seed)
+        except DataError as error:
+            refuse(DataError(f"no questions to watch ({error}); data.val_frac=0 goes without"))
+            return train, ()
 
     def tasks_by_split(self) -> dict[str, list[TaskRecord]]:
         """All that can be used, by the split that the table gives; "" where it gives none.
@@ -121,7 +131,8 @@ class OwnTable(FilesOfNames):
         found: dict[str, list[TaskRecord]] = {}
         pictures = Pictures(is_beside=isinstance(self.path, str))
         for split, part in self._parts():
-            guess = self.guess(part)
+            guess = self._guess(part)
+            _LOG.info("%s: %s", part.name, guess.told)
             made = collect(
                 self._rows(part, guess), lambda row, g=guess: self._task(row, g, pictures),
                 rules=self.rules,
@@ -131,16 +142,17 @@ class OwnTable(FilesOfNames):
         self._check_ids(found)
         return found
 
-    def guess(self, part: _Part) -> Guess:
-        """What is where in a part of the table; said once."""
+    def told(self) -> list[str]:
+        """What is read from where, a line per table."""
+        return [f"{part.name}: {self._guess(part).told}" for _, part in self._parts()]
+
+    def _guess(self, part: _Part) -> Guess:
         head = [row for row in islice(part.rows(None), _FIRST) if isinstance(row, Row)]
         if not head:
             raise DataError("there is no row that can be read", path=part.name)
         names = ("question", "answer", "image", "options", "boxes", "id", "category", "split")
         given = {name: getattr(self, name) for name in names}
-        guess = guess_columns(head, given, answer_form=self.answer_form, box_form=self.box_form)
-        _LOG.info("%s: %s", part.name, guess.told)
-        return guess
+        return guess_columns(head, given, answer_form=self.answer_form, box_form=self.box_form)
 
     def _parts(self) -> Iterator[tuple[str, _Part]]:
         """The tables, each with the split that its name says."""
@@ -170,7 +182,7 @@ class OwnTable(FilesOfNames):
 
     def _task(self, row: Row, guess: Guess, pictures: Pictures) -> tuple[str, TaskRecord]:
         split = ""
-        if name := guess.names.get("split"):
+        if isinstance(name := guess.names.get("split"), str):
             word = str(row.values.get(name) or "").strip().lower()
             if word and word not in _SPLIT_OF:
                 row.fail(f"{name!r} is {word!r:.40}, none of {', '.join(_SPLIT_OF)}")
@@ -183,6 +195,7 @@ class OwnTable(FilesOfNames):
             **{{"image": "pictures"}.get(key, key): one for key, one in names.items()},
             answer_form=guess.answer_form,  # pyright: ignore[reportArgumentType]
             box_form=guess.box_form or "xyxy",
+            options_in_question=guess.in_question,
             scorer=self.scorer or TextMatch(),
         )
 
@@ -190,11 +203,8 @@ class OwnTable(FilesOfNames):
         seen: dict[str, TaskRecord] = {}
         for task in (task for tasks in found.values() for task in tasks):
             if task.id in seen:
-                raise DataError(
-                    f"the id {task.id!r:.80} stands twice, also at {seen[task.id].source}; "
-                    "data.id='' numbers the rows instead",
-                    path=task.source,
-                )
+                text = f"the id {task.id!r:.80} stands twice, also at {seen[task.id].source}; "
+                refuse(DataError(f"{text}data.id='' numbers the rows", path=task.source))
             seen[task.id] = task
 
 

@@ -18,7 +18,7 @@ from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer
 from vigorl.data.datasets import Record, first_copies, picture_files, split_by_image
 from vigorl.data.dry_pass import Asks, dry_pass
-from vigorl.data.faults import STRICT, Rules
+from vigorl.data.faults import STRICT, Rules, refuse
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -66,10 +66,8 @@ class DataSplits:
             ("val and test", val & test),
         ):
             if shared:
-                raise DataError(
-                    f"{len(shared)} pictures are in {names}, as they are or copied byte for byte",
-                    path=min(shared),
-                )
+                text = f"{len(shared)} pictures are in {names}, as they are or copied byte for byte"
+                refuse(DataError(text, path=min(shared)))
 
 
 class DataSource(Protocol):
@@ -312,7 +310,7 @@ def load_tasks(
 
 
 class Splitting(Protocol):
-    """A source whose questions are split by whole pictures; see `VStarFolder`."""
+    """See `VStarFolder`."""
 
     @property
     def rules(self) -> Rules: ...
@@ -348,10 +346,12 @@ def split_tasks(source: Splitting, tasks: Sequence[TaskRecord]) -> DataSplits:
             rest, holdout_frac=source.val_frac / rest_frac, seed=source.seed
         )
     except DataError as error:
-        raise DataError(
+        text = (
             f"too few pictures for train, val and test ({error}); data.as_benchmark=true makes all "
             "questions the test, data.val_frac=0 or data.test_frac=0 leaves one of them empty"
-        ) from error
+        )
+        refuse(DataError(text))
+        return DataSplits(train_tasks=tasks, rules=rules)
     return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test, rules=rules)
 
 

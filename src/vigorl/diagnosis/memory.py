@@ -109,7 +109,7 @@ def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
         device.append(_kept_features(cfg, model, learning))
         own = parse_dtype(cfg.model.dtype).itemsize
         copies = own if learning.reference_bytes is None else 2 * own
-        loading = model.num_base * copies
+        loading = model.num_base * (copies + own * learning.has_critic)
         saved = parse_dtype(cfg.callbacks.checkpoint.get("model_dtype") or cfg.model.dtype).itemsize
         # the checkpoints that are kept and one being written; the model, and again in MLflow
         kept = cfg.callbacks.checkpoint.get("keep", 2) + 1
@@ -159,6 +159,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         is_checkpointed=cfg.model.gradient_checkpointing,
         logits_chunk_tokens=cfg.module.get("logits_chunk_tokens")
         or _default(PolicyModule, "logits_chunk_tokens"),
+        has_critic=bool(cfg.get("critic")),
     )
 
 

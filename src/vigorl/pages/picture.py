@@ -65,7 +65,7 @@ def rollout_picture(
 def marked_picture(
     rollout: Rollout, images: ImageStore, *, max_side_px: int, ring: str | None = None
 ) -> Image.Image:
-    """The first picture with numbered points, windows and targets.
+    """The first picture of a rollout that has one, with its points, windows and targets.
 
     Args:
         rollout: What happened.

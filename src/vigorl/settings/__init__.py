@@ -43,6 +43,7 @@ from vigorl.settings.kinds import (
     NotNegative,
     Positive,
     Seed,
+    ShareAboveZero,
     Text,
     Texts,
     Threads,
@@ -53,6 +54,7 @@ from vigorl.settings.learning import (
     Algorithm,
     Callback,
     Correction,
+    Critic,
     DataModule,
     EarlyStop,
     EngineLimits,
@@ -135,6 +137,8 @@ class Settings(Group):
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: Algorithm
+    critic: Critic | None
+    critic_lr: ShareAboveZero
     env: Env
     data: Data
     reward: Reward

@@ -227,6 +227,17 @@ class Estimator(Group):
     step_weight: NotNegative
     min_iou: ShareAboveZero
     weight: NotNegative
+    trace_decay: Share
+    turn_discount: ShareAboveZero
+    turn_trace_decay: Share
+    turn_value: Literal["first", "last"]
+
+
+class Critic(Group):
+    lr: ShareAboveZero
+    weight_decay: Share
+    clip: Positive | None
+    warmup_phases: Count
 
 
 class PromptFactor(Group):
@@ -242,6 +253,13 @@ class PairSizes(Plain):
     micro_batch_size: AtLeastOne
 
 
+class Flaws(Group):
+    world: Node
+    tool: Node
+    view: Side
+    right_frac: Share
+
+
 class Pairs(Group):
     rollouts: Text
     pairs_per_update: AtLeastOne
@@ -251,6 +269,8 @@ class Pairs(Group):
     wrong_to: Share
     right_hits: Share | None
     wrong_hits: Share | None
+    ask: Text
+    flaws: Flaws
 
 
 class Algorithm(Group):
@@ -430,11 +450,20 @@ class Callback(Group):
     folder: Text
     every: AtLeastOne
     keep: AtLeastOne
+    base: Text
+    title: AnyText
     num_groups: Count
     max_eval_rollouts: Count
+    tokens: Flag
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag
+    register_as: Text | None
+    max_traces: Count
+    max_val_traces: Count
+    max_phase_traces: Count
+    max_kib: Count
+    max_side_px: AtLeastOne
 
 
 class Trainer(Group):
@@ -459,7 +488,10 @@ class Logger(Group):
     run_name: Text
     tracking_uri: Text | None
     artifact_location: Text | None
-    give_up_s: NotNegative
+    folder: Text
+    wait_s: NotNegative
+    pause_s: Positive
+    system_every_s: Positive | None
 
 
 class ModuleGroup(Group):

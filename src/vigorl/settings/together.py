@@ -110,6 +110,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         yield from _exploration(plain)
         yield from _guests(plain)
         yield from _teacher(plain)
+        yield from _critic(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
@@ -165,6 +166,29 @@ def _guests(plain: dict[str, Any]) -> Iterator[str]:
         )
     if plain.get("groups"):
         yield "guests cannot be used with groups: the places of a group are planned; set one"
+
+
+def _critic(plain: dict[str, Any]) -> Iterator[str]:
+    critic, strategy = plain.get("critic"), plain.get("strategy")
+    if not critic:
+        return
+    if plain.get("guests"):
+        yield "guests cannot be used with a critic, whose values are of the policy's own rollouts"
+    if "max_age" in (plain.get("groups") or {}):
+        yield "groups=replay cannot be used with a critic: a replayed rollout has no values"
+    is_named = isinstance(strategy, str) and strategy.startswith("deepspeed")
+    if not is_named and not (isinstance(strategy, dict) and "stage" in strategy):
+        return
+    if plain.get("trainer", {}).get("gradient_clip_val"):
+        yield (
+            "gradient_clip with a critic and DeepSpeed, which knows one norm of both: the critic's "
+            "would shrink the policy's step; set gradient_clip=null or strategy=ddp"
+        )
+    if critic.get("warmup_phases"):
+        yield (
+            "critic.warmup_phases with DeepSpeed, which steps policy and critic together: set 0, "
+            "or strategy=ddp"
+        )
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:

@@ -95,6 +95,7 @@ def credit_rollouts(
                 group=rollout.group,
                 is_guest=rollout.is_guest,
                 targets=rollout.task.target_boxes,
+                returns=credit.returns,
             )
             if readings:
                 samples[i] = _carrying(samples[i], rollout, readings[i])
@@ -103,11 +104,11 @@ def credit_rollouts(
 
 def _carrying(sample: TrainingSample, rollout: Rollout, read: TokenReadings) -> TrainingSample:
     """With what was read of its tokens, as long as its ids."""
-    old, ref = (
+    old, ref, expected = (
         rollout.spread(rollout.by_turn(values), fill=0.0) if values else ()
-        for values in (read.old_logprobs, read.ref_logprobs)
+        for values in (read.old_logprobs, read.ref_logprobs, read.values)
     )
-    return replace(sample, old_logprobs=old, ref_logprobs=ref)
+    return replace(sample, old_logprobs=old, ref_logprobs=ref, old_values=expected)
 
 
 def _credit_sums(credited: Sequence[Sequence[Credit]]) -> dict[str, tuple[float, float]]:

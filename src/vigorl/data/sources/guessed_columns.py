@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.data.sources.option_texts import letter_index, listed_options
+from vigorl.data.sources.option_texts import letter_index, listed_options, split_options
 from vigorl.data.sources.rows import BoxForm, Row, boxes_of
 from vigorl.data.sources.tables import no_such_column
 
@@ -44,12 +44,14 @@ class Guess:
         names: By what they hold, columns; several of options ("A", "B", ...) or of pictures.
         answer_form: How a right option is written; see `ColumnMap`.
         box_form: How boxes are; None where there are none.
+        in_question: Whether options stand at the end of the question.
         told: In words.
     """
 
     names: Mapping[str, str | Sequence[str]]
     answer_form: str
     box_form: BoxForm | None
+    in_question: bool
     told: str
 
 
@@ -93,9 +95,26 @@ def guess_columns(
                 f"columns: {', '.join(columns)}",
                 path=rows[0].path,
             )
-    form = answer_form or (_answer_form(rows, names) if "options" in names else "text")
+    in_question = "options" not in names and given.get("options") is None and _all_end(rows, names)
+    has_options = "options" in names or in_question
+    form = answer_form or (_answer_form(rows, names) if has_options else "text")
     boxes = (box_form or _box_form(rows, names["boxes"])) if "boxes" in names else None
-    return Guess(names, form, boxes, _told(names, given, form, boxes))
+    told = _told(names, given, form if has_options else None, boxes)
+    told += ", options at the end of the question" if in_question else ""
+    return Guess(names, form, boxes, in_question, told)
+
+
+def _all_end(rows: Sequence[Row], names: Mapping[str, Any]) -> bool:
+    """Whether every question ends in options with their letters."""
+    name = names["question"]
+    return isinstance(name, str) and all(_in_question(row, name) for row in rows)
+
+
+def _in_question(row: Row, name: str) -> Sequence[str]:
+    try:
+        return split_options(str(row.values.get(name) or ""))[1]
+    except ValueError:
+        return ()
 
 
 def _found(columns: Sequence[str], known: Sequence[str], *, used: Mapping[str, Any]) -> str | None:
@@ -111,7 +130,12 @@ def _answer_form(rows: Sequence[Row], names: Mapping[str, Any]) -> str:
     """The way of writing that fits most rows."""
     fits = {"text": 0, "letter": 0, "index": 0}
     for row in rows:
-        options, answer = options_of(row, names["options"]), row.values.get(names["answer"])
+        answer = row.values.get(names["answer"])
+        options = (
+            options_of(row, names["options"])
+            if "options" in names
+            else _in_question(row, names["question"])
+        )
         said = "" if answer is None else str(answer).strip()
         if not options or not said:
             continue
@@ -157,14 +181,17 @@ def _is_four(box: Any) -> bool:
 
 
 def _told(
-    names: Mapping[str, Any], given: Mapping[str, Any], answer_form: str, box_form: str | None
+    names: Mapping[str, Any],
+    given: Mapping[str, Any],
+    answer_form: str | None,
+    box_form: str | None,
 ) -> str:
     shown = [
         f"{what}={name if isinstance(name, str) else ','.join(name)}"
         f"{'' if given.get(what) else ' (guessed)'}"
         for what, name in names.items()
     ]
-    if "options" in names:
+    if answer_form:
         shown.append(f"answer_form={answer_form}")
     if box_form:
         shown.append(f"box_form={box_form}")
