@@ -80,7 +80,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ["data=screenspot", "data.file=x", "reward=length_penalty"],
     ],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
-    "demo": [["beside=tiny_start"]],
+    "demo": [[]],
     "export": [["checkpoint=a", "folder=b"]],
 }  # fmt: skip
 
