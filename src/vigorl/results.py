@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from vigorl.callbacks.mlflow_logger import plain_name
 from vigorl.core import metrics_file
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout
@@ -245,7 +246,7 @@ def read_metrics(uri: str, run_id: str) -> Metrics:
             points = client.get_metric_history(run_id, name)
             last = {point.step: point.value for point in points}  # a resumed run logs some again
             steps = sorted(last)
-            found[name] = Series(tuple(steps), tuple(last[step] for step in steps))
+            found[plain_name(name)] = Series(tuple(steps), tuple(last[step] for step in steps))
     except MlflowException as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"the metrics of MLflow run {run_id} at {uri}: {first}") from error

@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
 
 import vigorl
+from vigorl.callbacks.mlflow_logger import plain_name
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
@@ -98,7 +99,8 @@ def metrics(folder: Path) -> dict[str, float]:
     """What the run in a folder has logged, each metric's last value."""
     client = MlflowClient("sqlite:///outputs/mlflow.db")
     run_id = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
-    return client.get_run(run_id).data.metrics
+    found = client.get_run(run_id).data.metrics
+    return {plain_name(name): value for name, value in found.items()}
 
 
 def report(folder: Path) -> dict[str, Any]:
