@@ -30,9 +30,9 @@ def settings_page(configs: Path) -> str:
     """Each door's file, then each group of choices: every YAML whole, with its comments."""
     parts = [
         "# Settings",
-        "Every file of `configs/`, with its comments. A group's choice is taken with `group=choice` "
-        "on the command line, a key of it with `group.key=value`. What a value may be is refused "
-        "or taken before anything is loaded; the message says the range.",
+        "Every file of `configs/`, with its comments. `group=choice` on the command line takes a "
+        "choice, `group.key=value` sets a key of it. What a value cannot be is refused "
+        "before anything is loaded; the message says the range.",
     ]
     parts += [_section(path, configs, level=2) for path in sorted(configs.glob("*.yaml"))]
     for folder in sorted(path for path in configs.rglob("*") if path.is_dir()):
