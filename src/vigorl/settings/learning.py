@@ -432,6 +432,7 @@ class Callback(Group):
     keep: AtLeastOne
     num_groups: Count
     max_eval_rollouts: Count
+    num_rollouts: Count
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag
@@ -459,6 +460,12 @@ class Logger(Group):
     run_name: Text
     tracking_uri: Text | None
     artifact_location: Text | None
+    project: Text
+    name: AnyText
+    save_dir: Text
+    offline: Flag
+    version: Text | None
+    default_hp_metric: Flag
     give_up_s: NotNegative
 
 
