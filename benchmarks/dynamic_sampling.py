@@ -109,15 +109,16 @@ def read(metrics: dict[str, Pairs], target: float) -> Outcome:
 def write(found: dict[str, list[Outcome]], asked: argparse.Namespace) -> None:
     rows = [
         f"| {name} | {listed([one.phases for one in runs])} | "
-        f"{listed([one.rollouts for one in runs])} | {percents([one.final for one in runs])} | "
+        f"{listed([one.rollouts for one in runs])} | {percents([one.final for one in runs])} "
+        f"(phase {min(int(one.curve[-1][0]) for one in runs)}) | "
         f"{statistics.fmean(one.all_rollouts for one in runs):.0f} | "
         f"{100 * statistics.fmean(one.flat for one in runs):.0f} % |"
         for name, runs in found.items()
     ]
     target = f"{100 * asked.target:.0f} %"
     head = (
-        f"| method | phases until {target} | rollouts generated until then | after "
-        f"{asked.phases} phases, % | rollouts in all | flat groups, last fifth |\n"
+        f"| method | phases until {target} | rollouts generated until then | "
+        "at the last evaluation, % | rollouts in all | flat groups, last fifth |\n"
         "|---|---|---|---|---|---|"
     )
     text = "\n".join([head, *rows])

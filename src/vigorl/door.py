@@ -240,11 +240,11 @@ def refusals(*, code: int = FAILED) -> Iterator[None]:
             raise
         has_colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         head = "\x1b[1;31merror:\x1b[0m" if has_colours else "error:"
-        print(f"{head} {_in_one_line(_own_words(error))}", file=sys.stderr)
+        print(f"{head} {_in_one_line(own_words(error))}", file=sys.stderr)
         sys.exit(code)
 
 
-def _own_words(error: BaseException) -> str:
+def own_words(error: BaseException) -> str:
     """Of ours, as it stands, wherever it was raised; of another, its kind and where it stood."""
     inner: BaseException | None = error
     while inner is not None:

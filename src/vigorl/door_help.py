@@ -7,7 +7,7 @@ Left out: the settings below the top, which `--cfg job` prints as they are compo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from vigorl.core.errors import ConfigError
 from vigorl.resolvers import CONFIGS
 from vigorl.targets import nearest
 
-_DEFAULT = re.compile(r"^  - (?P<group>\w+): (?P<choice>\S+)\s*(?:#\s*(?P<says>.*))?$")
+_BASE = re.compile(r"^  - (\w+)$", re.MULTILINE)
+_DEFAULT = re.compile(
+    r"^  - (?:override )?(?P<group>\w+): (?P<choice>\S+)\s*(?:#\s*(?P<says>.*))?$"
+)
 _SETTING = re.compile(r"^(?P<key>\w+):(?P<value>[^#]*?)\s*(?:#\s*(?P<says>.*))?$")
 _COMMAND = re.compile(r"^# (python -m vigorl\.\w+ .*)$")
 _MOST_NAMED = 8  # choices of a group; more have a page of their own
@@ -82,12 +85,12 @@ def print_help(
         _print_choices(console, group.rstrip("="), own_folder=own_folder)
     if words:
         return
-    lines = (Path(CONFIGS) / f"{config_name}.yaml").read_text().splitlines()
+    lines = _lines(config_name)
     console.print(f"python -m vigorl.{door} [GROUP=CHOICE ...] [KEY=VALUE ...] [FLAG ...]\n")
     console.print(_reflowed(doc), markup=False)
-    rows = [(f"{one.name}={one.value}", _about(one)) for one in _defaults(lines)]
+    rows = [(f"{one.name}={one.value}", _about(one)) for one in _last_of_each(_defaults(lines))]
     _print_table(console, "Groups, with the choice that is taken where you say none", rows)
-    rows = [(f"{one.name}={one.value}", one.says) for one in _settings(lines)]
+    rows = [(f"{one.name}={one.value}", one.says) for one in _last_of_each(_settings(lines))]
     _print_table(console, "Settings at the top; --cfg job prints all of them", rows)
     _print_table(console, "Flags", _FLAGS)
     examples = [match[1] for line in lines if (match := _COMMAND.match(line))]
@@ -142,6 +145,17 @@ def _first_words(group: str, choice: str, own_folder: str | None) -> str:
         if not line.startswith("# python -m"):
             said.append(line.lstrip("# "))
     return " ".join(said[:2])
+
+
+def _lines(config_name: str) -> list[str]:
+    """Of a door's YAML, after those of the YAML that it is based on."""
+    text = (Path(CONFIGS) / f"{config_name}.yaml").read_text()
+    bases = [one for one in _BASE.findall(text) if one != "_self_"]
+    return [line for base in bases for line in _lines(base)] + text.splitlines()
+
+
+def _last_of_each(lines: Iterable[_Line]) -> list[_Line]:
+    return list({line.name: line for line in lines}.values())
 
 
 def _defaults(lines: Sequence[str]) -> Iterator[_Line]:

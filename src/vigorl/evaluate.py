@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import sys
 
+from vigorl.callable_door import make_callable
 from vigorl.door import as_suite, door, refuse_early
 
 if __name__ == "__main__":
     sys.argv[1:] = as_suite(sys.argv[1:])
 refuse_early(__name__, "evaluate")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.evaluate(cfg)
 
 import json
 from collections.abc import Mapping, Sequence

@@ -31,9 +31,11 @@ judge, where the data has none and there is one to ask:
 
 from __future__ import annotations
 
+from vigorl.callable_door import make_callable
 from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "synthesize")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.synthesize(cfg)
 
 import sys
 from collections.abc import Sequence

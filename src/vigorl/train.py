@@ -4,9 +4,11 @@ configs/train.yaml.
 
 from __future__ import annotations
 
+from vigorl.callable_door import make_callable
 from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "train")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.train(cfg)
 
 import signal
 from functools import partial
@@ -112,18 +114,17 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     """The module with its policy. Where rollouts are learned from, tokens are scored at the
     temperature they were sampled at; traces were not sampled by the policy, and are scored at 1.
     """
-    load = partial(
+    load_trained = partial(
         Policy.from_pretrained,
         parts.model_folder,
         dtype=cfg.model.dtype,
         attn_implementation=cfg.model.attn_implementation,
-    )
-    policy = load(
         freeze_vision_tower=cfg.model.freeze_vision_tower,
         freeze_merger=cfg.model.freeze_merger,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         lora=instantiate(cfg.model.lora),
     )
+    policy = load_trained()
     extra: dict[str, Any] = {}
     if needs_reference(cfg):
         extra["reference"] = _reference(cfg, parts)
@@ -138,6 +139,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["token_kinds"] = TokenKinds(parts.codec)
     elif cfg.datamodule.get("pairs"):
         extra["temperature"] = cfg.env.temperature
+    if cfg.get("critic"):
+        extra["critic"] = assemble(cfg.critic, load_trained())
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(
@@ -199,6 +202,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
         callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
         extra = {"images": parts.images} if name in ("rollout_logger", "pictures") else {}
+        if name == "rollout_logger":
+            extra["codec"] = parts.codec
         callbacks.append(assemble(node, **extra))
     return callbacks
 

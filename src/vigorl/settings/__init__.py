@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.own_objects import is_given
 from vigorl.settings.asking import (
     AnswerJudge,
     Asked,
@@ -42,6 +43,7 @@ from vigorl.settings.kinds import (
     NotNegative,
     Positive,
     Seed,
+    ShareAboveZero,
     Text,
     Texts,
     Threads,
@@ -52,6 +54,7 @@ from vigorl.settings.learning import (
     Algorithm,
     Callback,
     Correction,
+    Critic,
     DataModule,
     EarlyStop,
     EngineLimits,
@@ -135,6 +138,8 @@ class Settings(Group):
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: Algorithm
+    critic: Critic | None
+    critic_lr: ShareAboveZero
     env: Env
     data: Data
     reward: Reward
@@ -175,6 +180,12 @@ class Settings(Group):
     check: Check | None
     search: Search
     chains: Chains
+    # demo
+    beside: Text | None
+    own_looks: Count
+    num_examples: Count
+    host: Text
+    port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
     # export
     checkpoint: Text
     folder: Text
@@ -285,7 +296,10 @@ def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
     one's own. What cannot be resolved is noted and left out.
     """
     if OmegaConf.is_list(node):
-        return [_resolved(node[i], broken, f"{path}.{i}") for i in range(len(node))]
+        return [
+            {} if is_given(node[i]) else _resolved(node[i], broken, f"{path}.{i}")
+            for i in range(len(node))
+        ]
     if not isinstance(node, DictConfig):
         return node
     plain: dict[str, Any] = {}
@@ -294,7 +308,8 @@ def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
             continue
         at = f"{path}.{key}".lstrip(".")
         try:
-            plain[str(key)] = _resolved(node[key], broken, at)
+            if not is_given(node[key]):  # your own code is the judge of itself
+                plain[str(key)] = _resolved(node[key], broken, at)
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:

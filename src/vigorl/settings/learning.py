@@ -227,6 +227,17 @@ class Estimator(Group):
     step_weight: NotNegative
     min_iou: ShareAboveZero
     weight: NotNegative
+    trace_decay: Share
+    turn_discount: ShareAboveZero
+    turn_trace_decay: Share
+    turn_value: Literal["first", "last"]
+
+
+class Critic(Group):
+    lr: ShareAboveZero
+    weight_decay: Share
+    clip: Positive | None
+    warmup_phases: Count
 
 
 class PromptFactor(Group):
@@ -430,9 +441,12 @@ class Callback(Group):
     folder: Text
     every: AtLeastOne
     keep: AtLeastOne
+    base: Text
+    title: AnyText
     num_groups: Count
     max_eval_rollouts: Count
     num_rollouts: Count
+    tokens: Flag
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag

@@ -34,6 +34,11 @@ class StepCredit(Estimator):
     def __post_init__(self) -> None:
         if self.weight < 0:
             raise ConfigError(f"algorithm.estimator.weight must be at least 0, got {self.weight}")
+        if self.outcome.needs_critic:
+            raise ConfigError(
+                "algorithm.estimator.outcome cannot need a critic, which would learn what turns "
+                f"are paid too: {type(self.outcome).__name__}"
+            )
 
     @property
     def reads(self) -> Reads:
