@@ -20,10 +20,9 @@ from vigorl.resolvers import CONFIGS
 from vigorl.targets import nearest
 
 _BASE = re.compile(r"^  - (\w+)$", re.MULTILINE)
-_DEFAULT = re.compile(
-    r"^  - (?:override )?(?P<group>\w+): (?P<choice>\S+)\s*(?:#\s*(?P<says>.*))?$"
-)
-_SETTING = re.compile(r"^(?P<key>\w+):(?P<value>[^#]*?)\s*(?:#\s*(?P<says>.*))?$")
+_SAYS = r"\s*(?:#\s*(?P<says>.*))?$"
+_DEFAULT = re.compile(rf"^  - (?:override )?(?P<group>\w+): (?P<choice>\S+){_SAYS}")
+_SETTING = re.compile(rf"^(?P<key>\w+):(?P<value>[^#]*?){_SAYS}")
 _COMMAND = re.compile(r"^# (python -m vigorl\.\w+ .*)$")
 _MOST_NAMED = 8  # choices of a group; more have a page of their own
 _FLAGS = (
@@ -113,6 +112,8 @@ def _reflowed(doc: str) -> str:
 
 
 def _print_table(console: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    if not rows:
+        return
     console.print(f"\n[bold]{title}[/bold]")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, min_width=18)
@@ -167,13 +168,18 @@ def _defaults(lines: Sequence[str]) -> Iterator[_Line]:
 def _settings(lines: Sequence[str]) -> Iterator[_Line]:
     for line in lines:
         if (match := _SETTING.match(line)) and match["key"] not in ("defaults", "hydra"):
-            yield _Line(match["key"], match["value"].strip() or "...", match["says"] or "")
+            value, says = match["value"].strip() or "...", match["says"] or ""
+            yield _Line(
+                match["key"], value, f"must be set; {says}".rstrip("; ") if value == "???" else says
+            )
 
 
 def _about(group: _Line) -> str:
     choices = choices_of(group.name)
     if len(choices) > _MOST_NAMED:
         named = f"{len(choices)} choices: --help {group.name}"
+    elif all(one in group.says for one in choices if one != "none"):
+        return group.says
     else:
-        named = " | ".join(one for one in choices if one not in group.says)
-    return f"{group.says} ({named})" if group.says and named else group.says or named
+        named = " | ".join(choices)
+    return f"{group.says} ({named})" if group.says else named

@@ -20,9 +20,11 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import is_right
 from vigorl.core.protocols import Progress
 from vigorl.core.rollout import ScoredRollout
+from vigorl.data.splits import DataSplits
 from vigorl.diagnosis.machine import look
 from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.report import Status, render
+from vigorl.diagnosis.sources import spoken_by, start_of
 from vigorl.rollout.experience import score_rollouts
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import RolloutGenerator
@@ -50,8 +52,9 @@ def rehearse(cfg: DictConfig, stages_of: Callable[[DictConfig], Sequence[DictCon
             check_settings(stage)
         print(f"settings are complete: {', '.join(plan_of(stage) for stage in stages) or 'done'}")
         if stages:
-            check_fit(stages[0])
-            sample(stages[0])
+            first = with_model(stages[0])
+            check_fit(first)
+            sample(first)
     print("dry_run=true: nothing was trained, and no run's folder was made")
 
 
@@ -66,6 +69,15 @@ def plan_of(cfg: DictConfig) -> str:
         f"rollouts ({phases * plan.rollouts_per_phase:,} in all), "
         f"{phases * plan.updates_per_phase:,} updates"
     )
+
+
+def with_model(cfg: DictConfig) -> DictConfig:
+    """A model that is made by the run is not made here: the start that ships stands in for it."""
+    start = start_of(cfg)
+    if not cfg.model.get("maker") or not start.is_dir():
+        return cfg
+    print(f"model   is made by the run; {start} stands in for it here")
+    return spoken_by(start, cfg)
 
 
 def check_fit(cfg: DictConfig) -> None:
@@ -88,13 +100,13 @@ def sample(cfg: DictConfig) -> None:
     OmegaConf.update(cfg, "trainer.devices", 1)
     OmegaConf.update(cfg, "trainer.num_nodes", 1)
     parts = build_parts(cfg)
-    splits = read_data(cfg, parts).splits
+    splits = read_data(cfg, parts)
     for name, records in splits.records.items():
         if records:
-            print(f"data    {len(records):,} {name.replace('_', ' ')}, all read and encoded")
+            print(f"data    {len(records):,} {name.replace('_', ' ')}")
     tasks = splits.train_tasks or splits.val_tasks
     if not tasks:
-        print("no questions to sample: this stage learns from traces alone")
+        print("nothing to sample: this stage has no questions")
         return
     size = instantiate(cfg.plan).group_size
     started = time.monotonic()
@@ -116,8 +128,8 @@ def sample(cfg: DictConfig) -> None:
     print(shown_group(scored))
 
 
-def read_data(cfg: DictConfig, parts: Parts) -> GroundedTraceDataModule:
-    """As the run reads it, with every check."""
+def read_data(cfg: DictConfig, parts: Parts) -> DataSplits:
+    """As the run reads it, with every check; empty where a stage draws its own."""
     data: Any = assemble(
         cfg.datamodule,
         source=instantiate(cfg.data),
@@ -127,7 +139,7 @@ def read_data(cfg: DictConfig, parts: Parts) -> GroundedTraceDataModule:
     )
     data.prepare_data()
     data.setup()
-    return data
+    return data.splits if isinstance(data, GroundedTraceDataModule) else DataSplits()
 
 
 def shown_group(scored: Sequence[ScoredRollout]) -> str:

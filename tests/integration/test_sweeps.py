@@ -14,7 +14,7 @@ from vigorl.resolvers import CONFIGS
 pytestmark = pytest.mark.slow
 
 TINY = [
-    VARIED_REWARD, "engine={_target_:tests.integration.door.zooming_engine}", "num_phases=1",
+    VARIED_REWARD, "engine._target_=tests.integration.door.zooming_engine", "num_phases=1",
 ]  # fmt: skip
 
 
