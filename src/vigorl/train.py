@@ -201,7 +201,9 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     if cfg.get("early_stop"):
         callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
-        extra = {"images": parts.images} if name in ("rollout_logger", "pictures") else {}
+        extra: dict[str, Any] = {}
+        if name in ("rollout_logger", "pictures"):
+            extra["images"] = parts.images
         if name == "rollout_logger":
             extra["codec"] = parts.codec
         callbacks.append(assemble(node, **extra))
