@@ -1,7 +1,7 @@
 """The demo's page: a face in Gradio over `vigorl.asking`, which does the work.
 
-Each tab of a browser has a `Tab` of its own; models and saved dialogs are all tabs'. What people and
-policies write becomes HTML in `pages.dialog`, which escapes it.
+Each tab of a browser has a `Tab` of its own; models and saved dialogs are all tabs'. What people
+and policies write becomes HTML in `pages.dialog`, which escapes it.
 """
 
 from __future__ import annotations
