@@ -25,7 +25,7 @@ def is_found(message: str) -> bool:
     """Whether an entry's fixed words are those of the message."""
     cells = re.findall(r"`([^`]+)`", PAGE)
     entries = [one.replace("\\|", "|") for one in cells if "…" in one[1:]]
-    patterns = (".+?".join(map(re.escape, one.split("…"))) for one in entries)
+    patterns = (".*?".join(map(re.escape, one.split("…"))) for one in entries)
     return any(re.fullmatch(f"(?:.+?: )?{pattern}", message, re.DOTALL) for pattern in patterns)
 
 
