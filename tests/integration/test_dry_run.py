@@ -9,7 +9,7 @@ from tests.integration.door import settings
 from vigorl import dry_run as module
 from vigorl.core.errors import ConfigError
 from vigorl.diagnosis.machine import Space, look
-from vigorl.dry_run import rehearse
+from vigorl.dry_run import rehearse, with_model
 from vigorl.train import stages_to_do
 
 pytestmark = pytest.mark.slow
@@ -31,13 +31,13 @@ def test_it_samples_a_group_and_leaves_nothing_but_the_world(
     assert {one.name.partition("_")[0] for one in (tmp_path / "outputs").iterdir()} == {"made"}
 
 
-def test_stages_are_told_and_a_start_that_a_run_would_make_is_not_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rehearse(settings(tmp_path, "experiment=sft_vstar"), stages_to_do)
-    out = capsys.readouterr().out
-    assert "sft_vstar/see, 3 epochs, sft_vstar/point, " in out
-    assert "model   is made by the run; " in out
+def test_a_model_that_the_run_makes_is_not_made(tmp_path: Path) -> None:
+    cfg = settings(tmp_path, "experiment=grpo_vstar_no_warm_start")
+    assert cfg.model.maker is not None
+    found = with_model(cfg)
+    assert found.model.maker is None
+    assert found.model.path == cfg.paths.start
+    assert not [*tmp_path.iterdir()]
 
 
 def test_where_memory_is_short_nothing_is_loaded(
