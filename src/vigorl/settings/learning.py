@@ -253,6 +253,13 @@ class PairSizes(Plain):
     micro_batch_size: AtLeastOne
 
 
+class Flaws(Group):
+    world: Node
+    tool: Node
+    view: Side
+    right_frac: Share
+
+
 class Pairs(Group):
     rollouts: Text
     pairs_per_update: AtLeastOne
@@ -262,6 +269,8 @@ class Pairs(Group):
     wrong_to: Share
     right_hits: Share | None
     wrong_hits: Share | None
+    ask: Text
+    flaws: Flaws
 
 
 class Algorithm(Group):
@@ -450,6 +459,12 @@ class Callback(Group):
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag
+    register_as: Text | None
+    max_traces: Count
+    max_val_traces: Count
+    max_phase_traces: Count
+    max_kib: Count
+    max_side_px: AtLeastOne
 
 
 class Trainer(Group):
@@ -480,7 +495,10 @@ class Logger(Group):
     offline: Flag
     version: Text | None
     default_hp_metric: Flag
-    give_up_s: NotNegative
+    folder: Text
+    wait_s: NotNegative
+    pause_s: Positive
+    system_every_s: Positive | None
 
 
 class ModuleGroup(Group):
