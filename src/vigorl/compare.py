@@ -26,7 +26,7 @@ from vigorl.compare_trainings import compare_trainings
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
-from vigorl.door import refusals
+from vigorl.door import USAGE, refusals
 from vigorl.evaluation.comparison import Pair, compare_all
 from vigorl.evaluation.power import (
     Spread,
@@ -306,8 +306,9 @@ def _spread(given: argparse.Namespace, reports: Sequence[EvaluationReport]) -> S
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    with refusals():
+    with refusals(code=USAGE):
         given = arguments(sys.argv[1:] if words is None else words)
+    with refusals():
         import_plugins(given.plugins)
         if given.plan:
             print(plan(given))

@@ -1,9 +1,9 @@
 """What every command does with its command line: `@door("train")` above a `main(cfg)`.
 
 A setting that is not there, a choice that is not offered, a value that is not allowed and an
-experiment of another command are refused in one line, before Hydra prints its own and, by
-`refuse_early`, before torch is imported. So is every error of ours, and what the machine refuses.
-HYDRA_FULL_ERROR=1 raises instead.
+experiment of another command are refused in one line with exit code 2, before Hydra prints its own
+and, by `refuse_early`, before torch is imported. Every error of ours, and what the machine refuses,
+is one line too, with exit code 1. HYDRA_FULL_ERROR=1 raises instead. All exit codes: `door_help`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import os
 import re
 import sys
+from argparse import ArgumentError, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,6 +21,8 @@ from pathlib import Path
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -30,14 +33,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.door_help import choices_of, group_names, print_help
 from vigorl.machine_faults import told_in_one_line
 from vigorl.pipes import let_pipes_close
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, fields_of, refuse_missing
 from vigorl.settings.reach import refuse_outdone
-from vigorl.stopping import stopped_by_signals
+from vigorl.stopping import stopped_by_signals, take_signals
 from vigorl.targets import key_paths, nearest
 
+USAGE, FAILED = 2, 1  # exit codes of a refused command line and of what goes wrong later
+_MOST_NAMED = 20  # choices in an error
 _LIST = re.compile(r"benchmark=\[([^\]]*)\]")
 _REFUSED_KEY = re.compile(r"Could not (?:override '(?P<set>[^']+)'|delete .*'(?P<deleted>[^']+)')")
 
@@ -52,8 +58,10 @@ def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> No
     """
     if module == "__main__":
         let_pipes_close()
+        take_signals()  # while the imports go on, there is nothing to tell
         register_resolvers()
-        with refusals():
+        with refusals(code=USAGE):
+            _help_if_asked(config_name, sys.modules[module].__doc__ or "")
             cfg = _check_command_line(config_name, tuple(sys.argv[1:]))
             if cfg is not None and not may_miss:
                 refuse_missing(cfg)
@@ -110,7 +118,8 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
 
         @functools.wraps(task)
         def main() -> None:
-            with refusals():
+            with refusals(code=USAGE):
+                _help_if_asked(config_name, sys.modules[task.__module__].__doc__ or "")
                 _check_command_line(config_name, tuple(sys.argv[1:]))
             enter()
 
@@ -124,16 +133,83 @@ def _check_command_line(config_name: str, words: tuple[str, ...]) -> DictConfig 
     """What it composes; None where Hydra itself reads it: several values for a key, or a request
     for help.
     """
-    said = get_args_parser().parse_args(words)
-    if said.multirun or said.config_path or said.hydra_help or said.help or said.cfg or said.info:
+    said = _parsed(words)
+    if said.config_path or said.hydra_help or said.shell_completion or said.info:
         return None
     name = said.config_name or config_name
-    cfg = check_overrides(name, said.overrides, own_folder=said.config_dir)
-    refuse_other_door(cfg, name, said.overrides)
+    if said.multirun:
+        for overrides in one_value_each(said.overrides):
+            _check(name, overrides, own_folder=said.config_dir)
+        return None
+    if said.cfg:  # whoever looks at values has not set them all yet
+        check_overrides(name, said.overrides, own_folder=said.config_dir)
+        return None
+    return _check(name, said.overrides, own_folder=said.config_dir)
+
+
+def _check(name: str, overrides: Sequence[str], *, own_folder: str | None) -> DictConfig:
+    cfg = check_overrides(name, overrides, own_folder=own_folder)
+    refuse_other_door(cfg, name, overrides)
     check_values(cfg)
     if not cfg.get("resume"):  # else most of the settings are the run's own
-        refuse_outdone(cfg, said.overrides, door=name)
+        refuse_outdone(cfg, overrides, door=name)
     return cfg
+
+
+def one_value_each(overrides: Sequence[str]) -> list[list[str]]:
+    """Command lines that have each value of a sweep once, rather than all their combinations; of an
+    interval there is no list.
+
+    >>> one_value_each(["seed=0,1", "kl_coef=0"])
+    [['seed=0', 'kl_coef=0'], ['seed=1', 'kl_coef=0']]
+    """
+    values: list[list[str]] = []
+    for text, one in zip(overrides, _overrides(overrides), strict=True):
+        if not one.is_sweep_override():
+            values.append([text])
+        elif one.is_discrete_sweep() and one.value_type is not ValueType.GLOB_CHOICE_SWEEP:
+            values.append([f"{one.get_key_element()}={v}" for v in one.sweep_string_iterator()])
+    first = [one[0] for one in values]
+    found = [first]
+    for place, several in enumerate(values):
+        found += [[*first[:place], one, *first[place + 1 :]] for one in several[1:]]
+    return found
+
+
+def _overrides(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise ConfigError(_unreadable(error)) from error
+
+
+def _parsed(words: Sequence[str]) -> Namespace:
+    """Raises ConfigError where Hydra's own parser would print its usage."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        said, unknown = parser.parse_known_args(words)
+    except ArgumentError as error:
+        raise ConfigError(f"{error} (--help lists the flags)") from error
+    if unknown:
+        meant = nearest(unknown[0], re.findall(r"--[\w-]+", parser.format_usage()))
+        guess = f"did you mean {meant}?" if meant else "--help lists them"
+        raise ConfigError(f"there is no flag {unknown[0]}; {guess}")
+    return said
+
+
+def _help_if_asked(config_name: str, doc: str) -> None:
+    """Prints it and ends the process with exit code 0."""
+    said = _parsed(sys.argv[1:])
+    if said.help:
+        print_help(
+            Path(sys.argv[0]).stem,
+            config_name=said.config_name or config_name,
+            doc=doc,
+            words=said.overrides,
+            own_folder=said.config_dir,
+        )
+        sys.exit(0)
 
 
 def refuse_other_door(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
@@ -150,17 +226,22 @@ def refuse_other_door(cfg: DictConfig, config_name: str, overrides: Sequence[str
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def refusals(*, code: int = FAILED) -> Iterator[None]:
     """Ends the process with one line on an error of ours, or of Hydra's and OmegaConf's about a
     config, so that no traceback is added to it.
+
+    Args:
+        code: The process's exit code.
     """
     try:
         yield
     except (VigorlError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"error: {own_words(error)}", file=sys.stderr)
-        sys.exit(1)
+        has_colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        head = "\x1b[1;31merror:\x1b[0m" if has_colours else "error:"
+        print(f"{head} {_in_one_line(own_words(error))}", file=sys.stderr)
+        sys.exit(code)
 
 
 def own_words(error: BaseException) -> str:
@@ -170,9 +251,19 @@ def own_words(error: BaseException) -> str:
         if isinstance(inner, VigorlError):
             return str(inner)
         inner = inner.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines) or type(error).__name__
+    text = str(error).strip() or type(error).__name__
     return f"{text} (HYDRA_FULL_ERROR=1 shows the whole trace)"
+
+
+def _in_one_line(text: str) -> str:
+    """What is listed below each other, behind each other.
+
+    >>> _in_one_line("other settings:\\n  seed: 0 -> 1\\n  lr: 1 -> 2\\ntake these back")
+    'other settings: seed: 0 -> 1; lr: 1 -> 2; take these back'
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    joints = [" " if line.endswith((":", ",", ";", " by")) else "; " for line in lines[:-1]]
+    return "".join(map("".join, zip(lines, [*joints, ""], strict=True)))
 
 
 def check_overrides(
@@ -195,12 +286,9 @@ def check_overrides(
         try:
             return compose(config_name, [*found, *overrides])
         except MissingConfigException as error:
-            raise ConfigError(_unknown_choice(error)) from error
+            raise ConfigError(_unknown_choice(error, own_folder)) from error
         except OverrideParseException as error:
-            text = str(error.message).splitlines()[0]
-            raise ConfigError(
-                f"{error.override}: {text}; quote it, as in 'key=\"a, b\"'"
-            ) from error
+            raise ConfigError(_unreadable(error)) from error
         except ConfigCompositionException as error:
             refused = _REFUSED_KEY.search(str(error))
             if refused is None:
@@ -208,20 +296,32 @@ def check_overrides(
             key = refused["set"] or refused["deleted"]
             others = [one for one in overrides if one.partition("=")[0].lstrip("~") != key]
             others = [*found, *others]
-            raise ConfigError(_unknown_key(key, config_name, others)) from error
+            groups = group_names(own_folder=own_folder)
+            raise ConfigError(_unknown_key(key, config_name, others, groups)) from error
         except ValueError as error:  # Hydra's, of a key that is a number
             raise ConfigError(f"{' '.join(overrides)}: {error}") from error
 
 
-def _unknown_choice(error: MissingConfigException) -> str:
+def _unreadable(error: OverrideParseException) -> str:
+    word = str(error.override)
+    if "=" not in word:
+        of = [one for one in group_names() if word in choices_of(one)]
+        guess = f"did you mean {of[0]}={word}?" if of else f"{word}=VALUE gives a setting a value"
+        return f"{word} is no setting with a value; {guess}"
+    return f"{word}: {str(error.message).splitlines()[0]}; quote it, as in 'key=\"a, b\"'"
+
+
+def _unknown_choice(error: MissingConfigException, own_folder: str | None) -> str:
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
-    options = [one for one in error.options or () if not one.startswith("_")]
+    options = choices_of(group, own_folder=own_folder)
     meant = nearest(choice, options)
     guess = f"did you mean {group}={meant}? " if meant else ""
+    if len(options) > _MOST_NAMED:
+        return f"there is no {group}={choice}; {guess}--help {group} lists all {len(options)}"
     return f"there is no {group}={choice}; {guess}The choices are {', '.join(options)}"
 
 
-def _unknown_key(key: str, config_name: str, others: Sequence[str]) -> str:
+def _unknown_key(key: str, config_name: str, others: Sequence[str], groups: Sequence[str]) -> str:
     """The other overrides may have chosen the groups that hold the key that was meant."""
     group, _, name = key.rpartition(".")
     if group and name in fields_of(group):
@@ -230,6 +330,7 @@ def _unknown_key(key: str, config_name: str, others: Sequence[str]) -> str:
         known = key_paths(OmegaConf.to_container(compose(config_name, list(others))))
     except ConfigCompositionException:  # a second one is refused too: search the defaults' keys
         known = key_paths(OmegaConf.to_container(compose(config_name)))
-    meant = nearest(key, known)
+    if not (meant := nearest(key, known)) and (group := nearest(key, groups)):
+        return f"there is no setting {key}; did you mean {group}=...? (--help {group} lists them)"
     guess = f"did you mean {meant}?" if meant else "none is like it"
     return f"there is no setting {key}; {guess} (+{key}=... would add it)"

@@ -32,6 +32,8 @@ from vigorl.core.errors import ConfigError
 _SHORT_LIST = (
     "lightning.Trainer",
     "lightning.pytorch.loggers.MLFlowLogger",
+    "lightning.pytorch.loggers.TensorBoardLogger",
+    "lightning.pytorch.loggers.WandbLogger",
     "lightning.pytorch.loggers.logger.DummyLogger",
     "lightning.pytorch.strategies.DDPStrategy",
 )

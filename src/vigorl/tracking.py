@@ -57,7 +57,7 @@ from vigorl.training.datamodule import GroundedTraceDataModule
 
 _LOG = logging.getLogger(__name__)
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
-_FREE = ("resume", "paths", "num_threads")  # a resumed run may stand and compute elsewhere
+_FREE = ("resume", "dry_run", "paths", "num_threads")  # it may stand and compute elsewhere
 _ABSENT = "(absent)"
 
 

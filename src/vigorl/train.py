@@ -31,6 +31,7 @@ from vigorl.build import (
 )
 from vigorl.core.run_log import logged_to
 from vigorl.data.token_kinds import TokenKinds
+from vigorl.dry_run import rehearse
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
 from vigorl.processes import is_first_process
@@ -200,15 +201,22 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     if cfg.get("early_stop"):
         callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
-        is_pages = name == "rollout_logger"
-        extra = {"images": parts.images, "codec": parts.codec} if is_pages else {}
+        extra: dict[str, Any] = {}
+        if name in ("rollout_logger", "pictures"):
+            extra["images"] = parts.images
+        if name == "rollout_logger":
+            extra["codec"] = parts.codec
         callbacks.append(assemble(node, **extra))
     return callbacks
 
 
 @door("train")
 def main(cfg: DictConfig) -> None:
-    train(resumed_settings(cfg, stages_to_do) if cfg.resume else cfg)
+    cfg = resumed_settings(cfg, stages_to_do) if cfg.resume else cfg
+    if cfg.dry_run:
+        rehearse(cfg, stages_to_do)
+    else:
+        train(cfg)
 
 
 if __name__ == "__main__":

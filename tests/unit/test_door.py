@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from omegaconf.errors import ValidationError
 
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
@@ -15,6 +16,7 @@ from vigorl.door import (
     at_its_door,
     check_overrides,
     door,
+    one_value_each,
     refusals,
     refuse_other_door,
 )
@@ -34,6 +36,11 @@ prepare_process()
         ("debug=slow", r"no debug=slow; The choices are fast"),
         ("=3", r"=3: Config group override must be a string"),
         ("seed=[1", r"^seed=\[1: no viable alternative .*; quote it"),
+        ("grpo_vstar", r"no setting with a value; did you mean experiment=grpo_vstar\?"),
+        ("plan.passes", r"no setting with a value; plan\.passes=VALUE gives"),
+        ("debgu=fast", r"no setting debgu; did you mean debug=\.\.\.\? \(--help debug lists"),
+        ("algorithm=grop", r"did you mean algorithm=grpo\? --help algorithm lists all \d+$"),
+        ("reward=[curiosity,turs]", r"no reward=turs; did you mean reward=turns\?"),
         ("colour=red", r"no setting colour; none is like it \(\+colour=\.\.\. would add it\)"),
         ("experiment=grpo_vstr", r"no experiment=grpo_vstr; did you mean experiment=grpo_vstar\?"),
         ("scale=huge", r"no scale=huge; The choices are full, qwen2_5_vl_3b"),
@@ -111,22 +118,30 @@ def test_a_door_gets_the_composed_config(
 
 
 @pytest.mark.parametrize(
-    ("error", "words", "line"),
+    ("error", "words", "code", "line"),
     [
-        (None, ["sede=1"], "error: there is no setting sede"),
-        (ConfigError("paths.run is odd"), [], "error: paths.run is odd"),
+        (None, ["sede=1"], 2, "error: there is no setting sede"),
+        (None, ["--hlep"], 2, "error: there is no flag --hlep; did you mean --help?"),
+        (None, ["--cfg", "jbo"], 2, "error: argument --cfg/-c: invalid choice"),
+        (None, ["-m", "sede=0,1"], 2, "error: there is no setting sede"),
+        (None, ["-m", "seed=0,1.5"], 2, "error: seed must be a whole number"),
+        (None, ["--cfg", "job", "sede=1"], 2, "error: there is no setting sede"),
+        (ConfigError("paths.run is odd"), [], 1, "error: paths.run is odd"),
+        (ConfigError("odd:\n  a: 1\n  b: 2\nmend it"), [], 1, "error: odd: a: 1; b: 2; mend it"),
+        (ValidationError("no key a"), [], 1, "error: no key a (HYDRA_FULL_ERROR=1 shows"),
     ],
 )
 def test_a_wrong_setting_ends_in_one_line(
     error: Exception | None,
     words: list[str],
+    code: int,
     line: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         run(error, *words, monkeypatch=monkeypatch)
-    assert caught.value.code == 1
+    assert caught.value.code == code
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(line)
 
@@ -204,6 +219,16 @@ def test_the_doctor_takes_what_is_evaluated(words: list[str], door_of_it: str | 
     found = at_its_door(words)
     assert found[:2] == ["--config-name", door_of_it] if door_of_it else found == words
     assert "benchmark=[vstar,blink]" not in found  # Hydra would merge the two
+
+
+def test_every_value_of_a_sweep_is_looked_at_once() -> None:
+    words = ["seed=0,1", "scale=tiny", "kl_coef=interval(0,1)", "num_phases=range(1,4)"]
+    assert one_value_each(words) == [
+        ["seed=0", "scale=tiny", "num_phases=1"],
+        ["seed=1", "scale=tiny", "num_phases=1"],
+        ["seed=0", "scale=tiny", "num_phases=2"],
+        ["seed=0", "scale=tiny", "num_phases=3"],
+    ]
 
 
 def test_what_only_suites_begin_with_is_no_choice() -> None:

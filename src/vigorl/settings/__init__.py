@@ -106,6 +106,7 @@ class Settings(Group):
     doors: Texts
     seed: Seed
     resume: Text | None
+    dry_run: Flag
     stages: dict[str, Settings] | None
     num_threads: Threads | None
     plugins: Texts

@@ -454,6 +454,7 @@ class Callback(Group):
     title: AnyText
     num_groups: Count
     max_eval_rollouts: Count
+    num_rollouts: Count
     tokens: Flag
     model_folder: Text | None
     model_dtype: Dtype | None
@@ -488,6 +489,12 @@ class Logger(Group):
     run_name: Text
     tracking_uri: Text | None
     artifact_location: Text | None
+    project: Text
+    name: AnyText
+    save_dir: Text
+    offline: Flag
+    version: Text | None
+    default_hp_metric: Flag
     folder: Text
     wait_s: NotNegative
     pause_s: Positive
