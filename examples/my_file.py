@@ -1,8 +1,8 @@
 """My own questions in one file: a line each, with a question, a picture and the right answer.
 
     python examples/my_file.py my_file
-    python -m vigorl.inspect_data data=my_file data.path=my_file/questions.jsonl
-    python -m vigorl.train data=my_file data.path=my_file/questions.jsonl
+    python -m vigorl.inspect_data data=my_file data.path=my_file/questions.jsonl data.box_form=xyxy
+    python -m vigorl.train data=my_file data.path=my_file/questions.jsonl data.box_form=xyxy
 
 The first line writes 40 pictures and questions.jsonl; put your own there instead (CSV, TSV, Parquet
 or a saved Hugging Face data set as well). The second says what is in it, every row that cannot be
