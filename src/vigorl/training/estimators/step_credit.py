@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, Rated
 from vigorl.training.estimators.group_mean import GroupMean
 from vigorl.training.readings import Reads
@@ -28,12 +28,8 @@ class StepCredit(Estimator):
         published; ours.
     """
 
-    weight: float = 1.0
+    weight: NotNegative = 1.0
     outcome: Estimator = field(default_factory=GroupMean)
-
-    def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise ConfigError(f"algorithm.estimator.weight must be at least 0, got {self.weight}")
 
     @property
     def reads(self) -> Reads:
