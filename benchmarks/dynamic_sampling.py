@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from curves import Pairs, mean_curve, train
+from curves import Pairs, listed, mean_curve, percents, train_all
 from plots import plot_curves
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -73,23 +71,21 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
     parser.add_argument("overrides", nargs="*", help="of every run, key=value")
     asked = parser.parse_args()
-    runs = [(name, seed) for name in asked.only for seed in asked.seeds]
-    train_one(*runs[0], asked)  # the world is made once, before runs share it
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        read_all = pool.map(lambda run: read(train_one(*run, asked), asked.target), runs)
-    of_run = dict(zip(runs, read_all, strict=True))
-    found = {name: [of_run[name, seed] for seed in asked.seeds] for name in asked.only}
-    write(found, asked)
-
-
-def train_one(name: str, seed: int, asked: argparse.Namespace) -> dict[str, Pairs]:
-    overrides = [
-        "experiment=grpo_vstar", *VARIANTS[name], f"seed={seed}", f"num_phases={asked.phases}",
-        f"rollout.eval_every={asked.every}", f"data.num_val={asked.num_val}",
-        f"name='{name}/{seed}'", *asked.overrides,
-    ]  # fmt: skip
-    folder = asked.runs / f"{'_'.join(name.replace(',', '').split())}_{seed}"
-    return train(folder, overrides, METRICS)
+    trainings = {
+        (name, seed): [
+            "experiment=grpo_vstar", *VARIANTS[name], f"seed={seed}", f"num_phases={asked.phases}",
+            f"rollout.eval_every={asked.every}", f"data.num_val={asked.num_val}",
+            f"name='{name}/{seed}'", *asked.overrides,
+        ]
+        for name in asked.only
+        for seed in asked.seeds
+    }  # fmt: skip
+    found = train_all(asked.runs, trainings, METRICS, jobs=asked.jobs)
+    write(
+        {name: [read(found[name, seed], asked.target) for seed in asked.seeds]
+         for name in asked.only},
+        asked,
+    )  # fmt: skip
 
 
 def read(metrics: dict[str, Pairs], target: float) -> Outcome:
@@ -113,15 +109,16 @@ def read(metrics: dict[str, Pairs], target: float) -> Outcome:
 def write(found: dict[str, list[Outcome]], asked: argparse.Namespace) -> None:
     rows = [
         f"| {name} | {listed([one.phases for one in runs])} | "
-        f"{listed([one.rollouts for one in runs])} | {percents([one.final for one in runs])} | "
+        f"{listed([one.rollouts for one in runs])} | {percents([one.final for one in runs])} "
+        f"(phase {min(int(one.curve[-1][0]) for one in runs)}) | "
         f"{statistics.fmean(one.all_rollouts for one in runs):.0f} | "
         f"{100 * statistics.fmean(one.flat for one in runs):.0f} % |"
         for name, runs in found.items()
     ]
     target = f"{100 * asked.target:.0f} %"
     head = (
-        f"| method | phases until {target} | rollouts generated until then | after "
-        f"{asked.phases} phases, % | rollouts in all | flat groups, last fifth |\n"
+        f"| method | phases until {target} | rollouts generated until then | "
+        "at the last evaluation, % | rollouts in all | flat groups, last fifth |\n"
         "|---|---|---|---|---|---|"
     )
     text = "\n".join([head, *rows])
@@ -144,14 +141,6 @@ def write(found: dict[str, list[Outcome]], asked: argparse.Namespace) -> None:
             title="Greedy accuracy on held-out questions, mean of the seeds",
             ylabel="val/accuracy", xlabel=label, is_share=True,
         )  # fmt: skip
-
-
-def listed(values: Sequence[int | None], between: str = ", ") -> str:
-    return between.join("-" if value is None else str(value) for value in values)
-
-
-def percents(values: Sequence[float]) -> str:
-    return ", ".join(f"{100 * value:.1f}" for value in values)
 
 
 if __name__ == "__main__":

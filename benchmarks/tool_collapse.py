@@ -1,8 +1,8 @@
 """A reward that makes a policy give up its tool, the alarm, and what a guard does about it.
 
-    python benchmarks/tool_collapse.py --data made_world_cold --phases 50 --out docs/figures
+    python benchmarks/tool_collapse.py --seeds 0 1 2 --phases 20 --out docs/tool_collapse [--jobs 2]
 
-Four runs from one start, on the same questions and seeds:
+Four arms on the same start, questions and seeds:
 
     plain      reward=grounded_zoom: looking pays by being right
     price      reward=tool_price: each look costs, guard=warn only says so
@@ -12,20 +12,20 @@ Four runs from one start, on the same questions and seeds:
 The alarm has to go off early: at two phases under half of the best, with 12 prompts x 8 rollouts a
 phase on made_world_cold, 5 of 96 rollouts still looked, and the bonus did not bring the tool back.
 
-Prints, per arm, the share of rollouts that zoom and the accuracy of the training rollouts at the
-start, at the alarm and at the end, and draws both by phase. Every run goes into one MLflow store
-under --root, where a finished arm is not run again.
+Writes OUT.md and OUT.json: per arm and seed the phase of the alarm, and the share of training
+rollouts that zoom and their accuracy at the start and over the last phases; OUT_zoomed.png and
+OUT_accuracy.png draw both by phase. A run whose folder has its metrics is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
+import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
-from mlflow.tracking import MlflowClient
+from curves import Pairs, listed, mean_curve, percents, train_all
 from plots import plot_curves
 
 PRICE = "reward=tool_price"
@@ -36,45 +36,69 @@ ARMS = {
     "curiosity": (PRICE, "guard=switch", "reward@guard.reward=curiosity"),
 }
 ZOOMED, ACCURACY, ALARM = "rollout/zoomed_frac", "rollout/accuracy", "guard/alarm"
-History = list[tuple[float, float]]  # (phase, value)
+LAST = 4  # phases over which "at the end" is the mean
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="made_world", help="a choice of configs/data")
-    parser.add_argument("--phases", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", default="made_world_cold", help="a choice of configs/data")
+    parser.add_argument("--phases", type=int, default=20)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--patience", type=int, default=1, help="low phases before the alarm")
     parser.add_argument("--below", type=float, default=0.75, help="low: this share of the best")
-    parser.add_argument("--root", type=Path, default=Path("outputs/tool_collapse"))
-    parser.add_argument("--out", type=Path, help="folder of the two figures; default: --root")
-    parser.add_argument("more", nargs="*", help="settings of all arms, such as plan.group_size=8")
-    given = parser.parse_args(arguments)
-    arms: dict[str, dict[str, History]] = {}
-    for arm, settings in ARMS.items():
-        name = f"collapse_{arm}_{given.data}"
-        if not has_run(given.root, name, seed=given.seed):
-            train(
-                given.root,
-                f"name={name}",
-                f"data={given.data}",
-                f"seed={given.seed}",
-                f"num_phases={given.phases}",
-                *settings,
-                f"guard.patience={given.patience}",
-                f"guard.below_best_frac={given.below}",
-                *given.more,
-            )
-        arms[arm] = histories(given.root, name, seed=given.seed)
-    print(table(arms))
-    out = given.out or given.root
+    parser.add_argument("--runs", type=Path, default=Path("outputs/tool_collapse/runs"))
+    parser.add_argument("--out", type=Path, default=Path("outputs/tool_collapse/table"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
+    parser.add_argument("overrides", nargs="*", help="of every run, such as plan.group_size=8")
+    asked = parser.parse_args()
+    trainings = {
+        (arm, seed): [
+            "experiment=grpo_vstar", f"data={asked.data}", f"seed={seed}",
+            f"num_phases={asked.phases}", *settings, f"guard.patience={asked.patience}",
+            f"guard.below_best_frac={asked.below}", f"name='collapse_{arm}/{seed}'",
+            *asked.overrides,
+        ]
+        for seed in asked.seeds
+        for arm, settings in ARMS.items()
+    }  # fmt: skip
+    found = train_all(asked.runs, trainings, (ZOOMED, ACCURACY, ALARM), jobs=asked.jobs)
+    write({arm: [found[arm, seed] for seed in asked.seeds] for arm in ARMS}, asked)
+
+
+def write(arms: dict[str, list[dict[str, Pairs]]], asked: argparse.Namespace) -> None:
+    rows = [
+        f"| {arm} | {listed([alarm_of(run) for run in runs])} | "
+        + " | ".join(
+            f"{percents([run[metric][0][1] for run in runs])} -> "
+            f"{percents([at_the_end(run[metric]) for run in runs])}"
+            for metric in (ZOOMED, ACCURACY)
+        )
+        + " |"
+        for arm, runs in arms.items()
+    ]
+    head = (
+        "| arm | alarm in phase | rollouts that zoom, % | right, % |\n|---|---|---|---|"
+    )  # fmt: skip
+    text = "\n".join([head, *rows])
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.with_suffix(".md").write_text(
+        f"Made by `python benchmarks/tool_collapse.py --data {asked.data} --phases {asked.phases} "
+        f"--seeds {listed(asked.seeds, ' ')}`: training rollouts of the first phase and of the "
+        f"last {LAST}; a number per seed.\n\n{text}\n"
+    )
+    asked.out.with_suffix(".json").write_text(json.dumps(arms, indent=1))
+    print(text)
     for metric, title in ((ZOOMED, "Rollouts that zoom"), (ACCURACY, "Right answers")):
+        kind = metric.rpartition("/")[2].removesuffix("_frac")
         path = plot_curves(
-            {arm: found[metric] for arm, found in arms.items()},
-            out / f"tool_collapse_{metric.rpartition('/')[2]}.png",
-            title=f"{title}, by reward and guard",
+            {
+                arm: mean_curve([by_phase(run[metric]) for run in runs])
+                for arm, runs in arms.items()
+            },
+            asked.out.with_name(f"{asked.out.name}_{kind}.png"),
+            title=f"{title}, by reward and guard, mean of the seeds",
             ylabel="share of training rollouts",
             xlabel="phase",
             is_share=True,
@@ -82,67 +106,17 @@ def main(arguments: list[str] | None = None) -> None:
         print(path)
 
 
-def train(root: Path, *settings: str) -> None:
-    """One run, in a process of its own."""
-    command = [sys.executable, "-m", "vigorl.train", "experiment=grpo_vstar", *settings]
-    print(" ".join(command[2:]), flush=True)
-    subprocess.run([*command, f"paths.root={root}"], check=True, env=own_environment())
+def alarm_of(run: dict[str, Pairs]) -> int | None:
+    """The phase in which it went off first, from 0."""
+    return next((phase for phase, (_, is_on) in enumerate(run[ALARM]) if is_on), None)
 
 
-def own_environment() -> dict[str, str]:
-    """Without a store or a folder of somebody else."""
-    left_out = ("MLFLOW_TRACKING_URI", "VIGORL_ROOT")
-    return {key: value for key, value in os.environ.items() if key not in left_out}
+def at_the_end(pairs: Pairs) -> float:
+    return statistics.fmean(value for _, value in pairs[-LAST:])
 
 
-def client_of(root: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{root}/outputs/mlflow.db")
-
-
-def run_of(root: Path, name: str, *, seed: int) -> str | None:
-    """The id of a finished run, or None."""
-    client = client_of(root)
-    found = client.search_runs(
-        [one.experiment_id for one in client.search_experiments()],
-        filter_string=f"attributes.status = 'FINISHED' and run_name = '{name}, seed {seed}'",
-    )
-    return found[0].info.run_id if found else None
-
-
-def has_run(root: Path, name: str, *, seed: int) -> bool:
-    store = root / "outputs" / "mlflow.db"
-    return store.exists() and run_of(root, name, seed=seed) is not None
-
-
-def histories(root: Path, name: str, *, seed: int) -> dict[str, History]:
-    """What was measured of the training rollouts of each phase, in order."""
-    run = run_of(root, name, seed=seed)
-    assert run is not None
-    client = client_of(root)
-    found = {}
-    for metric in (ZOOMED, ACCURACY, ALARM):
-        values = sorted(client.get_metric_history(run, metric), key=lambda one: one.step)
-        found[metric] = [(float(phase), one.value) for phase, one in enumerate(values)]
-    return found
-
-
-def table(arms: dict[str, dict[str, History]]) -> str:
-    """Markdown: per arm, zoom rate and accuracy at the start, at the alarm and at the end."""
-    lines = [
-        "| arm | alarm in phase | zoomed, accuracy: start | alarm | end |",
-        "|---|---|---|---|---|",
-    ]
-    for arm, found in arms.items():
-        alarm = next((int(phase) for phase, is_on in found[ALARM] if is_on), None)
-
-        def at(phase: int | None, found: dict[str, History] = found) -> str:
-            if phase is None:
-                return "-"
-            return f"{found[ZOOMED][phase][1]:.3f}, {found[ACCURACY][phase][1]:.3f}"
-
-        said = "none" if alarm is None else str(alarm)
-        lines.append(f"| {arm} | {said} | {at(0)} | {at(alarm)} | {at(-1)} |")
-    return "\n".join(lines)
+def by_phase(pairs: Sequence[tuple[float, float]]) -> Pairs:
+    return [(float(phase), value) for phase, (_, value) in enumerate(pairs)]
 
 
 if __name__ == "__main__":

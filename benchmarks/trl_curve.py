@@ -20,11 +20,13 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from curves import listed, mean_curve, percents, train_all
+from plots import plot_curves
 
 from vigorl.core.advantages import Credit, group_advantages, turn_credit
 from vigorl.core.rollout import ScoredRollout
@@ -117,9 +119,6 @@ VARIANTS = {"vigorl": (), "trl": ("algorithm._target_=trl_curve.TRLLoss",)}
 
 
 def main() -> None:
-    from curves import mean_curve, train
-    from plots import plot_curves
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trl", type=Path, required=True, help="where trl 1.16.0 is installed")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -132,33 +131,25 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of every run, key=value")
     asked = parser.parse_args()
 
-    def run(one: tuple[str, int]) -> dict[str, Any]:
-        name, seed = one
-        overrides = [
-            "experiment=grpo_vstar", *VARIANTS[name], "algorithm.dual_clip=null", f"seed={seed}",
+    trainings = {
+        (name, seed): [
+            "experiment=grpo_vstar", *settings, "algorithm.dual_clip=null", f"seed={seed}",
             f"num_phases={asked.phases}", f"rollout.eval_every={asked.every}",
             f"data.num_val={asked.num_val}", f"name='{name}/{seed}'", *asked.overrides,
-        ]  # fmt: skip
-        path = [str(Path(__file__).parent.resolve()), str(asked.trl.resolve())]
-        return train(asked.runs / f"{name}_{seed}", overrides, METRICS, path=path)
-
-    runs = [(name, seed) for seed in asked.seeds for name in VARIANTS]
-    run(runs[0])  # the world is made once, before runs share it
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        found = dict(zip(runs, pool.map(run, runs), strict=True))
+        ]
+        for seed in asked.seeds
+        for name, settings in VARIANTS.items()
+    }  # fmt: skip
+    path = [str(Path(__file__).parent.resolve()), str(asked.trl.resolve())]
+    found = train_all(asked.runs, trainings, METRICS, jobs=asked.jobs, path=path)
     curves = {
         name: [found[name, seed]["val/accuracy"] for seed in asked.seeds] for name in VARIANTS
     }
     write(found, curves, asked)
     plot_curves(
-        {
-            f"{name}, seed {seed}": found[name, seed]["val/accuracy"]
-            for name in VARIANTS
-            for seed in asked.seeds
-        }
-        | {f"{name}, mean": mean_curve(curves[name]) for name in VARIANTS if len(asked.seeds) > 1},
+        {name: mean_curve(curves[name]) for name in VARIANTS},
         asked.out.with_suffix(".png"),
-        title="Greedy accuracy on held-out questions: vigorl's loss and TRL's",
+        title="Greedy accuracy: vigorl's loss and TRL's, mean of the seeds",
         ylabel="val/accuracy", xlabel="phases", is_share=True,
     )  # fmt: skip
 
@@ -183,7 +174,7 @@ def write(found: Any, curves: dict[str, Any], asked: argparse.Namespace) -> None
     text = "\n".join([head, *rows])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.with_suffix(".md").write_text(
-        f"Made by `python benchmarks/trl_curve.py --seeds {' '.join(map(str, asked.seeds))}`: "
+        f"Made by `python benchmarks/trl_curve.py --seeds {listed(asked.seeds, ' ')}`: "
         f"greedy accuracy on {asked.num_val} held-out questions, a number per seed. The loss of "
         f"the first update differs by {first:.1e} at most (TRL adds 1e-4 to a group's spread, "
         f"vigorl 1e-6).\n\n{text}\n"
@@ -204,10 +195,6 @@ def interval(differences: Sequence[float]) -> str:
     half = T_975[len(differences)] * 100 * statistics.stdev(differences)
     half /= math.sqrt(len(differences))
     return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
-
-
-def percents(values: Sequence[float]) -> str:
-    return ", ".join(f"{100 * value:.1f}" for value in values)
 
 
 if __name__ == "__main__":

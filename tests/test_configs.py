@@ -48,6 +48,7 @@ EXPERIMENTS = sorted(
     for path in Path(CONFIGS, "experiment").rglob("*.yaml")
     if path.stem not in SEARCHES + SUITES_BY_NAME
 )
+CRITIC = "vigorl.training.critic.Critic"
 ONLY_THE_USER_KNOWS = {
     "sft_from_mcts": ["data.path=chains.jsonl"],
     "grpo_from_mcts": ["from_model=${paths.start}"],
@@ -385,6 +386,11 @@ def test_gspo_has_its_papers_bounds_and_no_kl_at_any_scale() -> None:
         ("algorithm.clip_low=1.5", "clip_low"),
         ("algorithm.constant_length=9", "no effect with normalization=token_mean"),
         ("algorithm.normalization=constant_length", "needs constant_length"),
+        (f"critic={{_target_: {CRITIC}, lr: 0.1}}", "critic has no effect"),
+        (
+            "algorithm.estimator={_target_: vigorl.training.estimators.gae.GAE}",
+            "needs a critic: set critic, as configs/algorithm/_critic",
+        ),
     ],
 )
 def test_an_algorithms_settings_are_refused_before_weights_are_loaded(
@@ -619,6 +625,15 @@ def test_a_sampler_is_chosen_on_the_command_line() -> None:
     assert instantiate(on.datamodule.sampler) == SolveRateSampling(floor_frac=0.2)
 
 
+@pytest.mark.parametrize("algorithm", ["vppo", "papo"])
+def test_a_signal_that_is_also_asked_for_stays_as_its_algorithm_sets_it(algorithm: str) -> None:
+    alone = compose_door("train", f"algorithm={algorithm}").signals
+    both = [f"algorithm={algorithm}", "signals=[visual_dependency,region_to_whole]"]
+    signals = compose_door("train", *both, "signals.region_to_whole.margin=2.0").signals
+    assert signals.visual_dependency == alone.visual_dependency
+    assert signals.region_to_whole.margin == 2.0
+
+
 def test_a_sampler_is_refused_before_any_weights_are_loaded() -> None:
     bad = compose_door("train", "sampler=solve_rate", "sampler.skip_above=0.2")
     with pytest.raises(ConfigError, match=r"^sampler\.skip_above must be in"):
@@ -683,7 +698,7 @@ def imported_packages() -> set[str]:
 def test_whatever_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    extras = [optional[name] for name in ("vllm", "deepspeed", "video", "web")]
+    extras = [optional[name] for name in ("vllm", "deepspeed", "video", "demo", "web")]
     declared = {
         canonicalize_name(Requirement(line).name)
         for line in [*project["dependencies"], *itertools.chain(*extras)]

@@ -10,6 +10,7 @@ beyond who needs what.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import warnings
@@ -26,6 +27,8 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from omegaconf import DictConfig, OmegaConf
 from transformers.utils.logging import disable_progress_bar
 
+from vigorl.asking.asker import Asker
+from vigorl.asking.shared_engine import SharedEngine
 from vigorl.core.errors import ConfigError, VigorlError
 from vigorl.core.protocols import Engine
 from vigorl.data.encoding import ChatCodec
@@ -43,6 +46,7 @@ from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings import check_values, refuse_missing
 from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.critic import check_critic
 
 # objects that are made at once, from settings alone: they refuse theirs before weights are loaded
 _OF_PLAIN_VALUES = (
@@ -156,6 +160,25 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
     )
 
 
+def build_asker(cfg: DictConfig, *, name: str, num_looks: int = 0) -> Asker:
+    """The policy of `model.path`, for people to ask.
+
+    Args:
+        cfg: The settings.
+        name: What it is called.
+        num_looks: Turns that a person may take beyond the policy's own.
+    """
+    cfg = cfg.copy()
+    limits = dict(cfg.env.limits)
+    if num_looks and cfg.env.tools:
+        turns = limits["max_turns"] + num_looks
+        limits["max_response_tokens"] *= math.ceil(turns / limits["max_turns"])
+        limits["max_turns"], limits["max_images"] = turns, limits["max_images"] + num_looks
+        cfg.env.limits = limits
+    parts = build_parts(cfg)
+    return Asker(name, SharedEngine(build_engine(cfg, parts)), parts.environment)
+
+
 def build_all(nodes: DictConfig | None) -> list[Any]:
     """The objects of a group of which several may be chosen: a node of each, by name."""
     return [instantiate(node) for node in (nodes or {}).values()]
@@ -193,6 +216,8 @@ def check_settings(cfg: DictConfig) -> None:
         _check_precision(cfg)
         for node in (cfg.module.get("algorithm"), cfg.module.get("importance_correction")):
             _try_out(node)
+        algorithm = instantiate(cfg.module.get("algorithm"))
+        check_critic(algorithm, is_there=bool(cfg.get("critic")))
         _try_out(cfg.get("early_stop"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))

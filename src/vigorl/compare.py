@@ -1,9 +1,11 @@
 """Compare models on the same questions: `python -m vigorl.compare BEFORE AFTER ...`, each a
-report.json of `vigorl.evaluate`, its folder, or the folder of a suite.
+report.json of `vigorl.evaluate`, its folder, or the folder of a suite; or each a training's folder.
 
 Prints a paired table: difference, 95 % interval over clusters, p alone and together (Holm), and the
 smallest difference that the benchmark could have shown. Writes comparison.json and a page with the
 questions that flipped, side by side. Reports that were measured by different protocols are refused.
+Of trainings, those that differ in nothing but the seed count as one; the page adds the settings
+that differ and the curves, and the questions are those of their last evaluations.
 
     python -m vigorl.compare --plan RUN --points 2 5      # how many questions or answers it takes
     python -m vigorl.compare --plan --accuracy 0.8 --questions 191
@@ -20,11 +22,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from vigorl.build import ASSETS, prepare_process
+from vigorl.compare_trainings import compare_trainings
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.door import refusals
-from vigorl.evaluation.comparison import Pair, compare_all, flipped
+from vigorl.evaluation.comparison import Pair, compare_all
 from vigorl.evaluation.power import (
     Spread,
     expected_discordance,
@@ -33,11 +36,13 @@ from vigorl.evaluation.power import (
     spread_of_report,
     spread_of_reports,
 )
-from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.report import EvaluationReport
 from vigorl.families.lookup import import_plugins
-from vigorl.pages.comparison import Flip, Side, render_comparison_page
+from vigorl.flips import flips_between
+from vigorl.pages.comparison import Flip, render_comparison_page
 from vigorl.pipes import let_pipes_close
 from vigorl.rollout.recorder import read_rollouts
+from vigorl.training_runs import is_training, read_run
 
 prepare_process()
 
@@ -72,7 +77,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("paths", nargs="*", metavar="RUN", help="report.json, or a folder with it")
+    parser.add_argument(
+        "paths", nargs="*", metavar="RUN", help="report.json, a folder with it, or a training's"
+    )
     parser.add_argument(
         "--out", help="folder of comparison.json and .html; default: the last RUN's"
     )
@@ -122,7 +129,7 @@ def _read_model(path: str) -> Measured:
     if not files:
         raise ConfigError(
             f"{path} is no report and holds none: name a report.json of vigorl.evaluate, its "
-            "folder, or the folder of a suite"
+            "folder, the folder of a suite, or a training's folder"
         )
     reports = {one: EvaluationReport.from_json(one.read_text(), path=one) for one in files}
     return Measured(
@@ -172,36 +179,13 @@ def comparison_table(pairs: Sequence[Pair]) -> str:
 
 def flips_of(pair: Pair, models: Mapping[str, Measured], most: int) -> list[Flip]:
     """The questions to show of a comparison, with the rollouts that stand beside the reports."""
-    before, after = (models[name].reports[pair.benchmark] for name in (pair.before, pair.after))
-    outcomes = [{one.id: one for one in report.questions} for report in (before, after)]
-    ids = flipped(before, after, most)
-    chosen = [
-        {id: _telling(mine[id], theirs[id]) for id in ids}
-        for mine, theirs in (outcomes, outcomes[::-1])
-    ]
-    folders = [models[name].folders[pair.benchmark] for name in (pair.before, pair.after)]
-    found = [_rollouts(folder, wanted) for folder, wanted in zip(folders, chosen, strict=True)]
-
-    def side(k: int, name: str, id: str) -> Side:
-        one = outcomes[k][id]
-        return Side(name, one.answers[chosen[k][id]], one.score, len(one.answers), found[k].get(id))
-
-    return [
-        Flip(
-            benchmark=pair.benchmark,
-            id=id,
-            category=outcomes[0][id].category,
-            right_answer=outcomes[0][id].right_answer,
-            sides=(side(0, pair.before, id), side(1, pair.after, id)),
-        )
-        for id in ids
-    ]
-
-
-def _telling(mine: QuestionOutcome, theirs: QuestionOutcome) -> int:
-    """The index of the answer that shows why one model did better: its best, or its worst."""
-    pick = max if mine.score > theirs.score else min
-    return pick(range(len(mine.scores)), key=lambda i: mine.scores[i])
+    sides = [models[name] for name in (pair.before, pair.after)]
+    return flips_between(
+        pair,
+        [one.reports[pair.benchmark] for one in sides],
+        find=lambda k, wanted: _rollouts(sides[k].folders[pair.benchmark], wanted),
+        most=most,
+    )
 
 
 def _rollouts(folder: Path, wanted: Mapping[str, int]) -> dict[str, ScoredRollout]:
@@ -225,6 +209,15 @@ def compare(given: argparse.Namespace) -> list[Pair]:
     """
     if len(given.paths) < 2:
         raise ConfigError("name two runs at least (python -m vigorl.compare --help)")
+    trainings = [one for one in given.paths if is_training(Path(one))]
+    if trainings:
+        if len(trainings) < len(given.paths):
+            other = next(one for one in given.paths if one not in trainings)
+            raise ConfigError(
+                f"{trainings[0]} is a training and {other} is none: compare trainings with "
+                "trainings, or evaluations with evaluations"
+            )
+        return _compare_trainings(given)
     models = read_models(given.paths)
     pairs = compare_all(
         {name: one.reports for name, one in models.items()},
@@ -250,6 +243,22 @@ def compare(given: argparse.Namespace) -> list[Pair]:
     (folder / "comparison.html").write_text(page, encoding="utf-8")
     print(f"wrote {folder / 'comparison.json'} and {folder / 'comparison.html'}")
     return pairs
+
+
+def _compare_trainings(given: argparse.Namespace) -> list[Pair]:
+    runs = [read_run(Path(one)) for one in given.paths]
+    if len({one.folder.resolve() for one in runs}) < len(runs):
+        raise ConfigError(f"a run stands there twice: {', '.join(map(str, given.paths))}")
+    found = compare_trainings(runs, most_flips=given.flips)
+    print(found.table)
+    print(comparison_table(found.pairs))
+    folder = Path(given.out) if given.out else runs[-1].folder
+    folder.mkdir(parents=True, exist_ok=True)
+    page = found.page(ImageStore.from_pretrained(ASSETS / "tiny_start"))
+    (folder / "comparison.json").write_text(json.dumps(found.plain, indent=1) + "\n")
+    (folder / "comparison.html").write_text(page, encoding="utf-8")
+    print(f"wrote {folder / 'comparison.json'} and {folder / 'comparison.html'}")
+    return found.pairs
 
 
 def plan(given: argparse.Namespace) -> str:

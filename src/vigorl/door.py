@@ -160,11 +160,11 @@ def refusals() -> Iterator[None]:
     except (VigorlError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"error: {_own_words(error)}", file=sys.stderr)
+        print(f"error: {own_words(error)}", file=sys.stderr)
         sys.exit(1)
 
 
-def _own_words(error: BaseException) -> str:
+def own_words(error: BaseException) -> str:
     """Of ours, as it stands, wherever it was raised; of another, its kind and where it stood."""
     inner: BaseException | None = error
     while inner is not None:

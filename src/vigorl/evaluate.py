@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import sys
 
+from vigorl.callable_door import make_callable
 from vigorl.door import as_suite, door, refuse_early
 
 if __name__ == "__main__":
     sys.argv[1:] = as_suite(sys.argv[1:])
 refuse_early(__name__, "evaluate")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.evaluate(cfg)
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,6 +47,7 @@ from vigorl.core.files import written_whole
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
+from vigorl.core.run_log import logged_to
 from vigorl.data.datasets import fingerprint
 from vigorl.data.images import ImageStore
 from vigorl.data.plain import path_of
@@ -115,7 +118,7 @@ def run_evaluation(
             print(f"against {cfg.compare_with}:\n{_compared(done, other)}")
         return done
     refuse_missing_data(cfg)
-    with start_run(cfg) as run:
+    with start_run(cfg) as run, logged_to(run.folder):
         return judge(cfg, run, other, shipped=shipped, engines=engines or Engines())
 
 
@@ -143,13 +146,13 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
     for one in members.asked:
         check_settings(one.cfg)
         refuse_mixture(one.cfg)
-    with start_run(cfg) as run:
+    with start_run(cfg) as run, logged_to(run.folder):
         run.record(cfg, None)
         for one in members.asked:
             if (done := finished_report(one.cfg)) is not None:
                 reports[one.name] = done
                 continue
-            with start_run(one.cfg, said=one.said) as own:
+            with start_run(one.cfg, said=one.said) as own, logged_to(own.folder):
                 own.tag({"mlflow.parentRunId": run.mlflow_id})
                 shipped = shipped_settings(one.said)
                 reports[one.name] = judge(one.cfg, own, None, shipped=shipped, engines=engines)
@@ -183,7 +186,7 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
         raise ConfigError(f"rescore={folder} was asked {asked}, not {name}: set benchmark={asked}")
     rollouts = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
     judging = judging_of(cfg)
-    with start_run(cfg) as run:
+    with start_run(cfg) as run, logged_to(run.folder):
         run.record(cfg, None)
         outcomes = rescore(rollouts, judging, benchmark)
         settings = {**before.protocol.settings, "judging": judging.settings()}

@@ -1,5 +1,6 @@
-"""What `model.path` may be besides a Hugging Face folder: a checkpoint of a run, or a folder of
-LoRA adapters as peft writes it. Both become such a folder first, since every engine reads one.
+"""What `model.path` may be besides a Hugging Face folder: the name of a model that ships
+(tiny_start, tiny_trained), a checkpoint of a run, or a folder of LoRA adapters as peft writes it.
+The last two become such a folder first, since every engine reads one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vigorl.callbacks.checkpoint import check_whole
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.models.policy import Policy
+from vigorl.resolvers import shipped
 from vigorl.run_folder import read_settings
 from vigorl.targets import check_foreign
 from vigorl.training.tensor_files import of_this_run, tensors_only
@@ -33,7 +35,8 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
     """A model as a Hugging Face folder (or hub name): itself, or what is made of it.
 
     Args:
-        path: A folder, a hub name, a checkpoint of a run, or a folder of adapters.
+        path: A folder, a hub name, the name of one that ships, a checkpoint of a run, or a folder
+            of adapters.
         into: Where to write; what a start before has made there of the same is taken, and of
             something else made again.
         dtype: In which adapters are merged.
@@ -42,6 +45,7 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
         ConfigError: A checkpoint or adapters that cannot be used; says what to do.
         DataError: The checkpoint is damaged.
     """
+    path = shipped(path)
     source = Path(path)
     is_checkpoint = source.suffix == ".ckpt" and source.exists()
     if not is_checkpoint and not (source / _ADAPTERS).is_file():
@@ -120,7 +124,7 @@ def export(
     check_foreign(model, where=config, plugins=plugins)
     state = _state(path)
     policy = Policy.from_pretrained(
-        model["path"], dtype=model["dtype"], lora=instantiate(model["lora"])
+        shipped(model["path"]), dtype=model["dtype"], lora=instantiate(model["lora"])
     )
     prefix = "policy.model."
     weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -24,6 +24,17 @@ _KITS = {kit.name: kit for kit in (lmms_eval.KIT, vlmevalkit.KIT)}
 ASSETS = Path(__file__).resolve().parent / "assets"
 
 
+def shipped(path: str) -> str:
+    """The folder of a model that ships with the package, by its name; any other path as it is.
+
+    >>> shipped("tiny_trained").endswith("vigorl/assets/tiny_trained"), shipped("a/model")
+    (True, 'a/model')
+    """
+    inside = ASSETS / path
+    is_name = path == inside.name and (inside / "config.json").is_file()
+    return str(inside) if is_name and not Path(path).exists() else path
+
+
 def register_resolvers() -> None:
     """Teach the YAMLs ${vigorl_...:...}."""
     for name, resolver in {

@@ -15,7 +15,9 @@ from yaml import YAMLError
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
+from vigorl.core.run_log import NAME
 from vigorl.mlflow_store import without_passwords
+from vigorl.own_objects import as_texts
 
 RUN_FORMAT = 2  # of run.json and the checkpoints beside it
 _BEGIN_ANEW = "begin a new run; model.path=RUN/model starts it from this one's model"
@@ -23,12 +25,13 @@ _WITHOUT_SETTINGS = "without that file the run goes on with what its run.json sa
 
 
 class Identity(BaseModel):
-    """A run.json."""
+    """A run.json; `objects` are the texts of those that a program handed over, by their keys."""
 
     model_config = ConfigDict(strict=True, frozen=True)
     format: Literal[2]
     mlflow_run_id: str | None
     overrides: list[str]
+    objects: dict[str, str] = {}
 
 
 def identity_files(folder: Path) -> list[Path]:
@@ -88,7 +91,7 @@ def remove_unused(folder: Path) -> None:
     """Remove a run's folder, and one above it that is empty then, if there is nothing but what the
     run says of itself.
     """
-    own = [folder / "run.json", folder / "config.yaml"]
+    own = [folder / "run.json", folder / "config.yaml", folder / NAME]
     with contextlib.suppress(OSError):  # another process is as far, or another run stands there
         if any(one not in own for one in folder.iterdir()):
             return
@@ -125,4 +128,5 @@ def check_data(path: Path, prints: Mapping[str, str], *, may_differ: bool) -> No
 
 def write_settings(path: Path, cfg: DictConfig) -> None:
     with written_whole(path) as part:
-        part.write_text(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+        plain = OmegaConf.create(as_texts(OmegaConf.to_container(cfg, resolve=True)))
+        part.write_text(without_passwords(OmegaConf.to_yaml(plain)))

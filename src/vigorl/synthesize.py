@@ -31,9 +31,11 @@ judge, where the data has none and there is one to ask:
 
 from __future__ import annotations
 
+from vigorl.callable_door import make_callable
 from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "synthesize")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.synthesize(cfg)
 
 import sys
 from collections.abc import Sequence
@@ -55,6 +57,7 @@ from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord
+from vigorl.core.run_log import logged_to
 from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
@@ -85,7 +88,7 @@ def run_synthesis(cfg: DictConfig) -> Linearized:
     (cfg,) = in_its_folder(cfg)
     check_settings(cfg)
     refuse_other_trees(cfg)
-    with start_run(cfg) as run:
+    with start_run(cfg) as run, logged_to(run.folder):
         return synthesize(cfg, run)
 
 

@@ -33,6 +33,7 @@ from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.mlflow_store import begun_run, without_passwords
+from vigorl.own_objects import as_texts, lost_objects, objects_in
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.run_folder import (
     RUN_FORMAT,
@@ -166,6 +167,7 @@ def start_run(cfg: DictConfig, *, said: Sequence[str] | None = None) -> Run:
                 format=RUN_FORMAT,
                 mlflow_run_id=run_id,
                 overrides=said_of(cfg) if said is None else list(said),
+                objects=objects_in(cfg),
             ),
         )
         return run_id or ""
@@ -220,15 +222,20 @@ def in_its_folder(cfg: DictConfig) -> list[DictConfig]:
 
 
 def resumed_settings(
-    cfg: DictConfig, stages_of: Callable[[DictConfig], Sequence[DictConfig]]
+    cfg: DictConfig,
+    stages_of: Callable[[DictConfig], Sequence[DictConfig]],
+    *,
+    place: Callable[[DictConfig], DictConfig] = lambda cfg: cfg,
 ) -> DictConfig:
     """The settings of the run in `resume`: what its command lines said, then what this one says.
 
     Args:
         cfg: As composed from this command line alone.
         stages_of: The stages that a config leaves to do; the config itself where it has none.
+        place: Puts a program's objects into a config.
     Raises:
-        ConfigError: `resume` names a folder that is not a run, or its YAMLs have changed since.
+        ConfigError: `resume` names a folder that is not a run, or its YAMLs have changed since, or
+            an object of a program is not handed over again.
     """
     folder, said = Path(cfg.resume), _command_line()
     before = _overrides(folder)
@@ -238,11 +245,14 @@ def resumed_settings(
         plugins=cfg.plugins,
         groups=GlobalHydra.instance().config_loader().list_groups(""),
     )
-    resumed = _composed(_merged(before, said), folder)
+    resumed = place(_composed(_merged(before, said), folder))
+    had = read_identity(identity_files(folder)[0]).objects
+    lost_objects(resumed, had, said=said, folder=folder)
     if is_first_process():
-        unchanged = _composed(before, folder)
+        unchanged = place(_composed(before, folder))
         for old, new in zip(stages_of(unchanged), stages_of(resumed), strict=False):
-            _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, said)
+            named = [*(_key(one).lstrip("+~") for one in said), *objects_in(new)]
+            _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, named)
     return resumed
 
 
@@ -283,11 +293,10 @@ def changed_settings(
     }
 
 
-def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, said: Sequence[str]) -> None:
-    """Differences to what the run used are taken only from this command line."""
+def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[str]) -> None:
+    """Differences to what the run used are taken only from keys that this command line names."""
     if not path.exists():
         return
-    named = [_key(override).lstrip("+~") for override in said]
     taken = changed_settings(old, new)
     drifted = [
         f"  {key}: {a} -> {b}"
@@ -378,7 +387,7 @@ def _resumed(cfg: DictConfig) -> Run:
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     """Nested settings as {"a.b": value}."""
     if not isinstance(node, dict):
-        return {prefix: node}
+        return {prefix: as_texts(node)}
     flat: dict[str, Any] = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))

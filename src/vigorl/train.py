@@ -4,9 +4,11 @@ configs/train.yaml.
 
 from __future__ import annotations
 
+from vigorl.callable_door import make_callable
 from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "train")  # before the imports below, which take seconds
+make_callable(__name__)  # as vigorl.train(cfg)
 
 import signal
 from functools import partial
@@ -27,9 +29,11 @@ from vigorl.build import (
     needs_reference,
     prepare_process,
 )
+from vigorl.core.run_log import logged_to
 from vigorl.data.token_kinds import TokenKinds
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
+from vigorl.processes import is_first_process
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
@@ -70,7 +74,7 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
 
 def train_stage(cfg: DictConfig) -> dict[str, float]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    with start_run(cfg) as run:
+    with start_run(cfg) as run, logged_to(run.folder, is_writer=is_first_process()):
         return fit(cfg, run)
 
 
@@ -109,18 +113,17 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
     """The module with its policy. Where rollouts are learned from, tokens are scored at the
     temperature they were sampled at; traces were not sampled by the policy, and are scored at 1.
     """
-    load = partial(
+    load_trained = partial(
         Policy.from_pretrained,
         parts.model_folder,
         dtype=cfg.model.dtype,
         attn_implementation=cfg.model.attn_implementation,
-    )
-    policy = load(
         freeze_vision_tower=cfg.model.freeze_vision_tower,
         freeze_merger=cfg.model.freeze_merger,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         lora=instantiate(cfg.model.lora),
     )
+    policy = load_trained()
     extra: dict[str, Any] = {}
     if needs_reference(cfg):
         extra["reference"] = _reference(cfg, parts)
@@ -135,6 +138,8 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         extra["token_kinds"] = TokenKinds(parts.codec)
     elif cfg.datamodule.get("pairs"):
         extra["temperature"] = cfg.env.temperature
+    if cfg.get("critic"):
+        extra["critic"] = assemble(cfg.critic, load_trained())
     if cfg.signals:
         extra["signals"] = build_all(cfg.signals)
     return assemble(
@@ -195,7 +200,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     if cfg.get("early_stop"):
         callbacks.append(instantiate(cfg.early_stop))
     for name, node in cfg.callbacks.items():
-        extra = {"images": parts.images} if name == "rollout_logger" else {}
+        is_pages = name == "rollout_logger"
+        extra = {"images": parts.images, "codec": parts.codec} if is_pages else {}
         callbacks.append(assemble(node, **extra))
     return callbacks
 

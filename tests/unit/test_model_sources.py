@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vigorl.build import ASSETS
+from vigorl.core.digests import check_digests
 from vigorl.core.errors import ConfigError
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
@@ -58,6 +59,18 @@ def test_adapters_become_the_merged_model(adapters: Path, tmp_path: Path) -> Non
     as_folder(str(other), into=into, dtype="float32")  # made of something else: made again
     again = Policy.from_pretrained(into, dtype="float32").model.state_dict()
     assert {name for name in found if not again[name].equal(found[name])} == moved
+
+
+def test_a_model_that_ships_is_found_by_its_name(tmp_path: Path) -> None:
+    found = as_folder("tiny_trained", into=tmp_path / "never", dtype="float32")
+    assert found == str(ASSETS / "tiny_trained")
+    check_digests(Path(found))
+    start, trained = (load_file(Path(one) / "model.safetensors") for one in (START, found))
+    assert {name: one.shape for name, one in start.items()} == {
+        name: one.shape for name, one in trained.items()
+    }
+    assert {one.dtype for one in trained.values()} == {torch.bfloat16}
+    assert any(not one.equal(trained[name]) for name, one in start.items())
 
 
 def test_a_folder_and_a_hub_name_are_themselves(tmp_path: Path) -> None:

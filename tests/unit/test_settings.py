@@ -60,6 +60,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "alpha: 0.6, every: 16}",
         ],
         ["algorithm=reinforce_pp"],
+        ["algorithm=bilevel_gae"],
         [
             "data=released_files", "reward=vigorl_released", "strategy=ddp", "entropy=target",
             "exploration=vogue",
@@ -82,6 +83,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ["data=screenspot", "data.file=x", "reward=length_penalty"],
     ],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
+    "demo": [["beside=tiny_start"]],
     "export": [["checkpoint=a", "folder=b"]],
 }  # fmt: skip
 
@@ -180,6 +182,16 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ),
         (
             "train",
+            ["algorithm=reinforce", "importance_correction={level: token}"],
+            "importance_correction beside algorithm.max_weight=2 would count",
+        ),
+        (
+            "train",
+            ["algorithm=vespo", "algorithm.anchor=old", "importance_correction={level: token}"],
+            "importance_correction beside algorithm=vespo would count",
+        ),
+        (
+            "train",
             ["signals=[visual_dependency]", "signals.visual_dependency.change=patches"],
             "signals.visual_dependency.change=patches needs",
         ),
@@ -227,6 +239,14 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["+reward.format_weight=9"], "format_weight=9 must be at most half"),
         ("evaluate", ["samples_per_task=2"], "samples_per_task=2 has no effect with env.eval_tem"),
         ("evaluate", ["faithfulness.num_rollouts=5"], "faithfulness.num_rollouts has no effect"),
+        ("train", ["algorithm=ppo", "guests=visurf"], "guests cannot be used with a critic"),
+        ("train", ["algorithm=ppo", "groups=replay"], "groups=replay cannot be used with a critic"),
+        ("train", ["algorithm=ppo", "strategy=zero3"], "gradient_clip with a critic and DeepSpeed"),
+        (
+            "train",
+            ["algorithm=ppo", "strategy=zero2", "gradient_clip=null", "critic.warmup_phases=1"],
+            "critic.warmup_phases with DeepSpeed",
+        ),
     ],
 )
 def test_values_that_mean_nothing_together_are_refused(
@@ -317,7 +337,7 @@ MEANT: dict[type, list[Any]] = {
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
-    "max_turns", "default", "coef_end", "below_best_frac",
+    "max_turns", "default", "coef_end", "clip", "below_best_frac",
     "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location",
 )  # fmt: skip
 

@@ -1,29 +1,39 @@
-"""One progress bar that tells a person what they want to know: which phase, doing what, how
-well.
-"""
+"""What a run shows while it trains: which phase, doing what, how well, and when it will end."""
 
 from __future__ import annotations
 
 import math
-import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import lightning as L
-from tqdm import tqdm
+from rich.console import Console
 
+from vigorl.callbacks.progress_view import TRAIN, VAL, ProgressView
 from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.core.run_log import NAME, RUN_LOG
+from vigorl.terminal import drawn, screen
+from vigorl.training.datamodule import GroundedTraceDataModule
+
+_PLACES = {"model": "model", "pages": "rollouts", "log": NAME}  # of a run's folder
+_LOG_WIDTH = 100
 
 
 class PhaseProgress(L.Callback):
-    """Shows phases (or epochs), what is going on inside one, the latest reward and accuracy, and
-    where `EarlyStop` judges, which phase is the best.
+    """Shows phases (or epochs), what is going on inside one, the latest reward, accuracy and zooms
+    that hit, when the run will end, and where `EarlyStop` judges, which phase is the best; at the
+    end a table of first, last and best.
 
-    On a terminal it is one line that changes; elsewhere (a log file, CI) a line per report.
+    On a terminal it is two lines that change; elsewhere (a log file, CI) a line per phase, which
+    RUN/run.log has too.
     """
 
     def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._shown: dict[str, str] = {}
+        self._view: ProgressView | None = None
+        self._screen: Console | None = None
+        self._drawing = ExitStack()
+        self._is_judged = False  # the phase that is going on, by an evaluation
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
@@ -33,13 +43,20 @@ class PhaseProgress(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero:
-            self._bar = tqdm(
-                total=trainer.max_epochs,
-                initial=trainer.current_epoch,
-                unit="phase",
-                dynamic_ncols=True,
-                disable=not sys.stderr.isatty(),
+            data: object = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+            has_phases = isinstance(data, GroundedTraceDataModule) and data.plan is not None
+            self._view = ProgressView(
+                total=trainer.max_epochs or 0,
+                done=trainer.current_epoch,
+                unit="phase" if has_phases else "epoch",
             )
+            self._screen = screen()
+            if self._screen is not None:
+                self._drawing.enter_context(drawn(self._screen, self._view))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._view is not None:  # the first evaluation is no part of a phase
+            self._view.mark = self._view.clock()
 
     def on_train_batch_end(
         self,
@@ -50,41 +67,60 @@ class PhaseProgress(L.Callback):
         batch_idx: int,
     ) -> None:
         num_batches = trainer.num_training_batches
-        if num_batches != math.inf:
-            self._doing(f"update {batch_idx + 1}/{num_batches}")
-        loss = trainer.callback_metrics.get("train/loss")
-        if loss is not None and "reward" not in self._shown:
-            self._shown["loss"] = f"{float(loss):.3f}"
+        if self._view is not None and num_batches != math.inf:
+            self._view.doing = f"update {batch_idx + 1} of {num_batches}"
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if (best := trainer.callback_metrics.get("best/phase")) is not None:
-            self._shown["best"] = f"phase {int(best)}"
-        if self._bar is not None:
-            self._bar.update(1)
-            if self._bar.disable and "reward" not in self._shown:
-                print(f"epoch {trainer.current_epoch}  {self._text()}", flush=True)
+        if self._view is None:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        done = self._view.done + 1
+        if self._view.unit == "epoch":
+            self._view.note(done, metrics, {"train/loss": "loss", "val/nll": "val nll"})
+        if "best/phase" in metrics:
+            self._view.best = int(metrics["best/phase"])
+        self._view.finish_one()
+        self._say(self._view.line(), kept=self._view.judged() if self._is_judged else "")
+        self._is_judged = False
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        if self._view is not None:
+            self._view.doing = "writes the model"
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._drawing.close()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._drawing.close()
+        if self._view is None or self._view.done == self._view.num_before:
+            return
+        console = self._screen or Console(width=_LOG_WIDTH, highlight=False)
+        console.print(self._view.table())
+        print(self._view.summary())
+        folder = Path(trainer.default_root_dir)
+        for name, place in _PLACES.items():
+            if (folder / place).exists():
+                print(f"{name:<6} {folder / place}", flush=True)
 
     def _generating(self, name: str, done: int, total: int) -> None:
-        if done % 16 == 0 or done == total:
-            self._doing(f"{name.split('/')[0]} rollouts {done}/{total}")
-
-    def _doing(self, what: str) -> None:
-        if self._bar is not None:
-            self._bar.set_description(what, refresh=False)
-            self._bar.set_postfix(self._shown)
+        if self._view is not None:
+            self._view.doing = f"{name.split('/')[0]} rollouts {done} of {total}"
 
     def _report(self, report: PhaseReport, trainer: L.Trainer) -> None:
+        if self._view is None:
+            return
         if report.kind == "train":
-            self._shown["reward"] = f"{report.metrics['reward/total']:.3f}"
-            self._shown["accuracy"] = f"{report.metrics['rollout/accuracy']:.3f}"
-        else:
-            self._shown["val"] = f"{report.metrics['val/accuracy']:.3f}"
-        if self._bar is not None and self._bar.disable:
-            print(f"{report.kind} phase {report.phase}  {self._text()}", flush=True)
+            self._view.note(report.phase + 1, report.metrics, TRAIN)
+            return
+        self._view.note(report.phase, report.metrics, VAL)
+        self._is_judged = report.phase > 0
+        if report.phase == 0:  # the others are part of their phase's line
+            self._say(self._view.judged(), kept=self._view.judged())
 
-    def _text(self) -> str:
-        return "  ".join(f"{name} {value}" for name, value in self._shown.items())
+    def _say(self, line: str, *, kept: str) -> None:
+        """To the log; on a screen, only what is to stay above that which changes."""
+        RUN_LOG.info(line)
+        if shown := line if self._screen is None else kept:
+            print(shown, flush=True)

@@ -29,7 +29,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums, metric_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rewards import AccuracyReward, WeightedReward
-from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
@@ -58,6 +58,7 @@ class PhaseReport:
         run_seed: Seed of the sampling noise.
         scored: This rank's rollouts.
         metrics: Reduced over ranks.
+        samples: What this rank learns from, before they are cut into updates; empty of "val".
     """
 
     kind: str
@@ -65,6 +66,7 @@ class PhaseReport:
     run_seed: int
     scored: Sequence[ScoredRollout]
     metrics: Mapping[str, float]
+    samples: Sequence[TrainingSample] = ()
 
 
 Listener = Callable[[PhaseReport, L.Trainer], None]
@@ -197,6 +199,7 @@ class RolloutCallback(L.Callback):
         guests = credited.scored[num_own:]
         credited = credited._replace(scored=credited.scored[:num_own])
         scored, samples, credit = with_idle(credited, found)
+        own_samples = samples
         if self.groups is not None:
             of_places = [scored[i] for i in (*found.learned, *found.idle)]
             moment = Moment(version=trainer.global_step, order=order)
@@ -212,7 +215,7 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
-            keeps_all=module.entropy is not None,
+            keeps_all=module.needs_zero_advantages,
         )
         micro_batches = read_start(
             cut.micro_batches,
@@ -242,7 +245,7 @@ class RolloutCallback(L.Callback):
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
-        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap)
+        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples)
 
     def _generate(
         self,
@@ -305,8 +308,8 @@ class RolloutCallback(L.Callback):
         """What the algorithm must know of tokens before it credits them; nothing where it does not
         ask.
         """
-        reads = reads_of(module.algorithm)
-        if not reads:
+        reads, has_critic = reads_of(module.algorithm), module.critic is not None
+        if not reads and not has_critic:
             return ()
         return read_rollouts(
             rollouts,
@@ -316,6 +319,7 @@ class RolloutCallback(L.Callback):
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=plan.micro_batch_size,
+            has_critic=has_critic,
         )
 
     def _invite(
@@ -381,6 +385,7 @@ class RolloutCallback(L.Callback):
         *,
         sums: Costs,
         maxima: Mapping[str, float] | None = None,
+        samples: Sequence[TrainingSample] = (),
     ) -> dict[str, float]:
         collected = StepMetrics()
         collected.add_sums(dict(metric_sums(scored)) | sums)
@@ -394,7 +399,7 @@ class RolloutCallback(L.Callback):
             logger.log_metrics(shown | {"phase": phase}, step=trainer.global_step)
         trainer.callback_metrics.update({n: torch.tensor(v) for n, v in metrics.items()})
         for listener in self.listeners:
-            listener(PhaseReport(kind, phase, self.seed, scored, metrics), trainer)
+            listener(PhaseReport(kind, phase, self.seed, scored, metrics, samples), trainer)
         return metrics
 
 

@@ -42,11 +42,14 @@ class Credit:
         advantages: [L] unitless; 0.0 where nothing was sampled.
         loss_mask: [L] 1 on the tokens to learn from, all of them sampled.
         metrics: (sum, count) by name, of what is measured about the credit; added over rollouts.
+        returns: [L] in units of the reward, what a critic should have expected before each sampled
+            token; empty without a critic.
     """
 
     advantages: tuple[float, ...]
     loss_mask: tuple[int, ...]
     metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    returns: tuple[float, ...] = ()
 
     def mean_advantage(self, rollout: Rollout) -> float:
         """The mean over its sampled tokens, learned from or not: one number for people to read.

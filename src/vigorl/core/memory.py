@@ -16,7 +16,7 @@ buffers, ZeRO's gather buckets and offloading, tensor parallelism, kernels that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 GIB = 2**30
@@ -65,6 +65,7 @@ class ModelSize:
         patch_dim: Numbers per patch.
         patches_per_token: Merged into one picture token.
         pixels_per_token: Area of a picture token.
+        num_head: Weights of the output head, 0 where they are the input embedding's.
     """
 
     num_params: int
@@ -83,6 +84,15 @@ class ModelSize:
     patch_dim: int
     patches_per_token: int
     pixels_per_token: int
+    num_head: int = 0
+
+    @property
+    def without_head(self) -> ModelSize:
+        """A critic, but for its head of one number."""
+        trained = self.num_trainable - (0 if self.num_adapter else self.num_head)
+        return replace(
+            self, num_params=self.num_params - self.num_head, num_trainable=trained, num_head=0
+        )
 
     @property
     def num_base(self) -> int:
@@ -115,6 +125,7 @@ class LearningLoad:
         is_tower_trained: The vision tower's activations are kept for the backward pass.
         is_checkpointed: Activations are computed again in the backward pass.
         logits_chunk_tokens: Tokens whose logits are alive at once.
+        has_critic: A model of the same size, without its output head, learns in the same steps.
     """
 
     weight_bytes: int
@@ -129,6 +140,7 @@ class LearningLoad:
     is_tower_trained: bool
     is_checkpointed: bool
     logits_chunk_tokens: int
+    has_critic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +172,34 @@ class EngineLoad:
 
 
 def learning_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
-    """Weights, gradients, optimizer, reference, and one micro-batch.
+    """Weights, gradients, optimizer, reference, and one micro-batch; those of a critic beside."""
+    items = _weight_items(model, load)
+    if load.reference_bytes is not None:
+        size = model.num_base * load.reference_bytes
+        advice = ", ".join(("kl_coef=0", _fewer(model)))
+        items.append(MemoryItem("KL reference", size, advice=advice))
+    items += _micro_batch_items(model, load)
+    if load.has_critic:
+        items += _critic_items(model.without_head, load)
+    return items
+
+
+def _critic_items(critic: ModelSize, load: LearningLoad) -> list[MemoryItem]:
+    """Its activations are there together with the policy's: one backward pass goes through both."""
+    activations = activation_bytes(critic, load)
+    advice = "plan.micro_batch_size=1, algorithm=turn_returns"
+    return [
+        *(replace(one, name=f"critic's {one.name}") for one in _weight_items(critic, load)),
+        MemoryItem("critic's activations", activations, When.LEARNING, advice),
+    ]
+
+
+def _fewer(model: ModelSize) -> str:
+    return "model.lora={_target_:vigorl.models.lora.LoraSettings}" if not model.num_adapter else ""
+
+
+def _weight_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
+    """Weights, gradients and optimizer of one model.
 
     Without DeepSpeed: weights and AdamW's two moments as loaded, and the casts that autocast keeps
     of trained weights. With it: weights in the compute dtype, float32 copies and moments in shards
@@ -171,10 +210,9 @@ def learning_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
     """
     trained, shards = model.num_trainable - model.num_adapter, load.num_ranks
     stage, is_mixed = load.zero_stage, load.compute_bytes < load.weight_bytes
-    fewer = "model.lora={_target_:vigorl.models.lora.LoraSettings}" if not model.num_adapter else ""
     shard = f"strategy=zero{3 if stage else 2} trainer.devices=8" if (stage or 0) < 3 else ""
     shard = shard or f"trainer.devices={max(8, 2 * shards)}"
-    both = ", ".join(filter(None, (shard, fewer)))
+    both = ", ".join(filter(None, (shard, _fewer(model))))
     items: list[MemoryItem] = []
     if stage is None:
         own, adapters = load.weight_bytes, 4 * model.num_adapter
@@ -195,10 +233,7 @@ def learning_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
         )
         items.append(MemoryItem("float32 copies", 4 * model.num_trainable // shards, advice=both))
         items.append(MemoryItem("AdamW moments", 8 * model.num_trainable // shards, advice=both))
-    if load.reference_bytes is not None:
-        size = model.num_base * load.reference_bytes
-        items.append(MemoryItem("KL reference", size, advice=", ".join(("kl_coef=0", fewer))))
-    return items + _micro_batch_items(model, load)
+    return items
 
 
 def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
@@ -318,6 +353,9 @@ def advise(items: Iterable[MemoryItem], *, count: int = 3) -> str:
 
 def checkpoint_bytes(model: ModelSize, load: LearningLoad) -> int:
     """Of one checkpoint on disk, all ranks together: all weights and the optimizer's state."""
+    if load.has_critic:
+        alone = replace(load, has_critic=False)
+        return checkpoint_bytes(model, alone) + checkpoint_bytes(model.without_head, alone)
     if load.zero_stage is not None:
         return model.num_params * load.compute_bytes + 12 * model.num_trainable
     trained = model.num_trainable - model.num_adapter

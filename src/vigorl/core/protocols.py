@@ -166,6 +166,17 @@ class ReadingEngine(Protocol):
     def read(self, request: GenerationRequest) -> PromptReading: ...
 
 
+@runtime_checkable
+class StreamingEngine(Protocol):
+    """An engine that can say what it samples while it does.
+
+    Attributes:
+        on_token: Called with a request's id and each of its tokens; None where nobody listens.
+    """
+
+    on_token: Callable[[str, int], None] | None
+
+
 class ToolError(Exception):
     """A call that cannot be carried out; the text goes to the policy as the observation."""
 

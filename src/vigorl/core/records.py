@@ -54,8 +54,8 @@ class TaskRecord:
 
     @property
     def target_boxes(self) -> tuple[Box, ...]:
-        """What must be seen or hit, ORIGINAL frame of the first picture."""
-        return self.targets + self.scorer.boxes
+        """What must be seen or hit, ORIGINAL frame of the first picture, each box once."""
+        return tuple(dict.fromkeys(self.targets + self.scorer.boxes))
 
     def score(self, answer: str | None, *, view: ImageView | None = None) -> float:
         """How right an answer is, in [0, 1]; see `Scorer.score`."""

@@ -289,6 +289,8 @@ class TrainingSample:
         old_logprobs: [L] nats under the trainer's weights of the phase's start, where they were
             read before the credit (`training.readings`); else empty.
         ref_logprobs: [L] the same under the reference.
+        old_values: [L] what the critic of the phase's start expected before each token; empty
+            without a critic. So are `returns`, what it should have expected.
         token_weight: What each of this sample's loss tokens counts in its optimizer batch: the
             batch loss is sum_i token_weight_i * sum_t mask_it * loss_it. See
             `core.advantages.token_weights`.
@@ -316,6 +318,8 @@ class TrainingSample:
     is_guest: bool = False
     targets: tuple[Box, ...] = ()
     is_replayed: bool = False
+    old_values: tuple[float, ...] = ()
+    returns: tuple[float, ...] = ()
 
     @property
     def without_noise(self) -> TrainingSample:
@@ -332,6 +336,8 @@ class TrainingSample:
             ("advantages", self.advantages),
             ("old logprobs", self.old_logprobs),
             ("reference logprobs", self.ref_logprobs),
+            ("old values", self.old_values),
+            ("returns", self.returns),
         ):
             if values and len(values) != len(self.token_ids):
                 raise ValueError(f"{len(self.token_ids)} tokens but {len(values)} {name}")

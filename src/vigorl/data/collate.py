@@ -43,6 +43,8 @@ class TrainingBatch:
         token_share: What each loss token of a sample counts in a plain mean over those of the
             optimizer batch; None for batches that are no part of one.
         is_guest: True on samples that no engine sampled; None where there is none.
+        old_values: In units of the reward, what the critic of the phase's start expected before
+            each token; None without a critic. So are `returns`, what it should have expected.
     """
 
     input_ids: Int[Tensor, "batch tokens"]
@@ -56,6 +58,8 @@ class TrainingBatch:
     pixel_values: Float[Tensor, "patches dim"] | None = None
     token_share: Float[Tensor, " batch"] | None = None
     is_guest: Bool[Tensor, " batch"] | None = None
+    old_values: Float[Tensor, "batch tokens"] | None = None
+    returns: Float[Tensor, "batch tokens"] | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TrainingBatch:
         """The batch with its tensors on `device`."""
@@ -132,6 +136,8 @@ def collate(
         pixel_values=torch.cat(blocks) if blocks else None,
         token_share=torch.tensor([sample.token_share for sample in samples]),
         is_guest=torch.tensor(guests) if any(guests) else None,
+        old_values=floats("old values", [sample.old_values for sample in samples]),
+        returns=floats("returns", [sample.returns for sample in samples]),
     )
 
 

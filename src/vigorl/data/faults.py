@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from vigorl.core.errors import DataError
@@ -30,6 +32,28 @@ class Rules:
 STRICT = Rules()
 
 _LOG = logging.getLogger(__name__)
+_NOTED: ContextVar[list[DataError] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[list[DataError]]:
+    """Inside, rows that cannot be used are left out whatever the rules say, and pictures may leak:
+    all of it is noted in the list, for whoever inspects a data set.
+    """
+    found: list[DataError] = []
+    token = _NOTED.set(found)
+    try:
+        yield found
+    finally:
+        _NOTED.reset(token)
+
+
+def refuse(fault: DataError) -> None:
+    """Raise a fault of a whole data set, or note it."""
+    found = _NOTED.get()
+    if found is None:
+        raise fault
+    found.append(fault)
 
 
 def settle(faults: Sequence[DataError], *, num_rows: int, skip: bool) -> None:
@@ -44,6 +68,9 @@ def settle(faults: Sequence[DataError], *, num_rows: int, skip: bool) -> None:
             names the first `NAMED` by file and line, and counts the others.
     """
     if not faults:
+        return
+    if (found := _NOTED.get()) is not None:
+        found += faults
         return
     if len(faults) == 1 and not skip:
         (fault,) = faults

@@ -18,7 +18,7 @@ from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer
 from vigorl.data.datasets import Record, first_copies, picture_files, split_by_image
 from vigorl.data.dry_pass import Asks, dry_pass
-from vigorl.data.faults import STRICT, Rules
+from vigorl.data.faults import STRICT, Rules, refuse
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -66,10 +66,8 @@ class DataSplits:
             ("val and test", val & test),
         ):
             if shared:
-                raise DataError(
-                    f"{len(shared)} pictures are in {names}, as they are or copied byte for byte",
-                    path=min(shared),
-                )
+                text = f"{len(shared)} pictures are in {names}, as they are or copied byte for byte"
+                refuse(DataError(text, path=min(shared)))
 
 
 class DataSource(Protocol):
@@ -99,8 +97,8 @@ class _OfFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfNames(_OfFiles):
-    """And whose files name pictures.
+class FilesOfNames(_OfFiles):
+    """What those share whose files name pictures.
 
     Attributes:
         pictures_anywhere: See `data.faults.Rules`.
@@ -141,11 +139,11 @@ class VStarFolder(_OfFiles):
         tasks = read_vstar_folder(
             self.root, categories=tuple(self.categories), seed=self.seed, rules=self.rules
         )
-        return _split(self, tasks)
+        return split_tasks(self, tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionFile(_OfNames):
+class QuestionFile(FilesOfNames):
     """A benchmark that is one file: to judge on, or to train on one part and judge on another.
 
     Attributes:
@@ -168,11 +166,11 @@ class QuestionFile(_OfNames):
         _require(self.file, "data.file")
 
     def load(self) -> DataSplits:
-        return _split(self, self.read(self.file, image_root=self.image_root, rules=self.rules))
+        return split_tasks(self, self.read(self.file, image_root=self.image_root, rules=self.rules))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleasedFiles(_OfNames):
+class ReleasedFiles(FilesOfNames):
     """The files of the ViGoRL release: RL JSONL for rollouts, SFT JSON for traces; either may be
     absent.
 
@@ -236,7 +234,7 @@ class ReleasedFiles(_OfNames):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithTraces(_OfNames):
+class WithTraces(FilesOfNames):
     """Another source's questions, with the worked solutions of a file.
 
     Solutions whose pictures are in the other source's validation or test are left out; how many is
@@ -311,8 +309,28 @@ def load_tasks(
     return kept, len(tasks)
 
 
-def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> DataSplits:
-    """Train, validation and test by whole pictures, or all of it test."""
+class Splitting(Protocol):
+    """See `VStarFolder`."""
+
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def as_benchmark(self) -> bool: ...
+    @property
+    def val_frac(self) -> float: ...
+    @property
+    def test_frac(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def split_tasks(source: Splitting, tasks: Sequence[TaskRecord]) -> DataSplits:
+    """Train, validation and test by whole pictures, or all of it test.
+
+    Raises:
+        ConfigError: Nothing would be left to train on.
+        DataError: There are too few pictures.
+    """
     rules = source.rules
     if source.as_benchmark:
         return DataSplits(test_tasks=tasks, rules=rules)
@@ -328,10 +346,12 @@ def _split(source: VStarFolder | QuestionFile, tasks: Sequence[TaskRecord]) -> D
             rest, holdout_frac=source.val_frac / rest_frac, seed=source.seed
         )
     except DataError as error:
-        raise DataError(
+        text = (
             f"too few pictures for train, val and test ({error}); data.as_benchmark=true makes all "
             "questions the test, data.val_frac=0 or data.test_frac=0 leaves one of them empty"
-        ) from error
+        )
+        refuse(DataError(text))
+        return DataSplits(train_tasks=tasks, rules=rules)
     return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test, rules=rules)
 
 

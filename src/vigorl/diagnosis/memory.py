@@ -32,6 +32,7 @@ from vigorl.families.family import Family
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
+from vigorl.resolvers import shipped
 from vigorl.rollout.engines import hf
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS
 from vigorl.training.policy_module import PolicyModule
@@ -60,7 +61,7 @@ class Needs:
 
 def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     """The model's config, and what it counts to; None where there is none."""
-    path, maker = cfg.model.path, cfg.model.get("maker")
+    path, maker = shipped(cfg.model.path), cfg.model.get("maker")
     if maker and maker.get("source") and isinstance(maker.source, str):
         path = maker.source  # a copy of its shape is made at the start
     try:
@@ -108,7 +109,7 @@ def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
         device.append(_kept_features(cfg, model, learning))
         own = parse_dtype(cfg.model.dtype).itemsize
         copies = own if learning.reference_bytes is None else 2 * own
-        loading = model.num_base * copies
+        loading = model.num_base * (copies + own * learning.has_critic)
         saved = parse_dtype(cfg.callbacks.checkpoint.get("model_dtype") or cfg.model.dtype).itemsize
         # the checkpoints that are kept and one being written; the model, and again in MLflow
         kept = cfg.callbacks.checkpoint.get("keep", 2) + 1
@@ -158,6 +159,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         is_checkpointed=cfg.model.gradient_checkpointing,
         logits_chunk_tokens=cfg.module.get("logits_chunk_tokens")
         or _default(PolicyModule, "logits_chunk_tokens"),
+        has_critic=bool(cfg.get("critic")),
     )
 
 

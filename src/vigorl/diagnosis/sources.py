@@ -22,6 +22,7 @@ from vigorl.data.splits import DataSplits
 from vigorl.diagnosis.engine import ask
 from vigorl.diagnosis.machine import existing_parent
 from vigorl.diagnosis.report import Row, Status
+from vigorl.resolvers import shipped
 
 _MADE = "vigorl.data.scenes.world.MadeWorld"
 _ONLY_READ = ("image_root", "photographs")  # no source's `prepare` looks for them
@@ -71,8 +72,8 @@ def check_data(cfg: DictConfig) -> list[Row]:
 
 def _dry_pass(cfg: DictConfig, splits: DataSplits) -> list[Row]:
     """Every row as it will be asked, every picture decoded."""
-    folder = Path(cfg.paths.start if cfg.model.get("maker") else cfg.model.path)
-    asks = build_parts(_spoken_by(folder, cfg)).eval_environment if folder.is_dir() else None
+    folder = start_of(cfg)
+    asks = build_parts(spoken_by(folder, cfg)).eval_environment if folder.is_dir() else None
     rules, counts = replace(splits.rules, decode_pictures=True), list[str]()
     for name, records in splits.records.items():
         if records:
@@ -86,11 +87,16 @@ def _dry_pass(cfg: DictConfig, splits: DataSplits) -> list[Row]:
     return [Row(Status.OK, "data", f"{text}, every prompt encoded{made}")]
 
 
-def _spoken_by(folder: Path, cfg: DictConfig) -> DictConfig:
+def start_of(cfg: DictConfig) -> Path:
+    """The folder of the model that reads the questions, if it is there."""
+    return Path(cfg.paths.start if cfg.model.get("maker") else shipped(cfg.model.path))
+
+
+def spoken_by(folder: Path, cfg: DictConfig) -> DictConfig:
     """The settings with a model that is there: one that is made later has the chat tokens and the
     sizes of the start that ships.
     """
-    if not cfg.model.get("maker"):
+    if not cfg.model.get("maker") and Path(shipped(cfg.model.path)) == folder:
         return cfg
     there = copy.deepcopy(cfg)
     there.model.path, there.model.maker = str(folder), None

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import torch
 from huggingface_hub import hf_hub_url, try_to_load_from_cache
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import ModelSize
@@ -108,7 +108,15 @@ def measure_model(
         patch_dim=tower.patch_dim,
         patches_per_token=tower.merge_size**2,
         pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
+        num_head=_count_head(policy.model),
     )
+
+
+def _count_head(model: PreTrainedModel) -> int:
+    of_input = {id(weight) for weight in model.get_input_embeddings().parameters()}
+    head = model.get_output_embeddings()
+    assert head is not None
+    return sum(weight.numel() for weight in head.parameters() if id(weight) not in of_input)
 
 
 def _count(module: nn.Module) -> int:

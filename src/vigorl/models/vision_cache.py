@@ -9,7 +9,8 @@ it. Under a limit, those used longest ago are forgotten first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from cachetools import LRUCache
@@ -80,6 +81,18 @@ class VisionCache:
         device = self.policy.device
         blank = torch.empty(0, self.policy.feature_width, device=device, dtype=self.policy.dtype)
         return torch.cat([blank, *(found[view.key] for view in views)])
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Nothing is remembered meanwhile, and what was is untouched: a tower rounds a picture by
+        which others it is read with, so whoever only looks must leave no features behind.
+        """
+        kept = self._features
+        self._features = LRUCache(0, getsizeof=lambda features: features.nbytes)
+        try:
+            yield
+        finally:
+            self._features = kept
 
     def clear(self) -> None:
         """Forget all features."""

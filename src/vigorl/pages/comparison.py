@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vigorl.core.errors import DataError
 from vigorl.core.records import TaskRecord
@@ -90,19 +90,31 @@ def render_comparison_page(
         title: Names the models.
         num_flipped: Questions that differ in all comparisons together.
     """
+    values = comparison_values(pairs, flips, images=images, title=title, num_flipped=num_flipped)
+    return render("comparison.html.jinja", **values)
+
+
+def comparison_values(
+    pairs: Sequence[Pair],
+    flips: Sequence[Flip],
+    *,
+    images: ImageStore,
+    title: str,
+    num_flipped: int,
+) -> dict[str, Any]:
+    """What comparison.html.jinja shows, and whatever extends it; see `render_comparison_page`."""
     album = Album(images)
     ends = [abs(end) for one in pairs for end in (one.found.low, one.found.high)]
-    return render(
-        "comparison.html.jinja",
-        title=title,
-        pairs=pairs,
-        scale=max([_LEAST_SCALE, *ends]),
-        num_flipped=num_flipped,
-        flips=[
+    return {
+        "title": title,
+        "pairs": pairs,
+        "scale": max([_LEAST_SCALE, *ends]),
+        "num_flipped": num_flipped,
+        "flips": [
             (flip, [_panel(side, f"f{number}-{k}", album) for k, side in enumerate(flip.sides)])
             for number, flip in enumerate(flips, start=1)
         ],
-    )
+    }
 
 
 def _panel(side: Side, anchor: str, album: Album) -> _Panel:

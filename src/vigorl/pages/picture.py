@@ -46,7 +46,7 @@ def rollout_picture(
     rollout = one.rollout if isinstance(one, ScoredRollout) else one
     if not rollout.prompt_views:
         raise ValueError(f"task {rollout.task.id!r} has no picture to draw on")
-    left = _marked_whole(rollout, images, max_side_px=max_side_px)
+    left = marked_picture(rollout, images, max_side_px=max_side_px)
     tiles = _tiles(rollout, images, height_px=left.height)
     width = left.width + sum(tile.width + _GAP_PX for tile in tiles)
     lines = _caption_lines(rollout, width)
@@ -62,18 +62,31 @@ def rollout_picture(
     return sheet
 
 
-def _marked_whole(rollout: Rollout, images: ImageStore, *, max_side_px: int) -> Image.Image:
+def marked_picture(
+    rollout: Rollout, images: ImageStore, *, max_side_px: int, ring: str | None = None
+) -> Image.Image:
+    """The first picture of a rollout that has one, with its points, windows and targets.
+
+    Args:
+        rollout: What happened.
+        images: Where the picture comes from.
+        max_side_px: Its longer side.
+        ring: Colour around the points; None says whether the answer is right.
+    Raises:
+        DataError: It cannot be read.
+    """
     view = rollout.prompt_views[0]
     size = fit_size(view.original, max_side_px, may_grow=True)
     large = Size(size.width * _SUPERSAMPLING, size.height * _SUPERSAMPLING)
     image = images.image(replace(view, size=large)).copy()
-    _draw_spots(image, rollout, to_canvas=FrameMap(view.original, large))
+    ring = ring or (RIGHT if is_right(rollout) else WRONG)
+    _draw_spots(image, rollout, to_canvas=FrameMap(view.original, large), ring=ring)
     return image.resize((size.width, size.height), Image.Resampling.LANCZOS)
 
 
-def _draw_spots(image: Image.Image, rollout: Rollout, *, to_canvas: FrameMap) -> None:
+def _draw_spots(image: Image.Image, rollout: Rollout, *, to_canvas: FrameMap, ring: str) -> None:
     pen, unit = ImageDraw.Draw(image), max(image.size) / 448
-    ring, first = RIGHT if is_right(rollout) else WRONG, rollout.prompt_views[0].source.key
+    first = rollout.prompt_views[0].source.key
     spots = [spot for spot in spots_of(rollout) if spot.picture == first]
     for box in rollout.task.target_boxes:
         _outline(pen, to_canvas.box(box), fill=TARGET, unit=unit)

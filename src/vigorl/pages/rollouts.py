@@ -24,6 +24,7 @@ from vigorl.core.rollout import Rollout, ScoredRollout, Turn
 from vigorl.core.trace import END_OBSERVATION, FORCED_ANSWER_PREFIX, IMAGE_SLOT
 from vigorl.data.images import ImageStore
 from vigorl.pages.html import Album, Picture, Vote, render
+from vigorl.pages.phases import PageLinks
 from vigorl.pages.spots import Spot, SpotKind, colour_of, spots_of
 from vigorl.pages.text import Block, text_blocks
 
@@ -118,6 +119,7 @@ class _Group:
     cards: tuple[RolloutCard, ...]
     reward_mean: float
     reward_spread: float
+    tokens_href: str
 
 
 def pick_groups(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRollout]]:
@@ -171,6 +173,8 @@ def render_rollout_page(
     title: str,
     metrics: Mapping[str, float] | None = None,
     chosen: str = "",
+    links: PageLinks | None = None,
+    token_pages: Sequence[str] = (),
 ) -> str:
     """The page as one string of HTML; about 1 MB for four groups of eight.
 
@@ -180,6 +184,8 @@ def render_rollout_page(
         title: Names the phase, such as "train/3".
         metrics: Of the whole phase; None shows those of the rollouts on the page, and says so.
         chosen: How these groups were chosen, in words.
+        links: Where the page leads; None where it stands alone.
+        token_pages: Addresses of the groups' `pages.group_view`, in order; empty without them.
     Raises:
         DataError: A picture cannot be read.
     """
@@ -199,7 +205,13 @@ def render_rollout_page(
         # a rollout alone is compared with none
         has_advantages=any(len(group) > 1 for group in groups),
         advantage_scale=max((abs(one.advantage) for one in everything), default=0.0),
-        groups=[_group(group, number, album) for number, group in enumerate(groups, start=1)],
+        links=links,
+        groups=[
+            _group(group, number, album, tokens_href)
+            for number, (group, tokens_href) in enumerate(
+                zip(groups, token_pages or [""] * len(groups), strict=True), start=1
+            )
+        ],
     )
 
 
@@ -220,7 +232,7 @@ def _spread(group: Sequence[ScoredRollout]) -> float:
     return statistics.pstdev([one.reward.total for one in group])
 
 
-def _group(scored: Sequence[ScoredRollout], number: int, album: Album) -> _Group:
+def _group(scored: Sequence[ScoredRollout], number: int, album: Album, tokens_href: str) -> _Group:
     rollouts = [one.rollout for one in scored]
     first = rollouts[0]
     # The group's pictures come before the cards, which refer to them.
@@ -237,10 +249,11 @@ def _group(scored: Sequence[ScoredRollout], number: int, album: Album) -> _Group
         first=first.prompt_views[0] if first.prompt_views else None,
         drawings=drawings,
         others=tuple(map(album.thumbnail, others)),
-        votes=tuple(_votes(rollouts)),
+        votes=tuple(votes_of(rollouts)),
         cards=tuple(rollout_card(one, f"g{number}-r{one.rollout.index}", album) for one in scored),
         reward_mean=_mean_reward(scored),
         reward_spread=_spread(scored),
+        tokens_href=tokens_href,
     )
 
 
@@ -339,7 +352,7 @@ def _shown(rollout: Rollout, index: int, album: Album) -> Iterator[_Shown]:
         )
 
 
-def _votes(rollouts: Sequence[Rollout]) -> Iterator[Vote]:
+def votes_of(rollouts: Sequence[Rollout]) -> Iterator[Vote]:
     """Each option with its votes (of many, only those that matter); without options the right
     answer and what was said.
     """

@@ -325,6 +325,24 @@ class Dialog:
         self._last_turn_reason = self._why_last_turn()
         self._prefix_ids = self._env.forced_ids if self._last_turn_reason else ()
 
+    @property
+    def is_last_turn(self) -> bool:
+        """Whether the coming turn is the last that the limits allow."""
+        return self._last_turn_reason is not None
+
+    def take(self, text: str) -> None:
+        """Take a turn that somebody else wrote in the policy's place; as words put into its mouth,
+        so that nothing is learned of them.
+
+        Raises:
+            RuntimeError: A turn is being generated, or the dialog is done.
+        """
+        if self._request is not None:
+            raise RuntimeError(f"dialog {self.group}/{self.index}: its turn is being generated")
+        self._prefix_ids = tuple(self._env.codec.prefix_ids(text))
+        request = self.next_request()
+        self.accept(Completion(request.id, (self._env.codec.end_id,), (), is_finished=True))
+
     def refuse(self) -> None:
         """End without the turn that `next_request` asked for."""
         self._request, self.stop_reason = None, StopReason.REFUSED

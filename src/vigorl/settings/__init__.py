@@ -14,7 +14,8 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import BaseModel, Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
-from vigorl.core.ranges import AtLeastOne, Count, NotNegative, Positive, Seed
+from vigorl.core.ranges import AtLeastOne, Count, NotNegative, Positive, Seed, ShareAboveZero
+from vigorl.own_objects import is_given
 from vigorl.settings.asking import (
     AnswerJudge,
     Asked,
@@ -47,6 +48,7 @@ from vigorl.settings.kl import KLSchedule
 from vigorl.settings.learning import (
     Callback,
     Correction,
+    Critic,
     DataModule,
     EarlyStop,
     EngineLimits,
@@ -129,6 +131,8 @@ class Settings(Group):
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     algorithm: PairLoss
+    critic: Critic | None
+    critic_lr: ShareAboveZero
     env: Env
     data: Data
     reward: Reward
@@ -169,6 +173,12 @@ class Settings(Group):
     check: Check | None
     search: Search
     chains: Chains
+    # demo
+    beside: Text | None
+    own_looks: Count
+    num_examples: Count
+    host: Text
+    port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
     # export
     checkpoint: Text
     folder: Text
@@ -293,7 +303,10 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
     one's own. What cannot be resolved is noted and left out; `_target_`s are noted by their place.
     """
     if OmegaConf.is_list(node):
-        return [_resolved(node[i], broken, targets, f"{path}.{i}") for i in range(len(node))]
+        return [
+            {} if is_given(node[i]) else _resolved(node[i], broken, targets, f"{path}.{i}")
+            for i in range(len(node))
+        ]
     if not isinstance(node, DictConfig):
         return node
     plain: dict[str, Any] = {}
@@ -302,7 +315,8 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
             continue
         at = f"{path}.{key}".lstrip(".")
         try:
-            plain[str(key)] = _resolved(node[key], broken, targets, at)
+            if not is_given(node[key]):  # your own code is the judge of itself
+                plain[str(key)] = _resolved(node[key], broken, targets, at)
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:

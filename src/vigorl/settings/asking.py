@@ -102,6 +102,8 @@ class Mix(Group):
 
 class Variant(Group):
     large_frac: Share
+    context_salience: Share | None
+    has_references: Flag
     follow_frac: Share
     max_items: AtLeastOne
     forms: Annotated[
@@ -132,6 +134,16 @@ class Data(Group):
     side_px: Side
     file: Text
     path: Text
+    question: Text | None
+    answer: Text | None
+    image: AnyText | Texts | None
+    options: AnyText | Texts | None
+    boxes: AnyText | None
+    id: AnyText | None
+    category: AnyText | None
+    split: AnyText | None
+    answer_form: Literal["text", "letter", "index"] | None
+    box_form: Literal["xyxy", "xywh"] | None
     seed: Seed
     num_train: Count
     num_val: Count

@@ -19,6 +19,7 @@ from vigorl.core.ranges import (
 )
 from vigorl.settings.kinds import (
     FINITE,
+    AnyText,
     Area,
     Bytes,
     Dtype,
@@ -210,6 +211,13 @@ class Correction(Group):
     min_gap: NotNegative
 
 
+class Critic(Group):
+    lr: ShareAboveZero
+    weight_decay: Share
+    clip: Positive | None
+    warmup_phases: Count
+
+
 class PairSizes(Plain):
     pairs_per_update: AtLeastOne
     micro_batch_size: AtLeastOne
@@ -327,8 +335,11 @@ class Callback(Group):
     folder: Text
     every: AtLeastOne
     keep: AtLeastOne
+    base: Text
+    title: AnyText
     num_groups: Count
     max_eval_rollouts: Count
+    tokens: Flag
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag

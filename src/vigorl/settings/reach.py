@@ -26,7 +26,7 @@ _REFERRED_TO = {
         *_OF_DIALOGS, "near", "paper", "plan", "traces", "pairs", "pair_sizes", "sft",
         "num_phases", "max_epochs",
         "gradient_clip", "accumulate", "reload_every", "kl_coef", "kl_schedule", "algorithm",
-        "importance_correction", "alignment", "tiny", "precision",
+        "importance_correction", "alignment", "tiny", "precision", "critic_lr",
     ),
     "evaluate": _OF_DIALOGS,
     "synthesize": (*_OF_DIALOGS, "near"),

@@ -110,6 +110,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         yield from _exploration(plain)
         yield from _guests(plain)
         yield from _teacher(plain)
+        yield from _critic(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
@@ -167,6 +168,29 @@ def _guests(plain: dict[str, Any]) -> Iterator[str]:
         yield "guests cannot be used with groups: the places of a group are planned; set one"
 
 
+def _critic(plain: dict[str, Any]) -> Iterator[str]:
+    critic, strategy = plain.get("critic"), plain.get("strategy")
+    if not critic:
+        return
+    if plain.get("guests"):
+        yield "guests cannot be used with a critic, whose values are of the policy's own rollouts"
+    if "max_age" in (plain.get("groups") or {}):
+        yield "groups=replay cannot be used with a critic: a replayed rollout has no values"
+    is_named = isinstance(strategy, str) and strategy.startswith("deepspeed")
+    if not is_named and not (isinstance(strategy, dict) and "stage" in strategy):
+        return
+    if plain.get("trainer", {}).get("gradient_clip_val"):
+        yield (
+            "gradient_clip with a critic and DeepSpeed, which knows one norm of both: the critic's "
+            "would shrink the policy's step; set gradient_clip=null or strategy=ddp"
+        )
+    if critic.get("warmup_phases"):
+        yield (
+            "critic.warmup_phases with DeepSpeed, which steps policy and critic together: set 0, "
+            "or strategy=ddp"
+        )
+
+
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
     algorithm = plain.get("module", {}).get("algorithm") or {}
     high, dual = algorithm.get("clip_high", 0), algorithm.get("dual_clip")
@@ -193,6 +217,11 @@ def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
             "algorithm.anchor=rollout with importance_correction would count the gap between "
             "engine and trainer twice: set importance_correction=null"
         )
+    elif key := _corrects_engine(plain.get("module", {})):
+        yield (
+            f"importance_correction beside {key} would count the gap between engine and trainer "
+            "twice: set importance_correction=null"
+        )
     if not algorithm.get("wide_bounds", True) and max(low, high) >= 0.1:
         yield (
             f"algorithm.clip_low={low:g}, algorithm.clip_high={high:g} are bounds of a token's "
@@ -209,6 +238,17 @@ def _policy_loss(plain: dict[str, Any]) -> Iterator[str]:
             yield f"signals.{name}.black_frac has no effect with signals.{name}.change=grey"
         if signal.get("change") == "patches" and not signal.get("black_frac"):
             yield f"signals.{name}.change=patches needs signals.{name}.black_frac"
+
+
+def _corrects_engine(module: dict[str, Any]) -> str | None:
+    """What of an algorithm's settings is a correction already, where there is another one."""
+    algorithm = module.get("algorithm") or {}
+    if not module.get("importance_correction"):
+        return None
+    if "k_positive" in algorithm:
+        return "algorithm=vespo"
+    weight = algorithm.get("max_weight")  # with a lower bound (CISPO) of another ratio
+    return f"algorithm.max_weight={weight:g}" if weight and "min_weight" not in algorithm else None
 
 
 def _kl(plain: dict[str, Any]) -> Iterator[str]:

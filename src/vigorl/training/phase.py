@@ -20,8 +20,8 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import chain, pairwise
+from typing import NamedTuple, TypeVar
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample, group_indices
@@ -34,6 +34,7 @@ from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.readings import TokenReadings, carried_old, carried_ref, crediting_of
 from vigorl.training.signals.signal import TokenSignal
 
+Value = TypeVar("Value")
 Weigh = Callable[[Sequence[int], Sequence[str]], list[float]]
 
 
@@ -74,7 +75,7 @@ def credit_rollouts(
         credited = crediting.credit(by_group, readings=read)
     else:
         credited = algorithm.credit(by_group)
-    sums = _credit_sums(by_group, credited)
+    sums = _credit_sums(credited)
     with_advantage, samples = list(scored), [TrainingSample((), (), ())] * len(scored)
     for members, credits in zip(groups, credited, strict=True):
         for i, credit in zip(members, credits, strict=True):
@@ -94,6 +95,7 @@ def credit_rollouts(
                 group=rollout.group,
                 is_guest=rollout.is_guest,
                 targets=rollout.task.target_boxes,
+                returns=credit.returns,
             )
             if readings:
                 samples[i] = _carrying(samples[i], rollout, readings[i])
@@ -102,28 +104,19 @@ def credit_rollouts(
 
 def _carrying(sample: TrainingSample, rollout: Rollout, read: TokenReadings) -> TrainingSample:
     """With what was read of its tokens, as long as its ids."""
-    old, ref = (
+    old, ref, expected = (
         rollout.spread(rollout.by_turn(values), fill=0.0) if values else ()
-        for values in (read.old_logprobs, read.ref_logprobs)
+        for values in (read.old_logprobs, read.ref_logprobs, read.values)
     )
-    return replace(sample, old_logprobs=old, ref_logprobs=ref)
+    return replace(sample, old_logprobs=old, ref_logprobs=ref, old_values=expected)
 
 
-def _credit_sums(
-    groups: Sequence[Sequence[ScoredRollout]], credited: Sequence[Sequence[Credit]]
-) -> dict[str, tuple[float, float]]:
-    """Those of the credits, and `credit/equally_right_frac`: the share of all advantages, by their
-    size, that stands in groups whose answers are all equally right.
-    """
+def _credit_sums(credited: Sequence[Sequence[Credit]]) -> dict[str, tuple[float, float]]:
+    """What the credits measured, over all of them; (sum, count) by name."""
     sums: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-    for group, credits in zip(groups, credited, strict=True):
-        is_equal = len({one.rollout.score for one in group}) == 1
-        for credit in credits:
-            learned = zip(credit.advantages, credit.loss_mask, strict=True)
-            size = math.fsum(abs(advantage) * mask for advantage, mask in learned)
-            sums["credit/equally_right_frac"].append((size * is_equal, size))
-            for name, one in credit.metrics.items():
-                sums[name].append(one)
+    for credit in chain.from_iterable(credited):
+        for name, one in credit.metrics.items():
+            sums[name].append(one)
     return {
         name: (math.fsum(total for total, _ in found), math.fsum(num for _, num in found))
         for name, found in sums.items()
@@ -186,7 +179,7 @@ def cut_phase(
             needs_all = keeps_all or algorithm.needs_zero_advantages
             if not needs_all and marker_of(algorithm) is None:
                 update = _without_zero_gradients(update, at_least=num_parts)
-            micro_batches += _cut(update, num_parts)
+            micro_batches += cut_evenly(update, num_parts)
     return PhaseCut(micro_batches, num_empty)
 
 
@@ -355,7 +348,7 @@ def _without_zero_gradients(
     return moving + others[: max(at_least - len(moving), 0)]
 
 
-def _cut(samples: Sequence[TrainingSample], num_parts: int) -> list[list[TrainingSample]]:
+def cut_evenly(values: Sequence[Value], num_parts: int) -> list[list[Value]]:
     """Neighbours together, in parts of sizes that differ by at most one."""
-    bounds = [len(samples) * i // num_parts for i in range(num_parts + 1)]
-    return [list(samples[a:b]) for a, b in pairwise(bounds)]
+    bounds = [len(values) * i // num_parts for i in range(num_parts + 1)]
+    return [list(values[a:b]) for a, b in pairwise(bounds)]

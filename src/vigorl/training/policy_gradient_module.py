@@ -41,6 +41,7 @@ from vigorl.training.algorithms.protocol import (
     Stateful,
 )
 from vigorl.training.buffer import PolicyBatch
+from vigorl.training.critic import Critic, check_critic, drop_gradients
 from vigorl.training.entropy import EntropyRule
 from vigorl.training.kl_schedule import CosineKL
 from vigorl.training.marks import StartValues
@@ -70,11 +71,13 @@ class PolicyGradientModule(PolicyModule):
         entropy: What entropy earns or costs beside the algorithm's loss; None nothing.
         sft_mix: How much worked solutions count beside; None: there are none.
         guest_gamma: How guests are learned from; see `training.guests`.
+        critic: What the algorithm's credit goes by, which learns in the same steps; None: it goes
+            by none.
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
         kwargs: Arguments of `PolicyModule`.
     Raises:
-        ConfigError: A reference is missing, or has no effect.
+        ConfigError: A reference or a critic is missing, or has no effect.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class PolicyGradientModule(PolicyModule):
         entropy: EntropyRule | None = None,
         guest_gamma: float | None = None,
         sft_mix: SFTMix | None = None,
+        critic: Critic | None = None,
         token_kinds: TokenKinds | None = None,
         **kwargs: Any,
     ) -> None:
@@ -108,7 +112,9 @@ class PolicyGradientModule(PolicyModule):
             )
         if kl_schedule is not None and not algorithm.needs_reference:
             raise ConfigError("kl_schedule has no effect with algorithm.kl_coef=0")
+        check_critic(algorithm, is_there=critic is not None)
         self.moving_reference, self.kl_schedule = moving_reference, kl_schedule
+        self.critic = critic
         _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
@@ -131,8 +137,12 @@ class PolicyGradientModule(PolicyModule):
 
     @property
     def needs_zero_advantages(self) -> bool:
-        """Whether samples whose advantages are all 0 move the policy."""
-        return self.algorithm.needs_zero_advantages or self.entropy is not None
+        """Whether samples whose advantages are all 0 move the policy, or teach a critic."""
+        beside = self.entropy is not None or self.critic is not None
+        return self.algorithm.needs_zero_advantages or beside
+
+    def groups_beside(self) -> list[dict[str, Any]]:
+        return [] if self.critic is None else self.critic.optimizer_groups()
 
     def on_fit_start(self) -> None:
         is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)
@@ -151,7 +161,8 @@ class PolicyGradientModule(PolicyModule):
         moving.move(self._reference[0], self.policy)
         if moving.reset_optimizer:
             for optimizer in self.trainer.optimizers:
-                optimizer.state.clear()
+                for weight in self.trained_parameters():
+                    optimizer.state.pop(weight, None)
 
     def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
         batch = item.batch
@@ -192,7 +203,13 @@ class PolicyGradientModule(PolicyModule):
         if self.entropy is not None:
             nats = entropy if self.entropy.is_exact else -logprobs
             output = self._with_entropy(output, nats, batch)
-        return self.report(self._mixed(output, item.solutions))
+        loss = self.report(self._mixed(output, item.solutions))
+        return loss if self.critic is None else loss + self._critic_loss(self.critic, batch)
+
+    def _critic_loss(self, critic: Critic, batch: TrainingBatch) -> Tensor:
+        loss, sums = critic.learn(batch, self.features(batch))
+        self.step_metrics.add_sums(sums)
+        return self.scaled(loss, lr="critic.lr")
 
     def _mixed(self, output: LossOutput, solutions: TrainingBatch | None) -> LossOutput:
         if self.sft_mix is None or solutions is None:
@@ -285,13 +302,38 @@ class PolicyGradientModule(PolicyModule):
         if is_zero and not strategy.deepspeed_engine.is_gradient_accumulation_boundary():
             return
         has_signal, self._has_signal = any(from_all_ranks(self._has_signal)), False
+        if self.critic is not None and not is_zero:
+            self.step_metrics.add_maxima(self.critic.check_gradient())
+            if self.trainer.current_epoch < self.critic.warmup_phases:
+                drop_gradients(self.trained_parameters())
         if has_signal:
             return
         self.step_metrics.add_sums({"train/no_signal": (1, 1)})
-        for weight in self.trained_parameters():
-            weight.grad = None  # an optimizer leaves it alone, and its momentum
+        drop_gradients(self.trained_parameters())
+        if self.critic is not None:
+            drop_gradients(self.critic.trained_parameters())
         for group in optimizer.param_groups if is_zero else ():
             group["lr"] = 0.0  # DeepSpeed steps whatever there is; the schedule sets the next rate
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if self.critic is None or not gradient_clip_val:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+            return
+        for weights in (self.trained_parameters(), self.critic.trained_parameters()):
+            torch.nn.utils.clip_grad_norm_(weights, gradient_clip_val)  # each by its own norm
+
+    def values(self, batch: TrainingBatch) -> Tensor:
+        """[batch, tokens] what the critic expects before each token, as it is now."""
+        assert self.critic is not None
+        with self.scoring(), self.critic.scoring():
+            return self.critic(batch, self.features(batch))
 
     def start_logprobs(self, batch: TrainingBatch) -> Tensor:
         """[batch, tokens] nats, under the weights as they are now; see `scoring`."""

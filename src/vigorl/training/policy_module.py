@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -133,20 +133,27 @@ class PolicyModule(L.LightningModule):
             {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]
+        groups, beside = [group for group in groups if group["params"]], self.groups_beside()
         optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
+            [*groups, *beside],
             lr=settings.lr,
             betas=settings.betas,
             eps=settings.eps,
         )
         total = max(int(self.trainer.estimated_stepping_batches), 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: settings.factor(step, total)
+            optimizer,
+            [lambda step: settings.factor(step, total)] * len(groups)
+            + [lambda step: 1.0] * len(beside),
         )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"},
         }
+
+    def groups_beside(self) -> list[dict[str, Any]]:
+        """What the optimizer steps beside the policy, each with a rate of its own, constant."""
+        return []
 
     def logprobs(
         self,
@@ -193,6 +200,10 @@ class PolicyModule(L.LightningModule):
             return None
         return self.vision_cache.get(batch.views, self._pixels)
 
+    def features_aside(self) -> AbstractContextManager[None]:
+        """For passes that only look: the features of the phase stay as they are."""
+        return nullcontext() if self.vision_cache is None else self.vision_cache.aside()
+
     def count_padding(self, batch: TrainingBatch) -> None:
         """For `perf/padding_frac`: positions of an update's micro-batches that hold no token."""
         mask = batch.attention_mask
@@ -205,16 +216,24 @@ class PolicyModule(L.LightningModule):
         Raises:
             VigorlError: The loss is not finite; the step is not taken.
         """
-        if not torch.isfinite(output.loss):
-            raise VigorlError(
-                f"the loss is {output.loss.item()} at step {self.global_step}: lower optimizer.lr, "
-                "or train in float32; the last checkpoint is from before this step"
-            )
+        scaled = self.scaled(output.loss)
         self.step_metrics.add_sums(output.metrics)
         self.step_metrics.add_maxima(output.maxima)
-        micro_batches, ranks = self.trainer.accumulate_grad_batches, self.trainer.world_size
         self._loss_of_update += float(output.loss.detach())
-        return output.loss * micro_batches * ranks
+        return scaled
+
+    def scaled(self, loss: Tensor, *, lr: str = "optimizer.lr") -> Tensor:
+        """A micro-batch's share of a sum, as Lightning takes it.
+
+        Raises:
+            VigorlError: It is not finite; names the learning rate to lower.
+        """
+        if not torch.isfinite(loss):
+            raise VigorlError(
+                f"the loss is {loss.item()} at step {self.global_step}: lower {lr}, or train in "
+                "float32; the last checkpoint is from before this step"
+            )
+        return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     _loss_of_update = 0.0
     _lr_of_update = 0.0

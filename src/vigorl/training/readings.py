@@ -37,14 +37,18 @@ class TokenReadings:
     """Of one rollout's N sampled tokens, in order.
 
     Attributes:
-        old_logprobs: [N] nats, under the trainer's weights of the phase's start.
+        old_logprobs: [N] nats, under the trainer's weights of the phase's start; empty where
+            nothing but values is read.
         ref_logprobs: [N] nats, under the reference; empty where there is none.
         squared_probs: [N] sum over the vocabulary of p^2, in (0, 1]; empty where not asked for.
+        values: [N] in units of the reward, what the critic expects before each token; empty
+            without a critic.
     """
 
     old_logprobs: tuple[float, ...]
     ref_logprobs: tuple[float, ...] = ()
     squared_probs: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
 
 
 @runtime_checkable
@@ -78,6 +82,8 @@ class Reader(Protocol):
 
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor: ...
 
+    def values(self, batch: TrainingBatch) -> Tensor: ...
+
 
 def reads_of(algorithm: object) -> Reads:
     """What an algorithm's credit reads; an algorithm of your own need not say."""
@@ -110,17 +116,19 @@ def read_rollouts(
     collate: Collate,
     num_tokens: Callable[[TrainingSample], int],
     batch_size: int,
+    has_critic: bool = False,
 ) -> list[TokenReadings]:
     """Passes without gradient over every sampled token; all ranks must have equally many rollouts.
 
     Args:
         rollouts: Of this rank.
-        reads: What for, not `NOTHING`.
+        reads: What for, `NOTHING` only with a critic.
         has_reference: Whether the reference is read too.
         module: Runs the passes.
         collate: Makes tensors of samples.
         num_tokens: A sample's length, pictures expanded; neighbours in length share a pass.
         batch_size: Sequences of one pass.
+        has_critic: Whether values are read too.
     """
     samples = [sample_of(one) for one in rollouts]
     order = sorted(range(len(samples)), key=lambda i: num_tokens(samples[i]))
@@ -128,14 +136,19 @@ def read_rollouts(
     for first in range(0, len(order), batch_size):
         part = order[first : first + batch_size]
         batch = collate([samples[i] for i in part]).to(module.device)
-        passes = [module.start_logprobs(batch)]
-        passes += [module.reference_logprobs(batch)] if has_reference else []
-        passes += [module.start_squares(batch, passes[0])] if reads >= Reads.SQUARES else []
-        by_row = [_rows(one, batch.loss_mask) for one in passes]
+        passes: dict[str, Tensor] = {}
+        if reads:
+            passes["old_logprobs"] = module.start_logprobs(batch)
+            if has_reference:
+                passes["ref_logprobs"] = module.reference_logprobs(batch)
+        if reads >= Reads.SQUARES:
+            passes["squared_probs"] = module.start_squares(batch, passes["old_logprobs"])
+        if has_critic:
+            passes["values"] = module.values(batch)
+        by_row = {name: _rows(one, batch.loss_mask) for name, one in passes.items()}
         for row, i in enumerate(part):
-            old, *others = (rows[row] for rows in by_row)
-            ref = others.pop(0) if has_reference else ()
-            found[i] = TokenReadings(old, ref, others[0] if others else ())
+            read = {name: rows[row] for name, rows in by_row.items()}
+            found[i] = TokenReadings(read.pop("old_logprobs", ()), **read)
     return [found[i] for i in range(len(samples))]
 
 

@@ -175,3 +175,20 @@ def test_advice_is_of_the_largest_items_and_said_once() -> None:
 def test_a_picture_is_rounded_up_to_whole_tokens() -> None:
     assert QWEN_7B.picture_tokens(784 * 3) == 3
     assert QWEN_7B.picture_tokens(784 * 3 + 1) == 4
+
+
+def test_a_critic_is_a_second_model_without_its_output_head() -> None:
+    head = 152064 * 3584
+    model, load = replace(QWEN_7B, num_head=head), replace(ONE_GPU, has_critic=True)
+    found, alone = sizes(learning_items(model, load)), sizes(learning_items(model, ONE_GPU))
+    assert {name: found[name] for name in alone} == alone
+    assert found["critic's weights"] == 4 * (ALL - head)
+    assert found["critic's gradients"] == 4 * (TRAINED - head)
+    assert found["critic's AdamW moments"] == 8 * (TRAINED - head)
+    assert found["critic's activations"] == found["activations"]
+    assert found.keys() - alone.keys() == {
+        "critic's weights", "critic's gradients", "critic's AdamW moments",
+        "critic's autocast copies", "critic's activations",
+    }  # fmt: skip
+    both = checkpoint_bytes(model, load)
+    assert both == 4 * (2 * ALL - head) + 8 * (2 * TRAINED - head)

@@ -75,15 +75,6 @@ def test_a_group_of_one_is_named() -> None:
         credit_rollouts(interleaved()[:1], GRPO())
 
 
-def test_how_much_is_credited_among_answers_that_are_equally_right() -> None:
-    # both groups are right throughout, but b has no spread; c is mixed
-    wrong = builders.scored(builders.rollout(builders.answer_turn("blue"), group="c"), total=0.0)
-    right = builders.scored(builders.rollout(builders.answer_turn(), group="c"), total=3.0)
-    sums = credit_rollouts([*interleaved(), wrong, right], GRPO(scale_by_std=False)).sums
-    # four tokens each, of size 0.5 in a and 1.5 in c
-    assert sums == {"credit/equally_right_frac": (4.0, 16.0)}
-
-
 def test_samples_carry_what_was_read_of_their_tokens_and_nothing_is_read_twice() -> None:
     reads = [TokenReadings((-1.0, -2.0, -3.0, -4.0), (-1.5,) * 4)] * 4
     _, samples, _ = credit_rollouts(interleaved(), GRPO(kl_coef=0.1), readings=reads)

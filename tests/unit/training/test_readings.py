@@ -38,6 +38,9 @@ class Reader:
     def reference_logprobs(self, batch: TrainingBatch) -> Tensor:
         return -batch.input_ids.float()
 
+    def values(self, batch: TrainingBatch) -> Tensor:
+        return 3 * batch.input_ids.float()
+
 
 def text_batch(samples: Sequence[TrainingSample]) -> TrainingBatch:
     no_pictures = ImageStore.__new__(ImageStore)  # nothing is asked of it
@@ -59,6 +62,7 @@ def test_readings_are_of_the_sampled_tokens_whatever_shares_their_pass() -> None
         collate=text_batch,
         num_tokens=lambda sample: len(sample.token_ids),
         batch_size=2,
+        has_critic=True,
     )
     assert reader.sizes == [2, 1]
     for rollout, read in zip(rollouts, found, strict=True):
@@ -66,6 +70,24 @@ def test_readings_are_of_the_sampled_tokens_whatever_shares_their_pass() -> None
         assert list(read.old_logprobs) == ids
         assert list(read.ref_logprobs) == [-id for id in ids]
         assert list(read.squared_probs) == [id / 2 for id in ids]
+        assert list(read.values) == [3 * id for id in ids]
+
+
+def test_where_the_credit_reads_values_alone_the_policy_runs_no_pass() -> None:
+    reader = Reader()
+    (read,) = read_rollouts(
+        [builders.rollout(builders.answer_turn(), prompt_views=())],
+        reads=Reads.NOTHING,
+        has_reference=True,
+        module=reader,
+        collate=text_batch,
+        num_tokens=lambda sample: len(sample.token_ids),
+        batch_size=2,
+        has_critic=True,
+    )
+    assert reader.sizes == []
+    assert (read.old_logprobs, read.ref_logprobs) == ((), ())
+    assert read.values
 
 
 def test_squares_are_those_of_the_whole_distribution() -> None:

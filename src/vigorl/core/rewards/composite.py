@@ -149,7 +149,7 @@ def checked_score(reward: Reward, rollout: Rollout) -> float:
 
 def _checked(reward: Reward | GroupReward | TurnReward, value: float, rollout: Rollout) -> float:
     low, high = reward.range
-    slack = _ROUNDING * max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
+    slack = _ROUNDING * max([1.0, *(abs(end) for end in (low, high) if math.isfinite(end))])
     if not math.isfinite(value) or not low - slack <= value <= high + slack:
         raise ValueError(
             f"reward {reward.name!r} returned {value} for task {rollout.task.id!r}, "

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box
 from vigorl.core.media import ImageView
-from vigorl.core.rewards.places import WHERE, Where, boxes_of, distinct_targets, per_target, text_at
+from vigorl.core.rewards.places import WHERE, Where, boxes_of, per_target, text_at
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_shares
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import find_boxes, intersection_over_union
@@ -228,7 +228,7 @@ def wanted(rollout: Rollout, reward: str) -> list[Detection]:
     Raises:
         ValueError: The tag lists another number of labels than there are targets.
     """
-    targets = distinct_targets(rollout.task)
+    targets = rollout.task.target_boxes
     labels = per_target(rollout.task, "labels", reward) or ("",) * len(targets)
     return [Detection(box, label.lower()) for box, label in zip(targets, labels, strict=True)]
 

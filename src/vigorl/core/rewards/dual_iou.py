@@ -8,20 +8,21 @@ answer with boxes and format (2.0) outscores a bare right one (1.0).
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vigorl.core.geometry import Box
+from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.places import (
     WHERE,
     Where,
     boxes_of,
-    distinct_targets,
-    per_target,
     targets_of,
 )
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_weights
+from vigorl.core.rewards.words import tag_list
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import intersection_over_union
 
@@ -96,8 +97,10 @@ class SalientIoUReward(UnitReward):
     """The dual reward with a weight per target: the asked object counts, a distractor does not.
 
     recall = sum_k s_k * best fit of k / sum_k s_k; precision = mean over named boxes of their best
-    s_k * fit, relative to the largest s. A task gives the s of its targets in the tag "salience"
-    ("1; 0.5"), all 1 without it; a distractor is a target with 0, or no target at all.
+    s_k * fit, relative to the largest s. Regions are the targets and, after them, the boxes in the
+    tag "context" ("[40, 8, 90, 60]; [...]", ORIGINAL frame), which a look need not hit. A task
+    gives the s of all of them in the tag "salience" ("1; 0.5"), all 1 without it; a distractor is a
+    region with 0, or none at all.
 
     The paper's formula is not published (arXiv:2511.22172 and its model card name the reward
     alone): this one is ours, TreeVGR's with weights.
@@ -117,16 +120,16 @@ class SalientIoUReward(UnitReward):
         check_choice(self.name, WHERE, where=self.where)
 
     def __call__(self, rollout: Rollout) -> float:
-        targets, named = targets_of(rollout.task, self.name), boxes_of(rollout, self.where)
-        salience = self._salience(rollout)
+        task, named = rollout.task, boxes_of(rollout, self.where)
+        regions = (*targets_of(task, self.name), *_context(task, self.name))
+        salience = self._salience(task, num_regions=len(regions))
         fit = _covers_center if self.by_coverage else intersection_over_union
-        return _weighted(recall_and_precision(named, targets, salience, fit=fit), 0.5, 0.5)
+        return _weighted(recall_and_precision(named, regions, salience, fit=fit), 0.5, 0.5)
 
-    def _salience(self, rollout: Rollout) -> list[float]:
-        task = rollout.task
-        tag = per_target(task, "salience", self.name)
+    def _salience(self, task: TaskRecord, *, num_regions: int) -> list[float]:
+        tag = tag_list(task, "salience")
         try:
-            found = [float(one) for one in tag] or [1.0] * len(distinct_targets(task))
+            found = [float(one) for one in tag] or [1.0] * num_regions
         except ValueError:
             found = []
         if not found or not all(math.isfinite(s) and s >= 0 for s in found) or not any(found):
@@ -134,7 +137,24 @@ class SalientIoUReward(UnitReward):
                 f"reward {self.name!r}: tag 'salience' of task {task.id!r} must be numbers from 0 "
                 f"on, not all 0, got {task.tags['salience']!r}"
             )
+        if len(found) != num_regions:
+            raise ValueError(
+                f"reward {self.name!r}: tag 'salience' of task {task.id!r} lists {len(found)} for "
+                f"{num_regions} regions: it needs one for each target and each box of the tag "
+                "'context', separated by ';'"
+            )
         return found
+
+
+def _context(task: TaskRecord, reward: str) -> tuple[Box, ...]:
+    """The boxes of the tag "context", ORIGINAL frame."""
+    try:
+        return tuple(Box(*map(float, json.loads(one))) for one in tag_list(task, "context"))
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"reward {reward!r}: tag 'context' of task {task.id!r} must be boxes "
+            f'"[x1, y1, x2, y2]; ...", got {task.tags["context"]!r:.80}'
+        ) from None
 
 
 def recall_and_precision(

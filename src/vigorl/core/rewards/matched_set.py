@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 
 from vigorl.core.geometry import Point
 from vigorl.core.rewards.detection import Detection, detected, wanted
-from vigorl.core.rewards.places import WHERE, Where, distinct_targets, points_of
+from vigorl.core.rewards.places import WHERE, Where, points_of
 from vigorl.core.rewards.unit import UnitReward, check_choice, check_positive
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import BoxesOverlap, intersection_over_union
@@ -88,7 +88,7 @@ class MatchedSetReward(UnitReward):
         return (number + ious / len(targets) + labels / len(targets)) / 3
 
     def _points(self, named: Sequence[Point], rollout: Rollout) -> float:
-        targets = [box.center for box in distinct_targets(rollout.task)]
+        targets = [box.center for box in rollout.task.target_boxes]
         if not named or not targets:
             return float(not named and not targets)
 

@@ -44,12 +44,7 @@ def targets_of(task: TaskRecord, reward: str) -> tuple[Box, ...]:
     """
     if not task.target_boxes:
         raise ValueError(f"reward {reward!r} needs targets, and task {task.id!r} has none")
-    return distinct_targets(task)
-
-
-def distinct_targets(task: TaskRecord) -> tuple[Box, ...]:
-    """Its target boxes, each once: those that must be seen may be those that an answer hits."""
-    return tuple(dict.fromkeys(task.target_boxes))
+    return task.target_boxes
 
 
 def per_target(task: TaskRecord, tag: str, reward: str) -> tuple[str, ...]:
@@ -58,7 +53,7 @@ def per_target(task: TaskRecord, tag: str, reward: str) -> tuple[str, ...]:
     Raises:
         ValueError: It lists another number than the task has targets.
     """
-    found, wanted = tag_list(task, tag), len(distinct_targets(task))
+    found, wanted = tag_list(task, tag), len(task.target_boxes)
     if found and len(found) != wanted:
         raise ValueError(
             f"reward {reward!r}: tag {tag!r} of task {task.id!r} lists {len(found)} for "

@@ -36,7 +36,7 @@ class ItemsMatch(Scorer):
         right = split_items(task.answer)
         if not right:
             raise ValueError(f"task {task.id}: a list needs items, got {task.answer!r:.80}")
-        given = split_items(unwrapped(answer or ""))
+        given = _given(answer or "")
         if self.is_ordered:
             same = sum(a == b for a, b in zip(given, right, strict=False))
         else:
@@ -44,7 +44,12 @@ class ItemsMatch(Scorer):
         return same / max(len(given), len(right))
 
     def has_form(self, answer: str, *, view: ImageView) -> bool:
-        return bool(split_items(unwrapped(answer)))
+        return bool(_given(answer))
+
+
+def _given(answer: str) -> list[str]:
+    """The items of an answer without its wrapping, which would join its lines."""
+    return split_items(unwrapped(answer.replace("\n", ";")))
 
 
 def split_items(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.geometry import Box
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.scoring.text import TextMatch
@@ -28,7 +29,7 @@ from vigorl.data.sources.option_texts import (
     without_labels,
 )
 from vigorl.data.sources.pictures import Pictures
-from vigorl.data.sources.rows import Row
+from vigorl.data.sources.rows import BoxForm, Row, boxes_of
 from vigorl.data.sources.tables import no_such_column, table_rows
 
 AnswerWriting = Literal["letter", "index", "text"]
@@ -53,6 +54,9 @@ class ColumnMap:
             ("(A) red") are taken off.
         options_in_question: They stand at the end of the question, each on a line with its letter;
             a question that ends otherwise is open.
+        boxes: What must be seen to answer, on the first picture: a column with one box or a list
+            of them; "" when there are none.
+        box_form: How they are written, in pixels or as shares of the picture.
         pictures: Columns whose cells `Pictures` understands, in order; patterns name files.
         id: Unique in the table; "": file and row.
         category, cluster: See `TaskRecord`.
@@ -68,6 +72,8 @@ class ColumnMap:
     options: str | Sequence[str] = ""
     options_in_question: bool = False
     pictures: str | Sequence[str] = ()
+    boxes: str = ""
+    box_form: BoxForm = "xyxy"
     id: str = ""
     category: str = ""
     cluster: str = ""
@@ -78,7 +84,9 @@ class ColumnMap:
     def __post_init__(self) -> None:
         if self.answer_form not in get_args(AnswerWriting):
             _refuse("answer_form", self.answer_form, f"one of {', '.join(get_args(AnswerWriting))}")
-        for key in ("question", "answer", "id", "category", "cluster"):
+        if self.box_form not in get_args(BoxForm):
+            _refuse("box_form", self.box_form, f"one of {', '.join(get_args(BoxForm))}")
+        for key in ("question", "answer", "boxes", "id", "category", "cluster"):
             if not isinstance(getattr(self, key), str):
                 _refuse(key, getattr(self, key), "the name of a column")
         for key in ("pictures", "strip"):
@@ -118,8 +126,8 @@ class ColumnMap:
         """All that it reads."""
         options = (self.options,) if isinstance(self.options, str) else self.options
         names = (
-            self.question, self.answer, *options, *self.pictures, self.id, self.category,
-            self.cluster, *self.tags.values(),
+            self.question, self.answer, *options, *self.pictures, self.boxes, self.id,
+            self.category, self.cluster, *self.tags.values(),
         )  # fmt: skip
         found = (_FIELD.findall(name) if "{" in name else [name] for name in names if name)
         return tuple(dict.fromkeys(name for some in found for name in some))
@@ -146,6 +154,7 @@ class ColumnMap:
                 images=images,
                 scorer=scorer,
                 options=options,
+                targets=self._targets(row, images),
                 category=_text(row, self.category) if self.category else "",
                 cluster=_text(row, self.cluster) if self.cluster else "",
                 tags={tag: _text(row, name) for tag, name in self.tags.items()},
@@ -175,6 +184,15 @@ class ColumnMap:
             row.notes[_GAP] += 1
         texts = without_labels([_unslotted(text) for _, text in held])
         return question.strip(), texts, tuple(place for place, _ in held)
+
+    def _targets(self, row: Row, images: Sequence[str]) -> tuple[Box, ...]:
+        boxes = boxes_of(row, self.boxes) if self.boxes else ()
+        if not boxes:
+            return ()
+        if not images:
+            row.fail(f"{self.boxes!r} holds boxes, but the row has no picture")
+        size = row.picture_size(images[0])
+        return tuple(row.box(box, form=self.box_form, key=self.boxes, on=size) for box in boxes)
 
     def _option(self, answer: str, options: Sequence[str], letters: Sequence[int], row: Row) -> str:
         """The text of the right option."""

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
@@ -50,6 +53,7 @@ class Pictures:
     Args:
         index: The column that other rows' cells refer to.
         cache: Where pictures go when the table's own folder takes none; the user's cache when None.
+        is_beside: Whether they go beside the table where that takes them, and not to the cache.
     """
 
     def __init__(
@@ -57,8 +61,9 @@ class Pictures:
         *,
         index: str = "index",
         cache: str | Path | None = None,
+        is_beside: bool = True,
     ) -> None:
-        self._index = index
+        self._index, self._is_beside = index, is_beside
         self._cache = user_cache() if cache is None else Path(cache)
         self._folders: dict[Path, Path] = {}
         self._seen: dict[tuple[Path, str, str], tuple[str, ...]] = {}
@@ -67,9 +72,9 @@ class Pictures:
     def files(self, row: Row, column: str) -> tuple[str, ...]:
         """The picture files of a cell, in order; none where it is empty.
 
-        A cell is bytes; {"bytes", "path"}; base64 text; the name of a file below `row.root` (a text
-        with a dot); the index of another row, whose picture it is (another text of up to
-        `MAX_REFERENCE` characters); or a list of these, which may be written as a text.
+        A cell is bytes; a PIL picture; {"bytes", "path"}; base64 text; the name of a file below
+        `row.root` (a text with a dot); the index of another row, whose picture it is (another text
+        of up to `MAX_REFERENCE` characters); or a list of these, which may be written as a text.
 
         Raises:
             DataError: It is none of these; or there is no such file or row.
@@ -105,6 +110,8 @@ class Pictures:
             return
         if isinstance(cell, bytes):
             yield self.write(cell, row)
+        elif isinstance(cell, Image.Image):
+            yield self.write(_as_png(cell), row)
         elif isinstance(cell, Mapping) and ("bytes" in cell or "path" in cell):
             held = cell.get("bytes") or cell.get("path")
             yield from self._of_cell(held, row, column)
@@ -156,7 +163,8 @@ class Pictures:
     def _folder(self, row: Row) -> Path:
         """Where the pictures of a table go: beside it, or into the cache."""
         if row.root not in self._folders:
-            made = picture_folder(row.root, self._cache)
+            places = (row.root, self._cache) if self._is_beside else (self._cache,)
+            made = picture_folder(*places)
             if made is None:
                 row.fail(f"its pictures cannot be written to {row.root} nor to {self._cache}")
             self._folders[row.root] = made
@@ -187,6 +195,14 @@ def _decoded(text: str, row: Row, column: str) -> bytes:
             f"{column!r} is no whole base64 text ({error}; {len(text)} characters that begin "
             f"{text[:24]!r})"
         )
+
+
+def _as_png(image: Image.Image) -> bytes:
+    """A picture as it stands, bit for bit; modes that PNG does not know as RGB."""
+    buffer = io.BytesIO()
+    kept = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else None
+    (kept or image.convert("RGB")).save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _holds_picture(cell: object) -> bool:

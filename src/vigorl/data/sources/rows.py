@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
@@ -22,6 +22,7 @@ from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.images import read_size
+from vigorl.data.sources.option_texts import parse_list
 
 BoxForm = Literal["xywh", "xyxy"]
 MAX_NUMBER = 2**53  # whole numbers up to here are floats without loss
@@ -248,6 +249,26 @@ class Row:
                 f"keys: {sorted(self.values)!s:.200}"
             )
         self.fail(f'"{key}" must be {kind}, got {self.values[key]!r:.80}')
+
+
+def boxes_of(row: Row, name: str) -> Sequence[Any]:
+    """The boxes of a row as they are written, one or several; a list may be written as a text.
+
+    Raises:
+        DataError: It is no list.
+    """
+    value = row.values.get(name)
+    if isinstance(value, str) and value.strip():
+        try:
+            value = parse_list(value.strip())
+        except ValueError as error:
+            row.fail(f"{name!r}: {error}")
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, list | tuple):
+        row.fail(f"{name!r} must be a list of boxes, got {value!r:.80}")
+    is_one = len(value) == 4 and all(isinstance(one, int | float) for one in value)
+    return [value] if is_one else value
 
 
 def numbers(box: Box, *, form: BoxForm) -> list[float]:

@@ -66,7 +66,7 @@ def table_rows(
         DataError: A file is missing, damaged, or without one of the columns; names it, and those
             that there are.
     """
-    if isinstance(path, str) and not os.path.exists(path) and _is_hub_id(path):
+    if isinstance(path, str) and not os.path.exists(path) and is_hub_id(path):
         yield from _hub_rows(path, root=root, split=split, config=config, columns=columns)
         return
     given = [path] if isinstance(path, str | Path) else path
@@ -292,7 +292,8 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vigorl"
 
 
-def _is_hub_id(path: str) -> bool:
+def is_hub_id(path: str) -> bool:
+    """Whether a path reads as OWNER/NAME of a data set on the hub."""
     return _HUB_ID.fullmatch(path) is not None and Path(path).suffix.lower() not in FORMATS
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -84,6 +84,8 @@ class HFEngine(InFlight[GenerationRequest]):
         prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for
             single-turn work.
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
+    Attributes:
+        on_token: As `StreamingEngine` says.
     Raises:
         ConfigError: The engine cannot run the model's family; the model uses sliding-window
             attention, or an attention kernel that takes no additive mask.
@@ -120,6 +122,7 @@ class HFEngine(InFlight[GenerationRequest]):
         self.device, self.dtype = self._model.device, dtype  # of its weights
         self._language: Any = self._family.language_model(self._model)
         self._codec, self._images, self._max_batch_size = codec, images, max_batch_size
+        self.on_token: Callable[[str, int], None] | None = None
         self._banned = torch.zeros(
             self._model.lm_head.out_features, dtype=torch.bool, device=self.device
         )
@@ -300,6 +303,8 @@ class HFEngine(InFlight[GenerationRequest]):
                 continue
             row.token_ids.append(tokens[i])
             row.logprobs.append(logprobs[i])
+            if self.on_token is not None:
+                self.on_token(row.request.id, tokens[i])
             row.is_ended = tokens[i] == self._codec.end_id
             if row.is_done and self._prefixes.is_enabled:
                 read = (*row.request.prompt_ids, *row.token_ids[:-1])  # the last was never fed

@@ -129,6 +129,10 @@ class GroupRelative:
         of_estimator = self.estimator.reads if self.estimator else Reads.NOTHING
         return max(of_estimator, Reads.LOGPROBS if self.reward_kl_coef else Reads.NOTHING)
 
+    @property
+    def needs_critic(self) -> bool:
+        return self.estimator is not None and self.estimator.needs_critic
+
     # ---- credit ----------------------------------------------------------------------------------
 
     def credit(
@@ -162,7 +166,7 @@ class GroupRelative:
         the others leave fewer than two.
         """
         places = [i for i, one in enumerate(group) if self._is_compared(one)]
-        if len(places) < min(len(group), 2):
+        if len(places) < min(len(group), 1 if self.needs_critic else 2):
             return {}
         if not self.centre_shaping:
             return {i: group[i].reward.total for i in places}
@@ -192,11 +196,13 @@ class GroupRelative:
         if one.reward.missing or self._masking(one) is not Masking.NONE:
             mask = (0,) * len(mask)
         if estimate is None:
-            return Credit((0.0,) * len(mask), mask)
+            nothing = (0.0,) * len(mask)
+            return Credit(nothing, mask, returns=nothing if self.needs_critic else ())
         values = estimate.values
         if factor != 1.0:
             values = [[factor * value for value in turn] for turn in values]
-        return Credit(rollout.spread(values, fill=0.0), mask, estimate.metrics)
+        returns = rollout.spread(estimate.returns, fill=0.0) if estimate.returns else ()
+        return Credit(rollout.spread(values, fill=0.0), mask, estimate.metrics, returns)
 
     # ---- KL in the reward ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 What this is: a clip with its own upper bound, a dual clip, a KL to the start checkpoint as a loss
 term (absent at coefficient 0). With `scale_by_std=false` and `normalization=constant_length`
 it is Dr. GRPO, with the mean over all tokens the loss of DAPO and, as that of the whole update and
-not of each micro-batch, of BNPO. What was left out: a critic, an entropy bonus, GAE.
+not of each micro-batch, of BNPO; with GAE and a critic in place of the group it is PPO.
 """
 
 from __future__ import annotations

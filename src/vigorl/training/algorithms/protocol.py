@@ -86,6 +86,21 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
+class CreditsByCritic(Protocol):
+    """An `Algorithm` whose credit may take what a critic expects of each token."""
+
+    @property
+    def needs_critic(self) -> bool:
+        """Whether it does: a critic then learns beside the policy (`training.critic`)."""
+        ...
+
+
+def needs_critic(algorithm: object) -> bool:
+    """Of an algorithm of your own too, which need not say."""
+    return isinstance(algorithm, CreditsByCritic) and algorithm.needs_critic
+
+
+@runtime_checkable
 class CorrectsEngine(Protocol):
     """An `Algorithm` that may weigh the gap between engine and trainer itself."""
 

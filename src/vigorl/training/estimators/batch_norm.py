@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
@@ -51,6 +51,10 @@ class BatchNormalized(Estimator):
         return self.inner.reads
 
     @property
+    def needs_critic(self) -> bool:
+        return self.inner.needs_critic
+
+    @property
     def refuses(self) -> frozenset[str]:
         return self.inner.refuses
 
@@ -75,6 +79,6 @@ class BatchNormalized(Estimator):
         if (is_flat and self.keep_flat) or not scale:
             return group
         return [
-            Estimate([[(v - mean) / scale for v in turn] for turn in one.values], one.metrics)
+            replace(one, values=[[(v - mean) / scale for v in turn] for turn in one.values])
             for one in group
         ]

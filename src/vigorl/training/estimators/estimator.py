@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from vigorl.core.ranges import check_ranges
@@ -76,10 +76,17 @@ class Estimate:
     Attributes:
         values: Unitless, by turn.
         metrics: (sum, count) by name, to be added over rollouts.
+        returns: In units of the reward, by turn: what a critic should have expected before each
+            token; empty without a critic.
     """
 
     values: TokenValues
     metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    returns: TokenValues = ()
+
+    def measured(self, metrics: Mapping[str, tuple[float, float]]) -> Estimate:
+        """With these metrics too."""
+        return replace(self, metrics={**self.metrics, **metrics})
 
 
 class Estimator(ABC):
@@ -93,6 +100,11 @@ class Estimator(ABC):
     def reads(self) -> Reads:
         """What must be read of the tokens before."""
         return Reads.NOTHING
+
+    @property
+    def needs_critic(self) -> bool:
+        """Whether it takes what a critic expects, and says what it should have expected."""
+        return False
 
     @property
     def refuses(self) -> frozenset[str]:

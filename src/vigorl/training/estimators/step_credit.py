@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
+from vigorl.core.errors import ConfigError
 from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, Rated
 from vigorl.training.estimators.group_mean import GroupMean
@@ -30,6 +31,14 @@ class StepCredit(Estimator):
 
     weight: NotNegative = 1.0
     outcome: Estimator = field(default_factory=GroupMean)
+
+    def __post_init__(self) -> None:
+        Estimator.__post_init__(self)
+        if self.outcome.needs_critic:
+            raise ConfigError(
+                "algorithm.estimator.outcome cannot need a critic, which would learn what turns "
+                f"are paid too: {type(self.outcome).__name__}"
+            )
 
     @property
     def reads(self) -> Reads:

@@ -107,21 +107,25 @@ def with_idle(credited: Credited, groups: PhaseGroups) -> Credited:
         replace(one, advantages=tuple(a * factor for a in one.advantages)) if factor != 1 else one
         for one in credited.samples
     ]
-    idle = [idle_sample(groups.scored[i]) for i in groups.idle]
+    has_critic = any(sample.returns for sample in samples)
+    idle = [idle_sample(groups.scored[i], has_critic=has_critic) for i in groups.idle]
     return Credited(scored, samples + idle, credited.sums)
 
 
-def idle_sample(one: ScoredRollout) -> TrainingSample:
+def idle_sample(one: ScoredRollout, *, has_critic: bool = False) -> TrainingSample:
     """A sample without a token to learn from."""
     rollout = one.rollout
     nothing = (0,) * len(rollout.token_ids)
+    zeros = tuple(map(float, nothing))
     return TrainingSample(
         token_ids=rollout.token_ids,
         loss_mask=nothing,
         views=rollout.views,
         sampling_logprobs=rollout.sampling_logprobs,
-        advantages=tuple(map(float, nothing)),
+        advantages=zeros,
         group=rollout.group,
+        old_values=zeros if has_critic else (),
+        returns=zeros if has_critic else (),
     )
 
 

@@ -4,6 +4,7 @@ The disc is [47.5, 17.5, 52.5, 22.5] as the policy sees it, the second sign [72.
 72.5]; a pixel there is four of the file.
 """
 
+import json
 import math
 from itertools import product
 from pathlib import Path
@@ -101,6 +102,16 @@ WORTH = [
         SalientIoUReward(),
         boxed(f"{D} [72.5, 67.5, 77.5, 72.5]", **BOTH, tags={"salience": "1; 0"}),
         0.75,
+    ),
+    # as context that counts half: recall 1.5 / 1.5, precision (1 + 0.5) / 2
+    (
+        SalientIoUReward(),
+        boxed(
+            f"{D} [72.5, 67.5, 77.5, 72.5]",
+            targets=BOTH["targets"][:1],
+            tags={"salience": "1; 0.5", "context": json.dumps(BOTH["targets"][1].as_tuple())},
+        ),
+        0.875,
     ),
     (SalientIoUReward(where="looks", by_coverage=True), says("red", looks=[HIT]), 1.0),
     # one of two boxes matches
@@ -249,9 +260,10 @@ def test_a_probe_gives_the_judges_word():
     ("reward", "one", "message"),
     [
         (DualIoUReward(), boxed(D, targets=()), "'dual_iou' needs targets, and task 'disc' has"),
-        (SalientIoUReward(), boxed(D, tags={"salience": "1; 2"}), "lists 2 for 1 targets"),
+        (SalientIoUReward(), boxed(D, tags={"salience": "1; 2"}), "lists 2 for 1 regions"),
         (SalientIoUReward(), boxed(D, tags={"salience": "0"}), "must be numbers from 0 on, not"),
         (SalientIoUReward(), boxed(D, tags={"salience": "much"}), "got 'much'"),
+        (SalientIoUReward(), boxed(D, tags={"context": "[1, 2]"}), r"boxes .* got '\[1, 2\]'"),
         (PartialCreditReward(), says("a", answer=";"), "needs a list, and task 'disc' has none"),
         (IntervalReward(), says("1 to 2"), "needs an interval such as '3 to 8'"),
         (VisualFactsReward(), says("red", answer="?", options=()), "has no facts"),

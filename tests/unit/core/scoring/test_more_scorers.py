@@ -215,6 +215,7 @@ def test_algebra_ends(endless: str) -> None:
     [
         ("red disc: vertical; blue square: rising", 1.0, 1.0),
         ("The answer is Red disc :vertical ;\nblue  square: rising.", 1.0, 1.0),
+        ("The answer is:\nred disc: vertical\nblue square: rising", 1.0, 1.0),
         ("blue square: rising; red disc: vertical", 1.0, 0.0),
         ("red disc: vertical", 1 / 2, 1 / 2),
         ("red disc: vertical; blue square: falling", 1 / 2, 1 / 2),

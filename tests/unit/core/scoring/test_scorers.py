@@ -165,7 +165,8 @@ def test_no_answer_scores_nothing():
 def test_a_point_says_what_it_hits_where_it_is_and_how_files_write_it():
     scorer = PointInBox(Box(190, 70, 210.5, 90))
     assert (scorer.boxes, scorer.is_place) == ((scorer.box,), True)
-    assert task(scorer=scorer, targets=()).target_boxes == (scorer.box,)
+    for targets in ((), scorer.boxes):
+        assert task(scorer=scorer, targets=targets).target_boxes == (scorer.box,)
     assert scorer.place("(50, 20)", view=view()) == Point(50, 20)
     for off_or_none in ("(500, 20)", "the disc"):
         assert scorer.place(off_or_none, view=view()) is None

@@ -74,7 +74,7 @@ POINT_TOOL = ZoomPoint(window_px=112, view_px=112)
     ("variant", "reward"),
     [
         (Boxes(), DualIoUReward()),
-        (Boxes(), SalientIoUReward()),
+        (Boxes(context_salience=0.0), SalientIoUReward()),
         (BoxLists(), DetectionIoUReward()),
         (BoxLists(), AveragePrecisionReward()),
         (BoxLists(), MatchedSetReward()),

@@ -4,6 +4,8 @@ answers all of it within the turns there are.
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -15,17 +17,19 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from tests.builders import answer_turn, rollout
 from tests.test_configs import compose_door, options
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import TaskRecord
+from vigorl.core.rewards.consistency import ReferenceRelativeReward
 from vigorl.core.scoring.boxes import find_boxes
 from vigorl.data.scenes.draw import COLOURS, LARGE, STRIPES, Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
 from vigorl.data.scenes.variants.boxes import Boxes
 from vigorl.data.scenes.variants.economy import Economy
-from vigorl.data.scenes.variants.forms import Forms
+from vigorl.data.scenes.variants.forms import FORMS, Forms
 from vigorl.data.scenes.variants.lists import Lists, Route
 from vigorl.data.scenes.variants.shortcut import Shortcut, followed
 from vigorl.data.scenes.world import MadeWorld
@@ -211,3 +215,29 @@ def test_a_route_longer_than_the_signs_is_refused() -> None:
     scene = draw_scene(replace(SMALL, num_signs=3), seed=0)
     with pytest.raises(ConfigError, match=r"stops=\[2, 3, 4\] needs 4 signs.*num_signs=3"):
         Route().ask(scene, rng=random.Random(0), comparison_frac=0.0, id="a", image="a.png")
+
+
+def test_the_twin_is_context_and_no_target() -> None:
+    scene = draw_scene(SMALL, seed=5)
+    asked = {"rng": random.Random(0), "comparison_frac": 1.0, "id": "a", "image": "a.png"}
+    task = Boxes(context_salience=0.25).ask(scene, **asked)
+    first, *others = scene.signs
+    (twin,) = (sign for sign in others if sign.colour == first.colour)
+    assert task.tags == {
+        "salience": "1.0; 1.0; 0.25",
+        "context": json.dumps(twin.box.as_tuple()),
+    }
+    assert twin.box not in task.target_boxes
+
+
+def test_open_questions_bring_a_reference_that_hedges() -> None:
+    asked = {"comparison_frac": 0.0, "id": "a", "image": "a.png"}
+    scene, rewards = draw_scene(SMALL, seed=5), set[float]()
+    for forms in FORMS:
+        variant = Forms(forms=(forms,), has_references=True)
+        task = variant.ask(scene, rng=random.Random(0), **asked)
+        assert ("reference" in task.tags) == (forms == "open")
+        for said in (task.answer, task.tags.get("reference", ""), "so"):
+            one = rollout(answer_turn(said, think=""), task=task)
+            rewards.add(round(ReferenceRelativeReward(slope=4.0)(one), 3))
+    assert rewards == {1.0, 0.0, round(1 - math.exp(-2), 3)}

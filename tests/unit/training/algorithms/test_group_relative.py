@@ -11,6 +11,7 @@ from vigorl.core.rollout import RewardBreakdown, ScoredRollout, StopReason
 from vigorl.training.algorithms.adaptive_kl import AdaptiveKL
 from vigorl.training.algorithms.group_relative import GroupRelative
 from vigorl.training.algorithms.prompt_factor import ByProbe, ByTag
+from vigorl.training.estimators.gae import GAE
 from vigorl.training.estimators.gdpo import ByParts
 from vigorl.training.estimators.leave_one_out import LeaveOneOut
 from vigorl.training.estimators.return_to_go import ReturnToGo
@@ -150,7 +151,9 @@ def test_a_probe_of_the_group_gates_what_is_learned_from_it() -> None:
         advantages([[RIGHT, WRONG]], prompt_factor=gate)
     unasked = ByProbe(number="checklist", default=1.0)
     assert advantages([[RIGHT, WRONG]], prompt_factor=unasked)[0] == plain
-    with pytest.raises(ConfigError, match=r"prompt_factor\.most must be a finite number above 0, got 0"):
+    with pytest.raises(
+        ConfigError, match=r"prompt_factor\.most must be a finite number above 0, got 0"
+    ):
         ByProbe(number="checklist", most=0)
 
 
@@ -217,3 +220,19 @@ def test_settings_without_meaning_are_refused(settings: dict[str, Any], message:
 def test_a_group_of_one_is_named() -> None:
     with pytest.raises(ValueError, match="group 'a': a group needs at least two"):
         advantages([[RIGHT]])
+
+
+def test_with_a_critic_nobody_need_be_compared_with() -> None:
+    algorithm = GroupRelative(estimator=GAE(), mask_truncated=True, over_turn="statistics")
+    assert algorithm.needs_critic
+    group = [RIGHT, OVER]
+    num = [sum(one.rollout.loss_mask) for one in group]
+    readings = [TokenReadings((), values=(0.25,) * n) for n in num]
+    (found,) = algorithm.credit([group], readings=[readings])
+    right, over = found
+    mask = RIGHT.rollout.loss_mask
+    assert right.advantages == tuple(0.75 * m for m in mask)
+    assert right.returns == tuple(1.0 * m for m in mask)
+    assert not any(over.loss_mask)
+    assert not any(over.returns)
+    assert len(over.returns) == len(over.loss_mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -98,6 +98,10 @@ def test_where_it_ends_the_flat_ones_fill_places_without_a_token(
     scored, samples, _ = with_idle(credited, found)
     assert [any(sample.loss_mask) for sample in samples] == [True] * 6 + [False] * 2
     assert len(samples) == 8
+    assert not any(sample.returns for sample in samples)
+    learned = [replace(one, returns=one.advantages) for one in credited.samples]
+    samples = with_idle(credited._replace(samples=learned), found).samples  # with a critic
+    assert {len(sample.returns) == len(sample.token_ids) for sample in samples} == {True}
     assert [one.advantage for one in scored][:4] == [0.5, -0.5, 0.0, 0.0]
     assert found.sums["groups/idle_frac"] == (1, 4)
 

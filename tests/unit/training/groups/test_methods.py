@@ -130,7 +130,10 @@ def test_which_rollouts_of_a_group_are_picked(rule: str, picked: list[int]) -> N
     ("make", "line"),
     [
         (lambda: DropFlat(metric="shape"), "groups.metric must be one of accuracy, reward, got"),
-        (lambda: DynamicSampling(oversample=0.5), "groups.oversample must be a finite number from 1 on"),
+        (
+            lambda: DynamicSampling(oversample=0.5),
+            "groups.oversample must be a finite number",
+        ),
         (lambda: DynamicSampling(refill="some"), "groups.refill must be one of batch, missing"),
         (lambda: DynamicSampling(max_batches=0), "groups.max_batches must be a whole number"),
         (lambda: RatioEMA(smoothing=1.0), r"groups.smoothing must be from 0 to below 1, got 1.0"),

@@ -22,9 +22,13 @@ class Forms(Variant):
 
     Attributes:
         forms: Which are asked, evenly likely.
+        has_references: Open questions come with a text that hedges, "vertical or rising", half of
+            which is true: tags "reference", "facts" and "false_facts", for rewards that pay what is
+            better than a reference.
     """
 
     forms: Sequence[str] = FORMS
+    has_references: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "forms", tuple(self.forms))
@@ -37,7 +41,7 @@ class Forms(Variant):
         task, form = ask_attribute(scene, id=id, image=image), rng.choice(self.forms)
         tags = {"form": form}
         if form == "open":
-            return replace(task, options=(), tags=tags)
+            return replace(task, options=(), tags=tags | self._reference(task, rng))
         names = f"{', '.join(STRIPES[:-1])} or {STRIPES[-1]}"
         if form == "options":
             question = f"{task.question.removesuffix('?')}, {names}?"
@@ -51,3 +55,12 @@ class Forms(Variant):
             category=YES_NO,
             tags=tags,
         )
+
+    def _reference(self, task: TaskRecord, rng: random.Random) -> dict[str, str]:
+        if not self.has_references:
+            return {}
+        false = [one for one in STRIPES if one != task.answer]
+        said = [task.answer, rng.choice(false)]
+        rng.shuffle(said)
+        reference = {"reference": " or ".join(said)}
+        return reference | {"facts": task.answer, "false_facts": "; ".join(false)}

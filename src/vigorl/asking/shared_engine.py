@@ -1,0 +1,115 @@
+"""One engine for callers in several threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+
+from vigorl.core.errors import EngineError, RequestError, VigorlError
+from vigorl.core.protocols import Completion, Engine, GenerationRequest, StreamingEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A token of a turn that is being written."""
+
+    request_id: str
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a turn will not come."""
+
+    request_id: str
+    error: VigorlError
+
+
+Reply = Sampled | Completion | Failed
+_END = None
+
+
+class SharedEngine:
+    """Works in a thread of its own; what is asked at the same time shares its batches.
+
+    Args:
+        engine: Nobody else's from now on.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._inbox: SimpleQueue[tuple[GenerationRequest, SimpleQueue[Reply]] | None] = (
+            SimpleQueue()
+        )
+        self._waiting: dict[str, SimpleQueue[Reply]] = {}  # by request id
+        self._is_open = True
+        if isinstance(engine, StreamingEngine):
+            engine.on_token = self._tell
+        self._thread = Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def policy_version(self) -> int:
+        return self._engine.policy_version
+
+    def submit(self, request: GenerationRequest, replies: SimpleQueue[Reply]) -> None:
+        """Ask for a turn; its tokens, where the engine streams, and then its completion or why
+        there is none are put into `replies`.
+
+        Raises:
+            EngineError: The engine has ended.
+        """
+        if not self._thread.is_alive():
+            raise EngineError("the engine has ended; start again")
+        self._inbox.put((request, replies))
+
+    def close(self) -> None:
+        """End after what is being generated."""
+        self._inbox.put(_END)
+        self._thread.join()
+
+    def _tell(self, request_id: str, token_id: int) -> None:
+        self._waiting[request_id].put(Sampled(request_id, token_id))
+
+    def _work(self) -> None:
+        error = EngineError("the engine ended in the middle of a turn; its log says why")
+        try:
+            while self._is_open:
+                self._admit()
+                self._generate()
+        finally:  # an error of the program; whoever waits must not wait for ever
+            self._fail(list(self._waiting), error)
+
+    def _admit(self) -> None:
+        """Take what was asked; waits where nothing is to be done."""
+        while not self._waiting or not self._inbox.empty():
+            item = self._inbox.get()
+            if item is _END:
+                self._is_open = False
+                return
+            request, replies = item
+            self._waiting[request.id] = replies
+            try:
+                self._engine.submit(request)
+            except EngineError as error:
+                self._fail([request.id], error)
+
+    def _generate(self) -> None:
+        if not self._waiting:
+            return
+        try:
+            completions = self._engine.poll()
+        except RequestError as error:
+            self._fail([error.request_id], error)
+            return
+        except VigorlError as error:
+            self._engine.cancel(list(self._waiting))
+            self._fail(list(self._waiting), error)
+            return
+        for completion in completions:
+            self._waiting.pop(completion.request_id).put(completion)
+
+    def _fail(self, request_ids: list[str], error: VigorlError) -> None:
+        for request_id in request_ids:
+            self._waiting.pop(request_id).put(Failed(request_id, error))

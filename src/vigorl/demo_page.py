@@ -1,0 +1,365 @@
+"""The demo's page: a face in Gradio over `vigorl.asking`, which does the work.
+
+Each tab of a browser has a `Tab` of its own; models and saved dialogs are all tabs'. What people
+and policies write becomes HTML in `pages.dialog`, which escapes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+import vigorl.pages
+from vigorl.asking.asker import (
+    Asker,
+    Talk,
+    ask_picture,
+    check_picture,
+    confidence,
+    is_own_look,
+    votes,
+)
+from vigorl.asking.saved import SavedDialogs
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.geometry import Point, fit_size
+from vigorl.core.metrics import is_right
+from vigorl.core.records import TaskRecord
+from vigorl.data.images import open_image
+from vigorl.pages.dialog import render_dialog, render_votes
+from vigorl.pages.picture import marked_picture
+from vigorl.pages.spots import RIGHT, WRONG
+
+SIDE_PX = 896  # longer side of the picture in the page
+_EVERY_S = 0.08  # between two looks at a turn that is being written
+_OPEN = "#222222"  # around the points of a dialog that nobody judges
+_CSS = Path(vigorl.pages.__file__).with_name("templates") / "dialog.css"
+_HOW = (
+    "Drop a picture or take an example, and ask. **Click on the picture** to look there yourself: "
+    "the policy goes on from what is seen."
+)
+
+
+@dataclass
+class Tab:
+    """What one tab of a browser shows.
+
+    Attributes:
+        picture: What is asked about.
+        example: The question that came with it; None of a picture that was brought.
+        talks: One per model; none before the first question.
+        writing: The coming turn of a talk so far, by its number.
+    """
+
+    picture: str | None = None
+    example: TaskRecord | None = None
+    talks: list[Talk] = field(default_factory=list)
+    writing: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Face:
+    """What the page does; a method per control. Each yields or returns [message, a picture per
+    model, a dialog per model].
+    """
+
+    askers: Sequence[Asker]
+    examples: Sequence[TaskRecord]
+    saved: SavedDialogs
+
+    def brings(self, tab: Tab, path: str | None) -> list[Any]:
+        """A picture was dropped."""
+        if path is None:
+            return self._shown(tab, "")
+        try:
+            check_picture(path)
+            tab.picture, tab.example, tab.talks = path, None, []
+            self._plain(tab)  # one that no model can be shown is refused here
+        except VigorlError as error:
+            tab.picture, tab.talks = None, []
+            return self._shown(tab, _refused(error, path=path))
+        return self._shown(tab, "")
+
+    def takes(self, tab: Tab, chosen: gr.SelectData) -> list[Any]:
+        """An example was chosen: its question and options come too."""
+        task = self.examples[chosen.index]
+        tab.picture, tab.example, tab.talks = task.images[0], task, []
+        return [task.question, "\n".join(task.options), *self._shown(tab, "")]
+
+    def asks(
+        self, tab: Tab, question: str, options: str, num_turns: int | None = None
+    ) -> Iterator[list[Any]]:
+        """Ask anew, or for a step of the dialog that is there where nothing else is asked."""
+        try:
+            task = self._task(tab, question, options)
+            if num_turns is None or not self._is_about(tab, task):
+                tab.talks, tab.writing = [asker.open(task) for asker in self.askers], {}
+        except VigorlError as error:
+            yield self._shown(tab, _refused(error, path=tab.picture))
+            return
+        yield from self._watched(tab, list(tab.talks), num_turns)
+
+    def looks(self, tab: Tab, number: int, place: gr.SelectData) -> Iterator[list[Any]]:
+        """A place on a picture was clicked: the model of that picture goes on from there."""
+        if not tab.talks:
+            yield self._shown(tab, "Ask something first; then click where to look.")
+            return
+        talk = tab.talks[number]
+        original, shown = talk.image.original, fit_size(talk.image.original, SIDE_PX, may_grow=True)
+        x, y = place.index
+        point = Point(
+            min(x * original.width / shown.width, original.width - 1),
+            min(y * original.height / shown.height, original.height - 1),
+        )
+        try:
+            talk.look_at(point)
+        except VigorlError as error:
+            yield self._shown(tab, _refused(error))
+            return
+        yield self._shown(tab, "")
+        yield from self._watched(tab, [talk], None)
+
+    def votes(self, tab: Tab, question: str, options: str, num: float) -> Iterator[list[Any]]:
+        """Ask many times, and count the answers."""
+        try:
+            task = self._task(tab, question, options)
+            yield self._shown(tab, f"asking {num:.0f} times …")
+            counted = [votes(asker.answers(task, num=int(num))) for asker in self.askers]
+        except VigorlError as error:
+            yield self._shown(tab, _refused(error, path=tab.picture))
+            return
+        right = tab.example.answer if tab.example is task else ""
+        bars = [render_votes(found, right=right) for found in counted]
+        dialogs = [bar + dialog for bar, dialog in zip(bars, self._dialogs(tab), strict=True)]
+        yield ["", *self._pictures(tab), *dialogs]
+
+    def keeps(self, tab: Tab, answer: str, number: int = 0) -> str:
+        """Save the dialog of a model; says where."""
+        if not tab.talks:
+            return "Ask something first."
+        try:
+            total = self.saved.add(tab.talks[number].trace(answer=answer))
+        except VigorlError as error:
+            return _refused(error)
+        learn = f"python -m vigorl.train experiment=sft_from_mcts data.path={self.saved.path}"
+        return f"Kept, {total} so far: <code>{escape(learn)}</code>"
+
+    def _task(self, tab: Tab, question: str, options: str) -> TaskRecord:
+        if tab.picture is None:
+            raise ConfigError("there is no picture yet: drop one, or choose an example")
+        said = [line.strip() for line in options.splitlines() if line.strip()]
+        example = tab.example
+        if example and question.strip() == example.question and said == list(example.options):
+            return example
+        return ask_picture(tab.picture, question, options=said)
+
+    def _is_about(self, tab: Tab, task: TaskRecord) -> bool:
+        """Whether the dialogs that are there ask the same, and are not done."""
+        return any(not talk.is_done for talk in tab.talks) and all(
+            (talk.task.question, talk.task.options, talk.task.images)
+            == (task.question, task.options, task.images)
+            for talk in tab.talks
+        )
+
+    def _watched(
+        self, tab: Tab, talks: Sequence[Talk], num_turns: int | None
+    ) -> Iterator[list[Any]]:
+        """Dialogs as they go on, side by side, until something else is asked in the tab."""
+        last = 0.0
+        running = [talk.go_on(num_turns=num_turns) for talk in talks]
+        try:
+            for texts in zip_longest(*running):
+                if any(talk not in tab.talks for talk in talks):
+                    return
+                is_turn_done = "" in texts
+                for talk, text in zip(talks, texts, strict=True):
+                    tab.writing[tab.talks.index(talk)] = text or ""
+                if is_turn_done:
+                    yield self._shown(tab, "")
+                elif time.monotonic() - last > _EVERY_S:
+                    last = time.monotonic()
+                    same = [gr.skip()] * len(self.askers)
+                    yield ["", *same, *self._dialogs(tab)]
+        except VigorlError as error:
+            yield self._shown(tab, _refused(error))
+        finally:
+            for talk in running:
+                talk.close()
+
+    def _shown(self, tab: Tab, message: str) -> list[Any]:
+        return [message, *self._pictures(tab), *self._dialogs(tab)]
+
+    def _pictures(self, tab: Tab) -> list[Image.Image | None]:
+        if not tab.talks:
+            return [self._plain(tab)] * len(self.askers)
+        return [self._marked(tab, talk) for talk in tab.talks]
+
+    def _plain(self, tab: Tab) -> Image.Image | None:
+        if tab.picture is None:
+            return None
+        for asker in self.askers:
+            asker.images.whole(tab.picture)
+        picture = open_image(tab.picture)
+        size = fit_size(self.askers[0].images.whole(tab.picture).original, SIDE_PX, may_grow=True)
+        return picture.resize((size.width, size.height))
+
+    def _marked(self, tab: Tab, talk: Talk) -> Image.Image | None:
+        rollout = talk.so_far
+        if rollout is None:
+            return self._plain(tab)
+        ring = _OPEN
+        if talk.is_done and tab.example is talk.task:
+            ring = RIGHT if is_right(rollout) else WRONG
+        return marked_picture(rollout, talk.asker.images, max_side_px=SIDE_PX, ring=ring)
+
+    def _dialogs(self, tab: Tab) -> list[str]:
+        if not tab.talks:
+            return [""] * len(self.askers)
+        return [
+            render_dialog(
+                talk.turns,
+                images=talk.asker.images,
+                confidences=[confidence(turn) for turn in talk.turns],
+                own_looks=[is_own_look(turn) for turn in talk.turns],
+                writing=tab.writing.get(number, ""),
+                stop_reason=talk.stop_reason,
+                right=talk.task.answer if talk.is_done else "",
+            )
+            for number, talk in enumerate(tab.talks)
+        ]
+
+
+def _refused(error: VigorlError, *, path: str | None = None) -> str:
+    """An error in the page, without the folders of this machine."""
+    text = str(error).replace(path, Path(path).name) if path else str(error)
+    return f'<span class="refused">{escape(text)}</span>'
+
+
+def make_page(
+    askers: Sequence[Asker], examples: Sequence[TaskRecord], *, saved: SavedDialogs
+) -> gr.Blocks:
+    """The page; `serve` shows it.
+
+    Args:
+        askers: One or two.
+        examples: To begin with.
+        saved: Where dialogs are kept.
+    """
+    face = Face(askers, examples, saved)
+    with gr.Blocks(title="vigorl", analytics_enabled=False) as page:
+        tab = gr.State(Tab())
+        gr.Markdown(f"# Ask a picture\n{_HOW}")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                upload = gr.File(
+                    label="Your picture", height=120, elem_id="upload", file_types=None
+                )
+                gallery = gr.Gallery(
+                    [(_thumbnail(task), task.question) for task in examples],
+                    label="Examples", columns=3, height=220, allow_preview=False,
+                    object_fit="cover", elem_id="examples", buttons=[], visible=bool(examples),
+                    interactive=False, type="filepath",
+                )  # fmt: skip
+                question = gr.Textbox(label="Question", lines=2, elem_id="question")
+                with gr.Accordion("Options to choose from", open=False):
+                    options = gr.Textbox(show_label=False, lines=4, placeholder="one a line")
+                with gr.Row():
+                    ask = gr.Button("Ask", variant="primary", elem_id="ask", min_width=90)
+                    step = gr.Button("One turn", elem_id="step", min_width=90)
+                with gr.Row():
+                    vote = gr.Button("Ask several times", elem_id="vote", min_width=120)
+                    times = gr.Slider(2, 32, 8, step=1, label="times", min_width=120)
+                message = gr.HTML(elem_id="message")
+            pictures, dialogs, keeping = [], [], []
+            for number, asker in enumerate(askers):
+                with gr.Column(scale=2, min_width=300):
+                    with gr.Row():
+                        with gr.Column(min_width=300):
+                            pictures.append(
+                                gr.Image(
+                                    label=asker.name,
+                                    interactive=False,
+                                    buttons=["fullscreen"],
+                                    type="pil",
+                                    elem_id=f"picture-{number}",
+                                    format="png",
+                                )
+                            )
+                        with gr.Column(min_width=300):
+                            dialogs.append(gr.HTML(elem_id=f"dialog-{number}", padding=False))
+                    with gr.Accordion("Keep this dialog as a record that trains", open=False):
+                        right = gr.Textbox(
+                            label="The right answer", placeholder="as it answered, if left empty"
+                        )
+                        keeping.append((gr.Button("Keep", elem_id=f"keep-{number}"), right))
+        shown = [message, *pictures, *dialogs]
+        asked = [tab, question, options]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        running = [
+            ask.click(face.asks, asked, shown, **quiet),
+            question.submit(face.asks, asked, shown, **quiet),
+            step.click(partial(_one_turn, face), asked, shown, **quiet),
+            vote.click(face.votes, [*asked, times], shown, **quiet),
+        ]
+        for number, picture in enumerate(pictures):
+            looks = _looking(face, number)
+            picture.select(looks, [tab], shown, **quiet)
+        upload.change(face.brings, [tab, upload], shown, cancels=running, **quiet)
+        gallery.select(face.takes, [tab], [question, options, *shown], cancels=running, **quiet)
+        for number, (keep, right) in enumerate(keeping):
+            keep.click(partial(face.keeps, number=number), [tab, right], message, **quiet)
+    return page
+
+
+def _one_turn(face: Face, tab: Tab, question: str, options: str) -> Iterator[list[Any]]:
+    yield from face.asks(tab, question, options, num_turns=1)
+
+
+def _looking(face: Face, number: int) -> Any:
+    def looks(tab: Tab, place: gr.SelectData) -> Iterator[list[Any]]:
+        yield from face.looks(tab, number, place)
+
+    return looks
+
+
+def _thumbnail(task: TaskRecord) -> Image.Image:
+    picture = open_image(task.images[0], source=task.source)
+    picture.thumbnail((224, 224))
+    return picture
+
+
+def serve(page: gr.Blocks, *, host: str, port: int, block: bool = True) -> str:
+    """Show the page until the process ends; returns its address where it does not block.
+
+    Args:
+        page: As `make_page` made it.
+        host: Who may see it: 127.0.0.1 is this machine.
+        port: 0 takes any that is free.
+        block: Wait for the end.
+    Raises:
+        ConfigError: The port is taken.
+    """
+    theme = gr.themes.Default(
+        primary_hue="sky", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )  # nothing is loaded from elsewhere
+    page.queue(default_concurrency_limit=8)
+    try:
+        _, address, _ = page.launch(
+            server_name=host, server_port=port or None, theme=theme, css_paths=_CSS,
+            footer_links=[], quiet=True, prevent_thread_lock=True, ssr_mode=False,
+            max_file_size="200mb", share=False, show_error=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise ConfigError(f"port={port}: {error}; port=0 takes one that is free") from error
+    print(f"the demo is at {address}", flush=True)
+    if block:
+        page.block_thread()
+    return str(address)

@@ -1,0 +1,203 @@
+"""The pages of a run's folder: one for a phase, one for each of its groups, and the index.
+
+RUN/index.html                              curves, phases, groups, failures, lengths
+RUN/rollouts/train_phase_0025.html          a phase: some of its groups, with all their rollouts
+RUN/rollouts/train_phase_0025_group_1.html  a group: its rollouts side by side, token by token
+RUN/../index.html                           all stages, of a run that has some
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vigorl.core import metrics_file
+from vigorl.core.files import written_whole
+from vigorl.core.metrics_file import read_metrics
+from vigorl.core.rollout import ScoredRollout
+from vigorl.data.images import ImageStore
+from vigorl.pages import phases
+from vigorl.pages.group_view import Decode, TokenFacts, render_group_page
+from vigorl.pages.phases import (
+    PageLinks,
+    example_of,
+    group_line,
+    lead_to,
+    links_of,
+    neighbours,
+    read_summaries,
+)
+from vigorl.pages.rollouts import (
+    WIDEST_BEST_AND_WORST,
+    WORST_AND_BEST,
+    render_rollout_page,
+)
+from vigorl.pages.run_index import StageLine, render_run_index, render_stages
+
+_INDEX = "index.html"
+_NUM_OF_EACH = 3  # best and worst
+
+Key = tuple[str, int]  # a rollout's group and its index in it
+
+
+@dataclass(frozen=True, slots=True)
+class PhasePage:
+    """What a phase's page shows.
+
+    Attributes:
+        name: Of its files, such as "train_phase_0003".
+        words: Such as "phase 3".
+        title: Above it.
+        kind: "train" or "val".
+        groups: To show.
+        metrics: Of the whole phase.
+        facts: What is known of tokens; empty: groups have no pages.
+    """
+
+    name: str
+    words: str
+    title: str
+    kind: str
+    groups: Sequence[Sequence[ScoredRollout]]
+    metrics: Mapping[str, float]
+    facts: Mapping[Key, TokenFacts] = field(default_factory=dict)
+
+    @property
+    def group_pages(self) -> list[str]:
+        if not self.facts:
+            return []
+        return [f"{self.name}_group_{i}.html" for i in range(1, len(self.groups) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPage:
+    """What the index says of a page."""
+
+    name: str
+    groups: tuple[phases.GroupLine, ...]
+    examples: tuple[phases.Example, ...]
+
+
+def write_phase_page(
+    folder: Path, page: PhasePage, *, images: ImageStore, decode: Decode | None
+) -> WrittenPage:
+    """The page, those of its groups, and the way to it from the page before.
+
+    Args:
+        folder: RUN/rollouts.
+        page: What to show.
+        images: Where pictures come from.
+        decode: From ids to text; None: groups have no pages.
+    Raises:
+        DataError: A picture cannot be read.
+    """
+    path, token_pages = folder / f"{page.name}.html", page.group_pages if decode else []
+    text = render_rollout_page(
+        page.groups,
+        images=images,
+        title=page.title,
+        metrics=page.metrics,
+        chosen=WIDEST_BEST_AND_WORST if page.kind == "train" else WORST_AND_BEST,
+        links=links_of(path, index=f"../{_INDEX}"),
+        token_pages=token_pages,
+    )
+    _write(path, text)
+    if decode is not None and token_pages:
+        _write_groups(folder, page, images, decode)
+    before, _ = neighbours(path)
+    if before is not None:
+        lead_to(before, path)
+    return WrittenPage(path.name, _lines(page, token_pages), _examples(page, images))
+
+
+def write_index(run: Path, *, title: str, base: Path) -> None:
+    """RUN/index.html, and that of all stages where `base` is a folder around it.
+
+    Raises:
+        DataError: A line of metrics.jsonl or phases.jsonl cannot be read.
+    """
+    is_stage = base.resolve() in run.resolve().parents
+    text = render_run_index(
+        title,
+        read_metrics(run / metrics_file.NAME),
+        read_summaries(run / "rollouts" / phases.NAME),
+        parent=f"../{_INDEX}" if is_stage else "",
+    )
+    _write(run / _INDEX, text)
+    if is_stage:
+        _write(base / _INDEX, render_stages(title, list(_stages(base))))
+
+
+def _stages(base: Path) -> list[StageLine]:
+    """Those with metrics, in the order in which their settings were written."""
+    found = [one for one in base.glob("*/config.yaml") if _metrics(one.parent).is_file()]
+    found.sort(key=lambda one: (one.stat().st_mtime, one))
+    return [
+        StageLine(one.name, f"{one.name}/{_INDEX}", read_metrics(_metrics(one)))
+        for one in (settings.parent for settings in found)
+    ]
+
+
+def _metrics(run: Path) -> Path:
+    return run / metrics_file.NAME
+
+
+def _write_groups(folder: Path, page: PhasePage, images: ImageStore, decode: Decode) -> None:
+    names = page.group_pages
+    for i, group in enumerate(page.groups):
+        links = PageLinks(
+            f"../{_INDEX}",
+            up=f"{page.name}.html#g{i + 1}",
+            up_words=page.words,
+            before=names[i - 1] if i else "",
+            before_words="group before",
+            after=names[i + 1] if i + 1 < len(names) else "",
+            after_words="next group",
+        )
+        text = render_group_page(
+            group,
+            [page.facts.get(key_of(one), TokenFacts()) for one in group],
+            images=images,
+            decode=decode,
+            title=f"{page.title}, group {i + 1} of {len(names)}",
+            links=links,
+        )
+        _write(folder / names[i], text)
+
+
+def key_of(one: ScoredRollout) -> Key:
+    return one.rollout.group, one.rollout.index
+
+
+def _lines(page: PhasePage, token_pages: Sequence[str]) -> tuple[phases.GroupLine, ...]:
+    hrefs = token_pages or [""] * len(page.groups)
+    return tuple(
+        group_line(group, href=f"{page.name}.html#g{i}", tokens_href=href)
+        for i, (group, href) in enumerate(zip(page.groups, hrefs, strict=True), start=1)
+    )
+
+
+def _examples(page: PhasePage, images: ImageStore) -> tuple[phases.Example, ...]:
+    anchors = {
+        key_of(one): f"{page.name}.html#g{number}-r{one.rollout.index}"
+        for number, group in enumerate(page.groups, start=1)
+        for one in group
+    }
+    return tuple(
+        example_of(one, href=anchors[key_of(one)], images=images) for one in _telling(page.groups)
+    )
+
+
+def _telling(groups: Sequence[Sequence[ScoredRollout]]) -> list[ScoredRollout]:
+    """The worst rollouts and the best, each of another group where there are as many."""
+    ordered = [sorted(group, key=lambda one: one.reward.total) for group in groups]
+    worst = sorted((group[0] for group in ordered), key=lambda one: one.reward.total)
+    best = sorted((group[-1] for group in ordered), key=lambda one: one.reward.total)
+    picked = [*worst[:_NUM_OF_EACH], *best[-_NUM_OF_EACH:]]
+    return list({key_of(one): one for one in picked}.values())
+
+
+def _write(path: Path, text: str) -> None:
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
