@@ -272,7 +272,7 @@ def test_what_has_no_effect_where_it_stands_is_no_contradiction(door: str, said:
 
 
 def test_contradictions_are_found_and_ranges_read_without_torch() -> None:
-    modules = {"vigorl.settings", *(target.rpartition(".")[0] for target in SHIPPED)}
+    modules = {"vigorl.settings", *(one.__module__ for one in map(code_of, SHIPPED) if one)}
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
