@@ -11,7 +11,7 @@ WITH_VLLM := $(findstring engine=vllm,$(ARGS))
 BIN := $(if $(WITH_VLLM),$(VLLM_VENV),$(VENV))/bin
 STORE ?= sqlite:///outputs/mlflow.db
 
-.PHONY: setup train doctor evaluate start-checkpoint ui demo test test-vllm test-demo check format clean
+.PHONY: setup train doctor evaluate start-checkpoint ui demo test test-vllm test-demo check docs docs-serve format clean
 
 setup: $(if $(WITH_VLLM),$(VLLM_VENV)/.vllm,$(VENV)/.base)
 
@@ -22,7 +22,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deepspeed,notebooks]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deepspeed,notebooks,docs]'
 	@touch $@
 
 train: setup
@@ -81,6 +81,13 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# the site, in outputs/site; a dead link is an error
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+docs-serve: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

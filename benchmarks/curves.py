@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from vigorl.callbacks.mlflow_logger import shown_name
+
 Pairs = list[tuple[float, float]]
 Run = tuple[str, int]  # (variant, seed)
 
@@ -72,7 +74,9 @@ def _history(folder: Path, names: Sequence[str]) -> Mapping[str, Pairs]:
     client = MlflowClient(f"sqlite:///{folder.resolve()}/mlflow.db")
     run = json.loads((folder / "run" / "run.json").read_text())["mlflow_run_id"]
     return {
-        name: sorted((point.step, point.value) for point in client.get_metric_history(run, name))
+        name: sorted(
+            (point.step, point.value) for point in client.get_metric_history(run, shown_name(name))
+        )
         for name in names
     }
 

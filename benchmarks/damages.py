@@ -150,7 +150,7 @@ def try_full_disk(kept: Path, root: Path, megabytes: int, expected: str) -> tupl
     if subprocess.run(disk, check=False).returncode != 0:
         return "skipped", "no disk can be mounted here"
     try:
-        soon = ["logger.give_up_s=5", "+logger.pause_s=1"]
+        soon = ["logger.wait_s=5", "logger.pause_s=1"]
         new = Damage("a full disk", nothing, "", "begin", soon, place="disk")
         code = run_door(*command(new, root), root, seconds=SECONDS)
         verdict, line = judge(new, root, code, expected)

@@ -19,6 +19,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 from plots import plot_bars_with_intervals, plot_curves
 
+from vigorl.callbacks.mlflow_logger import shown_name
 from vigorl.data.images import ImageStore
 from vigorl.evaluation.comparison import compare_reports
 from vigorl.evaluation.report import EvaluationReport
@@ -183,7 +184,9 @@ def draw_example(run: Run) -> None:
 def history(client: MlflowClient, folder: Path, metric: str) -> list[tuple[float, float]]:
     """A metric of the run in a folder, by step."""
     run_id = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
-    points = {point.step: point.value for point in client.get_metric_history(run_id, metric)}
+    points = {
+        point.step: point.value for point in client.get_metric_history(run_id, shown_name(metric))
+    }
     return sorted(points.items())
 
 

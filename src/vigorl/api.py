@@ -167,7 +167,10 @@ def evaluate(
             its name on the hub, by experiment=eval_vstar unless `overrides` say another; or a
             config of this door.
         overrides: Such as "limit=100", or "benchmark=vstar" with "data.root=...".
-        reward, tool, probe, data: See `compose`.
+        reward: See `compose`, as for the others.
+        tool: One's own.
+        probe: One's own.
+        data: One's own.
     Raises:
         VigorlError: In one line.
     """

@@ -95,7 +95,7 @@ class Face:
         return [task.question, "\n".join(task.options), *self._shown(tab, "")]
 
     def asks(
-        self, tab: Tab, question: str, options: str, num_turns: int | None = None
+        self, tab: Tab, question: str | None, options: str | None, num_turns: int | None = None
     ) -> Iterator[list[Any]]:
         """Ask anew, or for a step of the dialog that is there where nothing else is asked."""
         try:
@@ -127,7 +127,9 @@ class Face:
         yield self._shown(tab, "")
         yield from self._watched(tab, [talk], None)
 
-    def votes(self, tab: Tab, question: str, options: str, num: float) -> Iterator[list[Any]]:
+    def votes(
+        self, tab: Tab, question: str | None, options: str | None, num: float
+    ) -> Iterator[list[Any]]:
         """Ask many times, and count the answers."""
         try:
             task = self._task(tab, question, options)
@@ -141,7 +143,7 @@ class Face:
         dialogs = [bar + dialog for bar, dialog in zip(bars, self._dialogs(tab), strict=True)]
         yield ["", *self._pictures(tab), *dialogs]
 
-    def keeps(self, tab: Tab, answer: str, number: int = 0) -> str:
+    def keeps(self, tab: Tab, answer: str | None, number: int = 0) -> str:
         """Save the dialog of a model; says where."""
         if not tab.talks:
             return "Ask something first."
@@ -152,7 +154,8 @@ class Face:
         learn = f"python -m vigorl.train experiment=sft_from_mcts data.path={self.saved.path}"
         return f"Kept, {total} so far: <code>{escape(learn)}</code>"
 
-    def _task(self, tab: Tab, question: str, options: str) -> TaskRecord:
+    def _task(self, tab: Tab, question: str | None, options: str | None) -> TaskRecord:
+        question, options = question or "", options or ""  # None of a field that was never open
         if tab.picture is None:
             raise ConfigError("there is no picture yet: drop one, or choose an example")
         said = [line.strip() for line in options.splitlines() if line.strip()]
@@ -319,7 +322,9 @@ def make_page(
     return page
 
 
-def _one_turn(face: Face, tab: Tab, question: str, options: str) -> Iterator[list[Any]]:
+def _one_turn(
+    face: Face, tab: Tab, question: str | None, options: str | None
+) -> Iterator[list[Any]]:
     yield from face.asks(tab, question, options, num_turns=1)
 
 

@@ -15,6 +15,7 @@ import sys
 
 from vigorl.callable_door import make_callable
 from vigorl.door import as_suite, door, refuse_early
+from vigorl.outbox.operations import LogArtifact, NoteParam
 
 if __name__ == "__main__":
     sys.argv[1:] = as_suite(sys.argv[1:])
@@ -29,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.build import (
@@ -70,6 +70,7 @@ from vigorl.evaluation_folder import (
     read_report,
     refuse_mixture,
 )
+from vigorl.evaluation_rows import log_evaluation, log_questions
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
@@ -160,7 +161,7 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
         print(table)
         (run.folder / "suite.txt").write_text(table, encoding="utf-8")
         run.logger.log_metrics(suite_scalars(reports), step=0)
-        send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+        send(run.logger, LogArtifact(str(run.folder)))
     return reports
 
 
@@ -204,7 +205,7 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
             part.write_text(report.to_json())
         run.logger.log_metrics(report.scalars(), step=0)
         run.tag({"rescored": str(folder)})
-        send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+        send(run.logger, LogArtifact(str(run.folder)))
     return report
 
 
@@ -232,6 +233,7 @@ def judge(
     questions = {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]}
     questions |= {"of": num} if num > len(tasks) else {}
     note(run, "data/evaluated_tasks", str(questions["fingerprint"]))
+    log_questions(cfg, run, number=len(tasks), fingerprint=str(questions["fingerprint"]))
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
     judging = judging_of(cfg)
@@ -266,13 +268,13 @@ def judge(
         )
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     print(report.table())
-    run.logger.log_metrics(report.scalars(), step=0)
+    log_evaluation(cfg, run, report, scored)
     answers.unlink()  # rollouts.jsonl has them all; who finds them gone finds all done
     try:
         if other is not None:
             compare(report, other, run, path=cfg.compare_with)
     finally:
-        send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+        send(run.logger, LogArtifact(str(run.folder)))
     return report
 
 
@@ -281,15 +283,7 @@ def note(run: Run, name: str, value: str) -> None:
     if not run.is_resumed or run.is_new_in_mlflow or not run.mlflow_id:
         run.logger.log_hyperparams({name: value})
         return
-
-    def again(client: MlflowClient, run_id: str) -> None:
-        before = client.get_run(run_id).data.params.get(name)
-        if before is None:
-            client.log_param(run_id, name, value)
-        elif before != value:
-            client.set_tag(run_id, f"changed.{name}", f"{before} -> {value}")
-
-    send(run.logger, again)
+    send(run.logger, NoteParam(name, value))
 
 
 def write_findings(

@@ -127,7 +127,8 @@ def _of_prompt(cfg: DictConfig, splits: DataSplits) -> list[str]:
 @door("train")
 def main(cfg: DictConfig) -> None:
     found, _ = inspect_data(cfg)
-    sys.exit(bool(found.problems))
+    if found.problems:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from vigorl.callbacks.mlflow_logger import plain_name
+from vigorl.core import metrics_file
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout
 from vigorl.evaluation.report import Accuracy, EvaluationReport
@@ -136,15 +138,17 @@ class TrainingRun:
 
     @property
     def metrics(self) -> Metrics:
-        """What it has logged so far, of the last stage, read from MLflow.
+        """What it has logged so far, of the last stage: read from MLflow, or with another logger
+        from its own metrics.jsonl.
 
         Raises:
-            ConfigError: It has no MLflow run, or the store is not there.
+            ConfigError: MLflow's store is not there.
+            DataError: The file is damaged.
         """
         folder = self.stages[-1]
         run_id = read_identity(folder / "run.json").mlflow_run_id
         if not run_id:
-            raise ConfigError(f"{folder} has logged no metrics: it had another logger than MLflow")
+            return own_metrics(folder)
         settings = read_settings(folder / "config.yaml")
         return read_metrics(_store(str(settings["logger"]["tracking_uri"]), folder), run_id)
 
@@ -215,6 +219,21 @@ class Synthesis:
         return self.folder / "chains.jsonl"
 
 
+def own_metrics(folder: Path) -> Metrics:
+    """What a run's folder says of its phases, evaluations and updates.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for line in metrics_file.read_metrics(folder / metrics_file.NAME):
+        for name, value in line.metrics.items():
+            found.setdefault(name, {})[line.step] = value
+    return Metrics(
+        {name: Series(tuple(found[name]), tuple(found[name].values())) for name in sorted(found)}
+    )
+
+
 def read_metrics(uri: str, run_id: str) -> Metrics:
     """All that an MLflow run has logged.
 
@@ -227,7 +246,7 @@ def read_metrics(uri: str, run_id: str) -> Metrics:
             points = client.get_metric_history(run_id, name)
             last = {point.step: point.value for point in points}  # a resumed run logs some again
             steps = sorted(last)
-            found[name] = Series(tuple(steps), tuple(last[step] for step in steps))
+            found[plain_name(name)] = Series(tuple(steps), tuple(last[step] for step in steps))
     except MlflowException as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"the metrics of MLflow run {run_id} at {uri}: {first}") from error

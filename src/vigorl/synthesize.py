@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from vigorl.callable_door import make_callable
 from vigorl.door import door, refuse_early
+from vigorl.outbox.operations import LogArtifact
 
 refuse_early(__name__, "synthesize")  # before the imports below, which take seconds
 make_callable(__name__)  # as vigorl.synthesize(cfg)
@@ -119,7 +120,7 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     )
     (run.folder / "search.html").write_text(page, encoding="utf-8")
     run.logger.log_metrics(search_metrics(trees), step=0)
-    send(run.logger, lambda client, run_id: client.log_artifacts(run_id, str(run.folder)))
+    send(run.logger, LogArtifact(str(run.folder)))
     return found
 
 

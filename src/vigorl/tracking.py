@@ -5,6 +5,8 @@ RUN/run.json        which MLflow run it is, and what its command lines said
 RUN/data.json       fingerprints of the records that it learns from and is watched on
 RUN/checkpoints/    phase-00010.ckpt ...
 RUN/rollouts/       pages and JSONL records
+RUN/metrics.jsonl   what was measured, a line per phase
+RUN/index.html      the run at a glance, and the way to its pages
 RUN/model/          the trained model, a Hugging Face folder; with early_stop, until the end,
                     RUN/model.best-00003/ of the best phase so far
 """
@@ -26,6 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, MLFlowLogger
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,8 +36,10 @@ from vigorl.callbacks.checkpoint import newest_whole
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.mlflow_store import begun_run, without_passwords
+from vigorl.outbox.operations import LogArtifact, LogInputs, SetTags
 from vigorl.own_objects import as_texts, lost_objects, objects_in
 from vigorl.processes import from_first_process, is_first_process
+from vigorl.run_description import data_used, description, parent_of, run_name, run_tags
 from vigorl.run_folder import (
     RUN_FORMAT,
     Identity,
@@ -102,10 +107,12 @@ class Run:
             if self.is_resumed:
                 _LOG.warning("%s was missing; it is written anew from what run.json says", path)
         prints: dict[str, str] = {}
+        counts: dict[str, int] = {}
         if isinstance(datamodule, GroundedTraceDataModule):
             datamodule.prepare_data()
             datamodule.setup()
             prints = datamodule.fingerprints()
+            counts = {f"data/{k}": len(rows) for k, rows in datamodule.splits.records.items()}
             may_differ = any(key.partition(".")[0] == "data" for key in changed)
             check_data(self.folder / "data.json", prints, may_differ=may_differ)
         if self.is_resumed and not self.is_new_in_mlflow:
@@ -114,7 +121,24 @@ class Run:
         flat = {key: without_passwords(value) for key, value in flat.items()}
         flat |= {f"version.{name}": version(name) for name in PACKAGES} | prints
         self.logger.log_hyperparams(flat)
-        self._tag({"git.commit": git_commit()})
+        self._present(cfg, prints, counts)
+
+    def _present(
+        self, cfg: DictConfig, prints: Mapping[str, str], counts: Mapping[str, int]
+    ) -> None:
+        """Its name, tags, description and records in MLflow."""
+        said, parent, commit = said_of(cfg), parent_of(cfg), git_commit()
+        door = HydraConfig.get().job.config_name if HydraConfig.initialized() else "train"
+        note = description(
+            cfg, door=str(door), said=said, run_id=self.mlflow_id, commit=commit, parent=parent,
+            prints=prints,
+        )  # fmt: skip
+        named = {MLFLOW_RUN_NAME: run_name(cfg, said), MLFLOW_RUN_NOTE: note}
+        self._tag({"git.commit": commit} | run_tags(cfg, parent) | named)
+        source = parent.run_id if parent else None
+        used = data_used(cfg, prints, counts=counts)
+        if used or source:
+            send(self.logger, LogInputs(used, model_of=source))
 
     def _record_changes(self, cfg: DictConfig) -> Mapping[str, tuple[Any, Any]]:
         """A further resume goes on with what this command line said; MLflow's parameters stay."""
@@ -131,13 +155,13 @@ class Run:
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the MLflow run."""
-        for name, text in tags.items():
-            send(self.logger, lambda client, run, n=name, t=text: client.set_tag(run, n, t))
+        if tags:
+            send(self.logger, SetTags(tags))
 
     def _tag(self, tags: Mapping[str, str]) -> None:
         self.tag(tags)
         config = str(self.folder / "config.yaml")
-        send(self.logger, lambda client, run: client.log_artifact(run, config))
+        send(self.logger, LogArtifact(config))
 
 
 def start_run(cfg: DictConfig, *, said: Sequence[str] | None = None) -> Run:

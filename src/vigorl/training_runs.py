@@ -129,10 +129,17 @@ def arms_of(runs: Sequence[TrainingRun]) -> list[Arm]:
 
 
 def differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:
-    """By key, each arm's value as text."""
+    """By key, each arm's value as text; what only repeats another key (module.algorithm.clip_high
+    that of algorithm.clip_high) is left out.
+    """
     runs = [one for arm in arms for one in arm.runs]
     settings = [_seedless(arm.runs[0], runs) for arm in arms]
-    return {key: [_shown(one, key) for one in settings] for key in _differing(settings)}
+    found = {key: [_shown(one, key) for one in settings] for key in _differing(settings)}
+    return {
+        key: values
+        for key, values in found.items()
+        if not any(key.endswith(f".{one}") and found[one] == values for one in found)
+    }
 
 
 def last_answers(arms: Sequence[Arm]) -> list[list[tuple[int, Questions]]]:

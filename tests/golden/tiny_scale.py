@@ -40,6 +40,8 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
+from vigorl.callbacks.mlflow_logger import plain_name
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECORDING = Path(__file__).with_name("tiny_scale.json.gz")
 Finding = dict[str, Any]
@@ -273,7 +275,7 @@ def short_hash(values: Any) -> str:
 # Metrics that there were none of when this was recorded.
 SINCE = re.compile(
     r"refused_frac$|^(credit|groups)/|^(eval/)?(answer|choice|error)/|^train/entropy_"
-    r"|zoomed(_frac)?$|^kl/token$"
+    r"|zoomed(_frac)?$|^kl/token$|^clip/"  # with one update a phase, clip fractions are always 0
 )
 
 
@@ -309,9 +311,9 @@ def read_metrics(root: Path, run_name: str) -> dict[str, list[list[float]]]:
     (run,) = (run for run in runs if run.info.run_name.startswith(f"{run_name}, "))
     found: dict[str, list[list[float]]] = {}
     for name in sorted(run.data.metrics):
-        if not any(one in name for one in ("time/", "perf/", "bytes")):
+        if not any(one in name for one in ("time/", "perf/", "bytes", "system/")):
             history = client.get_metric_history(run.info.run_id, name)
-            found[name] = sorted([metric.step, metric.value] for metric in history)
+            found[plain_name(name)] = sorted([metric.step, metric.value] for metric in history)
     return found
 
 

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from vigorl.build import ASSETS, CONFIGS
+from vigorl.callbacks.mlflow_logger import plain_name, shown_name
 from vigorl.core.protocols import GenerationRequest, Progress
 from vigorl.core.rollout import RewardBreakdown, Rollout
 from vigorl.core.trace import Step, ToolCall, Trace
@@ -30,7 +31,8 @@ from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 from vigorl.training.from_nothing import make_for_world
 
 # with whole turns the start checkpoint that ships zooms; no test may rest on more than that
-SMALL = ["debug=fast", "num_threads=1", "trainer.accelerator=cpu"]
+NO_TRACES = ["callbacks.traces.max_traces=0", "callbacks.traces.max_val_traces=0"]
+SMALL = ["debug=fast", "num_threads=1", "trainer.accelerator=cpu", *NO_TRACES]
 UNTRAINED = [
     "limits.max_new_tokens=12",
     "model.path=${paths.run}/untrained",
@@ -73,7 +75,7 @@ def only_run(root: Path) -> MLflowRun:
 
 def history(root: Path, name: str) -> list[tuple[int, float]]:
     """(updates done, value) of a metric, in order of updates."""
-    found = store(root).get_metric_history(only_run(root).info.run_id, name)
+    found = store(root).get_metric_history(only_run(root).info.run_id, shown_name(name))
     return sorted((metric.step, metric.value) for metric in found)
 
 
@@ -81,9 +83,10 @@ def all_metrics(root: Path) -> dict[str, dict[int, set[float]]]:
     """Every value that was ever logged, by name and updates done; how long things took left out."""
     client, run = store(root), only_run(root)
     found: dict[str, dict[int, set[float]]] = {}
-    for name in run.data.metrics:
-        if "time/" not in name and "perf/" not in name:
-            for metric in client.get_metric_history(run.info.run_id, name):
+    for shown in run.data.metrics:
+        if not any(one in shown for one in ("time/", "perf/", "system/")):
+            name = plain_name(shown)
+            for metric in client.get_metric_history(run.info.run_id, shown):
                 found.setdefault(name, {}).setdefault(metric.step, set()).add(metric.value)
     return found
 

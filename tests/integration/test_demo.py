@@ -27,6 +27,7 @@ if BrowserSettings().program is None:
 
 pytestmark = pytest.mark.slow
 DONE = "#dialog-0 .answer, #dialog-0 .ending"
+CLEAR = "#upload button[aria-label*=lear], #upload button[aria-label*=emove]"
 QUESTION = "How do the stripes on the green disc run?"
 expect.set_options(timeout=60_000)
 
@@ -107,23 +108,23 @@ def test_a_scene_is_asked_looked_into_and_kept(page: Page, root: Path) -> None:
     ask(page)
     expect(page.locator("#dialog-0 .answer")).to_be_visible()
 
-    before = page.locator("#dialog-1").inner_text()
     num_before = page.locator("#dialog-0 .turn").count()
-    page.locator("#picture-0 img").click(position={"x": 40, "y": 60})
-    expect(page.locator("#dialog-0 .own")).to_have_count(1)
-    expect(page.locator("#dialog-0 .own .crop")).to_be_visible()
-    expect(page.locator("#dialog-0 .turn:not(.writing)")).to_have_count(num_before + 1)
-    expect(page.locator(DONE).first).to_be_visible()
-    assert page.locator("#dialog-1").inner_text() == before
-
     page.get_by_text("Keep this dialog").first.click()
     page.click("#keep-0")
     expect(page.locator("#message")).to_contain_text("Kept, 1 so far")
     (file,) = root.glob("outputs/demo/*/dialogs.jsonl")
     (record,) = ReleasedFiles(traces=str(file), holdout_frac=0.0).load().train_traces
     assert record.task.question == question
-    assert len(record.trace.steps) == num_before + 1
+    assert len(record.trace.steps) == num_before
     assert read_size(record.task.images[0]).width == 448
+
+    before = page.locator("#dialog-1").inner_text()
+    page.locator("#picture-0 img").click(position={"x": 40, "y": 60})
+    expect(page.locator("#dialog-0 .own")).to_have_count(1)
+    expect(page.locator("#dialog-0 .own .crop")).to_be_visible()
+    expect(page.locator("#dialog-0 .turn:not(.writing)")).to_have_count(num_before + 1)
+    expect(page.locator(DONE).first).to_be_visible()
+    assert page.locator("#dialog-1").inner_text() == before
 
     page.click("#vote")
     expect(page.locator("#dialog-0 .votes")).to_contain_text("8 answers, sampled")
@@ -155,9 +156,7 @@ def test_twenty_questions(page: Page, tmp_path: Path) -> None:
         expect(page.locator("#message .refused")).to_contain_text(words)
         assert str(tmp_path) not in page.locator("#message").inner_text()
         expect(page.locator("#picture-0 img")).to_have_count(0)
-        page.locator(
-            "#upload button[aria-label*='lear'], #upload button[aria-label*='emove']"
-        ).first.click()
+        page.locator(CLEAR).first.click()
         expect(page.locator("#message .refused")).to_have_count(0)
     for name in usable(tmp_path):
         bring(page, tmp_path / name)

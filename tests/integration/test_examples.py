@@ -17,6 +17,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
 
+import vigorl
+from vigorl.callbacks.mlflow_logger import plain_name
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
@@ -35,6 +37,7 @@ RECIPES["my_table"] = EXAMPLES / "configs/benchmark/my_table.yaml"
 NAMES = sorted([*(path.stem for path in EXAMPLES.glob("*.py")), *RECIPES])
 SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
 WORLD = ["data.num_train=8", "data.num_val=2", "data.num_test=4"]
+PROGRAM = "examples/train_from_python.py"
 ONE_PHASE = [
     "num_phases=1",
     "rollout.eval_every=1",
@@ -78,7 +81,8 @@ def run_command(command: str, monkeypatch: pytest.MonkeyPatch, folder: str) -> N
         monkeypatch.syspath_prepend(str(Path(words.pop(0).partition("=")[2]).resolve()))
     assert words.pop(0) == "python"
     if words[0] != "-m":
-        monkeypatch.setattr(sys, "argv", words)
+        runs = [*SMALL, *WORLD, *ONE_PHASE, f"paths.base={folder}"]
+        monkeypatch.setattr(sys, "argv", [*words, *(runs if words[0] == PROGRAM else [])])
         runpy.run_path(words[0], run_name="__main__")
         return
     has_own_data = any(word.startswith(("data=", "benchmark=")) for word in words)
@@ -95,7 +99,8 @@ def metrics(folder: Path) -> dict[str, float]:
     """What the run in a folder has logged, each metric's last value."""
     client = MlflowClient("sqlite:///outputs/mlflow.db")
     run_id = json.loads((folder / "run.json").read_text())["mlflow_run_id"]
-    return client.get_run(run_id).data.metrics
+    found = client.get_run(run_id).data.metrics
+    return {plain_name(name): value for name, value in found.items()}
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -197,6 +202,26 @@ def own_table(evaluate: Path) -> None:
     assert found["questions"][0]["id"] == "questions:2"
 
 
+def own_file(inspected: Path, train: Path) -> None:
+    page = inspected.parents[1] / "outputs" / "inspected" / "questions.jsonl.html"
+    assert "Which colour is the dot?" in page.read_text()
+    (record,) = (train / "rollouts").glob("train*.jsonl")
+    tasks = [one.scored.rollout.task for one in read_rollouts(record)]
+    assert {len(task.options) for task in tasks} == {4}
+    assert all(len(task.target_boxes) == 1 for task in tasks)
+
+
+def program(train: Path) -> None:
+    run = vigorl.open_run(train)
+    assert run.metrics["reward/brief"].values[0] == run.metrics.frame()["reward/brief"].dropna()[0]
+    assert len(run.rollouts(0)) == 16
+    assert (train / "asked.png").is_file()
+    (evaluated,) = (train.parent / "eval_grpo_vstar").iterdir()
+    assert len(report(evaluated)["questions"]) == 4
+    with pytest.raises(vigorl.ConfigError, match="reward was an object of a Python program"):
+        vigorl.train(vigorl.compose("grpo_vstar", f"paths.root={train.parents[1]}"), resume=train)
+
+
 def sampler(train: Path) -> None:
     assert metrics(train)["data/skipped_frac"] > 0
     (record,) = (train / "rollouts").glob("train*.jsonl")
@@ -209,6 +234,7 @@ SHOWS: dict[str, Callable[..., None]] = {
     "my_benchmark": benchmark,
     "my_engine": engine,
     "my_family": family,
+    "my_file": own_file,
     "my_format": data_format,
     "my_group_reward": group_reward,
     "my_pictures": pictures,
@@ -218,6 +244,7 @@ SHOWS: dict[str, Callable[..., None]] = {
     "my_sampler": sampler,
     "my_table": own_table,
     "my_tool": tool,
+    "train_from_python": program,
 }
 
 
@@ -234,6 +261,6 @@ def test_the_commands_of_an_example_do_what_it_says(
     for number, command in enumerate(commands(name)):
         folder = home / "outputs" / f"{name}_{number}"
         run_command(command, monkeypatch, str(folder))
-        folders += [folder] if "-m vigorl." in command else []
+        folders += [folder] if "-m vigorl." in command or PROGRAM in command else []
     assert folders
     SHOWS[name](*folders)

@@ -50,7 +50,7 @@ def test_accuracy_is_measured_before_the_first_update_and_after_the_last(trained
 
 
 def test_every_update_is_logged(trained: Path) -> None:
-    for name in ("train/loss", "train/grad_norm", "train/entropy", "train/lr", "clip/high_frac"):
+    for name in ("train/loss", "train/grad_norm", "train/entropy", "train/lr"):
         assert len(history(trained, name)) == 2, name
     for name in ("reward/total", "rollout/accuracy", "time/generate_s", "time/update_s"):
         assert len(history(trained, name)) == 2, name

@@ -21,9 +21,10 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from vigorl.callbacks.early_stop import EarlyStop
-from vigorl.callbacks.mlflow_logger import send
+from vigorl.callbacks.mlflow_logger import now_ms, send, shown_name
 from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
 from vigorl.core.errors import ConfigError, DataError, VigorlError
+from vigorl.outbox.operations import LogModel
 from vigorl.ranks import from_all_ranks
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.tensor_files import tensors_only
@@ -56,7 +57,8 @@ class PhaseCheckpoint(Checkpoint):
         model_folder: The trained model goes here as a Hugging Face folder, when training has ended;
             None writes none.
         model_dtype: Of the saved weights; None keeps the training's.
-        log_model: Also as an artifact of the MLflow run.
+        log_model: Also as a logged model of MLflow, with the last metrics.
+        register_as: That model also becomes a new version of this one in MLflow's registry.
     """
 
     def __init__(
@@ -68,13 +70,19 @@ class PhaseCheckpoint(Checkpoint):
         model_folder: str | None = None,
         model_dtype: str | None = None,
         log_model: bool = True,
+        register_as: str | None = None,
     ) -> None:
+        if register_as is not None and (model_folder is None or not log_model):
+            raise ConfigError(
+                f"checkpoint.register_as={register_as} registers the logged model: set "
+                "checkpoint.log_model=true and checkpoint.model_folder"
+            )
         if every < 1 or keep < 1:
             raise ConfigError(f"checkpoint.every={every} and keep={keep} must be at least 1")
         self.folder, self.every, self.keep = Path(folder), every, keep
         self.model_folder = Path(model_folder) if model_folder else None
         self.model_dtype = getattr(torch, model_dtype) if model_dtype else None
-        self.log_model = log_model
+        self.log_model, self.register_as = log_model, register_as
         self._early_stop: EarlyStop | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -122,9 +130,17 @@ class PhaseCheckpoint(Checkpoint):
         if not trainer.is_global_zero:
             return
         _LOG.info("the trained model is in %s", self.model_folder)
-        folder = str(self.model_folder)
+        last = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        model = LogModel(
+            str(self.model_folder),
+            name=self.model_folder.parent.name,
+            step=trainer.global_step,
+            at_ms=now_ms(),
+            metrics={shown_name(name): value for name, value in last.items()},
+            register_as=self.register_as,
+        )
         for logger in trainer.loggers if self.log_model else ():
-            send(logger, lambda client, run: client.log_artifacts(run, folder, "model"))
+            send(logger, model)
 
     def _keep_best(self, trainer: L.Trainer, module: L.LightningModule, *, done: int) -> None:
         best = self._best_folder()

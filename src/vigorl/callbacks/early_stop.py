@@ -17,6 +17,7 @@ import torch
 
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
+from vigorl.outbox.operations import SetTags
 from vigorl.training.sft_module import SFTModule
 
 _LOG = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class EarlyStop(L.Callback):
         text = self._verdict(trainer.current_epoch)
         _LOG.log(logging.INFO if self.best_phase else logging.WARNING, text)
         for logger in trainer.loggers:
-            send(logger, lambda client, run: client.set_tag(run, "early_stop", text))
+            send(logger, SetTags({"early_stop": text}))
 
     # ---- what they do ----------------------------------------------------------------------------
 

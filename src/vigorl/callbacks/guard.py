@@ -17,6 +17,7 @@ from vigorl.callbacks.mlflow_logger import send
 from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
 from vigorl.core.errors import ConfigError
 from vigorl.core.rewards import WeightedReward
+from vigorl.outbox.operations import SetTags
 
 _LOG = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class ToolGuard(L.Callback):
         )
         _LOG.warning(text)
         for logger in trainer.loggers:
-            send(logger, lambda client, run: client.set_tag(run, "guard", text))
+            send(logger, SetTags({"guard": text}))
 
     @property
     def _new_name(self) -> str:

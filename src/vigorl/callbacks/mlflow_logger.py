@@ -1,4 +1,6 @@
-"""MLflow for long runs: its store may be away for a while, and no name is refused."""
+"""MLflow for long runs: whatever becomes of its store, the run goes on, nothing is lost, and no
+name is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +9,46 @@ import logging
 import os
 import posixpath
 import re
+import subprocess
+import sys
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger, MLFlowLogger
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from vigorl.core.errors import VigorlError
+from vigorl.outbox.journal import OUTBOX, TRACES, Journal
+from vigorl.outbox.operations import EndRun, LogMetrics, LogParams, Operation
+from vigorl.outbox.rollout_traces import RecordedTraces
+from vigorl.outbox.sender import Sender, SendingThread, be_brief
+from vigorl.outbox.system_metrics import SystemMetrics
 
 _LOG = logging.getLogger(__name__)
 _MAX_NAME = 250  # MLflow's own limit
-_NOT_AWAY = (  # of files: waiting changes nothing
-    FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError,
-)  # fmt: skip
 _REFUSED = re.compile(r"[^a-zA-Z0-9_/. -]+")
+_ENDED = {"success": "FINISHED", "failed": "FAILED"}
+FIRST = {
+    "val/accuracy": "1_overview/1_val_accuracy",
+    "reward/total": "1_overview/2_reward",
+    "rollout/accuracy": "1_overview/3_train_accuracy",
+    "rollout/zoom_hit_frac": "1_overview/4_zoom_hit_frac",
+    "train/entropy": "1_overview/5_entropy",
+    "train/loss": "1_overview/6_loss",
+    "val/nll": "1_overview/1_val_nll",
+    "eval/accuracy": "1_overview/1_accuracy",
+}
+"""The numbers that decide a run, and their names in MLflow, whose charts go by the alphabet."""
 
 
 def safe_name(name: str) -> str:
     """A name that MLflow takes; one that it would refuse keeps what it can of itself, with a mark
     by which it stays different from every other.
 
-    >>> safe_name("reward/total"), safe_name("accuracy/地图 (large)")
-    ('reward/total', 'accuracy/_ _large_-63bad6')
+    >>> safe_name("reward/advantage"), safe_name("accuracy/地图 (large)")
+    ('reward/advantage', 'accuracy/_ _large_-63bad6')
     """
     made = posixpath.normpath(_REFUSED.sub("_", name)).lstrip("./") or "_"
     if made == name and len(name) <= _MAX_NAME:
@@ -41,118 +57,172 @@ def safe_name(name: str) -> str:
     return f"{made[: _MAX_NAME - 7]}-{mark}"
 
 
-def send(logger: Logger, call: Callable[[MlflowClient, str], object]) -> None:
+def shown_name(name: str) -> str:
+    """A metric's name in MLflow.
+
+    >>> shown_name("val/accuracy"), shown_name("val/turns_mean")
+    ('1_overview/1_val_accuracy', 'val/turns_mean')
+    """
+    return FIRST.get(name) or safe_name(name)
+
+
+def plain_name(shown: str) -> str:
+    """The metric behind a name in MLflow.
+
+    >>> plain_name("1_overview/1_val_accuracy")
+    'val/accuracy'
+    """
+    return next((name for name, first in FIRST.items() if first == shown), shown)
+
+
+def now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def send(logger: Logger, operation: Operation) -> None:
     """Tell MLflow something about the run, now or as soon as its store is back.
 
     Args:
         logger: One of another kind is told nothing.
-        call: Gets the client and the run's id.
+        operation: What to tell.
     """
     if isinstance(logger, PatientMLFlowLogger):
-        logger.do(lambda: call(logger.experiment, str(logger.run_id)))
+        logger.put(operation)
     elif isinstance(logger, MLFlowLogger):
-        call(logger.experiment, str(logger.run_id))
+        operation.tell(logger.experiment, str(logger.run_id))
 
 
 class PatientMLFlowLogger(MLFlowLogger):
-    """Lightning's, which raises when its server is away. Here what the store does not take is kept
-    in memory, in order, and sent when it is back, with the time of that moment.
+    """Lightning's, which waits for the store and raises when that is away. Here all that is logged
+    is written down in the run's folder first, and sent by a thread: in order, with the time at
+    which it happened. What the store does not take within `wait_s` of the run's end stays there,
+    and `python -m vigorl.mlflow_sync RUN`, or a resume, sends it.
 
     Args:
-        give_up_s: Once the store has been away for so long the run ends; at its end it is waited
-            for as long.
+        folder: Of the run.
+        wait_s: At the run's end, how long a store that is away is waited for.
         pause_s: Between two attempts.
+        system_every_s: Between two samples of the machine's load; None takes none.
         settings: Of Lightning's.
     """
 
-    def __init__(self, *, give_up_s: float = 900.0, pause_s: float = 20.0, **settings: Any) -> None:
-        # MLflow's own patience blocks the training meanwhile, for minutes per call
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    def __init__(
+        self,
+        *,
+        folder: str,
+        wait_s: float = 60.0,
+        pause_s: float = 20.0,
+        system_every_s: float | None = None,
+        **settings: Any,
+    ) -> None:
+        be_brief()
         super().__init__(**settings)
-        self._give_up_s, self._pause_s = give_up_s, pause_s
-        self._waiting: deque[Callable[[], object]] = deque()
-        self._away_since: float | None = None
-        self._next_try = 0.0
+        self.folder = Path(folder)
+        self._wait_s, self._pause_s, self._system_every_s = wait_s, pause_s, system_every_s
+        self._outbox, self._traces = Journal(self.folder / OUTBOX), Journal(self.folder / TRACES)
+        self._thread: SendingThread | None = None
+        self._follower: subprocess.Popen[bytes] | None = None
+        self._system: SystemMetrics | None = None
+        self._ended = ""
+
+    @property
+    def run_id(self) -> str | None:
+        """Without asking the store for one that is known."""
+        return self._run_id or super().run_id
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        named = {safe_name(name): value for name, value in metrics.items()}
-        self.do(lambda: MLFlowLogger.log_metrics(self, named, step))
+        named = {shown_name(name): float(value) for name, value in metrics.items()}
+        self.put(LogMetrics(named, step or 0, now_ms()))
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        named = {safe_name(name): value for name, value in params.items()}
-        self.do(lambda: MLFlowLogger.log_hyperparams(self, named, *args, **kwargs))
+        self.put(LogParams({safe_name(name): str(value) for name, value in params.items()}))
+
+    @rank_zero_only
+    def put(self, operation: Operation) -> None:
+        """Write it down, to be sent after all that waits."""
+        self._ended = ""
+        if isinstance(operation, RecordedTraces):
+            self._traces.append(operation)
+            self._follow()
+            return
+        self._outbox.append(operation)
+        if self._thread is None:
+            self._thread = SendingThread(self._sender(), pause_s=self._pause_s)
+            if self._system_every_s is not None:
+                self._system = SystemMetrics(every_s=self._system_every_s, log=self.log_metrics)
+        self._thread.wake()
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
         """Of a run that fails, nothing here may hide why."""
-        if status == "success" and self._initialized:
-            self.do(lambda: MLFlowLogger.finalize(self, status))
-            while self._waiting:
-                time.sleep(self._pause_s)
-                self._send_all()
+        status = _ENDED.get(status, status)
+        if self._run_id is None or status == self._ended:
+            return  # never begun, or told before
+        if self._system is not None:
+            self._system.stop()
+            self._system = None
+        self.put(EndRun(status, now_ms()))
+        self._ended = status
+        assert self._thread is not None
+        wait_s = self._wait_s if status == "FINISHED" else min(self._wait_s, 5.0)
+        is_told = self._thread.close(wait_s=wait_s)
+        self._thread = None
+        is_told = self._end_following(wait_s) and is_told
+        if is_told and self._outbox.remove_if_told() and self._traces.remove_if_told():
             return
-        try:
-            if self._run_id is not None:
-                _ = self.experiment  # Lightning tells nothing of a run that has logged nothing
-            self._next_try = 0.0
-            self._send_all()
-            super().finalize(status)
-        except (MlflowException, VigorlError, OSError) as error:
-            _LOG.warning("MLflow was not told that the run is %s: %s", status, _first_line(error))
+        _LOG.warning(
+            "MLflow has not got %d of the last things about this run: python -m vigorl.mlflow_sync "
+            "%s sends them", self._outbox.num_pending + self._traces.num_pending, self.folder
+        )  # fmt: skip
 
-    def do(self, call: Callable[[], object]) -> None:
-        """Do it after all that waits.
+    def _sender(self) -> Sender:
+        run_id, uri = str(self.run_id), self._tracking_uri
+        return Sender(
+            self._outbox,
+            lambda: MlflowClient(uri),
+            run_id,
+            on_away=lambda why: _LOG.warning(
+                "MLflow is away; the run goes on, and what it logs is kept in %s: %s",
+                self._outbox.path, why,
+            ),
+            on_back=lambda: _LOG.warning("MLflow is back, and gets what was kept for it"),
+        )  # fmt: skip
 
-        Raises:
-            VigorlError: The store has been away for `give_up_s`.
-        """
-        self._waiting.append(call)
-        self._send_all()
-
-    def _send_all(self) -> None:
-        if time.monotonic() < self._next_try:
+    def _follow(self) -> None:
+        """Start the process that sends traces, where it is not there."""
+        if self._follower is not None:
             return
-        while self._waiting:
+        said = [str(self.folder), str(self.run_id)]
+        patience = [f"--wait-s={self._wait_s}", f"--pause-s={self._pause_s}"]
+        with open(self._follower_log, "ab") as log:
+            self._follower = subprocess.Popen(
+                [sys.executable, "-m", "vigorl.outbox.follow", *said, *patience],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"MLFLOW_TRACKING_URI": str(self._tracking_uri)},
+                start_new_session=True,  # a Ctrl-C is for the run, which then ends it
+            )
+
+    def _end_following(self, wait_s: float) -> bool:
+        """Whether it has sent all."""
+        follower, self._follower = self._follower, None
+        if follower is None:
+            return True
+        assert follower.stdin is not None
+        follower.stdin.close()
+        if wait_s < self._wait_s:  # the run has failed
             try:
-                self._waiting[0]()
-            except (MlflowException, OSError) as error:
-                if not _is_away(error):
-                    self._waiting.popleft()
-                    raise
-                self._note_away(error)
-                return
-            self._waiting.popleft()
-        if self._away_since is not None:
-            _LOG.warning("MLflow is back, and has got all that was kept for it")
-        self._away_since, self._next_try = None, 0.0
+                follower.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                follower.kill()
+        if follower.wait() == 0:
+            self._follower_log.unlink(missing_ok=True)
+            return True
+        return False
 
-    def _note_away(self, error: Exception) -> None:
-        now = time.monotonic()
-        self._next_try = now + self._pause_s
-        if self._away_since is None:
-            self._away_since = now
-            _LOG.warning(
-                "MLflow is away; the run goes on for up to logger.give_up_s=%g and keeps what it "
-                "would log: %s", self._give_up_s, _first_line(error)
-            )  # fmt: skip
-        elif now - self._away_since >= self._give_up_s:
-            num, self._away_since = len(self._waiting), None
-            self._waiting.clear()
-            raise VigorlError(
-                f"MLflow has been away for logger.give_up_s={self._give_up_s:g}; {num} things were "
-                "not logged, so the run ends; resume it, from its last checkpoint, when MLflow is "
-                f"back: {_first_line(error)}"
-            ) from error
-
-
-def _is_away(error: Exception) -> bool:
-    if isinstance(error, MlflowException):
-        return error.get_http_status_code() >= 500
-    return not isinstance(error, _NOT_AWAY)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+    @property
+    def _follower_log(self) -> Path:
+        return self.folder / "mlflow_traces.log"

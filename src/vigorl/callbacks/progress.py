@@ -16,7 +16,7 @@ from vigorl.core.run_log import NAME, RUN_LOG
 from vigorl.terminal import drawn, screen
 from vigorl.training.datamodule import GroundedTraceDataModule
 
-_PLACES = {"model": "model", "pages": "rollouts", "log": NAME}  # of a run's folder
+_PLACES = {"model": "model", "pages": "index.html", "log": NAME}  # of a run's folder
 _LOG_WIDTH = 100
 
 

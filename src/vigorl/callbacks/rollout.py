@@ -33,7 +33,7 @@ from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.probes.probe import Probe, Schedule
+from vigorl.rollout.probes.probe import Probe, Schedule, Taught
 from vigorl.training.alignment import AlignmentCheck, check_masks
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
@@ -45,6 +45,7 @@ from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.readings import TokenReadings, read_rollouts, reads_of, sample_of
+from vigorl.training.second_objective import beside, check_teaching, teaches
 from vigorl.training.step_metrics import StepMetrics
 
 
@@ -160,6 +161,7 @@ class RolloutCallback(L.Callback):
             self.evaluate(trainer, _policy_module(pl_module))
 
     def _check_groups(self, module: PolicyGradientModule) -> None:
+        check_teaching(self.probes, module)
         needs_old = self.groups is not None and self.groups.needs_old
         if needs_old and not module.algorithm.needs_old:
             raise ConfigError(
@@ -177,8 +179,9 @@ class RolloutCallback(L.Callback):
         plan: PhasePlan,
     ) -> None:
         phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
+        module.has_several_updates = plan.updates_per_phase > 1
         self.generator.publish(module.policy, version=trainer.global_step)
-        found, costs = self._generate(phase, trainer, datamodule, plan)
+        found, taught, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()
         datamodule.measure(found.scored)
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
@@ -217,6 +220,18 @@ class RolloutCallback(L.Callback):
             num_ranks=trainer.world_size,
             keeps_all=module.needs_zero_advantages,
         )
+        if teaches(self.probes):
+            cut = beside(
+                cut,
+                taught,
+                plan=plan,
+                algorithm=module.algorithm,
+                order=order,
+                num_tokens=datamodule.num_tokens,
+                rank=trainer.global_rank,
+                num_ranks=trainer.world_size,
+                keeps_noise=self.learns_noise,
+            )
         micro_batches = read_start(
             cut.micro_batches,
             module=module,
@@ -253,9 +268,9 @@ class RolloutCallback(L.Callback):
         trainer: L.Trainer,
         datamodule: GroundedTraceDataModule,
         plan: PhasePlan,
-    ) -> tuple[PhaseGroups, Costs]:
-        """This rank's scored rollouts, in as many rounds as the group method wants, and what they
-        took.
+    ) -> tuple[PhaseGroups, Sequence[Taught], Costs]:
+        """This rank's scored rollouts, in as many rounds as the group method wants; answers to
+        probes that are learned from; and what they took.
         """
         rank, num_ranks = trainer.global_rank, trainer.world_size
         method, per_prompt = self.groups, plan.group_size - (self.guests is not None)
@@ -296,7 +311,7 @@ class RolloutCallback(L.Callback):
                 num_ranks=num_ranks,
             )
         assert generated is not None
-        return groups, generated.costs | asked | groups.sums
+        return groups, generated.taught, generated.costs | asked | groups.sums
 
     def _read(
         self,

@@ -21,10 +21,12 @@ from vigorl.core.metrics_file import MetricsLine, append_metrics
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
+from vigorl.outbox.operations import LogArtifact
 from vigorl.pages import phases
 from vigorl.pages.group_view import TokenFacts
 from vigorl.pages.html import count_of
 from vigorl.pages.phases import PhaseSummary, append_summary
+from vigorl.pages.picture import rollout_picture
 from vigorl.pages.rollouts import pick_groups, pick_worst_and_best
 from vigorl.pages.run_pages import Key, PhasePage, write_index, write_phase_page
 from vigorl.pages.tallies import joined, tally_of
@@ -139,8 +141,7 @@ class RolloutLogger(L.Callback):
     # ---- what generations bring ------------------------------------------------------------------
 
     def _log(self, report: PhaseReport, trainer: L.Trainer) -> None:
-        name = f"{report.kind}_phase_{report.phase:04d}"
-        self._record(report, name, trainer)
+        self._record(report, trainer)
         self._reported |= report.metrics.keys()
         self._append(report.kind, report.phase, trainer, report.metrics)
         rollouts = [one.rollout for one in report.scored]
@@ -157,10 +158,27 @@ class RolloutLogger(L.Callback):
             if summary.page:  # of any other phase when its updates are done
                 self._write_index()
                 self._send(trainer, self.run / "index.html", "")
+                self._show_one(report, trainer)
 
-    def _record(self, report: PhaseReport, name: str, trainer: L.Trainer) -> None:
+    def _show_one(self, report: PhaseReport, trainer: L.Trainer) -> None:
+        """One rollout as a picture, which the run's description in MLflow shows: the best one, of
+        those that looked most often.
+        """
+        shown = [one for one in report.scored if one.rollout.prompt_views]
+        if not shown:
+            return
+        best = max(shown, key=lambda one: (one.reward.total, len(one.rollout.crops)))
+        path = self.run / "picture.png"
+        rollout_picture(best, self.images).save(path)
+        self._send(trainer, path, "")
+
+    def record_path(self, report: PhaseReport, trainer: L.Trainer) -> Path:
+        """The file of this rank's rollouts, a line each, in the order of the report's."""
         rank = "" if trainer.world_size == 1 else f"_rank{trainer.global_rank}"
-        path = self.folder / f"{name}{rank}.jsonl"
+        return self.folder / f"{report.kind}_phase_{report.phase:04d}{rank}.jsonl"
+
+    def _record(self, report: PhaseReport, trainer: L.Trainer) -> None:
+        path = self.record_path(report, trainer)
         path.unlink(missing_ok=True)
         with RolloutRecorder(path, run_seed=report.run_seed) as recorder:
             for scored in report.scored:
@@ -213,7 +231,4 @@ class RolloutLogger(L.Callback):
 
     def _send(self, trainer: L.Trainer, path: Path, folder: str) -> None:
         for logger in trainer.loggers:
-            send(
-                logger,
-                lambda client, run: client.log_artifact(run, str(path), folder or None),
-            )
+            send(logger, LogArtifact(str(path), folder or None))

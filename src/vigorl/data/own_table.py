@@ -106,11 +106,21 @@ class OwnTable(FilesOfNames):
             return DataSplits(test_tasks=every, rules=self.rules)
         if not any(found.get(split) for split in _SPLITS):
             return split_tasks(self, rest)
-        train, val = [*found.get("train", ()), *rest], list(found.get("val", ()))
+        train: Sequence[TaskRecord] = [*found.get("train", ()), *rest]
+        val = found.get("val", ())
         if train and not val:
-            train, val = split_by_image(train, holdout_frac=self.val_frac, seed=self.seed)
+            train, val = self._held_out(train)
         test = found.get("test", ())
         return DataSplits(train_tasks=train, val_tasks=val, test_tasks=test, rules=self.rules)
+
+    def _held_out(
+        self, train: Sequence[TaskRecord]
+    ) -> tuple[Sequence[TaskRecord], Sequence[TaskRecord]]:
+        try:
+            return split_by_image(train, holdout_frac=self.val_frac, seed=self.seed)
+        except DataError as error:
+            refuse(DataError(f"no questions to watch ({error}); data.val_frac=0 goes without"))
+            return train, ()
 
     def tasks_by_split(self) -> dict[str, list[TaskRecord]]:
         """All that can be used, by the split that the table gives; "" where it gives none.
@@ -172,7 +182,7 @@ class OwnTable(FilesOfNames):
 
     def _task(self, row: Row, guess: Guess, pictures: Pictures) -> tuple[str, TaskRecord]:
         split = ""
-        if name := guess.names.get("split"):
+        if isinstance(name := guess.names.get("split"), str):
             word = str(row.values.get(name) or "").strip().lower()
             if word and word not in _SPLIT_OF:
                 row.fail(f"{name!r} is {word!r:.40}, none of {', '.join(_SPLIT_OF)}")

@@ -23,6 +23,7 @@ Decode = Callable[[Sequence[int]], str]
 
 GAPS = (0.01, 0.05, 0.1, 0.25, 0.5)  # nats; where the colours of gaps begin
 _LEVELS = 5
+_SURE = 0.98  # tokens likelier than this have no colour
 _MOST_TOKENS = 2000  # of a rollout; what follows is counted
 _MOST_BYTES = 6  # tokens that one character may be cut into, with room
 
@@ -152,7 +153,7 @@ def _tokens(
         css, about = [], []
         if i < len(turn.sampling_logprobs):
             chance = math.exp(min(turn.sampling_logprobs[i], 0.0))
-            css.append(f"q{_level(1 - chance)}")
+            css.append(f"q{_level(1 - chance) if chance < _SURE else 0}")
             about.append(f"probability {chance:.3g}")
         if i < len(advantages):
             level = _level(abs(advantages[i]) / scale) if scale else 0

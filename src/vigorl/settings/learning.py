@@ -223,6 +223,13 @@ class PairSizes(Plain):
     micro_batch_size: AtLeastOne
 
 
+class Flaws(Group):
+    world: Node
+    tool: Node
+    view: Side
+    right_frac: Share
+
+
 class Pairs(Group):
     rollouts: Text
     pairs_per_update: AtLeastOne
@@ -232,6 +239,8 @@ class Pairs(Group):
     wrong_to: Share
     right_hits: Share | None
     wrong_hits: Share | None
+    ask: Text
+    flaws: Flaws
 
 
 class PairLoss(Group):
@@ -343,6 +352,12 @@ class Callback(Group):
     model_folder: Text | None
     model_dtype: Dtype | None
     log_model: Flag
+    register_as: Text | None
+    max_traces: Count
+    max_val_traces: Count
+    max_phase_traces: Count
+    max_kib: Count
+    max_side_px: AtLeastOne
 
 
 class Trainer(Group):
@@ -367,7 +382,10 @@ class Logger(Group):
     run_name: Text
     tracking_uri: Text | None
     artifact_location: Text | None
-    give_up_s: NotNegative
+    folder: Text
+    wait_s: NotNegative
+    pause_s: Positive
+    system_every_s: Positive | None
 
 
 class ModuleGroup(Group):

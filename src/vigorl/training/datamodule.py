@@ -31,7 +31,7 @@ from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 from vigorl.training.buffer import RolloutBuffer
-from vigorl.training.pairs import Pair, PairBatches, PairBatching
+from vigorl.training.pairs import Pair, PairBatches, PairSource
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan, prompts_from
 from vigorl.training.samplers.rates import SolveRates, tally_rollouts
@@ -106,7 +106,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             encoded with the same ones.
         plan: How a phase is cut; the train loader is the buffer that `callbacks.rollout` fills.
         traces: How traces are batched; the train loader serves them encoded.
-        pairs: Which pairs of recorded rollouts there are, and how they are batched.
+        pairs: Which pairs of answers there are, and how they are batched.
         sampler: Which prompts a phase takes; None asks every prompt once per pass over the data.
         seed: Seed of the shuffling.
         num_workers: Processes that collate traces.
@@ -121,7 +121,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         environment: Environment,
         plan: PhasePlan | None = None,
         traces: TraceBatching | None = None,
-        pairs: PairBatching | None = None,
+        pairs: PairSource | None = None,
         sampler: Sampler | None = None,
         seed: int = 0,
         num_workers: int = 0,
@@ -156,7 +156,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
             check_choice(len(self.splits.train_tasks), self.plan.prompts_per_phase)
             self.solve_rates = self.sampler.rates_before(self.splits.train_tasks)
         if self.pairs is not None and not self._pairs:
-            self._pairs = self.pairs.read()
+            self._pairs = self.pairs.read(self.splits.train_tasks, self.environment)
         if self.traces is None or self._encoded:
             return
         if not self.splits.train_traces:
@@ -199,7 +199,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         batches = self._batches("train", self.traces, order=order)
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
 
-    def _pair_loader(self, pairs: PairBatching, world_size: int) -> DataLoader[Any]:
+    def _pair_loader(self, pairs: PairSource, world_size: int) -> DataLoader[Any]:
         self._check_accumulation(pairs.accumulate(world_size))
         batches = PairBatches(
             self._pairs,

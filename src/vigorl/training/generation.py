@@ -15,7 +15,7 @@ from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import Collected, build_dialogs, collect
 from vigorl.rollout.environment import Environment
-from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
+from vigorl.rollout.probes.probe import Probe, Schedule, Taught, ask_probes
 
 OnProgress = Callable[[str, int, int], None]  # name, rollouts done, rollouts in all
 Costs = dict[str, tuple[float, float]]  # metric name: (sum, count)
@@ -28,6 +28,7 @@ class Generated:
     rollouts: list[Rollout]
     collected: Collected
     probe_s: float | None = None  # where probes were asked
+    taught: tuple[Taught, ...] = ()  # answers to them that are learned from
 
     @property
     def costs(self) -> Costs:
@@ -51,7 +52,8 @@ class Generated:
             a.engine_s + b.engine_s,
         )
         asked = [one.probe_s for one in (self, later) if one.probe_s is not None]
-        return Generated(self.rollouts + later.rollouts, collected, sum(asked) if asked else None)
+        rollouts, taught = self.rollouts + later.rollouts, self.taught + later.taught
+        return Generated(rollouts, collected, sum(asked) if asked else None, taught)
 
 
 class RolloutGenerator:
@@ -129,7 +131,7 @@ class RolloutGenerator:
             on_progress(name, finished, len(dialogs))
 
         collected = collect(self.engine, dialogs, phase=name, on_done=count)
-        probed, probe_s = collected.rollouts, None
+        probed, probe_s, taught = collected.rollouts, None, list[Taught]()
         if probes:
             started = time.perf_counter()
             probed = ask_probes(
@@ -138,11 +140,13 @@ class RolloutGenerator:
                 probed,
                 environment=environment,
                 schedule=schedule,
+                taught=taught,
             )
             probe_s = time.perf_counter() - started
-        rollouts = [
-            rollout
-            for number, rollout in enumerate(probed)
-            if number // group_size % sharing == rank % sharing
-        ]
-        return Generated(rollouts, collected, probe_s)
+
+        def is_own(number: int) -> bool:
+            return number // group_size % sharing == rank % sharing
+
+        rollouts = [rollout for number, rollout in enumerate(probed) if is_own(number)]
+        own = tuple(one for one in taught if is_own(one.asked))
+        return Generated(rollouts, collected, probe_s, own)

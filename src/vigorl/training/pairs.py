@@ -13,15 +13,17 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.utils.data import Dataset
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.zoom import zoom_hits
 from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import TrainingBatch
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.recorder import read_rollouts
 from vigorl.training.buffer import Collate
 
@@ -31,6 +33,43 @@ class Pair(NamedTuple):
 
     chosen: TrainingSample
     rejected: TrainingSample
+
+
+class PairSource(Protocol):
+    """Where pairs come from, and how they become optimizer batches."""
+
+    @property
+    def pairs_per_update(self) -> int: ...
+
+    @property
+    def micro_batch_size(self) -> int: ...
+
+    def accumulate(self, world_size: int) -> int:
+        """Micro-batches per update on each rank."""
+        ...
+
+    def read(self, tasks: Sequence[TaskRecord], environment: Environment) -> list[Pair]:
+        """All pairs, in a fixed order.
+
+        Args:
+            tasks: The run's training questions.
+            environment: How they are asked.
+        """
+        ...
+
+
+def check_batches(pairs_per_update: int, micro_batch_size: int, world_size: int) -> int:
+    """Micro-batches per update on each rank.
+
+    Raises:
+        ConfigError: Pairs do not divide evenly.
+    """
+    if pairs_per_update % (world_size * micro_batch_size):
+        raise ConfigError(
+            f"pairs.pairs_per_update={pairs_per_update} must be a multiple of "
+            f"{world_size} ranks x pairs.micro_batch_size={micro_batch_size}"
+        )
+    return pairs_per_update // (world_size * micro_batch_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +112,10 @@ class PairBatching:
 
     def accumulate(self, world_size: int) -> int:
         """Micro-batches per update on each rank."""
-        if self.pairs_per_update % (world_size * self.micro_batch_size):
-            raise ConfigError(
-                f"pairs.pairs_per_update={self.pairs_per_update} must be a multiple of "
-                f"{world_size} ranks x pairs.micro_batch_size={self.micro_batch_size}"
-            )
-        return self.pairs_per_update // (world_size * self.micro_batch_size)
+        return check_batches(self.pairs_per_update, self.micro_batch_size, world_size)
 
-    def read(self) -> list[Pair]:
-        """Every pair of the records, in their order.
+    def read(self, tasks: Sequence[TaskRecord], environment: Environment) -> list[Pair]:
+        """Every pair of the records, in their order; questions and environment are theirs.
 
         Raises:
             ConfigError: No such file, or no pair in them.
@@ -159,7 +193,7 @@ class PairBatches(Dataset[PairBatch]):
     def __init__(
         self,
         pairs: Sequence[Pair],
-        settings: PairBatching,
+        settings: PairSource,
         *,
         collate: Collate,
         num_tokens: Callable[[TrainingSample], int],

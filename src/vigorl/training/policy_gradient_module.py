@@ -76,6 +76,8 @@ class PolicyGradientModule(PolicyModule):
         token_kinds: Tells coordinates, words and tags apart, so that their entropies are logged
             apart; None measures all tokens together.
         kwargs: Arguments of `PolicyModule`.
+    Attributes:
+        has_several_updates: In a phase; with one, clip fractions of 0 are not logged.
     Raises:
         ConfigError: A reference or a critic is missing, or has no effect.
     """
@@ -99,6 +101,7 @@ class PolicyGradientModule(PolicyModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
+        self.has_several_updates = True
         if algorithm.needs_reference and reference is None and policy.lora is None:
             raise ConfigError("the algorithm needs module.reference (the start checkpoint)")
         if not algorithm.needs_reference and reference is not None:
@@ -267,6 +270,9 @@ class PolicyGradientModule(PolicyModule):
     def on_update_measured(self, metrics: dict[str, float]) -> None:
         if self.entropy is not None and "train/entropy" in metrics:
             self.entropy.observe(metrics["train/entropy"])
+        if not self.has_several_updates:  # then ratios are 1, but for replayed rollouts
+            for name in [one for one in metrics if one.startswith("clip/") and not metrics[one]]:
+                del metrics[name]
 
     def _measure_entropy(self, batch: TrainingBatch, entropy: Tensor) -> None:
         """Count it by kind of token, and at the first token of each turn."""

@@ -303,7 +303,9 @@ class PolicyModule(L.LightningModule):
         self._stop_after_skips()
 
     def on_update_measured(self, metrics: dict[str, float]) -> None:
-        """After an optimizer step, with what was measured of it on all ranks; may add to it."""
+        """After an optimizer step, with what was measured of it on all ranks; may change
+        it.
+        """
 
     def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:
         blocks = [self.images.pixels(view) for view in views]

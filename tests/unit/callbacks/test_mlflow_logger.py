@@ -1,17 +1,29 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.loggers import MLFlowLogger
+from lightning.pytorch.loggers.logger import DummyLogger
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.validation import _validate_metric_name
 
-from vigorl.callbacks.mlflow_logger import PatientMLFlowLogger, safe_name, send
-from vigorl.core.errors import VigorlError
+from vigorl.callbacks.mlflow_logger import (
+    FIRST,
+    PatientMLFlowLogger,
+    safe_name,
+    send,
+    shown_name,
+)
 from vigorl.mlflow_store import make_store
+from vigorl.outbox.journal import OUTBOX
+from vigorl.outbox.operations import SetTags
 
 ODD = [
     "a/地图",
@@ -39,90 +51,151 @@ def test_every_name_is_taken_and_stays_another() -> None:
     assert safe_name("reward/total") == "reward/total"
 
 
-class Server:
-    """What MLflow's client would be told; away while `is_away`."""
+def test_the_deciding_numbers_stand_first_and_each_has_a_name_of_its_own() -> None:
+    shown = sorted([*map(shown_name, FIRST), "align/max_gap", "2_x/y"])
+    assert set(shown[: len(FIRST)]) == set(FIRST.values())
+    assert len(set(FIRST.values())) == len(FIRST)
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+
+class Store:
+    """MLflow's client as the logger uses it; away while `is_away`."""
+
+    def __init__(self) -> None:
         self.is_away, self.told = False, []
-        for name in ("log_metrics", "log_hyperparams", "finalize"):
-            monkeypatch.setattr(MLFlowLogger, name, self._method(name))
 
-    def _method(self, name: str) -> Any:
-        def tell(_: object, *said: Any) -> None:
-            if self.is_away:
-                raise MlflowException("API request failed\nwith a long story")
-            self.told.append((name, *said))
+    def _tell(self, *said: Any) -> None:
+        if self.is_away:
+            raise MlflowException("API request failed\nwith a long story")
+        self.told.append(said)
 
-        return tell
+    def log_batch(self, _run: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> None:
+        self._tell(*[(one.key, one.value) for one in (*metrics, *params, *tags)])
+
+    def set_terminated(self, _run: str, status: str, _at_ms: int) -> None:
+        self._tell(status)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    return Server(monkeypatch)
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    made = Store()
+    monkeypatch.setattr("vigorl.callbacks.mlflow_logger.MlflowClient", lambda _uri: made)
+    return made
 
 
 def logger(tmp_path: Path, **settings: Any) -> PatientMLFlowLogger:
     uri = f"sqlite:///{tmp_path}/never_made.db"
-    made = PatientMLFlowLogger(tracking_uri=uri, **{"pause_s": 0.0} | settings)
-    made._initialized = True
-    return made
+    quick = {"pause_s": 0.01, "wait_s": 0.1}
+    return PatientMLFlowLogger(
+        folder=str(tmp_path), tracking_uri=uri, run_id="run", **quick | settings
+    )
 
 
-def test_what_is_logged_while_the_server_is_away_is_sent_later(
-    server: Server, tmp_path: Path
+def test_what_is_logged_while_the_store_is_away_is_sent_in_order(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patient = logger(tmp_path)
-    patient.log_metrics({"a": 1.0}, 1)
-    server.is_away = True
-    for step in (2, 3):
-        patient.log_metrics({"a": 1.0}, step)
-    server.is_away = False
+    patient = logger(tmp_path, wait_s=60.0)
+    store.is_away = True
+    for step in (1, 2, 3):
+        patient.log_metrics({"a": float(step)}, step)
+    while "MLflow is away" not in caplog.text:
+        time.sleep(0.01)
+    store.is_away = False
     patient.finalize("success")
-    steps = [("log_metrics", {"a": 1.0}, step) for step in (1, 2, 3)]
-    assert server.told == [*steps, ("finalize", "success")]
+    assert store.told == [(("a", 1.0),), (("a", 2.0),), (("a", 3.0),), ("FINISHED",)]
+    assert caplog.text.count("MLflow is away") == caplog.text.count("MLflow is back") == 1
+    assert not list(tmp_path.glob("mlflow_*"))  # nothing waits any more
 
 
-def test_after_a_stated_time_the_run_ends(server: Server, tmp_path: Path) -> None:
-    patient = logger(tmp_path, give_up_s=0.0)
-    server.is_away = True
-    patient.log_metrics({"a": 1.0}, 1)
-    with pytest.raises(VigorlError, match=r"logger\.give_up_s=0; 2 things .* API request failed$"):
-        patient.log_metrics({"a": 1.0}, 2)
-
-
-def test_a_run_that_fails_is_not_kept_up_nor_its_reason_hidden(
-    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_what_is_never_taken_stays_in_the_runs_folder_and_a_resume_sends_it(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.is_away = True
-    logger(tmp_path).finalize("failed")
-    assert "MLflow was not told that the run is failed: API request failed" in caplog.text
+    store.is_away = True
+    first = logger(tmp_path)
+    first.log_metrics({"a": 1.0}, 1)
+    first.finalize("failed")
+    assert f"mlflow_sync {tmp_path}" in caplog.text
+    assert (tmp_path / OUTBOX).exists()
+    store.is_away = False
+    again = logger(tmp_path, wait_s=60.0)
+    again.log_metrics({"a": 2.0}, 2)
+    again.finalize("success")
+    assert store.told == [(("a", 1.0),), ("FAILED",), (("a", 2.0),), ("FINISHED",)]
+
+
+def test_what_the_store_refuses_is_named_and_holds_nothing_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException.invalid_parameter_value("no")
+
+    monkeypatch.setattr(store, "log_batch", refuse)
+    patient = logger(tmp_path)
+    patient.log_hyperparams({"a": 1})
+    patient.finalize("success")
+    assert "MLflow was not told params: no" in caplog.text
+    assert store.told == [("FINISHED",)]
 
 
 def test_a_run_that_fails_before_it_has_logged_anything_says_so(tmp_path: Path) -> None:
     make_store(tmp_path / "m.db")
-    settings = {"tracking_uri": f"sqlite:///{tmp_path}/m.db", "experiment_name": "x"}
+    settings = {
+        "folder": str(tmp_path),
+        "tracking_uri": f"sqlite:///{tmp_path}/m.db",
+        "experiment_name": "x",
+    }
     run_id = PatientMLFlowLogger(**settings).run_id
     PatientMLFlowLogger(**settings, run_id=run_id).finalize("failed")
     assert MlflowClient(settings["tracking_uri"]).get_run(str(run_id)).info.status == "FAILED"
 
 
-def test_a_file_in_the_way_is_raised_and_not_waited_for(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError):
-        logger(tmp_path).do(lambda: (tmp_path / "file/x").write_text(""))
-
-
-def test_a_refusal_is_raised(tmp_path: Path) -> None:
-    def refuse(*_: object) -> None:
-        raise MlflowException.invalid_parameter_value("no")
-
-    patient = logger(tmp_path)
-    with pytest.raises(MlflowException, match="no"):
-        patient.do(refuse)
-    patient.do(lambda: None)  # and does not come again
-
-
 def test_another_logger_is_told_nothing() -> None:
-    from lightning.pytorch.loggers.logger import DummyLogger
+    send(DummyLogger(), SetTags({"a": "b"}))
 
-    send(DummyLogger(), lambda *_: pytest.fail("told"))
+
+@pytest.mark.slow
+def test_a_real_server_that_is_killed_and_started_again_has_everything(tmp_path: Path) -> None:
+    """As a run sees it: up for two phases, away for three, up again; then a process that sends
+    what a run without its server has left behind.
+    """
+    port = 5000 + os.getpid() % 20000
+    uri = f"http://127.0.0.1:{port}"
+
+    def server() -> subprocess.Popen[bytes]:
+        store, files = f"sqlite:///{tmp_path}/m.db", f"{tmp_path}/artifacts"
+        started = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
+             "--backend-store-uri", store, "--artifacts-destination", files],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        client = MlflowClient(uri)
+        while True:
+            try:
+                client.search_experiments(max_results=1)
+                return started
+            except MlflowException:
+                time.sleep(0.2)
+
+    def kill(one: subprocess.Popen[bytes]) -> None:
+        os.killpg(one.pid, signal.SIGKILL)
+        one.wait()
+
+    up = server()
+    patient = PatientMLFlowLogger(
+        folder=str(tmp_path), tracking_uri=uri, experiment_name="x", pause_s=0.2, wait_s=60.0
+    )
+    run_id = str(patient.run_id)
+    for phase in range(8):
+        if phase == 3:
+            kill(up)
+        if phase == 6:
+            up = server()
+        patient.log_metrics({"a": phase / 8}, phase)
+        (tmp_path / f"page{phase}").write_text("page")
+        send(patient, SetTags({f"phase{phase}": "done"}))
+    patient.finalize("success")
+    client = MlflowClient(uri)
+    found = client.get_metric_history(run_id, "a")
+    assert [(one.step, one.value) for one in found] == [(i, i / 8) for i in range(8)]
+    assert {f"phase{i}" for i in range(8)} <= client.get_run(run_id).data.tags.keys()
+    assert client.get_run(run_id).info.status == "FINISHED"
+    kill(up)

@@ -59,6 +59,7 @@ def write_page(folder: Path, page: PhasePage, **_: Any) -> WrittenPage:
 @pytest.fixture
 def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutLogger:
     monkeypatch.setattr("vigorl.callbacks.rollout_logger.write_phase_page", write_page)
+    monkeypatch.setattr(RolloutLogger, "_show_one", lambda *_: None)
     (tmp_path / "rollouts").mkdir()
     return RolloutLogger(folder=str(tmp_path / "rollouts"), images=cast(Any, None), every=2)
 

@@ -78,6 +78,13 @@ def test_seven_billion_weights_fit_eight_gpus_with_zero_and_a_smaller_batch(seve
     assert shown["weights while loading"].split()[0] == f"{4 * ALL / GIB:.3f}"
 
 
+def test_a_critic_is_counted_without_an_output_head(seven: str) -> None:
+    shown = {row.name.strip(): row.text for row in rows_of(1, seven, "algorithm=ppo")}
+    num = 8 * (TRAINED - 152064 * 3584)
+    assert shown["critic's AdamW moments"].split()[0] == f"{num / GIB:.3f}"
+    assert "critic's weights" not in {row.name.strip() for row in rows_of(1, seven)}
+
+
 def test_a_vllm_engine_takes_its_share_of_the_gpu(seven: str) -> None:
     rows = rows_of(1, seven, "engine=vllm", "engine.memory_share=0.5")
     shown = {row.name.strip(): row.text for row in rows}

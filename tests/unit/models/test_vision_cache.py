@@ -109,3 +109,14 @@ def test_a_learning_tower_or_merger_cannot_be_cached() -> None:
             VisionCache(make_policy(**settings))
     with pytest.raises(ConfigError, match="max_bytes"):
         VisionCache(make_policy(), max_bytes=0)
+
+
+def test_who_only_looks_leaves_no_features_behind() -> None:
+    policy, pixels = make_policy(FAMILIES[0]), Pixels(patch_of(FAMILIES[0]))
+    cache = VisionCache(policy)
+    cache.get((A,), pixels)
+    with cache.aside():
+        cache.get((A, B), pixels)
+    cache.get((A,), pixels)
+    cache.get((B,), pixels)
+    assert pixels.asked == [(A,), (A, B), (B,)]

@@ -32,6 +32,7 @@ def sizes(pairs: list[Pair]) -> list[tuple[int, int]]:
     return [(sum(one.chosen.loss_mask) - 4, sum(one.rejected.loss_mask) - 4) for one in pairs]
 
 
+NO_NEED = ([], cast(Any, None))  # questions and environment
 GROUP = [
     answered("blue", num_tokens=1),
     answered("red", hits=False, num_tokens=2),
@@ -66,12 +67,16 @@ def test_records_are_read_prompt_by_prompt(tmp_path: Path) -> None:
                 recorder.write(builders.scored(replace(one, group="a")), phase=f"train/{phase}")
             recorder.write(builders.scored(replace(GROUP[1], group="b")), phase=f"train/{phase}")
     given = {"pairs_per_update": 2, "micro_batch_size": 1}
-    found = PairBatching(rollouts=f"{tmp_path}/train_phase_*.jsonl", **given).read()
+    found = PairBatching(rollouts=f"{tmp_path}/train_phase_*.jsonl", **given).read(
+        [], cast(Any, None)
+    )
     assert sizes(found) == [(5, 1)] * 2
     with pytest.raises(ConfigError, match=r"2 pairs of 4 prompts do not fill one .* of pairs\.pa"):
-        PairBatching(rollouts=f"{tmp_path}/*", **(given | {"pairs_per_update": 3})).read()
+        PairBatching(rollouts=f"{tmp_path}/*", **(given | {"pairs_per_update": 3})).read(
+            [], cast(Any, None)
+        )
     with pytest.raises(ConfigError, match=r"pairs\.rollouts='nowhere': there is no such file"):
-        PairBatching(rollouts="nowhere", **given).read()
+        PairBatching(rollouts="nowhere", **given).read(*NO_NEED)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.protocols import Looking
 from vigorl.core.records import TaskRecord, TraceRecord
-from vigorl.data.scenes.draw import scene_size
+from vigorl.data.scenes.draw import Scene, scene_size
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
 from vigorl.data.scenes.world import MadeWorld
 
@@ -46,22 +46,32 @@ class TaughtWorld:
 
     def check(self, tasks: Iterable[TaskRecord]) -> None:
         for task in tasks:
-            self._index(task)
+            _index(task)
 
     def of(self, task: TaskRecord) -> TraceRecord:
         world, size = self.world, Size(self.view, self.view)
-        scene = world.train_scene(self._index(task))
+        scene = scene_of(world, task)
         image = ImageView(FileImage(task.images[0]), scene_size(world.scene), size)
         teacher = ScriptedTeacher(
             self.teacher, tool=self.tool, names_boxes=world.variant.names_boxes
         )
         return teacher.zoom_trace(task, scene, image, random.Random(f"{world.seed}/{task.id}"))
 
-    def _index(self, task: TaskRecord) -> int:
-        found = re.fullmatch(r"task-(\d+)", Path(task.images[0]).stem if task.images else "")
-        if found is None:
-            raise DataError(
-                f"no solution of {task.id!r}: it is no training question of the made world",
-                path=task.source,
-            )
-        return int(found[1])
+
+def scene_of(world: MadeWorld, task: TaskRecord) -> Scene:
+    """The scene of one of the world's training questions, drawn again.
+
+    Raises:
+        DataError: It is another question.
+    """
+    return world.train_scene(_index(task))
+
+
+def _index(task: TaskRecord) -> int:
+    found = re.fullmatch(r"task-(\d+)", Path(task.images[0]).stem if task.images else "")
+    if found is None:
+        raise DataError(
+            f"no solution of {task.id!r}: it is no training question of the made world",
+            path=task.source,
+        )
+    return int(found[1])

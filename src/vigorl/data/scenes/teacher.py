@@ -12,6 +12,7 @@ is asked.
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
@@ -101,6 +102,31 @@ class ScriptedTeacher:
         answer = conclude(task, asked, found)
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
 
+    def flawed_trace(
+        self,
+        task: TaskRecord,
+        scene: Scene,
+        image: ImageView,
+        rng: random.Random,
+        *,
+        wrong: Collection[Sign],
+    ) -> TraceRecord:
+        """One look for each sign the question names, and an answer from what the looks show; for
+        those in `wrong` the look goes to a sign that is not asked about.
+        """
+        asked, steps, found, seen = asked_signs(task, scene), list[Step](), list[str](), ""
+        others = [sign for sign in scene.signs if sign not in asked]
+        for sign in asked:
+            aimed = rng.choice(others) if sign in wrong else sign
+            box = sign.box_at(self._aim(aimed, image, rng))
+            call = self._call(box, image)
+            steps.append(Step(f"{seen}The {sign.name}{self._place(box, image)}.", call))
+            shown = self._shown(task, scene, call, image)
+            seen = _tell(shown)
+            found.append(shown.stripes if shown else rng.choice(STRIPES))
+        answer = conclude(task, asked, found)
+        return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
+
     def single_look_trace(
         self,
         task: TaskRecord,
@@ -111,7 +137,8 @@ class ScriptedTeacher:
         grounded: bool,
     ) -> TraceRecord:
         """One turn, no zoom: it can only guess the stripes of signs that are not large; with points
-        in the thought, or without.
+        in the thought, or without. Boxes are told around the points that the thought names, which
+        a tiny model learns far sooner than boxes alone.
         """
         asked = asked_signs(task, scene)
         thoughts, found = [], []
@@ -121,9 +148,11 @@ class ScriptedTeacher:
             place = self._place(sign.box, image) if grounded else " is here"
             thoughts.append(f"The {sign.name}{place}.")
         if task.category == BOXES:
-            boxes = (sign.box_at(self._aim(sign, image, rng)) for sign in asked)
+            boxes = [sign.box_at(self._aim(sign, image, rng)) for sign in asked]
             answer = "; ".join(render_corners(box, image) for box in boxes)
-            steps = (Step(f"There are {len(asked)}."),)
+            points = (render_point(image.to_text(box.center)) for box in boxes)
+            told = zip(asked, points, strict=True)
+            steps = (Step(" ".join(f"The {sign.name} is at {point}." for sign, point in told)),)
         else:
             answer, steps = conclude(task, asked, found), (Step(" ".join(thoughts)),)
         return TraceRecord(task, Trace(steps, answer), frame=image.text_size)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
+from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import NotNegative, check_ranges
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import ANSWER
@@ -27,20 +29,33 @@ class Checklist:
     it has as many samples as rollouts, and `training.algorithms.prompt_factor.ByProbe` makes the
     gate of it.
 
-    Left out of the paper: these answers are learned from too, with an advantage of their own (0.1
-    x); it moved the average from 44.2 to 45.8, gate and factor from 46.7 to 47.9.
+    These answers may be learned from too, with an advantage of their own (a `TeachingProbe`): that
+    moved the paper's average from 44.2 to 45.8, gate and factor from 46.7 to 47.9.
 
     Attributes:
         items: The sub-questions of a task.
         one_prompt: All in one prompt, answered at once, without a thought or a look (the paper);
             False asks each by itself, as a task like any other, looks included.
+        coef: What the loss of these answers counts beside that of the rollouts; the paper 0.1.
         schedule: When it asks.
-    Source: PEARL, arXiv:2511.18437 (training code was not released; the prompt is ours).
+    Raises:
+        ConfigError: A setting out of its range, or a part of a group that would be learned from.
+    Source: PEARL, arXiv:2511.18437 (training code was not released; the prompt is ours, and so is
+        that without `one_prompt` each short question has advantages of its own).
     """
 
     items: Items
     one_prompt: bool = True
+    coef: NotNegative = 0.0
     schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "probes.checklist")
+        if self.coef and self.schedule.num_rollouts is not None:
+            raise ConfigError(
+                "probes.checklist.coef above 0 compares whole groups: it needs "
+                f"probes.checklist.schedule.num_rollouts=null, got {self.schedule.num_rollouts}"
+            )
 
     def dialogs(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]
@@ -64,11 +79,15 @@ class Checklist:
         return found
 
     def measure(self, rollout: Rollout, answers: Sequence[Rollout]) -> Mapping[str, float]:
+        return {"checklist": fmean(self.scores(rollout, answers))}
+
+    def scores(self, rollout: Rollout, answers: Sequence[Rollout]) -> list[float]:
+        """Of each answer; of one to all questions the share that is right."""
         if not self.one_prompt:
-            return {"checklist": fmean(one.score for one in answers)}
+            return [one.score for one in answers]
         items, said = self.items(rollout.task), read_lines(answers[0].answer or "")
         scores = [item.score(line) for item, line in zip(items, said[: len(items)], strict=False)]
-        return {"checklist": sum(scores) / len(items)}  # lines that are missing are wrong
+        return [sum(scores) / len(items)]  # lines that are missing are wrong
 
 
 def read_lines(text: str) -> list[str]:

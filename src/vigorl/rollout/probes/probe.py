@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from vigorl.core.ranges import AtLeastOne, check_ranges
-from vigorl.core.rollout import Rollout
+from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Dialog, Environment
 
@@ -76,6 +76,34 @@ class JudgingProbe(Probe, Protocol):
         ...
 
 
+class Taught(NamedTuple):
+    """An answer to a probe that is learned from.
+
+    Attributes:
+        asked: Number of the rollout that it was asked about, among those given.
+        coef: What its loss counts beside that of the rollouts, above 0.
+        scored: With what it is paid.
+    """
+
+    asked: int
+    coef: float
+    scored: ScoredRollout
+
+
+@runtime_checkable
+class TeachingProbe(Probe, Protocol):
+    """A `Probe` whose answers may be learned from too; see `training.second_objective`."""
+
+    @property
+    def coef(self) -> float:
+        """What their loss counts beside that of the rollouts; 0.0 where nothing is learned."""
+        ...
+
+    def scores(self, rollout: Rollout, answers: Sequence[Rollout]) -> Sequence[float]:
+        """What each answer is paid, in [0, 1], in order."""
+        ...
+
+
 def ask_probes(
     ask: Callable[[Sequence[Dialog]], Sequence[Rollout]],
     probes: Sequence[Probe],
@@ -83,6 +111,7 @@ def ask_probes(
     *,
     environment: Environment,
     schedule: Schedule | None = None,
+    taught: list[Taught] | None = None,
 ) -> list[Rollout]:
     """The rollouts with what the probes found, in order.
 
@@ -93,6 +122,7 @@ def ask_probes(
         rollouts: Finished.
         environment: That of the rollouts.
         schedule: How much is asked, in place of the probes' own.
+        taught: Where answers that are learned from are put; None: nobody learns.
     """
     asked: list[tuple[Probe, int, list[Dialog]]] = []  # the rollout by its number
     found = list(rollouts)
@@ -112,9 +142,20 @@ def ask_probes(
     every = [dialog for _, _, dialogs in asked for dialog in dialogs]
     answers = iter(ask(every) if every else ())
     for probe, number, dialogs in asked:
-        measured = probe.measure(rollouts[number], [next(answers) for _ in dialogs])
+        given = [next(answers) for _ in dialogs]
+        measured = probe.measure(rollouts[number], given)
+        if taught is not None and isinstance(probe, TeachingProbe) and probe.coef:
+            scores = probe.scores(rollouts[number], given)
+            taught += (
+                Taught(number, probe.coef, ScoredRollout(one, _paid(score)))
+                for one, score in zip(given, scores, strict=True)
+            )
         found[number] = replace(found[number], probes={**found[number].probes, **measured})
     return found
+
+
+def _paid(score: float) -> RewardBreakdown:
+    return RewardBreakdown(score, {"accuracy": score}, {"accuracy": 1.0})
 
 
 def _others(rollouts: Sequence[Rollout], number: int) -> Iterator[Rollout]:

@@ -25,9 +25,10 @@ from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import TaskRecord
 from vigorl.core.rewards.consistency import ReferenceRelativeReward
 from vigorl.core.scoring.boxes import find_boxes
+from vigorl.core.trace import find_points
 from vigorl.data.scenes.draw import COLOURS, LARGE, STRIPES, Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
-from vigorl.data.scenes.variants.boxes import Boxes
+from vigorl.data.scenes.variants.boxes import Boxes, BoxLists
 from vigorl.data.scenes.variants.economy import Economy
 from vigorl.data.scenes.variants.forms import FORMS, Forms
 from vigorl.data.scenes.variants.lists import Lists, Route
@@ -105,6 +106,19 @@ def test_thoughts_of_boxes_name_the_box_that_the_tool_is_called_with() -> None:
         assert box.covers(sign.box)
     exercise = pointing_trace(scene, VIEW, random.Random(0), id="a", names_boxes=True)
     assert len(find_boxes(exercise.trace.steps[0].think, view=VIEW)) == len(scene.signs)
+
+
+def test_boxes_of_a_list_stand_where_the_thought_says() -> None:
+    scene, variant = draw_scene(SMALL, seed=5), BoxLists()
+    asked = {"rng": random.Random(0), "comparison_frac": 0.0, "id": "a", "image": "a.png"}
+    task = variant.ask(scene, **asked)
+    teacher = ScriptedTeacher(TeacherSettings(error_px=40), tool=TOOL)
+    trace = teacher.zoom_trace(task, scene, VIEW, random.Random(0)).trace
+    (step,) = trace.steps
+    points, boxes = find_points(step.think), find_boxes(trace.answer, view=VIEW)
+    assert len(points) == len(boxes) == len(task.targets)
+    for point, box in zip(points, boxes, strict=True):
+        assert VIEW.to_original(point).distance(box.center) <= 8  # two pixels of the text
 
 
 def test_variants_are_worlds_of_their_own() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from vigorl.core.geometry import Size
 from vigorl.data.answers import TraceFile
 from vigorl.data.images import read_size
 from vigorl.data.scenes.draw import SceneSettings, draw_scene
-from vigorl.data.scenes.questions import CATEGORIES
+from vigorl.data.scenes.planted import PlantedWorld
+from vigorl.data.scenes.questions import CATEGORIES, asked_signs
 from vigorl.data.scenes.taught import TaughtWorld
 from vigorl.data.scenes.teacher import TeacherSettings
+from vigorl.data.scenes.variants.boxes import Boxes
 from vigorl.data.scenes.world import MadeWorld, TraceMix, read_signs
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import DataSplits
@@ -75,6 +78,28 @@ def test_its_teacher_solves_the_training_questions(
     assert of_file.of(splits.train_tasks[1]).trace == answers.of(splits.train_tasks[1]).trace
     with pytest.raises(DataError, match=r"no solution of 6 of 8 training questions, such as "):
         of_file.check(splits.train_tasks)
+
+
+def test_errors_are_planted_and_named(world: MadeWorld, splits: DataSplits) -> None:
+    assert world.tool is not None
+    flaws = PlantedWorld(world=world, tool=world.tool, right_frac=0.3)
+    overlaps, num_right = set[float](), 0
+    for i, task in enumerate(splits.train_tasks):
+        found, scene = flaws.of(task), world.train_scene(i)
+        assert found == flaws.of(task)
+        assert found.better != found.worse
+        overlaps.add(found.overlap)
+        seen = " ".join(step.think for step in found.solution.trace.steps)
+        for sign in asked_signs(task, scene):
+            is_named = f"The {sign.name} was not looked at." in found.better
+            assert is_named == (f"I see the {sign.name}." not in seen)
+        num_right += found.better == "Each sign was looked at."
+    assert 0 < num_right < NUM_TRAIN
+    assert overlaps <= {0.0, 0.5}
+    with pytest.raises(ConfigError, match=r"pairs\.flaws\.right_frac must be in \[0, 1\], got 2"):
+        replace(flaws, right_frac=2.0)
+    with pytest.raises(ConfigError, match=r"pairs\.flaws knows the signs of the made world alone"):
+        replace(flaws, world=replace(world, variant=Boxes()))
 
 
 def _stamps(root: Path) -> dict[str, int]:

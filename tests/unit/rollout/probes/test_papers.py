@@ -23,7 +23,7 @@ from vigorl.rollout.probes.caption_answer import CaptionAnswer
 from vigorl.rollout.probes.checklist import Checklist
 from vigorl.rollout.probes.critique import Critique, LookCritic
 from vigorl.rollout.probes.facts_judge import FactsJudge
-from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
+from vigorl.rollout.probes.probe import Probe, Schedule, Taught, ask_probes
 from vigorl.rollout.probes.tool_need import ToolNeed
 
 FIRST_THOUGHT = "Something is at (50, 20)."  # that of ZOOM
@@ -46,6 +46,7 @@ class Probed:
     ) -> None:
         self.requests: list[GenerationRequest] = []
         self.texts: list[str] = []
+        self.taught: list[Taught] = []
 
         def reply(request: GenerationRequest) -> str:
             if request.id.count("/") == 3:  # val/task/0/turn
@@ -68,6 +69,7 @@ class Probed:
             [probe],
             alone,
             environment=environment,
+            taught=self.taught,
         )
         assert [replace(one, probes={}) for one in self.rollouts] == alone
 
@@ -126,8 +128,13 @@ def test_a_call_is_forced_and_forbidden(world: World) -> None:
 )
 def test_a_checklist_in_one_prompt(world: World, said: str, share: float) -> None:
     task = replace(world.task(), tags={"checklist": "Which colour? => red; Which shape? => round"})
-    probe = Checklist(items=TaggedChecklist())
+    probe = Checklist(items=TaggedChecklist(), coef=0.1)
     asked = Probed(world, probe, {"checklist_0": f"{said}</answer>"}, task=task, group_size=2)
+    assert [(one.asked, one.coef, one.scored.reward.total) for one in asked.taught] == [
+        (0, 0.1, share),
+        (1, 0.1, share),
+    ]
+    assert len({one.scored.rollout.group for one in asked.taught}) == 1
     assert asked.found == [{"checklist": share}] * 2
     assert "\n1. Which colour?\n2. Which shape?" in asked.texts[0]
     assert asked.texts[0].endswith("<answer>")
@@ -142,6 +149,7 @@ def test_a_checklist_of_questions_by_themselves(world: World) -> None:
     asked = Probed(world, Checklist(items=TaggedChecklist(), one_prompt=False), replies, task=task)
     assert asked.found == [{"checklist": 0.5}]
     assert len(asked.requests) == 3
+    assert asked.taught == []  # without a coefficient
 
 
 def test_a_second_answer_after_a_critique(world: World) -> None:

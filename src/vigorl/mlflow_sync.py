@@ -1,0 +1,82 @@
+"""`python -m vigorl.mlflow_sync RUN ...`: sends MLflow what it has not got of runs, because it was
+away when they ended or because they were killed.
+
+The store is the one of the run's config.yaml, or of MLFLOW_TRACKING_URI. Exit code 0: all is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.outbox.journal import OUTBOX, TRACES, Journal
+from vigorl.outbox.sender import Sender, be_brief
+from vigorl.run_folder import identity_files, read_identity, read_settings
+
+
+def sync(folder: Path) -> int:
+    """Send what waits in a run's folder, and in those of its stages; the number of things sent.
+
+    Raises:
+        ConfigError: It is not a run's folder, or nobody knows where its store is.
+        VigorlError: The store does not answer; what was not sent is still there.
+    """
+    found = 0
+    for path in identity_files(folder):
+        for name in (OUTBOX, TRACES):
+            found += _sync(Journal(path.parent / name), path.parent)
+    return found
+
+
+def _sync(journal: Journal, folder: Path) -> int:
+    if not (num := journal.num_pending):
+        journal.remove_if_told()
+        return 0
+    run_id = read_identity(folder / "run.json").mlflow_run_id
+    if not run_id:
+        raise ConfigError(f"{folder}/run.json names no run of MLflow")
+    mlflow.set_tracking_uri(_store_of(folder))
+    why: list[str] = []
+    if not Sender(journal, MlflowClient, run_id, on_away=why.append).send():
+        raise VigorlError(
+            f"MLflow does not answer ({why[0]}); {journal.num_pending} things stay in "
+            f"{journal.path}"
+        )
+    journal.remove_if_told()
+    return num
+
+
+def _store_of(folder: Path) -> str:
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    logger = read_settings(folder / "config.yaml").get("logger")
+    uri = str(logger.get("tracking_uri") or "") if isinstance(logger, dict) else ""
+    if not uri or ":***@" in uri:
+        raise ConfigError(
+            f"{folder}/config.yaml keeps no address of MLflow (or not its password): set "
+            "MLFLOW_TRACKING_URI"
+        )
+    return uri
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="+", type=Path, help="a run's folder")
+    be_brief()
+    try:
+        for folder in parser.parse_args().run:
+            print(f"{folder}: {sync(folder)} things sent")
+    except VigorlError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

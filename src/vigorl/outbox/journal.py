@@ -1,0 +1,102 @@
+"""A file of what is still to be told: appended to by the run, read by whoever sends it.
+
+    RUN/mlflow_outbox.jsonl        one operation a line
+    RUN/mlflow_outbox.jsonl.sent   how many of its bytes MLflow has
+
+What is killed between the two is told again, which changes nothing: metrics carry the time at which
+they were logged, traces an id of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from vigorl.core.errors import DataError
+from vigorl.core.files import written_whole
+from vigorl.data.plain import faults
+from vigorl.outbox.operations import Operation, operation_from_json, operation_to_json
+
+OUTBOX, TRACES = "mlflow_outbox.jsonl", "mlflow_traces.jsonl"
+
+
+class Journal:
+    """Operations in order, and how many were told.
+
+    Args:
+        path: The file; made when there is something to tell.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._sent_path = path, path.with_name(f"{path.name}.sent")
+
+    def append(self, operation: Operation) -> None:
+        """Write one down, whole; a line that a crash has cut off is ended first."""
+        line = operation_to_json(operation).encode("ascii") + b"\n"
+        with open(self.path, "a+b") as file:
+            if file.tell():
+                file.seek(-1, 2)
+                if file.read(1) != b"\n":
+                    line = b"\n" + line
+            file.write(line)
+
+    def pending(self) -> Iterator[tuple[Operation, int]]:
+        """What is not told yet, each with the offset at which the next one starts.
+
+        Raises:
+            DataError: A line is not an operation; names it. It is passed over when asked again.
+        """
+        if not self.path.is_file():
+            return
+        offset = self.offset
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # it is being written
+                offset += len(line)
+                if not line.strip():
+                    continue
+                try:
+                    operation = operation_from_json(line)
+                except ValueError as error:
+                    self.mark(offset)
+                    what = faults(error) if isinstance(error, ValidationError) else str(error)
+                    raise DataError(
+                        f"not something to tell MLflow: {what}", path=self.path
+                    ) from error
+                yield operation, offset
+
+    @property
+    def offset(self) -> int:
+        """Bytes that were told."""
+        try:
+            return int(self._sent_path.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    @property
+    def num_pending(self) -> int:
+        """Lines that are not told yet."""
+        if not self.path.is_file():
+            return 0
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            return sum(bool(line.strip()) for line in file)
+
+    def mark(self, offset: int) -> None:
+        """Note that all before an offset was told."""
+        with written_whole(self._sent_path) as part:
+            part.write_text(str(offset))
+
+    def remove_if_told(self) -> bool:
+        """Remove both files if nothing is left to tell; nobody may be appending meanwhile."""
+        if self.num_pending:
+            return False
+        for path in (self.path, self._sent_path):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        return True

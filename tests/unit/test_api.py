@@ -1,0 +1,129 @@
+"""`import vigorl` and what it refuses; a whole run is examples/train_from_python.py's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+import vigorl
+from vigorl.api import Config, inside
+from vigorl.core.metrics_file import MetricsLine, append_metrics
+from vigorl.results import Series, TrainingRun, read_metrics
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return vigorl.compose("grpo_vstar", "num_phases=3", "num_phases=5", data=[{"a": 1}])
+
+
+def test_an_import_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'hydra', 'PIL', 'transformers'}"
+    code = f"import sys, vigorl; dir(vigorl); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_settings_of_a_command_line_with_objects_the_last_word_holds(config: Config) -> None:
+    assert config.door == "train"
+    assert config["num_phases"] == 5
+    assert config["data._target_"] == "vigorl.data.own_table.OwnTable"
+    assert "1 rows of a list" in str(config)
+    with pytest.raises(vigorl.ConfigError, match="there is no setting"):
+        config["plan.gruop_size"]
+
+
+@pytest.mark.parametrize(
+    ("words", "objects", "why"),
+    [
+        (["plan.gruop_size=4"], {}, "did you mean plan.group_size"),
+        (["num_phases=-1"], {}, "num_phases must be"),
+        (["door"], {}, "door"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    words: list[str], objects: dict[str, object], why: str
+) -> None:
+    with pytest.raises(vigorl.ConfigError, match=why) as caught:
+        vigorl.compose("grpo_vstar", *words, **objects)
+    assert "\n" not in str(caught.value)
+
+
+def test_objects_without_effect_are_refused() -> None:
+    with pytest.raises(vigorl.ConfigError, match=r"reward has no effect on vigorl\.synthesize"):
+        vigorl.compose("mcts_vstar", reward=abs)
+
+
+def test_a_config_of_another_door_is_refused(config: Config) -> None:
+    with pytest.raises(vigorl.ConfigError, match=r"vigorl\.synthesize takes what"):
+        vigorl.synthesize(config)
+
+
+def test_an_interrupt_says_how_to_go_on_and_hydra_is_as_before(config: Config) -> None:
+    state, handler = HydraConfig.instance(), signal.getsignal(signal.SIGINT)
+    before = state.cfg
+
+    def interrupted() -> None:
+        with inside(config, "train"):
+            assert HydraConfig.get().job.config_name == "train"
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"vigorl\.train\(cfg, resume="):
+        interrupted()
+    assert state.cfg is before
+    assert not GlobalHydra.instance().is_initialized()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_doors_are_modules_and_can_be_called() -> None:
+    import vigorl.train as module
+
+    assert vigorl.train is module
+    with pytest.raises(vigorl.ConfigError, match=r"vigorl\.train takes what vigorl\.compose"):
+        vigorl.train(3)  # pyright: ignore[reportArgumentType]
+
+
+class Client:
+    """As much of MLflow's as is asked."""
+
+    def __init__(self, uri: str) -> None:
+        assert uri == "http://there"
+
+    def get_run(self, run_id: str) -> SimpleNamespace:
+        return SimpleNamespace(data=SimpleNamespace(metrics={"a": 3.0}))
+
+    def get_metric_history(self, run_id: str, name: str) -> list[SimpleNamespace]:
+        points = ((0, 1.0), (1, 2.0), (1, 3.0))
+        return [SimpleNamespace(step=step, value=value) for step, value in points]
+
+
+def test_metrics_by_name_of_repeated_steps_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vigorl.results.MlflowClient", Client)
+    metrics = read_metrics("http://there", "1")
+    assert (metrics["a"].steps, metrics["a"].values, metrics["a"].last) == ((0, 1), (1.0, 3.0), 3.0)
+    assert metrics.frame()["a"].tolist() == [1.0, 3.0]
+
+
+def test_a_run_that_has_left_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(vigorl.ConfigError, match=r"has no run\.json"):
+        vigorl.open_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": 2, "mlflow_run_id": null, "overrides": []}')
+    run = vigorl.open_run(tmp_path)
+    assert isinstance(run, TrainingRun)
+    for what, why in (
+        (lambda: run.model, "has no model yet"),
+        (run.rollouts, "recorded: none"),
+    ):
+        with pytest.raises(vigorl.ConfigError, match=why):
+            what()
+    assert dict(run.metrics) == {}
+    line = MetricsLine("train", 1.0, 4, {"reward/total": 0.5})
+    append_metrics(tmp_path / "metrics.jsonl", line)
+    assert run.metrics["reward/total"] == Series((4,), (0.5,))
