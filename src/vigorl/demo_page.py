@@ -15,7 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+import gradio as gr  # pyright: ignore[reportMissingImports]  an extra, with its own Pillow
 from PIL import Image
 
 import vigorl.pages
@@ -76,17 +76,18 @@ class Face:
     saved: SavedDialogs
 
     def brings(self, tab: Tab, path: str | None) -> list[Any]:
-        """A picture was dropped."""
+        """A picture was dropped; the place to drop the next is empty again."""
         if path is None:
-            return self._shown(tab, "")
+            return [None, *self._shown(tab, "")]
         try:
-            check_picture(path)
+            size = check_picture(path)
             tab.picture, tab.example, tab.talks = path, None, []
             self._plain(tab)  # one that no model can be shown is refused here
         except VigorlError as error:
             tab.picture, tab.talks = None, []
-            return self._shown(tab, _refused(error, path=path))
-        return self._shown(tab, "")
+            return [None, *self._shown(tab, _refused(error, path=path))]
+        name = escape(Path(path).name)
+        return [None, *self._shown(tab, f"{name}, {size.width} x {size.height} pixels")]
 
     def takes(self, tab: Tab, chosen: gr.SelectData) -> list[Any]:
         """An example was chosen: its question and options come too."""
@@ -138,7 +139,7 @@ class Face:
         except VigorlError as error:
             yield self._shown(tab, _refused(error, path=tab.picture))
             return
-        right = tab.example.answer if tab.example is task else ""
+        right = task.answer if tab.example is task else ""
         bars = [render_votes(found, right=right) for found in counted]
         dialogs = [bar + dialog for bar, dialog in zip(bars, self._dialogs(tab), strict=True)]
         yield ["", *self._pictures(tab), *dialogs]
@@ -315,7 +316,7 @@ def make_page(
         for number, picture in enumerate(pictures):
             looks = _looking(face, number)
             picture.select(looks, [tab], shown, **quiet)
-        upload.change(face.brings, [tab, upload], shown, cancels=running, **quiet)
+        upload.upload(face.brings, [tab, upload], [upload, *shown], cancels=running, **quiet)
         gallery.select(face.takes, [tab], [question, options, *shown], cancels=running, **quiet)
         for number, (keep, right) in enumerate(keeping):
             keep.click(partial(face.keeps, number=number), [tab, right], message, **quiet)
@@ -361,6 +362,7 @@ def serve(page: gr.Blocks, *, host: str, port: int, block: bool = True) -> str:
             server_name=host, server_port=port or None, theme=theme, css_paths=_CSS,
             footer_links=[], quiet=True, prevent_thread_lock=True, ssr_mode=False,
             max_file_size="200mb", share=False, show_error=True,
+            _frontend=False,  # else a machine that is busy counts as one that cannot be reached
         )  # fmt: skip
     except OSError as error:
         raise ConfigError(f"port={port}: {error}; port=0 takes one that is free") from error

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
+from vigorl.mlflow_store import without_passwords
 from vigorl.outbox.operations import DataUsed
 from vigorl.run_folder import read_identity
 
@@ -52,7 +53,7 @@ def run_name(cfg: DictConfig, said: Sequence[str]) -> str:
         cfg: The run's settings.
         said: What its command lines said.
     """
-    words = [str(cfg.logger.run_name)]
+    words = [str(cfg.logger.get("run_name") or cfg.name)]
     folder = Path(str(OmegaConf.select(cfg, "model.path") or ""))
     if any(one.startswith("model.path=") for one in said):
         words.append("/".join((folder.parent if folder.name == "model" else folder).parts[-2:]))
@@ -140,7 +141,7 @@ def data_used(
                 f"{chosen or kind}/{split}",
                 digest,
                 _CONTEXTS.get(split.partition("_")[0], "training"),
-                json.dumps(data, default=str)[:5000],
+                without_passwords(json.dumps(data, default=str)),
                 json.dumps(profile),
             )
         )

@@ -121,7 +121,8 @@ class Run:
         flat = {key: without_passwords(value) for key, value in flat.items()}
         flat |= {f"version.{name}": version(name) for name in PACKAGES} | prints
         self.logger.log_hyperparams(flat)
-        self._present(cfg, prints, counts)
+        if self.mlflow_id:
+            self._present(cfg, prints, counts)
 
     def _present(
         self, cfg: DictConfig, prints: Mapping[str, str], counts: Mapping[str, int]

@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
 
 import vigorl
+from tests.integration.door import NO_TRACES
 from vigorl.callbacks.mlflow_logger import plain_name
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Size
@@ -35,7 +36,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RECIPES = {path.stem: path for path in EXAMPLES.glob("configs/experiment/*.yaml")}
 RECIPES["my_table"] = EXAMPLES / "configs/benchmark/my_table.yaml"
 NAMES = sorted([*(path.stem for path in EXAMPLES.glob("*.py")), *RECIPES])
-SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
+SMALL = ["num_threads=1", "trainer.accelerator=cpu", *NO_TRACES]
 WORLD = ["data.num_train=8", "data.num_val=2", "data.num_test=4"]
 PROGRAM = "examples/train_from_python.py"
 ONE_PHASE = [

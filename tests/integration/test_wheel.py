@@ -41,6 +41,8 @@ def test_a_wheel_holds_every_yaml_of_the_checkout(installed: Path) -> None:
     packed = installed / "vigorl/configs"
     assert {path.relative_to(packed) for path in packed.rglob("*.yaml")} == yamls
     assert (installed / "vigorl/py.typed").is_file()
+    assert (installed / "vigorl/assets/tiny_trained/model.safetensors").is_file()
+    assert (installed / "vigorl/pages/templates/dialog.css").is_file()
 
 
 def test_an_installed_door_trains_outside_the_checkout(installed: Path, tmp_path: Path) -> None:

@@ -31,9 +31,8 @@ def path(whole: Path, tmp_path: Path) -> Path:
 def settings(path: Path) -> DictConfig:
     target = "vigorl.callbacks.mlflow_logger.PatientMLFlowLogger"
     uri = f"sqlite:///{path}"
-    return OmegaConf.create(
-        {"logger": {"_target_": target, "experiment_name": "vigorl", "tracking_uri": uri}}
-    )
+    named = {"experiment_name": "vigorl", "tracking_uri": uri, "folder": str(path.parent)}
+    return OmegaConf.create({"logger": {"_target_": target, **named}})
 
 
 def test_a_store_is_made_once_however_many_start(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -73,7 +74,7 @@ def test_a_folder_keeps_the_text_and_says_that_it_is_no_object(tmp_path: Path) -
     kept = read_settings(path)
     assert kept["reward"]["object"] == f"{__name__}.brief"
     assert changed_settings(kept, cfg) == {}
-    with pytest.raises(ConfigError, match=r"brief was an object of a Python program"):
+    with pytest.raises(InstantiationException, match=r"brief was an object of a Python program"):
         instantiate(kept["reward"])
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -264,7 +264,7 @@ class Talk:
         copy.stop_reason = StopReason.TURN_LIMIT
         return copy.rollout(policy_version=self.asker.engine.policy_version)
 
-    def go_on(self, *, num_turns: int | None = None) -> Iterator[str]:
+    def go_on(self, *, num_turns: int | None = None) -> Generator[str, None, None]:
         """Let the policy take turns until it is done, or `num_turns` of them. Yields the text of
         the coming turn as it grows, and "" when `turns` has one more.
 
@@ -289,7 +289,7 @@ class Talk:
         if len(self.turns) > num_done:
             yield ""  # whoever hears of the last turn may look somewhere at once
 
-    def _turn(self) -> Iterator[str]:
+    def _turn(self) -> Generator[str, None, None]:
         # an index of its own: the engine may still be at a turn that was given up
         before = self._dialog.fork(index=self._dialog.index + 1, seed=self._dialog.seed)
         ids: list[int] = []

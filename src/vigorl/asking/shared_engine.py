@@ -27,7 +27,6 @@ class Failed:
 
 
 Reply = Sampled | Completion | Failed
-_END = None
 
 
 class SharedEngine:
@@ -66,7 +65,7 @@ class SharedEngine:
 
     def close(self) -> None:
         """End after what is being generated."""
-        self._inbox.put(_END)
+        self._inbox.put(None)
         self._thread.join()
 
     def _tell(self, request_id: str, token_id: int) -> None:
@@ -85,7 +84,7 @@ class SharedEngine:
         """Take what was asked; waits where nothing is to be done."""
         while not self._waiting or not self._inbox.empty():
             item = self._inbox.get()
-            if item is _END:
+            if item is None:  # the end
                 self._is_open = False
                 return
             request, replies = item

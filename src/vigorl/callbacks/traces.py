@@ -35,7 +35,7 @@ class RolloutTraces(L.Callback):
     def __init__(
         self,
         *,
-        max_traces: int = 800,
+        max_traces: int = 400,
         max_val_traces: int = 200,
         max_phase_traces: int = 16,
         max_kib: int = 128,

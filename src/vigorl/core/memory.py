@@ -212,6 +212,7 @@ def _weight_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
     stage, is_mixed = load.zero_stage, load.compute_bytes < load.weight_bytes
     shard = f"strategy=zero{3 if stage else 2} trainer.devices=8" if (stage or 0) < 3 else ""
     shard = shard or f"trainer.devices={max(8, 2 * shards)}"
+    shard = "" if load.has_critic else shard  # refused beside a critic
     both = ", ".join(filter(None, (shard, _fewer(model))))
     items: list[MemoryItem] = []
     if stage is None:

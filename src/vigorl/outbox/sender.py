@@ -98,6 +98,7 @@ class SendingThread:
     def __init__(self, sender: Sender, *, pause_s: float) -> None:
         self.sender, self._pause_s = sender, pause_s
         self._news, self._closed = threading.Event(), threading.Event()
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="mlflow-outbox")
         self._thread.start()
 
@@ -118,6 +119,8 @@ class SendingThread:
             now = time.monotonic()
             away_since = (away_since or now) if self.sender.is_away else None
             if away_since is not None and now - away_since >= wait_s:
+                self._given_up.set()  # whoever goes on with the run sends the rest
+                self._thread.join(1.0)
                 return False
         return True
 
@@ -126,7 +129,9 @@ class SendingThread:
             self._news.wait()
             self._news.clear()
             while not self.sender.send():
-                time.sleep(min(self._pause_s, 0.2) if self._closed.is_set() else self._pause_s)
+                pause_s = min(self._pause_s, 0.2) if self._closed.is_set() else self._pause_s
+                if self._given_up.wait(pause_s):
+                    return
             if self._closed.is_set() and not self._news.is_set():
                 return
 

@@ -177,17 +177,11 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
     if "max_age" in (plain.get("groups") or {}):
         yield "groups=replay cannot be used with a critic: a replayed rollout has no values"
     is_named = isinstance(strategy, str) and strategy.startswith("deepspeed")
-    if not is_named and not (isinstance(strategy, dict) and "stage" in strategy):
-        return
-    if plain.get("trainer", {}).get("gradient_clip_val"):
+    if is_named or (isinstance(strategy, dict) and "stage" in strategy):
         yield (
-            "gradient_clip with a critic and DeepSpeed, which knows one norm of both: the critic's "
-            "would shrink the policy's step; set gradient_clip=null or strategy=ddp"
-        )
-    if critic.get("warmup_phases"):
-        yield (
-            "critic.warmup_phases with DeepSpeed, which steps policy and critic together: set 0, "
-            "or strategy=ddp"
+            "strategy cannot be DeepSpeed with a critic: it clips both by one norm, so that the "
+            "critic's would shrink the policy's step, and it has not been tried; set strategy=ddp, "
+            "with model.lora where memory is short"
         )
 
 

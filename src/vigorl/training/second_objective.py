@@ -18,7 +18,7 @@ from vigorl.core.rollout import TrainingSample
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.probes.probe import Probe, Taught, TeachingProbe
 from vigorl.training.algorithms.group_relative import GroupRelative
-from vigorl.training.algorithms.protocol import Algorithm
+from vigorl.training.algorithms.protocol import Algorithm, needs_critic
 from vigorl.training.alignment import check_masks
 from vigorl.training.marks import marker_of
 from vigorl.training.phase import PhaseCut, credit_rollouts, cut_evenly, loss_tokens, weigh_update
@@ -44,10 +44,11 @@ def check_teaching(probes: Sequence[Probe], module: PolicyGradientModule) -> Non
     name, what = type(algorithm).__name__, "probes.checklist.coef above 0"
     if not isinstance(algorithm, GroupRelative):
         raise ConfigError(f"{what} needs an algorithm that compares a group, not {name}")
-    if reads_of(algorithm) or marker_of(algorithm) or module.signals:
+    has_more = module.signals or needs_critic(algorithm)
+    if reads_of(algorithm) or marker_of(algorithm) or has_more:
         raise ConfigError(
-            f"{what} cannot be used with algorithm={name} as it is set: its credit, its marks or "
-            "its signals are those of rollouts; set probes.checklist.coef=0"
+            f"{what} cannot be used with algorithm={name} as it is set: its credit, its marks, its "
+            "signals or its critic are those of rollouts; set probes.checklist.coef=0"
         )
 
 

@@ -37,8 +37,8 @@ def test_critiques_are_learned_from_after_the_same_dialog(world: World) -> None:
         assert all(one.loss_mask[first:])
         texts.append(world.codec.decode(one.token_ids[first:]))
         asked = world.codec.decode(one.token_ids[:first])
-        assert "<answer>blue</answer>" in asked
-        assert asked.index("Wrong?") > asked.index("<answer>blue</answer>")
+        assert "<answer> blue </answer>" in asked
+        assert asked.index("Wrong?") > asked.index("<answer> blue </answer>")
     assert [text.partition(".")[0] for text in texts] == [
         "The disc was not looked at",
         "Each was looked at",
