@@ -39,8 +39,9 @@ from vigorl.pipes import let_pipes_close
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, fields_of, refuse_missing
 from vigorl.settings.reach import refuse_outdone
+from vigorl.settings.stated import code_of, names_in
 from vigorl.stopping import stopped_by_signals, take_signals
-from vigorl.targets import key_paths, nearest
+from vigorl.targets import SaysWhy, key_paths, nearest
 
 USAGE, FAILED = 2, 1  # exit codes of a refused command line and of what goes wrong later
 _MOST_NAMED = 20  # choices in an error
@@ -323,14 +324,18 @@ def _unknown_choice(error: MissingConfigException, own_folder: str | None) -> st
 
 def _unknown_key(key: str, config_name: str, others: Sequence[str], groups: Sequence[str]) -> str:
     """The other overrides may have chosen the groups that hold the key that was meant."""
-    group, _, name = key.rpartition(".")
-    if group and name in fields_of(group):
-        return f"{key} has its default in the code, not in the YAML: +{key}=... sets it"
     try:
-        known = key_paths(OmegaConf.to_container(compose(config_name, list(others))))
+        cfg = compose(config_name, list(others))
     except ConfigCompositionException:  # a second one is refused too: search the defaults' keys
-        known = key_paths(OmegaConf.to_container(compose(config_name)))
-    if not (meant := nearest(key, known)) and (group := nearest(key, groups)):
-        return f"there is no setting {key}; did you mean {group}=...? (--help {group} lists them)"
+        cfg = compose(config_name)
+    group, _, name = key.rpartition(".")
+    code = code_of(str(OmegaConf.select(cfg, f"{group}._target_"))) if group else None
+    if isinstance(code, SaysWhy) and name in code.refused:
+        return f"{key} has no meaning with {code.__name__}: {code.refused[name]}"
+    if group and name in {*fields_of(group), *names_in(code)}:
+        return f"{key} has its default in the code, not in the YAML: +{key}=... sets it"
+    known = key_paths(OmegaConf.to_container(cfg))
+    if not (meant := nearest(key, known)) and (near := nearest(key, groups)):
+        return f"there is no setting {key}; did you mean {near}=...? (--help {near} lists them)"
     guess = f"did you mean {meant}?" if meant else "none is like it"
     return f"there is no setting {key}; {guess} (+{key}=... would add it)"

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter
 
 from vigorl.core.errors import ConfigError
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, refuse_missing
 from vigorl.settings.kinds import MOST_THREADS
+from vigorl.settings.stated import STATED, code_of, stated_by
 
 register_resolvers()
 
 HUGE = 10**30
 NONSENSE: list[Any] = [-1, 1.5, math.nan, "maybe", HUGE, [], True, 0, None]
 ALGORITHMS = "vigorl.training.algorithms"
-OF_LOSSES = (  # settings of losses, which one command line cannot choose together
-    "min_weight=0.0", "max_weight=5.0", "anchor=old", "wide_bounds=true", "tau_positive=1.0",
-    "tau_negative=1.05", "k_positive=2.0", "lambda_positive=3.0", "k_negative=3.0",
-    "lambda_negative=2.0", "divergence=tv", "bound_low=0.1", "bound_high=0.1", "max_ratio=20.0",
-    "beta=0.5", "cov_frac=0.1", "cov_low=1.0", "cov_high=5.0", "cov_coef=0.1",
-    "perception_coef=0.02", "double_entropy_coef=0.05",
-)  # fmt: skip
+SHIPPED = sorted({
+    target
+    for path in Path(CONFIGS).rglob("*.yaml")
+    for target in re.findall(r"_target_: (vigorl\.[\w.]+)", path.read_text(encoding="utf-8"))
+    if target.startswith(STATED)
+})  # fmt: skip
 FAMILIAR = {  # command lines that together bring every group and every choice with keys of its own
     "train": [
         [],
@@ -72,7 +75,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
             "signals=[region_to_whole]",
         ],
         ["algorithm=mpo", "pairs.rollouts=x"],
-        ["reward=pebr_r1", "algorithm=vppo", *(f"+algorithm.{one}" for one in OF_LOSSES)],
+        ["reward=pebr_r1", "algorithm=vppo"],
     ],
     "evaluate": [
         ["reward=visual_programmability"],
@@ -267,9 +270,25 @@ def test_what_has_no_effect_where_it_stands_is_no_contradiction(door: str, said:
     check_values(composed(door, *said))
 
 
-def test_contradictions_are_found_without_torch() -> None:
-    code = "import sys, vigorl.settings; sys.exit('torch' in sys.modules)"
+def test_contradictions_are_found_and_ranges_read_without_torch() -> None:
+    modules = {"vigorl.settings", *(one.__module__ for one in map(code_of, SHIPPED) if one)}
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_code_states_the_range_of_each_of_its_settings() -> None:
+    accepted: list[tuple[str, str, Any]] = []
+    for target in SHIPPED:
+        if code_of(target) is None or target.startswith("vigorl.core.rewards."):
+            continue  # a function, or a reward: `settings.rewards` has the ranges of many
+        model = stated_by(target)
+        assert model is not None, f"{target} has a number without a range"
+        for name, field in model.model_fields.items():
+            kind = TypeAdapter(Annotated[field.annotation, *field.metadata, None])
+            found = [bad for bad in (math.nan, HUGE, []) if kind.validator.isinstance_python(bad)]
+            accepted += [(target, name, bad) for bad in found]
+    assert len(SHIPPED) > 40
+    assert not accepted
 
 
 def test_all_that_is_wrong_is_named_at_once_and_a_copy_of_a_setting_by_its_source() -> None:

@@ -28,6 +28,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
@@ -49,12 +50,14 @@ from vigorl.core.trace import (
     observation_parts,
     text_of,
 )
-from vigorl.data.encoding import ChatCodec
-from vigorl.data.images import ImageStore
-from vigorl.data.prompts import Prompt
-from vigorl.rollout.exploration import NoisyBranch
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from vigorl.data.encoding import ChatCodec
+    from vigorl.data.images import ImageStore
+    from vigorl.data.prompts import Prompt
+    from vigorl.rollout.exploration import NoisyBranch
 
 
 class Environment:

@@ -6,14 +6,15 @@ is code of your own is left to that code, and a value that is absent to whoever 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.ranges import AtLeastOne, Count, NotNegative, Positive, Seed, ShareAboveZero
 from vigorl.own_objects import is_given
 from vigorl.settings.asking import (
     AnswerJudge,
@@ -33,17 +34,11 @@ from vigorl.settings.asking import (
 )
 from vigorl.settings.kinds import (
     AnyText,
-    AtLeastOne,
-    Count,
     Dtype,
     Flag,
     Group,
     Names,
     Node,
-    NotNegative,
-    Positive,
-    Seed,
-    ShareAboveZero,
     Text,
     Texts,
     Threads,
@@ -51,7 +46,6 @@ from vigorl.settings.kinds import (
 )
 from vigorl.settings.kl import KLSchedule
 from vigorl.settings.learning import (
-    Algorithm,
     Callback,
     Correction,
     Critic,
@@ -61,7 +55,6 @@ from vigorl.settings.learning import (
     Entropy,
     Exploration,
     Gaps,
-    Groups,
     Guests,
     Limits,
     Logger,
@@ -69,6 +62,7 @@ from vigorl.settings.learning import (
     ModuleGroup,
     Near,
     Optimizer,
+    PairLoss,
     Pairs,
     PairSizes,
     Paper,
@@ -76,7 +70,6 @@ from vigorl.settings.learning import (
     PictureSize,
     Plan,
     RolloutGroup,
-    Sampler,
     Sft,
     SFTMix,
     Strategy,
@@ -86,6 +79,7 @@ from vigorl.settings.learning import (
     Untrained,
     Zoom,
 )
+from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
 
@@ -137,14 +131,14 @@ class Settings(Group):
     kl_coef: NotNegative
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
-    algorithm: Algorithm
+    algorithm: PairLoss
     critic: Critic | None
     critic_lr: ShareAboveZero
     env: Env
     data: Data
     reward: Reward
-    sampler: Sampler | None
-    groups: Groups | None
+    sampler: Node | None
+    groups: Node | None
     entropy: Entropy | None
     guard: Guard | None
     exploration: Exploration | None
@@ -200,14 +194,19 @@ def check_values(cfg: DictConfig) -> None:
         ConfigError: Some are not allowed; one line with their keys, the values, and what is.
     """
     broken: list[str] = []
-    plain = _resolved(cfg, broken)
-    try:
-        Settings.model_validate(plain)
-    except ValidationError as error:
-        refused = dict(_refused(plain, error))
-        said = [key for key in refused if not _is_borrowed(cfg, key)]
-        if found := [refused[key] for key in said or refused]:
-            raise ConfigError("; ".join(found)) from None
+    targets: dict[str, str] = {}
+    plain = _resolved(cfg, broken, targets)
+    stated = {path: kind for path, name in targets.items() if (kind := stated_by(name))}
+    refused = {
+        key: said
+        for key, said in _refused_by(Settings, plain)
+        if key.rpartition(".")[0] not in stated
+    }
+    for path, kind in stated.items():
+        refused |= _refused_by(kind, _place(plain, path.split("."))[1], path)
+    said = [key for key in refused if not _is_borrowed(cfg, key)]
+    if found := [refused[key] for key in said or refused]:
+        raise ConfigError("; ".join(found))
     if broken:
         raise ConfigError(broken[0])
     check_together(cfg, plain)
@@ -235,16 +234,25 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
 
 
-def _refused(plain: Any, error: ValidationError) -> Iterator[tuple[str, str]]:
-    """(key, what is wrong with it). Of a value that fits none of several forms each is named."""
-    for one in error.errors(include_url=False):
+def _refused_by(kind: type[BaseModel], plain: Any, group: str = "") -> Iterator[tuple[str, str]]:
+    """(key, what is wrong with it) of the settings of a group. Of a value that fits none of several
+    forms each is named.
+    """
+    try:
+        kind.model_validate(plain)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    else:
+        return
+    for one in found:
         if one["type"] == "missing":
             continue
         key, value = _place(plain, one["loc"])
+        key = f"{group}.{key}".strip(".")
         if one["type"] == "extra_forbidden":
             yield key, f"there is no setting {key}{_guess(key)}"
             continue
-        allowed = one["msg"].removeprefix("Input should be ")
+        allowed = one["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         if one["type"] in ("model_type", "dict_type", "model_attributes_type"):
             allowed = "a group of settings"
         yield key, f"{key} must be {allowed}, got {value!r}"
@@ -267,7 +275,7 @@ def _guess(key: str) -> str:
     return f"; did you mean {group}.{meant}?" if meant else ""
 
 
-def _place(plain: Any, loc: tuple[int | str, ...]) -> tuple[str, Any]:
+def _place(plain: Any, loc: Sequence[int | str]) -> tuple[str, Any]:
     """The key and its value; pydantic's names of a union's members are no part of it."""
     path: list[str] = []
     for part in loc:
@@ -291,13 +299,13 @@ def _is_borrowed(cfg: DictConfig, key: str) -> bool:
     return False
 
 
-def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
+def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str = "") -> Any:
     """Plain values of a config, without those that are missing, and without the settings of code of
-    one's own. What cannot be resolved is noted and left out.
+    one's own. What cannot be resolved is noted and left out; `_target_`s are noted by their place.
     """
     if OmegaConf.is_list(node):
         return [
-            {} if is_given(node[i]) else _resolved(node[i], broken, f"{path}.{i}")
+            {} if is_given(node[i]) else _resolved(node[i], broken, targets, f"{path}.{i}")
             for i in range(len(node))
         ]
     if not isinstance(node, DictConfig):
@@ -309,11 +317,12 @@ def _resolved(node: Any, broken: list[str], path: str = "") -> Any:
         at = f"{path}.{key}".lstrip(".")
         try:
             if not is_given(node[key]):  # your own code is the judge of itself
-                plain[str(key)] = _resolved(node[key], broken, at)
+                plain[str(key)] = _resolved(node[key], broken, targets, at)
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
             own = error if isinstance(error, VigorlError) else error.__cause__
             broken.append(str(own) if isinstance(own, VigorlError) else f"{at}: {one_line(error)}")
-    is_own = str(node.get("_target_", OWN[0])).startswith(OWN)
-    return plain if is_own else {}
+    target = str(node.get("_target_", OWN[0]))
+    targets[path] = target
+    return plain if target.startswith(OWN) else {}

@@ -6,24 +6,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vigorl.settings.kinds import (
-    FINITE,
-    AnyText,
+from vigorl.core.ranges import (
     AtLeastOne,
     AtLeastTwo,
     BelowOne,
-    Bytes,
     Count,
     Finite,
-    Flag,
-    Group,
-    Node,
     NotNegative,
-    Plain,
     Positive,
     Seed,
     Share,
     ShareAboveZero,
+)
+from vigorl.settings.kinds import (
+    FINITE,
+    AnyText,
+    Bytes,
+    Flag,
+    Group,
+    Node,
+    Plain,
     Side,
     Text,
     Texts,
@@ -264,29 +266,14 @@ class AnswerJudge(Group):
     max_backoff_s: NotNegative
 
 
-class ProbeSchedule(Group):
-    every: AtLeastOne
-    num_rollouts: AtLeastOne | None
-
-
 class Checklist(Group):
     tag: Text
 
 
-class Critic(Group):
-    says_where: Flag
-
-
 class Probe(Group):
-    schedule: ProbeSchedule
-    seed: Seed
-    num_each: AtLeastOne
-    thought: Literal["first", "last"]
-    picture: Literal["none", "grey"]
+    """Of those that another model answers; all others state their ranges themselves."""
+
     items: Checklist
-    one_prompt: Flag
-    coef: NotNegative
-    critic: Critic
     urls: Urls
     model: Text
     api_key_env: Text | None

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-MOST = 10**9  # of what is counted; more is a slip of the hand
+from vigorl.core.ranges import MOST
+
 MOST_THREADS = max(64, os.cpu_count() or 1)  # torch dies of more than the machine can start
 
 
@@ -34,12 +35,8 @@ Texts = Annotated[list[Text], says("a list of texts")]
 Names = Annotated[list[Text], Field(min_length=1), says("a list of names, at least one")]
 Urls = Annotated[list[Text], Field(min_length=1), says("a list of URLs, at least one")]
 Node = Annotated[dict[str, Any], says("a group of settings")]
-Count = Annotated[int, WHOLE, Field(ge=0), says("a whole number from 0 on")]
-AtLeastOne = Annotated[int, WHOLE, Field(ge=1), says("a whole number from 1 on")]
-AtLeastTwo = Annotated[int, WHOLE, Field(ge=2), says("a whole number from 2 on")]
 Bytes = Annotated[int, Field(strict=True, ge=1, le=10**15), says("a number of bytes, at least 1")]
 Tokens = Annotated[int, Field(strict=True, ge=1, le=10**15), says("a whole number from 1 on")]
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), says("a whole number from 0 to 2^32-1")]
 Threads = Annotated[
     int, Field(strict=True, ge=1, le=MOST_THREADS), says(f"1 to {MOST_THREADS} on this machine")
 ]
@@ -47,12 +44,6 @@ Side = Annotated[int, Field(strict=True, ge=1, le=10**5), says("1 to 100000 pixe
 Area = Annotated[
     int, Field(strict=True, ge=784, le=MOST), says("784 pixels (a token of 28 x 28) or more")
 ]
-Finite = Annotated[float, FINITE, says("a finite number")]
-Share = Annotated[float, FINITE, Field(ge=0, le=1), says("a share, from 0 to 1")]
-BelowOne = Annotated[float, FINITE, Field(ge=0, lt=1), says("from 0 to below 1")]
-ShareAboveZero = Annotated[float, FINITE, Field(gt=0, le=1), says("above 0 and up to 1")]
-NotNegative = Annotated[float, FINITE, Field(ge=0), says("a finite number from 0 on")]
-Positive = Annotated[float, FINITE, Field(gt=0), says("a finite number above 0")]
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
 Normalization = Literal[
     "token_mean", "sequence_mean", "constant_length", "sequence_sum", "prompt_mean", "token_sum"

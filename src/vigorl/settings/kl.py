@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from vigorl.settings.kinds import AtLeastOne, Flag, Group, Positive, Share, ShareAboveZero
-
-
-class KLControl(Group):
-    target: Positive
-    horizon: Positive
+from vigorl.core.ranges import AtLeastOne, Share, ShareAboveZero
+from vigorl.settings.kinds import Flag, Group
 
 
 class MovingReference(Group):

@@ -6,32 +6,34 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from vigorl.core.ranges import (
+    AtLeastOne,
+    AtLeastTwo,
+    BelowOne,
+    Count,
+    NotNegative,
+    Positive,
+    Seed,
+    Share,
+    ShareAboveZero,
+)
 from vigorl.settings.kinds import (
     FINITE,
     AnyText,
     Area,
-    AtLeastOne,
-    AtLeastTwo,
-    BelowOne,
     Bytes,
-    Count,
     Dtype,
     Flag,
     Group,
     Node,
     Normalization,
-    NotNegative,
     Plain,
-    Positive,
-    Seed,
-    Share,
-    ShareAboveZero,
     Side,
     Text,
     Texts,
     says,
 )
-from vigorl.settings.kl import KLControl, KLSchedule, MovingReference
+from vigorl.settings.kl import KLSchedule, MovingReference
 
 
 class Paths(Plain):
@@ -209,43 +211,11 @@ class Correction(Group):
     min_gap: NotNegative
 
 
-class Estimator(Group):
-    """Keys of all estimators; one may hold another."""
-
-    inner: Estimator
-    outcome: Estimator
-    over: Literal["rollouts", "tokens"]
-    is_population: Flag
-    eps: NotNegative
-    eps_in_root: Flag
-    keep_flat: Flag
-    scale_by_std: Flag
-    min_std: NotNegative
-    discount: ShareAboveZero
-    threshold: Annotated[float, FINITE, says("a finite number")]
-    over_sampled: Flag
-    step_weight: NotNegative
-    min_iou: ShareAboveZero
-    weight: NotNegative
-    trace_decay: Share
-    turn_discount: ShareAboveZero
-    turn_trace_decay: Share
-    turn_value: Literal["first", "last"]
-
-
 class Critic(Group):
     lr: ShareAboveZero
     weight_decay: Share
     clip: Positive | None
     warmup_phases: Count
-
-
-class PromptFactor(Group):
-    factors: dict[str, NotNegative]
-    tag: AnyText
-    default: NotNegative | None
-    number: Text
-    most: Positive
 
 
 class PairSizes(Plain):
@@ -273,56 +243,13 @@ class Pairs(Group):
     flaws: Flaws
 
 
-class Algorithm(Group):
-    teacher: Literal["checkpoint", "region"]
+class PairLoss(Group):
+    """Of algorithm=dpo | mpo; all other algorithms state their ranges themselves."""
+
+    beta: Positive
     dpo_weight: NotNegative
     bco_weight: NotNegative
     nll_weight: NotNegative
-    clip_low: Annotated[float, FINITE, Field(gt=0, lt=1), says("above 0 and below 1")]
-    clip_high: Positive
-    dual_clip: Annotated[float, FINITE, Field(gt=1), says("above 1, or null")] | None
-    kl_coef: NotNegative
-    kl_estimator: Literal["k3", "k3_corrected", "k2", "k3+", "k1+", "abs", "k1"]
-    scale_by_std: Flag
-    min_std: NotNegative
-    normalization: Normalization
-    constant_length: AtLeastOne | None
-    mask_truncated: Flag
-    top_entropy_frac: ShareAboveZero | None
-    off_policy_threshold: Positive | None
-    anchor: Literal["old", "rollout"]
-    wide_bounds: Flag
-    min_weight: Share
-    max_weight: Annotated[float, FINITE, Field(ge=1), says("from 1 on, or null")] | None
-    tau_positive: Positive
-    tau_negative: Positive
-    k_positive: Positive
-    lambda_positive: Positive
-    k_negative: Positive
-    lambda_negative: Positive
-    divergence: Literal["tv", "kl"]
-    bound_low: Positive
-    bound_high: Positive
-    max_ratio: Annotated[float, FINITE, Field(gt=1), says("above 1")]
-    beta: Positive
-    cov_frac: ShareAboveZero
-    cov_low: NotNegative
-    cov_high: Positive
-    cov_coef: Positive
-    min_factor: ShareAboveZero
-    entropy_penalty: NotNegative
-    perception_coef: Positive
-    double_entropy_coef: NotNegative
-    reward_kl_coef: NotNegative
-    kl_control: KLControl | None
-    estimator: Estimator | None
-    centre_shaping: Flag
-    prompt_factor: PromptFactor | None
-    over_turn: Literal["none", "gradient", "statistics"] | None
-    uncertainty_weight: NotNegative
-    uncertainty_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
-    entropy_weight: NotNegative
-    entropy_cap: Annotated[float, FINITE, Field(ge=1), says("1 or more")]
 
 
 class Entropy(Group):
@@ -333,39 +260,6 @@ class Entropy(Group):
     step: Positive
     coef_min: NotNegative
     coef_max: NotNegative
-
-
-class Sampler(Group):
-    skip_below: Share
-    skip_above: Share
-    floor_frac: Share
-    exponent: NotNegative
-    smoothing: BelowOne
-    trees: Text | None
-    image_root: Text | None
-
-
-FromOne = Annotated[float, FINITE, Field(ge=1), says("a finite number from 1 on")]
-
-
-class Groups(Group):
-    metric: Literal["accuracy", "reward"]
-    oversample: FromOne
-    refill: Literal["batch", "missing"]
-    max_batches: AtLeastOne
-    smoothing: BelowOne
-    max_expansion: FromOne
-    drop_broken: Flag
-    top_share: ShareAboveZero
-    top_mass: ShareAboveZero | None
-    scale: Flag
-    factor: AtLeastTwo
-    rule: Literal["max_variance", "shortest", "efficient"]
-    capacity: AtLeastOne
-    max_share: ShareAboveZero
-    max_age: AtLeastOne
-    exponent: NotNegative
-    only_right: Flag
 
 
 class EarlyStop(Group):
@@ -432,14 +326,14 @@ class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None
     alignment: Alignment | None
-    groups: Groups | None
+    groups: Node | None
 
 
 class DataModule(Group):
     plan: Plan | None
     traces: Traces | None
     pairs: Pairs | None
-    sampler: Sampler | None
+    sampler: Node | None
     num_workers: Annotated[int, Field(strict=True, ge=0, le=1024), says("0 to 1024")]
     views_per_step: AtLeastOne
     window_px: Side
@@ -502,7 +396,7 @@ class Logger(Group):
 
 
 class ModuleGroup(Group):
-    algorithm: Algorithm | None
+    algorithm: PairLoss | None
     moving_reference: MovingReference | None
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None

@@ -6,19 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WrapValidator
 
-from vigorl.settings.kinds import (
-    AtLeastOne,
-    Finite,
-    Flag,
-    Group,
-    Node,
-    NotNegative,
-    Positive,
-    Share,
-    ShareAboveZero,
-    Text,
-    says,
-)
+from vigorl.core.ranges import AtLeastOne, Finite, NotNegative, Positive, Share, ShareAboveZero
+from vigorl.settings.kinds import Flag, Group, Node, Text, says
 
 
 def _named_or_listed(value: Any, handler: Any) -> Any:

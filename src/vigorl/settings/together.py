@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vigorl.core.advantages import check_normalization
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.ranges import MOST
 from vigorl.rollout.limits import RolloutLimits
-from vigorl.settings.kinds import MOST
 from vigorl.settings.probed import unasked
 
 # objects of plain values whose code imports no torch: they refuse theirs in their own words

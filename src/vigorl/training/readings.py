@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, runtime_checkable
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
-from vigorl.data.collate import TrainingBatch
-from vigorl.training.buffer import Collate
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vigorl.data.collate import TrainingBatch
+    from vigorl.training.buffer import Collate
 
 
 class Reads(IntEnum):
@@ -165,6 +167,8 @@ def carried_ref(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor | Non
 def _carried(
     carried: Sequence[Sequence[float]], samples: Sequence[TrainingSample], mask: Tensor
 ) -> Tensor | None:
+    import torch
+
     if not all(carried):
         return None
     found = torch.zeros(mask.shape)

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
@@ -27,9 +27,11 @@ from vigorl.core.errors import EngineError, RefusalError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest
 from vigorl.core.trace import IMAGE_SLOT
-from vigorl.data.encoding import ChatCodec
-from vigorl.data.images import ImageStore
 from vigorl.rollout.engines.server_pool import TransientError
+
+if TYPE_CHECKING:
+    from vigorl.data.encoding import ChatCodec
+    from vigorl.data.images import ImageStore
 
 BAN = (
     -100.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import check_ranges
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import IMAGE_SLOT, open_answer
 from vigorl.rollout.environment import Dialog, Environment
@@ -54,11 +54,7 @@ class CaptionAnswer:
     schedule: Schedule = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
-        if self.thought not in list(Thought) or self.picture not in list(Picture):
-            raise ConfigError(
-                f"probes.caption_answer.thought={self.thought!r} must be one of "
-                f"{', '.join(Thought)}, and picture={self.picture!r} one of {', '.join(Picture)}"
-            )
+        check_ranges(self, "probes.caption_answer")
 
     def dialogs(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import NotNegative, check_ranges
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import ANSWER
@@ -45,12 +46,11 @@ class Checklist:
 
     items: Items
     one_prompt: bool = True
-    coef: float = 0.0
+    coef: NotNegative = 0.0
     schedule: Schedule = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
-        if self.coef < 0:
-            raise ConfigError(f"probes.checklist.coef must be at least 0, got {self.coef}")
+        check_ranges(self, "probes.checklist")
         if self.coef and self.schedule.num_rollouts is not None:
             raise ConfigError(
                 "probes.checklist.coef above 0 compares whole groups: it needs "

@@ -12,6 +12,7 @@ from itertools import count
 from typing import ClassVar
 
 from vigorl.core.media import Noise
+from vigorl.core.ranges import Seed
 from vigorl.core.rollout import Rollout
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.probes.paired import PairedProbe, has_read_crops, with_shown
@@ -27,7 +28,7 @@ class CropNoise(PairedProbe):
     """
 
     name: ClassVar = "crop_noise"
-    seed: int = 0
+    seed: Seed = 0
 
     def changed(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]

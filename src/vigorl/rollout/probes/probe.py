@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import AtLeastOne, check_ranges
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Dialog, Environment
@@ -31,12 +31,11 @@ class Schedule:
         ConfigError: A number under 1.
     """
 
-    every: int = 1
-    num_rollouts: int | None = None
+    every: AtLeastOne = 1
+    num_rollouts: AtLeastOne | None = None
 
     def __post_init__(self) -> None:
-        if self.every < 1 or (self.num_rollouts is not None and self.num_rollouts < 1):
-            raise ConfigError("a probe's schedule needs every >= 1 and num_rollouts >= 1 or null")
+        check_ranges(self, "schedule")
 
     def is_due(self, phase: int) -> bool:
         return phase % self.every == 0

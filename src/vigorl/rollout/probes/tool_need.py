@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Point
 from vigorl.core.protocols import Looking
+from vigorl.core.ranges import AtLeastOne, check_ranges
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import FINAL_THOUGHT, ToolCall, open_answer, open_call, render_tool_turn
 from vigorl.rollout.environment import Dialog, Environment
@@ -36,12 +36,11 @@ class ToolNeed:
         There the former are learned from too.
     """
 
-    num_each: int = 4
+    num_each: AtLeastOne = 4
     schedule: Schedule = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
-        if self.num_each < 1:
-            raise ConfigError(f"probes.tool_need.num_each must be at least 1, got {self.num_each}")
+        check_ranges(self, "probes.tool_need")
 
     def dialogs(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import Positive, check_ranges
 from vigorl.ranks import from_all_ranks
 
 
@@ -25,16 +25,12 @@ class AdaptiveKL:
     Source: arXiv:1909.08593 section 2.2; `AdaptiveKLController` of verl at 1dda039b9 (0.1, 10000).
     """
 
-    target: float = 0.1
-    horizon: float = 10_000.0
+    target: Positive = 0.1
+    horizon: Positive = 10_000.0
     _coef: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.target <= 0 or self.horizon <= 0:
-            raise ConfigError(
-                "algorithm.kl_control needs target > 0 and horizon > 0, "
-                f"got {self.target:g} and {self.horizon:g}"
-            )
+        check_ranges(self, "algorithm.kl_control")
 
     def coef(self, initial: float) -> float:
         """The coefficient now; `initial` before the first phase."""

@@ -12,13 +12,15 @@ engine. Left out: MiniMax's filter of repetitions, ScaleRL's head in float32 and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
-
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import FromOne, Share
 from vigorl.training.algorithms.policy_loss import AnchoredLoss, TokenLoss, sampled_logprobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +42,8 @@ class CISPO(AnchoredLoss):
         "clip_high": "the bound is one of the weight itself: max_weight=5",
     }
 
-    min_weight: float = 0.0
-    max_weight: float = 5.0
-
-    def __post_init__(self) -> None:
-        AnchoredLoss.__post_init__(self)
-        if not 0 <= self.min_weight <= 1 <= self.max_weight:
-            raise ConfigError(
-                "need 0 <= algorithm.min_weight <= 1 <= algorithm.max_weight, "
-                f"got {self.min_weight} and {self.max_weight}"
-            )
+    min_weight: Share = 0.0
+    max_weight: FromOne = 5.0
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
         advantages, ratio = inputs.advantages, change.detach().exp()

@@ -8,16 +8,18 @@ leaves: at the phase's start, where the choice is made for the whole update, it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import NotNegative, Positive, ShareAboveZero
 from vigorl.training.algorithms.covariance import covariances
 from vigorl.training.algorithms.grpo import GRPO
-from vigorl.training.marks import UpdateTokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
+    from vigorl.training.marks import UpdateTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +40,15 @@ class ClipCov(GRPO):
         "top_entropy_frac": "both choose tokens by what keeps entropy up; take one"
     }
 
-    clip_high: float = 0.2
-    cov_frac: float = 2e-4
-    cov_low: float = 1.0
-    cov_high: float = 5.0
+    clip_high: Positive = 0.2
+    cov_frac: ShareAboveZero = 2e-4
+    cov_low: NotNegative = 1.0
+    cov_high: Positive = 5.0
 
     def __post_init__(self) -> None:
         GRPO.__post_init__(self)
         if self.top_entropy_frac is not None:
             raise ConfigError(f"algorithm.top_entropy_frac: {self.refused['top_entropy_frac']}")
-        if not 0 < self.cov_frac <= 1:
-            raise ConfigError(f"algorithm.cov_frac must be in (0, 1], got {self.cov_frac}")
         if self.cov_low >= self.cov_high:
             raise ConfigError(
                 f"need algorithm.cov_low below algorithm.cov_high, "
@@ -61,6 +61,8 @@ class ClipCov(GRPO):
 
     def marks(self, tokens: UpdateTokens) -> Tensor:
         """0.0 on the tokens that are drawn, 1.0 on all others."""
+        import torch
+
         cov = covariances(tokens)
         choice = ((cov > self.cov_low) & (cov < self.cov_high)).nonzero().flatten()
         num = max(int(self.cov_frac * len(cov)), 1)

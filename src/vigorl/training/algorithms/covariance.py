@@ -9,9 +9,12 @@ those of each micro-batch and of the policy now: so the choice does not depend o
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from vigorl.training.marks import UpdateTokens
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.training.marks import UpdateTokens
 
 
 def covariances(tokens: UpdateTokens) -> Tensor:

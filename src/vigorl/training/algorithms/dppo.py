@@ -16,19 +16,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import torch
-from torch import Tensor
-
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import Positive, Range
 from vigorl.training.algorithms.policy_loss import (
     Anchor,
     AnchoredLoss,
     TokenLoss,
     sampled_logprobs,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 EPS = 1e-8  # verl's, where a probability is 1
 
@@ -64,22 +65,9 @@ class DPPO(AnchoredLoss):
 
     anchor: Anchor | str = Anchor.ROLLOUT
     divergence: Divergence | str = Divergence.TV
-    bound_low: float = 0.15
-    bound_high: float = 0.15
-    max_ratio: float = 20.0
-
-    def __post_init__(self) -> None:
-        AnchoredLoss.__post_init__(self)
-        if self.divergence not in list(Divergence):
-            raise ConfigError(
-                f"algorithm.divergence must be one of {', '.join(Divergence)}, "
-                f"got {self.divergence!r}"
-            )
-        if min(self.bound_low, self.bound_high) <= 0 or self.max_ratio <= 1:
-            raise ConfigError(
-                "need algorithm.bound_low and algorithm.bound_high above 0 and algorithm.max_ratio "
-                f"above 1, got {self.bound_low}, {self.bound_high} and {self.max_ratio}"
-            )
+    bound_low: Positive = 0.15
+    bound_high: Positive = 0.15
+    max_ratio: Annotated[float, Range(gt=1)] = 20.0
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
         advantages, logprobs = inputs.advantages, sampled_logprobs(inputs)
@@ -92,7 +80,7 @@ class DPPO(AnchoredLoss):
         is_high = (advantages > 0) & (moved > 0) & (size > self.bound_high)
         is_low = (advantages < 0) & (moved < 0) & (size > self.bound_low)
         weight = change.detach().exp().clamp(max=self.max_ratio)
-        weight = torch.where(is_high | is_low, 0.0, weight)
+        weight = weight.masked_fill(is_high | is_low, 0.0)
         return TokenLoss(
             -weight * advantages * logprobs,
             {"clip/low_frac": is_low.float(), "clip/high_frac": is_high.float()},

@@ -10,13 +10,15 @@ group's mean reward stands.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
-
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import Positive
 from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss, sampled_logprobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 _NO_CLIP = "beta holds the policy near the old one in its place"
 
@@ -36,12 +38,7 @@ class DRO(PolicyLoss):
         "dual_clip": _NO_CLIP, "clip_low": _NO_CLIP, "clip_high": _NO_CLIP
     }  # fmt: skip
 
-    beta: float
-
-    def __post_init__(self) -> None:
-        PolicyLoss.__post_init__(self)
-        if self.beta <= 0:
-            raise ConfigError(f"algorithm.beta must be above 0, got {self.beta}")
+    beta: Positive
 
     @property
     def needs_zero_advantages(self) -> bool:

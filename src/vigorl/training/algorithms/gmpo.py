@@ -13,15 +13,17 @@ dual clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.advantages import Normalization
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs, sequence_mean
+from vigorl.core.ranges import Positive
 from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,11 @@ class GMPO(PolicyLoss):
     }
 
     normalization: Normalization | str = Normalization.SEQUENCE_MEAN
-    clip_low: float = 0.4
-    clip_high: float = 0.4
+    clip_low: Positive = 0.4
+    clip_high: Positive = 0.4
 
     def __post_init__(self) -> None:
         PolicyLoss.__post_init__(self)
-        if self.clip_low <= 0 or self.clip_high <= 0:
-            raise ConfigError(
-                "algorithm.clip_low and algorithm.clip_high must be above 0 nats, "
-                f"got {self.clip_low} and {self.clip_high}"
-            )
         if self.normalization != Normalization.SEQUENCE_MEAN:
             raise ConfigError(
                 f"algorithm.normalization={self.normalization} has another gradient than GMPO's: "
@@ -60,11 +57,11 @@ class GMPO(PolicyLoss):
             )
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
+        from vigorl.models.losses import sequence_mean
+
         advantages, mask = inputs.advantages, inputs.loss_mask.bool()
-        held = torch.where(
-            advantages > 0, change.clamp(max=self.clip_high), change.clamp(min=-self.clip_low)
-        )
-        held = torch.where(mask, held, 0.0)
+        low, high = change.clamp(min=-self.clip_low), change.clamp(max=self.clip_high)
+        held = high.where(advantages > 0, low).where(mask, 0.0)
         mean = sequence_mean(held.detach(), mask)  # [batch, 1]
         weight = (mean + (held - held.detach())).exp()
         return TokenLoss(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vigorl.core.advantages import Normalization
+from vigorl.core.ranges import FromOne
 from vigorl.training.algorithms.reinforce import REINFORCE
 
 
@@ -27,4 +28,4 @@ class GPG(REINFORCE):
     """
 
     normalization: Normalization | str = Normalization.TOKEN_MEAN
-    max_weight: float | None = None
+    max_weight: FromOne | None = None

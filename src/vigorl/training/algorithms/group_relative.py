@@ -15,8 +15,9 @@ from typing import Any
 
 from vigorl.core.advantages import Credit
 from vigorl.core.errors import ConfigError
+from vigorl.core.kl import KLEstimator
+from vigorl.core.ranges import NotNegative, check_ranges
 from vigorl.core.rollout import ScoredRollout, StopReason
-from vigorl.models.losses import KLEstimator
 from vigorl.training.algorithms.adaptive_kl import AdaptiveKL
 from vigorl.training.algorithms.prompt_factor import PromptFactor
 from vigorl.training.estimators.estimator import Estimate, Estimator, Rated
@@ -63,25 +64,21 @@ class GroupRelative:
         ConfigError: A setting out of its range, or without effect.
     """
 
-    kl_coef: float = 0.0
+    kl_coef: NotNegative = 0.0
     kl_estimator: KLEstimator | str = KLEstimator.K3
-    reward_kl_coef: float = 0.0
+    reward_kl_coef: NotNegative = 0.0
     kl_control: AdaptiveKL | None = None
     estimator: Estimator | None = None
     scale_by_std: bool = True
-    min_std: float = 0.0
+    min_std: NotNegative = 0.0
     centre_shaping: bool = False
     prompt_factor: PromptFactor | None = None
     mask_truncated: bool = False
     over_turn: Masking | str | None = None
 
     def __post_init__(self) -> None:
+        check_ranges(self, "algorithm")
         self._check_kl()
-        if self.over_turn is not None and self.over_turn not in list(Masking):
-            raise ConfigError(
-                f"algorithm.over_turn must be one of {', '.join(Masking)} or null, "
-                f"got {self.over_turn!r}"
-            )
         own = GroupMean(scale_by_std=self.scale_by_std, min_std=self.min_std)
         if self.estimator is None:
             return
@@ -98,18 +95,10 @@ class GroupRelative:
                 )
 
     def _check_kl(self) -> None:
-        for name in ("kl_coef", "reward_kl_coef"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"algorithm.{name} must be at least 0, got {getattr(self, name)}")
         if self.kl_coef and self.reward_kl_coef:
             raise ConfigError(
                 f"algorithm.kl_coef={self.kl_coef:g} and "
                 f"algorithm.reward_kl_coef={self.reward_kl_coef:g} would pay the KL twice: set one"
-            )
-        if self.kl_estimator not in list(KLEstimator):
-            raise ConfigError(
-                f"algorithm.kl_estimator must be one of {', '.join(KLEstimator)}, "
-                f"got {self.kl_estimator!r}"
             )
         if self.kl_estimator == KLEstimator.K1:
             raise ConfigError(

@@ -9,11 +9,16 @@ not of each micro-batch, of BNPO; with GAE and a critic in place of the group it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from torch import Tensor
+from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import Positive, Range
+from vigorl.training.algorithms.policy_loss import ClipLow, PolicyLoss, TokenLoss
 
-from vigorl.models.losses import Clip, LossInputs
-from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import Clip, LossInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +34,17 @@ class GRPO(PolicyLoss):
     Source: arXiv:2402.03300 eq. 3; Dr. GRPO arXiv:2503.20783; DAPO arXiv:2503.14476.
     """
 
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    dual_clip: float | None = 3.0
+    clip_low: ClipLow = 0.2
+    clip_high: Positive = 0.28
+    dual_clip: Annotated[float, Range(gt=1, words="above 1, or null")] | None = 3.0
 
     def __post_init__(self) -> None:
         PolicyLoss.__post_init__(self)
-        self.clip()
+        if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
+            raise ConfigError(
+                f"algorithm.dual_clip must be above 1 + clip_high = {1 + self.clip_high:g}, "
+                f"got {self.dual_clip:g}"
+            )
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
         ratio, clip = change.exp(), self.clip()
@@ -44,4 +53,6 @@ class GRPO(PolicyLoss):
         )
 
     def clip(self) -> Clip:
+        from vigorl.models.losses import Clip
+
         return Clip(low=self.clip_low, high=self.clip_high, dual=self.dual_clip)

@@ -15,14 +15,17 @@ the mean over sequences, a dual clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.advantages import Normalization
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import Clip, LossInputs, sequence_mean
-from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss
+from vigorl.core.ranges import Positive
+from vigorl.training.algorithms.policy_loss import ClipLow, PolicyLoss, TokenLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import Clip, LossInputs
 
 TOKEN_BOUND = 0.1  # from here on bounds are those of tokens
 
@@ -48,13 +51,12 @@ class GSPO(PolicyLoss):
     }
 
     normalization: Normalization | str = Normalization.SEQUENCE_MEAN
-    clip_low: float = 3e-4
-    clip_high: float = 4e-4
+    clip_low: ClipLow = 3e-4
+    clip_high: Positive = 4e-4
     wide_bounds: bool = False
 
     def __post_init__(self) -> None:
         PolicyLoss.__post_init__(self)
-        self._clip()
         self._check_normalization()
         is_wide = max(self.clip_low, self.clip_high) >= TOKEN_BOUND
         if is_wide and not self.wide_bounds:
@@ -76,6 +78,8 @@ class GSPO(PolicyLoss):
             )
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
+        from vigorl.models.losses import sequence_mean
+
         mean = sequence_mean(change.detach(), inputs.loss_mask.bool())  # [batch, 1]
         ratio, clip = (mean + (change - change.detach())).exp(), self._clip()
         return TokenLoss(
@@ -83,4 +87,6 @@ class GSPO(PolicyLoss):
         )
 
     def _clip(self) -> Clip:
+        from vigorl.models.losses import Clip
+
         return Clip(low=self.clip_low, high=self.clip_high)

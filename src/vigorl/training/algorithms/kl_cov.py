@@ -9,16 +9,18 @@ What this is: the paper's rule. Nothing else holds the policy, so it is for few 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import Positive, ShareAboveZero
 from vigorl.training.algorithms.covariance import covariances
 from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss
-from vigorl.training.marks import UpdateTokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
+    from vigorl.training.marks import UpdateTokens
 
 _NO_CLIP = "nothing is clipped: the price on moving is cov_coef"
 
@@ -41,17 +43,13 @@ class KLCov(PolicyLoss):
         "top_entropy_frac": "both choose tokens by what keeps entropy up; take one",
     }  # fmt: skip
 
-    cov_frac: float = 2e-4
-    cov_coef: float = 0.1
+    cov_frac: ShareAboveZero = 2e-4
+    cov_coef: Positive = 0.1
 
     def __post_init__(self) -> None:
         PolicyLoss.__post_init__(self)
         if self.top_entropy_frac is not None:
             raise ConfigError(f"algorithm.top_entropy_frac: {self.refused['top_entropy_frac']}")
-        if not 0 < self.cov_frac <= 1:
-            raise ConfigError(f"algorithm.cov_frac must be in (0, 1], got {self.cov_frac}")
-        if self.cov_coef <= 0:
-            raise ConfigError(f"algorithm.cov_coef must be above 0, got {self.cov_coef}")
 
     @property
     def needs_marks(self) -> bool:
@@ -63,6 +61,8 @@ class KLCov(PolicyLoss):
 
     def marks(self, tokens: UpdateTokens) -> Tensor:
         """1.0 on the tokens that pay."""
+        import torch
+
         cov = covariances(tokens)
         marks = torch.zeros(len(cov))
         marks[cov.topk(max(int(self.cov_frac * len(cov)), 1)).indices] = 1.0

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from vigorl.core.advantages import Normalization
 from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import Positive
 from vigorl.training.algorithms.gspo import GSPO
+from vigorl.training.algorithms.policy_loss import ClipLow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,8 @@ class LUSPO(GSPO):
     """
 
     normalization: Normalization | str = Normalization.SEQUENCE_SUM
-    clip_low: float = 2e-3
-    clip_high: float = 2.5e-3
+    clip_low: ClipLow = 2e-3
+    clip_high: Positive = 2.5e-3
 
     def _check_normalization(self) -> None:
         if self.normalization != Normalization.SEQUENCE_SUM:

@@ -13,14 +13,16 @@ pass under them is one more forward and backward per step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs, k3_kl
+from vigorl.core.ranges import NotNegative, Positive
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.policy_loss import TokenLoss, sampled_logprobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 SIGNAL = "visual_dependency"
 
@@ -39,20 +41,9 @@ class PAPO(GRPO):
         pixels black with a chance of 0.6.
     """
 
-    clip_high: float = 0.3
-    perception_coef: float = 0.02
-    double_entropy_coef: float = 0.05
-
-    def __post_init__(self) -> None:
-        GRPO.__post_init__(self)
-        if self.perception_coef <= 0:
-            raise ConfigError(
-                f"algorithm.perception_coef must be above 0, got {self.perception_coef}"
-            )
-        if self.double_entropy_coef < 0:
-            raise ConfigError(
-                f"algorithm.double_entropy_coef must be at least 0, got {self.double_entropy_coef}"
-            )
+    clip_high: Positive = 0.3
+    perception_coef: Positive = 0.02
+    double_entropy_coef: NotNegative = 0.05
 
     @property
     def needs_signals(self) -> tuple[str, ...]:
@@ -67,9 +58,11 @@ class PAPO(GRPO):
         return True
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
+        from vigorl.models.losses import k3_kl
+
         loss, metrics, _ = GRPO.token_loss(self, change, inputs)
         masked, mask = inputs.changed_logprobs[SIGNAL], inputs.loss_mask.bool()
         perceived = k3_kl(inputs.policy_logprobs, masked, mask)
-        both = sampled_logprobs(inputs) + torch.where(mask, masked, 0.0)
+        both = sampled_logprobs(inputs) + masked.where(mask, 0.0)
         beside = -self.perception_coef * perceived - self.double_entropy_coef * both
         return TokenLoss(loss, {**metrics, "papo/kl": perceived}, beside)

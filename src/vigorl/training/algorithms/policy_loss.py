@@ -13,24 +13,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from vigorl.core.advantages import Normalization, check_normalization, token_weights
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import (
-    KLEstimator,
-    LossInputs,
-    LossOutput,
-    largest_ratio,
-    log_ratio,
-    policy_gradient_output,
-    sequence_mean,
-)
+from vigorl.core.kl import KLEstimator
+from vigorl.core.ranges import AtLeastOne, Finite, Range, ShareAboveZero
 from vigorl.training.algorithms.group_relative import GroupRelative
-from vigorl.training.marks import UpdateTokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs, LossOutput
+    from vigorl.training.marks import UpdateTokens
+
+
+ClipLow = Annotated[float, Range(gt=0, lt=1)]
 
 
 class TokenLoss(NamedTuple):
@@ -67,22 +65,13 @@ class PolicyLoss(GroupRelative):
     """
 
     normalization: Normalization | str = Normalization.TOKEN_MEAN
-    constant_length: int | None = None
-    top_entropy_frac: float | None = None
-    off_policy_threshold: float | None = None
+    constant_length: AtLeastOne | None = None
+    top_entropy_frac: ShareAboveZero | None = None
+    off_policy_threshold: Finite | None = None
 
     def __post_init__(self) -> None:
         GroupRelative.__post_init__(self)
         check_normalization(self.normalization, self.constant_length)
-        if self.top_entropy_frac is not None and not 0 < self.top_entropy_frac <= 1:
-            raise ConfigError(
-                f"algorithm.top_entropy_frac must be in (0, 1], got {self.top_entropy_frac}"
-            )
-        if self.off_policy_threshold is not None and not math.isfinite(self.off_policy_threshold):
-            raise ConfigError(
-                "algorithm.off_policy_threshold must be a number of nats, "
-                f"got {self.off_policy_threshold}"
-            )
 
     # ---- what it needs ---------------------------------------------------------------------------
 
@@ -127,6 +116,8 @@ class PolicyLoss(GroupRelative):
         return inputs.old_logprobs
 
     def loss(self, inputs: LossInputs) -> LossOutput:
+        from vigorl.models.losses import largest_ratio, log_ratio, policy_gradient_output
+
         mask, anchor = inputs.loss_mask.bool(), self.anchor_logprobs(inputs)
         change = log_ratio(inputs.policy_logprobs, anchor.detach(), mask)
         found = self.token_loss(change, inputs)
@@ -177,13 +168,6 @@ class AnchoredLoss(PolicyLoss):
 
     anchor: Anchor | str = Anchor.OLD
 
-    def __post_init__(self) -> None:
-        PolicyLoss.__post_init__(self)
-        if self.anchor not in list(Anchor):
-            raise ConfigError(
-                f"algorithm.anchor must be one of {', '.join(Anchor)}, got {self.anchor!r}"
-            )
-
     @property
     def needs_old(self) -> bool:
         return self.anchor == Anchor.OLD
@@ -198,12 +182,12 @@ class AnchoredLoss(PolicyLoss):
 
 def sampled_logprobs(inputs: LossInputs) -> Tensor:
     """[batch, tokens] of the policy with gradient, in nats; 0 where the mask is 0."""
-    return torch.where(inputs.loss_mask.bool(), inputs.policy_logprobs, 0.0)
+    return inputs.policy_logprobs.where(inputs.loss_mask.bool(), 0.0)
 
 
 def either(condition: Tensor, yes: float, no: float, *, like: Tensor) -> Tensor:
     """One of two numbers for each token, in the precision of `like`."""
-    return torch.where(condition, like.new_tensor(yes), like.new_tensor(no))
+    return like.new_tensor(yes).where(condition, like.new_tensor(no))
 
 
 def is_top(values: Tensor, frac: float) -> Tensor:
@@ -222,12 +206,16 @@ def _quantile(values: Tensor, share: float) -> Tensor:
 
 def is_near_engine(inputs: LossInputs, threshold: float) -> Tensor:
     """[batch, tokens] False where a negative advantage is of a rollout that the policy has left."""
+    from vigorl.models.losses import sequence_mean
+
     mask, gap = inputs.loss_mask.bool(), engine_gap(inputs)
     return (inputs.advantages >= 0) | (sequence_mean(-gap, mask) <= threshold)
 
 
 def engine_gap(inputs: LossInputs) -> Tensor:
     """[batch, tokens] log policy - log engine, detached; 0 where the mask is 0."""
+    from vigorl.models.losses import log_ratio
+
     return log_ratio(inputs.policy_logprobs.detach(), engine_logprobs(inputs), inputs.loss_mask)
 
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Protocol
 
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.ranges import NotNegative, Positive, check_ranges
 from vigorl.core.rollout import Rollout
 
 
@@ -37,16 +38,15 @@ class ByTag:
         middle, hard, + 0.5 where a change of lines is needed; `reason_map.py` at 15428ac).
     """
 
-    factors: Mapping[str, float]
+    factors: Mapping[str, NotNegative]
     tag: str = ""
-    default: float | None = None
+    default: NotNegative | None = None
 
     def __post_init__(self) -> None:
-        known = [*self.factors.values(), *([] if self.default is None else [self.default])]
-        if not self.factors or min(known) < 0:
+        check_ranges(self, "algorithm.prompt_factor")
+        if not self.factors or min(self.factors.values()) < 0:
             raise ConfigError(
-                f"algorithm.prompt_factor needs factors from 0 on, got {dict(self.factors)} and "
-                f"default={self.default}"
+                f"algorithm.prompt_factor needs factors from 0 on, got {dict(self.factors)}"
             )
 
     def __call__(self, rollouts: Sequence[Rollout]) -> float:
@@ -81,15 +81,13 @@ class ByProbe:
     """
 
     number: str
-    most: float = 0.5
-    default: float | None = None
+    most: Positive = 0.5
+    default: NotNegative | None = None
 
     def __post_init__(self) -> None:
-        if not self.number or self.most <= 0 or (self.default is not None and self.default < 0):
-            raise ConfigError(
-                f"algorithm.prompt_factor needs number, most={self.most} above 0 and "
-                f"default={self.default} from 0 on or null"
-            )
+        check_ranges(self, "algorithm.prompt_factor")
+        if not self.number:
+            raise ConfigError("algorithm.prompt_factor needs the number of a probe, by name")
 
     def __call__(self, rollouts: Sequence[Rollout]) -> float:
         """The factor.

@@ -15,11 +15,13 @@ step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import ScoredRollout
-from vigorl.models.losses import LossInputs, LossOutput
+
+if TYPE_CHECKING:
+    from vigorl.models.losses import LossInputs, LossOutput
 
 
 class Algorithm(Protocol):

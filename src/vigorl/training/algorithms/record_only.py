@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import ScoredRollout
-from vigorl.models.losses import LossInputs, LossOutput
+
+if TYPE_CHECKING:
+    from vigorl.models.losses import LossInputs, LossOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class RecordOnly:
         return [0.0] * len(num_tokens)
 
     def loss(self, inputs: LossInputs) -> LossOutput:
+        from vigorl.models.losses import LossOutput
+
         return LossOutput((inputs.policy_logprobs * 0.0).sum(), {})
 
 

@@ -11,19 +11,21 @@ learned baseline.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.advantages import Normalization
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import FromOne
 from vigorl.training.algorithms.policy_loss import (
     PolicyLoss,
     TokenLoss,
     engine_logprobs,
     sampled_logprobs,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 _NO_CLIP = "there is no ratio to hold: max_weight bounds the correction"
 
@@ -46,14 +48,7 @@ class REINFORCE(PolicyLoss):
     }  # fmt: skip
 
     normalization: Normalization | str = Normalization.SEQUENCE_SUM
-    max_weight: float | None = 2.0
-
-    def __post_init__(self) -> None:
-        PolicyLoss.__post_init__(self)
-        if self.max_weight is not None and self.max_weight < 1:
-            raise ConfigError(
-                f"algorithm.max_weight must be at least 1, or null, got {self.max_weight}"
-            )
+    max_weight: FromOne | None = 2.0
 
     @property
     def needs_old(self) -> bool:

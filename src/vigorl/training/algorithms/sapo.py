@@ -10,14 +10,16 @@ so `train/policy_loss` is not comparable with that of other algorithms. Left out
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.advantages import Normalization
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import Positive
 from vigorl.training.algorithms.policy_loss import PolicyLoss, TokenLoss, either
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +43,8 @@ class SAPO(PolicyLoss):
     }
 
     normalization: Normalization | str = Normalization.SEQUENCE_MEAN
-    tau_positive: float = 1.0
-    tau_negative: float = 1.05
-
-    def __post_init__(self) -> None:
-        PolicyLoss.__post_init__(self)
-        for name, tau in (
-            ("tau_positive", self.tau_positive),
-            ("tau_negative", self.tau_negative),
-        ):
-            if tau <= 0:
-                raise ConfigError(f"algorithm.{name} must be above 0, got {tau}")
+    tau_positive: Positive = 1.0
+    tau_negative: Positive = 1.05
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
         is_good = inputs.advantages > 0

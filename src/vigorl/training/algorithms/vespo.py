@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
-
-from vigorl.core.errors import ConfigError
-from vigorl.models.losses import MAX_LOG_RATIO, LossInputs
+from vigorl.core.ranges import Positive
 from vigorl.training.algorithms.policy_loss import AnchoredLoss, TokenLoss, either, sampled_logprobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
 
 MIN_LOG_WEIGHT = math.log(1e-8)
 
@@ -43,22 +45,18 @@ class VESPO(AnchoredLoss):
         "clip_high": "phi stands in its place",
     }
 
-    k_positive: float = 2.0
-    lambda_positive: float = 3.0
-    k_negative: float = 3.0
-    lambda_negative: float = 2.0
-
-    def __post_init__(self) -> None:
-        AnchoredLoss.__post_init__(self)
-        for name in ("k_positive", "lambda_positive", "k_negative", "lambda_negative"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"algorithm.{name} must be above 0, got {getattr(self, name)}")
+    k_positive: Positive = 2.0
+    lambda_positive: Positive = 3.0
+    k_negative: Positive = 3.0
+    lambda_negative: Positive = 2.0
 
     @property
     def corrects_engine(self) -> bool:
         return True
 
     def token_loss(self, change: Tensor, inputs: LossInputs) -> TokenLoss:
+        from vigorl.models.losses import MAX_LOG_RATIO
+
         advantages = inputs.advantages
         log_weight = change.detach().sum(-1, keepdim=True).clamp(MIN_LOG_WEIGHT, MAX_LOG_RATIO)
         is_good = advantages >= 0

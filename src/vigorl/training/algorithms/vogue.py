@@ -11,13 +11,16 @@ at most 1, no bonus turns a bad token into a good one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs, LossOutput
+from vigorl.core.ranges import FromOne, NotNegative
 from vigorl.training.algorithms.grpo import GRPO
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs, LossOutput
 
 SIGNAL = "visual_uncertainty"
 
@@ -37,18 +40,14 @@ class VOGUE(GRPO):
     Source: arXiv:2510.01444, withdrawn from ICLR 2026 (1.0, 2.0, 0.4, 2.0).
     """
 
-    uncertainty_weight: float = 1.0
-    uncertainty_cap: float = 2.0
-    entropy_weight: float = 0.4
-    entropy_cap: float = 2.0
+    uncertainty_weight: NotNegative = 1.0
+    uncertainty_cap: FromOne = 2.0
+    entropy_weight: NotNegative = 0.4
+    entropy_cap: FromOne = 2.0
 
     def __post_init__(self) -> None:
         GRPO.__post_init__(self)
-        if min(self.uncertainty_weight, self.entropy_weight) < 0:
-            raise ConfigError("algorithm: uncertainty_weight and entropy_weight must be at least 0")
-        if min(self.uncertainty_cap, self.entropy_cap) < 1 or (
-            1 / self.uncertainty_cap + 1 / self.entropy_cap > 1
-        ):
+        if 1 / self.uncertainty_cap + 1 / self.entropy_cap > 1:
             raise ConfigError(
                 "algorithm: 1/uncertainty_cap + 1/entropy_cap must be at most 1, or a bonus turns "
                 f"a bad token good; got {self.uncertainty_cap} and {self.entropy_cap}"
@@ -70,9 +69,8 @@ class VOGUE(GRPO):
         assert inputs.entropy is not None
         size = inputs.advantages.abs()
         uncertainty = inputs.signals[SIGNAL].detach()
-        seen = torch.minimum(self.uncertainty_weight * uncertainty, size / self.uncertainty_cap)
-        unsure = torch.minimum(
-            self.entropy_weight * inputs.entropy.detach(), size / self.entropy_cap
-        )
+        seen = (self.uncertainty_weight * uncertainty).minimum(size / self.uncertainty_cap)
+        unsure = self.entropy_weight * inputs.entropy.detach()
+        unsure = unsure.minimum(size / self.entropy_cap)
         is_noisy = ((uncertainty > 0) & inputs.loss_mask.bool()).any(-1, keepdim=True)
-        return inputs.advantages + torch.where(is_noisy, seen + unsure, 0.0)
+        return inputs.advantages + (seen + unsure).where(is_noisy, 0.0)

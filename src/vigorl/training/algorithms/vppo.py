@@ -15,16 +15,18 @@ groups), learning from the tower.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.errors import ConfigError
-from vigorl.models.losses import LossInputs
+from vigorl.core.ranges import NotNegative, ShareAboveZero
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.policy_loss import TokenLoss, sampled_logprobs
-from vigorl.training.marks import UpdateTokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vigorl.models.losses import LossInputs
+    from vigorl.training.marks import UpdateTokens
 
 SIGNAL = "visual_dependency"
 
@@ -48,19 +50,13 @@ class VPPO(GRPO):
         "pictures: signals.visual_dependency.top_frac"
     }
 
-    min_factor: float = 0.9
-    entropy_penalty: float = 0.06
+    min_factor: ShareAboveZero = 0.9
+    entropy_penalty: NotNegative = 0.06
 
     def __post_init__(self) -> None:
         GRPO.__post_init__(self)
         if self.top_entropy_frac is not None:
             raise ConfigError(f"algorithm.top_entropy_frac: {self.refused['top_entropy_frac']}")
-        if not 0 < self.min_factor <= 1:
-            raise ConfigError(f"algorithm.min_factor must be in (0, 1], got {self.min_factor}")
-        if self.entropy_penalty < 0:
-            raise ConfigError(
-                f"algorithm.entropy_penalty must be at least 0, got {self.entropy_penalty}"
-            )
 
     @property
     def needs_signals(self) -> tuple[str, ...]:
@@ -83,7 +79,7 @@ class VPPO(GRPO):
         means = tokens.sequence_means(tokens.signals[SIGNAL])
         spread = means.max() - means.min()
         if spread == 0:
-            return torch.ones(len(tokens.sequence))
+            return tokens.entropy.new_ones(len(tokens.sequence))
         place = (means - means.min()) / spread
         factors = self.min_factor + place * (1 - self.min_factor) / place.mean()
         return factors[tokens.sequence].float()

@@ -13,8 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Literal
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, moments
 from vigorl.training.readings import Reads
 
@@ -39,19 +40,11 @@ class BatchNormalized(Estimator):
     """
 
     inner: Estimator
-    over: str = "rollouts"
+    over: Literal["rollouts", "tokens"] = "rollouts"
     is_population: bool = True
-    eps: float = 1e-9
+    eps: NotNegative = 1e-9
     eps_in_root: bool = False
     keep_flat: bool = True
-
-    def __post_init__(self) -> None:
-        if self.over not in ("rollouts", "tokens"):
-            raise ConfigError(
-                f"algorithm.estimator.over must be rollouts or tokens, got {self.over!r}"
-            )
-        if self.eps < 0:
-            raise ConfigError(f"algorithm.estimator.eps must be at least 0, got {self.eps}")
 
     @property
     def reads(self) -> Reads:

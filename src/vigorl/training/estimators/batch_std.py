@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.advantages import group_advantages
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import (
     Estimate,
     Estimator,
@@ -29,7 +30,7 @@ class BatchStd(Estimator):
     Source: Lite PPO arXiv:2508.08221 section 4; `scale_rewards="batch"` of TRL 1.16 (eps 1e-4).
     """
 
-    eps: float = 1e-4
+    eps: NotNegative = 1e-4
 
     def advantages(self, groups: Sequence[Group]) -> list[list[Estimate]]:
         rewards = [rewards_of(group) for group in groups]

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import Share, ShareAboveZero
 from vigorl.training.estimators.estimator import Rated
-from vigorl.training.estimators.gae import CriticEstimator, backwards, check_discounts
+from vigorl.training.estimators.gae import CriticEstimator, backwards
 from vigorl.training.estimators.return_to_go import token_rewards
 
 
@@ -36,18 +37,11 @@ class BilevelGAE(CriticEstimator):
         as RAGEN's. Later code of VAGEN mixes both clocks in one recursion; that is left out.
     """
 
-    discount: float = 1.0
-    trace_decay: float = 1.0
-    turn_discount: float = 0.95
-    turn_trace_decay: float = 1.0
-    turn_value: str = "last"
-
-    def __post_init__(self) -> None:
-        check_discounts(self, "discount", "trace_decay", "turn_discount", "turn_trace_decay")
-        if self.turn_value not in ("first", "last"):
-            raise ConfigError(
-                f"algorithm.estimator.turn_value must be first or last, got {self.turn_value!r}"
-            )
+    discount: ShareAboveZero = 1.0
+    trace_decay: Share = 1.0
+    turn_discount: ShareAboveZero = 0.95
+    turn_trace_decay: Share = 1.0
+    turn_value: Literal["first", "last"] = "last"
 
     def of_tokens(self, one: Rated, values: Sequence[float]) -> list[float]:
         rewards = [list(turn) for turn in one.by_turn(token_rewards(one)) if turn]

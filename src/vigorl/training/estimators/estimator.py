@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from vigorl.core.ranges import check_ranges
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.ranks import from_all_ranks
 from vigorl.training.readings import Reads, TokenReadings
@@ -90,6 +91,10 @@ class Estimate:
 
 class Estimator(ABC):
     """From a phase's groups to their advantages; pure but for what `from_all_ranks` brings."""
+
+    def __post_init__(self) -> None:
+        """Of the dataclasses that estimators are."""
+        check_ranges(self, "algorithm.estimator")
 
     @property
     def reads(self) -> Reads:

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import Share, ShareAboveZero
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, Rated, moments
 from vigorl.training.estimators.return_to_go import token_rewards
 
@@ -75,11 +75,8 @@ class GAE(CriticEstimator):
     Source: arXiv:1506.02438, eq. 16; `compute_gae_advantage_return` of verl at 1dda039b9 (both 1).
     """
 
-    discount: float = 1.0
-    trace_decay: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_discounts(self, "discount", "trace_decay")
+    discount: ShareAboveZero = 1.0
+    trace_decay: Share = 1.0
 
     def of_tokens(self, one: Rated, values: Sequence[float]) -> list[float]:
         return backwards(
@@ -105,15 +102,6 @@ def values_of(one: Rated) -> tuple[float, ...]:
     assert one.readings is not None
     assert len(one.readings.values) == one.num_tokens
     return one.readings.values
-
-
-def check_discounts(estimator: Estimator, *names: str) -> None:
-    """Raises ConfigError where a discount is not in (0, 1], or a decay of traces not in [0, 1]."""
-    for name in names:
-        value, is_decay = getattr(estimator, name), name.endswith("decay")
-        if not 0 <= value <= 1 or (value == 0 and not is_decay):
-            allowed = "from 0 to 1" if is_decay else "above 0 and up to 1"
-            raise ConfigError(f"algorithm.estimator.{name} must be {allowed}, got {value}")
 
 
 def _explained_variance(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.advantages import group_advantages
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Group, RolloutEstimator
 
 
@@ -25,7 +26,7 @@ class ByParts(RolloutEstimator):
         1dda039b9 (eps 1e-6); `normalize_then_sum` of TRL 1.16 has 1e-4.
     """
 
-    eps: float = 1e-6
+    eps: NotNegative = 1e-6
 
     @property
     def refuses(self) -> frozenset[str]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vigorl.core.advantages import group_advantages
-from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box
+from vigorl.core.ranges import NotNegative, ShareAboveZero
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.boxes import intersection_over_union
 from vigorl.training.estimators.estimator import (
@@ -49,22 +49,10 @@ class StateGroups(Estimator):
         `mean_norm` leaves out the division). States by crops are ours.
     """
 
-    discount: float = 0.95
-    step_weight: float = 1.0
+    discount: ShareAboveZero = 0.95
+    step_weight: NotNegative = 1.0
     scale_by_std: bool = True
-    min_iou: float = 0.9
-
-    def __post_init__(self) -> None:
-        for name in ("discount", "min_iou"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(
-                    f"algorithm.estimator.{name} must be above 0 and up to 1, "
-                    f"got {getattr(self, name)}"
-                )
-        if self.step_weight < 0:
-            raise ConfigError(
-                f"algorithm.estimator.step_weight must be at least 0, got {self.step_weight}"
-            )
+    min_iou: ShareAboveZero = 0.9
 
     @property
     def refuses(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vigorl.core.advantages import group_advantages
 from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import NotNegative, check_ranges
 from vigorl.training.estimators.estimator import Group, RolloutEstimator
 
 
@@ -22,11 +23,10 @@ class GroupMean(RolloutEstimator):
     """
 
     scale_by_std: bool = True
-    min_std: float = 0.0
+    min_std: NotNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.min_std < 0:
-            raise ConfigError(f"algorithm.min_std must be at least 0, got {self.min_std}")
+        check_ranges(self, "algorithm")
         if self.min_std and not self.scale_by_std:
             raise ConfigError("algorithm.min_std has no effect with algorithm.scale_by_std=false")
 

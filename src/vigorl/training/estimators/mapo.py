@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vigorl.core.advantages import group_advantages
+from vigorl.core.ranges import Finite, NotNegative
 from vigorl.training.estimators.estimator import Group, RolloutEstimator, rewards_of
 
 
@@ -22,8 +23,8 @@ class MixedDeviation(RolloutEstimator):
     Source: the MAPO option of Video-CoM's `grpo_trainer.py` at b58b6ce (arXiv:2511.23477).
     """
 
-    threshold: float = 0.5
-    eps: float = 1e-4
+    threshold: Finite = 0.5
+    eps: NotNegative = 1e-4
 
     def compare(self, group: Group) -> list[float]:
         rewards = rewards_of(group)

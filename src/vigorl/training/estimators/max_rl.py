@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vigorl.core.advantages import group_advantages
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Group, RolloutEstimator, rewards_of
 
 
@@ -19,7 +20,7 @@ class MaxRL(RolloutEstimator):
     Source: arXiv:2602.02710; `maxrl` of SkyRL at a9564572e (eps 1e-6).
     """
 
-    eps: float = 1e-6
+    eps: NotNegative = 1e-6
 
     def compare(self, group: Group) -> list[float]:
         rewards = rewards_of(group)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, Rated
 from vigorl.training.estimators.return_to_go import ReturnToGo
 from vigorl.training.readings import Reads
@@ -34,7 +35,7 @@ class OptimalToken(Estimator):
     """
 
     over_sampled: bool = True
-    eps: float = 1e-8
+    eps: NotNegative = 1e-8
 
     @property
     def reads(self) -> Reads:

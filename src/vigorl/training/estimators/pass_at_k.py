@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import stdev
 
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Group, RolloutEstimator, rewards_of
 
 
@@ -19,7 +20,7 @@ class BestOfGroup(RolloutEstimator):
     """
 
     scale_by_std: bool = True
-    eps: float = 1e-6
+    eps: NotNegative = 1e-6
 
     def compare(self, group: Group) -> list[float]:
         rewards = rewards_of(group)

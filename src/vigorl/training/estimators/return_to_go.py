@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import ShareAboveZero
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, Rated
 
 
@@ -25,13 +25,7 @@ class ReturnToGo(Estimator):
         `compute_reinforce_plus_plus_outcome_advantage` of verl at 1dda039b9 (gamma 1).
     """
 
-    discount: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.discount <= 1:
-            raise ConfigError(
-                f"algorithm.estimator.discount must be above 0 and up to 1, got {self.discount}"
-            )
+    discount: ShareAboveZero = 1.0
 
     def advantages(self, groups: Sequence[Group]) -> list[list[Estimate]]:
         return [[Estimate(one.by_turn(self.returns(one))) for one in group] for group in groups]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import NotNegative
 from vigorl.training.estimators.estimator import Estimate, Estimator, Group, Rated
 from vigorl.training.estimators.group_mean import GroupMean
 from vigorl.training.readings import Reads
@@ -28,12 +29,11 @@ class StepCredit(Estimator):
         published; ours.
     """
 
-    weight: float = 1.0
+    weight: NotNegative = 1.0
     outcome: Estimator = field(default_factory=GroupMean)
 
     def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise ConfigError(f"algorithm.estimator.weight must be at least 0, got {self.weight}")
+        Estimator.__post_init__(self)
         if self.outcome.needs_critic:
             raise ConfigError(
                 "algorithm.estimator.outcome cannot need a critic, which would learn what turns "

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import AtLeastTwo
 from vigorl.core.rollout import ScoredRollout
 from vigorl.training.groups.method import GroupMethod
 
@@ -42,16 +42,8 @@ class DownSampling(GroupMethod):
         most; both metrics).
     """
 
-    factor: int = 4
+    factor: AtLeastTwo = 4
     rule: Rule | str = Rule.MAX_VARIANCE
-
-    def __post_init__(self) -> None:
-        if self.factor < 2:
-            raise ConfigError(
-                f"groups.factor must be 2 or more, got {self.factor}: all rollouts are learned from"
-            )
-        if self.rule not in list(Rule):
-            raise ConfigError(f"groups.rule must be one of {', '.join(Rule)}, got {self.rule!r}")
 
     def rollouts_per_prompt(self, group_size: int) -> int:
         return group_size * self.factor

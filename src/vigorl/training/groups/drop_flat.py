@@ -15,7 +15,6 @@ from vigorl.training.groups.method import (
     GroupFacts,
     GroupMethod,
     Metric,
-    check_metric,
     mixed_first,
 )
 
@@ -33,9 +32,6 @@ class DropFlat(GroupMethod):
     """
 
     metric: Metric | str = Metric.ACCURACY
-
-    def __post_init__(self) -> None:
-        check_metric(self.metric)
 
     def choose(self, facts: Sequence[GroupFacts], *, wanted: int) -> Choice:
         return Choice(mixed_first(facts, self.metric, wanted=wanted))

@@ -20,14 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import AtLeastOne, FromOne
 from vigorl.training.groups.method import (
     Choice,
     GroupFacts,
     GroupMethod,
     Metric,
-    check_at_least,
-    check_metric,
     mixed_first,
 )
 
@@ -56,18 +54,9 @@ class DynamicSampling(GroupMethod):
     """
 
     metric: Metric | str = Metric.ACCURACY
-    oversample: float = 1.0
+    oversample: FromOne = 1.0
     refill: Refill | str = Refill.BATCH
-    max_batches: int = 10
-
-    def __post_init__(self) -> None:
-        check_metric(self.metric)
-        check_at_least("oversample", self.oversample, 1.0)
-        check_at_least("max_batches", self.max_batches, 1)
-        if self.refill not in list(Refill):
-            raise ConfigError(
-                f"groups.refill must be one of {', '.join(Refill)}, got {self.refill!r}"
-            )
+    max_batches: AtLeastOne = 10
 
     def num_prompts(self, facts: Sequence[GroupFacts], *, wanted: int, round: int) -> int:
         batch = math.ceil(wanted * self.oversample)

@@ -12,14 +12,13 @@ ranks, so all ranks decide the same.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import check_ranges
 from vigorl.core.rollout import Rollout, ScoredRollout, StopReason, TrainingSample
 
 SMALLEST_SPREAD = 1e-6  # of scores and rewards; below it is rounding
@@ -107,6 +106,10 @@ class GroupMethod:
 
     needs_old = False  # whether the algorithm must compare with the policy that sampled
 
+    def __post_init__(self) -> None:
+        """Of the dataclasses that most methods are."""
+        check_ranges(self, "groups")
+
     def num_prompts(self, facts: Sequence[GroupFacts], *, wanted: int, round: int) -> int:
         """How many prompts to ask next, over all ranks; rounded up to a multiple of the ranks.
 
@@ -160,18 +163,6 @@ def is_whole(rollout: Rollout) -> bool:
         StopReason.TOKEN_BUDGET,
         StopReason.REFUSED,
     )
-
-
-def check_metric(name: str) -> None:
-    """Raises ConfigError where there is no such `Metric`."""
-    if name not in list(Metric):
-        raise ConfigError(f"groups.metric must be one of {', '.join(Metric)}, got {name!r}")
-
-
-def check_at_least(key: str, value: float, least: float) -> None:
-    """Raises ConfigError where a setting is below its least value, or not finite."""
-    if not (math.isfinite(value) and value >= least):
-        raise ConfigError(f"groups.{key} must be {least:g} or more, got {value}")
 
 
 def mixed_first(

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vigorl.core.errors import ConfigError
-from vigorl.training.groups.method import Choice, GroupFacts, GroupMethod, Metric, check_at_least
+from vigorl.core.ranges import BelowOne, FromOne
+from vigorl.training.groups.method import Choice, GroupFacts, GroupMethod, Metric
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,14 +33,9 @@ class RatioEMA(GroupMethod):
         tiers of difficulty are re-weighted besides: see `training.samplers.solve_rate`.
     """
 
-    smoothing: float = 0.5
-    max_expansion: float = 4.0
+    smoothing: BelowOne = 0.5
+    max_expansion: FromOne = 4.0
     _average: float = field(default=1.0, init=False)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < 1:
-            raise ConfigError(f"groups.smoothing must be in [0, 1), got {self.smoothing}")
-        check_at_least("max_expansion", self.max_expansion, 1.0)
 
     def num_prompts(self, facts: Sequence[GroupFacts], *, wanted: int, round: int) -> int:
         return math.ceil(wanted * min(self._average, self.max_expansion)) if round == 0 else 0

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import is_right
+from vigorl.core.ranges import AtLeastOne, NotNegative, ShareAboveZero
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.ranks import from_all_ranks, own_rank
 from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
@@ -31,8 +31,6 @@ from vigorl.training.groups.method import (
     GroupMethod,
     Metric,
     Moment,
-    check_at_least,
-    check_metric,
     mixed_first,
 )
 
@@ -93,21 +91,13 @@ class Replay(GroupMethod):
     needs_old = True
 
     metric: Metric | str = Metric.ACCURACY
-    capacity: int = 512
-    max_share: float = 0.25
-    max_age: int = 8
-    exponent: float = 1.0
+    capacity: AtLeastOne = 512
+    max_share: ShareAboveZero = 0.25
+    max_age: AtLeastOne = 8
+    exponent: NotNegative = 1.0
     only_right: bool = True
     _buffer: list[Stored] = field(default_factory=list, init=False)
     _metrics: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        check_metric(self.metric)
-        for key in ("capacity", "max_age"):
-            check_at_least(key, getattr(self, key), 1)
-        check_at_least("exponent", self.exponent, 0.0)
-        if not 0 < self.max_share <= 1:
-            raise ConfigError(f"groups.max_share must be above 0 and up to 1, got {self.max_share}")
 
     def choose(self, facts: Sequence[GroupFacts], *, wanted: int) -> Choice:
         return Choice(mixed_first(facts, self.metric, wanted=wanted))

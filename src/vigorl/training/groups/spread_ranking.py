@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vigorl.core.ranges import FromOne
 from vigorl.core.rollout import ScoredRollout
 from vigorl.training.groups.method import (
     SMALLEST_SPREAD,
@@ -20,8 +21,6 @@ from vigorl.training.groups.method import (
     GroupFacts,
     GroupMethod,
     Metric,
-    check_at_least,
-    check_metric,
     is_whole,
 )
 
@@ -43,13 +42,9 @@ class SpreadRanking(GroupMethod):
         happens here.
     """
 
-    oversample: float = 2.0
+    oversample: FromOne = 2.0
     metric: Metric | str = Metric.REWARD
     drop_broken: bool = True
-
-    def __post_init__(self) -> None:
-        check_at_least("oversample", self.oversample, 1.0)
-        check_metric(self.metric)
 
     def num_prompts(self, facts: Sequence[GroupFacts], *, wanted: int, round: int) -> int:
         return math.ceil(wanted * self.oversample) if round == 0 else 0

@@ -9,14 +9,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import ShareAboveZero
 from vigorl.training.groups.method import (
     SMALLEST_SPREAD,
     Choice,
     GroupFacts,
     GroupMethod,
     Metric,
-    check_metric,
 )
 
 
@@ -36,17 +35,10 @@ class VarianceSelection(GroupMethod):
     Source: mll-lab-nu/VAGEN 2936322 (top 20 %, or 0.9 of the spread's mass); arXiv:2510.16907.
     """
 
-    top_share: float = 0.2
-    top_mass: float | None = None
+    top_share: ShareAboveZero = 0.2
+    top_mass: ShareAboveZero | None = None
     scale: bool = True
     metric: Metric | str = Metric.REWARD
-
-    def __post_init__(self) -> None:
-        check_metric(self.metric)
-        for key in ("top_share", "top_mass"):
-            value = getattr(self, key)
-            if value is not None and not 0 < value <= 1:
-                raise ConfigError(f"groups.{key} must be above 0 and up to 1, got {value}")
 
     def choose(self, facts: Sequence[GroupFacts], *, wanted: int) -> Choice:
         spreads = {one.number: statistics.pstdev(one.values(self.metric)) for one in facts}

@@ -16,7 +16,6 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import is_right
 from vigorl.core.rollout import ScoredRollout
 from vigorl.core.search_tree import SearchTreeRecord
-from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,6 +84,8 @@ def read_solve_rates(
         DataError: See `read_mcts_jsonl`.
         ConfigError: It knows none of them.
     """
+    from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl
+
     wanted = set(task_ids)
     trees = read_mcts_jsonl(path, image_root=image_root)
     rates = rates_of(sum((tally_tree(tree) for tree in trees if tree.id in wanted), Counter()))

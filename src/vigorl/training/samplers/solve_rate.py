@@ -25,8 +25,10 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.ranges import BelowOne, NotNegative, Range, check_ranges
 from vigorl.core.records import TaskRecord
 from vigorl.training.samplers.rates import SolveRates, read_solve_rates
 from vigorl.training.samplers.sampler import PromptChoice
@@ -56,24 +58,16 @@ class SolveRateSampling:
         ConfigError: A value outside its range, or `image_root` without `trees`.
     """
 
-    skip_below: float = 0.03
-    skip_above: float = 0.97
-    floor_frac: float = 0.05
-    exponent: float = 1.0
-    smoothing: float = 0.5
+    skip_below: Annotated[float, Range(ge=0, lt=UNKNOWN_RATE)] = 0.03
+    skip_above: Annotated[float, Range(gt=UNKNOWN_RATE, le=1)] = 0.97
+    floor_frac: BelowOne = 0.05
+    exponent: NotNegative = 1.0
+    smoothing: BelowOne = 0.5
     trees: str | None = None
     image_root: str | None = None
 
     def __post_init__(self) -> None:
-        for key, is_fine, wanted in (
-            ("skip_below", 0 <= self.skip_below < UNKNOWN_RATE, "[0, 0.5)"),
-            ("skip_above", UNKNOWN_RATE < self.skip_above <= 1, "(0.5, 1]"),
-            ("floor_frac", 0 <= self.floor_frac < 1, "[0, 1)"),
-            ("exponent", 0 <= self.exponent < math.inf, "[0, inf)"),
-            ("smoothing", 0 <= self.smoothing < 1, "[0, 1)"),
-        ):
-            if not is_fine:
-                raise ConfigError(f"sampler.{key} must be in {wanted}, got {getattr(self, key)}")
+        check_ranges(self, "sampler")
         if self.image_root is not None and self.trees is None:
             raise ConfigError("sampler.image_root has no effect without sampler.trees")
 

@@ -96,5 +96,5 @@ def test_a_schedule_says_how_many_and_when(world: World) -> None:
     # of the four that can be asked about (t0, t0, t2, t2) the first and the third
     assert [bool(rollout.probes) for rollout in rollouts] == [True, *[False] * 3, True, False]
     assert [Schedule(every=3).is_due(phase) for phase in range(4)] == [True, False, False, True]
-    with pytest.raises(ConfigError, match="every >= 1"):
+    with pytest.raises(ConfigError, match=r"schedule\.every must be a whole number from 1"):
         Schedule(every=0)

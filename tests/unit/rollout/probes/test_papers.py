@@ -119,7 +119,7 @@ def test_a_call_is_forced_and_forbidden(world: World) -> None:
     assert len(seeds) == 2
     silent = Probed(world, ToolNeed(), replies, own=["no tags"])
     assert any(text.endswith(open_answer(FINAL_THOUGHT)) for text in silent.texts)
-    with pytest.raises(ConfigError, match="num_each must be at least 1"):
+    with pytest.raises(ConfigError, match="num_each must be a whole number from 1 on"):
         ToolNeed(num_each=0)
 
 

@@ -145,9 +145,9 @@ def test_whitening_leaves_the_returns_alone() -> None:
     ("settings", "line"),
     [
         ({"discount": 0.0}, r"algorithm\.estimator\.discount must be above 0 and up to 1, got 0"),
-        ({"trace_decay": 1.5}, r"estimator\.trace_decay must be from 0 to 1, got 1\.5"),
+        ({"trace_decay": 1.5}, r"estimator\.trace_decay must be a share, from 0 to 1, got 1\.5"),
         ({"turn_discount": 2.0}, r"estimator\.turn_discount must be above 0"),
-        ({"turn_value": "middle"}, r"turn_value must be first or last, got 'middle'"),
+        ({"turn_value": "middle"}, r"turn_value must be one of first, last, got 'middle'"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(settings: dict[str, Any], line: str) -> None:

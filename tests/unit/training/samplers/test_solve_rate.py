@@ -136,7 +136,7 @@ def test_ranks_get_skipped_prompts_alike() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"skip_below": 0.5}, r"sampler\.skip_below must be in \[0, 0\.5\), got 0\.5"),
+        ({"skip_below": 0.5}, r"sampler\.skip_below must be from 0 to below 0\.5, got 0\.5"),
         ({"skip_below": -0.1}, r"sampler\.skip_below"),
         ({"skip_above": 0.5}, r"sampler\.skip_above"),
         ({"skip_above": 1.1}, r"sampler\.skip_above"),
