@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 
 from vigorl.core.errors import EngineError, RequestError, VigorlError
 from vigorl.core.protocols import Completion, Engine, GenerationRequest, StreamingEngine
@@ -43,6 +43,7 @@ class SharedEngine:
         )
         self._waiting: dict[str, SimpleQueue[Reply]] = {}  # by request id
         self._is_open = True
+        self._has_ended, self._ending = False, Lock()
         if isinstance(engine, StreamingEngine):
             engine.on_token = self._tell
         self._thread = Thread(target=self._work, name="engine", daemon=True)
@@ -59,9 +60,10 @@ class SharedEngine:
         Raises:
             EngineError: The engine has ended.
         """
-        if not self._thread.is_alive():
-            raise EngineError("the engine has ended; start again")
-        self._inbox.put((request, replies))
+        with self._ending:
+            if self._has_ended:
+                raise EngineError("the engine has ended; start again")
+            self._inbox.put((request, replies))
 
     def close(self) -> None:
         """End after what is being generated."""
@@ -78,6 +80,12 @@ class SharedEngine:
                 self._admit()
                 self._generate()
         finally:  # an error of the program; whoever waits must not wait for ever
+            with self._ending:
+                self._has_ended = True
+            while not self._inbox.empty():
+                if (item := self._inbox.get()) is not None:
+                    request, replies = item
+                    self._waiting[request.id] = replies
             self._fail(list(self._waiting), error)
 
     def _admit(self) -> None:

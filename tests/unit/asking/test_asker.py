@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 
 import pytest
 from PIL import Image
@@ -20,7 +22,7 @@ from vigorl.asking.asker import (
     votes,
 )
 from vigorl.asking.saved import SavedDialogs
-from vigorl.asking.shared_engine import SharedEngine
+from vigorl.asking.shared_engine import Failed, Reply, SharedEngine
 from vigorl.core.errors import ConfigError, DataError, EngineError
 from vigorl.core.geometry import Point, Size
 from vigorl.core.protocols import Completion, GenerationRequest
@@ -225,3 +227,25 @@ def test_pictures_that_cannot_be_asked_about(
         check_picture(path, max_pixels=80)
     with pytest.raises(DataError, match="the question is empty"):
         ask_picture(path, " \n")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_asks_while_the_engine_breaks_is_told(world: World) -> None:
+    begun, may_break = Event(), Event()
+
+    def breaks(request: GenerationRequest) -> str:
+        begun.set()
+        may_break.wait(timeout=10)
+        raise RuntimeError("a fault of the program")
+
+    engine = SharedEngine(Streams(breaks, world.codec))
+    asker = Asker("mine", engine, world.environment())
+    dialogs = [opened(asker, world)._dialog for _ in range(2)]
+    replies: SimpleQueue[Reply] = SimpleQueue()
+    engine.submit(dialogs[0].next_request(), replies)
+    begun.wait(timeout=10)
+    engine.submit(dialogs[1].next_request(), replies)
+    may_break.set()
+    assert [type(replies.get(timeout=10)) for _ in dialogs] == [Failed, Failed]
+    with pytest.raises(EngineError, match="has ended"):
+        list(opened(asker, world).go_on())
