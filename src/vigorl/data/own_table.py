@@ -147,9 +147,11 @@ class OwnTable(FilesOfNames):
         return [f"{part.name}: {self._guess(part).told}" for _, part in self._parts()]
 
     def _guess(self, part: _Part) -> Guess:
-        head = [row for row in islice(part.rows(None), _FIRST) if isinstance(row, Row)]
+        first = list(islice(part.rows(None), _FIRST))
+        head = [row for row in first if isinstance(row, Row)]
         if not head:
-            raise DataError("there is no row that can be read", path=part.name)
+            why = next((row for row in first if isinstance(row, DataError)), None)
+            raise why or DataError("there is no row that can be read", path=part.name)
         names = ("question", "answer", "image", "options", "boxes", "id", "category", "split")
         given = {name: getattr(self, name) for name in names}
         return guess_columns(head, given, answer_form=self.answer_form, box_form=self.box_form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,27 @@ def test_rows_that_a_program_holds(pictures: Path, tmp_path: Path) -> None:
     (file,) = task.images
     assert Path(file).is_relative_to(tmp_path / "cache")
     number = int(task.question[6:-1])
-    assert Image.open(file).size == (60 + number, 40)
+    with Image.open(file) as written:
+        assert written.size == (60 + number, 40)
+
+
+def test_empty_cells_of_a_pandas_frame_are_empty(pictures: Path) -> None:
+    held = rows(img=[str(pictures / f"{i}.png") for i in range(NUM)], choices="")
+    held = [one | {"A": "red", "B": "blue", "C": math.nan} for one in held]
+    task = OwnTable(path=held, options=["A", "B", "C"]).load().train_tasks[0]
+    assert task.options == ("red", "blue")
+
+
+def test_a_bad_cell_among_the_first_rows_is_named_with_the_others(pictures: Path) -> None:
+    boxes = [[30, 5, 10, 10], "no list", *[None] * 8]
+    table = lines(pictures, rows(boxes=boxes), "boxes.jsonl")
+    with noted() as faults:
+        OwnTable(path=table).load()
+    assert [fault.line for fault in faults] == [2]
+    spoilt = pictures / "latin.csv"
+    spoilt.write_bytes("question,answer,image\nO\u00f9?,red,0.png\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.csv:2: is not UTF-8"):
+        OwnTable(path=str(spoilt)).load()
 
 
 def test_a_hugging_face_data_set_in_memory_and_saved(pictures: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ Nothing is decoded here: of a `Dataset` the pictures stay the bytes that it hold
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +67,13 @@ def rows_of(table: Any, *, name: str, root: Path | None = None) -> Iterator[Row 
         if not isinstance(values, Mapping):
             yield DataError(f"{at}: must be a dict, got {values!r:.60}", path=place)
             continue
-        yield Row(values, place, name=at, root=root or Path.cwd(), pictures_anywhere=root is None)
+        filled = {key: None if _is_nan(value) else value for key, value in values.items()}
+        yield Row(filled, place, name=at, root=root or Path.cwd(), pictures_anywhere=root is None)
+
+
+def _is_nan(value: object) -> bool:
+    """As pandas writes an empty cell."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _undecoded(table: Dataset) -> Dataset:

@@ -163,13 +163,21 @@ def options_of(row: Row, name: str | Sequence[str]) -> Sequence[str]:
 
 def _box_form(rows: Sequence[Row], name: Any) -> BoxForm:
     """The one way in which all boxes can have been written."""
-    boxes = [box for row in rows for box in boxes_of(row, name) if _is_four(box)]
+    boxes = [box for row in rows for box in _boxes(row, name) if _is_four(box)]
     if any(box[2] <= box[0] or box[3] <= box[1] for box in boxes):
         return "xywh"  # else right would be left of left
     raise ConfigError(
         f"data.boxes={name}: say how they are written, data.box_form=xyxy (left, top, right, "
         "bottom) or data.box_form=xywh (left, top, width, height)"
     )
+
+
+def _boxes(row: Row, name: str) -> Sequence[Any]:
+    """Those of a row; none where they cannot be read, which is said where its task is made."""
+    try:
+        return boxes_of(row, name)
+    except DataError:
+        return ()
 
 
 def _is_four(box: Any) -> bool:
