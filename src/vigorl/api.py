@@ -148,8 +148,12 @@ def train(cfg: Config, *, resume: str | os.PathLike[str] | None = None) -> Train
     from vigorl.train import train as run_stages
 
     with inside(cfg, "train", resume, lambda: stages_to_do) as settings:
+        if settings.dry_run:
+            raise ConfigError("dry_run=true has an effect on python -m vigorl.train alone")
+        before = TrainingRun.of_folder(_folder(settings), {}).overrides if settings.resume else ()
         run_stages(settings)
-    return TrainingRun(_folder(settings), cfg.overrides, cfg.objects)
+    said = _last_said([*before, *cfg.overrides])
+    return TrainingRun(_folder(settings), tuple(said), cfg.objects)
 
 
 def evaluate(
@@ -177,14 +181,16 @@ def evaluate(
     from vigorl.evaluate import run_evaluation  # torch takes seconds
     from vigorl.results import Evaluation
     from vigorl.suite import shipped_settings
-    from vigorl.tracking import said_of
+    from vigorl.tracking import in_its_folder, said_of
 
     given = {"reward": reward, "tool": tool, "probe": probe, "data": data}
     objects = {kind: value for kind, value in given.items() if value is not None}
     cfg = config_for(model, "evaluate", overrides, objects)
-    with inside(cfg, "evaluate") as settings:
+    with inside(cfg, "evaluate", None, lambda: in_its_folder) as settings:
         if settings.suite:
             raise ConfigError(f"suite={settings.suite}: evaluate its benchmarks one by one")
+        if settings.rescore:
+            raise ConfigError("rescore=... has an effect on python -m vigorl.evaluate alone")
         report = run_evaluation(settings, shipped_settings(said_of(settings)))
     return Evaluation(_folder(settings), report)
 
@@ -289,7 +295,9 @@ def inside(
     """A copy of the settings, inside which all is as behind `python -m vigorl.DOOR`."""
     if not isinstance(cfg, Config) or cfg.door != door:
         raise ConfigError(f"vigorl.{door} takes what vigorl.compose(..., door={door!r}) gives")
-    said = [*cfg.overrides, *([f"resume={_quoted(os.fspath(resume))}"] if resume else [])]
+    resume = resume or cfg.settings.get("resume")
+    said = [one for one in cfg.overrides if one.partition("=")[0] != "resume"]
+    said += [f"resume={_quoted(os.fspath(resume))}"] if resume else []
     with own_errors(), _as_command_line(cfg, said):
         settings = copy.deepcopy(cfg.settings)
         if resume and stages_of:

@@ -83,6 +83,9 @@ class OwnObject(str):
     def __deepcopy__(self, memo: object) -> OwnObject:
         return self  # copies of settings are of the same object
 
+    def __getnewargs__(self) -> tuple[Any, str]:
+        return self.value, str(self)  # pickle would take the text for the object
+
 
 def given(object: Any, **settings: Any) -> Any:
     """What stands behind an `OwnObject`; a class is called with the settings beside it.
@@ -168,7 +171,10 @@ def place(cfg: DictConfig, objects: Mapping[str, Any]) -> DictConfig:
 def _nodes(cfg: DictConfig, kind: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The keys to set, and what to."""
     if kind == "reward":
-        yield "reward", _node(as_reward(value), text_of(value))
+        reward = as_reward(value)
+        pairs = value if isinstance(value, list | tuple) else ()
+        text = ", ".join(f"{weight} x {text_of(part)}" for part, weight in pairs)
+        yield "reward", _node(reward, text or text_of(value))
     elif kind == "tool":
         tools = value if isinstance(value, list | tuple) else [value]
         yield "env.tools", [_node(_made(one, kind, Tool)) for one in tools]

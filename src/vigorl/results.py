@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,7 +120,7 @@ class TrainingRun:
     def stages(self) -> tuple[Path, ...]:
         """The folders of its stages in their order, or the run's own."""
         found = [path.parent for path in identity_files(self.folder)]
-        return tuple(sorted(found, key=lambda one: (one / "run.json").stat().st_mtime))
+        return tuple(sorted(found, key=_ended))
 
     @property
     def model(self) -> Model:
@@ -265,6 +266,14 @@ def _store(uri: str, folder: Path) -> str:
     if found is None:
         raise ConfigError(f"{uri}, where {folder} has logged its metrics, is not there any more")
     return f"{_SQLITE}{found}"
+
+
+def _ended(stage: Path) -> tuple[float, float]:
+    """When its model was written, behind all such where there is none; a resumed run writes every
+    run.json anew.
+    """
+    config, identity = stage / "model" / "config.json", stage / "run.json"
+    return config.stat().st_mtime if config.is_file() else math.inf, identity.stat().st_mtime
 
 
 def _phase(path: Path) -> int:

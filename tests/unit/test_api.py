@@ -127,3 +127,20 @@ def test_a_run_that_has_left_nothing_says_so(tmp_path: Path) -> None:
     line = MetricsLine("train", 1.0, 4, {"reward/total": 0.5})
     append_metrics(tmp_path / "metrics.jsonl", line)
     assert run.metrics["reward/total"] == Series((4,), (0.5,))
+
+
+def test_the_last_stage_is_the_one_that_ended_last(tmp_path: Path) -> None:
+    for time, name in enumerate(("second", "first"), start=1):  # run.json is written on each resume
+        (tmp_path / name / "model").mkdir(parents=True)
+        (tmp_path / name / "run.json").touch()
+        os.utime(tmp_path / name / "run.json", (time, time))
+        (tmp_path / name / "model" / "config.json").touch()
+        os.utime(tmp_path / name / "model" / "config.json", (-time, -time))
+    assert [one.name for one in TrainingRun(tmp_path).stages] == ["first", "second"]
+
+
+def test_what_only_a_command_does_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(vigorl.ConfigError, match="dry_run=true has an effect on python"):
+        vigorl.train(vigorl.compose("grpo_vstar", "dry_run=true"))
+    with pytest.raises(vigorl.ConfigError, match=r"rescore=\.\.\. has an effect on python"):
+        vigorl.evaluate("tiny_start", f"rescore={tmp_path}")

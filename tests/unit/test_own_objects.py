@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl.core.errors import ConfigError
 from vigorl.core.rewards import AccuracyReward, FormatReward, WeightedReward
 from vigorl.core.rollout import Rollout
-from vigorl.own_objects import as_reward, lost_objects, objects_in, place
+from vigorl.own_objects import OwnObject, as_reward, lost_objects, objects_in, place
 from vigorl.run_folder import read_settings, write_settings
 from vigorl.settings import check_values
 from vigorl.tracking import changed_settings
@@ -111,3 +112,14 @@ def test_what_is_paid(given: Any, parts: dict[str, float]) -> None:
 def test_what_is_nothing_of_the_kind_is_refused(kind: str, value: Any, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         place(settings(), {kind: value})
+
+
+def test_pickled_it_is_the_same_text_and_object() -> None:
+    own = pickle.loads(pickle.dumps(OwnObject({"a": 1}, "mine")))
+    assert (str(own), own.value) == ("mine", {"a": 1})
+
+
+def test_pairs_are_named_by_their_rewards() -> None:
+    placed = place(settings(), {"reward": [(FormatReward, 0.5), (brief, 1)]})
+    assert objects_in(placed)["reward"].startswith("0.5 x vigorl.core.rewards.")
+    assert objects_in(placed)["reward"].endswith(".brief")
