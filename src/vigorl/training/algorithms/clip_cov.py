@@ -48,7 +48,8 @@ class ClipCov(GRPO):
     def __post_init__(self) -> None:
         GRPO.__post_init__(self)
         if self.top_entropy_frac is not None:
-            raise ConfigError(f"algorithm.top_entropy_frac: {self.refused['top_entropy_frac']}")
+            why = self.refused["top_entropy_frac"]
+            raise ConfigError(f"algorithm.top_entropy_frac has no meaning with Clip-Cov: {why}")
         if self.cov_low >= self.cov_high:
             raise ConfigError(
                 f"need algorithm.cov_low below algorithm.cov_high, "

@@ -49,7 +49,8 @@ class KLCov(PolicyLoss):
     def __post_init__(self) -> None:
         PolicyLoss.__post_init__(self)
         if self.top_entropy_frac is not None:
-            raise ConfigError(f"algorithm.top_entropy_frac: {self.refused['top_entropy_frac']}")
+            why = self.refused["top_entropy_frac"]
+            raise ConfigError(f"algorithm.top_entropy_frac has no meaning with KL-Cov: {why}")
 
     @property
     def needs_marks(self) -> bool:

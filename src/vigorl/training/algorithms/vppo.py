@@ -56,7 +56,8 @@ class VPPO(GRPO):
     def __post_init__(self) -> None:
         GRPO.__post_init__(self)
         if self.top_entropy_frac is not None:
-            raise ConfigError(f"algorithm.top_entropy_frac: {self.refused['top_entropy_frac']}")
+            why = self.refused["top_entropy_frac"]
+            raise ConfigError(f"algorithm.top_entropy_frac has no meaning with VPPO: {why}")
 
     @property
     def needs_signals(self) -> tuple[str, ...]:
