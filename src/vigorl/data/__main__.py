@@ -15,10 +15,14 @@ def words_for(words: list[str]) -> list[str]:
     ['data=my_file', "data.path='my.csv'", 'scale=tiny']
 
     Raises:
-        SystemExit: It is not of that form.
+        SystemExit: It asks for help (exit code 0), or is not of that form (2).
     """
+    if {"--help", "-h"} & set(words[:2]):
+        print(f"usage: {_USAGE}")
+        raise SystemExit(0)
     if len(words) < 2 or words[0] != "inspect" or words[1].startswith("-") or "=" in words[1]:
-        raise SystemExit(f"usage: {_USAGE}")
+        print(f"usage: {_USAGE}", file=sys.stderr)
+        raise SystemExit(2)
     path = words[1].replace("\\", "\\\\").replace("'", "\\'")
     return ["data=my_file", f"data.path='{path}'", *words[2:]]
 

@@ -77,7 +77,21 @@ def test_kinds_of_places_and_choices() -> None:
     assert [kind_of(place), kind_of(choice)] == ["places", "choices of 2"]
 
 
-@pytest.mark.parametrize("words", [[], ["inspect"], ["look", "a.csv"], ["inspect", "data.path=x"]])
-def test_another_word_says_how_to_use_it(words: list[str]) -> None:
-    with pytest.raises(SystemExit, match=r"usage: python -m vigorl\.data inspect FILE"):
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["inspect"], 2),
+        (["look", "a.csv"], 2),
+        (["inspect", "data.path=x"], 2),
+        (["inspect", "--help"], 0),
+    ],
+)
+def test_another_word_says_how_to_use_it(
+    words: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
         words_for(words)
+    said = capsys.readouterr()
+    assert ended.value.code == code
+    assert (said.err if code else said.out).startswith("usage: python -m vigorl.data inspect FILE")
