@@ -83,8 +83,8 @@ class OwnObject(str):
     def __deepcopy__(self, memo: object) -> OwnObject:
         return self  # copies of settings are of the same object
 
-    def __getnewargs__(self) -> tuple[Any, str]:
-        return self.value, str(self)  # pickle would take the text for the object
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OwnObject, (self.value, str(self))  # pickle would take the text for the object
 
 
 def given(object: Any, **settings: Any) -> Any:
