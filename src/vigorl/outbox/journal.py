@@ -72,9 +72,10 @@ class Journal:
 
     @property
     def offset(self) -> int:
-        """Bytes that were told."""
+        """Bytes that were told; 0 where the number is of a longer file, which is gone."""
         try:
-            return int(self._sent_path.read_text())
+            told = int(self._sent_path.read_text())
+            return told if told <= self.path.stat().st_size else 0
         except (FileNotFoundError, ValueError):
             return 0
 
@@ -96,7 +97,7 @@ class Journal:
         """Remove both files if nothing is left to tell; nobody may be appending meanwhile."""
         if self.num_pending:
             return False
-        for path in (self.path, self._sent_path):
+        for path in (self._sent_path, self.path):  # killed in between, all is told again
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         return True

@@ -73,6 +73,9 @@ class Sender:
             if self._client is None:
                 self._client = self._make_client()
             operation.tell(self._client, self._run_id)
+        except DataError as error:  # of a record: waiting is no help here either
+            _LOG.warning("MLflow was not told %s: %s", operation.kind, error)
+            return True
         except (MlflowException, OSError) as error:
             if isinstance(error, _NOT_THERE) or _is_refusal(error):
                 _LOG.warning("MLflow was not told %s: %s", operation.kind, first_line(error))

@@ -65,3 +65,11 @@ def test_a_line_that_a_crash_has_cut_off_is_named_and_left_out(tmp_path: Path) -
     with pytest.raises(DataError, match="j: not something to tell MLflow"):
         found.extend(one for one, _ in journal.pending())
     assert [one for one, _ in journal.pending()] == ALL[1:2]
+
+
+def test_a_number_of_bytes_that_outlived_its_file_hides_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(ALL[0])
+    journal.mark(10_000)  # of a file that was removed
+    assert [one for one, _ in journal.pending()] == ALL[:1]
+    assert journal.num_pending == 1
