@@ -36,7 +36,6 @@ def sync(folder: Path) -> int:
 
 def _sync(journal: Journal, folder: Path) -> int:
     if not (num := journal.num_pending):
-        journal.remove_if_told()
         return 0
     run_id = read_identity(folder / "run.json").mlflow_run_id
     if not run_id:
@@ -48,8 +47,7 @@ def _sync(journal: Journal, folder: Path) -> int:
             f"MLflow does not answer ({why[0]}); {journal.num_pending} things stay in "
             f"{journal.path}"
         )
-    journal.remove_if_told()
-    return num
+    return num  # the files stay: a run that still goes on may be appending to them
 
 
 def _store_of(folder: Path) -> str:

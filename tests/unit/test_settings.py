@@ -308,6 +308,12 @@ def test_code_of_ones_own_has_settings_of_its_own() -> None:
     check_values(composed("train", "~reward", f"+{own}"))
 
 
+def test_code_that_states_its_ranges_may_stand_in_a_list() -> None:
+    parts = "[[{_target_: vigorl.core.rewards.AccuracyReward}, 1.0]]"
+    listed = f"+reward={{_target_: vigorl.core.rewards.WeightedReward, parts: {parts}}}"
+    check_values(composed("train", "~reward", listed))
+
+
 def test_what_is_missing_is_asked_for_by_its_key() -> None:
     cfg = composed("train", "experiment=grpo_from_mcts", "data=vstar_folder")
     check_values(cfg)

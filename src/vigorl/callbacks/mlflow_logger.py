@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import posixpath
 import re
@@ -28,6 +29,7 @@ from vigorl.outbox.system_metrics import SystemMetrics
 
 _LOG = logging.getLogger(__name__)
 _MAX_NAME = 250  # MLflow's own limit
+_MOST_S_AFTER_FAILURE = 10.0  # of sending: SLURM kills 30 s after it has said so
 _REFUSED = re.compile(r"[^a-zA-Z0-9_/. -]+")
 _ENDED = {"success": "FINISHED", "failed": "FAILED"}
 FIRST = {
@@ -166,8 +168,10 @@ class PatientMLFlowLogger(MLFlowLogger):
         self.put(EndRun(status, now_ms()))
         self._ended = status
         assert self._thread is not None
-        wait_s = self._wait_s if status == "FINISHED" else min(self._wait_s, 5.0)
-        is_told = self._thread.close(wait_s=wait_s)
+        is_whole = status == "FINISHED"  # else somebody may be about to kill the process
+        wait_s = self._wait_s if is_whole else min(self._wait_s, 5.0)
+        most_s = math.inf if is_whole else _MOST_S_AFTER_FAILURE
+        is_told = self._thread.close(wait_s=wait_s, most_s=most_s)
         self._thread = None
         is_told = self._end_following(wait_s) and is_told
         if is_told and self._outbox.remove_if_told() and self._traces.remove_if_told():

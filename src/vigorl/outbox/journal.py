@@ -10,6 +10,7 @@ they were logged, traces an id of their own.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,17 @@ from pydantic import ValidationError
 from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
 from vigorl.data.plain import faults
-from vigorl.outbox.operations import Operation, operation_from_json, operation_to_json
+from vigorl.outbox.operations import (
+    LogArtifact,
+    LogModel,
+    LogTable,
+    Operation,
+    operation_from_json,
+    operation_to_json,
+)
+from vigorl.outbox.rollout_traces import RecordedTraces
 
+_HERE = "./"  # begins what lies in the folder of the journal, which may be moved before it is sent
 OUTBOX, TRACES = "mlflow_outbox.jsonl", "mlflow_traces.jsonl"
 
 
@@ -35,6 +45,7 @@ class Journal:
 
     def append(self, operation: Operation) -> None:
         """Write one down, whole; a line that a crash has cut off is ended first."""
+        operation = _within(operation, self.path.parent)
         line = operation_to_json(operation).encode("ascii") + b"\n"
         with open(self.path, "a+b") as file:
             if file.tell():
@@ -68,13 +79,14 @@ class Journal:
                     raise DataError(
                         f"not something to tell MLflow: {what}", path=self.path
                     ) from error
-                yield operation, offset
+                yield _below(operation, self.path.parent), offset
 
     @property
     def offset(self) -> int:
-        """Bytes that were told."""
+        """Bytes that were told; 0 where the number is of a longer file, which is gone."""
         try:
-            return int(self._sent_path.read_text())
+            told = int(self._sent_path.read_text())
+            return told if told <= self.path.stat().st_size else 0
         except (FileNotFoundError, ValueError):
             return 0
 
@@ -96,7 +108,47 @@ class Journal:
         """Remove both files if nothing is left to tell; nobody may be appending meanwhile."""
         if self.num_pending:
             return False
-        for path in (self.path, self._sent_path):
+        for path in (self._sent_path, self.path):  # killed in between, all is told again
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         return True
+
+
+def _within(operation: Operation, folder: Path) -> Operation:
+    """With the file that it names as it is called from a folder that holds it."""
+    path = _file_of(operation)
+    if path is None or not Path(path).is_relative_to(folder):
+        return operation
+    return _with_file(operation, f"{_HERE}{Path(path).relative_to(folder).as_posix()}")
+
+
+def _below(operation: Operation, folder: Path) -> Operation:
+    """The inverse, wherever the folder is now."""
+    path = _file_of(operation)
+    if path is None or not path.startswith(_HERE):
+        return operation
+    return _with_file(operation, str(folder / path))
+
+
+def _file_of(operation: Operation) -> str | None:
+    match operation:
+        case LogArtifact() | LogTable():
+            return operation.path
+        case LogModel():
+            return operation.folder
+        case RecordedTraces():
+            return operation.record
+        case _:
+            return None
+
+
+def _with_file(operation: Operation, path: str) -> Operation:
+    match operation:
+        case LogArtifact() | LogTable():
+            return dataclasses.replace(operation, path=path)
+        case LogModel():
+            return dataclasses.replace(operation, folder=path)
+        case RecordedTraces():
+            return dataclasses.replace(operation, record=path)
+        case _:
+            return operation

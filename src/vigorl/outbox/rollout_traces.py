@@ -244,7 +244,7 @@ class _Writer:
         said: dict[str, Any] = {"role": "assistant", "content": turn.text}
         replied: dict[str, Any] | None = None
         if turn.observation or turn.tool_error or turn.views:
-            name = call.name if call else "tool"
+            name = _whole_characters(call.name) if call else "tool"
             tool = self._open(name, SpanType.TOOL, span, dict(call.arguments) if call else {})
             self.now_ms += max(len(turn.observation_ids), 1)
             shown = [self._picture(view) for view in turn.views]
@@ -341,6 +341,11 @@ class _Writer:
 def _without_slots(text: str) -> str:
     """Pictures stand before the words."""
     return text.replace(IMAGE_SLOT, "").strip()
+
+
+def _whole_characters(text: str) -> str:
+    """A policy may write "\\ud83d" into a call, which no store takes."""
+    return text.encode(errors="replace").decode()
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -52,6 +53,7 @@ class Sender:
         self._on_away, self._on_back = on_away, on_back
         self._client: MlflowClient | None = None
         self.is_away = False
+        self.given_up = threading.Event()  # nothing further is sent
 
     def send(self) -> bool:
         """Send all that waits; whether it is all sent. What MLflow refuses is named in a warning
@@ -60,7 +62,7 @@ class Sender:
         while True:
             try:
                 for operation, offset in self.journal.pending():
-                    if not self._tell(operation):
+                    if self.given_up.is_set() or not self._tell(operation):
                         return False
                     self.journal.mark(offset)
             except DataError as error:
@@ -73,6 +75,9 @@ class Sender:
             if self._client is None:
                 self._client = self._make_client()
             operation.tell(self._client, self._run_id)
+        except DataError as error:  # of a record: waiting is no help here either
+            _LOG.warning("MLflow was not told %s: %s", operation.kind, error)
+            return True
         except (MlflowException, OSError) as error:
             if isinstance(error, _NOT_THERE) or _is_refusal(error):
                 _LOG.warning("MLflow was not told %s: %s", operation.kind, first_line(error))
@@ -98,19 +103,20 @@ class SendingThread:
     def __init__(self, sender: Sender, *, pause_s: float) -> None:
         self.sender, self._pause_s = sender, pause_s
         self._news, self._closed = threading.Event(), threading.Event()
-        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="mlflow-outbox")
         self._thread.start()
 
     def wake(self) -> None:
         self._news.set()
 
-    def close(self, *, wait_s: float) -> bool:
+    def close(self, *, wait_s: float, most_s: float = math.inf) -> bool:
         """Wait for what is left to send; whether all was sent.
 
         Args:
             wait_s: How long a store that is away is waited for.
+            most_s: How long one that takes what it gets is waited for.
         """
+        began = time.monotonic()
         self._closed.set()
         self._news.set()
         away_since: float | None = None
@@ -118,8 +124,9 @@ class SendingThread:
             self._thread.join(0.05)
             now = time.monotonic()
             away_since = (away_since or now) if self.sender.is_away else None
-            if away_since is not None and now - away_since >= wait_s:
-                self._given_up.set()  # whoever goes on with the run sends the rest
+            is_late = now - began >= most_s
+            if is_late or (away_since is not None and now - away_since >= wait_s):
+                self.sender.given_up.set()  # whoever goes on with the run sends the rest
                 self._thread.join(1.0)
                 return False
         return True
@@ -130,7 +137,7 @@ class SendingThread:
             self._news.clear()
             while not self.sender.send():
                 pause_s = min(self._pause_s, 0.2) if self._closed.is_set() else self._pause_s
-                if self._given_up.wait(pause_s):
+                if self.sender.given_up.wait(pause_s):
                     return
             if self._closed.is_set() and not self._news.is_set():
                 return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _LEFT, _TOP, _WIDTH, _HEIGHT = 52.0, 18.0, 278.0, 136.0
 _MOST_POINTS = 240  # a finer line cannot be seen
 _MOST_DOTS = 40
+_FLAT = 1e-9  # of the value: what differs by less differs by rounding
 NUM_COLOURS = 8  # of curves.css; they repeat
 
 Point = tuple[float, float]
@@ -163,7 +164,8 @@ def _y_range(values: Sequence[float], *, is_share: bool) -> tuple[float, float]:
         return 0.0, 1.0
     if low > 0 and low < 0.5 * high:
         low = 0.0
-    return (low, high) if high > low else (low - abs(low) * 0.1, high + (abs(high) * 0.1 or 1.0))
+    is_flat = high - low <= _FLAT * max(abs(low), abs(high))
+    return (low, high) if not is_flat else (low - abs(low) * 0.1, high + (abs(high) * 0.1 or 1.0))
 
 
 def _ticks(low: float, high: float, *, most: int, whole: bool = False) -> list[float]:
@@ -173,7 +175,7 @@ def _ticks(low: float, high: float, *, most: int, whole: bool = False) -> list[f
     step = next(unit * one for one in (1, 2, 2.5, 5, 10) if unit * one >= raw * 0.999)
     step = max(1.0, math.ceil(step)) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
 
 
 def _words(value: float, is_share: bool, *, digits: int = 3) -> str:

@@ -4,6 +4,7 @@ way from page to page.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,8 +96,9 @@ _ADAPTER = TypeAdapter(PhaseSummary)
 
 
 def append_summary(path: Path, summary: PhaseSummary) -> None:
+    line = json.dumps(_ADAPTER.dump_python(summary))  # in ASCII: a text may hold half a character
     with open(path, "ab") as file:
-        file.write(_ADAPTER.dump_json(summary) + b"\n")
+        file.write(line.encode("ascii") + b"\n")
 
 
 def read_summaries(path: Path) -> list[PhaseSummary]:
@@ -110,9 +112,10 @@ def read_summaries(path: Path) -> list[PhaseSummary]:
     found: dict[str, PhaseSummary] = {}
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
-            one = _ADAPTER.validate_json(line)
-        except ValidationError as error:
-            message = f"not a phase's summary: {faults(error)}; remove the file to go on without it"
+            one = _ADAPTER.validate_python(json.loads(line))
+        except ValueError as error:
+            what = faults(error) if isinstance(error, ValidationError) else str(error)
+            message = f"not a phase's summary: {what}; remove the file to go on without it"
             raise DataError(message, path=path, line=number) from error
         found[one.name] = one
     return sorted(found.values(), key=lambda one: one.order)

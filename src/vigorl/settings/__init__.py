@@ -279,9 +279,11 @@ def _place(plain: Any, loc: Sequence[int | str]) -> tuple[str, Any]:
     """The key and its value; pydantic's names of a union's members are no part of it."""
     path: list[str] = []
     for part in loc:
-        inner: Any = dict(enumerate(plain)) if isinstance(plain, list) else plain
-        if isinstance(inner, dict) and part in inner:
-            plain = inner[part]
+        inner: Any = plain
+        if isinstance(plain, list):
+            inner = {str(number): one for number, one in enumerate(plain)}
+        if isinstance(inner, dict) and str(part) in inner:
+            plain = inner[str(part)]
             path.append(str(part))
     return ".".join(path), plain
 

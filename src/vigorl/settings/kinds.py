@@ -25,7 +25,6 @@ def says(allowed: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-WHOLE = Field(strict=True, le=MOST)
 FINITE = Field(strict=True, allow_inf_nan=False, le=1e9, ge=-1e9)
 
 Flag = Annotated[bool, Field(strict=True), says("true or false")]

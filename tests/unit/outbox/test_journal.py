@@ -65,3 +65,33 @@ def test_a_line_that_a_crash_has_cut_off_is_named_and_left_out(tmp_path: Path) -
     with pytest.raises(DataError, match="j: not something to tell MLflow"):
         found.extend(one for one, _ in journal.pending())
     assert [one for one, _ in journal.pending()] == ALL[1:2]
+
+
+def test_a_number_of_bytes_that_outlived_its_file_hides_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(ALL[0])
+    journal.mark(10_000)  # of a file that was removed
+    assert [one for one, _ in journal.pending()] == ALL[:1]
+    assert journal.num_pending == 1
+
+
+def test_what_lies_in_a_folder_that_is_moved_is_found_where_it_is_now(tmp_path: Path) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    before.mkdir()
+    told = [
+        LogArtifact(str(before), "all"),
+        LogTable(str(before / "t.json"), "t.json"),
+        LogModel(str(before / "model"), "m", 1, 2),
+        RecordedTraces(str(before / "rollouts" / "r.jsonl"), [0], 7),
+        LogArtifact(str(tmp_path / "elsewhere.txt")),
+    ]
+    for one in told:
+        Journal(before / "j").append(one)
+    before.rename(now)
+    assert [one for one, _ in Journal(now / "j").pending()] == [
+        LogArtifact(str(now), "all"),
+        LogTable(str(now / "t.json"), "t.json"),
+        LogModel(str(now / "model"), "m", 1, 2),
+        RecordedTraces(str(now / "rollouts" / "r.jsonl"), [0], 7),
+        told[-1],
+    ]

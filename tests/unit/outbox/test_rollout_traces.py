@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def test_a_rollout_is_a_tree_of_turns_calls_and_reward() -> None:
     assert {one.name for one in found.info.assessments} == {
         "right", "score", "reward", "advantage", "answer",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("picture")
+def test_half_a_character_in_the_name_of_a_tool_is_no_name_for_a_span() -> None:
+    turn = refused_turn()
+    turn = replace(turn, text=turn.text.replace("search_coordinate", "\\ud83dx"))
+    assert [one["name"] for one in made(turn, answer_turn()).spans][2] == "?x"
 
 
 @pytest.mark.usefixtures("picture")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from vigorl.pages.curves import Curve, plot_of, spread_over
 
 
@@ -50,3 +52,13 @@ def test_values_that_never_change_and_single_points_can_be_drawn():
 
 def test_nothing_to_draw_is_no_plot():
     assert plot_of("empty", [Curve("a", ())]) is None
+
+
+@pytest.mark.parametrize(
+    "values", [(0.0, 1e-16), (1.0, 1.0 + 2**-52), (1e-14, 2e-14), (-1e-20, 1e-20), (1e-30, 1e-30)]
+)
+def test_values_that_are_tiny_or_differ_by_rounding_are_drawn(values: tuple[float, float]) -> None:
+    plot = plot_of("x", [Curve("a", tuple(enumerate(values)))])
+    assert plot is not None
+    heights = [float(one.partition(",")[2]) for one in plot.curves[0].path.split()]
+    assert all(18 <= one <= 154 for one in heights)

@@ -16,9 +16,9 @@ from vigorl.core.metrics_file import MetricsLine, append_metrics
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.pages.group_view import TokenFacts
-from vigorl.pages.phases import PhaseSummary, append_summary, read_summaries
+from vigorl.pages.phases import GroupLine, PhaseSummary, append_summary, read_summaries
 from vigorl.pages.run_pages import PhasePage, key_of, write_index, write_phase_page
-from vigorl.pages.tallies import tally_of
+from vigorl.pages.tallies import Tally, tally_of
 
 
 def group(picture: str, name: str) -> list[ScoredRollout]:
@@ -109,3 +109,10 @@ def test_a_summary_that_cannot_be_read_is_named(tmp_path: Path):
     path.write_text('{"kind": "train"}\n')
     with pytest.raises(DataError, match=r"phases.jsonl:1: not a phase's summary: phase: Field req"):
         read_summaries(path)
+
+
+def test_half_a_character_in_a_question_is_kept(tmp_path: Path):
+    line = GroupLine("what is \ud83d?", "1", 1.0, 0.0, "page.html#g1")
+    summary = PhaseSummary("train", 0, 0, Tally(), groups=(line,))
+    append_summary(tmp_path / "phases.jsonl", summary)
+    assert read_summaries(tmp_path / "phases.jsonl") == [summary]

@@ -12,7 +12,7 @@ from itertools import count
 from typing import ClassVar
 
 from vigorl.core.media import Noise
-from vigorl.core.ranges import Seed
+from vigorl.core.ranges import Seed, check_ranges
 from vigorl.core.rollout import Rollout
 from vigorl.rollout.environment import Dialog, Environment
 from vigorl.rollout.probes.paired import PairedProbe, has_read_crops, with_shown
@@ -29,6 +29,9 @@ class CropNoise(PairedProbe):
 
     name: ClassVar = "crop_noise"
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "probes.crop_noise")
 
     def changed(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]

@@ -39,7 +39,7 @@ class GroupRelative:
 
     Attributes:
         kl_coef: What a nat of KL to the reference costs in the loss, at least 0.
-        kl_estimator: Whose gradient that KL has; see `models.losses.KLEstimator`.
+        kl_estimator: Whose gradient that KL has; see `core.kl.KLEstimator`.
         reward_kl_coef: What a nat costs in the reward instead, at least 0: each sampled token's
             log old - log reference is taken from it before any baseline (k1, whose gradient is that
             of the KL itself).
