@@ -638,7 +638,7 @@ def test_a_signal_that_is_also_asked_for_stays_as_its_algorithm_sets_it(algorith
 
 def test_a_sampler_is_refused_before_any_weights_are_loaded() -> None:
     bad = compose_door("train", "sampler=solve_rate", "sampler.skip_above=0.2")
-    with pytest.raises(ConfigError, match=r"^sampler\.skip_above must be in"):
+    with pytest.raises(ConfigError, match=r"^sampler\.skip_above must be above 0\.5"):
         check_settings(bad)
     for stage in stages_of(compose_door("train", "experiment=sft_vstar", "sampler=solve_rate")):
         with pytest.raises(ConfigError, match="sampler has no effect on SFT"):

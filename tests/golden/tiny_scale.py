@@ -158,6 +158,8 @@ def load_recording() -> dict[str, Any]:
     for part in recording["parts"].values():
         for name in ("reward/accuracy", "val/reward/accuracy", "eval/reward/accuracy"):
             part["metrics"].pop(name, None)  # was `rollout/accuracy` once more, so no longer logged
+        if "metrics" in part:
+            part["metrics"] = _known(part["metrics"])
     return recording
 
 
@@ -286,7 +288,7 @@ def _known(metrics: dict[str, Any]) -> dict[str, Any]:
 def read_run(run: Path, *, metrics: dict[str, list[list[float]]]) -> Finding:
     """All that a run's folder holds, whichever door left it."""
     found: Finding = {}
-    if phases := sorted((run / "rollouts").glob("*.jsonl")):
+    if phases := sorted((run / "rollouts").glob("*_phase_*.jsonl")):
         found["rollouts"] = {_phase(path): read_rollouts(path) for path in phases}
     if (run / "rollouts.jsonl").is_file():
         found["rollouts"] = {"test": read_rollouts(run / "rollouts.jsonl")}

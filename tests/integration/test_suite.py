@@ -101,9 +101,8 @@ def test_each_benchmark_has_a_run_below_the_suites_and_one_engine_answers_all(
     assert "vstar          100.0 %" in table
     assert table in capsys.readouterr().out
     (experiment,) = store(tmp_path).search_experiments(filter_string="name = 'vigorl'")
-    runs = {
-        one.info.run_name: one for one in store(tmp_path).search_runs([experiment.experiment_id])
-    }
+    found = store(tmp_path).search_runs([experiment.experiment_id])
+    runs = {one.info.run_name.partition(", engine")[0]: one for one in found}
     parent = runs["suite, seed 0"]
     assert parent.data.metrics["suite/vstar"] == 1.0
     for name in ("vstar, seed 0", "screenspot_v2, seed 0"):
@@ -266,7 +265,7 @@ def test_a_folder_of_answers_is_not_gone_on_with_by_other_settings(
     DIES_AFTER.clear()
     with pytest.raises(SystemExit):
         evaluate(f"resume={tmp_path}/one", "seed=7")
-    assert "one holds answers of other settings:\n  seed: 0 -> 7" in capsys.readouterr().err
+    assert "one holds answers of other settings: seed: 0 -> 7" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         evaluate(*one, "pixels.max_pixels=3136")
     assert "pixels.max_pixels: 12544 -> 3136" in capsys.readouterr().err

@@ -76,10 +76,13 @@ def test_the_run_says_what_it_was(trained: Path) -> None:
 
 
 def test_pages_config_and_model_are_artifacts(trained: Path) -> None:
-    assert {"config.yaml", "model", "rollouts"} <= artifacts(trained)
+    assert {"config.yaml", "rollouts"} <= artifacts(trained)
     assert "rollouts/train_phase_0001.html" in artifacts(trained, "rollouts")
     assert "rollouts/val_phase_0002.html" in artifacts(trained, "rollouts")
-    assert "model/model.safetensors" in artifacts(trained, "model")
+    (model,) = store(trained).search_logged_models([only_run(trained).info.experiment_id])
+    files = store(trained).list_logged_model_artifacts(model.model_id)
+    assert "model.safetensors" in {one.path for one in files}
+    assert "1_overview/1_val_accuracy" in {one.key for one in model.metrics}
     assert (trained / "run/rollouts/train_phase_0000.jsonl").read_text().count("\n") >= 8
 
 

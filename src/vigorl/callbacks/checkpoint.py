@@ -21,7 +21,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from vigorl.callbacks.early_stop import EarlyStop
-from vigorl.callbacks.mlflow_logger import now_ms, send, shown_name
+from vigorl.callbacks.mlflow_logger import send, shown_name
 from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.outbox.operations import LogModel
@@ -130,13 +130,14 @@ class PhaseCheckpoint(Checkpoint):
         if not trainer.is_global_zero:
             return
         _LOG.info("the trained model is in %s", self.model_folder)
-        last = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        shown_names = {name: shown_name(name) for name in trainer.callback_metrics}
         model = LogModel(
             str(self.model_folder),
             name=self.model_folder.parent.name,
             step=trainer.global_step,
-            at_ms=now_ms(),
-            metrics={shown_name(name): value for name, value in last.items()},
+            metrics=[
+                shown for name in trainer.callback_metrics if (shown := shown_name(name)) != name
+            ],
             register_as=self.register_as,
         )
         for logger in trainer.loggers if self.log_model else ():

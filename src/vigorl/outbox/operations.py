@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pandas as pd
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -142,7 +143,9 @@ class LogTable:
     def tell(self, client: MlflowClient, run_id: str) -> None:
         there = {one.path for one in client.list_artifacts(run_id)}
         if self.into not in there:  # MLflow would append the same rows once more
-            client.log_table(run_id, json.loads(Path(self.path).read_text()), self.into)
+            # as objects, of which MLflow asks pandas in a way that strings' own type warns of
+            table = pd.DataFrame(json.loads(Path(self.path).read_text()), dtype=object)
+            client.log_table(run_id, table, self.into)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +195,13 @@ class LogInputs:
 
 @dataclass(frozen=True, slots=True)
 class LogModel:
-    """A trained model as one of MLflow's logged models, with its files and its last metrics.
+    """A trained model as one of MLflow's logged models, with its files and the run's last metrics.
 
     Attributes:
         folder: Of the model.
         name: Of the model.
         step: Updates done.
-        at_ms: When its metrics were measured, Unix time.
-        metrics: By names that MLflow takes.
+        metrics: Names, as MLflow has them, of the run's metrics whose last values are the model's.
         params: Settings that made it.
         register_as: Also a new version of this registered model; None: not.
     """
@@ -207,8 +209,7 @@ class LogModel:
     folder: str
     name: str
     step: int
-    at_ms: int
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Sequence[str] = field(default_factory=list)
     params: Mapping[str, str] = field(default_factory=dict)
     register_as: str | None = None
     kind: Literal["model"] = "model"
@@ -226,9 +227,11 @@ class LogModel:
             model_type="vision-language policy",
         )
         client.log_model_artifacts(model.model_id, self.folder)
+        # the run's own points, so that its curves do not get them twice
+        last = [history[-1] for name in self.metrics if (history := _points(client, run_id, name))]
         metrics = [
-            Metric(k, v, self.at_ms, self.step, model_id=model.model_id, run_id=run_id)
-            for k, v in self.metrics.items()
+            Metric(x.key, x.value, x.timestamp, x.step, model_id=model.model_id, run_id=run_id)
+            for x in last
         ]
         client.log_batch(run_id, metrics=metrics)
         client.finalize_logged_model(model.model_id, "READY")
@@ -255,6 +258,10 @@ class EndRun:
 
     def tell(self, client: MlflowClient, run_id: str) -> None:
         client.set_terminated(run_id, self.status, self.at_ms)
+
+
+def _points(client: MlflowClient, run_id: str, name: str) -> list[Metric]:
+    return sorted(client.get_metric_history(run_id, name), key=lambda one: one.step)
 
 
 def model_id_of(client: MlflowClient, run_id: str) -> str | None:

@@ -272,7 +272,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(
     Image.new("1", (14_032, 19_843)).save(tmp_path / "map.png")  # ReasonMap's largest
     assert read_size(tmp_path / "map.png") == Size(14_032, 19_843)
     Image.new("L", (11, 11)).save(tmp_path / "small.png")
-    monkeypatch.setattr("vigorl.data.images.MAX_PICTURE_PIXELS", 100)
+    monkeypatch.setattr("vigorl.data.pictures.MAX_PICTURE_PIXELS", 100)
     with pytest.raises(DataError, match="100 pixels allowed"):
         open_image(tmp_path / "small.png")
 

@@ -29,7 +29,7 @@ ALL = [
     LogArtifact("x", "y"),
     LogTable("x", "y"),
     LogInputs([DataUsed("a", "b", "training")], model_of="run"),
-    LogModel("x", "y", 1, 2, {"a": 1.0}, register_as="z"),
+    LogModel("x", "y", 1, ["a"], register_as="z"),
     RecordedTraces("x", [0, 3], 7),
     EndRun("FINISHED", 9),
 ]
@@ -81,7 +81,7 @@ def test_what_lies_in_a_folder_that_is_moved_is_found_where_it_is_now(tmp_path: 
     told = [
         LogArtifact(str(before), "all"),
         LogTable(str(before / "t.json"), "t.json"),
-        LogModel(str(before / "model"), "m", 1, 2),
+        LogModel(str(before / "model"), "m", 1),
         RecordedTraces(str(before / "rollouts" / "r.jsonl"), [0], 7),
         LogArtifact(str(tmp_path / "elsewhere.txt")),
     ]
@@ -91,7 +91,7 @@ def test_what_lies_in_a_folder_that_is_moved_is_found_where_it_is_now(tmp_path: 
     assert [one for one, _ in Journal(now / "j").pending()] == [
         LogArtifact(str(now), "all"),
         LogTable(str(now / "t.json"), "t.json"),
-        LogModel(str(now / "model"), "m", 1, 2),
+        LogModel(str(now / "model"), "m", 1),
         RecordedTraces(str(now / "rollouts" / "r.jsonl"), [0], 7),
         told[-1],
     ]

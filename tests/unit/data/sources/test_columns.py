@@ -154,7 +154,7 @@ def test_pictures_may_be_named_by_a_pattern(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ({"question": "q"}, r"a table needs the key answer; keys: answer, answer_form, category"),
+        ({"question": "q"}, r"a table needs the key answer; keys: answer, answer_form, box_form"),
         ({"question": "q", "answer": "a", "picture": "x"}, "^picture of a table: no such key"),
         ({"question": 3, "answer": "a"}, "question=3 of a table: it must be the name"),
         ({"question": "q", "answer": "a", "answer_form": "b"}, "one of letter, index, text"),
