@@ -130,7 +130,6 @@ class PhaseCheckpoint(Checkpoint):
         if not trainer.is_global_zero:
             return
         _LOG.info("the trained model is in %s", self.model_folder)
-        shown_names = {name: shown_name(name) for name in trainer.callback_metrics}
         model = LogModel(
             str(self.model_folder),
             name=self.model_folder.parent.name,
