@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 # a large eps, because AdamW makes steps of full length from rounding errors in place of 0
 WORK = [
     VARIED_REWARD, "algorithm=bilevel_gae", "algorithm.reward_kl_coef=0.5", "critic_lr=0.01",
-    "plan.sequences_per_update=4", "plan.prompts_per_phase=2", "optimizer.warmup_frac=0",
+    "plan.sequences_per_update=8", "plan.prompts_per_phase=2", "optimizer.warmup_frac=0",
     "+optimizer.eps=1e-5",
 ]  # fmt: skip
 SAME = ("train/loss", "train/entropy", "critic/loss", "critic/explained_variance", "kl/old")

@@ -67,7 +67,7 @@ def test_stages_of_two_processes_share_their_folder(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-6000:]
     (base,) = (tmp_path / "outputs/runs").iterdir()
     stages = {"see", "point", "speak", "practise"}
-    assert {path.name for path in base.iterdir()} == stages
+    assert {path.name for path in base.iterdir()} == {*stages, "index.html"}
     assert len((base / "see/made").read_text().splitlines()) == 1
     for stage in stages:
         assert (base / stage / "model/model.safetensors").is_file()

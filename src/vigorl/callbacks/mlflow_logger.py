@@ -152,7 +152,8 @@ class PatientMLFlowLogger(MLFlowLogger):
         self._outbox.append(operation)
         if self._thread is None:
             self._thread = SendingThread(self._sender(), pause_s=self._pause_s)
-            if self._system_every_s is not None:
+            has_more = not isinstance(operation, EndRun)  # of a run refused before anything else
+            if self._system_every_s is not None and has_more:
                 self._system = SystemMetrics(every_s=self._system_every_s, log=self.log_metrics)
         self._thread.wake()
 

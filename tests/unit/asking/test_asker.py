@@ -247,5 +247,6 @@ def test_who_asks_while_the_engine_breaks_is_told(world: World) -> None:
     engine.submit(dialogs[1].next_request(), replies)
     may_break.set()
     assert [type(replies.get(timeout=10)) for _ in dialogs] == [Failed, Failed]
+    engine._thread.join(timeout=10)  # its fault is this test's, not the next one's
     with pytest.raises(EngineError, match="has ended"):
         list(opened(asker, world).go_on())
