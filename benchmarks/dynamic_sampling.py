@@ -124,7 +124,8 @@ def write(found: dict[str, list[Outcome]], asked: argparse.Namespace) -> None:
     text = "\n".join([head, *rows])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.with_suffix(".md").write_text(
-        f"Made by `python benchmarks/dynamic_sampling.py --seeds {listed(asked.seeds, ' ')}`: "
+        f"Made by `python benchmarks/dynamic_sampling.py --seeds {listed(asked.seeds, ' ')} "
+        f"--phases {asked.phases} --num-val {asked.num_val}`: "
         f"greedy accuracy on {asked.num_val} held-out questions every {asked.every} phases; a "
         f"number per seed, - where it did not get there.\n\n{text}\n"
     )

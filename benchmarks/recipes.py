@@ -370,8 +370,9 @@ def write_table(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: 
     rows = [row for one in recipes for row in _rows(one, found[one.name])]
     counts = [findings[0].verdict for findings in found.values() if findings]
     head = (
-        "# Recipes, measured\n\nMade by `python benchmarks/recipes.py table`: each recipe against "
-        "plain GRPO on the same data, start, prompts and seeds at the tiny scale, "
+        "# Recipes, measured\n\nMade by "
+        f"`python benchmarks/recipes.py table --phases {num_phases}`: each recipe against plain "
+        "GRPO on the same data, start, prompts and seeds at the tiny scale, "
         f"{num_phases} phases of 32 x 8 rollouts, greedy answers to {NUM_QUESTIONS} validation "
         "questions. Differences are recipe minus plain, with 95 % intervals over questions; the "
         "seeds' own differences stand beside. A difference is *seen* (or *opposite*) where the "

@@ -174,7 +174,8 @@ def write(found: Any, curves: dict[str, Any], asked: argparse.Namespace) -> None
     text = "\n".join([head, *rows])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.with_suffix(".md").write_text(
-        f"Made by `python benchmarks/trl_curve.py --seeds {listed(asked.seeds, ' ')}`: "
+        f"Made by `python benchmarks/trl_curve.py --trl DIR --seeds {listed(asked.seeds, ' ')} "
+        f"--phases {asked.phases} --every {asked.every} --num-val {asked.num_val}`: "
         f"greedy accuracy on {asked.num_val} held-out questions, a number per seed. The loss of "
         f"the first update differs by {first:.1e} at most (TRL adds 1e-4 to a group's spread, "
         f"vigorl 1e-6).\n\n{text}\n"

@@ -119,12 +119,11 @@ class LogArtifact:
             client.log_artifact(run_id, self.path, self.into)
             return
         for file in sorted(one for one in path.rglob("*") if one.is_file()):
-            if not file.name.startswith(
-                "mlflow_"
-            ):  # what waits for MLflow is none of its artifacts
-                within = file.parent.relative_to(path)
-                into = "/".join((*([self.into] if self.into else []), *within.parts)) or None
-                client.log_artifact(run_id, str(file), into)
+            if file.name.startswith("mlflow_"):
+                continue  # what waits for MLflow is none of its artifacts
+            within = file.parent.relative_to(path)
+            into = "/".join((*([self.into] if self.into else []), *within.parts)) or None
+            client.log_artifact(run_id, str(file), into)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,12 @@ def named_reward(
         missing, beside = ("weights", "parts") if key in kept else ("parts", "weights")
         raise ConfigError(f"reward {name!r}: {missing} has no {key!r}, which stands in {beside}")
     own, of_group = list[tuple[Reward, float]](), list[tuple[GroupReward, float]]()
-    of_turn = list[tuple[TurnReward, float]]()
     of_turns = list[tuple[TurnReward, float]]()
     for key, part in kept.items():
         if isinstance(part, GroupReward):
             of_group.append((part, weights[key]))
         elif isinstance(part, TurnReward):
             of_turns.append((part, weights[key]))
-        elif isinstance(part, TurnReward):
-            of_turn.append((part, weights[key]))
         elif isinstance(part, Reward):
             own.append((part, weights[key]))
         else:
