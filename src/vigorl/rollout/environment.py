@@ -26,6 +26,7 @@ costs a turn. Observations never repeat the policy's own text, which could hold 
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -101,6 +102,7 @@ class Environment:
         self.prompt, self.codec, self.images, self.limits = prompt, codec, images, limits
         self.temperature, self.top_p, self.step_reply = temperature, top_p, step_reply
         self.noise: NoisyBranch | None = None
+        self.max_sampled_tokens: int | None = None
         self.banned_ids = frozenset(codec.banned_ids)
         self.forced_ids = (
             tuple(codec.prefix_ids(FORCED_ANSWER_PREFIX)) if limits.forced_answer else ()
@@ -131,6 +133,17 @@ class Environment:
         """The same at another temperature, with some dialogs of each group under noise."""
         other = copy.copy(self)
         other.temperature, other.noise = temperature, noise
+        return other
+
+    def asked_for(
+        self, *, temperature: float, top_p: float, max_sampled_tokens: int | None
+    ) -> Environment:
+        """The same as somebody asks for it: sampled otherwise, and with at most so many tokens of
+        the policy's own in all of its turns.
+        """
+        other = copy.copy(self)
+        other.temperature, other.top_p = temperature, top_p
+        other.max_sampled_tokens = max_sampled_tokens
         return other
 
     def reopen(self, rollout: Rollout, turns: Sequence[Turn], *, group: str, seed: int) -> Dialog:
@@ -215,6 +228,7 @@ class Dialog:
         self._views = list(prompt_views)
         self._token_ids = list(prompt_ids)
         self._response_tokens = 0  # pictures expanded
+        self._sampled_tokens = 0  # the policy's own
         self._reply_tokens = 0  # largest observation with a picture so far
         self._tools = {name: tool.open(task) for name, tool in environment.tools.items()}
         self._request: GenerationRequest | None = None
@@ -291,7 +305,7 @@ class Dialog:
             limits, number = self._env.limits, len(self._turns) + 1
             room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
             sampling = SamplingParams(
-                max_new_tokens=min(limits.max_new_tokens, room),
+                max_new_tokens=min(limits.max_new_tokens, room, self._left_to_sample),
                 temperature=self._env.temperature,
                 top_p=self._env.top_p,
             )
@@ -316,6 +330,7 @@ class Dialog:
         text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
         turn = Turn(completion.token_ids, completion.logprobs, text, prefix_ids=self._prefix_ids)
         self._response_tokens += len(turn.prefix_ids) + len(turn.completion_ids)
+        self._sampled_tokens += len(turn.completion_ids)
         parsed = turn.parsed
         self.stop_reason = self._stop_after(completion, parsed, text, request.sampling)
         if self.stop_reason is None:
@@ -324,6 +339,11 @@ class Dialog:
         self._token_ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
         self._last_turn_reason = self._why_last_turn()
         self._prefix_ids = self._env.forced_ids if self._last_turn_reason else ()
+
+    @property
+    def _left_to_sample(self) -> int:
+        most = self._env.max_sampled_tokens
+        return sys.maxsize if most is None else most - self._sampled_tokens
 
     @property
     def is_last_turn(self) -> bool:
@@ -409,6 +429,7 @@ class Dialog:
         if seen.views:
             self._reply_tokens = max(self._reply_tokens, num_tokens)
         room = self._env.limits.max_response_tokens - self._response_tokens - num_tokens
+        room = min(room, self._left_to_sample)
         if seen.is_done or room <= len(self._env.forced_ids):
             self.stop_reason = StopReason.TOOL_DONE if seen.is_done else StopReason.TOKEN_BUDGET
             return turn
