@@ -86,8 +86,8 @@ def write(arms: dict[str, list[dict[str, Pairs]]], asked: argparse.Namespace) ->
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.with_suffix(".md").write_text(
         f"Made by `python benchmarks/tool_collapse.py --data {asked.data} --phases {asked.phases} "
-        f"--seeds {' '.join([listed(asked.seeds, ' '), *asked.overrides])}`: training rollouts of the first phase and of the "
-        f"last {LAST}; a number per seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
+        f"--seeds {' '.join([*map(str, asked.seeds), *asked.overrides])}`: training rollouts of the "
+        f"first phase and of the last {LAST}; a number per seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
     )
     asked.out.with_suffix(".json").write_text(json.dumps(arms, indent=1))
     print(text)
