@@ -84,10 +84,11 @@ def write(arms: dict[str, list[dict[str, Pairs]]], asked: argparse.Namespace) ->
     )  # fmt: skip
     text = "\n".join([head, *rows])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
+    more = " ".join([*map(str, asked.seeds), *asked.overrides])
     asked.out.with_suffix(".md").write_text(
         f"Made by `python benchmarks/tool_collapse.py --data {asked.data} --phases {asked.phases} "
-        f"--seeds {' '.join([*map(str, asked.seeds), *asked.overrides])}`: training rollouts of the "
-        f"first phase and of the last {LAST}; a number per seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
+        f"--seeds {more}`: training rollouts of the first phase and of the last {LAST}; a number per "
+        f"seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
     )
     asked.out.with_suffix(".json").write_text(json.dumps(arms, indent=1))
     print(text)
