@@ -26,8 +26,8 @@ if BrowserSettings().program is None:
     pytest.skip("there is no chromium or google-chrome on PATH", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-DONE = "#dialog-0 .answer, #dialog-0 .ending"
-OTHER_DONE = "#dialog-1 .answer, #dialog-1 .ending"
+DONE = "#dialog-0 .turn:not(.writing) .answer, #dialog-0 .ending"
+OTHER_DONE = "#dialog-1 .turn:not(.writing) .answer, #dialog-1 .ending"
 QUESTION = "How do the stripes on the green disc run?"
 expect.set_options(timeout=180_000)  # a busy machine is slow, not wrong
 
