@@ -25,6 +25,7 @@ from vigorl.core.metrics import is_right
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.evaluation.report import Accuracy, EvaluationReport
+from vigorl.pages.html import count_of
 from vigorl.pages.picture import rollout_picture
 from vigorl.pages.run_card import render_run_card
 from vigorl.pages.run_index import main_plots
@@ -84,7 +85,7 @@ class Metrics(Mapping[str, Series]):
         return pd.DataFrame(columns).rename_axis("step").sort_index()
 
     def __repr__(self) -> str:
-        return f"<{len(self)} metrics: {', '.join(self)}>"
+        return f"<{count_of(len(self), 'metric')}: {', '.join(self)}>"
 
     def _repr_html_(self) -> str:
         import pandas as pd
@@ -136,7 +137,8 @@ class Rollouts(list[RecordedRollout]):
 
     def __repr__(self) -> str:
         num_right = sum(is_right(one.rollout) for one in self)
-        return f"<{len(self)} rollouts of {len(self.groups())} prompts, {num_right} right>"
+        said = f"{count_of(len(self), 'rollout')} of {count_of(len(self.groups()), 'prompt')}"
+        return f"<{said}, {num_right} right>"
 
     def _repr_png_(self) -> bytes | None:
         return _png(self.picture()) if self else None

@@ -23,6 +23,6 @@ def test_rollouts_are_grouped_by_their_prompt() -> None:
 
 def test_metrics_are_a_table_with_first_and_last() -> None:
     metrics = Metrics({"reward/total": Series((1, 2, 3), (0.25, 0.5, 0.75))})
-    assert repr(metrics) == "<1 metrics: reward/total>"
+    assert repr(metrics) == "<1 metric: reward/total>"
     (row,) = [line for line in metrics._repr_html_().split("<tr>") if "reward/total" in line]
     assert [one in row for one in ("0.25", "0.75", ">3<")] == [True] * 3
