@@ -37,6 +37,7 @@ from vigorl.settings.kinds import (
     Dtype,
     Flag,
     Group,
+    Licence,
     Names,
     Node,
     Text,
@@ -181,9 +182,14 @@ class Settings(Group):
     host: Text
     port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
     # export
-    checkpoint: Text
-    folder: Text
+    checkpoint: Text | None
+    run: Text | None
+    folder: Text | None
     dtype: Dtype | None
+    push_to: Text | None
+    private: Flag
+    licence: Licence | None
+    evaluations: Texts
 
 
 def check_values(cfg: DictConfig) -> None:
