@@ -4,6 +4,10 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+from tests.kept import keep_what_is_composed
+
+keep_what_is_composed()
+
 # Nothing here measures time, so a slow machine must not fail a property.
 settings.register_profile("vigorl", deadline=None, max_examples=50)
 settings.load_profile("vigorl")
