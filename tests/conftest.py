@@ -1,5 +1,7 @@
 """Settings of the whole suite. Hand-made rollouts come from `tests.builders`."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -30,3 +32,11 @@ install_import_hook(
 def no_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow keeps the store of the last run in the environment, where the settings look first."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the most slow tests first: with `--dist loadfile --no-loadscope-reorder` a
+    file is one process's, and the last ones to be handed out should be short.
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
