@@ -1,10 +1,11 @@
-"""What hundreds of tests would read anew: read once in a process of tests. Doors that a test starts
-do it all themselves.
+"""What hundreds of tests would read or make anew: read or made once in a process of tests. Doors
+that a test starts do it all themselves.
 """
 
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -57,3 +58,21 @@ def _where_asked_for(make_map: Callable[..., DictConfig]) -> Callable[..., DictC
         return make_map(overrides, defaults, self_added) if is_asked_for else DictConfig({})
 
     return make
+
+
+def copied_store(make: Callable[[Path], None], folder: Path) -> Callable[[Path], None]:
+    """In place of `vigorl.mlflow_store._make`, whose migrations take seconds: a copy of one store.
+
+    Args:
+        make: It.
+        folder: Of the store that is copied, for all tests of this process.
+    """
+
+    def copy_whole(path: Path) -> None:
+        whole = folder / "whole.db"
+        if not whole.exists():
+            folder.mkdir(exist_ok=True)
+            make(whole)
+        shutil.copy(whole, path)
+
+    return copy_whole
