@@ -324,8 +324,9 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
             continue
         at = f"{path}.{key}".lstrip(".")
         try:
-            if not is_given(node[key]):  # your own code is the judge of itself
-                plain[str(key)] = _resolved(node[key], broken, targets, at)
+            inner = node[key]
+            if not is_given(inner):  # your own code is the judge of itself
+                plain[str(key)] = _resolved(inner, broken, targets, at)
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
