@@ -179,11 +179,13 @@ class TrainingRun:
         folder: Of all its files; README's "The house" says which.
         overrides: What was said on its command line, or to `vigorl.compose`.
         objects: Those of the program, by what they are; see `own_objects.place`.
+        config_dir: Of its own YAMLs; an evaluation composes with them too.
     """
 
     folder: Path
     overrides: tuple[str, ...] = ()
     objects: Mapping[str, Any] = field(default_factory=dict)
+    config_dir: str | None = None
 
     @classmethod
     def of_folder(cls, folder: Path, objects: Mapping[str, Any]) -> TrainingRun:

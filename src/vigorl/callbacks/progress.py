@@ -11,8 +11,9 @@ import lightning as L
 from rich.console import Console
 
 from vigorl.callbacks.notebook_view import NotebookView, is_notebook
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.progress_view import TRAIN, VAL, ProgressView
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.run_log import NAME, RUN_LOG
 from vigorl.terminal import drawn, screen
 from vigorl.training.datamodule import GroundedTraceDataModule

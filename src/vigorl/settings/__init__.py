@@ -47,7 +47,6 @@ from vigorl.settings.kinds import (
 )
 from vigorl.settings.kl import KLSchedule
 from vigorl.settings.learning import (
-    Callback,
     Correction,
     Critic,
     DataModule,
@@ -58,7 +57,6 @@ from vigorl.settings.learning import (
     Gaps,
     Guests,
     Limits,
-    Logger,
     Model,
     ModuleGroup,
     Near,
@@ -73,13 +71,12 @@ from vigorl.settings.learning import (
     RolloutGroup,
     Sft,
     SFTMix,
-    Strategy,
     Tiny,
     Traces,
-    Trainer,
     Untrained,
     Zoom,
 )
+from vigorl.settings.running import Callback, Logger, Strategy, Trainer
 from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest

@@ -12,9 +12,10 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from rich.console import Console
 
 from vigorl.callbacks import progress as module
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.progress import PhaseProgress
 from vigorl.callbacks.progress_view import TRAIN, VAL, ProgressView
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.run_log import logged_to
 
 
