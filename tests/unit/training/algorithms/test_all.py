@@ -203,10 +203,10 @@ def test_the_side_of_the_padding_changes_nothing(name: str) -> None:
     torch.testing.assert_close(back, slopes, atol=1e-12, rtol=1e-9)
 
 
-# what a constant that all rewards of one group get does change, and why
+# What a constant that all rewards of one group get does change, and why. (gigpo's discount knows it
+# where rollouts have different numbers of turns: estimators/test_turns.py.)
 KNOW_THE_LEVEL = {
     "bilevel_gae": "compares with what a critic expects",
-    "gigpo": "outcomes are discounted on their way to earlier turns",
     "gpg": "scales by the share of rewards that are not 0",
     "lite_ppo": "divides by the spread of the whole batch",
     "mapo": "deviations in units of the mean",

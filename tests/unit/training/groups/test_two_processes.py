@@ -33,7 +33,7 @@ METHODS = {  # whose rounds are even here: an odd one asks a prompt more of two 
     "planned": RatioEMA(smoothing=0.5, max_expansion=3.0),
     "ranked": SpreadRanking(),
     "selected": VarianceSelection(top_share=0.5),
-    "replay": Replay(max_share=1.0),
+    "replay": Replay(max_share=1.0, only_right=False),
 }
 
 
