@@ -228,7 +228,7 @@ def scored_group(name: str, rewards: tuple[float, ...]) -> list[ScoredRollout]:
     ]
 
 
-def credited(algorithm: Algorithm, groups: list[list[ScoredRollout]]) -> Tensor:
+def credited(algorithm: object, groups: list[list[ScoredRollout]]) -> Tensor:
     """[rollouts, tokens] advantages; the policy, the reference and a critic say something."""
     assert isinstance(algorithm, Crediting)
     read = [
