@@ -31,6 +31,7 @@ from vigorl.settings.asking import (
     Reward,
     Search,
     Signal,
+    Tool,
 )
 from vigorl.settings.kinds import (
     AnyText,
@@ -133,6 +134,7 @@ class Settings(Group):
     critic: Critic | None
     critic_lr: ShareAboveZero
     env: Env
+    tools: dict[str, Tool]
     data: Data
     reward: Reward
     sampler: Node | None
