@@ -16,7 +16,8 @@ from vigorl.asking.asker import confidence
 from vigorl.core.geometry import Point
 from vigorl.core.media import ImageView
 from vigorl.core.rollout import StopReason, Turn
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 
 FINISH = {StopReason.REFUSED: "content_filter"} | {
     one: "length" for one in StopReason if one.is_truncated

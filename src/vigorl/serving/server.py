@@ -25,8 +25,8 @@ from typing import Any
 from vigorl.asking.asker import Asker, ask_picture, opened
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.core.records import TaskRecord
+from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.engines.server_api import DataUrls
-from vigorl.rollout.environment import Dialog
 from vigorl.rollout.seeds import derive_seed
 from vigorl.serving.answers import Completion
 from vigorl.serving.pictures import save_picture

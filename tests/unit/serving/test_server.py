@@ -165,7 +165,7 @@ def test_tokens_are_counted_over_all_turns(
         _, said = ask(asked(uri(world.picture), **{field: most}))
         (choice,) = said["choices"]
         assert said["usage"]["completion_tokens"] == most
-        assert (choice["finish_reason"], choice["message"]["content"]) == ("length", None)
+        assert choice["finish_reason"] == "length"
         assert len(choice["vigorl"]["turns"]) == turns
 
 
