@@ -58,6 +58,7 @@ def plot_curves(
         axes.plot(steps[-1:], values[-1:], "o", markersize=4.5, **line)
     _finish_axes(axes, ylabel=ylabel, is_share=is_share, is_y=True)
     axes.set_xlabel(xlabel, color=_SOFT)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.margins(x=0.02)
     if chance is not None:
         axes.axhline(chance, color=_SOFT, linewidth=1, linestyle=(0, (1, 2)))

@@ -1,6 +1,7 @@
 """Every recipe against plain GRPO: the same data, start, prompts, seeds and number of rollouts.
 
-    python benchmarks/recipes.py run [--only NAME ...] [--seeds 0 1 2] [--phases 12] [--jobs 2]
+    python benchmarks/recipes.py run [--only NAME ...] [--seeds 0 1 2] [--phases 8] [--jobs 2]
+    python benchmarks/recipes.py try [--only NAME ...]    # does it run? two phases of its own arm
     python benchmarks/recipes.py table
 
 A recipe is an `experiment=recipe_...` whose YAML has a `recipe` node:
@@ -14,11 +15,13 @@ A recipe is an `experiment=recipe_...` whose YAML has a `recipe` node:
       unseen: null                           # why nothing can be seen at this scale: not measured
 
 `run` forks a process per arm and seed from one that has all imports behind it, and leaves one
-summary.json each under outputs/recipes. `table` adds those to docs/recipes_runs.json.gz and writes
-docs/recipes.md and docs/recipes.json from all that are there; what is there is not done again:
-delete the file where methods have changed. A measure is compared question by question on the
-validation questions, after the last phase, greedily; a difference is "seen" where its 95 % interval
-over questions leaves 0 out and every seed has its sign.
+summary.json each under outputs/recipes. `try` trains every stage of those that `run` has not
+measured, also of those with a reason not to, for two phases and by themselves. `table` adds those
+to docs/recipes_runs.json.gz and writes docs/recipes.md and docs/recipes.json from all that are
+there; what is there is not done again: delete the file where methods have changed. A measure is
+compared question by question on the validation questions, after the last phase, greedily; a
+difference is "seen" where its 95 % interval over questions leaves 0 out and every seed has its
+sign.
 """
 
 from __future__ import annotations
@@ -28,86 +31,30 @@ import gzip
 import json
 import multiprocessing
 import multiprocessing.connection
+import re
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
 from hydra import compose, initialize_config_dir
 from kills import doors, main_of
+from recipe_measures import ABOUT, MEASURES, SHARES, SPEED
 
 from vigorl.build import CONFIGS
 from vigorl.core.metrics import rollout_metrics
-from vigorl.core.rewards.zoom import zoom_hits
-from vigorl.core.rollout import Rollout
 from vigorl.evaluation.statistics import difference_interval
 from vigorl.rollout.recorder import read_rollouts
 
 OUT, DOCS = Path("outputs/recipes"), Path("docs")
 RUNS = DOCS / "recipes_runs.json.gz"  # summaries by "arm/seed"
 NUM_QUESTIONS = 256  # of the validation set, evenly over it
+TRIED_PHASES, TRIED_QUESTIONS = 2, 32  # of `try`
 
-Measure = Callable[[Rollout], float | None]  # None where it says nothing
-
-
-def _hit_share(rollout: Rollout) -> float | None:
-    hits = zoom_hits(rollout) if rollout.task.target_boxes else []
-    return statistics.fmean(hits) if hits else None
-
-
-def _first_hit(rollout: Rollout) -> float | None:
-    hits = zoom_hits(rollout) if rollout.task.target_boxes else []
-    return float(hits[0]) if hits else None
-
-
-def _lucky(rollout: Rollout) -> float | None:
-    if rollout.score < 1.0 or not rollout.task.target_boxes:
-        return None
-    return float(not any(zoom_hits(rollout)))
-
-
-def _needless(rollout: Rollout) -> float | None:
-    return len(rollout.crops) if rollout.task.tags.get("size") == "large" else None
-
-
-def _items(rollout: Rollout) -> float | None:
-    wanted = rollout.task.tags.get("items") or rollout.task.tags.get("stops")
-    if wanted is None or rollout.answer is None:
-        return None
-    return len([one for one in rollout.answer.split(";") if one.strip()]) / int(wanted)
-
-
-MEASURES: dict[str, Measure] = {
-    "accuracy": lambda one: one.score,
-    "looks": lambda one: len(one.crops),
-    "looked": lambda one: float(bool(one.crops)),
-    "hits": _hit_share,
-    "first_hit": _first_hit,
-    "luck": _lucky,
-    "tokens": lambda one: sum(len(turn.completion_ids) for turn in one.turns),
-    "truncated": lambda one: float(one.stop_reason.is_truncated),
-    "needless": _needless,
-    "items": _items,
-}
-SPEED = "speed"  # accuracy over all evaluations after the first: who learns sooner has more
-ABOUT = {
-    "accuracy": "greedy accuracy after the last phase",
-    SPEED: "greedy accuracy, mean over the evaluations while training",
-    "looks": "looks per answer",
-    "looked": "share of answers with a look",
-    "hits": "share of looks that show a target",
-    "first_hit": "share of first looks that show a target",
-    "luck": "share of right answers without a look at a target",
-    "tokens": "tokens per answer",
-    "truncated": "share cut off by a limit",
-    "needless": "looks per answer where the overview is enough (data=made_world_economy)",
-    "items": "items of a list answer over those that there are",
-}
 KINDS = ("seen", "not seen", "opposite", "one seed")  # of a verdict
-SHARES = {"accuracy", SPEED, "looked", "hits", "first_hit", "luck", "truncated"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +73,12 @@ class Recipe:
     def arms(self) -> tuple[Arm, Arm]:
         """The recipe and the plain run that it is compared with."""
         return Arm(f"experiment={self.name}", self.sizes), Arm("experiment=grpo_vstar", self.plain)
+
+    @property
+    def tried(self) -> Arm:
+        """The recipe with every stage as short as `try` has it."""
+        words = (re.sub(r"(num_phases)=.*", rf"\1={TRIED_PHASES}", word) for word in self.sizes)
+        return Arm(f"experiment={self.name}", tuple(words))
 
 
 @dataclass(frozen=True)
@@ -159,20 +112,33 @@ def read_recipes(only: Sequence[str] = ()) -> list[Recipe]:
 # ---- run -----------------------------------------------------------------------------------------
 
 
-def run(
-    recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int, jobs: int, minutes: float
-) -> None:
-    """Train every arm that has no summary yet, seed by seed, `jobs` at a time."""
-    deadline = time.monotonic() + 60 * minutes
-    doors()
+def to_measure(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int) -> list[Job]:
+    """Both arms of all recipes that can be measured and have no summary yet, seed by seed."""
     arms = _starts_first(arm for one in recipes if not one.unseen for arm in reversed(one.arms))
     done = read_runs()
-    waiting = [
+    return [
         Job(arm, seed, num_phases)
         for seed in seeds
         for arm in arms
         if arm.key(seed, num_phases) not in done
     ]
+
+
+def to_try(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int) -> list[Job]:
+    """The own arm of those that are not measured and have not been tried."""
+    runs = read_runs()
+    arms = _starts_first(
+        one.tried
+        for one in recipes
+        if not compare(one, runs, seeds, num_phases) and one.tried.key(0, TRIED_PHASES) not in runs
+    )
+    return [Job(arm, 0, TRIED_PHASES, num_questions=TRIED_QUESTIONS) for arm in arms]
+
+
+def run(waiting: list[Job], *, jobs: int, minutes: float) -> None:
+    """Train them in order, `jobs` at a time."""
+    deadline = time.monotonic() + 60 * minutes
+    doors()
     num_jobs, running = len(waiting), list[Job]()
     while waiting or running:
         while waiting and len(running) < jobs and time.monotonic() < deadline:
@@ -204,12 +170,14 @@ def _starts_first(arms: Iterable[Arm]) -> list[Arm]:
 class Job:
     """One training in a process of its own, forked from this one."""
 
-    def __init__(self, arm: Arm, seed: int, num_phases: int) -> None:
+    def __init__(
+        self, arm: Arm, seed: int, num_phases: int, *, num_questions: int = NUM_QUESTIONS
+    ) -> None:
         self.folder = (OUT / arm.key(seed, num_phases)).absolute()
         self.summary = self.folder / "summary.json"
         words = [
-            arm.experiment, *arm.words, *_sizes(arm, num_phases), f"seed={seed}",
-            f"+rollout.eval_limit={NUM_QUESTIONS}",
+            arm.experiment, *arm.words, *_sizes(arm, num_phases, num_questions), f"seed={seed}",
+            f"+rollout.eval_limit={num_questions}",
             f"rollout.eval_every={max(num_phases // 4, 1)}", "num_threads=1",
             "trainer.accelerator=cpu", "callbacks.rollout_logger.every=1000",
             "callbacks.checkpoint.every=1000", "logger=none", f"paths.root={OUT.absolute()}",
@@ -241,11 +209,11 @@ class Job:
         return f"{name}: {seconds:.0f} s"
 
 
-def _sizes(arm: Arm, num_phases: int) -> list[str]:
+def _sizes(arm: Arm, num_phases: int, num_questions: int) -> list[str]:
     """As many phases as asked for, on no more questions than they take."""
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         data = compose("train", [arm.experiment, *arm.words]).data
-    wanted = {"num_train": 32 * num_phases, "num_val": NUM_QUESTIONS, "num_test": 16}
+    wanted = {"num_train": 32 * num_phases, "num_val": num_questions, "num_test": 16}
     words = [f"data.{key}={count}" for key, count in wanted.items() if key in data]
     if not any("phases" in word for word in arm.words):
         words.append(f"num_phases={num_phases}")
@@ -254,10 +222,10 @@ def _sizes(arm: Arm, num_phases: int) -> list[str]:
 
 def summarise(run_folder: Path) -> dict[str, object]:
     """What the tables need of a run: each measure of each validation question at each evaluation,
-    and the phases' own means.
+    and the phases' own means. Both are empty where no stage asks questions.
     """
-    folder = sorted(run_folder.rglob("rollouts"))[-1]  # of the last stage
     val, train = {}, {}
+    folder = max(run_folder.rglob("rollouts"), default=run_folder)  # of the last stage
     for path in sorted(folder.glob("val_phase_*.jsonl")):
         rollouts = [one.scored.rollout for one in read_rollouts(path)]
         val[int(path.stem.removeprefix("val_phase_"))] = {
@@ -367,7 +335,7 @@ def write_table(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: 
     runs = read_runs()
     RUNS.write_bytes(gzip.compress(json.dumps(runs, sort_keys=True).encode(), mtime=0))
     found = {one.name: compare(one, runs, seeds, num_phases) for one in recipes}
-    rows = [row for one in recipes for row in _rows(one, found[one.name])]
+    rows = [row for one in recipes for row in _rows(one, found[one.name], _why_not(one, runs))]
     counts = [findings[0].verdict for findings in found.values() if findings]
     head = (
         "# Recipes, measured\n\nMade by "
@@ -391,10 +359,21 @@ def write_table(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: 
     print(f"{DOCS / 'recipes.md'}: {len(counts)} of {len(recipes)} recipes measured")
 
 
-def _rows(recipe: Recipe, findings: Sequence[Finding]) -> Iterator[str]:
+def _why_not(recipe: Recipe, runs: Mapping[str, dict]) -> str:
+    """Why a recipe is not measured, and whether it runs."""
+    tried = runs.get(recipe.tried.key(0, TRIED_PHASES))
+    if tried is None:
+        return recipe.unseen or "no run yet"
+    phases = [tried["train"][key] for key in sorted(tried["train"], key=int)]
+    shares = ", ".join(f"{100 * one['rollout/accuracy']:.1f}" for one in phases)
+    ran = f"run for {TRIED_PHASES} phases" + (f" (sampled accuracy {shares} %)" if shares else "")
+    return f"{ran}; {recipe.unseen or 'its seeds wait for machine time'}"
+
+
+def _rows(recipe: Recipe, findings: Sequence[Finding], why_not: str) -> Iterator[str]:
     start = f"| {recipe.name.removeprefix('recipe_')} ({recipe.paper}) | {recipe.claim} "
     if not findings:
-        yield f"{start}| - | - | - | - | - | not measured: {recipe.unseen or 'no run yet'} |"
+        yield f"{start}| - | - | - | - | - | not measured: {why_not} |"
     for number, one in enumerate(findings):
         scale = 100 if one.measure in SHARES else 1
         now, then, by, low, high = (
@@ -411,18 +390,20 @@ def _rows(recipe: Recipe, findings: Sequence[Finding]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "try", "table"])
     parser.add_argument("--only", nargs="*", default=[], help="names of recipes; all by default")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument("--phases", type=int, default=12)
+    parser.add_argument("--phases", type=int, default=8)
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a core each")
     parser.add_argument("--minutes", type=float, default=600.0, help="then the rest is left undone")
     said = parser.parse_args()
     recipes = read_recipes(said.only)
-    if said.what == "run":
-        run(recipes, seeds=said.seeds, num_phases=said.phases, jobs=said.jobs, minutes=said.minutes)
+    length = {"seeds": said.seeds, "num_phases": said.phases}
+    if said.what == "table":
+        write_table(recipes, **length)
     else:
-        write_table(recipes, seeds=said.seeds, num_phases=said.phases)
+        waiting = {"run": to_measure, "try": to_try}[said.what](recipes, **length)
+        run(waiting, jobs=said.jobs, minutes=said.minutes)
 
 
 if __name__ == "__main__":

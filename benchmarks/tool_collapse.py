@@ -9,8 +9,9 @@ Four arms on the same start, questions and seeds:
     bonus      the same price; the guard switches to DeepEyes' bonus for looks in right answers
     curiosity  the same price; the guard switches to a bonus while few of a group look
 
-The alarm has to go off early: at two phases under half of the best, with 12 prompts x 8 rollouts a
-phase on made_world_cold, 5 of 96 rollouts still looked, and the bonus did not bring the tool back.
+The cold start looks in 4 % of its rollouts, so the alarm (under 5 %) goes off in the first phase of
+every arm. It has to be early: with 12 prompts x 8 rollouts a phase and an alarm after two phases
+under half of the best, 5 of 96 rollouts still looked, and the bonus did not bring the tool back.
 
 Writes OUT.md and OUT.json: per arm and seed the phase of the alarm, and the share of training
 rollouts that zoom and their accuracy at the start and over the last phases; OUT_zoomed.png and
@@ -83,10 +84,11 @@ def write(arms: dict[str, list[dict[str, Pairs]]], asked: argparse.Namespace) ->
     )  # fmt: skip
     text = "\n".join([head, *rows])
     asked.out.parent.mkdir(parents=True, exist_ok=True)
+    more = " ".join([*map(str, asked.seeds), *asked.overrides])
     asked.out.with_suffix(".md").write_text(
         f"Made by `python benchmarks/tool_collapse.py --data {asked.data} --phases {asked.phases} "
-        f"--seeds {listed(asked.seeds, ' ')}`: training rollouts of the first phase and of the "
-        f"last {LAST}; a number per seed.\n\n{text}\n"
+        f"--seeds {more}`: training rollouts of the first phase and of the last {LAST}; a number "
+        f"per seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
     )
     asked.out.with_suffix(".json").write_text(json.dumps(arms, indent=1))
     print(text)

@@ -28,6 +28,7 @@ def one_pair() -> PairInputs:
     )
 
 
+WEIGHTS = ("dpo_weight", "bco_weight", "nll_weight")
 DPO = -math.log(sigmoid(0.5 - -1.0))  # 0.2014
 BCO = -math.log(sigmoid(0.5 - 0.25)) - math.log(sigmoid(0.25 - -1.0))  # 0.8279
 NLL = (1.0 + 2.0) / 2
@@ -89,6 +90,18 @@ def test_no_cut_of_an_update_changes_its_loss() -> None:
         for i in (0, 1)
     ]
     assert sum(loss(part).loss.item() for part in parts) == pytest.approx(loss(both).loss.item())
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.8, 0.2, 1.0)], ids=["dpo", "mpo"])
+def test_the_side_of_the_padding_changes_nothing(weights: tuple[float, float, float]) -> None:
+    right = one_pair()
+    rows = ("policy_logprobs", "ref_logprobs", "loss_mask")
+    moved = {  # the rejected answer has one token
+        name: torch.stack([getattr(right, name)[0], getattr(right, name)[1].flip(0)])
+        for name in rows
+    }
+    loss = PairLoss(beta=0.5, **dict(zip(WEIGHTS, weights, strict=True))).loss
+    assert loss(replace(right, **moved)).loss.item() == loss(right).loss.item()
 
 
 def test_the_shift_is_the_mean_of_earlier_updates() -> None:

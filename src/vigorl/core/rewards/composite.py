@@ -87,7 +87,7 @@ class WeightedReward:
         """The total and every part before weighting, without group parts.
 
         Raises:
-            ValueError: A part is not finite, or leaves the range it states, or a turn part has
+            ConfigError: A part is not finite, or leaves the range it states, or a turn part has
                 another number of scores than the rollout turns.
         """
         parts: dict[str, float] = {}
@@ -116,7 +116,7 @@ class WeightedReward:
         """Of each rollout of a group, in order, the total and every part before weighting.
 
         Raises:
-            ValueError: A part is not finite, or leaves the range it states, or a group part has
+            ConfigError: A part is not finite, or leaves the range it states, or a group part has
                 another number of scores than the group rollouts.
         """
         own = [self.breakdown(rollout) for rollout in rollouts]
@@ -142,7 +142,7 @@ def checked_score(reward: Reward, rollout: Rollout) -> float:
     """The reward's score, or an error when it breaks its word.
 
     Raises:
-        ValueError: The score is not finite or lies outside `reward.range`.
+        ConfigError: The score is not finite or lies outside `reward.range`.
     """
     return _checked(reward, reward(rollout), rollout)
 
@@ -151,8 +151,8 @@ def _checked(reward: Reward | GroupReward | TurnReward, value: float, rollout: R
     low, high = reward.range
     slack = _ROUNDING * max([1.0, *(abs(end) for end in (low, high) if math.isfinite(end))])
     if not math.isfinite(value) or not low - slack <= value <= high + slack:
-        raise ValueError(
-            f"reward {reward.name!r} returned {value} for task {rollout.task.id!r}, "
-            f"outside the range [{low}, {high}] it states"
+        raise ConfigError(
+            f"reward: part {reward.name!r} returned {value} for task {rollout.task.id!r}, outside "
+            f"the range [{low}, {high}] it states; mend it, or let it state another `range`"
         )
     return value

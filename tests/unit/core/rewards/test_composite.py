@@ -80,7 +80,7 @@ def test_range_follows_from_the_parts():
 @pytest.mark.parametrize("value", [1.5, -0.1, math.nan, math.inf])
 def test_a_part_that_leaves_its_range_stops_the_run(value):
     reward = WeightedReward("x", [(ConstantReward(value), 1.0)])
-    with pytest.raises(ValueError, match="'constant' returned"):
+    with pytest.raises(ConfigError, match=f"^reward: part 'constant' returned {value} for task"):
         reward(rollout())
 
 

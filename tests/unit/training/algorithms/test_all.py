@@ -14,11 +14,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from tests import builders
 from vigorl.build import CONFIGS, prepare_process
-from vigorl.core.rollout import TrainingSample
+from vigorl.core.rollout import RewardBreakdown, ScoredRollout, TrainingSample
 from vigorl.models.losses import LossInputs
+from vigorl.rollout.probes.greedy import GREEDY_REWARD
 from vigorl.training.algorithms.protocol import Algorithm, ReadsSignals
 from vigorl.training.marks import StartValues, mark_update, marker_of
+from vigorl.training.readings import Crediting, TokenReadings
 
 prepare_process()
 
@@ -198,6 +201,53 @@ def test_the_side_of_the_padding_changes_nothing(name: str) -> None:
         [row.roll(length - TOKENS) for row, length in zip(other[1], LENGTHS, strict=True)]
     )
     torch.testing.assert_close(back, slopes, atol=1e-12, rtol=1e-9)
+
+
+# What a constant that all rewards of one group get does change, and why. (gigpo's discount knows it
+# where rollouts have different numbers of turns: estimators/test_turns.py.)
+KNOW_THE_LEVEL = {
+    "bilevel_gae": "compares with what a critic expects",
+    "gpg": "scales by the share of rewards that are not 0",
+    "lite_ppo": "divides by the spread of the whole batch",
+    "mapo": "deviations in units of the mean",
+    "maxrl": "deviations in units of the mean",
+    "ppo": "compares with what a critic expects",
+    "reinforce_pp": "has no group: whitened over the batch",
+    "remax": "compares with the greedy answer's reward",
+}
+
+
+def scored_group(name: str, rewards: tuple[float, ...]) -> list[ScoredRollout]:
+    """A look and an answer each; every second look has a quarter of its rollout's reward."""
+    return [
+        ScoredRollout(
+            builders.rollout(group=name, index=i, probes={GREEDY_REWARD: 0.5}),
+            RewardBreakdown(reward, {"all": reward}, {"all": 1.0}, turns=(0.25 * (i % 2), 0.0)),
+        )
+        for i, reward in enumerate(rewards)
+    ]
+
+
+def credited(algorithm: object, groups: list[list[ScoredRollout]]) -> Tensor:
+    """[rollouts, tokens] advantages; the policy, the reference and a critic say something."""
+    assert isinstance(algorithm, Crediting)
+    read = [
+        [TokenReadings((-0.5 - i / 8,) * 8, (-0.5,) * 8, (0.5,) * 8, (0.25,) * 8) for i in range(4)]
+        for _ in groups
+    ]
+    found = algorithm.credit(groups, readings=read)
+    return torch.tensor([one.advantages for group in found for one in group], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_constant_added_in_a_group_changes_nothing(name: str) -> None:
+    algorithm = algorithm_of(name)
+    mixed, other = (1.0, 0.0, 0.25, 1.0), scored_group("b", (0.0, 1.0, 0.5, 0.0))
+    plain = credited(algorithm, [scored_group("a", mixed), other])
+    moved = tuple(one + 2.0 for one in mixed)
+    found = credited(algorithm, [scored_group("a", moved), other])
+    assert plain.any() == (name != "distillation")  # which knows no reward
+    assert found.allclose(plain, atol=1e-6) == (name not in KNOW_THE_LEVEL)
 
 
 def test_what_needs_a_signal_says_which() -> None:
