@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--wait-s", type=float, default=60.0)
     parser.add_argument("--pause-s", type=float, default=20.0)
     said = parser.parse_args()
-    os.nice(5)  # the training goes first; lower, and a run on a busy machine waits for it at its end
+    os.nice(5)  # the training goes first; lower, and the end of a run would wait for it
     be_brief()
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
     journal = Journal(said.folder / TRACES)
