@@ -11,7 +11,7 @@ WITH_VLLM := $(findstring engine=vllm,$(ARGS))
 BIN := $(if $(WITH_VLLM),$(VLLM_VENV),$(VENV))/bin
 STORE ?= sqlite:///outputs/mlflow.db
 
-.PHONY: setup train doctor evaluate start-checkpoint ui demo test test-vllm test-demo check docs docs-serve format clean
+.PHONY: setup train doctor evaluate start-checkpoint ui demo test test-deepspeed test-vllm test-demo check docs docs-serve format clean
 
 setup: $(if $(WITH_VLLM),$(VLLM_VENV)/.vllm,$(VENV)/.base)
 
@@ -56,9 +56,16 @@ demo: $(DEMO_VENV)/.demo
 test-demo: $(VENV)/.dev $(DEMO_VENV)/.demo
 	OMP_NUM_THREADS=1 $(DEMO_VENV)/bin/python -m pytest tests/integration/test_demo.py $(ARGS)
 
-# a file's tests stay in one process; each of them has one thread, so that JOBS is the number of cores in use
+# one thread each; and a process that tests start finds the package compiled, also where the environment says not to keep that
+TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+
+# a file's tests stay in one process, so that JOBS is the number of cores in use
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(TESTS) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not deepspeed' $(ARGS)
+
+# two processes each, under DeepSpeed
+test-deepspeed: $(VENV)/.dev
+	$(TESTS) -m deepspeed tests/integration tests/unit/models $(ARGS)
 
 # vLLM on the CPU, in an environment of its own. A test machine's index may hold CUDA builds beside the CPU's torch: two packages that
 # nothing here needs go, and .ci/torchvision_cpu.py says what is done about the third.

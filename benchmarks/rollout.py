@@ -51,9 +51,10 @@ from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Prompt
 from vigorl.data.scenes.draw import SceneSettings, draw_scene
 from vigorl.rollout.collector import collect
+from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.vllm import VLLMEngine
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.seeds import derive_seed
 from vigorl.rollout.tools.zoom_point import ZoomPoint

@@ -87,8 +87,8 @@ def write(arms: dict[str, list[dict[str, Pairs]]], asked: argparse.Namespace) ->
     more = " ".join([*map(str, asked.seeds), *asked.overrides])
     asked.out.with_suffix(".md").write_text(
         f"Made by `python benchmarks/tool_collapse.py --data {asked.data} --phases {asked.phases} "
-        f"--seeds {more}`: training rollouts of the first phase and of the last {LAST}; a number per "
-        f"seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
+        f"--seeds {more}`: training rollouts of the first phase and of the last {LAST}; a number "
+        f"per seed.\n\n{text}\n\n![]({asked.out.name}_zoomed.png)\n"
     )
     asked.out.with_suffix(".json").write_text(json.dumps(arms, indent=1))
     print(text)

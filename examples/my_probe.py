@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.probe import Schedule
 
 

@@ -109,7 +109,6 @@ def test_every_experiment_gives_each_target_what_it_takes(
     cfg = compose_door(door, f"experiment={experiment}", f"scale={scale}", *given)
     for stage in stages_of(cfg):
         check_settings(stage)
-        check_targets(resolved(stage))
         if door == "train":
             _build_all_that_needs_no_weights(stage)
 
@@ -134,7 +133,6 @@ def _build_all_that_needs_no_weights(cfg: DictConfig) -> None:
 def test_every_search_gives_each_target_what_it_takes(experiment: str, scale: str) -> None:
     cfg = compose_door("synthesize", f"experiment={experiment}", f"scale={scale}")
     check_settings(cfg)
-    check_targets(resolved(cfg))
     for node in (cfg.data, cfg.search, cfg.budget):
         instantiate(node)
 
@@ -264,7 +262,6 @@ BENCHMARKS = sorted(set(options("benchmark")) - set(SUITES))
 def test_every_benchmark_says_what_it_is_made_of(option: str, scale: str) -> None:
     cfg = compose_door("evaluate", f"benchmark={option}", f"scale={scale}", "data.root=somewhere")
     check_settings(cfg)
-    check_targets(resolved(cfg))
     benchmark = instantiate(cfg.data)
     assert isinstance(benchmark, Benchmark)
     assert (benchmark.name, cfg.name) == (option, option)

@@ -14,29 +14,26 @@ from __future__ import annotations
 
 import copy
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from vigorl.core.errors import ConfigError, VigorlError
-from vigorl.door import as_suite, check_overrides, own_words, refuse_other_door
+from vigorl.core.errors import ConfigError
+from vigorl.door import as_suite, check_overrides, refuse_other_door
 from vigorl.machine_faults import told_in_one_line
 from vigorl.own_objects import KINDS, as_texts, place
+from vigorl.python_words import own_errors
 from vigorl.resolvers import CONFIGS, register_resolvers
 from vigorl.settings import check_values, refuse_missing
 from vigorl.settings.reach import refuse_outdone
-from vigorl.stopping import SIGNALS, Stopped, folder_of, take_signals
+from vigorl.stopping import folder_of, interruptible
 from vigorl.targets import check_foreign_overrides
 
 if TYPE_CHECKING:
@@ -51,8 +48,8 @@ _ABSENT = object()
 _NOT_SHARED = ("model.path", "model.maker", "paths.base", "paths.run")
 _TAKEN = {  # by door, the objects that reach something
     "train": KINDS,
-    "evaluate": ("reward", "tool", "probe", "data"),
-    "synthesize": ("tool", "data"),
+    "evaluate": ("reward", "tool", "probe", "scorer", "data"),
+    "synthesize": ("tool", "scorer", "data"),
 }
 
 
@@ -104,6 +101,7 @@ def compose(
     tool: Any = None,
     algorithm: Any = None,
     probe: Any = None,
+    scorer: Any = None,
     data: Any = None,
     door: str | None = None,
     config_dir: str | os.PathLike[str] | None = None,
@@ -118,6 +116,7 @@ def compose(
         tool: In place of the env's: one or a list.
         algorithm: An object; or a class, which is given what it takes of the YAML's settings.
         probe: Beside those chosen: one, or several by name.
+        scorer: In place of the data's, for questions without options.
         data: Rows to ask about: a list of dicts, a Hugging Face `Dataset`, or a dict of these by
             split; a file of them (docs/your_data.md); or a `DataSource`.
         door: "train", "evaluate" or "synthesize"; the experiment's own when None.
@@ -125,7 +124,8 @@ def compose(
     Raises:
         ConfigError: A setting is unknown, of a wrong value or without effect; names the key.
     """
-    given = {"reward": reward, "tool": tool, "algorithm": algorithm, "probe": probe, "data": data}
+    given = {"reward": reward, "tool": tool, "algorithm": algorithm, "probe": probe}
+    given |= {"scorer": scorer, "data": data}
     objects = {kind: value for kind, value in given.items() if value is not None}
     own = None if config_dir is None else os.fspath(config_dir)
     door = door or next(iter(_doors(experiment, own)), "train")
@@ -153,7 +153,7 @@ def train(cfg: Config, *, resume: str | os.PathLike[str] | None = None) -> Train
         before = TrainingRun.of_folder(_folder(settings), {}).overrides if settings.resume else ()
         run_stages(settings)
     said = _last_said([*before, *cfg.overrides])
-    return TrainingRun(_folder(settings), tuple(said), cfg.objects)
+    return TrainingRun(_folder(settings), tuple(said), cfg.objects, cfg.config_dir)
 
 
 def evaluate(
@@ -162,6 +162,7 @@ def evaluate(
     reward: Any = None,
     tool: Any = None,
     probe: Any = None,
+    scorer: Any = None,
     data: Any = None,
 ) -> Evaluation:
     """Answer the test questions greedily, and judge the answers.
@@ -174,6 +175,7 @@ def evaluate(
         reward: See `compose`, as for the others.
         tool: One's own.
         probe: One's own.
+        scorer: One's own.
         data: One's own.
     Raises:
         VigorlError: In one line.
@@ -183,7 +185,7 @@ def evaluate(
     from vigorl.suite import shipped_settings
     from vigorl.tracking import in_its_folder, said_of
 
-    given = {"reward": reward, "tool": tool, "probe": probe, "data": data}
+    given = {"reward": reward, "tool": tool, "probe": probe, "scorer": scorer, "data": data}
     objects = {kind: value for kind, value in given.items() if value is not None}
     cfg = config_for(model, "evaluate", overrides, objects)
     with inside(cfg, "evaluate", None, lambda: in_its_folder) as settings:
@@ -213,11 +215,17 @@ def synthesize(cfg: Config, *, resume: str | os.PathLike[str] | None = None) -> 
     return Synthesis(_folder(settings), len(found.records))
 
 
-def open_run(folder: str | os.PathLike[str], **objects: Any) -> TrainingRun:
+def open_run(
+    folder: str | os.PathLike[str],
+    *,
+    config_dir: str | os.PathLike[str] | None = None,
+    **objects: Any,
+) -> TrainingRun:
     """A training of another day.
 
     Args:
         folder: Of the run, such as "outputs/grpo_vstar/<date>".
+        config_dir: That of your own YAMLs, if it was trained with one.
         objects: Those that it had, needed to evaluate it as it was trained.
     Raises:
         ConfigError: It is no run's folder, or says what could run code that is not vigorl's.
@@ -226,8 +234,14 @@ def open_run(folder: str | os.PathLike[str], **objects: Any) -> TrainingRun:
     from vigorl.run_folder import identity_files
 
     path = Path(folder)
-    run = TrainingRun.of_folder(path, objects)
-    groups = [one.name for one in Path(CONFIGS).iterdir() if one.is_dir()]
+    if unknown := [kind for kind in objects if kind not in KINDS]:
+        raise ConfigError(f"{unknown[0]} is no kind of object: they are {', '.join(KINDS)}")
+    own = None if config_dir is None else os.fspath(config_dir)
+    if own is not None and not Path(own).is_dir():
+        raise ConfigError(f"config_dir={own!r}: there is no such folder")
+    run = replace(TrainingRun.of_folder(path, objects), config_dir=own)
+    places = [Path(one) for one in (CONFIGS, own) if one]
+    groups = [one.name for place in places for one in place.iterdir() if one.is_dir()]
     kept = [one for one in run.overrides if not one.startswith("plugins=")]
     check_foreign_overrides(kept, where=identity_files(path)[0], plugins=(), groups=groups)
     return run
@@ -250,15 +264,20 @@ def config_for(
         if not any(one.startswith("experiment=") for one in said):
             said = ["experiment=eval_vstar", *said]
         return _composed(door, said, objects, None)
-    shared = [one for one in model.overrides if _is_shared(one)]
+    had = {kind: one for kind, one in model.objects.items() if kind in _TAKEN[door]}
+    shared = [
+        one for one in model.overrides if _room(one) in _SHARED and _key(one) not in _NOT_SHARED
+    ]
+    if {"data", "benchmark"} & {_key(one) for one in overrides}:  # other questions
+        shared = [one for one in shared if _room(one) != "data"]
+        had = {kind: one for kind, one in had.items() if kind not in ("data", "scorer")}
     trained = next((one for one in shared if one.startswith("experiment=")), "")
-    if door not in _doors(trained.partition("=")[2], None):
+    if door not in _doors(trained.partition("=")[2], model.config_dir):
         shared = ["experiment=eval_vstar", *(one for one in shared if one != trained)]
     elif not any(one.startswith("name=") for one in overrides):
         shared.append(f"name=eval_{trained.partition('=')[2]}")
-    had = {kind: one for kind, one in model.objects.items() if kind in _TAKEN[door]}
     said = [*shared, f"model.path={_quoted(str(model.model))}", *overrides]
-    return _composed(door, said, {**had, **objects}, None)
+    return _composed(door, said, {**had, **objects}, model.config_dir)
 
 
 def _composed(
@@ -308,7 +327,7 @@ def inside(
             settings = resumed_settings(
                 settings, stages_of(), place=lambda composed: place(composed, objects)
             )
-        with told_in_one_line(door, settings), _interruptible(door, settings):
+        with told_in_one_line(door, settings), interruptible(door, settings):
             yield settings
 
 
@@ -326,39 +345,6 @@ def _as_command_line(cfg: Config, said: Sequence[str]) -> Iterator[None]:
             state.cfg = before
 
 
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """What Hydra and OmegaConf say of settings is raised as a ConfigError of one line."""
-    try:
-        yield
-    except VigorlError:
-        raise
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(own_words(error)) from error
-
-
-@contextmanager
-def _interruptible(door: str, settings: DictConfig) -> Iterator[None]:
-    """Inside, an interrupt closes what is open, where Lightning would end the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread
-        return
-    before = {one: signal.getsignal(one) for one in SIGNALS}
-    take_signals()
-    try:
-        yield
-    except Stopped as stopped:
-        if stopped.name != "SIGINT":
-            raise
-        folder = str(folder_of(settings))
-        raise KeyboardInterrupt(
-            f"what was done is kept: vigorl.{door}(cfg, resume={folder!r}) goes on"
-        ) from None
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
 def _doors(experiment: str, own: str | None) -> Sequence[str]:
     """Those that an experiment's YAML is for."""
     for folder in (own, CONFIGS):
@@ -374,9 +360,14 @@ def _last_said(overrides: Sequence[str]) -> list[str]:
     return list(last.values())
 
 
-def _is_shared(override: str) -> bool:
-    key = override.partition("=")[0].lstrip("+~").partition("@")[0]
-    return key.partition(".")[0] in _SHARED and key not in _NOT_SHARED
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def _room(override: str) -> str:
+    """Where it has an effect: `scorer@data.scorer=number` in the data."""
+    key = override.partition("=")[0].lstrip("+~")
+    return (key.partition("@")[2] or key).partition(".")[0]
 
 
 def _folder(settings: DictConfig) -> Path:

@@ -72,6 +72,8 @@ def prepare_process() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # what it shows with a whole traceback it also raises
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # that it makes an experiment which is not there yet
+    logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)
     for expected in (
         # SFT has validation batches, GRPO validates by rollouts
         "You passed in a `val_dataloader`",

@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from omegaconf import DictConfig
+
 from vigorl.build import ASSETS, prepare_process
 from vigorl.compare_trainings import compare_trainings
 from vigorl.core.errors import ConfigError
@@ -39,6 +41,7 @@ from vigorl.evaluation.power import (
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.families.lookup import import_plugins
 from vigorl.flips import flips_between
+from vigorl.machine_faults import told_in_one_line
 from vigorl.pages.comparison import Flip, render_comparison_page
 from vigorl.pipes import let_pipes_close
 from vigorl.rollout.recorder import read_rollouts
@@ -308,7 +311,7 @@ def _spread(given: argparse.Namespace, reports: Sequence[EvaluationReport]) -> S
 def main(words: Sequence[str] | None = None) -> None:
     with refusals(code=USAGE):
         given = arguments(sys.argv[1:] if words is None else words)
-    with refusals():
+    with refusals(), told_in_one_line("compare", DictConfig({})):
         import_plugins(given.plugins)
         if given.plan:
             print(plan(given))

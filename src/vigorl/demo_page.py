@@ -2,6 +2,11 @@
 
 Each tab of a browser has a `Tab` of its own; models and saved dialogs are all tabs'. What people
 and policies write becomes HTML in `pages.dialog`, which escapes it.
+
+No click is lost: by itself Gradio drops one while the last event of the same button is open, which
+is a while longer than its last words stand in the page; and its `cancels` ends every event of a
+button, those that were sent after it too. So each event runs (`trigger_mode="multiple"`), and one
+that something newer replaced sees that in the `Tab` and ends.
 """
 
 from __future__ import annotations
@@ -55,14 +60,24 @@ class Tab:
     Attributes:
         picture: What is asked about.
         example: The question that came with it; None of a picture that was brought.
-        talks: One per model; none before the first question.
-        writing: The coming turn of a talk so far, by its number.
+        talks: One per model; none before the first question. Replaced, never changed: several
+            events read it.
+        writing: The coming turn of a talk so far.
+        bars: The votes as HTML, one per model; replaced by who counts, or asks something else.
+        wanted: The picture that was chosen last; it may still be decoded.
     """
 
     picture: str | None = None
     example: TaskRecord | None = None
     talks: list[Talk] = field(default_factory=list)
-    writing: dict[int, str] = field(default_factory=dict)
+    writing: dict[Talk, str] = field(default_factory=dict)
+    bars: list[str] = field(default_factory=list)
+    wanted: str | None = None
+
+    def begin(self, picture: str | None, example: TaskRecord | None = None) -> None:
+        """Ask about another picture; None is none."""
+        self.picture, self.example = picture, example
+        self.talks, self.writing, self.bars = [], {}, []
 
 
 @dataclass(frozen=True)
@@ -79,20 +94,23 @@ class Face:
         """A picture was dropped; the place to drop the next is empty again."""
         if path is None:
             return [None, *self._shown(tab, "")]
+        tab.wanted = path
         try:
             size = check_picture(path)
-            tab.picture, tab.example, tab.talks = path, None, []
-            self._plain(tab)  # one that no model can be shown is refused here
+            self._plain(path)  # one that no model can be shown is refused here
+            picture, said = path, f"{escape(Path(path).name)}, {size.width} x {size.height} pixels"
         except VigorlError as error:
-            tab.picture, tab.talks = None, []
-            return [None, *self._shown(tab, _refused(error, path=path))]
-        name = escape(Path(path).name)
-        return [None, *self._shown(tab, f"{name}, {size.width} x {size.height} pixels")]
+            picture, said = None, _refused(error, path=path)
+        if tab.wanted != path:
+            return [None, *self._shown(tab, gr.skip())]
+        tab.begin(picture)
+        return [None, *self._shown(tab, said)]
 
     def takes(self, tab: Tab, chosen: gr.SelectData) -> list[Any]:
         """An example was chosen: its question and options come too."""
         task = self.examples[chosen.index]
-        tab.picture, tab.example, tab.talks = task.images[0], task, []
+        tab.wanted = task.images[0]
+        tab.begin(tab.wanted, task)
         return [task.question, "\n".join(task.options), *self._shown(tab, "")]
 
     def asks(
@@ -102,18 +120,20 @@ class Face:
         try:
             task = self._task(tab, question, options)
             if num_turns is None or not self._is_about(tab, task):
-                tab.talks, tab.writing = [asker.open(task) for asker in self.askers], {}
+                talks = [asker.open(task) for asker in self.askers]
+                tab.talks, tab.writing, tab.bars = talks, {}, []
         except VigorlError as error:
             yield self._shown(tab, _refused(error, path=tab.picture))
             return
-        yield from self._watched(tab, list(tab.talks), num_turns)
+        yield from self._watched(tab, tab.talks, num_turns)
 
     def looks(self, tab: Tab, number: int, place: gr.SelectData) -> Iterator[list[Any]]:
         """A place on a picture was clicked: the model of that picture goes on from there."""
-        if not tab.talks:
+        talks = tab.talks
+        if not talks:
             yield self._shown(tab, "Ask something first; then click where to look.")
             return
-        talk = tab.talks[number]
+        talk = talks[number]
         original, shown = talk.image.original, fit_size(talk.image.original, SIDE_PX, may_grow=True)
         x, y = place.index
         point = Point(
@@ -132,6 +152,7 @@ class Face:
         self, tab: Tab, question: str | None, options: str | None, num: float
     ) -> Iterator[list[Any]]:
         """Ask many times, and count the answers."""
+        mine = tab.bars = []
         try:
             task = self._task(tab, question, options)
             yield self._shown(tab, f"asking {num:.0f} times …")
@@ -139,17 +160,20 @@ class Face:
         except VigorlError as error:
             yield self._shown(tab, _refused(error, path=tab.picture))
             return
+        if tab.bars is not mine:  # something else was asked in the meantime
+            yield self._shown(tab, gr.skip())
+            return
         right = task.answer if tab.example is task else ""
-        bars = [render_votes(found, right=right) for found in counted]
-        dialogs = [bar + dialog for bar, dialog in zip(bars, self._dialogs(tab), strict=True)]
-        yield ["", *self._pictures(tab), *dialogs]
+        tab.bars = [render_votes(found, right=right) for found in counted]
+        yield self._shown(tab, "")
 
     def keeps(self, tab: Tab, answer: str | None, number: int = 0) -> str:
         """Save the dialog of a model; says where."""
-        if not tab.talks:
+        talks = tab.talks
+        if not talks:
             return "Ask something first."
         try:
-            total = self.saved.add(tab.talks[number].trace(answer=answer))
+            total = self.saved.add(talks[number].trace(answer=answer))
         except VigorlError as error:
             return _refused(error)
         learn = f"python -m vigorl.train experiment=sft_from_mcts data.path={self.saved.path}"
@@ -157,88 +181,92 @@ class Face:
 
     def _task(self, tab: Tab, question: str | None, options: str | None) -> TaskRecord:
         question, options = question or "", options or ""  # None of a field that was never open
-        if tab.picture is None:
+        picture, example = tab.picture, tab.example
+        if picture is None:
             raise ConfigError("there is no picture yet: drop one, or choose an example")
         said = [line.strip() for line in options.splitlines() if line.strip()]
-        example = tab.example
         if example and question.strip() == example.question and said == list(example.options):
             return example
-        return ask_picture(tab.picture, question, options=said)
+        return ask_picture(picture, question, options=said)
 
     def _is_about(self, tab: Tab, task: TaskRecord) -> bool:
         """Whether the dialogs that are there ask the same, and are not done."""
-        return any(not talk.is_done for talk in tab.talks) and all(
+        talks = tab.talks
+        return any(not talk.is_done for talk in talks) and all(
             (talk.task.question, talk.task.options, talk.task.images)
             == (task.question, task.options, task.images)
-            for talk in tab.talks
+            for talk in talks
         )
 
     def _watched(
         self, tab: Tab, talks: Sequence[Talk], num_turns: int | None
     ) -> Iterator[list[Any]]:
         """Dialogs as they go on, side by side, until something else is asked in the tab."""
-        last = 0.0
+        last, message = 0.0, ""
         running = [talk.go_on(num_turns=num_turns) for talk in talks]
         try:
             for texts in zip_longest(*running):
                 if any(talk not in tab.talks for talk in talks):
+                    yield self._shown(tab, gr.skip())  # else what was sent before might be last
                     return
                 is_turn_done = "" in texts
                 for talk, text in zip(talks, texts, strict=True):
-                    tab.writing[tab.talks.index(talk)] = text or ""
+                    tab.writing[talk] = text or ""
                 if is_turn_done:
-                    yield self._shown(tab, "")
+                    yield self._shown(tab, message)
                 elif time.monotonic() - last > _EVERY_S:
                     last = time.monotonic()
                     same = [gr.skip()] * len(self.askers)
-                    yield ["", *same, *self._dialogs(tab)]
+                    yield [message, *same, *self._dialogs(tab)]
+                else:
+                    continue
+                message = gr.skip()  # what is said from here on was said by another click
         except VigorlError as error:
             yield self._shown(tab, _refused(error))
         finally:
             for talk in running:
                 talk.close()
 
-    def _shown(self, tab: Tab, message: str) -> list[Any]:
+    def _shown(self, tab: Tab, message: Any) -> list[Any]:
         return [message, *self._pictures(tab), *self._dialogs(tab)]
 
     def _pictures(self, tab: Tab) -> list[Image.Image | None]:
-        if not tab.talks:
-            return [self._plain(tab)] * len(self.askers)
-        return [self._marked(tab, talk) for talk in tab.talks]
+        talks, picture = tab.talks, tab.picture
+        if talks:
+            return [self._marked(tab, talk) for talk in talks]
+        return [None if picture is None else self._plain(picture)] * len(self.askers)
 
-    def _plain(self, tab: Tab) -> Image.Image | None:
-        if tab.picture is None:
-            return None
+    def _plain(self, path: str) -> Image.Image:
         for asker in self.askers:
-            asker.images.whole(tab.picture)
-        picture = open_image(tab.picture)
-        size = fit_size(self.askers[0].images.whole(tab.picture).original, SIDE_PX, may_grow=True)
-        return picture.resize((size.width, size.height))
+            asker.images.whole(path)
+        size = fit_size(self.askers[0].images.whole(path).original, SIDE_PX, may_grow=True)
+        return open_image(path).resize((size.width, size.height))
 
-    def _marked(self, tab: Tab, talk: Talk) -> Image.Image | None:
+    def _marked(self, tab: Tab, talk: Talk) -> Image.Image:
         rollout = talk.so_far
         if rollout is None:
-            return self._plain(tab)
+            return self._plain(talk.task.images[0])
         ring = _OPEN
         if talk.is_done and tab.example is talk.task:
             ring = RIGHT if is_right(rollout) else WRONG
         return marked_picture(rollout, talk.asker.images, max_side_px=SIDE_PX, ring=ring)
 
     def _dialogs(self, tab: Tab) -> list[str]:
-        if not tab.talks:
-            return [""] * len(self.askers)
-        return [
-            render_dialog(
-                talk.turns,
-                images=talk.asker.images,
-                confidences=[confidence(turn) for turn in talk.turns],
-                own_looks=[is_own_look(turn) for turn in talk.turns],
-                writing=tab.writing.get(number, ""),
-                stop_reason=talk.stop_reason,
-                right=talk.task.answer if talk.is_done else "",
-            )
-            for number, talk in enumerate(tab.talks)
-        ]
+        nothing = [""] * len(self.askers)
+        dialogs = [self._dialog(talk, tab.writing.get(talk, "")) for talk in tab.talks]
+        both = zip(tab.bars or nothing, dialogs or nothing, strict=True)
+        return [bars + dialog for bars, dialog in both]
+
+    def _dialog(self, talk: Talk, writing: str) -> str:
+        return render_dialog(
+            talk.turns,
+            images=talk.asker.images,
+            confidences=[confidence(turn) for turn in talk.turns],
+            own_looks=[is_own_look(turn) for turn in talk.turns],
+            writing=writing,
+            stop_reason=talk.stop_reason,
+            right=talk.task.answer if talk.is_done else "",
+        )
 
 
 def _refused(error: VigorlError, *, path: str | None = None) -> str:
@@ -306,18 +334,17 @@ def make_page(
                         keeping.append((gr.Button("Keep", elem_id=f"keep-{number}"), right))
         shown = [message, *pictures, *dialogs]
         asked = [tab, question, options]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        running = [
-            ask.click(face.asks, asked, shown, **quiet),
-            question.submit(face.asks, asked, shown, **quiet),
-            step.click(partial(_one_turn, face), asked, shown, **quiet),
-            vote.click(face.votes, [*asked, times], shown, **quiet),
-        ]
+        quiet: dict[str, Any] = {
+            "show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"
+        }  # fmt: skip
+        gr.on([ask.click, question.submit], face.asks, asked, shown, **quiet)
+        step.click(partial(_one_turn, face), asked, shown, **quiet)
+        vote.click(face.votes, [*asked, times], shown, **quiet)
         for number, picture in enumerate(pictures):
             looks = _looking(face, number)
             picture.select(looks, [tab], shown, **quiet)
-        upload.upload(face.brings, [tab, upload], [upload, *shown], cancels=running, **quiet)
-        gallery.select(face.takes, [tab], [question, options, *shown], cancels=running, **quiet)
+        upload.upload(face.brings, [tab, upload], [upload, *shown], **quiet)
+        gallery.select(face.takes, [tab], [question, options, *shown], **quiet)
         for number, (keep, right) in enumerate(keeping):
             keep.click(partial(face.keeps, number=number), [tab, right], message, **quiet)
     return page

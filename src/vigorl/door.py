@@ -61,6 +61,7 @@ def refuse_early(module: str, config_name: str, *, may_miss: bool = False) -> No
         let_pipes_close()
         take_signals()  # while the imports go on, there is nothing to tell
         register_resolvers()
+        sys.argv[1:] = in_a_row(sys.argv[1:])
         with refusals(code=USAGE):
             _help_if_asked(config_name, sys.modules[module].__doc__ or "")
             cfg = _check_command_line(config_name, tuple(sys.argv[1:]))
@@ -79,6 +80,20 @@ def as_suite(words: Sequence[str]) -> list[str]:
         match = _LIST.fullmatch(word)
         found += ["benchmark=_suite", f"suite=[{match[1]}]"] if match else [word]
     return found
+
+
+def in_a_row(words: Sequence[str]) -> list[str]:
+    """A command line as Hydra takes it: settings on both sides of a flag would be no settings.
+
+    >>> in_a_row(["seed=0,1", "-m", "name=two"]), in_a_row(["-m", "seed=0,1"])
+    (['seed=0,1', 'name=two', '-m'], ['-m', 'seed=0,1'])
+    """
+    is_setting = [one.startswith("~") or ("=" in one and one[:1] != "-") for one in words]
+    places = [i for i, found in enumerate(is_setting) if found]
+    if not places or places[-1] - places[0] < len(places):
+        return list(words)
+    flags = [one for one, found in zip(words, is_setting, strict=True) if not found]
+    return [words[i] for i in places] + flags
 
 
 def at_its_door(words: Sequence[str]) -> list[str]:
@@ -119,6 +134,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
 
         @functools.wraps(task)
         def main() -> None:
+            sys.argv[1:] = in_a_row(sys.argv[1:])
             with refusals(code=USAGE):
                 _help_if_asked(config_name, sys.modules[task.__module__].__doc__ or "")
                 _check_command_line(config_name, tuple(sys.argv[1:]))

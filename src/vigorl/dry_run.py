@@ -22,7 +22,7 @@ from vigorl.core.protocols import Progress
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.splits import DataSplits
 from vigorl.diagnosis.machine import look
-from vigorl.diagnosis.memory import check_memory, check_model, needs
+from vigorl.diagnosis.memory import answers_beside, check_memory, check_model, needs
 from vigorl.diagnosis.report import Status, render
 from vigorl.diagnosis.sources import spoken_by, start_of
 from vigorl.rollout.experience import score_rollouts
@@ -63,11 +63,12 @@ def plan_of(cfg: DictConfig) -> str:
     if cfg.datamodule.get("plan") is None:
         return f"{cfg.name}, {cfg.trainer.max_epochs} epochs"
     plan = instantiate(cfg.plan)
-    phases = cfg.trainer.max_epochs
+    phases, beside = cfg.trainer.max_epochs, sum(answers_beside(cfg))
+    answers = f", beside each up to {beside} answers that are learned from too" if beside else ""
     return (
         f"{cfg.name}, {phases} phases of {plan.prompts_per_phase} prompts x {plan.group_size} "
         f"rollouts ({phases * plan.rollouts_per_phase:,} in all), "
-        f"{phases * plan.updates_per_phase:,} updates"
+        f"{phases * plan.updates_per_phase:,} updates{answers}"
     )
 
 

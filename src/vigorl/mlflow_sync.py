@@ -13,8 +13,11 @@ from pathlib import Path
 
 import mlflow
 from mlflow.tracking import MlflowClient
+from omegaconf import DictConfig
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.door import refusals
+from vigorl.machine_faults import told_in_one_line
 from vigorl.outbox.journal import OUTBOX, TRACES, Journal
 from vigorl.outbox.sender import Sender, be_brief
 from vigorl.run_folder import identity_files, read_identity, read_settings
@@ -67,12 +70,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", nargs="+", type=Path, help="a run's folder")
     be_brief()
-    try:
-        for folder in parser.parse_args().run:
+    folders = parser.parse_args().run
+    with refusals(), told_in_one_line("mlflow_sync", DictConfig({})):
+        for folder in folders:
             print(f"{folder}: {sync(folder)} things sent")
-    except VigorlError as error:
-        print(error, file=sys.stderr)
-        return 1
     return 0
 
 

@@ -1,6 +1,7 @@
 """What `model.path` may be besides a Hugging Face folder: the name of a model that ships
-(tiny_start, tiny_trained), a checkpoint of a run, or a folder of LoRA adapters as peft writes it.
-The last two become such a folder first, since every engine reads one.
+(tiny_start, tiny_trained), "owner/name" on the hub, also as "hub:owner/name@revision", a checkpoint
+of a run, or a folder of LoRA adapters as peft writes it. The last two become such a folder first,
+since every engine reads one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vigorl.callbacks.checkpoint import check_whole
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.models.policy import Policy
+from vigorl.models.pretrained import HUB, find_folder
 from vigorl.resolvers import shipped
 from vigorl.run_folder import read_settings
 from vigorl.targets import check_foreign
@@ -35,8 +37,8 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
     """A model as a Hugging Face folder (or hub name): itself, or what is made of it.
 
     Args:
-        path: A folder, a hub name, the name of one that ships, a checkpoint of a run, or a folder
-            of adapters.
+        path: A folder, a hub name (with a prefix or revision it is fetched), the name of one that
+            ships, a checkpoint of a run, or a folder of adapters.
         into: Where to write; what a start before has made there of the same is taken, and of
             something else made again.
         dtype: In which adapters are merged.
@@ -46,6 +48,8 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
         DataError: The checkpoint is damaged.
     """
     path = shipped(path)
+    if path.startswith(HUB) or ("@" in path and not Path(path).exists()):
+        return str(find_folder(path))  # engines know neither the prefix nor revisions
     source = Path(path)
     is_checkpoint = source.suffix == ".ckpt" and source.exists()
     if not is_checkpoint and not (source / _ADAPTERS).is_file():

@@ -1,6 +1,6 @@
 """Objects that a Python program hands to a run as they are: a reward, a tool, an algorithm, probes,
-a data set. They stand in its settings beside everything else, so all that reads settings reads
-them:
+a scorer, a data set. They stand in its settings beside everything else, so all that reads settings
+reads them:
 
     reward:
       _target_: vigorl.own_objects.given
@@ -26,10 +26,15 @@ from vigorl.core.protocols import GroupReward, Reward, Tool, TurnReward
 from vigorl.core.rewards import AccuracyReward, WeightedReward
 from vigorl.core.rewards.function import FunctionReward
 from vigorl.core.rewards.named import named_reward
+from vigorl.core.scoring import Scorer
 
 GIVEN = "vigorl.own_objects.given"
-KINDS = ("reward", "tool", "algorithm", "probe", "data")
+KINDS = ("reward", "tool", "algorithm", "probe", "data", "scorer")  # a scorer stands in the data
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_INNER = re.compile(r"\([^()]*\)")
+_NO_CLASS = re.compile(
+    r"[\w<>]+\.|\b\d[\d.e-]*( x)? |\(.*"
+)  # modules, weights and counts, what is cut
 _MAX_TEXT = 200  # characters
 
 
@@ -155,15 +160,15 @@ def place(cfg: DictConfig, objects: Mapping[str, Any]) -> DictConfig:
         objects: By what they are, of `KINDS`. A reward is a `WeightedReward`, another reward, a
             function of a rollout, or pairs (reward, weight); a tool, one or several, which replace
             the env's; an algorithm, of whose class the YAML's settings are kept that it takes; a
-            probe, one or several by name, beside those chosen; data, a `DataSource`, or rows,
-            which data=my_file reads.
+            probe, one or several by name, beside those chosen; a scorer, of the questions that the
+            data have without options; data, a `DataSource`, or rows, which data=my_file reads.
     Raises:
         ConfigError: It is nothing of the kind, or the settings have no place for it.
     """
     cfg._set_flag("allow_objects", True)  # OmegaConf's own name for it
     with open_dict(cfg):
-        for kind, value in objects.items():
-            for key, node in _nodes(cfg, kind, value):
+        for kind in (one for one in KINDS if one in objects):
+            for key, node in _nodes(cfg, kind, objects[kind]):
                 OmegaConf.update(cfg, key, node, merge=False)
     return cfg
 
@@ -184,6 +189,10 @@ def _nodes(cfg: DictConfig, kind: str, value: Any) -> Iterator[tuple[str, Any]]:
         probes = value if isinstance(value, Mapping) else {_name_of(value): value}
         for name, one in probes.items():
             yield f"probes.{name}", _node(_made(one, kind, _Asking))
+    elif kind == "scorer":
+        if "scorer" not in cfg.data:
+            raise ConfigError(f"scorer={text_of(value)} has no effect: these data name their own")
+        yield "data.scorer", _node(_made(value, kind, Scorer))
     elif isinstance(value, _Source):
         yield "data", _node(value)
     else:
@@ -232,7 +241,8 @@ def _made(value: Any, kind: str, *needed: type) -> Any:
     except TypeError as error:
         raise ConfigError(f"{kind}={text_of(value)}: hand over an object ({error})") from error
     if not isinstance(made, needed):
-        raise ConfigError(f"{kind}={text_of(value)} is no {kind}; examples/my_{kind}.py is one")
+        example = "benchmark" if kind == "scorer" else kind
+        raise ConfigError(f"{kind}={text_of(value)} is no {kind}; examples/my_{example}.py has one")
     return made
 
 
@@ -250,10 +260,23 @@ def _name_of(value: Any) -> str:
     return (value if isinstance(value, type) else type(value)).__name__.lower()
 
 
+def _classes(text: str) -> str:
+    """Of a text of `text_of`, without modules, settings, weights and counts.
+
+    >>> _classes("1.0 x AccuracyReward(), 0.2 x my.Brevity(max_words=60)")
+    'AccuracyReward, Brevity'
+    """
+    before = ""
+    while text != before:
+        before, text = text, _INNER.sub("", text)
+    return _NO_CLASS.sub("", text)
+
+
 def lost_objects(
     cfg: DictConfig, before: Mapping[str, str], *, said: Sequence[str], folder: object
 ) -> None:
-    """Refuse to go on with a run without the objects that it had.
+    """Refuse to go on with a run without the objects that it had, or with others; their settings
+    may differ, as settings may that are said again.
 
     Args:
         cfg: What it would go on with.
@@ -266,6 +289,11 @@ def lost_objects(
     there = objects_in(cfg)
     keys = [one.partition("=")[0].lstrip("+~") for one in said]
     for key, text in before.items():
+        if key in there and _classes(there[key]) != _classes(text):
+            raise ConfigError(
+                f"{key} was {text} in {folder}, and is {there[key]} now: go on with an object of "
+                "the same class, or begin another run"
+            )
         if key in there or any(f"{key}.".startswith(f"{one}.") for one in keys):
             continue
         kind = {"env": "tool", "probes": "probe"}.get(key.partition(".")[0], key.partition(".")[0])

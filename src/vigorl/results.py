@@ -1,22 +1,36 @@
-"""What a run leaves, for a program or a notebook: its metrics, its model, its rollouts."""
+"""What a run leaves, for a program or a notebook: its metrics, its model, its rollouts.
+
+As the last line of a notebook's cell each of them shows itself: a run its curves, rollouts where
+they looked, an evaluation its table.
+"""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from vigorl.callbacks.mlflow_logger import plain_name
 from vigorl.core import metrics_file
 from vigorl.core.errors import ConfigError
+from vigorl.core.metrics import is_right
 from vigorl.core.rollout import ScoredRollout
+from vigorl.data.images import ImageStore
 from vigorl.evaluation.report import Accuracy, EvaluationReport
+from vigorl.pages.html import count_of
+from vigorl.pages.picture import rollout_picture
+from vigorl.pages.run_card import render_run_card
+from vigorl.pages.run_index import main_plots
+from vigorl.pages.sheet import rollout_sheet
+from vigorl.resolvers import ASSETS
 from vigorl.rollout.recorder import read_rollouts
 from vigorl.run_folder import identity_files, read_identity, read_settings
 
@@ -26,6 +40,7 @@ if TYPE_CHECKING:
     from vigorl.models.policy import Policy
 
 _SQLITE = "sqlite:///"
+_NUM_PLOTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,65 @@ class Metrics(Mapping[str, Series]):
         }
         return pd.DataFrame(columns).rename_axis("step").sort_index()
 
+    def __repr__(self) -> str:
+        return f"<{count_of(len(self), 'metric')}: {', '.join(self)}>"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        rows = {
+            name: {"first": one.values[0], "last": one.last, "values": len(one.values)}
+            for name, one in self.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").to_html(float_format="{:.4g}".format)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRollout(ScoredRollout):
+    """A rollout of a record, which a notebook shows as a picture."""
+
+    def picture(self, *, max_side_px: int = 448) -> Image.Image:
+        """Where it looked, what it was shown there, question and answer.
+
+        Raises:
+            DataError: Its picture cannot be read.
+        """
+        return rollout_picture(self, _images(), max_side_px=max_side_px)
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.picture())
+
+
+class Rollouts(list[RecordedRollout]):
+    """Rollouts of a record, in its order; a notebook shows the first twelve side by side."""
+
+    def groups(self) -> list[Rollouts]:
+        """Those of one prompt each, in order."""
+        found = dict[str, Rollouts]()
+        for one in self:
+            found.setdefault(one.rollout.group, Rollouts()).append(one)
+        return list(found.values())
+
+    def where(self, holds: Callable[[RecordedRollout], bool]) -> Rollouts:
+        """Those of which something holds, such as `lambda one: one.advantage > 1`."""
+        return Rollouts(one for one in self if holds(one))
+
+    def picture(self) -> Image.Image:
+        """Where each of the first twelve looked, what it answered, its reward and advantage.
+
+        Raises:
+            DataError: A picture cannot be read.
+        """
+        return rollout_sheet(self, _images())
+
+    def __repr__(self) -> str:
+        num_right = sum(is_right(one.rollout) for one in self)
+        said = f"{count_of(len(self), 'rollout')} of {count_of(len(self.groups()), 'prompt')}"
+        return f"<{said}, {num_right} right>"
+
+    def _repr_png_(self) -> bytes | None:
+        return _png(self.picture()) if self else None
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -105,11 +179,13 @@ class TrainingRun:
         folder: Of all its files; README's "The house" says which.
         overrides: What was said on its command line, or to `vigorl.compose`.
         objects: Those of the program, by what they are; see `own_objects.place`.
+        config_dir: Of its own YAMLs; an evaluation composes with them too.
     """
 
     folder: Path
     overrides: tuple[str, ...] = ()
     objects: Mapping[str, Any] = field(default_factory=dict)
+    config_dir: str | None = None
 
     @classmethod
     def of_folder(cls, folder: Path, objects: Mapping[str, Any]) -> TrainingRun:
@@ -153,7 +229,7 @@ class TrainingRun:
         settings = read_settings(folder / "config.yaml")
         return read_metrics(_store(str(settings["logger"]["tracking_uri"]), folder), run_id)
 
-    def rollouts(self, phase: int | None = None, *, kind: str = "train") -> list[ScoredRollout]:
+    def rollouts(self, phase: int | None = None, *, kind: str = "train") -> Rollouts:
         """Every rollout of a phase, rewards and advantages with it.
 
         Args:
@@ -168,7 +244,15 @@ class TrainingRun:
             there = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
             raise ConfigError(f"{folder} has no {kind} phase {phase}; recorded: {there}")
         name = f"{kind}_phase_{numbers[-1] if phase is None else phase:04d}*.jsonl"
-        return [one.scored for path in sorted(folder.glob(name)) for one in read_rollouts(path)]
+        return _read(*sorted(folder.glob(name)))
+
+    def _repr_html_(self) -> str:
+        folder = self.stages[-1]
+        lines = metrics_file.read_metrics(folder / metrics_file.NAME)
+        about = f"{lines[-1].phases:g} phases" if lines else "nothing measured yet"
+        page = f"all of it: {self.folder / 'index.html'}"
+        plots = main_plots(lines)[:_NUM_PLOTS]
+        return render_run_card(folder.name, about, plots=plots, below=page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,19 +265,23 @@ class Evaluation:
     """
 
     folder: Path
-    report: EvaluationReport
+    report: EvaluationReport = field(repr=False)
 
     @property
     def accuracy(self) -> Accuracy:
         """With its interval: `value`, `low`, `high`."""
         return self.report.accuracy
 
-    def rollouts(self) -> list[ScoredRollout]:
+    def rollouts(self) -> Rollouts:
         """Every answer."""
-        return [one.scored for one in read_rollouts(self.folder / "rollouts.jsonl")]
+        return _read(self.folder / "rollouts.jsonl")
 
     def __str__(self) -> str:
         return self.report.table()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython prints of it."""
+        printer.text(f"{self}\n{self.folder}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +362,23 @@ def _ended(stage: Path) -> tuple[float, float]:
     """
     config, identity = stage / "model" / "config.json", stage / "run.json"
     return config.stat().st_mtime if config.is_file() else math.inf, identity.stat().st_mtime
+
+
+def _read(*paths: Path) -> Rollouts:
+    lines = (one.scored for path in paths for one in read_rollouts(path))
+    return Rollouts(RecordedRollout(one.rollout, one.reward, one.advantage) for one in lines)
+
+
+@cache
+def _images() -> ImageStore:
+    """For drawing; which model's it is makes no difference to a picture and its boxes."""
+    return ImageStore.from_pretrained(ASSETS / "tiny_start")
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _phase(path: Path) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,37 @@ def stopped_by_signals(door: str, cfg: DictConfig) -> Iterator[None]:
     except Stopped as stopped:
         print(f"stopped by {stopped.name}: {how_to_go_on(door, cfg)}", file=sys.stderr)
         raise
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def interruptible(door: str, cfg: DictConfig) -> Iterator[None]:
+    """Inside a program's call, an interrupt closes what is open, where Lightning would end the
+    process.
+
+    Args:
+        door: Of `vigorl.DOOR`.
+        cfg: Its settings.
+    Raises:
+        KeyboardInterrupt: Says how to go on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread
+        return
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    take_signals()
+    try:
+        yield
+    except Stopped as stopped:
+        if stopped.name != "SIGINT":
+            raise
+        said = f"resume={str(folder_of(cfg))!r}"
+        said = f'"{said}"' if door == "evaluate" else said  # it takes a setting
+        raise KeyboardInterrupt(
+            f"what was done is kept: vigorl.{door}(cfg, {said}) goes on"
+        ) from None
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

@@ -32,6 +32,7 @@ from vigorl.build import (
 from vigorl.core.run_log import logged_to
 from vigorl.data.token_kinds import TokenKinds
 from vigorl.dry_run import rehearse
+from vigorl.model_card import describe
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
 from vigorl.processes import is_first_process
@@ -206,6 +207,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
             extra["images"] = parts.images
         if name == "rollout_logger":
             extra["codec"] = parts.codec
+        if name == "checkpoint":
+            extra["describe"] = partial(describe, run=Path(cfg.paths.run))
         callbacks.append(assemble(node, **extra))
     return callbacks
 

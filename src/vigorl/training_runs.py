@@ -61,6 +61,13 @@ class TrainingRun:
         files = sorted(self.folder.glob(f"rollouts/val_phase_{phases:04d}*.jsonl"))
         return [one.scored for file in files for one in read_rollouts(file)]
 
+    def questions(self, phases: int) -> Questions:
+        """The same, by the question's id."""
+        found: dict[str, list[ScoredRollout]] = {}
+        for one in self.answers(phases):
+            found.setdefault(one.rollout.task.id, []).append(one)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -180,10 +187,8 @@ def _last_answers(run: TrainingRun) -> tuple[int, Questions]:
             f"{run.folder} has no evaluation among its rollouts/ (val_phase_*.jsonl), so there is "
             "no question to compare by"
         )
-    phases, questions = run.evaluations[-1], dict[str, list[ScoredRollout]]()
-    for one in run.answers(phases):
-        questions.setdefault(one.rollout.task.id, []).append(one)
-    return phases, questions
+    phases = run.evaluations[-1]
+    return phases, run.questions(phases)
 
 
 def _asked(rollouts: Sequence[ScoredRollout] | None) -> object:

@@ -20,12 +20,14 @@ from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 
+from tests.forked import run_forked
 from vigorl.build import ASSETS, CONFIGS
 from vigorl.callbacks.mlflow_logger import plain_name, shown_name
 from vigorl.core.protocols import GenerationRequest, Progress
 from vigorl.core.rollout import RewardBreakdown, Rollout
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.encoding import ChatCodec
+from vigorl.mlflow_store import make_store
 from vigorl.models.tiny import untrained_copy
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
 from vigorl.training.from_nothing import make_for_world
@@ -258,9 +260,14 @@ def run_door(
     """`python -m vigorl.train` in a process of its own, or in those that a launcher starts."""
     env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": ".:src"}
     env.pop("MLFLOW_TRACKING_URI", None)
+    folder, words = Path(CONFIGS).parent, [*small, *overrides]
+    if not launcher:
+        for root in (one.removeprefix("paths.root=") for one in overrides if "paths.root=" in one):
+            make_store(Path(root, "outputs/mlflow.db"))  # a copy, here
+        return run_forked("vigorl.train", words, folder=folder, env=env, timeout=timeout)
     return subprocess.run(
-        [sys.executable, *launcher, "-m", "vigorl.train", *small, *overrides],
-        cwd=Path(CONFIGS).parent,
+        [sys.executable, *launcher, "-m", "vigorl.train", *words],
+        cwd=folder,
         env=env,
         capture_output=True,
         text=True,

@@ -213,6 +213,8 @@ def own_file(inspected: Path, train: Path) -> None:
 
 
 def program(train: Path) -> None:
+    _, _, code = (EXAMPLES / "train_from_python.py").read_text().split('"""', 2)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
     run = vigorl.open_run(train)
     assert run.metrics["reward/brief"].values[0] == run.metrics.frame()["reward/brief"].dropna()[0]
     assert len(run.rollouts(0)) == 16

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.chat_server import ChatServer
-from tests.integration.door import store
+from tests.integration.door import NO_TRACES, store
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.trace import render_answer_turn
 from vigorl.data.encoding import ChatCodec
@@ -77,7 +77,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def run(*words: str) -> None:
         engine = "engine._target_=tests.integration.test_suite.says_red"
-        said = [engine, f"paths.root={tmp_path}", "num_threads=1", *words]
+        said = [engine, f"paths.root={tmp_path}", "num_threads=1", *NO_TRACES, *words]
         monkeypatch.setattr(sys, "argv", ["evaluate", *said])
         main()
 

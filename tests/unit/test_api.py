@@ -14,8 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 import vigorl
-from vigorl.api import Config, inside
+from vigorl.api import Config, config_for, inside
 from vigorl.core.metrics_file import MetricsLine, append_metrics
+from vigorl.resolvers import CONFIGS
 from vigorl.results import Series, TrainingRun, read_metrics
 
 
@@ -54,6 +55,54 @@ def test_what_is_wrong_is_said_in_one_line(
     with pytest.raises(vigorl.ConfigError, match=why) as caught:
         vigorl.compose("grpo_vstar", *words, **objects)
     assert "\n" not in str(caught.value)
+
+
+def test_what_went_wrong_is_said_in_a_programs_words(tmp_path: Path) -> None:
+    with pytest.raises(
+        vigorl.ConfigError, match=r'vigorl\.synthesize\(vigorl\.compose\("mcts_vstar"'
+    ):
+        vigorl.compose("mcts_vstar", door="train")
+    with pytest.raises(vigorl.ConfigError, match=r"^config_dir='.*gone': there is no such folder"):
+        vigorl.compose("grpo_vstar", config_dir=tmp_path / "gone")
+    with pytest.raises(
+        vigorl.ConfigError, match=r"python -m vigorl\.train --help reward lists all"
+    ):
+        vigorl.compose("grpo_vstar", "reward=accurate_one")
+
+
+def test_a_runs_own_yamls_are_its_evaluations_too(tmp_path: Path) -> None:
+    (tmp_path / "reward").mkdir()
+    shipped = Path(CONFIGS) / "reward" / "grounded_zoom.yaml"
+    (tmp_path / "reward" / "mine.yaml").write_text(shipped.read_text(encoding="utf-8"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    (tmp_path / "run.json").write_text(
+        '{"format": 2, "mlflow_run_id": null, '
+        '"overrides": ["experiment=grpo_vstar", "reward=mine"]}'
+    )
+    run = vigorl.open_run(tmp_path, config_dir=tmp_path)
+    assert config_for(run, "evaluate").config_dir == str(tmp_path)
+    with pytest.raises(vigorl.ConfigError, match="there is no reward=mine"):
+        config_for(vigorl.open_run(tmp_path), "evaluate")
+    with pytest.raises(vigorl.ConfigError, match=r"config_dir=.*no such folder"):
+        vigorl.open_run(tmp_path, config_dir=tmp_path / "gone")
+
+
+def test_a_run_is_asked_its_own_questions_unless_others_are_named(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    (tmp_path / "run.json").write_text('{"format": 2, "mlflow_run_id": null, "overrides": []}')
+    own = ("data=my_file", "scorer@data.scorer=number", "data.box_form=xyxy")
+    run = TrainingRun(tmp_path, ("experiment=grpo_vstar", *own), {"data": [{"a": 1}]})
+    asked = config_for(run, "evaluate")
+    assert asked["data.scorer._target_"].endswith("NumberMatch")
+    assert asked.objects == run.objects
+    other = config_for(run, "evaluate", ["benchmark=vstar", "data.root=/there"])
+    assert other["data._target_"].endswith("VStarBench")
+    assert "path" not in other["data"]
+    assert not other.objects
+    with pytest.raises(vigorl.ConfigError, match="rewrd is no kind of object"):
+        vigorl.open_run(tmp_path, rewrd=abs)
 
 
 def test_objects_without_effect_are_refused() -> None:

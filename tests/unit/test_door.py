@@ -16,6 +16,7 @@ from vigorl.door import (
     at_its_door,
     check_overrides,
     door,
+    in_a_row,
     one_value_each,
     refusals,
     refuse_other_door,
@@ -235,3 +236,16 @@ def test_what_only_suites_begin_with_is_no_choice() -> None:
     with pytest.raises(ConfigError, match=r"did you mean benchmark=vstar\?") as caught:
         check_overrides("evaluate", ["benchmark=vstr"])
     assert "_suite" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("a=1 -m b=2 ~c", "a=1 b=2 ~c -m"),
+        ("-m a=1 b=2", "-m a=1 b=2"),
+        ("a=1 --config-dir own b=2", "a=1 b=2 --config-dir own"),
+        ("--help algorithm", "--help algorithm"),
+    ],
+)
+def test_settings_on_both_sides_of_a_flag_are_settings(said: str, read: str) -> None:
+    assert in_a_row(said.split()) == read.split()

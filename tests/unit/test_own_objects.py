@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from vigorl.core.errors import ConfigError
 from vigorl.core.rewards import AccuracyReward, FormatReward, WeightedReward
 from vigorl.core.rollout import Rollout
+from vigorl.core.scoring import YesNo
 from vigorl.own_objects import OwnObject, as_reward, lost_objects, objects_in, place
 from vigorl.run_folder import read_settings, write_settings
 from vigorl.settings import check_values
@@ -24,6 +25,16 @@ from vigorl.tracking import changed_settings
 
 def brief(rollout: Rollout) -> float:
     return 1.0 / len(rollout.turns)
+
+
+@dataclass(frozen=True)
+class Brief:
+    most: int = 2
+    name: str = "brief"
+    range: tuple[float, float] = (0.0, 1.0)
+
+    def __call__(self, rollout: Rollout) -> float:
+        return float(len(rollout.turns) <= self.most)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,27 @@ def test_a_run_does_not_go_on_without_its_objects() -> None:
         lost_objects(settings(), had, said=["reward2=x"], folder="run")
 
 
+def test_a_run_does_not_go_on_with_an_object_of_another_class() -> None:
+    had = objects_in(place(settings(), {"reward": [(AccuracyReward(), 1), (Brief(), 0.2)]}))
+    same = place(settings(), {"reward": [(AccuracyReward(), 1), (Brief(most=3), 0.5)]})
+    lost_objects(same, had, said=[], folder="run")
+    for other in (brief, [(AccuracyReward(), 1), (FormatReward(), 0.2)]):
+        with pytest.raises(
+            ConfigError, match=r"reward was 1 x .* in run, and is .* the same class"
+        ):
+            lost_objects(place(settings(), {"reward": other}), had, said=[], folder="run")
+
+
+def test_a_scorer_stands_in_the_data_unless_these_name_their_own() -> None:
+    cfg = settings()
+    cfg.data.scorer = None
+    assert instantiate(place(cfg, {"scorer": YesNo, "data": [{}]}).data.scorer) == YesNo()
+    with pytest.raises(ConfigError, match=r"scorer=.* has no effect: these data name their own"):
+        place(settings(), {"scorer": YesNo})
+    with pytest.raises(ConfigError, match=r"is no scorer; examples/my_benchmark\.py has one"):
+        place(cfg, {"scorer": Clip})
+
+
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
@@ -104,7 +136,7 @@ def test_what_is_paid(given: Any, parts: dict[str, float]) -> None:
     ("kind", "value", "why"),
     [
         ("reward", 3, "reward=3 must be|builtins.int is no reward"),
-        ("tool", brief, "brief is no tool; examples/my_tool.py"),
+        ("tool", brief, "brief is no tool; examples/my_tool.py has"),
         ("probe", Clip, "Clip is no probe"),
         ("algorithm", brief, "brief is no algorithm"),
     ],

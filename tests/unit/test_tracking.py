@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers.logger import DummyLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
@@ -30,8 +30,11 @@ def hydra_in_use() -> Iterator[None]:
 
 def command(*overrides: str) -> DictConfig:
     """The config that a door gets from a command line."""
-    HydraConfig.instance().set_config(compose("train", list(overrides), return_hydra_config=True))
-    return compose("train", list(overrides))
+    cfg = compose("train", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
 
 
 def begun(folder: Path, *overrides: str) -> Path:

@@ -38,7 +38,8 @@ from vigorl.core.trace import (
     render_tool_turn,
 )
 from vigorl.data.images import ImageStore, open_image, read_size
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+")

@@ -11,7 +11,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -59,6 +59,7 @@ class PhaseCheckpoint(Checkpoint):
         model_dtype: Of the saved weights; None keeps the training's.
         log_model: Also as a logged model of MLflow, with the last metrics.
         register_as: That model also becomes a new version of this one in MLflow's registry.
+        describe: Called with that folder and how many phases its model has had; writes its card.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class PhaseCheckpoint(Checkpoint):
         model_dtype: str | None = None,
         log_model: bool = True,
         register_as: str | None = None,
+        describe: Callable[[Path, int], None] | None = None,
     ) -> None:
         if register_as is not None and (model_folder is None or not log_model):
             raise ConfigError(
@@ -82,7 +84,7 @@ class PhaseCheckpoint(Checkpoint):
         self.folder, self.every, self.keep = Path(folder), every, keep
         self.model_folder = Path(model_folder) if model_folder else None
         self.model_dtype = getattr(torch, model_dtype) if model_dtype else None
-        self.log_model, self.register_as = log_model, register_as
+        self.log_model, self.register_as, self.describe = log_model, register_as, describe
         self._early_stop: EarlyStop | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -129,6 +131,10 @@ class PhaseCheckpoint(Checkpoint):
         trainer.strategy.barrier()  # a next stage loads it
         if not trainer.is_global_zero:
             return
+        if self.describe is not None:
+            best_phase = self._early_stop.best_phase if self._early_stop is not None else None
+            done = trainer.current_epoch if best_phase is None else best_phase
+            self.describe(self.model_folder, done)
         _LOG.info("the trained model is in %s", self.model_folder)
         model = LogModel(
             str(self.model_folder),

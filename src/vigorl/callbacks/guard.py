@@ -14,7 +14,8 @@ from typing import Any
 import lightning as L
 
 from vigorl.callbacks.mlflow_logger import send
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.errors import ConfigError
 from vigorl.core.rewards import WeightedReward
 from vigorl.outbox.operations import SetTags

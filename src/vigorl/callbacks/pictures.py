@@ -6,7 +6,8 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.data.images import ImageStore
 from vigorl.pages.picture import rollout_picture
 from vigorl.pages.rollouts import pick_worst_and_best

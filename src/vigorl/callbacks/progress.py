@@ -10,8 +10,10 @@ from typing import Any
 import lightning as L
 from rich.console import Console
 
+from vigorl.callbacks.notebook_view import NotebookView, is_notebook
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.progress_view import TRAIN, VAL, ProgressView
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.run_log import NAME, RUN_LOG
 from vigorl.terminal import drawn, screen
 from vigorl.training.datamodule import GroundedTraceDataModule
@@ -25,13 +27,14 @@ class PhaseProgress(L.Callback):
     that hit, when the run will end, and where `EarlyStop` judges, which phase is the best; at the
     end a table of first, last and best.
 
-    On a terminal it is two lines that change; elsewhere (a log file, CI) a line per phase, which
-    RUN/run.log has too.
+    On a terminal it is two lines that change, in a notebook one output with the curves; elsewhere
+    (a log file, CI) a line per phase, which RUN/run.log has too.
     """
 
     def __init__(self) -> None:
         self._view: ProgressView | None = None
         self._screen: Console | None = None
+        self._notebook: NotebookView | None = None
         self._drawing = ExitStack()
         self._is_judged = False  # the phase that is going on, by an evaluation
 
@@ -51,7 +54,9 @@ class PhaseProgress(L.Callback):
                 unit="phase" if has_phases else "epoch",
             )
             self._screen = screen()
-            if self._screen is not None:
+            if is_notebook():
+                self._notebook = NotebookView(self._view)
+            elif self._screen is not None:
                 self._drawing.enter_context(drawn(self._screen, self._view))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -68,7 +73,7 @@ class PhaseProgress(L.Callback):
     ) -> None:
         num_batches = trainer.num_training_batches
         if self._view is not None and num_batches != math.inf:
-            self._view.doing = f"update {batch_idx + 1} of {num_batches}"
+            self._does(f"update {batch_idx + 1} of {num_batches}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._view is None:
@@ -84,8 +89,7 @@ class PhaseProgress(L.Callback):
         self._is_judged = False
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._view is not None:
-            self._view.doing = "writes the model"
+        self._does("writes the model")
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -96,17 +100,25 @@ class PhaseProgress(L.Callback):
         self._drawing.close()
         if self._view is None or self._view.done == self._view.num_before:
             return
+        folder = Path(trainer.default_root_dir)
+        if self._notebook is not None:
+            self._notebook.draw(at_once=True, below=str(folder))
+            return
         console = self._screen or Console(width=_LOG_WIDTH, highlight=False)
         console.print(self._view.table())
         print(self._view.summary())
-        folder = Path(trainer.default_root_dir)
         for name, place in _PLACES.items():
             if (folder / place).exists():
                 print(f"{name:<6} {folder / place}", flush=True)
 
     def _generating(self, name: str, done: int, total: int) -> None:
+        self._does(f"{name.split('/')[0]} rollouts {done} of {total}")
+
+    def _does(self, what: str) -> None:
         if self._view is not None:
-            self._view.doing = f"{name.split('/')[0]} rollouts {done} of {total}"
+            self._view.doing = what
+        if self._notebook is not None:
+            self._notebook.draw()
 
     def _report(self, report: PhaseReport, trainer: L.Trainer) -> None:
         if self._view is None:
@@ -122,5 +134,7 @@ class PhaseProgress(L.Callback):
     def _say(self, line: str, *, kept: str) -> None:
         """To the log; on a screen, only what is to stay above that which changes."""
         RUN_LOG.info(line)
-        if shown := line if self._screen is None else kept:
+        if self._notebook is not None:
+            self._notebook.draw(at_once=True)
+        elif shown := line if self._screen is None else kept:
             print(shown, flush=True)

@@ -123,11 +123,12 @@ class ProgressView:
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
         for name in ("", "first", "last", "best"):
             table.add_column(name, no_wrap=True)
-        for row in self._rows():
+        for row in self.rows():
             table.add_row(*row)
         return table
 
-    def _rows(self) -> Iterator[tuple[str, ...]]:
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """(name, first, last, best) of each number, with the phases they are of."""
         for name, values in sorted(self.history.items(), key=lambda one: one[0] in _VAL):
             best = (min if name in ("loss", "val nll") else max)(values, key=lambda one: one[1])
             said = [

@@ -18,17 +18,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import torch
 
+from vigorl.callbacks.phase_report import Listener, PhaseReport, pays_accuracy, phase_metrics
 from vigorl.core.errors import ConfigError
-from vigorl.core.metrics import credit_sums, metric_sums
+from vigorl.core.metrics import credit_sums
 from vigorl.core.protocols import Engine, Progress
-from vigorl.core.rewards import AccuracyReward, WeightedReward
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
@@ -40,37 +39,18 @@ from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGene
 from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
 from vigorl.training.groups.method import GroupMethod, Moment
 from vigorl.training.guests import Guests, guest_sums
-from vigorl.training.phase import credit_rollouts, cut_phase, read_start, with_sampled_as_old
+from vigorl.training.phase import (
+    Cutting,
+    credit_rollouts,
+    cut_phase,
+    read_start,
+    with_sampled_as_old,
+)
 from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.readings import TokenReadings, read_rollouts, reads_of, sample_of
 from vigorl.training.second_objective import beside, check_teaching, teaches
-from vigorl.training.step_metrics import StepMetrics
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseReport:
-    """What one generation brought, for those who log, show or record it.
-
-    Attributes:
-        kind: "train" or "val".
-        phase: From 0; of "val", the number of phases done.
-        run_seed: Seed of the sampling noise.
-        scored: This rank's rollouts.
-        metrics: Reduced over ranks.
-        samples: What this rank learns from, before they are cut into updates; empty of "val".
-    """
-
-    kind: str
-    phase: int
-    run_seed: int
-    scored: Sequence[ScoredRollout]
-    metrics: Mapping[str, float]
-    samples: Sequence[TrainingSample] = ()
-
-
-Listener = Callable[[PhaseReport, L.Trainer], None]
 
 
 class RolloutCallback(L.Callback):
@@ -210,28 +190,17 @@ class RolloutCallback(L.Callback):
             costs |= self.groups.metrics()
         if not self.learns_noise:
             samples = [sample.without_noise for sample in samples]
-        cut = cut_phase(
-            samples,
+        cutting = Cutting(
             plan=plan,
             algorithm=module.algorithm,
             order=order,
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
-            keeps_all=module.needs_zero_advantages,
         )
+        cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)
         if teaches(self.probes):
-            cut = beside(
-                cut,
-                taught,
-                plan=plan,
-                algorithm=module.algorithm,
-                order=order,
-                num_tokens=datamodule.num_tokens,
-                rank=trainer.global_rank,
-                num_ranks=trainer.world_size,
-                keeps_noise=self.learns_noise,
-            )
+            cut = beside(cut, taught, cutting, keeps_noise=self.learns_noise)
         micro_batches = read_start(
             cut.micro_batches,
             module=module,
@@ -402,13 +371,8 @@ class RolloutCallback(L.Callback):
         maxima: Mapping[str, float] | None = None,
         samples: Sequence[TrainingSample] = (),
     ) -> dict[str, float]:
-        collected = StepMetrics()
-        collected.add_sums(dict(metric_sums(scored)) | sums)
-        collected.add_maxima(maxima or {})
-        metrics = collected.compute()
-        if kind == "val":
-            metrics = {f"val/{_short(name)}": value for name, value in metrics.items()}
-        again = {"reward/accuracy", "val/reward/accuracy"} if _pays_accuracy(self.reward) else set()
+        metrics = phase_metrics(kind, scored, sums=sums, maxima=maxima or {})
+        again = {"reward/accuracy", "val/reward/accuracy"} if pays_accuracy(self.reward) else set()
         shown = {name: value for name, value in metrics.items() if name not in again}
         for logger in trainer.loggers:
             logger.log_metrics(shown | {"phase": phase}, step=trainer.global_step)
@@ -416,19 +380,6 @@ class RolloutCallback(L.Callback):
         for listener in self.listeners:
             listener(PhaseReport(kind, phase, self.seed, scored, metrics, samples), trainer)
         return metrics
-
-
-def _pays_accuracy(reward: RolloutScorer) -> bool:
-    """Whether its part `accuracy` is the scorers' own, and so `rollout/accuracy` once more."""
-    parts = reward.parts if isinstance(reward, WeightedReward) else ()
-    return any(isinstance(part, AccuracyReward) for part, _ in parts)
-
-
-def _short(name: str) -> str:
-    """val/rollout/accuracy says too much; evaluations are probed for faithfulness alone."""
-    if name.startswith("probe/"):
-        return name.replace("probe/", "faithfulness/", 1)
-    return name.removeprefix("rollout/")
 
 
 def _policy_module(module: L.LightningModule) -> PolicyModule:

@@ -13,7 +13,8 @@ from typing import Any
 import lightning as L
 
 from vigorl.callbacks.mlflow_logger import send
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.callbacks.token_facts import facts_of_groups
 from vigorl.core import metrics_file
 from vigorl.core.errors import DataError

@@ -8,7 +8,8 @@ from collections import Counter
 import lightning as L
 
 from vigorl.callbacks.mlflow_logger import now_ms, send
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.callbacks.rollout_logger import RolloutLogger
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout

@@ -139,7 +139,26 @@ class Outline:
     rgb: Rgb = (255, 0, 0)
 
 
-Mark = Fill | Noise | GaussianNoise | Patches | Dot | Outline
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Straight from point to point, through two or more; ORIGINAL pixels."""
+
+    points: tuple[Point, ...]
+    width_px: int = 3
+    rgb: Rgb = (255, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text whose upper left corner is at a point; ORIGINAL pixels."""
+
+    point: Point
+    text: str
+    height_px: int = 16
+    rgb: Rgb = (255, 0, 0)
+
+
+Mark = Fill | Noise | GaussianNoise | Patches | Dot | Outline | Line | Label
 
 
 @dataclass(frozen=True, slots=True)

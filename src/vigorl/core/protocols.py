@@ -186,7 +186,9 @@ class ArgumentKind(StrEnum):
 
     POINT = "point"  # [x, y] in the frame of the picture's texts
     BOX = "box"  # [x1, y1, x2, y2], likewise
+    POINTS = "points"  # [[x, y], ...], likewise
     INDEX = "index"  # the number of a picture shown so far, from 0
+    INDICES = "indices"  # several of them: [0, 2]
     NUMBER = "number"
     TEXT = "text"
 
@@ -198,10 +200,14 @@ class Argument:
     Attributes:
         name: Its key in the call.
         kind: What it is.
+        is_optional: A call may leave it out.
+        choices: The texts that it may be, of a TEXT; none where it is free.
     """
 
     name: str
     kind: ArgumentKind
+    is_optional: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,11 @@ _COMPARED = re.compile(r"Compare the stripes on the (.+) and the (.+)\.")
 class Checklist(Protocol):
     """The sub-questions of a task; none where it has none."""
 
+    @property
+    def most(self) -> int | None:
+        """Of one task at most; None where the data decide."""
+        ...
+
     def __call__(self, task: TaskRecord) -> Sequence[TaskRecord]: ...
 
 
@@ -36,6 +41,10 @@ class TaggedChecklist:
     def __post_init__(self) -> None:
         if not self.tag:
             raise ConfigError("probes.checklist.items.tag must not be empty")
+
+    @property
+    def most(self) -> None:
+        return None
 
     def __call__(self, task: TaskRecord) -> list[TaskRecord]:
         """The sub-questions.
@@ -68,6 +77,10 @@ class SignChecklist:
     """In the drawn world: each sign that is asked about, as a question of its own. Other tasks have
     none.
     """
+
+    @property
+    def most(self) -> int:
+        return 2
 
     def __call__(self, task: TaskRecord) -> list[TaskRecord]:
         if task.category == ATTRIBUTE:

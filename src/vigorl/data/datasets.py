@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.plain import to_plain
 
+_LOG = logging.getLogger(__name__)
 Record = TypeVar("Record", TaskRecord, TraceRecord)
 
 
@@ -156,3 +158,28 @@ def _content(path: str) -> str:
 @cache  # leaks and fingerprints ask for the same files
 def _digest(path: str, size: int, mtime_ns: int) -> str:
     return sha256_of(path)
+
+
+def without_pictures(
+    records: Sequence[Record], pictures: set[str], key: str, split: str
+) -> Sequence[Record]:
+    """The records that show none of the pictures of a held-out split, nor copies of them.
+
+    Raises:
+        DataError: That leaves none.
+    """
+    firsts = first_copies(picture_files(records) | pictures)
+    held_out = {firsts[file] for file in pictures}
+    shown = [{firsts[file] for file in picture_files([record])} for record in records]
+    kept = [record for record, some in zip(records, shown, strict=True) if not some & held_out]
+    if len(kept) < len(records):
+        if not kept:
+            raise DataError(f"all pictures of {key} are in {split} too; nothing is left")
+        _LOG.warning(
+            "%s: %d of %d records left out, their pictures are in %s too",
+            key,
+            len(records) - len(kept),
+            len(records),
+            split,
+        )
+    return kept

@@ -57,6 +57,8 @@ class OwnTable(FilesOfNames):
         box_form: Of boxes, in pixels or as shares of the picture; None looks whether only one fits.
         scorer: Judges answers to questions without options (configs/scorer).
         image_root: Where picture names start; None is the file's own folder.
+        pictures_optional: Rows whose picture cell is empty are questions without a picture; else
+            they are refused. A table without such a column has none anyway.
         as_benchmark: All questions are the test, and nothing is left to train on.
         val_frac, test_frac: Held out where the table has no such split.
         seed: Of that.
@@ -75,6 +77,7 @@ class OwnTable(FilesOfNames):
     box_form: BoxForm | None = None
     scorer: Scorer | None = None
     image_root: str | None = None
+    pictures_optional: bool = False
     as_benchmark: bool = False
     val_frac: float = 0.1
     test_frac: float = 0.2
@@ -189,7 +192,12 @@ class OwnTable(FilesOfNames):
             if word and word not in _SPLIT_OF:
                 row.fail(f"{name!r} is {word!r:.40}, none of {', '.join(_SPLIT_OF)}")
             split = _SPLIT_OF.get(word, "")
-        return split, self._map(guess).task(row, pictures)
+        task = self._map(guess).task(row, pictures)
+        if (image := guess.names.get("image")) and not (task.images or self.pictures_optional):
+            row.fail(
+                f"{image!r} is empty: data.pictures_optional=true asks such rows without a picture"
+            )
+        return split, task
 
     def _map(self, guess: Guess) -> ColumnMap:
         names: dict[str, Any] = {key: one for key, one in guess.names.items() if key != "split"}

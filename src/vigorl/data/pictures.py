@@ -6,27 +6,33 @@ Left out on purpose: video, but for single frames.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import sys
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw, ImageFile
+from PIL import ExifTags, Image, ImageDraw, ImageFile, ImageFont
 
 from vigorl.core.errors import DataError
+from vigorl.core.files import written_whole
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import (
     Dot,
     Edited,
     Fill,
     GaussianNoise,
+    Label,
+    Line,
     Mark,
     Noise,
     Patches,
     Source,
+    Stored,
     VideoFrame,
 )
 
@@ -233,6 +239,12 @@ def _draw(picture: Image.Image, mark: Mark) -> None:
         picture.paste(Image.fromarray((noisy * 255).round().astype(np.uint8)))
     elif isinstance(mark, Dot):
         pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
+    elif isinstance(mark, Line):
+        path = [(point.x, point.y) for point in mark.points]
+        pen.line(path, fill=mark.rgb, width=mark.width_px, joint="curve")
+    elif isinstance(mark, Label):
+        font = ImageFont.load_default(mark.height_px)
+        pen.text((mark.point.x, mark.point.y), mark.text, fill=mark.rgb, font=font)
     else:
         pen.rectangle(mark.box.as_tuple(), outline=mark.rgb, width=mark.width_px)
 
@@ -259,3 +271,20 @@ def _video_frame(source: VideoFrame) -> Image.Image:
     if found is None:
         raise DataError("the video has no frame", path=source.path)
     return found.to_image().convert("RGB")
+
+
+def keep_picture(picture: Image.Image, folder: str | os.PathLike[str]) -> Stored:
+    """A picture that a tool has made, in a PNG file that is named by its pixels.
+
+    Args:
+        picture: RGB.
+        folder: Made where it is missing; equal pictures share a file.
+    """
+    size = f"{picture.width}x{picture.height}".encode()
+    digest = hashlib.sha256(size + picture.tobytes()).hexdigest()[:32]
+    path = Path(folder) / f"{digest}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as partial:
+            picture.save(partial)
+    return Stored(digest, str(path))

@@ -148,7 +148,9 @@ _BRIEF = {
 _PLACEHOLDERS = {
     ArgumentKind.POINT: "[x, y]",
     ArgumentKind.BOX: "[x1, y1, x2, y2]",
+    ArgumentKind.POINTS: "[[x, y], [x, y]]",
     ArgumentKind.INDEX: "0",
+    ArgumentKind.INDICES: "[0, 1]",
     ArgumentKind.NUMBER: "n",
     ArgumentKind.TEXT: '"..."',
 }
@@ -188,7 +190,7 @@ class PromptWriter:
         if self.is_brief:
             return Prompt(_BRIEF[self.form])
         if self.form is Form.TOOLS and not tools:
-            raise ConfigError("env.prompt.form=tools has no effect without env.tools")
+            raise ConfigError("env.prompt.form=tools has no effect without tools: set tools=[...]")
         opening = f"{self.opening.strip()}\n" if self.opening else self._opening()
         system = opening + self._form(tools) + self._rules(frame)
         options = OPTIONS if self._answer.is_option else ""
@@ -208,7 +210,7 @@ class PromptWriter:
         finish = Trace((Step("What settles it."),), answer).turns()[0]
         if self.form is Form.TOOLS:
             looks = [
-                f"{tool.spec.purpose}:\n{call_example(tool)}\n"
+                f"{tool.spec.purpose}:\n{call_example(tool)}\n{_more(tool)}"
                 f"after which you are shown {tool.spec.reply}, "
                 for tool in tools
             ]
@@ -239,6 +241,14 @@ class PromptWriter:
         if self.form is Form.TOOLS and answer.is_place:
             ending = _ON_FULL.get(frame, _ON_FULL[TextFrame.PERMILLE])
         return preface + _PLACES[frame] + _SPREAD + ending
+
+
+def _more(tool: Tool) -> str:
+    """What an example of a call cannot show."""
+    arguments = tool.spec.arguments
+    said = [f'"{a.name}" is one of {", ".join(a.choices)}' for a in arguments if a.choices]
+    said += [f'"{a.name}" may be left out' for a in arguments if a.is_optional]
+    return f"({'; '.join(said)})\n" if said else ""
 
 
 def call_example(tool: Tool) -> str:

@@ -6,7 +6,6 @@ A new data set is one reader in `sources/`, one class here if its split is speci
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,14 +15,18 @@ from typing import Any, Protocol
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer
-from vigorl.data.datasets import Record, first_copies, picture_files, split_by_image
+from vigorl.data.datasets import (
+    Record,
+    first_copies,
+    picture_files,
+    split_by_image,
+    without_pictures,
+)
 from vigorl.data.dry_pass import Asks, dry_pass
 from vigorl.data.faults import STRICT, Rules, refuse
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,20 +214,20 @@ class ReleasedFiles(FilesOfNames):
         read = lambda path: read_rl_jsonl(path, **given) if path else []  # noqa: E731
         test_tasks = self.test() if self.test else ()
         of_test = picture_files(test_tasks)
-        train_tasks = _without(read(self.train_tasks), of_test, "data.train_tasks", "test")
-        val_tasks = _without(read(self.val_tasks), of_test, "data.val_tasks", "test")
+        train_tasks = without_pictures(read(self.train_tasks), of_test, "data.train_tasks", "test")
+        val_tasks = without_pictures(read(self.val_tasks), of_test, "data.val_tasks", "test")
         if train_tasks and not self.val_tasks:
             train_tasks, val_tasks = _hold_out(self, train_tasks, "data.train_tasks")
 
         traces = read_sft_json(self.traces, **given) if self.traces else []
         held_out = of_test | picture_files(val_tasks)
-        train_traces = _without(traces, held_out, "data.traces", "val or test")
+        train_traces = without_pictures(traces, held_out, "data.traces", "val or test")
         val_traces: Sequence[TraceRecord] = []
         if train_traces:
             train_traces, val_traces = _hold_out(self, train_traces, "data.traces")
         held_out = picture_files(val_tasks) | picture_files(val_traces)
         return DataSplits(
-            train_tasks=_without(train_tasks, held_out, "data.train_tasks", "val"),
+            train_tasks=without_pictures(train_tasks, held_out, "data.train_tasks", "val"),
             val_tasks=val_tasks,
             test_tasks=test_tasks,
             train_traces=train_traces,
@@ -270,10 +273,10 @@ class WithTraces(FilesOfNames):
             rules=self.rules,
         )
         held_out = picture_files(splits.val_tasks) | picture_files(splits.test_tasks)
-        traces = _without(traces, held_out, "data.path", "val or test")
+        traces = without_pictures(traces, held_out, "data.path", "val or test")
         train, val = _hold_out(self, traces, "data.path")
         # what the loss is watched on is not sampled from either
-        tasks = _without(splits.train_tasks, picture_files(val), "data.base", "val")
+        tasks = without_pictures(splits.train_tasks, picture_files(val), "data.base", "val")
         return replace(
             splits,
             train_tasks=tasks,
@@ -370,31 +373,6 @@ def _hold_out(
             f"{key}: {error}; data.holdout_frac={source.holdout_frac} needs two pictures or more, "
             "data.holdout_frac=0 trains on all records and watches none"
         ) from error
-
-
-def _without(
-    records: Sequence[Record], pictures: set[str], key: str, split: str
-) -> Sequence[Record]:
-    """The records that show none of the pictures of a held-out split, nor copies of them.
-
-    Raises:
-        DataError: That leaves none.
-    """
-    firsts = first_copies(picture_files(records) | pictures)
-    held_out = {firsts[file] for file in pictures}
-    shown = [{firsts[file] for file in picture_files([record])} for record in records]
-    kept = [record for record, some in zip(records, shown, strict=True) if not some & held_out]
-    if len(kept) < len(records):
-        if not kept:
-            raise DataError(f"all pictures of {key} are in {split} too; nothing is left")
-        _LOG.warning(
-            "%s: %d of %d records left out, their pictures are in %s too",
-            key,
-            len(records) - len(kept),
-            len(records),
-            split,
-        )
-    return kept
 
 
 def _require(path: str, key: str) -> None:

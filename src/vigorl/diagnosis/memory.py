@@ -32,9 +32,11 @@ from vigorl.families.family import Family
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
+from vigorl.own_objects import is_given
 from vigorl.resolvers import shipped
 from vigorl.rollout.engines import hf
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS
+from vigorl.rollout.probes.probe import TeachingProbe
 from vigorl.training.policy_module import PolicyModule
 
 PROGRAM_BYTES = 3 * GIB // 4  # Python with torch, transformers, Lightning and MLflow
@@ -151,7 +153,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
         zero_stage=cfg.strategy.get("stage") if is_zero else None,
         reference_bytes=reference,
-        micro_batch_size=(traces or cfg.plan).micro_batch_size,
+        micro_batch_size=(traces or cfg.plan).micro_batch_size * (1 + sum(answers_beside(cfg))),
         sequence_tokens=response if traces else prompt + picture + response,
         response_tokens=response,
         picture_tokens=picture + (cfg.env.limits.max_images - 1) * crop_tokens(cfg, model),
@@ -161,6 +163,17 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         or _default(PolicyModule, "logits_chunk_tokens"),
         has_critic=bool(cfg.get("critic")),
     )
+
+
+def answers_beside(cfg: DictConfig) -> list[int]:
+    """Rows that probes whose answers are learned from add at most to each rollout's own, by probe:
+    they stand in the same micro-batches. 0 where the data decide.
+    """
+    if cfg.datamodule.get("plan") is None:
+        return []
+    told = [one for one in cfg.probes.values() if one.get("coef") or is_given(one)]
+    probes = [instantiate(one) for one in told]  # others may hold a model
+    return [p.most_answers or 0 for p in probes if isinstance(p, TeachingProbe) and p.coef > 0]
 
 
 def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLoad | None:
@@ -249,6 +262,9 @@ def check_memory(cfg: DictConfig, found: Needs, machine: Machine) -> list[Row]:
     header = f"of each of {ranks} processes" if ranks > 1 else "of the process"
     header += ", at most: every sequence as long as the limits allow"
     rows = [Row(Status.NOTE, "memory", header), *item_rows(items)]
+    if cfg.get("module") and 0 in answers_beside(cfg):
+        text = "not counted: how many answers are learned from beside a rollout, the data decide"
+        rows.append(Row(Status.NOTE, "probes", text))
     if not is_on_gpu(cfg, machine):
         return [*rows, verdict("RAM", items, machine.ram, copies=ranks)]
     if not machine.gpus:

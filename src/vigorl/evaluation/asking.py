@@ -13,7 +13,8 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.evaluation.answers import AnswerLog
 from vigorl.rollout.collector import build_dialogs, collect
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from vigorl.core.memory import ModelSize
 from vigorl.families.lookup import family_named, what_to_name
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
-from vigorl.models.pretrained import local_folder
+from vigorl.models.pretrained import hub_name, local_folder
 
 TIMEOUT_S = 5  # for the hub
 
@@ -38,7 +38,8 @@ def read_config(folder_or_id: str) -> tuple[dict[str, Any], bool]:
     """
     folder = local_folder(folder_or_id)
     if folder is None:
-        cached = try_to_load_from_cache(folder_or_id, "config.json")
+        name, revision = hub_name(folder_or_id) or (folder_or_id, None)
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
         folder = Path(cached).parent if isinstance(cached, str) else None
     if folder is None:
         config, has_weights = _from_hub(folder_or_id), False
@@ -49,15 +50,18 @@ def read_config(folder_or_id: str) -> tuple[dict[str, Any], bool]:
     return config, has_weights
 
 
-def _from_hub(name: str) -> dict[str, Any]:
+def _from_hub(text: str) -> dict[str, Any]:
+    name, revision = hub_name(text) or (text, None)
     # one question: huggingface_hub would ask six times, for half a minute
     try:
-        with urlopen(hf_hub_url(name, "config.json"), timeout=TIMEOUT_S) as answer:
+        with urlopen(
+            hf_hub_url(name, "config.json", revision=revision), timeout=TIMEOUT_S
+        ) as answer:
             return json.loads(answer.read())
     except (URLError, TimeoutError, json.JSONDecodeError) as error:
         raise ConfigError(
-            f"{name}: no such folder, not in the Hugging Face cache, and the hub gave no "
-            f"config.json ({error}); {what_to_name(name)}"
+            f"{text}: no such folder, not in the Hugging Face cache, and the hub gave no "
+            f"config.json ({error}); {what_to_name(text)}"
         ) from error
 
 

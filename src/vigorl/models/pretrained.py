@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import save_torch_state_dict, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto.processing_auto import (
@@ -30,6 +30,8 @@ from vigorl.families.family import Family
 from vigorl.families.lookup import family_named, family_of, what_to_name
 
 _COMPANIONS = ("*.json", "*.txt", "*.jinja", "*.model")
+_HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(\w[\w./-]*))?")
+HUB = "hub:"  # before a name that is never taken for a folder
 _NEVER_COPIED = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
@@ -46,7 +48,8 @@ def parse_dtype(name: torch.dtype | str) -> torch.dtype:
 
 
 def find_folder(folder_or_id: str | Path) -> Path:
-    """The local folder of a model; an "owner/name" that is none is fetched from the hub.
+    """The local folder of a model; an "owner/name" that is none is fetched from the hub, of a
+    revision where it is "owner/name@revision", and so is "hub:owner/name" in any case.
 
     Raises:
         ConfigError: There is no such folder and no such model, or the folder holds no supported
@@ -63,7 +66,14 @@ def local_folder(folder_or_id: str | Path) -> Path | None:
     Raises:
         ConfigError: It is neither, or the folder has no config.json.
     """
-    folder, name = Path(folder_or_id).expanduser(), r"[A-Za-z0-9][\w.-]*"
+    folder = Path(folder_or_id).expanduser()
+    if str(folder_or_id).startswith(HUB):
+        if hub_name(str(folder_or_id)) is None:
+            raise ConfigError(
+                f"{folder_or_id} is no name on the hub: write hub:owner/name, or "
+                "hub:owner/name@revision"
+            )
+        return None
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ConfigError(
@@ -71,17 +81,31 @@ def local_folder(folder_or_id: str | Path) -> Path | None:
                 f"{what_to_name(str(folder))}"
             )
         return folder
-    if not re.fullmatch(rf"{name}/{name}", str(folder_or_id)) or folder.parent.is_dir():
+    if hub_name(str(folder_or_id)) is None or folder.parent.is_dir():
         raise ConfigError(f"{folder}: no such folder; {what_to_name(str(folder))}")
     return None
 
 
-def _download(name: str) -> Path:
+def hub_name(text: str) -> tuple[str, str | None] | None:
+    """The name and the revision; None for what is no name.
+
+    >>> hub_name("hub:owner/name@v1"), hub_name("owner/name"), hub_name("a/b/c")
+    (('owner/name', 'v1'), ('owner/name', None), None)
+    """
+    found = _HUB_NAME.fullmatch(text.removeprefix(HUB))
+    return (found[1], found[2]) if found else None
+
+
+def _download(text: str) -> Path:
+    name, revision = hub_name(text) or (text, None)
+    files = [*_COMPANIONS, "*.safetensors"]
     try:
-        return Path(snapshot_download(name, allow_patterns=[*_COMPANIONS, "*.safetensors"]))
-    except (OSError, ValueError, HfHubHTTPError) as error:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+    except (OSError, ValueError, HTTPError) as error:
+        first = " ".join((str(error) or type(error).__name__).split())[:300]
         raise ConfigError(
-            f"{name}: no such folder, and no such model on the Hugging Face hub: {error}"
+            f"{text}: no such folder, and the Hugging Face hub gives no such model; a private one "
+            f"needs HF_TOKEN or hf auth login: {first}"
         ) from error
 
 

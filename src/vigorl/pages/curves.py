@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _LEFT, _TOP, _WIDTH, _HEIGHT = 52.0, 18.0, 278.0, 136.0
 _MOST_POINTS = 240  # a finer line cannot be seen
 _MOST_DOTS = 40
+_MOST_LETTERS = 7  # of a number, between the plot and the picture's edge
 _FLAT = 1e-9  # of the value: what differs by less differs by rounding
 NUM_COLOURS = 8  # of curves.css; they repeat
 
@@ -67,12 +68,13 @@ class DrawnCurve:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One picture of curves."""
+    """One picture of curves; `unit` is what the numbers of `yticks` are times, "" is 1."""
 
     title: str
     about: str
     xticks: tuple[Tick, ...]
     yticks: tuple[Tick, ...]
+    unit: str
     curves: tuple[DrawnCurve, ...]
 
 
@@ -107,11 +109,13 @@ def plot_of(
     yticks = _ticks(*_y_range(ys, is_share=is_share), most=5)
     across = _Scale(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
     up = _Scale(yticks[0], yticks[-1])
+    labels, unit = _in_words(yticks, is_share=is_share)
     return Plot(
         title,
         about,
         tuple(Tick(_x(across, one), f"{one:g}") for one in xticks if min(xs) <= one <= max(xs)),
-        tuple(Tick(_y(up, one), _words(one, is_share, digits=4)) for one in yticks),
+        tuple(Tick(_y(up, one), label) for one, label in zip(yticks, labels, strict=True)),
+        unit,
         tuple(_drawn(one, across, up, is_share) for one in curves),
     )
 
@@ -178,8 +182,24 @@ def _ticks(low: float, high: float, *, most: int, whole: bool = False) -> list[f
     return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
 
 
-def _words(value: float, is_share: bool, *, digits: int = 3) -> str:
-    return f"{100 * value:.0f} %" if is_share else f"{value:.{digits}g}"
+def _in_words(ticks: Sequence[float], *, is_share: bool) -> tuple[list[str], str]:
+    """A label each, no two the same, and their unit: a power of ten where they were too long."""
+    if is_share:
+        return [_words(one, is_share) for one in ticks], ""
+    labels = _told_apart(ticks)
+    if not any("e" in one or len(one) > _MOST_LETTERS for one in labels):
+        return labels, ""
+    power = max(math.floor(math.log10(max(abs(one) for one in ticks))), -300)
+    return _told_apart([float(f"{one / 10.0**power:.12g}") for one in ticks]), f"× 1e{power}"
+
+
+def _told_apart(ticks: Sequence[float]) -> list[str]:
+    several = ([f"{one:.{digits}g}" for one in ticks] for digits in range(4, 18))
+    return next(labels for labels in several if len(set(labels)) == len(set(ticks)))
+
+
+def _words(value: float, is_share: bool) -> str:
+    return f"{100 * value:.0f} %" if is_share else f"{value:.3g}"
 
 
 def _phases(number: float) -> str:

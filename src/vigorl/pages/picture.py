@@ -58,7 +58,7 @@ def rollout_picture(
         x += tile.width + _GAP_PX
     pen = ImageDraw.Draw(sheet)
     for i, (text, colour) in enumerate(lines):
-        pen.text((2, left.height + _LABEL_PX * i + 4), text, fill=colour, font=_font(14))
+        pen.text((2, left.height + _LABEL_PX * i + 4), text, fill=colour, font=font_of(14))
     return sheet
 
 
@@ -104,7 +104,7 @@ def _draw_spots(image: Image.Image, rollout: Rollout, *, to_canvas: FrameMap, ri
         for colour, extra in colours:
             _disc(pen, center, radius + extra * unit, fill=colour)
         if spot.label:
-            font = _font(round(13 * unit))
+            font = font_of(round(13 * unit))
             pen.text((center.x, center.y), spot.label, fill="black", font=font, anchor="mm")
 
 
@@ -146,7 +146,7 @@ def _labelled(crop: Image.Image, label: str, *, frame: str) -> Image.Image:
     tile = Image.new("RGB", (crop.width, crop.height + _LABEL_PX), "white")
     tile.paste(crop, (0, _LABEL_PX))
     pen = ImageDraw.Draw(tile)
-    pen.text((2, 3), label, fill="#222222", font=_font(14))
+    pen.text((2, 3), label, fill="#222222", font=font_of(14))
     pen.rectangle((0, _LABEL_PX, tile.width - 1, tile.height - 1), outline=frame, width=3)
     return tile
 
@@ -169,11 +169,12 @@ def _caption_lines(rollout: Rollout, width_px: int) -> list[tuple[str, str]]:
         (rollout.task.question, "#222222"),
         (f"{said}  ({verdict})", RIGHT if right else WRONG),
     ]
-    return [(_cut(text, width_px), colour) for text, colour in lines]
+    return [(cut_to(text, width_px), colour) for text, colour in lines]
 
 
-def _cut(text: str, width_px: int) -> str:
-    font = _font(14)
+def cut_to(text: str, width_px: int) -> str:
+    """One line of a sheet, cut with an ellipsis where it is wider."""
+    font = font_of(14)
     text = " ".join(
         "".join(c if c.isprintable() or c in string.whitespace else "�" for c in text).split()
     )
@@ -182,5 +183,6 @@ def _cut(text: str, width_px: int) -> str:
     return text
 
 
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font_of(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """That of all sheets, which needs no font of the machine."""
     return ImageFont.load_default(size_px)

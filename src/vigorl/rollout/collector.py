@@ -18,7 +18,8 @@ from vigorl.core.errors import EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 
 _LOG = logging.getLogger(__name__)

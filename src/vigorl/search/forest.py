@@ -28,7 +28,8 @@ from vigorl.core.rewards.zoom import is_zoom_hit
 from vigorl.core.rollout import StopReason, Turn
 from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchRollout, SearchTreeRecord
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 from vigorl.search.mcts import Job, JobKind, SearchSettings, Thought, TreeSearch
 from vigorl.search.point_check import PointCheck

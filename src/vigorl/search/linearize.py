@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import chain
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Point, Size
@@ -46,11 +46,13 @@ from vigorl.core.trace import (
     join_turns,
     parse_thought,
 )
-from vigorl.data.images import ImageStore
 from vigorl.search.chains import Chain, TreeForm, find_chains, tree_form
 from vigorl.search.filters import Draft, FilterSettings, Removal, SolvedTrace, filter_drafts
 from vigorl.search.looks import Sentence, split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
+
+if TYPE_CHECKING:  # it imports torch
+    from vigorl.data.images import ImageStore
 
 
 class TraceForm(StrEnum):

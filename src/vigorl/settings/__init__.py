@@ -31,12 +31,14 @@ from vigorl.settings.asking import (
     Reward,
     Search,
     Signal,
+    Tool,
 )
 from vigorl.settings.kinds import (
     AnyText,
     Dtype,
     Flag,
     Group,
+    Licence,
     Names,
     Node,
     Text,
@@ -46,7 +48,6 @@ from vigorl.settings.kinds import (
 )
 from vigorl.settings.kl import KLSchedule
 from vigorl.settings.learning import (
-    Callback,
     Correction,
     Critic,
     DataModule,
@@ -57,7 +58,6 @@ from vigorl.settings.learning import (
     Gaps,
     Guests,
     Limits,
-    Logger,
     Model,
     ModuleGroup,
     Near,
@@ -72,13 +72,12 @@ from vigorl.settings.learning import (
     RolloutGroup,
     Sft,
     SFTMix,
-    Strategy,
     Tiny,
     Traces,
-    Trainer,
     Untrained,
     Zoom,
 )
+from vigorl.settings.running import Callback, Logger, Strategy, Trainer
 from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
@@ -135,6 +134,7 @@ class Settings(Group):
     critic: Critic | None
     critic_lr: ShareAboveZero
     env: Env
+    tools: dict[str, Tool]
     data: Data
     reward: Reward
     sampler: Node | None
@@ -181,9 +181,14 @@ class Settings(Group):
     host: Text
     port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
     # export
-    checkpoint: Text
-    folder: Text
+    checkpoint: Text | None
+    run: Text | None
+    folder: Text | None
     dtype: Dtype | None
+    push_to: Text | None
+    private: Flag
+    licence: Licence | None
+    evaluations: Texts
 
 
 def check_values(cfg: DictConfig) -> None:
@@ -318,8 +323,9 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
             continue
         at = f"{path}.{key}".lstrip(".")
         try:
-            if not is_given(node[key]):  # your own code is the judge of itself
-                plain[str(key)] = _resolved(node[key], broken, targets, at)
+            inner = node[key]
+            if not is_given(inner):  # your own code is the judge of itself
+                plain[str(key)] = _resolved(inner, broken, targets, at)
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:

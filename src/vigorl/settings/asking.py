@@ -163,6 +163,7 @@ class Data(Group):
     categories: Annotated[list[Text], Field(min_length=1), says("a list of names")] | None
     as_benchmark: Flag
     skip_bad_rows: Flag
+    pictures_optional: Flag
     decode_pictures: Flag
     pictures_anywhere: Flag
     val_frac: BelowOne

@@ -30,6 +30,11 @@ FINITE = Field(strict=True, allow_inf_nan=False, le=1e9, ge=-1e9)
 Flag = Annotated[bool, Field(strict=True), says("true or false")]
 Text = Annotated[str, Field(strict=True, min_length=1), says("text, and not empty")]
 AnyText = Annotated[str, Field(strict=True), says("text")]
+Licence = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=64),
+    says("a licence as the hub names it, such as apache-2.0, mit or other"),
+]
 Texts = Annotated[list[Text], says("a list of texts")]
 Names = Annotated[list[Text], Field(min_length=1), says("a list of names, at least one")]
 Urls = Annotated[list[Text], Field(min_length=1), says("a list of URLs, at least one")]

@@ -19,7 +19,6 @@ from vigorl.core.ranges import (
 )
 from vigorl.settings.kinds import (
     FINITE,
-    AnyText,
     Area,
     Bytes,
     Dtype,
@@ -340,68 +339,9 @@ class DataModule(Group):
     view_px: Side
 
 
-class Callback(Group):
-    folder: Text
-    every: AtLeastOne
-    keep: AtLeastOne
-    base: Text
-    title: AnyText
-    num_groups: Count
-    max_eval_rollouts: Count
-    num_rollouts: Count
-    tokens: Flag
-    model_folder: Text | None
-    model_dtype: Dtype | None
-    log_model: Flag
-    register_as: Text | None
-    max_traces: Count
-    max_val_traces: Count
-    max_phase_traces: Count
-    max_kib: Count
-    max_side_px: AtLeastOne
-
-
-class Trainer(Group):
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"]
-    devices: AtLeastOne
-    num_nodes: AtLeastOne
-    precision: Literal["64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed"]
-    max_epochs: Count
-    accumulate_grad_batches: AtLeastOne
-    gradient_clip_val: Positive | None
-    use_distributed_sampler: Flag
-    reload_dataloaders_every_n_epochs: Count
-    num_sanity_val_steps: Count
-    log_every_n_steps: AtLeastOne
-    enable_progress_bar: Flag
-    enable_model_summary: Flag
-    enable_checkpointing: Flag
-
-
-class Logger(Group):
-    experiment_name: Text
-    run_name: Text
-    tracking_uri: Text | None
-    artifact_location: Text | None
-    project: Text
-    name: AnyText
-    save_dir: Text
-    offline: Flag
-    version: Text | None
-    default_hp_metric: Flag
-    folder: Text
-    wait_s: NotNegative
-    pause_s: Positive
-    system_every_s: Positive | None
-
-
 class ModuleGroup(Group):
     algorithm: PairLoss | None
     moving_reference: MovingReference | None
     kl_schedule: KLSchedule | None
     importance_correction: Correction | None
     logits_chunk_tokens: AtLeastOne
-
-
-class Strategy(Group):
-    stage: Annotated[int, Field(strict=True, ge=1, le=3), says("1, 2 or 3")] = 1

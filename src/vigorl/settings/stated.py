@@ -20,6 +20,7 @@ from vigorl.settings.kinds import AnyText, Flag, Group, Node, Text
 STATED = (
     "vigorl.core.rewards.",
     "vigorl.rollout.probes.",
+    "vigorl.rollout.tools.",
     "vigorl.training.algorithms.",
     "vigorl.training.estimators.",
     "vigorl.training.groups.",

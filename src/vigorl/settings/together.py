@@ -78,8 +78,13 @@ def _dialogs(plain: dict[str, Any]) -> Iterator[str]:
         return
     RolloutLimits(**limits)
     turns = limits["max_turns"]
+    if plain.get("tools") and env["tools"] != list(plain["tools"].values()):
+        yield "tools has no effect on an env that has its own: set env=visual_search_tools"
     if turns > 1 and not (env["tools"] or env["step_reply"]):
-        yield f"limits.max_turns={turns} has no effect without tools: set 1, or another env"
+        yield (
+            f"limits.max_turns={turns} has no effect without tools: set tools=[zoom_point], "
+            "limits.max_turns=1 or another env"
+        )
     if turns == 1 and env["tools"]:
         yield "tools have no effect with limits.max_turns=1: set more, or env=visual_search_point"
     if turns > 1 and limits["max_images"] == 1:

@@ -136,16 +136,29 @@ class PhaseCut:
     num_empty: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """How a rank cuts what a phase learns from.
+
+    Attributes:
+        plan: Sizes.
+        algorithm: Weighs tokens, and says whether samples without advantage may be left out.
+        order: Seed of the shuffling, the phase in it.
+        num_tokens: A sample's length, pictures expanded.
+        rank: This rank's number, from 0.
+        num_ranks: How many share an optimizer batch.
+    """
+
+    plan: PhasePlan
+    algorithm: Algorithm
+    order: str
+    num_tokens: Callable[[TrainingSample], int]
+    rank: int
+    num_ranks: int
+
+
 def cut_phase(
-    samples: Sequence[TrainingSample],
-    *,
-    plan: PhasePlan,
-    algorithm: Algorithm,
-    order: str,
-    num_tokens: Callable[[TrainingSample], int],
-    rank: int,
-    num_ranks: int,
-    keeps_all: bool = False,
+    samples: Sequence[TrainingSample], by: Cutting, *, keeps_all: bool = False
 ) -> PhaseCut:
     """Cut this rank's samples into optimizer batches, and these into micro-batches; all ranks call
     it together.
@@ -155,27 +168,23 @@ def cut_phase(
 
     Args:
         samples: One per rollout of this rank.
-        plan: Sizes.
-        algorithm: Weighs tokens, and says whether samples without advantage may be left out.
-        order: Seed of the shuffling, the phase in it.
-        num_tokens: A sample's length, pictures expanded.
-        rank: This rank's number, from 0.
-        num_ranks: How many share an optimizer batch.
+        by: How.
         keeps_all: Samples without advantage are kept whatever the algorithm says: something else,
             such as an entropy bonus, learns from them.
     """
-    per_update, num_parts = plan.sequences_per_update // num_ranks, plan.accumulate(num_ranks)
+    plan, algorithm = by.plan, by.algorithm
+    per_update, num_parts = plan.sequences_per_update // by.num_ranks, plan.accumulate(by.num_ranks)
     micro_batches: list[list[TrainingSample]] = []
     num_empty = 0
     for pass_number in range(plan.passes):
         shuffled = list(samples)
-        random.Random(f"{order}/{pass_number}").shuffle(shuffled)
+        random.Random(f"{by.order}/{pass_number}").shuffle(shuffled)
         for first in range(0, len(shuffled), per_update):
             update = shuffled[first : first + per_update]
             of_ranks = from_all_ranks(loss_tokens(update))
             num_empty += not any(one.num_tokens for of_rank in of_ranks for one in of_rank)
-            update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
-            update.sort(key=num_tokens)
+            update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=by.rank)
+            update.sort(key=by.num_tokens)
             needs_all = keeps_all or algorithm.needs_zero_advantages
             if not needs_all and marker_of(algorithm) is None:
                 update = _without_zero_gradients(update, at_least=num_parts)

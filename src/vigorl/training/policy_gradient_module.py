@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import torch
@@ -25,20 +23,16 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.data.token_kinds import TokenKinds
-from vigorl.models.correction import (
-    ImportanceCorrection,
-    importance_weights,
-    sampling_gap_metrics,
-)
+from vigorl.models.correction import ImportanceCorrection
 from vigorl.models.losses import LossInputs, LossOutput, shaped_imitation_loss
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import (
     Algorithm,
-    CorrectsEngine,
     ReadsSignals,
     Stateful,
+    check_beside,
 )
 from vigorl.training.buffer import PolicyBatch
 from vigorl.training.critic import Critic, check_critic, drop_gradients
@@ -48,7 +42,8 @@ from vigorl.training.marks import StartValues
 from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.sft_mix import SFTMix, mixed_loss
-from vigorl.training.signals.signal import TokenSignal
+from vigorl.training.signals.signal import TokenSignal, read_signals
+from vigorl.training.token_measures import add_entropy, add_gap, correcting_weights, with_guests
 
 
 class PolicyGradientModule(PolicyModule):
@@ -118,7 +113,11 @@ class PolicyGradientModule(PolicyModule):
         check_critic(algorithm, is_there=critic is not None)
         self.moving_reference, self.kl_schedule = moving_reference, kl_schedule
         self.critic = critic
-        _check_algorithm(algorithm, importance_correction, [one.name for one in signals])
+        check_beside(
+            algorithm,
+            signals=[one.name for one in signals],
+            corrects=importance_correction is not None,
+        )
         self.signals, self.entropy, self.token_kinds = tuple(signals), entropy, token_kinds
         self.algorithm, self.importance_correction = algorithm, importance_correction
         self.guest_gamma, self.sft_mix = guest_gamma, sft_mix
@@ -180,11 +179,12 @@ class PolicyGradientModule(PolicyModule):
         changed = {name: self.logprobs(one)[0] for name, one in item.changed.items()}
         # with one update per phase, and no dropout, the policy that sampled is the policy now
         old = logprobs.detach() if item.old_logprobs is None else item.old_logprobs
-        batch = _with_guests(batch, old)
+        batch = with_guests(batch, old)
         assert batch.advantages is not None
-        self._measure_gap(batch, old)
+        add_gap(self.step_metrics, batch, old)
         seen = {**item.changed_logprobs, **{name: one.detach() for name, one in changed.items()}}
-        signals, factors = self._read_signals(seen, old, batch.loss_mask.bool())
+        signals, factors = read_signals(self.signals, seen, old, batch.loss_mask.bool())
+        weights = correcting_weights(self.step_metrics, batch, old, self.importance_correction)
         inputs = LossInputs(
             policy_logprobs=logprobs,
             old_logprobs=old,
@@ -193,7 +193,7 @@ class PolicyGradientModule(PolicyModule):
             token_weight=batch.token_weight,
             ref_logprobs=item.ref_logprobs,
             sampling_logprobs=batch.sampling_logprobs,
-            importance_weights=self._importance_weights(batch, old),
+            importance_weights=weights,
             token_factors=factors,
             signals=signals,
             entropy=entropy.detach(),
@@ -201,7 +201,7 @@ class PolicyGradientModule(PolicyModule):
             marks=item.marks,
             kl_factor=self._kl_factor(),
         )
-        self._measure_entropy(batch, entropy.detach())
+        add_entropy(self.step_metrics, batch, entropy.detach(), self.token_kinds)
         output = self._loss(inputs, batch.is_guest)
         if self.entropy is not None:
             nats = entropy if self.entropy.is_exact else -logprobs
@@ -273,24 +273,6 @@ class PolicyGradientModule(PolicyModule):
         if not self.has_several_updates:  # then ratios are 1, but for replayed rollouts
             for name in [one for one in metrics if one.startswith("clip/") and not metrics[one]]:
                 del metrics[name]
-
-    def _measure_entropy(self, batch: TrainingBatch, entropy: Tensor) -> None:
-        """Count it by kind of token, and at the first token of each turn."""
-        mask = batch.loss_mask.bool()
-        before = torch.nn.functional.pad(mask, (1, 0))[:, :-1]
-        self._add_entropy("turn_start", entropy[mask & ~before])
-        if self.token_kinds is None:
-            return
-        nats = entropy[mask].tolist()  # row after row
-        kinds = [
-            kind for ids in _sampled_turns(batch.input_ids, mask) for kind in self.token_kinds(ids)
-        ]
-        for kind in set(kinds):
-            of_kind = [value for value, one in zip(nats, kinds, strict=True) if one is kind]
-            self._add_entropy(kind, torch.tensor(of_kind))
-
-    def _add_entropy(self, name: str, values: Tensor) -> None:
-        self.step_metrics.add_sums({f"train/entropy_{name}": (values.sum(), values.numel())})
 
     _has_signal = False  # of this rank's micro-batches of the update so far
 
@@ -416,83 +398,3 @@ class PolicyGradientModule(PolicyModule):
         without_adapters = nullcontext() if self._reference else self.policy.as_reference()
         with without_adapters, self.scoring():
             return self.logprobs(batch, model=reference)[0]
-
-    def _measure_gap(self, batch: TrainingBatch, old: Tensor) -> None:
-        """Count how far engine and trainer disagree, corrected or not."""
-        if batch.sampling_logprobs is not None:
-            sums, maxima = sampling_gap_metrics(old, batch.sampling_logprobs, _sampled(batch))
-            self.step_metrics.add_sums(sums)
-            self.step_metrics.add_maxima(maxima)
-
-    def _read_signals(
-        self, changed: Mapping[str, Tensor], old: Tensor, mask: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Values by signal, and the product of all factors, None where no signal weighs tokens."""
-        values: dict[str, Tensor] = {}
-        product = None
-        for signal in self.signals:
-            found = signal.values(changed[signal.name], old, mask)
-            values[signal.name] = found
-            factors = signal.factors(found, mask)
-            if factors is not None:
-                product = factors if product is None else product * factors
-        return values, product
-
-    def _importance_weights(self, batch: TrainingBatch, old: Tensor) -> Tensor | None:
-        """None without correction; counts what the caps changed and what is left of the sample."""
-        if self.importance_correction is None:
-            return None
-        if batch.sampling_logprobs is None:
-            raise ConfigError(
-                "module.importance_correction needs an engine that says how likely its tokens were"
-            )
-        weights, is_capped = importance_weights(
-            old,
-            batch.sampling_logprobs,
-            _sampled(batch),
-            correction=self.importance_correction,
-        )
-        sampled = _sampled(batch)
-        self.step_metrics.add_sums(
-            {"sampling_ratio/corrected_frac": (is_capped.sum(), sampled.sum())}
-        )
-        self.step_metrics.add_weights({"sampling_ratio/ess_frac": weights[sampled]})
-        return weights
-
-
-def _sampled(batch: TrainingBatch) -> Tensor:
-    """[batch, tokens] the tokens to learn from that an engine sampled: all but those of guests."""
-    mask = batch.loss_mask.bool()
-    return mask if batch.is_guest is None else mask & ~batch.is_guest[:, None]
-
-
-def _with_guests(batch: TrainingBatch, old: Tensor) -> TrainingBatch:
-    """With the old logprobs of guests in place of those that no engine has said."""
-    if batch.is_guest is None or batch.sampling_logprobs is None:
-        return batch
-    sampled = torch.where(batch.is_guest[:, None], old, batch.sampling_logprobs)
-    return replace(batch, sampling_logprobs=sampled)
-
-
-def _sampled_turns(input_ids: Tensor, mask: Tensor) -> list[list[int]]:
-    """The ids of each run of masked tokens, row after row."""
-    turns: list[list[int]] = []
-    for ids, row in zip(input_ids.tolist(), mask.tolist(), strict=True):
-        for is_sampled, run in groupby(zip(row, ids, strict=True), key=itemgetter(0)):
-            if is_sampled:
-                turns.append([token for _, token in run])
-    return turns
-
-
-def _check_algorithm(
-    algorithm: Algorithm, correction: ImportanceCorrection | None, signals: Sequence[str]
-) -> None:
-    name = type(algorithm).__name__
-    if correction and isinstance(algorithm, CorrectsEngine) and algorithm.corrects_engine:
-        raise ConfigError(
-            f"importance_correction with algorithm={name} would count the gap between engine and "
-            "trainer twice: set importance_correction=null"
-        )
-    needed = algorithm.needs_signals if isinstance(algorithm, ReadsSignals) else ()
-    if missing := [one for one in needed if one not in signals]:
-        raise ConfigError(f"algorithm={name} needs signals=[{', '.join(missing)}]")

@@ -10,7 +10,7 @@ measures (`train/*`, `clip/*`, `kl/*`) is over them too.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vigorl.core.errors import ConfigError
@@ -21,8 +21,14 @@ from vigorl.training.algorithms.group_relative import GroupRelative
 from vigorl.training.algorithms.protocol import Algorithm, needs_critic
 from vigorl.training.alignment import check_masks
 from vigorl.training.marks import marker_of
-from vigorl.training.phase import PhaseCut, credit_rollouts, cut_evenly, loss_tokens, weigh_update
-from vigorl.training.plan import PhasePlan
+from vigorl.training.phase import (
+    Cutting,
+    PhaseCut,
+    credit_rollouts,
+    cut_evenly,
+    loss_tokens,
+    weigh_update,
+)
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.readings import reads_of
 
@@ -68,48 +74,33 @@ def samples_of(
     return credited.samples, [one.coef for one in taught]
 
 
-def beside(
-    cut: PhaseCut,
-    taught: Sequence[Taught],
-    *,
-    plan: PhasePlan,
-    algorithm: Algorithm,
-    order: str,
-    num_tokens: Callable[[TrainingSample], int],
-    rank: int,
-    num_ranks: int,
-    keeps_noise: bool,
-) -> PhaseCut:
+def beside(cut: PhaseCut, taught: Sequence[Taught], by: Cutting, *, keeps_noise: bool) -> PhaseCut:
     """The phase's micro-batches with these answers as further rows; all ranks call it together.
 
     Args:
         cut: Of this rank.
         taught: See `samples_of`.
-        plan: Of the phase; each pass learns from all answers once.
-        algorithm: Weighs tokens.
-        order: Seed of the shuffling, the phase in it.
-        num_tokens: A sample's length, pictures expanded.
-        rank: This rank's number, from 0.
-        num_ranks: How many share an optimizer batch.
+        by: As of the cut; each pass learns from all answers once.
         keeps_noise: Answers that saw noise are learned from under it.
     """
+    plan, algorithm = by.plan, by.algorithm
     samples, coefs = samples_of(taught, algorithm)
     if not keeps_noise:
         samples = [sample.without_noise for sample in samples]
     both = list(zip(samples, coefs, strict=True))
-    per_pass, accumulate = plan.updates_per_phase // plan.passes, plan.accumulate(num_ranks)
+    per_pass, accumulate = plan.updates_per_phase // plan.passes, plan.accumulate(by.num_ranks)
     rows: list[list[TrainingSample]] = []
     for number in range(plan.passes):
-        random.Random(f"{order}/beside/{number}").shuffle(both)
+        random.Random(f"{by.order}/beside/{number}").shuffle(both)
         for part in cut_evenly(both, per_pass):
             own = [sample for sample, _ in part]
             of_ranks = from_all_ranks(loss_tokens(own))
-            weighed = weigh_update(own, algorithm.token_weights, of_ranks=of_ranks, rank=rank)
+            weighed = weigh_update(own, algorithm.token_weights, of_ranks=of_ranks, rank=by.rank)
             update = [
                 replace(sample, token_weight=sample.token_weight * coef, token_share=0.0)
                 for sample, (_, coef) in zip(weighed, part, strict=True)
                 if any(sample.advantages) or algorithm.needs_zero_advantages
             ]
-            rows += cut_evenly(sorted(update, key=num_tokens), accumulate)
+            rows += cut_evenly(sorted(update, key=by.num_tokens), accumulate)
     joined = [[*one, *more] for one, more in zip(cut.micro_batches, rows, strict=True)]
     return replace(cut, micro_batches=joined)

@@ -11,7 +11,8 @@ import pytest
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from vigorl.callbacks.guard import ToolGuard
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.phase_report import PhaseReport
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.errors import ConfigError
 from vigorl.core.rewards import WeightedReward, curiosity_reward, grounded_zoom_reward
 

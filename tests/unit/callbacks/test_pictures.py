@@ -12,8 +12,8 @@ from lightning.pytorch.loggers import Logger
 from PIL import Image
 
 from vigorl.callbacks import pictures as module
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.pictures import RolloutPictures
-from vigorl.callbacks.rollout import PhaseReport
 from vigorl.core.rollout import RewardBreakdown
 from vigorl.resolvers import CONFIGS, register_resolvers
 

@@ -12,9 +12,10 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from rich.console import Console
 
 from vigorl.callbacks import progress as module
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.progress import PhaseProgress
 from vigorl.callbacks.progress_view import TRAIN, VAL, ProgressView
-from vigorl.callbacks.rollout import PhaseReport, RolloutCallback
+from vigorl.callbacks.rollout import RolloutCallback
 from vigorl.core.run_log import logged_to
 
 
@@ -127,3 +128,22 @@ def test_an_error_ends_the_drawing_and_leaves_its_traceback_in_the_log(
     out = capsys.readouterr().out
     assert out.count("\x1b[?25l") == out.count("\x1b[?25h") == 1  # the cursor is there again
     assert "training_step" in (tmp_path / "run.log").read_text()
+
+
+def test_a_notebook_has_one_output_that_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+
+    class Output:
+        def update(self, html: Any) -> None:
+            shown.append(html.data)
+
+    monkeypatch.setattr(module, "is_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda html, display_id: Output())
+    fit(tmp_path)
+    assert capsys.readouterr().out == ""
+    assert "epoch 1 of 2" in shown[0]
+    assert "<td>val</td><td>25.0 % (0)</td><td>75.0 % (2)</td>" in shown[-1]
+    assert str(tmp_path) in shown[-1]
+    assert shown[-1].count("<svg") == 2  # accuracy by evaluations, reward

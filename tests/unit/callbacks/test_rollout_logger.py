@@ -9,7 +9,7 @@ import pytest
 from lightning.pytorch.loggers import MLFlowLogger
 
 from tests import builders
-from vigorl.callbacks.rollout import PhaseReport
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.rollout_logger import RolloutLogger
 from vigorl.core.metrics_file import curve_of, read_metrics
 from vigorl.pages.phases import read_summaries

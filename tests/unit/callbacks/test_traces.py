@@ -8,7 +8,7 @@ import pytest
 
 from tests import builders
 from vigorl.callbacks import traces
-from vigorl.callbacks.rollout import PhaseReport
+from vigorl.callbacks.phase_report import PhaseReport
 from vigorl.callbacks.traces import RolloutTraces, num_due
 from vigorl.outbox.rollout_traces import RecordedTraces
 

@@ -69,6 +69,26 @@ def test_a_column_that_is_named_and_not_there(pictures: Path, tmp_path: Path) ->
         OwnTable(path=lines(tmp_path, [{"question": "?", "image": "0.png"}])).load()
 
 
+def test_an_empty_picture_cell_is_no_question_without_a_picture(
+    pictures: Path, tmp_path: Path
+) -> None:
+    some = rows(img=["0.png", "", *(f"{i}.png" for i in range(2, NUM))])
+    path = tmp_path / "mine.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, some[0])
+        writer.writeheader()
+        writer.writerows(some)
+    where = {"image_root": str(pictures), "as_benchmark": True}
+    with pytest.raises(
+        DataError, match=r"mine\.csv:3: 'img' is empty: data\.pictures_optional=true"
+    ):
+        OwnTable(path=str(path), **where).load()
+    told = OwnTable(path=str(path), pictures_optional=True, **where).load()
+    assert [len(task.images) for task in told.test_tasks] == [1, 0, *[1] * 8]
+    without = OwnTable(path=str(path), image="", **where).load()
+    assert not any(task.images for task in without.test_tasks)
+
+
 def test_boxes_are_read_in_the_only_way_that_fits(pictures: Path, tmp_path: Path) -> None:
     where = {"image_root": str(pictures), "val_frac": 0.0, "test_frac": 0.0}
     wide = OwnTable(path=lines(tmp_path, rows(bbox=[[20, 20, 5, 6]] * NUM)), **where)

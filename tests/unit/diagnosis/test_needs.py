@@ -11,9 +11,16 @@ from tests.unit.diagnosis.machines import failures, machine, settings
 from tests.unit.models.test_model_size import qwen_7b
 from vigorl.core.memory import GIB
 from vigorl.diagnosis.machine import Space
-from vigorl.diagnosis.memory import check_memory, check_model, needs
+from vigorl.diagnosis.memory import (
+    answers_beside,
+    check_memory,
+    check_model,
+    learning_load,
+    needs,
+)
 from vigorl.diagnosis.report import Row, Status
 from vigorl.doctor import diagnose
+from vigorl.dry_run import plan_of
 from vigorl.families.lookup import known_families
 from vigorl.models.model_size import read_config
 
@@ -44,6 +51,24 @@ def test_memory_that_other_programs_hold_is_a_warning() -> None:
     there = replace(machine(), ram=Space(24 * GIB, GIB))
     last = diagnose(settings("logger=none"), there)[-1]
     assert (last.status, "only 1.0 are free now" in last.text) == (Status.WARN, True)
+
+
+def test_answers_that_are_learned_from_stand_in_the_same_step() -> None:
+    pearl = settings("experiment=recipe_pearl")
+    _, model = check_model(pearl)
+    assert model is not None
+    load = learning_load(pearl, model)
+    assert load is not None
+    assert load.micro_batch_size == 3 * pearl.plan.micro_batch_size  # each of two signs
+    assert plan_of(pearl).endswith("beside each up to 2 answers that are learned from too")
+    for said, rows in (("one_prompt=true", [1]), ("coef=0", [])):
+        assert (
+            answers_beside(settings("experiment=recipe_pearl", f"probes.checklist.{said}")) == rows
+        )
+    tagged = "probes.checklist.items._target_=vigorl.data.checklists.TaggedChecklist"
+    cfg = settings("experiment=recipe_pearl", tagged)
+    found = check_memory(cfg, needs(cfg, model, machine()), machine())
+    assert [row.text.partition(":")[0] for row in found if row.name == "probes"] == ["not counted"]
 
 
 def rows_of(there_gpus: int, *overrides: str) -> list[Row]:

@@ -34,6 +34,24 @@ def test_a_band_goes_there_along_the_highest_and_back_along_the_lowest():
     assert [tick.label for tick in plot.yticks] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize(
+    ("values", "labels", "unit"),
+    [
+        ((0.0, 0.00123), ["0", "0.0005", "0.001", "0.0015"], ""),
+        ((1.1e-5, 1.19e-5), ["1.1", "1.125", "1.15", "1.175", "1.2"], "× 1e-5"),
+        ((-3e-9, 1e-9), ["-3", "-2", "-1", "0", "1"], "× 1e-9"),
+        ((0.0, 3.9e6), ["0", "1", "2", "3", "4"], "× 1e6"),
+        ((1.00001, 1.00004), ["1.00001", "1.00002", "1.00003", "1.00004"], ""),
+    ],
+)
+def test_numbers_beside_a_plot_fit_and_differ(
+    values: tuple[float, float], labels: list[str], unit: str
+) -> None:
+    plot = plot_of("tiny", [Curve("a", tuple(enumerate(values)))])
+    assert plot is not None
+    assert ([tick.label for tick in plot.yticks], plot.unit) == (labels, unit)
+
+
 def test_long_curves_are_thinned_and_keep_their_end():
     points = tuple((float(i), float(i)) for i in range(1000))
     plot = plot_of("many", [Curve("a", points)])

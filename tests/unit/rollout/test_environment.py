@@ -27,7 +27,8 @@ from vigorl.core.trace import (
     render_tool_turn,
 )
 from vigorl.data.encoding import encode_trace, trace_rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.exploration import NoisyBranch
 from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
 from vigorl.rollout.seeds import derive_seed

@@ -710,7 +710,7 @@ def test_what_a_released_tree_says_as_dialogs(rollout_file: Path) -> None:
     ]  # fmt: skip
 
 
-# Imports no torch: two processes more in a suite that has to stay fast.
+# without torch, two processes more take a second
 SCRIPT = """
 import json, sys
 from tests.builders import task, view
@@ -735,6 +735,7 @@ done = linearize_trees(
     settings=LinearizeSettings(move_first_frac=0.5),
     picking=PickSettings(max_per_tree=3, corrected_frac=0.3),
 )
+assert "torch" not in sys.modules
 print(json.dumps([[r.task.id, r.trace.turns()] for r in done.records]))
 """
 

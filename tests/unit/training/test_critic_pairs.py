@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.unit.rollout.world import World, world  # noqa: F401
+from tests.unit.rollout.world import World
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace
@@ -27,7 +27,7 @@ class Misled:
         return Flawed(solution, "The disc was not looked at.", "Each was looked at.")
 
 
-def test_critiques_are_learned_from_after_the_same_dialog(world: World) -> None:  # noqa: F811
+def test_critiques_are_learned_from_after_the_same_dialog(world: World) -> None:
     pairs = CriticPairs(flaws=Misled(world), pairs_per_update=1, micro_batch_size=1, ask="Wrong?")
     ((chosen, rejected),) = pairs.read([world.task()], world.environment())
     texts = []

@@ -24,6 +24,7 @@ from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.buffer import PolicyBatch, RolloutBuffer
 from vigorl.training.marks import StartValues, UpdateTokens
 from vigorl.training.phase import (
+    Cutting,
     PhaseCut,
     credit_rollouts,
     cut_phase,
@@ -102,8 +103,7 @@ def cut(
     algorithm: Algorithm | None = None,
     **settings: Any,
 ) -> PhaseCut:
-    return cut_phase(
-        samples,
+    by = Cutting(
         plan=plan,
         algorithm=algorithm or GRPO(**settings),
         order="0/0",
@@ -111,6 +111,7 @@ def cut(
         rank=rank,
         num_ranks=num_ranks,
     )
+    return cut_phase(samples, by)
 
 
 def sample(number: int, *, advantage: float, is_masked: bool = False) -> TrainingSample:

@@ -17,7 +17,7 @@ from vigorl.training.algorithms.dppo import DPPO
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.prompt_factor import ByProbe
 from vigorl.training.algorithms.record_only import RecordOnly
-from vigorl.training.phase import PhaseCut
+from vigorl.training.phase import Cutting, PhaseCut
 from vigorl.training.plan import PhasePlan
 from vigorl.training.second_objective import beside, check_teaching
 
@@ -37,12 +37,14 @@ def test_answers_count_their_share_beside_the_phases_own() -> None:
         PhaseCut([[OWN, OWN], [OWN, OWN]], 0),
         [taught("a", 0, 1.0), taught("a", 1, 0.0, num_tokens=6), taught("b", 0, 1.0),
          taught("b", 1, 1.0)],
-        plan=PLAN,
-        algorithm=GRPO(scale_by_std=False, prompt_factor=ByProbe(number="checklist")),
-        order="0/0",
-        num_tokens=lambda sample: len(sample.token_ids),
-        rank=0,
-        num_ranks=1,
+        Cutting(
+            plan=PLAN,
+            algorithm=GRPO(scale_by_std=False, prompt_factor=ByProbe(number="checklist")),
+            order="0/0",
+            num_tokens=lambda sample: len(sample.token_ids),
+            rank=0,
+            num_ranks=1,
+        ),
         keeps_noise=False,
     )  # fmt: skip
     assert [micro[:2] for micro in found.micro_batches] == [[OWN, OWN], [OWN, OWN]]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point
@@ -112,12 +112,15 @@ class ScriptedTeacher:
         wrong: Collection[Sign],
     ) -> TraceRecord:
         """One look for each sign the question names, and an answer from what the looks show; for
-        those in `wrong` the look goes to a sign that is not asked about.
+        those in `wrong` the look goes to a sign that is not asked about, or where there is none to
+        the corner that is farthest from all.
         """
         asked, steps, found, seen = asked_signs(task, scene), list[Step](), list[str](), ""
         others = [sign for sign in scene.signs if sign not in asked]
         for sign in asked:
-            aimed = rng.choice(others) if sign in wrong else sign
+            aimed = sign
+            if sign in wrong:
+                aimed = rng.choice(others) if others else _in_a_corner(sign, scene, image)
             box = sign.box_at(self._aim(aimed, image, rng))
             call = self._call(box, image)
             steps.append(Step(f"{seen}The {sign.name}{self._place(box, image)}.", call))
@@ -189,6 +192,14 @@ class ScriptedTeacher:
         window, middle = focus.box, focus.point
         inside = [sign for sign in scene.signs if window.covers(sign.panel)]
         return min(inside, key=lambda sign: sign.center.distance(middle), default=None)
+
+
+def _in_a_corner(sign: Sign, scene: Scene, image: ImageView) -> Sign:
+    """As if it were in the corner that is farthest from all signs."""
+    near, far = 0.15 * image.original.width, 0.85 * image.original.width
+    corners = [Point(x, y) for x in (near, far) for y in (near, far)]
+    bare = max(corners, key=lambda one: min(one.distance(other.center) for other in scene.signs))
+    return replace(sign, center=bare)
 
 
 def render_corners(box: Box, image: ImageView) -> str:

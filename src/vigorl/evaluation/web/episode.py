@@ -20,7 +20,8 @@ from vigorl.evaluation.web.questions import UNREADABLE, step_question
 from vigorl.evaluation.web.score import End, EpisodeScore
 from vigorl.evaluation.web.settings import EpisodeLimits
 from vigorl.evaluation.web.tasks import WebTask
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 
 _MAX_LISTED = 15_360  # characters of elements' texts, as the benchmark cuts them

@@ -23,7 +23,8 @@ from vigorl.evaluation.web.score import EpisodeScore
 from vigorl.evaluation.web.settings import WebSettings
 from vigorl.evaluation.web.tasks import WebTask
 from vigorl.rollout.collector import collect
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 
 SHOPPING = "shopping"

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from vigorl.core.rewards.turns import answer_now
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import FINAL_THOUGHT, open_answer
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import ask_anew
 from vigorl.rollout.probes.probe import Schedule
 

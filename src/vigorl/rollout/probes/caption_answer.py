@@ -11,7 +11,8 @@ from enum import StrEnum
 from vigorl.core.ranges import check_ranges
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import IMAGE_SLOT, open_answer
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import ask_anew, grey
 from vigorl.rollout.probes.probe import Schedule
 

@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import ANSWER
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import PairedProbe, ask_anew, grey, with_shown
 
 

@@ -15,7 +15,8 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import ANSWER
 from vigorl.data.checklists import Checklist as Items
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import own_seed
 from vigorl.rollout.probes.probe import Schedule
 
@@ -56,6 +57,10 @@ class Checklist:
                 "probes.checklist.coef above 0 compares whole groups: it needs "
                 f"probes.checklist.schedule.num_rollouts=null, got {self.schedule.num_rollouts}"
             )
+
+    @property
+    def most_answers(self) -> int | None:
+        return 1 if self.one_prompt else self.items.most
 
     def dialogs(
         self, rollout: Rollout, *, environment: Environment, others: Iterable[Rollout]

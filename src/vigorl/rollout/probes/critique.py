@@ -9,7 +9,8 @@ from typing import Protocol
 from vigorl.core.rewards.turns import hits_of_turns
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import observation_parts, render_point, text_of
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import ask_anew, own_seed
 from vigorl.rollout.probes.probe import Schedule
 

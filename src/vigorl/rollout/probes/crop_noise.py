@@ -14,7 +14,8 @@ from typing import ClassVar
 from vigorl.core.media import Noise
 from vigorl.core.ranges import Seed, check_ranges
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import PairedProbe, has_read_crops, with_shown
 from vigorl.rollout.seeds import derive_seed
 

@@ -14,7 +14,8 @@ from typing import ClassVar
 from vigorl.core.geometry import Box, Size, window_around
 from vigorl.core.media import ImageView
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import PairedProbe, has_read_crops, with_shown
 
 

@@ -10,7 +10,8 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.rewards.visual_facts import facts_of
 from vigorl.core.rewards.words import thoughts_of
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.judge import ChatJudge, Judge, JudgePrompt, ask_judge
 from vigorl.rollout.probes.probe import Schedule
 

@@ -14,7 +14,8 @@ from vigorl.core.geometry import Box
 from vigorl.core.protocols import Completion, Looking
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import POINT_PATTERN, ToolCall, parse_turn, render_point, render_tool_turn
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import PairedProbe, ask_anew
 
 

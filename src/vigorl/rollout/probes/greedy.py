@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from vigorl.core.protocols import Reward
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import ask_anew
 from vigorl.rollout.probes.probe import Schedule
 

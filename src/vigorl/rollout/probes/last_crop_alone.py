@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import render_tool_turn
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import PairedProbe, ask_anew, grey, has_read_crops
 
 

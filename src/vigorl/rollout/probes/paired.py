@@ -15,7 +15,8 @@ from vigorl.core.contrast import Contrast
 from vigorl.core.media import GREY, Fill, ImageView
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import FINAL_THOUGHT, open_answer
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.probe import Schedule
 from vigorl.rollout.seeds import derive_seed
 

@@ -17,7 +17,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from vigorl.core.ranges import AtLeastOne, check_ranges
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout
 from vigorl.rollout.collector import evenly
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,11 @@ class TeachingProbe(Probe, Protocol):
     @property
     def coef(self) -> float:
         """What their loss counts beside that of the rollouts; 0.0 where nothing is learned."""
+        ...
+
+    @property
+    def most_answers(self) -> int | None:
+        """About one rollout at most; None where the data decide."""
         ...
 
     def scores(self, rollout: Rollout, answers: Sequence[Rollout]) -> Sequence[float]:

@@ -13,7 +13,8 @@ from vigorl.core.protocols import Looking
 from vigorl.core.ranges import AtLeastOne, check_ranges
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import FINAL_THOUGHT, ToolCall, open_answer, open_call, render_tool_turn
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import ask_anew, own_seed
 from vigorl.rollout.probes.probe import Schedule
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vigorl.core.rollout import Rollout
-from vigorl.rollout.environment import Dialog, Environment
+from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.probes.paired import PairedProbe, answer_at_once, ask_anew
 
 

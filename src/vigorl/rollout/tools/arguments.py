@@ -6,12 +6,13 @@ text: an echoed image slot or chat token would change the dialog's structure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import ImageView
-from vigorl.core.protocols import ToolError
+from vigorl.core.protocols import Scene, ToolError
 
 LARGEST_COORDINATE = 1e6  # beyond any picture; keeps integers of a thousand digits out of floats
 
@@ -48,6 +49,66 @@ def read_box(arguments: Mapping[str, object], key: str, *, image: ImageView) -> 
     return image.box_to_original(box)
 
 
+def read_points(arguments: Mapping[str, object], key: str, *, image: ImageView) -> list[Point]:
+    """The ORIGINAL-frame places of a list of points [[x, y], ...], at least one.
+
+    Raises:
+        ToolError: As `read_point`, of any of them.
+    """
+    values = _given(arguments, key)
+    if not isinstance(values, list) or not values:
+        raise ToolError(f'The "{key}" argument must be a list of points.')
+    return [read_point({key: value}, key, image=image) for value in values]
+
+
+def read_picture(arguments: Mapping[str, object], key: str, *, scene: Scene) -> int:
+    """The index of a picture of the scene; 0 where the call leaves it out.
+
+    Raises:
+        ToolError: It is no whole number, or there is no such picture.
+    """
+    index = arguments.get(key, 0)
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise ToolError(f'The "{key}" argument must be a whole number.')
+    scene[index]  # says which there are
+    return index
+
+
+def read_text(
+    arguments: Mapping[str, object], key: str, *, choices: Sequence[str] = (), most: int = 1000
+) -> str:
+    """A text, stripped.
+
+    Args:
+        arguments: Of the call.
+        key: Its name.
+        choices: What it may be; none where it is free.
+        most: Its most characters.
+    Raises:
+        ToolError: The key is missing, or its value is no text, empty, too long or none of these.
+    """
+    text = _given(arguments, key)
+    if not isinstance(text, str) or not text.strip():
+        raise ToolError(f'The "{key}" argument must be a text.')
+    if choices and text.strip() not in choices:
+        raise ToolError(f'The "{key}" argument must be one of {", ".join(choices)}.')
+    if len(text) > most:
+        raise ToolError(f'The "{key}" argument must have at most {most} characters.')
+    return text.strip()
+
+
+def read_number(arguments: Mapping[str, object], key: str, *, low: float, high: float) -> float:
+    """A number from `low` to `high`, rounded to a thousandth.
+
+    Raises:
+        ToolError: The key is missing, or its value is no such number.
+    """
+    value = _given(arguments, key)
+    if not _is_number(value) or not low <= float(value) <= high:
+        raise ToolError(f'The "{key}" argument must be a number from {low:g} to {high:g}.')
+    return round(float(value), 3)
+
+
 def read_numbers(arguments: Mapping[str, object], key: str, *, count: int) -> list[float]:
     """The list of `count` numbers under `key`.
 
@@ -56,9 +117,7 @@ def read_numbers(arguments: Mapping[str, object], key: str, *, count: int) -> li
     Raises:
         ToolError: The key is missing, or its value is not a list of that many ordinary numbers.
     """
-    if key not in arguments:
-        raise ToolError(f'The tool call has no "{key}" argument.')
-    values = arguments[key]
+    values = _given(arguments, key)
     if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
         raise ToolError(f'The "{key}" argument must be a list of {count} numbers.')
     return [round(float(value), 3) for value in values]
@@ -81,11 +140,17 @@ def check_view_settings(*, window_px: int, view_px: int) -> None:
         raise ConfigError(f"window_px={window_px} and view_px={view_px} must be at least 1")
 
 
+def _given(arguments: Mapping[str, object], key: str) -> object:
+    if key not in arguments:
+        raise ToolError(f'The tool call has no "{key}" argument.')
+    return arguments[key]
+
+
 def _extent(image: ImageView) -> str:
     return f"which is {image.text_size.width} wide and {image.text_size.height} high"
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= LARGEST_COORDINATE  # false for NaN and infinity too

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
+from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout
 
 if TYPE_CHECKING:
@@ -125,3 +126,24 @@ class ReadsSignals(Protocol):
         one without at the phase's start: `LossInputs.changed_logprobs`.
         """
         ...
+
+
+def check_beside(algorithm: Algorithm, *, signals: Sequence[str], corrects: bool) -> None:
+    """Refuse what stands beside an algorithm and does not fit it.
+
+    Args:
+        algorithm: Of the run.
+        signals: Names of the run's.
+        corrects: There is an importance correction.
+    Raises:
+        ConfigError: A gap that would be counted twice, or a signal that is missing.
+    """
+    name = type(algorithm).__name__
+    if corrects and isinstance(algorithm, CorrectsEngine) and algorithm.corrects_engine:
+        raise ConfigError(
+            f"importance_correction with algorithm={name} would count the gap between engine and "
+            "trainer twice: set importance_correction=null"
+        )
+    needed = algorithm.needs_signals if isinstance(algorithm, ReadsSignals) else ()
+    if missing := [one for one in needed if one not in signals]:
+        raise ConfigError(f"algorithm={name} needs signals=[{', '.join(missing)}]")

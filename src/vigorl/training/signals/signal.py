@@ -10,6 +10,7 @@ at a time, so no cut into micro-batches changes them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from jaxtyping import Bool, Float
@@ -51,3 +52,28 @@ class TokenSignal(Protocol):
     ) -> Float[Tensor, "batch tokens"] | None:
         """What multiplies each token's policy loss, never the KL; None where nothing is weighed."""
         ...
+
+
+def read_signals(
+    signals: Sequence[TokenSignal],
+    changed: Mapping[str, Float[Tensor, "batch tokens"]],
+    old: Float[Tensor, "batch tokens"],
+    mask: Bool[Tensor, "batch tokens"],
+) -> tuple[dict[str, Tensor], Float[Tensor, "batch tokens"] | None]:
+    """Values by signal, and the product of all factors, None where no signal weighs tokens.
+
+    Args:
+        signals: Of the run.
+        changed: By signal; see `TokenSignal.values`, as of the others.
+        old: Of all.
+        mask: Of all.
+    """
+    values: dict[str, Tensor] = {}
+    product = None
+    for signal in signals:
+        found = signal.values(changed[signal.name], old, mask)
+        values[signal.name] = found
+        factors = signal.factors(found, mask)
+        if factors is not None:
+            product = factors if product is None else product * factors
+    return values, product

@@ -102,6 +102,18 @@ def test_errors_are_planted_and_named(world: MadeWorld, splits: DataSplits) -> N
         replace(flaws, world=replace(world, variant=Boxes()))
 
 
+def test_an_error_is_planted_where_every_sign_is_asked_about(tmp_path: Path) -> None:
+    two = SceneSettings(num_signs=2, num_clutter=0, num_occluders=0)
+    world = _world(tmp_path, scene=two, comparison_frac=1.0, num_traces=0)
+    assert world.tool is not None
+    flaws = PlantedWorld(world=world, tool=world.tool, right_frac=0.0)
+    world.prepare()
+    for task in world.load().train_tasks:
+        found = flaws.of(task)
+        seen = " ".join(step.think for step in found.solution.trace.steps)
+        assert seen.count("I see the") + found.better.count("was not looked at") == 2
+
+
 def _stamps(root: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in sorted(root.rglob("*")) if p.is_file()}
 

@@ -1,0 +1,309 @@
+"""One dialog between a policy and a picture; `rollout.environment` opens them.
+
+What ends or continues a dialog after a turn, first match wins:
+
+    cut by the tokens-per-turn limit                    TURN_LENGTH
+    cut because the token budget shortened the turn     TOKEN_BUDGET
+    holds an answer                                     ANSWERED
+    neither an answer nor the start of a tool call      NO_ACTION, unless thoughts are asked for one
+                                                        by one (`step_reply`)
+    was the last by max_turns or max_images             TURN_LIMIT
+    was the last because no further crop would fit      TOKEN_BUDGET
+    the observation leaves no room for another turn     TOKEN_BUDGET
+    calls a tool that ends the dialog                   TOOL_DONE
+    calls a tool                                        its reply or an error, then a next turn
+    was never given, because the model would not        REFUSED
+
+A call that cannot be read, names no tool, or points off the picture gets an error observation and
+costs a turn. Observations never repeat the policy's own text, which could hold chat tokens.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vigorl.core.errors import EngineError
+from vigorl.core.media import ImageView
+from vigorl.core.protocols import (
+    Completion,
+    GenerationRequest,
+    Observation,
+    SamplingParams,
+    Scene,
+    ToolError,
+)
+from vigorl.core.records import TaskRecord
+from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.trace import TOOL_CALL, ParsedTurn, observation_parts, text_of
+from vigorl.rollout.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from vigorl.rollout.environment import Environment
+
+
+class Dialog:
+    """The state of one rollout; made by `Environment.start`.
+
+    Request ids are "group/index/turn" with turns counted from 1.
+
+    Attributes:
+        stop_reason: Why it is done; None while it is not.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        task: TaskRecord,
+        prompt_ids: tuple[int, ...],
+        prompt_views: tuple[ImageView, ...],
+        *,
+        group: str,
+        index: int,
+        seed: int,
+    ) -> None:
+        self._env, self.task, self.group, self.index, self.seed = (
+            environment, task, group, index, seed,
+        )  # fmt: skip
+        self._prompt_ids, self._prompt_views = prompt_ids, prompt_views
+        self._turns: list[Turn] = []
+        self._views = list(prompt_views)
+        self._token_ids = list(prompt_ids)
+        self._response_tokens = 0  # pictures expanded
+        self._reply_tokens = 0  # largest observation with a picture so far
+        self._tools = {name: tool.open(task) for name, tool in environment.tools.items()}
+        self._request: GenerationRequest | None = None
+        self._prefix_ids: tuple[int, ...] = ()
+        self._last_turn_reason = self._why_last_turn()
+        self.stop_reason: StopReason | None = None
+
+    def fork(self, *, index: int, seed: int) -> Dialog:
+        """Another dialog that goes on from here, with an index and noise of its own.
+
+        Raises:
+            RuntimeError: A turn is being generated, or the dialog is done.
+        """
+        if self._request is not None or self.is_done:
+            raise RuntimeError(f"dialog {self.group}/{self.index} cannot be forked now")
+        other = copy.copy(self)
+        other.index, other.seed = index, seed
+        other._turns, other._views = list(self._turns), list(self._views)
+        other._token_ids = list(self._token_ids)
+        other._tools = {name: tool.fork() for name, tool in self._tools.items()}
+        return other
+
+    def restore(
+        self, turns: Sequence[Turn], *, prefix_ids: tuple[int, ...] = (), is_last: bool = True
+    ) -> None:
+        """Take turns that have been taken before.
+
+        Args:
+            turns: With what was replied to each.
+            prefix_ids: Words that the coming turn is opened with.
+            is_last: The coming turn is the last; else the dialog goes on within its limits.
+        """
+        for turn in turns:
+            self._turns.append(turn)
+            self._views += turn.views
+            ids = (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
+            self._token_ids += ids
+            self._response_tokens += len(ids) - len(turn.views) + self._env.num_tokens(turn.views)
+            if turn.views:
+                reply = len(turn.observation_ids) - len(turn.views)
+                reply += self._env.num_tokens(turn.views)
+                self._reply_tokens = max(self._reply_tokens, reply)
+        self._prefix_ids, self._last_turn_reason = prefix_ids, StopReason.TURN_LIMIT
+        if not is_last:
+            self._last_turn_reason = self._why_last_turn()
+
+    @property
+    def is_done(self) -> bool:
+        return self.stop_reason is not None
+
+    @property
+    def image(self) -> ImageView:
+        """The first picture of the prompt, whole: the one that points in thoughts refer to."""
+        return self._prompt_views[0]
+
+    def is_step(self, turn: Turn) -> bool:
+        """Whether a turn is one thought of several, asked for one by one."""
+        return bool(self._env.step_reply) and TOOL_CALL not in turn.text
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Those that have been taken so far."""
+        return tuple(self._turns)
+
+    def next_request(self) -> GenerationRequest:
+        """The turn to generate now; asking again before `accept` gives the same one.
+
+        Raises:
+            RuntimeError: The dialog is done.
+        """
+        if self.is_done:
+            raise RuntimeError(f"dialog {self.group}/{self.index} is done: {self.stop_reason}")
+        if self._request is None:
+            limits, number = self._env.limits, len(self._turns) + 1
+            room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
+            sampling = SamplingParams(
+                max_new_tokens=min(limits.max_new_tokens, room),
+                temperature=self._env.temperature,
+                top_p=self._env.top_p,
+            )
+            self._request = GenerationRequest(
+                id=f"{self.group}/{self.index}/{number}",
+                prompt_ids=(*self._token_ids, *self._prefix_ids),
+                views=tuple(self._views),
+                sampling=sampling,
+                seed=derive_seed(self.seed, number),
+            )
+        return self._request
+
+    def accept(self, completion: Completion) -> None:
+        """Take the answer to `next_request`, and reply to it or end.
+
+        Raises:
+            EngineError: The completion answers another request, or holds tokens that an engine
+                must never sample.
+        """
+        request = self._check(completion)
+        self._request = None
+        text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
+        turn = Turn(completion.token_ids, completion.logprobs, text, prefix_ids=self._prefix_ids)
+        self._response_tokens += len(turn.prefix_ids) + len(turn.completion_ids)
+        parsed = turn.parsed
+        self.stop_reason = self._stop_after(completion, parsed, text, request.sampling)
+        if self.stop_reason is None:
+            turn = self._observe(turn, parsed)
+        self._turns.append(turn)
+        self._token_ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
+        self._last_turn_reason = self._why_last_turn()
+        self._prefix_ids = self._env.forced_ids if self._last_turn_reason else ()
+
+    @property
+    def is_last_turn(self) -> bool:
+        """Whether the coming turn is the last that the limits allow."""
+        return self._last_turn_reason is not None
+
+    def take(self, text: str) -> None:
+        """Take a turn that somebody else wrote in the policy's place; as words put into its mouth,
+        so that nothing is learned of them.
+
+        Raises:
+            RuntimeError: A turn is being generated, or the dialog is done.
+        """
+        if self._request is not None:
+            raise RuntimeError(f"dialog {self.group}/{self.index}: its turn is being generated")
+        self._prefix_ids = tuple(self._env.codec.prefix_ids(text))
+        request = self.next_request()
+        self.accept(Completion(request.id, (self._env.codec.end_id,), (), is_finished=True))
+
+    def refuse(self) -> None:
+        """End without the turn that `next_request` asked for."""
+        self._request, self.stop_reason = None, StopReason.REFUSED
+        self._turns.append(Turn((), (), ""))
+
+    def rollout(self, *, policy_version: int = 0) -> Rollout:
+        """What happened.
+
+        Raises:
+            RuntimeError: The dialog is not done.
+        """
+        if self.stop_reason is None:
+            raise RuntimeError(f"dialog {self.group}/{self.index} is not done")
+        return Rollout(
+            task=self.task,
+            prompt_ids=self._prompt_ids,
+            prompt_views=self._prompt_views,
+            turns=tuple(self._turns),
+            stop_reason=self.stop_reason,
+            group=self.group,
+            index=self.index,
+            policy_version=policy_version,
+        )
+
+    def _check(self, completion: Completion) -> GenerationRequest:
+        request = self._request
+        if request is None or completion.request_id != request.id:
+            waiting = "nothing" if request is None else request.id
+            raise EngineError(f"got completion {completion.request_id} while waiting for {waiting}")
+        if not self._env.banned_ids.isdisjoint(completion.token_ids):
+            raise EngineError(f"{request.id}: the engine sampled a banned token (image or chat)")
+        if self._env.codec.end_id in completion.token_ids[:-1]:
+            raise EngineError(f"{request.id}: the engine sampled on after the end token")
+        if len(completion.token_ids) > request.sampling.max_new_tokens:
+            raise EngineError(f"{request.id}: the engine sampled more tokens than it may")
+        return request
+
+    def _stop_after(
+        self, completion: Completion, parsed: ParsedTurn, text: str, sampling: SamplingParams
+    ) -> StopReason | None:
+        if not completion.is_finished:
+            was_shortened = sampling.max_new_tokens < self._env.limits.max_new_tokens
+            return StopReason.TOKEN_BUDGET if was_shortened else StopReason.TURN_LENGTH
+        if parsed.answer is not None:
+            return StopReason.ANSWERED
+        if parsed.tool_call is None and TOOL_CALL not in text:
+            is_thought = bool(self._env.step_reply and parsed.think)
+            return self._last_turn_reason if is_thought else StopReason.NO_ACTION
+        return self._last_turn_reason
+
+    def _observe(self, turn: Turn, parsed: ParsedTurn) -> Turn:
+        """The turn with the environment's reply, or the turn alone where the reply ends it all."""
+        if self.is_step(turn):
+            seen, error = Observation((self._env.step_reply,)), ""
+            parts = seen.parts  # bare: nobody was asked to look
+        else:
+            seen, error = self._call_tool(parsed)
+            parts = tuple(observation_parts(seen.parts))
+        turn = replace(turn, tool_error=error)
+        # after a stop string the end token was not sampled: the environment ends the turn for it
+        add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
+        ids = tuple(self._env.codec.observation_ids(parts, add_end=add_end))
+        num_tokens = len(ids) - len(seen.views) + self._env.num_tokens(seen.views)
+        if seen.views:
+            self._reply_tokens = max(self._reply_tokens, num_tokens)
+        room = self._env.limits.max_response_tokens - self._response_tokens - num_tokens
+        if seen.is_done or room <= len(self._env.forced_ids):
+            self.stop_reason = StopReason.TOOL_DONE if seen.is_done else StopReason.TOKEN_BUDGET
+            return turn
+        self._response_tokens += num_tokens
+        self._views += seen.views
+        return replace(
+            turn,
+            observation_ids=ids,
+            observation=text_of(parts),
+            views=seen.views,
+            focus=seen.focus,
+        )
+
+    def _call_tool(self, parsed: ParsedTurn) -> tuple[Observation, str]:
+        """The tool's reply, with its pictures fitted to the model; or why there is none."""
+        call, error = parsed.tool_call, ""
+        if call is None:
+            error = f"The tool call could not be read: {parsed.detail}."
+        elif call.name not in self._tools:
+            error = f"There is no tool of that name. The tools are: {', '.join(self._tools)}."
+        else:
+            scene = Scene(tuple(self._views))
+            try:
+                seen = self._tools[call.name].call(call.arguments, scene=scene)
+                return self._env.fitted(seen, num_shown=len(self._views)), ""
+            except ToolError as problem:
+                error = str(problem)
+        return Observation((error,)), error
+
+    def _why_last_turn(self) -> StopReason | None:
+        """Why the coming turn is the last, or None when it is not.
+
+        A further crop must fit even if the turn before it uses all of its tokens.
+        """
+        limits = self._env.limits
+        room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
+        if len(self._turns) + 1 >= limits.max_turns or len(self._views) >= limits.max_images:
+            return StopReason.TURN_LIMIT
+        if self._turns and room <= limits.max_new_tokens + self._reply_tokens:
+            return StopReason.TOKEN_BUDGET
+        return None

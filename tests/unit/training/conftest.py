@@ -1,0 +1,3 @@
+from tests.unit.rollout.world import world
+
+__all__ = ["world"]
