@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vigorl.core.geometry import Point
-from vigorl.core.media import Dot, ImageView, Label, Mark, Outline, Rgb
+from PIL import ImageFont
+
+from vigorl.core.geometry import Box, Point
+from vigorl.core.media import Dot, Fill, ImageView, Label, Mark, Outline, Rgb
 from vigorl.core.protocols import Observation, Scene
 from vigorl.rollout.tools.arguments import PICTURE, read_picture
 
+WHITE: Rgb = (255, 255, 255)
 SHOWN = "Here is the picture with all marks so far"
 COLOURS: tuple[Rgb, ...] = (  # vivid on most pictures; they repeat
     (230, 25, 75), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (0, 160, 160),
@@ -49,10 +52,24 @@ def num_marks(canvas: ImageView, kind: type[Dot] | type[Outline]) -> int:
     return sum(isinstance(mark, kind) for mark in canvas.marks)
 
 
-def label_at(point: Point, text: str, *, height_px: float, canvas: ImageView, rgb: Rgb) -> Label:
-    """A text beside a place, kept on what the canvas shows of its picture."""
+def tag_at(
+    point: Point, text: str, *, height_px: float, canvas: ImageView, rgb: Rgb
+) -> tuple[Fill, Label]:
+    """White letters on a colour, with their upper left corner at a place, or as near as what the
+    canvas shows of its picture allows.
+
+    Args:
+        point: ORIGINAL frame.
+        text: One line.
+        height_px: Of the letters, in pixels of the picture as it is shown.
+        canvas: What it is drawn on.
+        rgb: What is below the letters.
+    """
     height = max(round(pixels_of(height_px, canvas=canvas)), 1)
-    region, width = canvas.region, 0.6 * height * len(text)  # about, of an ordinary font
-    x = max(min(point.x, region.right - width), region.left)
-    y = max(min(point.y, region.bottom - 1.2 * height), region.top)
-    return Label(Point(x, y), text, height_px=height, rgb=rgb)
+    left, top, right, bottom = ImageFont.load_default(height).getbbox(text)
+    wide, high, edge = right - left, bottom - top, height / 6
+    region = canvas.region
+    x = max(min(point.x, region.right - wide - 2 * edge - 1), region.left)
+    y = max(min(point.y, region.bottom - high - 2 * edge - 1), region.top)
+    below = Box(x, y, x + wide + 2 * edge, y + high + 2 * edge)
+    return Fill(below, rgb), Label(Point(x + edge - left, y + edge - top), text, height, WHITE)

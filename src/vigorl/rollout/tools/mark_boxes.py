@@ -29,9 +29,9 @@ from vigorl.rollout.tools.canvas import (
     SHOWN,
     canvas_of,
     drawn,
-    label_at,
     num_marks,
     pixels_of,
+    tag_at,
 )
 
 
@@ -71,10 +71,11 @@ class MarkBoxes(StatelessTool):
         marks: list[Mark] = []
         for number, box in enumerate(boxes, start=num_marks(canvas, Outline) + 1):
             rgb = COLOURS[(number - 1) % len(COLOURS)]
-            inside = Point(box.left + 1.5 * width, box.top + width)
-            label = label_at(
-                inside, f"{name}{number}", height_px=self.text_px, canvas=canvas, rgb=rgb
-            )
+            text, height = f"{name}{number}", pixels_of(self.text_px, canvas=canvas)
+            above = Point(box.left, box.top - 1.3 * height)
+            if above.y < canvas.region.top:  # no room: inside
+                above = Point(box.left + width, box.top + width)
+            tag = tag_at(above, text, height_px=self.text_px, canvas=canvas, rgb=rgb)
             marks += [Tint(box, self.strength, rgb)] if self.strength else []
-            marks += [Outline(box, width, rgb), label]
+            marks += [Outline(box, width, rgb), *tag]
         return drawn(canvas, marks, shown=self.shown)

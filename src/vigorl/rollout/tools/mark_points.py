@@ -28,9 +28,9 @@ from vigorl.rollout.tools.canvas import (
     SHOWN,
     canvas_of,
     drawn,
-    label_at,
     num_marks,
     pixels_of,
+    tag_at,
 )
 
 
@@ -61,9 +61,8 @@ class MarkPoints(StatelessTool):
         marks: list[Mark] = []
         for number, point in enumerate(points, start=num_marks(canvas, Dot) + 1):
             rgb = COLOURS[(number - 1) % len(COLOURS)]
-            beside = Point(point.x + 1.3 * radius, point.y - 2 * radius)
-            label = label_at(
-                beside, str(number), height_px=4 * self.radius_px, canvas=canvas, rgb=rgb
-            )
-            marks += [Dot(point, radius, rgb), label]
+            beside = Point(point.x + 1.5 * radius, point.y - 2 * radius)
+            height = 4 * self.radius_px
+            tag = tag_at(beside, str(number), height_px=height, canvas=canvas, rgb=rgb)
+            marks += [Dot(point, radius, rgb), *tag]
         return drawn(canvas, marks, shown=self.shown)

@@ -21,7 +21,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.ranges import Positive
 from vigorl.rollout.tools.arguments import PICTURE, read_label, read_point, refuse_unknown
-from vigorl.rollout.tools.canvas import COLOURS, SHOWN, canvas_of, drawn, label_at
+from vigorl.rollout.tools.canvas import COLOURS, SHOWN, canvas_of, drawn, tag_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,5 +52,5 @@ class WriteText(StatelessTool):
         canvas = canvas_of(arguments, scene=scene)
         point = read_point(arguments, "point", image=canvas)
         text = read_label(arguments, "text")
-        note = label_at(point, text, height_px=self.text_px, canvas=canvas, rgb=COLOURS[0])
-        return drawn(canvas, [note], shown=self.shown)
+        note = tag_at(point, text, height_px=self.text_px, canvas=canvas, rgb=COLOURS[0])
+        return drawn(canvas, note, shown=self.shown)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.builders import scene, view
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import Dot, FileImage, Fill, ImageView, Label, Line, Outline, Tint
+from vigorl.core.media import Dot, FileImage, Fill, ImageView, Label, Line, Noise, Outline, Tint
 from vigorl.core.protocols import Scene, ToolError
 from vigorl.data.pictures import marked
 from vigorl.rollout.tools.canvas import COLOURS
@@ -53,11 +53,11 @@ def test_a_zoom_in_between_wipes_nothing() -> None:
 
 def test_each_file_has_a_canvas_of_its_own() -> None:
     other = replace(view(), source=FileImage("other.png"))
-    shown = scene(view().edited(Fill(Box(0, 0, 5, 5))), other)
+    shown = scene(view().edited(Noise()), other)
     found = POINTS.call({"points": [[50, 20]], "picture": 1}, scene=shown).views[0]
     assert found.path == "other.png"
     assert numbers_on(found) == ["1"]
-    assert not any(isinstance(mark, Fill) for mark in found.marks)
+    assert not any(isinstance(mark, Noise) for mark in found.marks)
 
 
 def test_sizes_are_those_of_the_picture_as_shown() -> None:
@@ -93,13 +93,17 @@ def test_a_region_shows_what_is_below() -> None:
 
 def test_a_note_is_kept_on_the_picture() -> None:
     for point in ([111, 111], [0, 0]):
-        (note,) = NOTE.call({"point": point, "text": "a long note"}, scene=scene()).views[0].marks
+        (seen,) = NOTE.call({"point": point, "text": "a long note"}, scene=scene()).views
+        below, note = seen.marks
+        assert isinstance(below, Fill)
         assert isinstance(note, Label)
         assert note.text == "a long note"
+        assert below.box is not None
+        assert below.box.is_inside(Size(448, 448))
         drawn = np.asarray(marked(Image.new("RGB", (448, 448)), [note])).any(axis=2)
-        rows, columns = drawn.nonzero()
-        assert rows.max() < 447  # not cut at the lower edge, nor at the right one
-        assert columns.max() < 447
+        rows, columns = drawn.nonzero()  # the letters lie on their ground
+        assert below.box.left <= columns.min() < columns.max() < below.box.right
+        assert below.box.top <= rows.min() < rows.max() < below.box.bottom
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "\x00", "\ud83d", "\u202e"])
