@@ -187,6 +187,7 @@ class ArgumentKind(StrEnum):
     POINT = "point"  # [x, y] in the frame of the picture's texts
     BOX = "box"  # [x1, y1, x2, y2], likewise
     POINTS = "points"  # [[x, y], ...], likewise
+    BOXES = "boxes"  # [[x1, y1, x2, y2], ...], likewise
     INDEX = "index"  # the number of a picture shown so far, from 0
     INDICES = "indices"  # several of them: [0, 2]
     NUMBER = "number"

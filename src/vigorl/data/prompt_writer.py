@@ -150,6 +150,7 @@ _PLACEHOLDERS = {
     ArgumentKind.POINT: "[x, y]",
     ArgumentKind.BOX: "[x1, y1, x2, y2]",
     ArgumentKind.POINTS: "[[x, y], [x, y]]",
+    ArgumentKind.BOXES: "[[x1, y1, x2, y2], [x1, y1, x2, y2]]",
     ArgumentKind.INDEX: "0",
     ArgumentKind.INDICES: "[0, 1]",
     ArgumentKind.NUMBER: "n",
