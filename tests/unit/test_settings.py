@@ -234,6 +234,16 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),
         (
             "train",
+            ["env=visual_search_point", "markup=xml"],
+            "markup has no effect on an env without",
+        ),
+        (
+            "train",
+            ["env=visual_search_point", "env.limits.max_calls_per_turn=2"],
+            "limits.max_calls_per_turn has no effect with limits.max_turns=1",
+        ),
+        (
+            "train",
             ["env=visual_search_point", "env.limits.max_turns=2"],
             "limits.max_turns=2 has no effect without tools",
         ),

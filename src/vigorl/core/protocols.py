@@ -279,6 +279,13 @@ class Observation:
         parts = (change(part) if isinstance(part, ImageView) else part for part in self.parts)
         return replace(self, parts=tuple(parts))
 
+    @classmethod
+    def joined(cls, replies: Sequence[Observation]) -> Observation:
+        """Replies to several calls as one, each on lines of its own; where the last look went."""
+        parts = [part for one in replies for part in ("\n", *one.parts)][1:]
+        looks = [one.focus for one in replies if one.focus is not None]
+        return cls(tuple(parts), looks[-1] if looks else None, any(one.is_done for one in replies))
+
 
 @runtime_checkable
 class OpenTool(Protocol):

@@ -35,6 +35,7 @@ def rescaled_trace(record: TraceRecord, *, image: ImageView) -> Trace:
         Step(
             _rescaled_text(step.think, told),
             None if step.tool_call is None else _rescaled_call(step.tool_call, told),
+            tuple(_rescaled_call(call, told) for call in step.more_calls),
         )
         for step in record.trace.steps
     )
