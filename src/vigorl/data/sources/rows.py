@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn, TypeGuard
 
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.media import file_of
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.scorer import Scorer
@@ -189,14 +190,16 @@ class Row:
         return PointInBox(*boxes) if type(found) is PointInBox else found
 
     def picture(self, name: str) -> str:
-        """The path of a picture that exists, in `root` unless it may be anywhere."""
+        """The path of a picture that exists, in `root` unless it may be anywhere; or the name of a
+        frame of such a video.
+        """
         path = str(self.root / name)
         if not self.pictures_anywhere and not _is_below(path, self.root):
             self.fail(
                 f"picture {name!r:.80} leads out of {self.root}; "
                 "data.pictures_anywhere=true allows it"
             )
-        if not os.path.isfile(path):  # Path.is_file raises for names that are too long
+        if not os.path.isfile(file_of(path)):  # Path.is_file raises for names that are too long
             self.fail(f"picture {name!r:.80} is not in {self.root}")
         return path
 
