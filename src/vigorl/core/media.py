@@ -185,6 +185,7 @@ class Edited:
 
 Source = FileImage | VideoFrame | Stored | Edited
 
+VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 _FRAME = re.compile(r"(?P<path>.+)#t=(?P<time>\d{1,9}(?:\.\d{1,6})?)(?:&px=(?P<px>\d{1,9}))?")
 
 
@@ -207,6 +208,11 @@ def source_of(name: str | os.PathLike[str]) -> FileImage | VideoFrame:
     """What a record's name of a picture stands for: a file, or a frame of a video file."""
     found = _FRAME.fullmatch(name := os.fspath(name))
     return VideoFrame(found["path"], float(found["time"])) if found else FileImage(name)
+
+
+def is_video(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a whole video, by its ending."""
+    return os.fspath(name).lower().endswith(VIDEO_ENDINGS)
 
 
 def file_of(name: str | os.PathLike[str]) -> str:

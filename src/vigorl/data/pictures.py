@@ -32,6 +32,7 @@ from vigorl.core.media import (
     Source,
     Stored,
     VideoFrame,
+    is_video,
     source_of,
 )
 from vigorl.data.video import read_frame, read_header
@@ -91,12 +92,13 @@ def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Im
 
 
 def read_size(path: str | os.PathLike[str], *, source: str | None = None) -> Size:
-    """The size `open_image` will give, from the file's header alone.
+    """The size `open_image` will give, from the file's header alone; of a video, its frames'.
 
     Raises:
         DataError: Missing, empty, not a picture, or too large.
     """
-    if isinstance(named := source_of(path), VideoFrame):
+    named = source_of(path)
+    if isinstance(named, VideoFrame) or is_video(path):
         return read_header(named.path, source=source).size
     image, orientation = _open_header(path, source=source)
     with image:
