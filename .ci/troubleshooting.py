@@ -22,6 +22,7 @@ PART = re.compile(r"(<!-- messages: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 KINDS = (
     "VigorlError", "ConfigError", "DataError", "EngineError", "RequestError", "RefusalError",
     "NoScoreError", "AlignmentError", "ValueError", "fail", "_NoTextError", "_picture_error",
+    "RequestRefusedError", "PictureRefusedError",
 )  # fmt: skip
 
 

@@ -138,7 +138,6 @@ def to_try(recipes: Sequence[Recipe], *, seeds: Sequence[int], num_phases: int) 
 def run(waiting: list[Job], *, jobs: int, minutes: float) -> None:
     """Train them in order, `jobs` at a time."""
     deadline = time.monotonic() + 60 * minutes
-    doors()
     num_jobs, running = len(waiting), list[Job]()
     while waiting or running:
         while waiting and len(running) < jobs and time.monotonic() < deadline:
@@ -402,6 +401,7 @@ def main() -> None:
     if said.what == "table":
         write_table(recipes, **length)
     else:
+        doors()  # with what configs ask by ${vigorl_...}
         waiting = {"run": to_measure, "try": to_try}[said.what](recipes, **length)
         run(waiting, jobs=said.jobs, minutes=said.minutes)
 

@@ -27,6 +27,7 @@ from vigorl.build import build_asker, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
 from vigorl.data.splits import load_tasks
+from vigorl.model_sources import short_name
 
 prepare_process()
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # nothing is told to anybody
@@ -50,12 +51,12 @@ def build_page(cfg: DictConfig) -> Any:
 
 def build_askers(cfg: DictConfig) -> list[Asker]:
     """The model, and the one beside it."""
-    askers = [build_asker(cfg, name=_name(cfg.model.path), num_looks=cfg.own_looks)]
+    askers = [build_asker(cfg, name=short_name(cfg.model.path), num_looks=cfg.own_looks)]
     if cfg.beside:
         other = cfg.copy()
         other.model.path, other.model.maker = cfg.beside, None
         other.paths.run = f"{cfg.paths.run}/beside"
-        askers.append(build_asker(other, name=_name(cfg.beside), num_looks=cfg.own_looks))
+        askers.append(build_asker(other, name=short_name(cfg.beside), num_looks=cfg.own_looks))
     return askers
 
 
@@ -66,12 +67,6 @@ def find_examples(cfg: DictConfig, asker: Asker) -> list[TaskRecord]:
     source, asks = instantiate(cfg.data), asker.environment
     tasks, _ = load_tasks(source, "test", asks=asks, limit=cfg.num_examples, seed=cfg.seed)
     return list(tasks)
-
-
-def _name(path: str) -> str:
-    """What tells one model from another: RUN/model by its run."""
-    parts = Path(path).parts
-    return "/".join(parts[-3:-1]) if parts[-1] == "model" else parts[-1]
 
 
 @door("demo")

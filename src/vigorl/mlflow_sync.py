@@ -50,6 +50,8 @@ def _sync(journal: Journal, folder: Path) -> int:
             f"MLflow does not answer ({why[0]}); {journal.num_pending} things stay in "
             f"{journal.path}"
         )
+    if left := journal.num_pending:
+        raise VigorlError(f"{left} of {num} things stay in {folder}: see the warning above")
     return num  # the files stay: a run that still goes on may be appending to them
 
 

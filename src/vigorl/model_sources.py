@@ -20,11 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vigorl.callbacks.checkpoint import check_whole
+from vigorl.core.digests import write_folder_digests
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import HUB, find_folder
 from vigorl.resolvers import shipped
+from vigorl.rollout.chat_files import CHAT, add_chat_files
 from vigorl.run_folder import read_settings
 from vigorl.targets import check_foreign
 from vigorl.training.tensor_files import of_this_run, tensors_only
@@ -67,6 +69,12 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
         with written_whole(note) as part:
             part.write_text(made_of)
     return str(into)
+
+
+def short_name(path: str) -> str:
+    """What tells one model from another: RUN/model by its run."""
+    parts = Path(path).parts
+    return "/".join(parts[-3:-1]) if parts[-1] == "model" else parts[-1]
 
 
 def merge_adapters(adapters: Path, folder: Path, *, dtype: str) -> None:
@@ -135,6 +143,8 @@ def export(
     with of_this_run(path):
         policy.model.load_state_dict(weights)
     policy.save_pretrained(folder, dtype=getattr(torch, dtype) if dtype else None)
+    if add_chat_files(Path(folder), config.parent / CHAT):
+        write_folder_digests(Path(folder), [one for one in Path(folder).iterdir() if one.is_file()])
     return Path(folder)
 
 

@@ -22,6 +22,7 @@ from vigorl.callbacks.mlflow_logger import plain_name
 from vigorl.core import metrics_file
 from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import is_right
+from vigorl.core.metrics_file import read_metrics
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.evaluation.report import Accuracy, EvaluationReport
@@ -227,7 +228,7 @@ class TrainingRun:
         if not run_id:
             return own_metrics(folder)
         settings = read_settings(folder / "config.yaml")
-        return read_metrics(_store(str(settings["logger"]["tracking_uri"]), folder), run_id)
+        return logged_metrics(_store(str(settings["logger"]["tracking_uri"]), folder), run_id)
 
     def rollouts(self, phase: int | None = None, *, kind: str = "train") -> Rollouts:
         """Every rollout of a phase, rewards and advantages with it.
@@ -315,7 +316,7 @@ def own_metrics(folder: Path) -> Metrics:
         DataError: The file is damaged.
     """
     found: dict[str, dict[int, float]] = {}
-    for line in metrics_file.read_metrics(folder / metrics_file.NAME):
+    for line in read_metrics(folder / metrics_file.NAME):
         for name, value in line.metrics.items():
             found.setdefault(name, {})[line.step] = value
     return Metrics(
@@ -323,7 +324,7 @@ def own_metrics(folder: Path) -> Metrics:
     )
 
 
-def read_metrics(uri: str, run_id: str) -> Metrics:
+def logged_metrics(uri: str, run_id: str) -> Metrics:
     """All that an MLflow run has logged.
 
     Raises:

@@ -36,6 +36,7 @@ from vigorl.model_card import describe
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
 from vigorl.processes import is_first_process
+from vigorl.rollout.chat_files import CHAT, write_chat_files
 from vigorl.settings.reach import stage_config
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
@@ -101,6 +102,9 @@ def fit(cfg: DictConfig, run: Run) -> dict[str, float]:
         default_root_dir=str(run.folder),
     )
     run.record(cfg, datamodule)
+    if is_first_process() and module.policy.source is not None:
+        chat = run.folder / CHAT
+        write_chat_files(chat, parts.environment, source=module.policy.source)
     try:
         with of_this_run(run.checkpoint):
             trainer.fit(module, datamodule=datamodule, ckpt_path=run.checkpoint, weights_only=True)

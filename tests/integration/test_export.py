@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.door import VARIED_REWARD, same_weights, settings, start_weights, weights
+from vigorl.core.digests import check_digests
 from vigorl.model_sources import as_folder, export
 from vigorl.train import train
 
@@ -27,3 +28,6 @@ def test_a_checkpoint_with_adapters_exports_to_the_merged_model(tmp_path: Path) 
     moved = {name for name in start if not exported[name].equal(start[name])}
     assert moved
     assert all(name.endswith("q_proj.weight") for name in moved)
+    for folder in (run / "model", tmp_path / "exported"):  # others ask it as it was trained
+        assert check_digests(folder)
+        assert '{{ "Point, zoom, then answer." }}' in (folder / "chat_template.jinja").read_text()

@@ -21,9 +21,13 @@ from vigorl.build import ASSETS
 from vigorl.core.protocols import GenerationRequest, SamplingParams
 from vigorl.data.encoding import ChatCodec, Message
 from vigorl.data.images import ImageStore
+from vigorl.data.prompts import Prompt
 from vigorl.families.qwen_vl import CHAT
 from vigorl.models.policy import Policy
+from vigorl.rollout.chat_files import add_chat_files, write_chat_files
 from vigorl.rollout.engines.hf import HFEngine
+from vigorl.rollout.environment import Environment
+from vigorl.rollout.limits import RolloutLimits
 
 pytestmark = pytest.mark.slow
 SYSTEM, QUESTION, NUM_TOKENS = "Be exact.", "Where is the disc?", 24
@@ -32,7 +36,18 @@ SYSTEM, QUESTION, NUM_TOKENS = "Be exact.", "Where is the disc?", 24
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("exported")
-    Policy.from_pretrained(ASSETS / "tiny_start", dtype="float32").save_pretrained(made / "model")
+    model = made / "model"
+    Policy.from_pretrained(ASSETS / "tiny_start", dtype="float32").save_pretrained(model)
+    environment = Environment(
+        prompt=Prompt(SYSTEM),
+        codec=ChatCodec.from_pretrained(model),
+        images=ImageStore.from_pretrained(model),
+        limits=RolloutLimits(
+            max_turns=1, max_images=1, max_new_tokens=NUM_TOKENS, max_response_tokens=NUM_TOKENS
+        ),
+    )
+    write_chat_files(made / "chat", environment, source=model)
+    assert add_chat_files(model, made / "chat")
     rng = random.Random(0)
     picture = Image.new("RGB", (100, 80))
     picture.putdata([tuple(rng.randrange(256) for _ in "rgb") for _ in range(8000)])
@@ -78,10 +93,14 @@ def test_the_chat_template_gives_our_greedy_answer(folder: Path, ours: list[int]
     processor: Any = AutoImageProcessor.from_pretrained(folder / "model", backend="pil")
     with Image.open(folder / "picture.png") as picture:
         pixels = processor(images=[picture], return_tensors="pt")
-    text = tokenizer.apply_chat_template(chat(folder), add_generation_prompt=True, tokenize=False)
+    said, unsaid = (
+        tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=False)
+        for one in (chat(folder), chat(folder)[1:])
+    )
+    assert said == unsaid  # the folder knows the system text
     # as the model's processor does, which needs torchvision for videos
     num = int(pixels["image_grid_thw"].prod()) // processor.merge_size**2
-    text = text.replace(CHAT.picture, CHAT.picture * num)
+    text = unsaid.replace(CHAT.picture, CHAT.picture * num)
     ids = tokenizer(text, return_tensors="pt")
     types = (ids["input_ids"] == tokenizer.convert_tokens_to_ids(CHAT.picture)).int()
     assert greedy(folder, {**ids, **pixels, "mm_token_type_ids": types}) == ours

@@ -17,7 +17,7 @@ import vigorl
 from vigorl.api import Config, config_for, inside
 from vigorl.core.metrics_file import MetricsLine, append_metrics
 from vigorl.resolvers import CONFIGS
-from vigorl.results import Series, TrainingRun, read_metrics
+from vigorl.results import Series, TrainingRun, logged_metrics
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ class Client:
 
 def test_metrics_by_name_of_repeated_steps_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vigorl.results.MlflowClient", Client)
-    metrics = read_metrics("http://there", "1")
+    metrics = logged_metrics("http://there", "1")
     assert (metrics["a"].steps, metrics["a"].values, metrics["a"].last) == ((0, 1), (1.0, 3.0), 3.0)
     assert metrics.frame()["a"].tolist() == [1.0, 3.0]
 

@@ -84,6 +84,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
     ],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
     "demo": [[]],
+    "serve": [["api_key_env=x", "served_as=x"]],
     "export": [["checkpoint=a", "folder=b"]],
 }  # fmt: skip
 

@@ -76,7 +76,15 @@ class Served:
     log: Path
 
     @classmethod
-    def start(cls, folder: Path, *settings: str, model: str = FOLDER, **variables: str) -> Served:
+    def start(
+        cls,
+        folder: Path,
+        *settings: str,
+        model: str = FOLDER,
+        common: list[str] | None = None,
+        **variables: str,
+    ) -> Served:
+        """`common` are settings in place of those that engines are tested with."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -87,11 +95,12 @@ class Served:
             "OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         }  # fmt: skip
         where = ["--host", "127.0.0.1", "--port", str(port)]
-        template = ["--chat-template", str(folder / "template.jinja")]
+        if common is None:
+            common = ["--chat-template", str(folder / "template.jinja"), *SETTINGS]
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, *where, *template, *SETTINGS, *settings, *([] if has_gpu() else ON_CPU)],
+                [*command, *where, *common, *settings, *([] if has_gpu() else ON_CPU)],
                 env=os.environ | env | variables, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip

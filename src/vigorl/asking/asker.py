@@ -61,13 +61,19 @@ def check_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
 
 
 def ask_picture(
-    path: str | Path, question: str, *, options: Sequence[str] = (), id: str = ""
+    path: str | Path,
+    question: str,
+    *,
+    more: Sequence[str | Path] = (),
+    options: Sequence[str] = (),
+    id: str = "",
 ) -> TaskRecord:
     """A question of one's own, whose right answer nobody knows.
 
     Args:
         path: A picture that `check_picture` has seen.
         question: Not empty.
+        more: Further pictures, behind the first.
         options: Texts to choose from; none for an open question.
         id: None makes a new one.
     Raises:
@@ -80,7 +86,7 @@ def ask_picture(
         id=id or f"asked/{uuid4().hex[:12]}",
         question=question.strip(),
         answer="",
-        images=(str(path),),
+        images=(str(path), *map(str, more)),
         options=kept,
         source=str(path),
     )
@@ -137,7 +143,7 @@ class Asker:
             DataError: The picture cannot be shown, or its slots in the question are not one.
         """
         environment = self.environment.greedy() if is_greedy else self.environment
-        return Talk(self, _opened(environment, task, [seed])[0])
+        return Talk(self, opened(environment, task, [seed])[0])
 
     def answers(self, task: TaskRecord, *, num: int, seed: int = 0) -> list[Rollout]:
         """Rollouts of one question, sampled at the environment's temperature.
@@ -149,7 +155,7 @@ class Asker:
         if num > 1 and self.environment.temperature == 0:
             raise ConfigError("env.temperature=0 gives the same answer each time: set it above 0")
         seeds = [derive_seed(seed, "asked", i) for i in range(num)]
-        dialogs = _opened(self.environment, task, seeds)
+        dialogs = opened(self.environment, task, seeds)
         for _ in self.run(dialogs):
             pass
         version = self.engine.policy_version
@@ -190,8 +196,13 @@ class Asker:
             yield dialog
 
 
-def _opened(environment: Environment, task: TaskRecord, seeds: Sequence[int]) -> list[Dialog]:
-    # a name of its own: requests of several people are in the engine at once
+def opened(environment: Environment, task: TaskRecord, seeds: Sequence[int]) -> list[Dialog]:
+    """A dialog per seed on a question, under a name that nobody else in the engine has.
+
+    Raises:
+        ConfigError: The limits have no room for the question's pictures and a look.
+        DataError: A picture cannot be shown, or its slots in the question are not one each.
+    """
     return environment.start_group(task, group=f"asked/{uuid4().hex[:12]}", seeds=seeds)
 
 

@@ -26,6 +26,7 @@ from vigorl.core.digests import check_digests, digest_path, write_digest, write_
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.outbox.operations import LogModel
 from vigorl.ranks import from_all_ranks
+from vigorl.rollout.chat_files import CHAT, add_chat_files
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.tensor_files import tensors_only
 
@@ -164,6 +165,8 @@ class PhaseCheckpoint(Checkpoint):
     def _write_model(self, trainer: L.Trainer, module: PolicyModule, folder: Path) -> None:
         with _written_whole(trainer, folder) as part:
             module.policy.save_pretrained(part, dtype=self.model_dtype)
+            if trainer.is_global_zero:
+                add_chat_files(part, self.folder.parent / CHAT)
 
     def _remove_old(self) -> None:
         for old in list_checkpoints(self.folder)[: -self.keep]:

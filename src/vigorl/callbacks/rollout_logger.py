@@ -29,7 +29,7 @@ from vigorl.pages.html import count_of
 from vigorl.pages.phases import PhaseSummary, append_summary
 from vigorl.pages.picture import rollout_picture
 from vigorl.pages.rollouts import pick_groups, pick_worst_and_best
-from vigorl.pages.run_pages import Key, PhasePage, write_index, write_phase_page
+from vigorl.pages.run_pages import IndexPage, Key, PhasePage, write_phase_page
 from vigorl.pages.tallies import joined, tally_of
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.recorder import RolloutRecorder, cut_torn_line
@@ -73,8 +73,8 @@ class RolloutLogger(L.Callback):
         tokens: bool = True,
     ) -> None:
         self.folder, self.images = Path(folder), images
-        self.run, self.codec, self.title = self.folder.parent, codec, title
-        self.base = Path(base) if base else self.run
+        self.run, self.codec = self.folder.parent, codec
+        self._index = IndexPage(self.run, title=title, base=Path(base) if base else self.run)
         self.every, self.num_groups = every, num_groups
         self.max_eval_rollouts = max_eval_rollouts
         self.tokens = tokens and codec is not None
@@ -226,7 +226,7 @@ class RolloutLogger(L.Callback):
     def _write_index(self) -> None:
         """It is for looking alone: what cannot be read of the run so far ends nothing."""
         try:
-            write_index(self.run, title=self.title, base=self.base)
+            self._index.write()
         except DataError as error:
             _LOG.warning("the run's index page is not written: %s", error)
 

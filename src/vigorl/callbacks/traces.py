@@ -38,7 +38,7 @@ class RolloutTraces(L.Callback):
         *,
         max_traces: int = 400,
         max_val_traces: int = 200,
-        max_phase_traces: int = 16,
+        max_phase_traces: int = 8,
         max_kib: int = 128,
         max_side_px: int = 448,
     ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,28 +47,78 @@ def append_metrics(path: Path, line: MetricsLine) -> None:
         file.write(json.dumps(plain, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def read_metrics(path: Path) -> list[MetricsLine]:
-    """All moments in order; none where there is no file.
+class AppendedLines:
+    """The lines of a file that is written meanwhile, each of them once.
 
-    Raises:
-        DataError: Names file and line of what is no such line; a last one that a crash has cut off
-            is passed over.
+    Args:
+        path: The file, which may not be there yet.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    found = [_line(text, path, i) for i, text in enumerate(lines[:-1], start=1)]
-    return merged(found)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = self._number = 0
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """Number, from 1, and text of those that were appended since the last time; not of one
+        whose end is not written.
+        """
+        if not self.path.is_file():
+            return
+        with open(self.path, "rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset, self._number = self._offset + len(line), self._number + 1
+                yield self._number, line.decode(errors="replace")
+
+
+class MetricsFile:
+    """What a run has measured so far; a further reading takes only what was added.
+
+    Args:
+        path: The file, which may not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines, self._moments = AppendedLines(path), _Moments()
+
+    def read(self) -> list[MetricsLine]:
+        """All moments in order.
+
+        Raises:
+            DataError: Names file and line of what is no such line, once; a last one that a crash
+                has cut off is passed over.
+        """
+        for number, text in self._lines:
+            self._moments.add(_line(text, self._lines.path, number))
+        return self._moments.in_order()
+
+
+def read_metrics(path: Path) -> list[MetricsLine]:
+    """`MetricsFile.read`, from the start; none where there is no file."""
+    return MetricsFile(path).read()
 
 
 def merged(lines: Iterable[MetricsLine]) -> list[MetricsLine]:
     """One line per kind and moment, in order."""
-    moments: dict[tuple[float, int, str], MetricsLine] = {}
+    moments = _Moments()
     for one in lines:
+        moments.add(one)
+    return moments.in_order()
+
+
+class _Moments:
+    def __init__(self) -> None:
+        self._found: dict[tuple[float, int, str], MetricsLine] = {}
+
+    def add(self, one: MetricsLine) -> None:
         key = (one.phases, KINDS.index(one.kind), one.kind)
-        before = moments[key].metrics if key in moments else {}
-        moments[key] = MetricsLine(one.kind, one.phases, one.step, {**before, **one.metrics})
-    return [moments[key] for key in sorted(moments)]
+        before = self._found[key].metrics if key in self._found else {}
+        self._found[key] = MetricsLine(one.kind, one.phases, one.step, {**before, **one.metrics})
+
+    def in_order(self) -> list[MetricsLine]:
+        return [self._found[key] for key in sorted(self._found)]
 
 
 def curve_of(lines: Sequence[MetricsLine], name: str) -> tuple[tuple[float, float], ...]:

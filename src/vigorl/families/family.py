@@ -50,11 +50,15 @@ class ChatLayout:
         """What a tokenizer must have for the layout to be written."""
         return (self.start, self.end, self.before_picture, self.picture, self.after_picture)
 
-    @property
-    def template(self) -> str:
-        """The layout as a Hugging Face chat template, for whoever talks to a model without us."""
+    def template(self, *, system: str = "") -> str:
+        """The layout as a Hugging Face chat template, for whoever talks to a model without us; a
+        chat without a system message begins with `system`, where that is not empty.
+        """
         picture = self.before_picture + self.picture + self.after_picture
+        default = f"{self.start}system\n{_quoted(system)}{self.end}\n"
+        opening = "{% if messages[0].role != 'system' %}" + default + "{% endif %}"
         return (
+            f"{opening if system else ''}"
             "{% for message in messages %}"
             f"{self.start}{{{{ message.role }}}}\n"
             "{% if message.content is string %}{{ message.content }}{% else %}"
@@ -64,6 +68,12 @@ class ChatLayout:
             f"{self.end}\n{{% endfor %}}"
             f"{{% if add_generation_prompt %}}{self.start}assistant\n{{% endif %}}"
         )
+
+
+def _quoted(text: str) -> str:
+    """An expression of Jinja that gives a text as it is, whatever it reads."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{{{{ "{escaped}" }}}}'
 
 
 _MOST_RESIZINGS = 16  # six have been seen

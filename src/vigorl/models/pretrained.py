@@ -177,7 +177,7 @@ def _add_chat(folder: Path, model_type: str) -> None:
     )
     if not has_template:
         chat = family_named(model_type, where=folder).chat
-        (folder / "chat_template.jinja").write_text(chat.template)
+        (folder / "chat_template.jinja").write_text(chat.template())
     processor = folder / "processor_config.json"
     if not processor.exists() and model_type in PROCESSOR_MAPPING_NAMES:
         processor.write_text(json.dumps({"processor_class": PROCESSOR_MAPPING_NAMES[model_type]}))

@@ -31,6 +31,7 @@ def follow(journal: Journal, run_id: str, *, wait_s: float, pause_s: float) -> b
         is_told = sender.send()
         if left_at is None and _has_ended(pause_s if not is_told else _LOOK_EVERY_S):
             left_at = time.monotonic()
+            journal.take_back()
             continue
         if left_at is not None:
             if is_told:
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--wait-s", type=float, default=60.0)
     parser.add_argument("--pause-s", type=float, default=20.0)
     said = parser.parse_args()
-    os.nice(5)  # the training goes first; much lower, and a busy machine would never start it
+    os.nice(5)  # the training goes first; lower, and the end of a run would wait for it
     be_brief()
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
     journal = Journal(said.folder / TRACES)

@@ -2,6 +2,7 @@
 
     RUN/mlflow_outbox.jsonl        one operation a line
     RUN/mlflow_outbox.jsonl.sent   how many of its bytes MLflow has
+    RUN/mlflow_outbox.jsonl.kept   what failed for a reason of its own: sent at the end
 
 What is killed between the two is told again, which changes nothing: metrics carry the time at which
 they were logged, traces an id of their own.
@@ -42,17 +43,24 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path, self._sent_path = path, path.with_name(f"{path.name}.sent")
+        self._kept_path = path.with_name(f"{path.name}.kept")
 
     def append(self, operation: Operation) -> None:
         """Write one down, whole; a line that a crash has cut off is ended first."""
-        operation = _within(operation, self.path.parent)
-        line = operation_to_json(operation).encode("ascii") + b"\n"
-        with open(self.path, "a+b") as file:
-            if file.tell():
-                file.seek(-1, 2)
-                if file.read(1) != b"\n":
-                    line = b"\n" + line
-            file.write(line)
+        _append(self.path, self._line(operation))
+
+    def keep(self, operation: Operation) -> None:
+        """Put one aside, so that what follows is told."""
+        _append(self._kept_path, self._line(operation))
+
+    def take_back(self) -> None:
+        """Put what was kept behind all that waits."""
+        if self._kept_path.is_file():  # killed before it is removed, it is told twice
+            _append(self.path, self._kept_path.read_bytes())
+            self._kept_path.unlink()
+
+    def _line(self, operation: Operation) -> bytes:
+        return operation_to_json(_within(operation, self.path.parent)).encode() + b"\n"
 
     def pending(self) -> Iterator[tuple[Operation, int]]:
         """What is not told yet, each with the offset at which the next one starts.
@@ -92,12 +100,8 @@ class Journal:
 
     @property
     def num_pending(self) -> int:
-        """Lines that are not told yet."""
-        if not self.path.is_file():
-            return 0
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            return sum(bool(line.strip()) for line in file)
+        """Lines that are not told yet, those that are kept among them."""
+        return _num_lines(self.path, self.offset) + _num_lines(self._kept_path, 0)
 
     def mark(self, offset: int) -> None:
         """Note that all before an offset was told."""
@@ -112,6 +116,23 @@ class Journal:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         return True
+
+
+def _append(path: Path, lines: bytes) -> None:
+    with open(path, "a+b") as file:
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                lines = b"\n" + lines
+        file.write(lines)
+
+
+def _num_lines(path: Path, offset: int) -> int:
+    if not path.is_file():
+        return 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return sum(bool(line.strip()) for line in file)
 
 
 def _within(operation: Operation, folder: Path) -> Operation:

@@ -19,6 +19,7 @@ from mlflow.entities import (
     LoggedModelOutput,
     Metric,
     Param,
+    Run,
     RunTag,
 )
 from mlflow.exceptions import MlflowException
@@ -216,8 +217,13 @@ class LogModel:
     def tell(self, client: MlflowClient, run_id: str) -> None:
         run = client.get_run(run_id)
         outputs = run.outputs.model_outputs if run.outputs else []
-        if any(one.step == self.step for one in outputs):
-            return  # it was told before
+        told = next((one.model_id for one in outputs if one.step == self.step), None)
+        model_id = told or self._logged(client, run)
+        if self.register_as is not None:
+            self._register(client, run_id, model_id, self.register_as)
+
+    def _logged(self, client: MlflowClient, run: Run) -> str:
+        run_id = run.info.run_id
         model = client.create_logged_model(
             run.info.experiment_id,
             name=self.name,
@@ -235,8 +241,7 @@ class LogModel:
         client.log_batch(run_id, metrics=metrics)
         client.finalize_logged_model(model.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, self.step)])
-        if self.register_as is not None:
-            self._register(client, run_id, model.model_id, self.register_as)
+        return model.model_id
 
     def _register(self, client: MlflowClient, run_id: str, model_id: str, name: str) -> None:
         try:
@@ -244,7 +249,9 @@ class LogModel:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        client.create_model_version(name, f"models:/{model_id}", run_id, model_id=model_id)
+        versions = client.search_model_versions(f"name='{name}'")
+        if all(one.model_id != model_id for one in versions):  # else it was told before
+            client.create_model_version(name, f"models:/{model_id}", run_id, model_id=model_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +299,9 @@ _READER: TypeAdapter[Operation] = TypeAdapter(Operation)
 
 
 def operation_to_json(operation: Operation) -> str:
-    """One line, without the newline."""
-    return json.dumps(_READER.dump_python(operation), separators=(",", ":"))
+    """One line, without the newline; half a character, which no store takes, becomes "?"."""
+    line = json.dumps(_READER.dump_python(operation), ensure_ascii=False, separators=(",", ":"))
+    return line.encode(errors="replace").decode()
 
 
 def operation_from_json(line: bytes) -> Operation:

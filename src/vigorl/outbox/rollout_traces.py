@@ -20,6 +20,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -76,7 +77,7 @@ class RecordedTraces:
 
     def tell(self, client: MlflowClient, run_id: str) -> None:
         run, tracing = client.get_run(run_id), TracingClient(client.tracking_uri)
-        found = self._rollouts()
+        found, jpegs = self._rollouts(), Jpegs(self.max_side_px)
         while batch := list(islice(found, _PER_REQUEST)):
             made = [
                 traced(
@@ -84,7 +85,7 @@ class RecordedTraces:
                     run_id=run_id,
                     experiment_id=run.info.experiment_id,
                     at_ms=self.at_ms,
-                    max_side_px=self.max_side_px,
+                    jpegs=jpegs,
                     max_bytes=self.max_kib * 1024,
                 )
                 for one in batch
@@ -106,7 +107,11 @@ class RecordedTraces:
         with open(self.record, encoding="utf-8") as file:
             for number, text in enumerate(file):
                 if number in wanted:
-                    yield rollout_from_json(text, path=self.record, line=number + 1)
+                    read = rollout_from_json(text, path=self.record, line=number + 1)
+                    if "\\ud" in text:
+                        whole = json.dumps(json.loads(text), ensure_ascii=False)
+                        read = rollout_from_json(_whole_characters(whole))
+                    yield read
 
 
 @dataclass(slots=True)
@@ -124,7 +129,7 @@ def traced(
     run_id: str,
     experiment_id: str,
     at_ms: int,
-    max_side_px: int,
+    jpegs: Jpegs,
     max_bytes: int,
 ) -> Traced:
     """The trace of a rollout.
@@ -134,14 +139,14 @@ def traced(
         run_id: Of the MLflow run that made it.
         experiment_id: Of that run.
         at_ms: When it was recorded, Unix time.
-        max_side_px: Larger pictures are shown smaller.
+        jpegs: Its pictures.
         max_bytes: Of all its pictures.
     """
     scored, phase = recorded.scored, recorded.phase
     rollout = scored.rollout
     name = f"{run_id}/{phase}/{rollout.group}/{rollout.index}"
     trace_id = f"tr-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}"
-    writer = _Writer(trace_id, at_ms, max_side_px=max_side_px, max_bytes=max_bytes)
+    writer = _Writer(trace_id, at_ms, jpegs=jpegs, max_bytes=max_bytes)
     writer.rollout(scored)
     asked = _without_slots(rollout.task.question)
     kind = phase.partition("/")[0]
@@ -208,12 +213,37 @@ def _usage(rollout: Rollout) -> dict[str, int]:
     return {"input_tokens": total - written, "output_tokens": written, "total_tokens": total}
 
 
+class Jpegs:
+    """What views show, with the file's own pixels: the policy may have seen fewer.
+
+    The rollouts of a group look at the same picture, which is opened once, and encoded once.
+
+    Args:
+        max_side_px: Larger pictures are shown smaller.
+    """
+
+    def __init__(self, max_side_px: int) -> None:
+        self._max_side_px = max_side_px
+        self._opened = lru_cache(maxsize=2)(open_source)
+        self.of = lru_cache(maxsize=64)(self._encoded)
+
+    def _encoded(self, view: ImageView) -> bytes:
+        picture = self._opened(view.source)
+        if view.box is not None:
+            picture = picture.crop(view.box.as_tuple())
+        size = fit_size(Size(*picture.size), self._max_side_px)
+        made = io.BytesIO()
+        shown = picture.resize((size.width, size.height), Image.Resampling.BICUBIC)
+        shown.save(made, format="JPEG", quality=85)
+        return made.getvalue()
+
+
 class _Writer:
     """Spans in order, on a clock of tokens."""
 
-    def __init__(self, trace_id: str, at_ms: int, *, max_side_px: int, max_bytes: int) -> None:
+    def __init__(self, trace_id: str, at_ms: int, *, jpegs: Jpegs, max_bytes: int) -> None:
         self.trace_id, self.now_ms = trace_id, at_ms
-        self._max_side_px, self._bytes_left = max_side_px, max_bytes
+        self._jpegs, self._bytes_left = jpegs, max_bytes
         self.spans: list[dict[str, Any]] = []
         self.pictures: dict[str, bytes] = {}
 
@@ -324,7 +354,7 @@ class _Writer:
     def _picture(self, view: ImageView) -> dict[str, Any]:
         """A part of a message; a line instead where there is no room, or no picture."""
         try:
-            content = _jpeg(view, max_side_px=self._max_side_px)
+            content = self._jpegs.of(view)
         except DataError as error:
             return _text(f"[{error}]")
         if len(content) > self._bytes_left:
@@ -344,7 +374,7 @@ def _without_slots(text: str) -> str:
 
 
 def _whole_characters(text: str) -> str:
-    """A policy may write "\\ud83d" into a call, which no store takes."""
+    """A policy may write "\\ud83d", which no store takes."""
     return text.encode(errors="replace").decode()
 
 
@@ -354,15 +384,3 @@ def _text(text: str) -> dict[str, Any]:
 
 def _reply(text: str) -> dict[str, Any]:
     return {"choices": [{"message": {"role": "assistant", "content": text}}]}
-
-
-def _jpeg(view: ImageView, *, max_side_px: int) -> bytes:
-    """What the view shows, with the file's own pixels: the policy may have seen fewer."""
-    picture = open_source(view.source)
-    if view.box is not None:
-        picture = picture.crop(view.box.as_tuple())
-    size = fit_size(Size(*picture.size), max_side_px)
-    made = io.BytesIO()
-    shown = picture.resize((size.width, size.height), Image.Resampling.BICUBIC)
-    shown.save(made, format="JPEG", quality=85)
-    return made.getvalue()

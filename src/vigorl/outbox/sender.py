@@ -52,12 +52,14 @@ class Sender:
         self.journal, self._make_client, self._run_id = journal, client, run_id
         self._on_away, self._on_back = on_away, on_back
         self._client: MlflowClient | None = None
+        self._unforeseen: set[type[Exception]] = set()
         self.is_away = False
         self.given_up = threading.Event()  # nothing further is sent
+        journal.take_back()
 
     def send(self) -> bool:
-        """Send all that waits; whether it is all sent. What MLflow refuses is named in a warning
-        and left out.
+        """Send all that waits; whether the store has answered to all of it. What MLflow refuses is
+        named in a warning and left out; where anything else goes wrong, it is kept.
         """
         while True:
             try:
@@ -68,6 +70,9 @@ class Sender:
             except DataError as error:
                 _LOG.warning("%s; it is left out", error)
                 continue
+            except OSError as error:  # of the journal, such as a full disk
+                self._miss(error)
+                return False
             return True
 
     def _tell(self, operation: Operation) -> bool:
@@ -82,14 +87,29 @@ class Sender:
             if isinstance(error, _NOT_THERE) or _is_refusal(error):
                 _LOG.warning("MLflow was not told %s: %s", operation.kind, first_line(error))
                 return True
-            if not self.is_away:
-                self.is_away = True
-                self._on_away(first_line(error))
+            self._miss(error)
             return False
+        except Exception as error:  # noqa: BLE001  # each store of artifacts has errors of its own
+            self._keep(operation, error)
+            return True
         if self.is_away:
             self.is_away = False
             self._on_back()
         return True
+
+    def _miss(self, error: Exception) -> None:
+        if not self.is_away:
+            self.is_away = True
+            self._on_away(first_line(error))
+
+    def _keep(self, operation: Operation, error: Exception) -> None:
+        self.journal.keep(operation)
+        if type(error) not in self._unforeseen:
+            self._unforeseen.add(type(error))
+            _LOG.warning(
+                "MLflow was not told %s: %s: %s; this and what fails like it is kept, and tried "
+                "again at the end", operation.kind, type(error).__name__, first_line(error),
+            )  # fmt: skip
 
 
 class SendingThread:
@@ -135,6 +155,8 @@ class SendingThread:
         while True:
             self._news.wait()
             self._news.clear()
+            if self._closed.is_set():
+                self.sender.journal.take_back()
             while not self.sender.send():
                 pause_s = min(self._pause_s, 0.2) if self._closed.is_set() else self._pause_s
                 if self.sender.given_up.wait(pause_s):

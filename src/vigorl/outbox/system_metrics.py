@@ -36,6 +36,9 @@ class SystemMetrics:
 
     def _run(self) -> None:
         number = 0
+        for monitor in self._monitors:  # the processor's first is 0, whatever it does
+            monitor.collect_metrics()
+            monitor.clear_metrics()
         while not self._stopped.wait(self._every_s):
             found: dict[str, float] = {}
             for monitor in self._monitors:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
 from vigorl.core.metrics import is_right
+from vigorl.core.metrics_file import AppendedLines
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.data.plain import faults
@@ -101,24 +102,37 @@ def append_summary(path: Path, summary: PhaseSummary) -> None:
         file.write(line.encode("ascii") + b"\n")
 
 
-def read_summaries(path: Path) -> list[PhaseSummary]:
-    """In time, of each generation the last line; none where there is no file.
+class SummaryFile:
+    """What a run's generations have brought so far; a further reading takes only what was added.
 
-    Raises:
-        DataError: Names the first bad line; a last one that a crash has cut off is passed over.
+    Args:
+        path: The file, which may not be there yet.
     """
-    if not path.is_file():
-        return []
-    found: dict[str, PhaseSummary] = {}
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            one = _ADAPTER.validate_python(json.loads(line))
-        except ValueError as error:
-            what = faults(error) if isinstance(error, ValidationError) else str(error)
-            message = f"not a phase's summary: {what}; remove the file to go on without it"
-            raise DataError(message, path=path, line=number) from error
-        found[one.name] = one
-    return sorted(found.values(), key=lambda one: one.order)
+
+    def __init__(self, path: Path) -> None:
+        self._lines = AppendedLines(path)
+        self._found: dict[str, PhaseSummary] = {}
+
+    def read(self) -> list[PhaseSummary]:
+        """In time, of each generation the last line.
+
+        Raises:
+            DataError: Names a bad line, once; a last one that a crash has cut off is passed over.
+        """
+        for number, line in self._lines:
+            try:
+                one = _ADAPTER.validate_python(json.loads(line))
+            except ValueError as error:
+                what = faults(error) if isinstance(error, ValidationError) else str(error)
+                message = f"not a phase's summary: {what}; remove the file to go on without it"
+                raise DataError(message, path=self._lines.path, line=number) from error
+            self._found[one.name] = one
+        return sorted(self._found.values(), key=lambda one: one.order)
+
+
+def read_summaries(path: Path) -> list[PhaseSummary]:
+    """`SummaryFile.read`, from the start; none where there is no file."""
+    return SummaryFile(path).read()
 
 
 def group_line(group: Sequence[ScoredRollout], *, href: str, tokens_href: str) -> GroupLine:

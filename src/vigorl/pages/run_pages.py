@@ -14,19 +14,19 @@ from pathlib import Path
 
 from vigorl.core import metrics_file
 from vigorl.core.files import written_whole
-from vigorl.core.metrics_file import read_metrics
+from vigorl.core.metrics_file import MetricsFile, MetricsLine
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.pages import phases
 from vigorl.pages.group_view import Decode, TokenFacts, render_group_page
 from vigorl.pages.phases import (
     PageLinks,
+    SummaryFile,
     example_of,
     group_line,
     lead_to,
     links_of,
     neighbours,
-    read_summaries,
 )
 from vigorl.pages.rollouts import (
     WIDEST_BEST_AND_WORST,
@@ -111,36 +111,51 @@ def write_phase_page(
     return WrittenPage(path.name, _lines(page, token_pages), _examples(page, images))
 
 
-def write_index(run: Path, *, title: str, base: Path) -> None:
-    """RUN/index.html, and that of all stages where `base` is a folder around it.
+class IndexPage:
+    """RUN/index.html, and that of all stages where `base` is a folder around it; of what it shows
+    each writing reads only what is new.
 
-    Raises:
-        DataError: A line of metrics.jsonl or phases.jsonl cannot be read.
+    Args:
+        run: RUN.
+        title: Names the run.
+        base: Folder of all stages, or the run's own.
     """
-    is_stage = base.resolve() in run.resolve().parents
-    text = render_run_index(
-        title,
-        read_metrics(run / metrics_file.NAME),
-        read_summaries(run / "rollouts" / phases.NAME),
-        parent=f"../{_INDEX}" if is_stage else "",
-    )
-    _write(run / _INDEX, text)
-    if is_stage:
-        _write(base / _INDEX, render_stages(title, list(_stages(base))))
 
+    def __init__(self, run: Path, *, title: str, base: Path) -> None:
+        self._run, self._title, self._base = run, title, base
+        self._summaries = SummaryFile(run / "rollouts" / phases.NAME)
+        self._metrics: dict[Path, MetricsFile] = {}  # of this stage and those beside it
 
-def _stages(base: Path) -> list[StageLine]:
-    """Those with metrics, in the order in which their settings were written."""
-    found = [one for one in base.glob("*/config.yaml") if _metrics(one.parent).is_file()]
-    found.sort(key=lambda one: (one.stat().st_mtime, one))
-    return [
-        StageLine(one.name, f"{one.name}/{_INDEX}", read_metrics(_metrics(one)))
-        for one in (settings.parent for settings in found)
-    ]
+    def write(self) -> None:
+        """Write it anew.
 
+        Raises:
+            DataError: A line of metrics.jsonl or phases.jsonl cannot be read.
+        """
+        is_stage = self._base.resolve() in self._run.resolve().parents
+        text = render_run_index(
+            self._title,
+            self._measured(self._run),
+            self._summaries.read(),
+            parent=f"../{_INDEX}" if is_stage else "",
+        )
+        _write(self._run / _INDEX, text)
+        if is_stage:
+            _write(self._base / _INDEX, render_stages(self._title, list(self._stages())))
 
-def _metrics(run: Path) -> Path:
-    return run / metrics_file.NAME
+    def _stages(self) -> list[StageLine]:
+        """Those with metrics, in the order in which their settings were written."""
+        settings = self._base.glob("*/config.yaml")
+        found = [one for one in settings if (one.parent / metrics_file.NAME).is_file()]
+        found.sort(key=lambda one: (one.stat().st_mtime, one))
+        return [
+            StageLine(one.name, f"{one.name}/{_INDEX}", self._measured(one))
+            for one in (settings.parent for settings in found)
+        ]
+
+    def _measured(self, run: Path) -> list[MetricsLine]:
+        path = (run / metrics_file.NAME).resolve()
+        return self._metrics.setdefault(path, MetricsFile(path)).read()
 
 
 def _write_groups(folder: Path, page: PhasePage, images: ImageStore, decode: Decode) -> None:

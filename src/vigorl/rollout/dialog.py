@@ -21,6 +21,7 @@ costs a turn. Observations never repeat the policy's own text, which could hold 
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ class Dialog:
         self._views = list(prompt_views)
         self._token_ids = list(prompt_ids)
         self._response_tokens = 0  # pictures expanded
+        self._sampled_tokens = 0  # the policy's own
         self._reply_tokens = 0  # largest observation with a picture so far
         self._tools = {name: tool.open(task) for name, tool in environment.tools.items()}
         self._request: GenerationRequest | None = None
@@ -148,7 +150,7 @@ class Dialog:
             limits, number = self._env.limits, len(self._turns) + 1
             room = limits.max_response_tokens - self._response_tokens - len(self._prefix_ids)
             sampling = SamplingParams(
-                max_new_tokens=min(limits.max_new_tokens, room),
+                max_new_tokens=min(limits.max_new_tokens, room, self._left_to_sample),
                 temperature=self._env.temperature,
                 top_p=self._env.top_p,
             )
@@ -173,6 +175,7 @@ class Dialog:
         text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
         turn = Turn(completion.token_ids, completion.logprobs, text, prefix_ids=self._prefix_ids)
         self._response_tokens += len(turn.prefix_ids) + len(turn.completion_ids)
+        self._sampled_tokens += len(turn.completion_ids)
         parsed = turn.parsed
         self.stop_reason = self._stop_after(completion, parsed, text, request.sampling)
         if self.stop_reason is None:
@@ -181,6 +184,11 @@ class Dialog:
         self._token_ids += (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
         self._last_turn_reason = self._why_last_turn()
         self._prefix_ids = self._env.forced_ids if self._last_turn_reason else ()
+
+    @property
+    def _left_to_sample(self) -> int:
+        most = self._env.max_sampled_tokens
+        return sys.maxsize if most is None else most - self._sampled_tokens
 
     @property
     def is_last_turn(self) -> bool:
@@ -266,6 +274,7 @@ class Dialog:
         if seen.views:
             self._reply_tokens = max(self._reply_tokens, num_tokens)
         room = self._env.limits.max_response_tokens - self._response_tokens - num_tokens
+        room = min(room, self._left_to_sample)
         if seen.is_done or room <= len(self._env.forced_ids):
             self.stop_reason = StopReason.TOOL_DONE if seen.is_done else StopReason.TOKEN_BUDGET
             return turn

@@ -71,6 +71,7 @@ class Environment:
         self.prompt, self.codec, self.images, self.limits = prompt, codec, images, limits
         self.temperature, self.top_p, self.step_reply = temperature, top_p, step_reply
         self.noise: NoisyBranch | None = None
+        self.max_sampled_tokens: int | None = None
         self.banned_ids = frozenset(codec.banned_ids)
         self.forced_ids = (
             tuple(codec.prefix_ids(FORCED_ANSWER_PREFIX)) if limits.forced_answer else ()
@@ -101,6 +102,17 @@ class Environment:
         """The same at another temperature, with some dialogs of each group under noise."""
         other = copy.copy(self)
         other.temperature, other.noise = temperature, noise
+        return other
+
+    def asked_for(
+        self, *, temperature: float, top_p: float, max_sampled_tokens: int | None
+    ) -> Environment:
+        """The same as somebody asks for it: sampled otherwise, and with at most so many tokens of
+        the policy's own in all of its turns.
+        """
+        other = copy.copy(self)
+        other.temperature, other.top_p = temperature, top_p
+        other.max_sampled_tokens = max_sampled_tokens
         return other
 
     def reopen(self, rollout: Rollout, turns: Sequence[Turn], *, group: str, seed: int) -> Dialog:

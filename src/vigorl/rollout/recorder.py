@@ -94,12 +94,10 @@ def rollout_from_json(
 def _read_line(text: str) -> _Line:
     try:
         return _READER.validate_json(text)
-    except ValidationError:
+    except ValidationError:  # which half a character is too, that a policy may write
         plain = json.loads(text)
         found = plain.pop("format", None) if isinstance(plain, dict) else None
-        if found == FORMAT:
-            raise
-    if found not in (1, 2, 3):
+    if found not in (1, 2, 3, FORMAT):
         raise ValueError(f"not a rollout of format {FORMAT}")
     for upgrade in (upgrade_v1, upgrade_v2, upgrade_v3)[found - 1 :]:
         plain = upgrade(plain)

@@ -180,6 +180,12 @@ class Settings(Group):
     num_examples: Count
     host: Text
     port: Annotated[int, Field(strict=True, ge=0, le=65535), says("0 (any that is free) to 65535")]
+    # serve
+    served_as: Text | None
+    api_key_env: Text | None
+    max_request_bytes: AtLeastOne
+    max_picture_pixels: AtLeastOne
+    allow_urls: Flag
     # export
     checkpoint: Text | None
     run: Text | None

@@ -13,7 +13,9 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.validation import _validate_metric_name
+from PIL import Image
 
+from tests.builders import answer_turn, rollout, scored, zoom_turn
 from vigorl.callbacks.mlflow_logger import (
     FIRST,
     PatientMLFlowLogger,
@@ -23,7 +25,9 @@ from vigorl.callbacks.mlflow_logger import (
 )
 from vigorl.mlflow_store import make_store
 from vigorl.outbox.journal import OUTBOX
-from vigorl.outbox.operations import SetTags
+from vigorl.outbox.operations import DataUsed, LogArtifact, LogInputs, SetTags
+from vigorl.outbox.rollout_traces import RecordedTraces
+from vigorl.rollout.recorder import RolloutRecorder
 
 ODD = [
     "a/地图",
@@ -153,10 +157,14 @@ def test_another_logger_is_told_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_real_server_that_is_killed_and_started_again_has_everything(tmp_path: Path) -> None:
-    """As a run sees it: up for two phases, away for three, up again; then a process that sends
-    what a run without its server has left behind.
+def test_a_real_server_that_is_killed_and_started_again_has_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run sees it: up for three phases, away for three, up again. Metrics, tags, pages and the
+    data come from the run's thread, traces and their pictures from the process beside it.
     """
+    monkeypatch.chdir(tmp_path)  # where the builders' rollouts have their picture
+    Image.new("RGB", (448, 448), "red").save("disc.png")
     port = 5000 + os.getpid() % 20000
     uri = f"http://127.0.0.1:{port}"
 
@@ -180,22 +188,48 @@ def test_a_real_server_that_is_killed_and_started_again_has_everything(tmp_path:
         one.wait()
 
     up = server()
+    run = tmp_path / "run"
+    run.mkdir()
     patient = PatientMLFlowLogger(
-        folder=str(tmp_path), tracking_uri=uri, experiment_name="x", pause_s=0.2, wait_s=60.0
+        folder=str(run), tracking_uri=uri, experiment_name="x", pause_s=0.2, wait_s=60.0
     )
     run_id = str(patient.run_id)
     for phase in range(8):
         if phase == 3:
             kill(up)
+        if phase == 4:
+            send(patient, LogInputs([DataUsed("world/train", "12ab", "training")]))
         if phase == 6:
             up = server()
         patient.log_metrics({"a": phase / 8}, phase)
-        (tmp_path / f"page{phase}").write_text("page")
         send(patient, SetTags({f"phase{phase}": "done"}))
+        page, record = run / f"page{phase}.html", run / f"{phase}.jsonl"
+        page.write_text("page")
+        send(patient, LogArtifact(str(page), "rollouts"))
+        with RolloutRecorder(record, run_seed=0) as recorder:
+            recorder.write(scored(rollout(zoom_turn(), answer_turn())), phase=f"train/{phase}")
+        send(patient, RecordedTraces(str(record), [0], at_ms=1_000 + phase))
     patient.finalize("success")
+    assert not list(run.glob("mlflow_*"))  # nothing waits any more
     client = MlflowClient(uri)
-    found = client.get_metric_history(run_id, "a")
-    assert [(one.step, one.value) for one in found] == [(i, i / 8) for i in range(8)]
-    assert {f"phase{i}" for i in range(8)} <= client.get_run(run_id).data.tags.keys()
-    assert client.get_run(run_id).info.status == "FINISHED"
+    points = client.get_metric_history(run_id, "a")
+    assert [(one.step, one.value) for one in points] == [(i, i / 8) for i in range(8)]
+    found = client.get_run(run_id)
+    assert {f"phase{i}" for i in range(8)} <= found.data.tags.keys()
+    assert found.info.status == "FINISHED"
+    assert found.inputs is not None
+    assert [one.dataset.digest for one in found.inputs.dataset_inputs] == ["12ab"]
+    pages = client.list_artifacts(run_id, "rollouts")
+    assert [one.path for one in pages] == [f"rollouts/page{i}.html" for i in range(8)]
+    traces = client.search_traces(locations=[found.info.experiment_id], run_id=run_id)
+    assert sorted(one.info.tags["phase"] for one in traces) == [f"train/{i}" for i in range(8)]
+    for one in traces:
+        assert len(one.data.spans) == 5
+        kept = (tmp_path / "artifacts").rglob(f"{one.info.trace_id}/artifacts/attachments/*")
+        assert sum(is_picture(file) for file in kept) == 2  # the whole, and the crop
     kill(up)
+
+
+def is_picture(path: Path) -> bool:
+    with Image.open(path) as picture:
+        return picture.size > (0, 0)

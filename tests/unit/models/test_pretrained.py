@@ -34,7 +34,7 @@ def test_a_name_that_the_hub_does_not_know_is_named(monkeypatch: pytest.MonkeyPa
         raise OSError(f"no {name}")
 
     monkeypatch.setattr(pretrained, "snapshot_download", refuse)
-    with pytest.raises(ConfigError, match="Nobody/No-VL: no such folder, and no such model"):
+    with pytest.raises(ConfigError, match="Nobody/No-VL: no such folder, and the Hugging Face hub"):
         find_folder("Nobody/No-VL")
 
 

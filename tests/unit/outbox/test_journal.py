@@ -42,6 +42,12 @@ def test_everything_comes_back_as_it_was_and_in_order(tmp_path: Path) -> None:
     assert [one for one, _ in Journal(tmp_path / "j").pending()] == ALL
 
 
+def test_half_a_character_is_written_as_what_a_store_takes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append(SetTags({"a": "x\ud83dy", "b": "\U0001f600"}))
+    assert [one for one, _ in journal.pending()] == [SetTags({"a": "x?y", "b": "\U0001f600"})]
+
+
 def test_what_was_told_is_not_told_again(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     for one in ALL[:3]:

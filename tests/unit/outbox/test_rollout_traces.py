@@ -14,7 +14,7 @@ from PIL import Image
 from tests.builders import answer_turn, refused_turn, rollout, scored, task, zoom_turn
 from vigorl.core.media import FileImage
 from vigorl.mlflow_store import make_store
-from vigorl.outbox.rollout_traces import RecordedTraces, Traced, traced
+from vigorl.outbox.rollout_traces import Jpegs, RecordedTraces, Traced, traced
 from vigorl.rollout.recorder import RecordedRollout, RolloutRecorder
 
 
@@ -24,7 +24,7 @@ def made(*turns: Any, max_bytes: int = 1 << 20, **fields: Any) -> Traced:
         run_id="run",
         experiment_id="1",
         at_ms=1_000,
-        max_side_px=64,
+        jpegs=Jpegs(64),
         max_bytes=max_bytes,
     )
 
@@ -115,8 +115,8 @@ def test_a_store_gets_traces_once_however_often_they_are_sent(
     run_id = client.create_run(experiment).info.run_id
     record = tmp_path / "record.jsonl"
     shown = [
-        rollout(zoom_turn(), answer_turn(), group=f"g{i}", task=task(images=(str(picture),)))
-        for i in range(3)
+        rollout(zoom_turn(), answer_turn(said), group=f"g{i}", task=task(images=(str(picture),)))
+        for i, said in enumerate(("red", "red", "half \ud83d"))
     ]
     assert shown[0].prompt_views[0].source == FileImage("disc.png")
     with RolloutRecorder(record, run_seed=0) as recorder:
@@ -127,7 +127,8 @@ def test_a_store_gets_traces_once_however_often_they_are_sent(
     for _ in range(2):
         told.tell(client, run_id)
     found = client.search_traces(locations=[experiment], run_id=run_id)
-    assert {one.info.tags["group"] for one in found} == {"g0", "g2"}
+    shown_answers = {one.info.tags["group"]: one.info.response_preview for one in found}
+    assert shown_answers == {"g0": "red", "g2": "half ?"}
     for one in found:
         assert isinstance(one, Trace)
         assert len(one.data.spans) == 5

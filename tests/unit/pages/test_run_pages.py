@@ -17,7 +17,7 @@ from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.pages.group_view import TokenFacts
 from vigorl.pages.phases import GroupLine, PhaseSummary, append_summary, read_summaries
-from vigorl.pages.run_pages import PhasePage, key_of, write_index, write_phase_page
+from vigorl.pages.run_pages import IndexPage, PhasePage, key_of, write_phase_page
 from vigorl.pages.tallies import Tally, tally_of
 
 
@@ -69,7 +69,7 @@ def test_the_index_leads_everywhere_and_every_address_is_there(
     write(tmp_path, "val", 0, store, picture)
     write(tmp_path, "train", 0, store, picture, tokens=True)
     (tmp_path / "config.yaml").write_text("")
-    write_index(tmp_path, title="<run> & seed", base=tmp_path)
+    IndexPage(tmp_path, title="<run> & seed", base=tmp_path).write()
     page = (tmp_path / "index.html").read_text()
     outline = Outline(page)
     assert "<run> & seed" in outline.text
@@ -93,13 +93,13 @@ def test_a_stage_leads_to_the_page_of_all_stages(tmp_path: Path, store: ImageSto
     for stage in ("first", "second"):
         write(tmp_path / stage, "train", 1, store, picture)
         (tmp_path / stage / "config.yaml").write_text("")
-        write_index(tmp_path / stage, title="run", base=tmp_path)
+        IndexPage(tmp_path / stage, title="run", base=tmp_path).write()
     assert addresses(tmp_path / "index.html") == ["first/index.html", "second/index.html"]
     assert "../index.html" in addresses(tmp_path / "second" / "index.html")
 
 
 def test_a_run_that_has_measured_nothing_has_an_index(tmp_path: Path):
-    write_index(tmp_path, title="run", base=tmp_path / "elsewhere")
+    IndexPage(tmp_path, title="run", base=tmp_path / "elsewhere").write()
     assert "Nothing has been measured yet" in (tmp_path / "index.html").read_text()
     assert not (tmp_path / "elsewhere").exists()
 

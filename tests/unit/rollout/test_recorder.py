@@ -62,6 +62,11 @@ def test_floats_and_texts_come_back_bit_for_bit(values: list[float], text: str) 
     assert [value.hex() for value in floats] == [value.hex() for value in values]
 
 
+def test_half_a_character_comes_back() -> None:
+    scored = ScoredRollout(builders.rollout(builders.turn("\ud83d")), RewardBreakdown(0.0), 0.0)
+    assert rollout_from_json(rollout_to_json(scored, phase="", run_seed=0)).scored == scored
+
+
 def test_a_reward_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
     bad = replace(SCORED, reward=RewardBreakdown(float("nan")))
     with RolloutRecorder(tmp_path / "rollouts.jsonl", run_seed=0) as recorder:

@@ -1,0 +1,1 @@
+"""The policy with its tools behind an OpenAI-compatible endpoint; the standard library's server."""
