@@ -1,6 +1,6 @@
 """Which frames of a video a question shows, and how its text names them.
 
-    frames@data.frames=even data.frames.n=8          evenly from the first frame to the last
+    frames@data.frames=even data.frames.count=8          evenly from the first frame to the last
     frames@data.frames=dense data.frames.fps=2       so many a second, at most `most`
     frames@data.frames=by_index data.frames.indices=[0,30,60]
     frames@data.frames=interval data.frames.start_s=10 data.frames.end_s=20
@@ -69,12 +69,12 @@ class Frames:
 
 @dataclass(frozen=True, kw_only=True)
 class Even(Frames):
-    """`n` frames from the first to the last, or all where there are fewer; one is the middle."""
+    """`count` frames from the first to the last, or all where there are fewer; one is the middle."""
 
-    n: AtLeastOne = 8
+    count: AtLeastOne = 8
 
     def numbers(self, header: VideoHeader) -> Sequence[int]:
-        return spread(0, header.num_frames - 1, self.n)
+        return spread(0, header.num_frames - 1, self.count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +107,11 @@ class ByIndex(Frames):
 
 @dataclass(frozen=True, kw_only=True)
 class Interval(Frames):
-    """`n` frames of a part of the video, evenly."""
+    """`count` frames of a part of the video, evenly."""
 
     start_s: NotNegative = 0.0
     end_s: Positive = 10.0
-    n: AtLeastOne = 8
+    count: AtLeastOne = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,7 +121,7 @@ class Interval(Frames):
             )
 
     def numbers(self, header: VideoHeader) -> Sequence[int]:
-        return interval(header, self.start_s, self.end_s, self.n)
+        return interval(header, self.start_s, self.end_s, self.count)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from vigorl.settings.kinds import AnyText, Flag, Group, Node, Text
 # rooms that import torch, and what brings it, for type checkers alone or inside of functions
 STATED = (
     "vigorl.core.rewards.",
-    "vigorl.data.clips.",
+    "vigorl.data.clips.draw.",
+    "vigorl.data.clips.teacher.",
     "vigorl.data.frames.",
     "vigorl.rollout.probes.",
     "vigorl.rollout.tools.",

@@ -27,15 +27,15 @@ CLIP = VideoHeader(Size(64, 48), 8.0, 4.0, 32)
 @pytest.mark.parametrize(
     ("frames", "numbers"),
     [
-        (Even(n=4), [0, 10, 21, 31]),  # 31/3 apart
-        (Even(n=1), [16]),
-        (Even(n=100), list(range(32))),
+        (Even(count=4), [0, 10, 21, 31]),  # 31/3 apart
+        (Even(count=1), [16]),
+        (Even(count=100), list(range(32))),
         (Dense(fps=1.0), [0, 4, 8, 12, 16, 20, 24, 28]),
         (Dense(fps=4.0, most=2), [0, 31]),
         (Dense(fps=100.0, most=1000), list(range(32))),
         (ByIndex(indices=[3, 1]), [3, 1]),
-        (Interval(start_s=2.0, end_s=4.0, n=3), [8, 12, 16]),
-        (Interval(start_s=7.0, end_s=99.0, n=2), [28, 31]),
+        (Interval(start_s=2.0, end_s=4.0, count=3), [8, 12, 16]),
+        (Interval(start_s=7.0, end_s=99.0, count=2), [28, 31]),
         (AtTimes(times_s=[0.0, 1.6]), [0, 6]),  # frame 6 is shown from 1.5 to 1.75 s
     ],
 )
@@ -52,8 +52,8 @@ def test_frames_that_a_video_has_not_are_refused(frames: Frames) -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.frames\.n "):
-        Even(n=0)
+    with pytest.raises(ConfigError, match=r"data\.frames\.count "):
+        Even(count=0)
     with pytest.raises(ConfigError, match="before end_s"):
         Interval(start_s=3.0, end_s=2.0)
     with pytest.raises(ConfigError, match="its fields are"):
@@ -70,7 +70,7 @@ def test_a_video_of_a_record_becomes_labelled_frames(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", list(range(0, 200, 10)))
     rows = [{"problem": "What colour?", "images": ["a.mp4"], "targets": [[0, 0, 64, 48]]}]
     rows += [{"problem": "In <video>\nwhat colour?", "images": ["a.mp4"]}]
-    rules = Rules(frames=Even(n=2, max_pixels=3136))
+    rules = Rules(frames=Even(count=2, max_pixels=3136))
     before, within = read_rl_jsonl(_file(tmp_path, *rows), rules=rules)
     names = tuple(f"{tmp_path}/a.mp4#t={time}&px=3136" for time in ("0", "1.9"))
     assert before.images == within.images == names
