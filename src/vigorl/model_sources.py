@@ -144,7 +144,8 @@ def export(
         policy.model.load_state_dict(weights)
     policy.save_pretrained(folder, dtype=getattr(torch, dtype) if dtype else None)
     if add_chat_files(Path(folder), config.parent / CHAT):
-        write_folder_digests(Path(folder), [one for one in Path(folder).iterdir() if one.is_file()])
+        files = [one for one in Path(folder).iterdir() if one.is_file()]
+        write_folder_digests(Path(folder), [one for one in files if one.suffix != ".md"])
     return Path(folder)
 
 
