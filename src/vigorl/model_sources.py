@@ -74,7 +74,7 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
 def short_name(path: str) -> str:
     """What tells one model from another: RUN/model by its run."""
     parts = Path(path).parts
-    return "/".join(parts[-3:-1]) if parts[-1] == "model" else parts[-1]
+    return "/".join(parts[-3:-1]) or parts[-1] if parts[-1] == "model" else parts[-1]
 
 
 def merge_adapters(adapters: Path, folder: Path, *, dtype: str) -> None:

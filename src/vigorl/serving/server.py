@@ -167,8 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _failure(error) from error
             self._json(200, answers.whole())
         finally:
-            if all(dialog.is_done for dialog in dialogs):  # else the engine may be at one of them
-                shutil.rmtree(folder)
+            if len(dialogs) < 2 or all(dialog.is_done for dialog in dialogs):
+                shutil.rmtree(folder)  # else one has failed, and the engine may be at another
 
     def _task(self, request: ChatRequest, folder: Path) -> TaskRecord:
         bounds = self.server.bounds
