@@ -53,7 +53,10 @@ BAD: dict[ArgumentKind, list[object]] = {
     ArgumentKind.NUMBER: ["1", True, math.nan, 10**400, [1]],
     ArgumentKind.TEXT: [7, "", None, "x" * 5000, ["disc"]],
 }  # fmt: skip
-EXAMPLES: dict[str, dict[str, object]] = {"rotate": {"degrees": 90}}
+EXAMPLES: dict[str, dict[str, object]] = {
+    "rotate": {"degrees": 90},
+    "run_code": {"code": "print(images[0].size); result = images[0].transpose(0)"},
+}
 
 
 @pytest.fixture(scope="module")
