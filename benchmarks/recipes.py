@@ -214,7 +214,7 @@ def _sizes(arm: Arm, num_phases: int, num_questions: int) -> list[str]:
         data = compose("train", [arm.experiment, *arm.words]).data
     wanted = {"num_train": 32 * num_phases, "num_val": num_questions, "num_test": 16}
     words = [f"data.{key}={count}" for key, count in wanted.items() if key in data]
-    if not any("phases" in word for word in arm.words):
+    if not any("phases" in word or "pair_sizes" in word for word in arm.words):
         words.append(f"num_phases={num_phases}")
     return words
 

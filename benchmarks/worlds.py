@@ -4,6 +4,9 @@ For each data=made_world_...: the share right of one who sees the overview alone
 stripes it does not show, that of a careful teacher (it looks at every asked sign, aims within 8 px,
 and looks again after a miss), and its looks per answer. `--picture FILE` also draws one scene of
 each, with its question, its answer, and its targets in yellow. The tables of docs/worlds.md.
+
+And for data=made_clips: one who sees the first frame and the last, one who is shown 6 or 8 frames
+at an even distance, and the careful teacher, who chooses two at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ from vigorl.build import prepare_process
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import TaskRecord
+from vigorl.data.clips.teacher import ClipTeacher
+from vigorl.data.clips.world import MadeClips, ask_clip, header_of
+from vigorl.data.frames import Even
 from vigorl.data.scenes.draw import Scene
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
 from vigorl.data.scenes.world import MadeWorld
@@ -55,6 +61,7 @@ def main() -> None:
         print(f"{name:12}{100 * blind:14.1f} %{100 * careful:15.1f} %{looks:7.2f}")
         shown = [pair for pair in asked if pair[1].signs[0].is_large] or asked
         tiles.append(tile(name, *shown[0]))
+    clips_reach(said.questions)
     if said.picture:
         sheet(tiles).save(said.picture, optimize=True)
 
@@ -77,6 +84,28 @@ def reach(world: MadeWorld, asked: list[tuple[TaskRecord, Scene]]) -> tuple[floa
         careful.append(task.score(trace.answer, view=VIEW))
         looks.append(len(trace.steps) - 1)
     return statistics.fmean(blind), statistics.fmean(careful), statistics.fmean(looks)
+
+
+def clips_reach(questions: int) -> None:
+    """Of the made clips: what even frames show, and what a careful teacher finds."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        world: MadeClips = instantiate(compose("train", ["data=made_clips"]).data)
+    teacher = ClipTeacher(hasty_frac=0.0, look_again_frac=1.0)
+    right: dict[str, list[bool]] = {}
+    frames: list[int] = []
+    for i, clip in world.clips("test", questions):
+        task, rng = ask_clip(clip, id=str(i), video="a.mp4"), random.Random(i)
+        for count in (2, 6, 8):
+            numbers = Even(count=count).numbers(header_of(clip))
+            watched = teacher.watching_trace(task, clip, numbers, rng)
+            right.setdefault(f"{count} even frames", []).append(
+                task.is_right(watched.trace.answer)
+            )
+        chosen = teacher.choosing_trace(task, clip, rng).trace
+        right.setdefault("careful teacher", []).append(task.is_right(chosen.answer))
+        frames.append(2 + 2 * (len(chosen.steps) - 1))
+    cells = [f"{name} {100 * statistics.fmean(found):.1f} %" for name, found in right.items()]
+    print(f"clips: {', '.join(cells)} with {statistics.fmean(frames):.2f} frames")
 
 
 def tile(name: str, task: TaskRecord, scene: Scene) -> Image.Image:

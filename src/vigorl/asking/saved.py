@@ -6,13 +6,14 @@ FOLDER/pictures/        what they are about, named by content
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
+from vigorl.core.digests import sha256_of
 from vigorl.core.files import written_whole
+from vigorl.core.media import file_of
 from vigorl.core.records import TraceRecord
 from vigorl.data.sources.sft_json import read_sft_json, write_sft
 
@@ -43,7 +44,7 @@ class SavedDialogs:
         pictures = self.folder / "pictures"
         with _LOCK:
             pictures.mkdir(parents=True, exist_ok=True)
-            names = tuple(str(_copied(Path(one), pictures)) for one in record.task.images)
+            names = tuple(_copied(one, pictures) for one in record.task.images)
             kept = replace(record, task=replace(record.task, images=names))
             before = read_sft_json(self.path) if self.path.is_file() else []
             records = [*(one for one in before if one.task.id != kept.task.id), kept]
@@ -52,10 +53,11 @@ class SavedDialogs:
         return len(records)
 
 
-def _copied(picture: Path, folder: Path) -> Path:
-    digest = hashlib.sha256(picture.read_bytes()).hexdigest()[:16]
-    copy = folder / f"{digest}{picture.suffix.lower()}"
+def _copied(name: str, folder: Path) -> str:
+    """The name of a copy of the picture; of a frame, its video is copied whole."""
+    file = Path(file_of(name))
+    copy = folder / f"{sha256_of(file)[:16]}{file.suffix.lower()}"
     if not copy.is_file():
         with written_whole(copy) as part:
-            shutil.copyfile(picture, part)
-    return copy
+            shutil.copyfile(file, part)
+    return f"{copy}{name[len(file_of(name)) :]}"

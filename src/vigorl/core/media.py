@@ -14,6 +14,8 @@ coordinate in a text to a place in the picture and back; nothing else converts.
 from __future__ import annotations
 
 import math
+import os
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -197,6 +199,46 @@ class Edited:
 
 
 Source = FileImage | VideoFrame | Stored | Edited
+
+VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+_FRAME = re.compile(r"(?P<path>.+)#t=(?P<time>\d{1,9}(?:\.\d{1,6})?)(?:&px=(?P<px>\d{1,9}))?")
+
+
+def frame_name(path: str, time_s: float, *, max_pixels: int | None = None) -> str:
+    """How records name a frame of a video among their pictures (as in W3C media fragments).
+
+    Args:
+        path: The video.
+        time_s: From its start, kept to the millisecond.
+        max_pixels: Largest area at which the frame is shown; None leaves it to the model's limits.
+
+    >>> frame_name("clip.mp4", 12.5), frame_name("clip.mp4", 3, max_pixels=50176)
+    ('clip.mp4#t=12.5', 'clip.mp4#t=3&px=50176')
+    """
+    time = f"{time_s:.3f}".rstrip("0").rstrip(".")
+    return f"{path}#t={time}" + (f"&px={max_pixels}" if max_pixels else "")
+
+
+def source_of(name: str | os.PathLike[str]) -> FileImage | VideoFrame:
+    """What a record's name of a picture stands for: a file, or a frame of a video file."""
+    found = _FRAME.fullmatch(name := os.fspath(name))
+    return VideoFrame(found["path"], float(found["time"])) if found else FileImage(name)
+
+
+def is_video(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a whole video, by its ending."""
+    return os.fspath(name).lower().endswith(VIDEO_ENDINGS)
+
+
+def file_of(name: str | os.PathLike[str]) -> str:
+    """The file in which a picture of that name lies; of all frames of a video the same one."""
+    return source_of(name).path
+
+
+def most_pixels_of(name: str | os.PathLike[str]) -> int | None:
+    """The largest area at which a picture of that name is shown, where the name says one."""
+    found = _FRAME.fullmatch(os.fspath(name))
+    return int(found["px"]) if found and found["px"] else None
 
 
 @dataclass(frozen=True, slots=True)

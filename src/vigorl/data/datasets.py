@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from vigorl.core.digests import sha256_of
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.media import file_of
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.plain import to_plain
 
@@ -85,8 +86,8 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
 
 
 def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
-    """The picture files of records, as absolute paths without symbolic links: two ways to one file
-    are one.
+    """The picture and video files of records, as absolute paths without symbolic links: two ways to
+    one file are one, and so are all frames of a video.
     """
     return {_real_path(path) for record in records for path in task_of(record).images}
 
@@ -108,7 +109,7 @@ def first_copies(files: Iterable[str]) -> dict[str, str]:
 
 
 def _real_path(path: str) -> str:
-    return _follow_links(os.path.join(os.getcwd(), path))
+    return _follow_links(os.path.join(os.getcwd(), file_of(path)))
 
 
 @cache  # a look at the disk per folder on the way; every picture is asked for several times
@@ -148,6 +149,7 @@ def _lot(seed: int, ids: Sequence[str]) -> str:
 
 def _content(path: str) -> str:
     """The sha256 of a file."""
+    path = file_of(path)
     try:
         found = os.stat(path)
         return _digest(path, found.st_size, found.st_mtime_ns)

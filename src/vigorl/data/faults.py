@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from vigorl.core.errors import DataError
+from vigorl.data.frames import Frames
 
 NAMED = 20  # of the bad rows of one file; the others are counted
 
@@ -22,11 +23,13 @@ class Rules:
             names them all.
         pictures_anywhere: Picture names may lead out of the folder where they start.
         decode_pictures: Every picture is decoded before the run begins, not its header alone.
+        frames: Which frames of a video are shown; None: there is none.
     """
 
     skip_bad_rows: bool = False
     pictures_anywhere: bool = False
     decode_pictures: bool = False
+    frames: Frames | None = None
 
 
 STRICT = Rules()

@@ -5,8 +5,9 @@ ORIGINAL file, resized once, and then handed to the Hugging Face image processor
 resizing off, so that whole pictures come out bit for bit as the processor alone would make them (a
 test holds this) and crops go the same way.
 
-Left out on purpose: video, and the torchvision backend (its antialiasing differs from Pillow's in
-the last bits; training, evaluation and every engine must see the same pixels).
+Left out on purpose: videos as one input (their frames are pictures, named as such), and the
+torchvision backend (its antialiasing differs from Pillow's in the last bits; training, evaluation
+and every engine must see the same pixels).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transformers import AutoImageProcessor
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Size
-from vigorl.core.media import FileImage, ImageView, Source
+from vigorl.core.media import ImageView, Source, most_pixels_of, source_of
 from vigorl.data.pictures import FORMATS as FORMATS
 from vigorl.data.pictures import MAX_PICTURE_PIXELS as MAX_PICTURE_PIXELS
 from vigorl.data.pictures import marked as marked
@@ -101,8 +102,8 @@ class ImageStore:
         return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
-        """The whole picture at the size at which the processor shows it; reads the file's header
-        only.
+        """The whole picture at the size at which the processor shows it, or of a frame whose name
+        says so at one of fewer pixels; reads the file's header only.
 
         Raises:
             DataError: The file is missing or not a picture, or it is more than 200 times as long as
@@ -112,11 +113,16 @@ class ImageStore:
         if name not in self._sizes:
             self._sizes[name] = read_size(name, source=source or None)
         original = self._sizes[name]
+        sizing, most = self.sizing, most_pixels_of(name)
+        if most is not None:
+            # no fewer than the model takes, no more than it may
+            most = max(min(most, sizing.max_pixels), sizing.min_pixels)
+            sizing = replace(sizing, max_pixels=most)
         try:
-            size = self.sizing.fit(original)
+            size = sizing.fit(original)
         except ValueError as error:
             raise picture_error(path, source or None, str(error)) from error
-        return ImageView(FileImage(name), original, size, frame=self.frame)
+        return ImageView(source_of(name), original, size, frame=self.frame)
 
     def fit(self, view: ImageView) -> ImageView:
         """The view at the nearest size that no engine would change again: sides are whole tokens,

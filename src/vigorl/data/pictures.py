@@ -1,7 +1,5 @@
 """Picture files, decoded, with what is drawn on them. Without torch, so that whoever only shows
-pictures starts at once.
-
-Left out on purpose: video, but for single frames.
+pictures starts at once. A frame of a video is named as one: "clip.mp4#t=12.5".
 """
 
 from __future__ import annotations
@@ -35,7 +33,10 @@ from vigorl.core.media import (
     Stored,
     Tint,
     VideoFrame,
+    is_video,
+    source_of,
 )
+from vigorl.data.video import read_frame, read_header
 
 # ReasonMap's largest map has 14,032 x 19,843 = 278 million pixels. Pillow keeps RGB in four bytes,
 # so a decoded picture takes up to 1.2 GB; one that has to be converted or turned, twice that.
@@ -73,12 +74,14 @@ def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Im
     so, thus the fewest bits of `_BITS` that hold the brightest pixel are taken to be their range.
 
     Args:
-        path: The file.
+        path: The file, or a frame of a video (`core.media.source_of`).
         source: "file:line" of the record that names the picture, for the error message.
     Raises:
         DataError: Missing, empty, not a picture, truncated, too large, or without a fixed range of
             values (float pixels, grey below 0).
     """
+    if isinstance(named := source_of(path), VideoFrame):
+        return read_frame(named.path, named.time_s)
     image, orientation = _open_header(path, source=source)
     with image:
         try:
@@ -90,11 +93,14 @@ def open_image(path: str | os.PathLike[str], *, source: str | None = None) -> Im
 
 
 def read_size(path: str | os.PathLike[str], *, source: str | None = None) -> Size:
-    """The size `open_image` will give, from the file's header alone.
+    """The size `open_image` will give, from the file's header alone; of a video, its frames'.
 
     Raises:
         DataError: Missing, empty, not a picture, or too large.
     """
+    named = source_of(path)
+    if isinstance(named, VideoFrame) or is_video(path):
+        return read_header(named.path, source=source).size
     image, orientation = _open_header(path, source=source)
     with image:
         width, height = image.size
@@ -203,7 +209,7 @@ def open_source(source: Source) -> Image.Image:
     if isinstance(source, Edited):
         return marked(open_source(source.source), source.marks)
     if isinstance(source, VideoFrame):
-        return _video_frame(source)
+        return read_frame(source.path, source.time_s)
     return open_image(source.path)
 
 
@@ -253,30 +259,6 @@ def _draw(picture: Image.Image, mark: Mark) -> None:
         pen.text((mark.point.x, mark.point.y), mark.text, fill=mark.rgb, font=font)
     else:
         pen.rectangle(mark.box.as_tuple(), outline=mark.rgb, width=mark.width_px)
-
-
-def _video_frame(source: VideoFrame) -> Image.Image:
-    """The last frame whose time is not after the asked one."""
-    try:
-        import av  # pyright: ignore[reportMissingImports]  an extra: most runs see no video
-        from av.error import FFmpegError  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise DataError("to read videos, pip install av", path=source.path) from error
-    found = None
-    try:
-        with av.open(source.path) as video:
-            stream = video.streams.video[0]
-            if stream.time_base is not None:
-                video.seek(int(source.time_s / stream.time_base), stream=stream)
-            for frame in video.decode(stream):
-                if found is not None and frame.time is not None and frame.time > source.time_s:
-                    break
-                found = frame
-    except (OSError, IndexError, FFmpegError) as error:
-        raise DataError(f"the video cannot be read: {error}", path=source.path) from error
-    if found is None:
-        raise DataError("the video has no frame", path=source.path)
-    return found.to_image().convert("RGB")
 
 
 def keep_picture(picture: Image.Image, folder: str | os.PathLike[str]) -> Stored:

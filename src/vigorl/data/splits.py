@@ -24,6 +24,7 @@ from vigorl.data.datasets import (
 )
 from vigorl.data.dry_pass import Asks, dry_pass
 from vigorl.data.faults import STRICT, Rules, refuse
+from vigorl.data.frames import Frames
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -104,14 +105,15 @@ class FilesOfNames(_OfFiles):
     """What those share whose files name pictures.
 
     Attributes:
-        pictures_anywhere: See `data.faults.Rules`.
+        pictures_anywhere, frames: See `data.faults.Rules`.
     """
 
     pictures_anywhere: bool = False
+    frames: Frames | None = None
 
     @property
     def rules(self) -> Rules:
-        return Rules(self.skip_bad_rows, self.pictures_anywhere, self.decode_pictures)
+        return Rules(self.skip_bad_rows, self.pictures_anywhere, self.decode_pictures, self.frames)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,9 @@ from vigorl.settings.kinds import AnyText, Flag, Group, Node, Text
 # rooms that import torch, and what brings it, for type checkers alone or inside of functions
 STATED = (
     "vigorl.core.rewards.",
+    "vigorl.data.clips.draw.",
+    "vigorl.data.clips.teacher.",
+    "vigorl.data.frames.",
     "vigorl.rollout.probes.",
     "vigorl.rollout.tools.",
     "vigorl.training.algorithms.",

@@ -20,12 +20,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
-from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.files import written_whole
 from vigorl.core.geometry import Point, Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.protocols import Looking
@@ -37,6 +35,7 @@ from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, scene_size
 from vigorl.data.scenes.questions import CATEGORIES, asked_signs
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
 from vigorl.data.scenes.variants.variant import Variant
+from vigorl.data.scenes.written import MAKE_ANEW, WrittenWorld
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl, write_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json, write_sft
 from vigorl.data.sources.vstar_folder import read_vstar_folder, write_vstar_folder
@@ -44,7 +43,6 @@ from vigorl.data.splits import DataSplits
 
 VERSION = 3  # raise it when the drawing, the questions or the files change
 _OPEN = "questions.jsonl"
-_MAKE_ANEW = "delete that folder, and it is made anew"
 _SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3, "traces": 4}
 
 
@@ -72,11 +70,10 @@ class TraceMix:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeWorld:
+class MadeWorld(WrittenWorld):
     """Draws the world where it is missing and loads it; a `data.splits.DataSource`.
 
     Attributes:
-        root: Where it is written.
         scene: How hard the pictures are.
         num_train, num_val, num_test: Questions, one per picture.
         comparison_frac: Share of questions that compare two signs.
@@ -92,7 +89,6 @@ class MadeWorld:
         variant: What it draws and asks otherwise (`data.scenes.variants`).
     """
 
-    root: str
     scene: SceneSettings = field(default_factory=SceneSettings)
     num_train: int = 2000
     num_val: int = 128
@@ -107,35 +103,6 @@ class MadeWorld:
     trace_categories: tuple[str, ...] | None = None
     view: int = 112
     variant: Variant = field(default_factory=Variant)
-
-    def prepare(self) -> None:
-        """Write what is missing; a world made with other settings in the same place is an error,
-        never overwritten. Runs that begin together wait for the one that draws.
-
-        Raises:
-            ConfigError: `root` holds a world of other settings.
-        """
-        root = Path(self.root)
-        if self._is_made(root):
-            return
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{root}.lock"):
-            if not self._is_made(root):
-                self._write(root)
-                with written_whole(root / "world.json") as part:
-                    part.write_text(json.dumps(self._stamp(), indent=1))
-
-    def _is_made(self, root: Path) -> bool:
-        if not (root / "world.json").is_file():
-            return False
-        found, stamp = _read_stamp(root / "world.json"), self._stamp()
-        if found != stamp:
-            changed = sorted(k for k in stamp | found if stamp.get(k) != found.get(k))
-            raise ConfigError(
-                f"data.root={self.root} holds a made world with other settings "
-                f"({', '.join(changed)}); choose another data.root, or {_MAKE_ANEW}"
-            )
-        return True
 
     def load(self) -> DataSplits:
         root = Path(self.root)
@@ -154,7 +121,7 @@ class MadeWorld:
         for name in ("train", "val", "test"):
             found, made = len(getattr(splits, f"{name}_tasks")), getattr(self, f"num_{name}")
             if found != made:
-                text = f"{found} of {made} {name} questions are left: {_MAKE_ANEW}"
+                text = f"{found} of {made} {name} questions are left: {MAKE_ANEW}"
                 raise DataError(text, path=root)
         return splits
 
@@ -303,16 +270,6 @@ def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"not a line of signs: {error}", path=path, line=number) from error
     return rows
-
-
-def _read_stamp(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ConfigError(f"{path} is cut or damaged ({error}): {_MAKE_ANEW}") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} is not of a made world: {_MAKE_ANEW}")
-    return found
 
 
 def _read_benchmark(folder: Path, *, scorer: Scorer) -> list[TaskRecord]:

@@ -43,7 +43,8 @@ def collect(
         try:
             if isinstance(row, DataError):
                 raise row
-            made.append(make(replace(row, pictures_anywhere=rules.pictures_anywhere)))
+            anywhere, frames = rules.pictures_anywhere, rules.frames
+            made.append(make(replace(row, pictures_anywhere=anywhere, frames=frames)))
             notes.update({(row.path.parent, note): n for note, n in row.notes.items()})
         except DataError as error:
             faults.append(error)

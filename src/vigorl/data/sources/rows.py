@@ -11,19 +11,23 @@ import os
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
 
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.media import file_of, is_video
 from vigorl.core.records import TaskRecord
 from vigorl.core.scoring.point import PointInBox
 from vigorl.core.scoring.scorer import Scorer
 from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.frames import Frames
 from vigorl.data.images import read_size
 from vigorl.data.sources.option_texts import parse_list
+from vigorl.data.video import read_header
 
+VIDEO_SLOT = "<video>"
 BoxForm = Literal["xywh", "xyxy"]
 MAX_NUMBER = 2**53  # whole numbers up to here are floats without loss
 MAX_COUNT = 10_000  # of simulations and visits; pages draw a place for each
@@ -42,6 +46,7 @@ class Row:
         name: What to call the row where there is no line, such as "item 3".
         root: Where picture names start.
         pictures_anywhere: Whether picture names may lead out of `root`.
+        frames: Which frames of a video are shown; None: a video is a fault.
         notes: What its reader has taken otherwise than it is written, and how often.
     """
 
@@ -51,6 +56,7 @@ class Row:
     name: str = ""
     root: Path = Path()
     pictures_anywhere: bool = False
+    frames: Frames | None = None
     notes: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
@@ -189,14 +195,16 @@ class Row:
         return PointInBox(*boxes) if type(found) is PointInBox else found
 
     def picture(self, name: str) -> str:
-        """The path of a picture that exists, in `root` unless it may be anywhere."""
+        """The path of a picture that exists, in `root` unless it may be anywhere; or the name of a
+        frame of such a video.
+        """
         path = str(self.root / name)
         if not self.pictures_anywhere and not _is_below(path, self.root):
             self.fail(
                 f"picture {name!r:.80} leads out of {self.root}; "
                 "data.pictures_anywhere=true allows it"
             )
-        if not os.path.isfile(path):  # Path.is_file raises for names that are too long
+        if not os.path.isfile(file_of(path)):  # Path.is_file raises for names that are too long
             self.fail(f"picture {name!r:.80} is not in {self.root}")
         return path
 
@@ -206,8 +214,11 @@ class Row:
 
     def checked(self, task: TaskRecord) -> TaskRecord:
         """The task, of which everything that its turn will need is there: a question, an answer,
-        options that letters can name and tell apart, slots that fit, pictures with a header.
+        options that letters can name and tell apart, slots that fit, pictures with a header; videos
+        by their frames.
         """
+        if any(map(is_video, task.images)):
+            task = self._with_frames(task)
         self.check_slots(task.question, num_images=len(task.images))
         if not task.question.replace(IMAGE_SLOT, "").strip():
             self.fail("the question is empty")
@@ -223,6 +234,35 @@ class Row:
         for path in task.images:
             self.picture_size(path)
         return task
+
+    def _with_frames(self, task: TaskRecord) -> TaskRecord:
+        """The task with frames in the place of videos, named where those stood or before the text;
+        a video may stand in the question as `<video>` or as `<image>`.
+        """
+        if self.frames is None:
+            self.fail("a video is named: frames@data.frames=even says which frames are shown")
+        question = task.question.replace(VIDEO_SLOT, IMAGE_SLOT)
+        self.check_slots(question, num_images=len(task.images))
+        has_slots, images, texts = IMAGE_SLOT in question, list[str](), list[str]()
+        for name in task.images:
+            if not is_video(name):
+                images.append(name)
+                texts.append(IMAGE_SLOT)
+                continue
+            header = read_header(name, source=self.source)
+            try:
+                images += self.frames.names(name, header)
+                texts.append(self.frames.text(header))
+            except ValueError as error:
+                self.fail(f"{error}: {name}")
+        if not has_slots:
+            return replace(task, question="".join(texts) + question, images=tuple(images))
+        before, *after = question.split(IMAGE_SLOT)
+        shown = "".join(
+            text + part.removeprefix("\n" if text.endswith("\n") else "")
+            for text, part in zip(texts, after, strict=True)
+        )
+        return replace(task, question=before + shown, images=tuple(images))
 
     def check_slots(self, question: str, *, num_images: int) -> None:
         """A question has one `<image>` per picture, or none at all."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.media import file_of
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
@@ -208,4 +209,4 @@ def cluster_of(task: TaskRecord) -> str:
     """What a task shares its luck with: what it says, else its first picture."""
     if task.cluster or not task.images:
         return task.cluster or task.id
-    return "/".join(Path(task.images[0]).parts[-2:])
+    return "/".join(Path(file_of(task.images[0])).parts[-2:])

@@ -1,0 +1,1 @@
+"""The made world as videos: a sign can be read in few of their frames."""
