@@ -84,7 +84,8 @@ TRIES = {  # a name, and what Python or the kernel answers
     ),
     "a zip of zeros": (
         "import zlib; held = bytearray(10**8); c = zlib.compressobj(wbits=-15); "
-        "z = c.compress(bytes(10**7)) + c.flush(zlib.Z_FULL_FLUSH); zlib.decompress(z * 150, wbits=-15)", "MemoryError",
+        "z = c.compress(bytes(10**7)) + c.flush(zlib.Z_FULL_FLUSH); zlib.decompress(z * 150, "
+        "wbits=-15)", "MemoryError",
     ),
     "pixels without end": ("Image.new('RGB', (10**5, 10**5))", "MemoryError"),
     "a file without end": (
