@@ -56,7 +56,8 @@ class Limits:
         disk_mb: All files that it writes.
         num_files: That it leaves at any time.
         characters: Of printed text that are kept.
-        pixels: Of a picture that it leaves.
+        pictures: That it may leave.
+        pixels: Of each.
     """
 
     seconds: float = 10.0
@@ -64,6 +65,7 @@ class Limits:
     disk_mb: int = 64
     num_files: int = 64
     characters: int = 2000
+    pictures: int = 4
     pixels: int = 4_000_000
 
 
@@ -207,7 +209,11 @@ def _left(folder: Path, own: set[str], fault: str, limits: Limits) -> Left:
     if fault:
         return Left("", (), fault)
     names = sorted(_files(folder).keys() - own, key=lambda name: (name != "result.png", name))
-    pictures = [_picture(folder / one, limits.pixels) for one in names if _SHOWN.search(one)]
+    names = [one for one in names if _SHOWN.search(one)]
+    if len(names) > limits.pictures:
+        most = limits.pictures
+        return Left("", (), f"The code left {len(names)} pictures; it may leave {most}.")
+    pictures = [_picture(folder / one, limits.pixels) for one in names]
     if None in pictures:
         most = f"{limits.pixels:,} pixels"
         return Left("", (), f"A picture that the code left has more than {most} or is damaged.")

@@ -86,15 +86,12 @@ class RunCode(StatelessTool):
             memory_mb=self.memory_mb,
             disk_mb=self.disk_mb,
             characters=self.text_characters,
+            pictures=self.most_pictures,
             pixels=self.most_pixels,
         )
         left = run(code, list(map(_as_shown, scene.views)), limits=limits, unsafe=self.unsafe)
         if left.fault:
             raise ToolError(_harmless(left.fault)[:_MOST_OF_FAULT])
-        if len(left.pictures) > self.most_pictures:
-            raise ToolError(
-                f"The code left {len(left.pictures)} pictures; it may leave {self.most_pictures}."
-            )
         said = _harmless(left.text).strip()
         if not said and not left.pictures:
             return Observation(("The code printed nothing and left no picture.",))
