@@ -56,7 +56,10 @@ BAD: dict[ArgumentKind, list[object]] = {
     ArgumentKind.TEXT: [7, "", None, "x" * 5000, ["disc"]],
 }  # fmt: skip
 OF_VIDEOS = ("select_frames",)  # their first picture is a frame of one
-EXAMPLES: dict[str, dict[str, object]] = {"rotate": {"degrees": 90}}
+EXAMPLES: dict[str, dict[str, object]] = {
+    "rotate": {"degrees": 90},
+    "run_code": {"code": "print(images[0].size); result = images[0].transpose(0)"},
+}
 
 
 @pytest.fixture(scope="module")

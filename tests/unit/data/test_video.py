@@ -165,7 +165,9 @@ def test_an_hour_is_read_frame_by_frame_in_little_memory(tmp_path: Path) -> None
         before = _resident_bytes()
         for second in seconds:
             assert abs(shade_of(video.frame(second)) - second % 240) <= 3
-    assert _resident_bytes() - before < 8 << 20  # all decoded frames are 11 MB, an hour of 720p 10 GB
+    assert (
+        _resident_bytes() - before < 8 << 20
+    )  # all decoded frames are 11 MB, an hour of 720p 10 GB
 
 
 def _resident_bytes() -> int:

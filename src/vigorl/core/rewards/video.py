@@ -67,7 +67,9 @@ class ChosenIntervalReward(UnitReward):
 
     def __call__(self, rollout: Rollout) -> float:
         spans = spans_of(rollout.task, self.name)
-        last = next((times for turn in reversed(rollout.turns) if (times := _times(turn.views))), ())
+        last = next(
+            (times for turn in reversed(rollout.turns) if (times := _times(turn.views))), ()
+        )
         if not last:
             return 0.0
         start, end = min(last), max(last) + self.frame_s

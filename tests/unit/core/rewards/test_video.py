@@ -24,9 +24,7 @@ def chose(*calls: tuple[float, ...], think: str = "Here.", span: str = "3 4") ->
     turns = [
         turn(
             "<think> a </think>",
-            views=tuple(
-                ImageView(VideoFrame("a.mp4", time), ORIGINAL, ORIGINAL) for time in call
-            ),
+            views=tuple(ImageView(VideoFrame("a.mp4", time), ORIGINAL, ORIGINAL) for time in call),
         )
         for call in calls
     ]
