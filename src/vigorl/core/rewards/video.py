@@ -79,7 +79,8 @@ class ChosenIntervalReward(UnitReward):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnealedTimeReward:
-    """The mean over the times of exp(-d^2 / (2 s^2)), d the seconds to the nearest span, 0 in it.
+    """The mean over the times of exp(-d^2 / (2 s^2)), d the seconds to the nearest span, 0 in it;
+    of a task without spans, to the nearest of its key seconds.
 
     s falls in a line from `start_s` to `end_s`, which it has reached at `until` of the run: wide
     first, so that an untrained policy sees a slope. 0.0 without a time.
@@ -127,7 +128,9 @@ class AnnealedTimeReward:
         return [self._score(rollout, width) for rollout in rollouts]
 
     def _score(self, rollout: Rollout, width: float) -> float:
-        spans = spans_of(rollout.task, self.name)
+        task = rollout.task
+        moments = [(key, key) for key, _ in _keys(task, self.name)] if "keys" in task.tags else []
+        spans = spans_of(task, self.name) if "span" in task.tags or not moments else moments
         times = chosen_times(rollout) if self.where == "frames" else named_times(rollout)
         if not times:
             return 0.0

@@ -1,6 +1,7 @@
 """Moments that are chosen or named, scored by hand: what matters is 3 to 4 s."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,13 @@ def test_times_are_paid_by_a_width_that_narrows() -> None:
 )
 def test_boxes_are_paid_near_their_moment(think: str, fit: float) -> None:
     assert TimedIoUReward()(chose(think=think)) == pytest.approx(fit)
+
+
+def test_without_spans_times_are_measured_from_key_seconds() -> None:
+    said = chose(think="at 4.5 s")
+    only = replace(said, task=task(tags={"keys": TAGS["keys"]}))
+    (score,) = AnnealedTimeReward().score_group([only], [], progress=Progress(1, 1))
+    assert score == pytest.approx(math.exp(-0.5))  # 1 s from 3.5 s, s = 1
 
 
 @pytest.mark.parametrize("span", ["", "4 3", "3", "a b", "3 4; 5"])
