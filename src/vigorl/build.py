@@ -40,7 +40,7 @@ from vigorl.models.pretrained import check_folder, parse_dtype
 from vigorl.processes import from_first_process
 from vigorl.resolvers import ASSETS as ASSETS
 from vigorl.resolvers import CONFIGS as CONFIGS
-from vigorl.resolvers import register_resolvers
+from vigorl.resolvers import dialect_of, register_resolvers
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings import check_values, refuse_missing
@@ -112,15 +112,21 @@ def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
     """
     folder = like.model_folder if like else _model_folder(cfg)
     codec = like.codec if like else ChatCodec.from_pretrained(folder)
+    limits = RolloutLimits(**cfg.env.limits)
     images = like.images if like else ImageStore.from_pretrained(folder, **cfg.pixels)
     tools = [instantiate(tool) for tool in cfg.env.tools]
+    dialect = dialect_of(cfg, tools)
+    codec = codec.speaking(dialect)
     prompt = OmegaConf.select(cfg, "protocol.prompt") or cfg.env.prompt  # an evaluation's
+    written = instantiate(prompt).write(
+        tools=tools, frame=images.frame, dialect=dialect, max_calls=limits.max_calls_per_turn
+    )
     shared = {
-        "prompt": instantiate(prompt).write(tools=tools, frame=images.frame),
+        "prompt": written,
         "codec": codec,
         "images": images,
         "tools": tools,
-        "limits": RolloutLimits(**cfg.env.limits),
+        "limits": limits,
         "step_reply": cfg.env.step_reply,
     }
     sampled = Environment(**shared, temperature=cfg.env.temperature, top_p=cfg.env.top_p)

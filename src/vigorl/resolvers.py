@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.markup import Dialect, Markup
+from vigorl.core.protocols import Tool
 from vigorl.data.prompt_writer import Form, PromptWriter
 from vigorl.evaluation.protocols import lmms_eval, vlmevalkit
 
@@ -67,7 +70,16 @@ def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:
 def _system_text(form: str, *, _root_: DictConfig) -> str:
     """What the run's prompt says in another form."""
     writer: PromptWriter = replace(instantiate(_root_.env.prompt), form=Form(form))
-    return writer.write(tools=[instantiate(tool) for tool in _root_.env.tools]).system
+    tools = [instantiate(tool) for tool in _root_.env.tools]
+    dialect = dialect_of(_root_, tools)
+    most = _root_.env.limits.get("max_calls_per_turn", 1)
+    return writer.write(tools=tools, dialect=dialect, max_calls=most).system
+
+
+def dialect_of(cfg: DictConfig, tools: Sequence[Tool]) -> Dialect | None:
+    """How the policy writes calls of its tools; None is the canonical form."""
+    markup: Markup | None = instantiate(cfg.env.get("markup"))
+    return markup.dialect(tools) if markup else None
 
 
 def _chain_form(*, _root_: DictConfig) -> str:

@@ -234,6 +234,16 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),
         (
             "train",
+            ["env=visual_search_point", "markup=xml"],
+            "markup has no effect on an env without",
+        ),
+        (
+            "train",
+            ["env=visual_search_point", "env.limits.max_calls_per_turn=2"],
+            "limits.max_calls_per_turn has no effect with limits.max_turns=1",
+        ),
+        (
+            "train",
             ["env=visual_search_point", "env.limits.max_turns=2"],
             "limits.max_turns=2 has no effect without tools",
         ),
@@ -344,7 +354,7 @@ NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
     "max_turns", "default", "coef_end", "clip", "below", "below_best_frac",
-    "model_dtype", "model_folder", "limit", "tracking_uri", "artifact_location", "system_every_s",
+    "model_dtype", "model_folder", "limit", "served_as", "tracking_uri", "artifact_location", "system_every_s",
 )  # fmt: skip
 
 

@@ -205,7 +205,7 @@ class RolloutLogger(L.Callback):
             metrics=report.metrics,
             facts=facts,
         )
-        decode = None if self.codec is None else self.codec.decode
+        decode = None if self.codec is None else self.codec.decode_raw
         written = write_phase_page(self.folder, page, images=self.images, decode=decode)
         pages = [written.name, *(line.tokens_href for line in written.groups if line.tokens_href)]
         for path in (

@@ -142,6 +142,21 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
+class Tint:
+    """A box coloured so that what is below shows through; ORIGINAL pixels.
+
+    Attributes:
+        box: Where.
+        strength: In [0, 1], how much of the colour is mixed in.
+        rgb: The colour.
+    """
+
+    box: Box
+    strength: float = 0.4
+    rgb: Rgb = (255, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """Straight from point to point, through two or more; ORIGINAL pixels."""
 
@@ -160,7 +175,7 @@ class Label:
     rgb: Rgb = (255, 0, 0)
 
 
-Mark = Fill | Noise | GaussianNoise | Patches | Dot | Outline | Line | Label
+Mark = Fill | Noise | GaussianNoise | Patches | Dot | Outline | Tint | Line | Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +277,14 @@ class ImageView:
         return self.source.source if isinstance(self.source, Edited) else self.source
 
     @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What is drawn on its source, in order."""
+        return self.source.marks if isinstance(self.source, Edited) else ()
+
+    @property
     def is_noisy(self) -> bool:
         """Whether Gaussian noise is drawn on its source."""
-        marks = self.source.marks if isinstance(self.source, Edited) else ()
-        return any(isinstance(mark, GaussianNoise) for mark in marks)
+        return any(isinstance(mark, GaussianNoise) for mark in self.marks)
 
     @property
     def without_noise(self) -> ImageView:

@@ -187,6 +187,7 @@ class ArgumentKind(StrEnum):
     POINT = "point"  # [x, y] in the frame of the picture's texts
     BOX = "box"  # [x1, y1, x2, y2], likewise
     POINTS = "points"  # [[x, y], ...], likewise
+    BOXES = "boxes"  # [[x1, y1, x2, y2], ...], likewise
     INDEX = "index"  # the number of a picture shown so far, from 0
     INDICES = "indices"  # several of them: [0, 2]
     NUMBER = "number"
@@ -277,6 +278,13 @@ class Observation:
         """The same reply with each of its pictures changed."""
         parts = (change(part) if isinstance(part, ImageView) else part for part in self.parts)
         return replace(self, parts=tuple(parts))
+
+    @classmethod
+    def joined(cls, replies: Sequence[Observation]) -> Observation:
+        """Replies to several calls as one, each on lines of its own; where the last look went."""
+        parts = [part for one in replies for part in ("\n", *one.parts)][1:]
+        looks = [one.focus for one in replies if one.focus is not None]
+        return cls(tuple(parts), looks[-1] if looks else None, any(one.is_done for one in replies))
 
 
 @runtime_checkable

@@ -11,6 +11,10 @@ turn but the last in a tool call:
     <think> Its stripes rise. </think>
     <answer> rising </answer>
 
+Several calls in one turn are a list of such objects in the one <tool_call> block. This is the
+CANONICAL form; where a policy writes its calls otherwise (`core.markup`), it is translated at the
+tokens.
+
 Rollouts, supervised traces, evaluation, rewards, search and pages all use this module; nothing else
 knows the tags.
 Coordinates in the text are in the text frame of the first picture (`core.media.TextFrame`).
@@ -18,21 +22,23 @@ Coordinates in the text are in the text frame of the first picture (`core.media.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+from vigorl.core.calls import END_TOOL_CALL as END_TOOL_CALL
+from vigorl.core.calls import TAG, BadCall, parse_calls, render_calls
+from vigorl.core.calls import TOOL_CALL as TOOL_CALL
+from vigorl.core.calls import ToolCall as ToolCall
+from vigorl.core.calls import TurnProblem as TurnProblem
 from vigorl.core.geometry import Point
 
 Part = TypeVar("Part")
 
 IMAGE_SLOT = "<image>"
 THINK, END_THINK = "<think>", "</think>"
-TOOL_CALL, END_TOOL_CALL = "<tool_call>", "</tool_call>"
 OBSERVATION, END_OBSERVATION = "<observation>", "</observation>"
 ANSWER, END_ANSWER = "<answer>", "</answer>"
 
@@ -40,33 +46,9 @@ FINAL_THOUGHT = "Based on all the information I've gathered, I'll now provide my
 FORCED_ANSWER_PREFIX = f"{THINK} {FINAL_THOUGHT} {END_THINK}\n{ANSWER}"
 TURN_AROUND = "Wait, that does not hold up. Let me try another way."
 
-_TAG = re.compile(r"</?(?:think|tool_call|observation|answer)>")
 # Nine digits at most: Python refuses integers of thousands of digits, and a policy may write one.
 _NUMBER = r"(-?\d{1,9}(?:\.\d{1,6})?)"
 POINT_PATTERN = re.compile(rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)")
-
-
-class TurnProblem(StrEnum):
-    """Why a turn does not follow the grammar."""
-
-    UNCLOSED_TAG = "unclosed_tag"  # a tag without its partner, or tags inside one another
-    NO_THINK = "no_think"  # the turn does not open with a <think> block
-    TWO_THINKS = "two_thinks"  # more than one <think> block in a turn
-    NO_ACTION = "no_action"  # neither a tool call nor an answer
-    TWO_ACTIONS = "two_actions"  # more than one tool call or answer
-    TEXT_OUTSIDE_TAGS = "text_outside_tags"  # anything but white space between the blocks
-    FOREIGN_TAG = "foreign_tag"  # the policy wrote an <observation> itself
-    BAD_JSON = "bad_json"  # the tool call is not a JSON object
-    BAD_CALL = "bad_call"  # the object has no "name" text or no "arguments" object
-    EMPTY_ANSWER = "empty_answer"  # <answer> holds nothing
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A request to the environment, as the policy wrote it."""
-
-    name: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +65,7 @@ class ParsedTurn:
         answer: Text of the first <answer>, stripped.
         problem: The first thing wrong with the turn, or None.
         detail: One sentence about `problem` for a person.
+        tool_calls: All calls of the first readable block: `tool_call`, or those of a list.
     """
 
     think: str
@@ -91,14 +74,23 @@ class ParsedTurn:
     answer: str | None = None
     problem: TurnProblem | None = None
     detail: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One turn of a trace to render: a thought and, in all but the last turn, a tool call."""
+    """One turn of a trace to render: a thought and, in all but the last turn, a tool call, or
+    several.
+    """
 
     think: str
     tool_call: ToolCall | None = None
+    more_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """All calls in order."""
+        return (self.tool_call, *self.more_calls) if self.tool_call else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ class Trace:
     def turns(self) -> list[str]:
         """The assistant turns as text, in order."""
         calls = [
-            render_tool_turn(step.think, step.tool_call)
+            render_tool_turn(step.think, step.tool_call, *step.more_calls)
             for step in self.steps[:-1]
             if step.tool_call
         ]
@@ -153,9 +145,8 @@ def _read_point(match: re.Match[str]) -> Point:
     return Point(read_number(match[1]), read_number(match[2]))
 
 
-def render_tool_turn(think: str, call: ToolCall) -> str:
-    body = json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
-    return f"{THINK} {think.strip()} {END_THINK}\n{TOOL_CALL}\n{body}\n{END_TOOL_CALL}"
+def render_tool_turn(think: str, call: ToolCall, *more: ToolCall) -> str:
+    return f"{THINK} {think.strip()} {END_THINK}\n{render_calls(call, *more)}"
 
 
 def render_answer_turn(think: str, answer: str) -> str:
@@ -227,13 +218,15 @@ def parse_turn(text: str) -> ParsedTurn:
     blocks, outside = _split_blocks(text)
     thinks = [body for tag, body in blocks if tag == "think"]
     answers = [body.strip() for tag, body in blocks if tag == "answer"]
-    calls = [_parse_call(body) for tag, body in blocks if tag == "tool_call"]
+    calls = [parse_calls(body) for tag, body in blocks if tag == "tool_call"]
+    readable = next((found for found in calls if not isinstance(found, BadCall)), ())
     think = thinks[0].strip() if thinks else ""
     problem, detail = _first_problem(text, blocks, outside, calls, answers)
     return ParsedTurn(
         think=think,
         points=find_points(think),
-        tool_call=next((call for call in calls if isinstance(call, ToolCall)), None),
+        tool_call=readable[0] if readable else None,
+        tool_calls=readable,
         answer=answers[0] if answers else None,
         problem=problem,
         detail=detail,
@@ -264,7 +257,7 @@ def parse_thought(text: str) -> ParsedTurn:
 
 def has_tag(text: str) -> bool:
     """Whether a text holds a tag, so that it cannot stand inside another."""
-    return bool(_TAG.search(text))
+    return bool(TAG.search(text))
 
 
 def parse_trace(turns: Iterable[str]) -> Trace:
@@ -292,7 +285,7 @@ def join_turns(turns: Sequence[ParsedTurn]) -> Trace:
                 f"turn {number}: "
                 + ("the last turn must answer" if is_last else "answers before the end")
             )
-        steps.append(Step(parsed.think, parsed.tool_call))
+        steps.append(Step(parsed.think, parsed.tool_call, parsed.tool_calls[1:]))
         if parsed.answer is not None:
             return Trace(tuple(steps), parsed.answer)
     raise ValueError("no turns")
@@ -304,7 +297,7 @@ def _split_blocks(text: str) -> tuple[list[tuple[str, str]], str]:
     A block goes from an opening tag to the next closing one of its kind; an opening tag that has
     none is text.
     """
-    tags = list(_TAG.finditer(text))
+    tags = list(TAG.finditer(text))
     closings: dict[str, list[int]] = {tag: [] for tag in (END_THINK, END_TOOL_CALL, END_ANSWER)}
     for i in reversed(range(len(tags))):
         if (tag := tags[i][0]) in closings:
@@ -326,32 +319,16 @@ def _split_blocks(text: str) -> tuple[list[tuple[str, str]], str]:
     return blocks, "".join([*outside, text[end:]])
 
 
-def _parse_call(body: str) -> ToolCall | tuple[TurnProblem, str]:
-    try:
-        value = json.loads(body)
-    except json.JSONDecodeError as error:
-        detail = f"the tool call is not JSON: {error.msg} at character {error.pos}"
-        return TurnProblem.BAD_JSON, detail
-    except (ValueError, RecursionError):  # an integer of thousands of digits; brackets without end
-        return TurnProblem.BAD_JSON, "the tool call is not JSON that can be read"
-    if not isinstance(value, dict):
-        return TurnProblem.BAD_JSON, "the tool call must be a JSON object"
-    name, arguments = value.get("name"), value.get("arguments")
-    if not isinstance(name, str) or not isinstance(arguments, dict):
-        return TurnProblem.BAD_CALL, 'the tool call needs a "name" text and an "arguments" object'
-    return ToolCall(name, arguments)
-
-
 def _first_problem(
     text: str,
     blocks: list[tuple[str, str]],
     outside: str,
-    calls: list[ToolCall | tuple[TurnProblem, str]],
+    calls: list[tuple[ToolCall, ...] | BadCall],
     answers: list[str],
 ) -> tuple[TurnProblem | None, str]:
     if OBSERVATION in text or END_OBSERVATION in text:
         return TurnProblem.FOREIGN_TAG, "only the environment writes observations"
-    if len(_TAG.findall(text)) != 2 * len(blocks):
+    if len(TAG.findall(text)) != 2 * len(blocks):
         return TurnProblem.UNCLOSED_TAG, "a tag has no partner, or stands inside another block"
     if not blocks or blocks[0][0] != "think":
         return TurnProblem.NO_THINK, "the turn must open with a <think> block"
@@ -364,7 +341,7 @@ def _first_problem(
     if outside.strip():
         return TurnProblem.TEXT_OUTSIDE_TAGS, "there is text outside the tags"
     for call in calls:
-        if not isinstance(call, ToolCall):
+        if isinstance(call, BadCall):
             return call
     if answers and not answers[0]:
         return TurnProblem.EMPTY_ANSWER, "the answer is empty"

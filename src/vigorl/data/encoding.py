@@ -5,13 +5,18 @@ ONE placeholder per picture until `expand_image_pads`. Control tokens only ever 
 what a user, a data set, a tool or the policy writes is encoded as plain text, even where it reads
 `<|im_end|>` or `<|image_pad|>`, so no text can end a turn or add a picture.
 
+A policy may write its calls in a dialect of its own (`core.markup`): whatever is said in texts here
+is canonical, and translated next to the ids, which are never encoded again.
+
 Left out on purpose: the tokenizer's own chat template (it parses text for control tokens, and adds
 a default system message). A test holds that both give the same ids on ordinary text.
 """
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -20,11 +25,20 @@ from typing import Any, TypeVar
 from transformers import AutoTokenizer
 
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.markup import Dialect
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Observation, OpenTool, Scene, Tool, ToolError
 from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import GUEST, Rollout, StopReason, TrainingSample, Turn
-from vigorl.core.trace import IMAGE_SLOT, ToolCall, observation_parts, text_of
+from vigorl.core.trace import (
+    END_TOOL_CALL,
+    IMAGE_SLOT,
+    TOOL_CALL,
+    Step,
+    ToolCall,
+    observation_parts,
+    text_of,
+)
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt
 from vigorl.data.rescale import rescaled_trace
@@ -33,6 +47,7 @@ from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
 Value = TypeVar("Value")
+_CALL = re.compile(rf"{TOOL_CALL}.*?(?:{END_TOOL_CALL}|$)", re.DOTALL)
 
 
 class ChatCodec:
@@ -48,9 +63,12 @@ class ChatCodec:
         banned_ids: Every control token but `end_id`, ascending. A policy must never sample one: a
             placeholder would ask for pixels that do not exist, and a message start would forge a
             message.
+        dialect: How the policy writes its calls; None is the canonical form.
     Raises:
         ConfigError: The tokenizer lacks one of the tokens.
     """
+
+    dialect: Dialect | None = None
 
     def __init__(self, tokenizer: Any, chat: ChatLayout) -> None:
         self._tokenizer = tokenizer
@@ -79,6 +97,17 @@ class ChatCodec:
             return cls(tokenizer, chat)
         except ConfigError as error:
             raise ConfigError(f"{folder}: {error}") from error
+
+    def speaking(self, dialect: Dialect | None) -> ChatCodec:
+        """The same for a policy that writes its calls otherwise."""
+        other = copy.copy(self)
+        other.dialect = dialect
+        return other
+
+    @property
+    def call_pattern(self) -> re.Pattern[str]:
+        """A call in what the policy itself wrote, whole or cut off at the end."""
+        return self.dialect.call_pattern if self.dialect else _CALL
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The chat up to and including the header of the assistant's turn.
@@ -116,13 +145,22 @@ class ChatCodec:
 
     def completion_ids(self, text: str) -> list[int]:
         """What a policy would have sampled to write this turn, end token included."""
+        return [*self.prefix_ids(text), self.end_id]
+
+    def reply_ids(self, text: str) -> list[int]:
+        """The same of a turn in the policy's own words, as an endpoint hands them over."""
         return [*self._plain_ids(text), self.end_id]
 
     def prefix_ids(self, text: str) -> list[int]:
         """Words put into the policy's mouth: no header, no end token."""
-        return self._plain_ids(text)
+        return self._plain_ids(self.dialect.write(text) if self.dialect else text)
 
     def decode(self, ids: Sequence[int]) -> str:
+        """What a policy's ids say, in canonical form."""
+        text = self.decode_raw(ids)
+        return self.dialect.read(text) if self.dialect else text
+
+    def decode_raw(self, ids: Sequence[int]) -> str:
         """The text of ids, without control tokens and exactly as it was written."""
         return self._tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -157,7 +195,7 @@ class ChatCodec:
                 parts.append([])
             else:
                 parts[-1].append(token)
-        texts = [self.decode(part).replace(IMAGE_SLOT, "< image >") for part in parts]
+        texts = [self.decode_raw(part).replace(IMAGE_SLOT, "< image >") for part in parts]
         role, line_break, first = texts[0].partition("\n")
         if not line_break:
             raise ValueError(f"a message has no role: {texts[0][:80]!r}")
@@ -237,6 +275,7 @@ def encode_trace(
     codec: ChatCodec,
     images: ImageStore,
     tools: Mapping[str, Tool],
+    max_calls: int = 1,
 ) -> TrainingSample:
     """The tokens that the same dialog would give as a rollout, with the policy's turns to learn
     from.
@@ -249,11 +288,14 @@ def encode_trace(
         codec: The policy's tokens.
         images: Sizes and token counts of the pictures.
         tools: By name; carried out, so that what they show and say is that of a rollout.
+        max_calls: That a turn may make.
     Raises:
-        DataError: The trace calls an unknown tool, a call fails, or the question's slots do not fit
-            its pictures.
+        DataError: The trace calls an unknown tool, a call fails, a turn makes too many, or the
+            question's slots do not fit its pictures.
     """
-    rollout = trace_rollout(record, prompt=prompt, codec=codec, images=images, tools=tools)
+    rollout = trace_rollout(
+        record, prompt=prompt, codec=codec, images=images, tools=tools, max_calls=max_calls
+    )
     return TrainingSample(rollout.token_ids, rollout.loss_mask, rollout.views)
 
 
@@ -264,6 +306,7 @@ def trace_rollout(
     codec: ChatCodec,
     images: ImageStore,
     tools: Mapping[str, Tool],
+    max_calls: int = 1,
 ) -> Rollout:
     """The rollout of a policy that wrote a worked solution; a guest, since none did.
 
@@ -279,7 +322,7 @@ def trace_rollout(
     for text, step in zip(trace.turns(), trace.steps, strict=True):
         turn = Turn(tuple(codec.completion_ids(text)), (), text)
         if step.tool_call is not None:
-            seen = _call_tool(step.tool_call, opened, record, shown).with_views(images.fit)
+            seen = _call_tools(step, opened, record, shown, max_calls).with_views(images.fit)
             parts = observation_parts(seen.parts)
             turn = replace(
                 turn,
@@ -298,6 +341,22 @@ def trace_rollout(
         stop_reason=StopReason.ANSWERED,
         policy_version=GUEST,
     )
+
+
+def _call_tools(
+    step: Step,
+    tools: Mapping[str, OpenTool],
+    record: TraceRecord,
+    views: Sequence[ImageView],
+    max_calls: int,
+) -> Observation:
+    if len(step.tool_calls) > max_calls:
+        raise DataError(
+            f"trace of {record.task.id}: a turn makes {len(step.tool_calls)} tool calls, more than "
+            f"limits.max_calls_per_turn={max_calls}: raise that, or give each a turn of its own",
+            path=record.task.source,
+        )
+    return Observation.joined([_call_tool(call, tools, record, views) for call in step.tool_calls])
 
 
 def _call_tool(

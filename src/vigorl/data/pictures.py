@@ -31,6 +31,7 @@ from vigorl.core.media import (
     Patches,
     Source,
     Stored,
+    Tint,
     VideoFrame,
     is_video,
     source_of,
@@ -245,6 +246,11 @@ def _draw(picture: Image.Image, mark: Mark) -> None:
         picture.paste(Image.fromarray((noisy * 255).round().astype(np.uint8)))
     elif isinstance(mark, Dot):
         pen.circle((mark.point.x, mark.point.y), mark.radius_px, fill=mark.rgb)
+    elif isinstance(mark, Tint):
+        left, top, right, bottom = map(round, mark.box.as_tuple())
+        part = picture.crop((left, top, right, bottom))
+        colour = Image.new("RGB", part.size, mark.rgb)
+        picture.paste(Image.blend(part, colour, mark.strength), (left, top))
     elif isinstance(mark, Line):
         path = [(point.x, point.y) for point in mark.points]
         pen.line(path, fill=mark.rgb, width=mark.width_px, joint="curve")

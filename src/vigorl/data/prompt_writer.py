@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.markup import Dialect
 from vigorl.core.media import TextFrame
 from vigorl.core.protocols import ArgumentKind, Tool
 from vigorl.core.trace import END_THINK, THINK, Step, ToolCall, Trace, render_tool_turn
@@ -149,6 +150,7 @@ _PLACEHOLDERS = {
     ArgumentKind.POINT: "[x, y]",
     ArgumentKind.BOX: "[x1, y1, x2, y2]",
     ArgumentKind.POINTS: "[[x, y], [x, y]]",
+    ArgumentKind.BOXES: "[[x1, y1, x2, y2], [x1, y1, x2, y2]]",
     ArgumentKind.INDEX: "0",
     ArgumentKind.INDICES: "[0, 1]",
     ArgumentKind.NUMBER: "n",
@@ -181,8 +183,16 @@ class PromptWriter:
         if isinstance(self.answer, str) and self.answer not in ANSWERS:
             raise ConfigError(f"env.prompt.answer={self.answer} is none of {', '.join(ANSWERS)}")
 
-    def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:
-        """The prompt for a policy that may call `tools` and writes places in `frame`.
+    def write(
+        self,
+        *,
+        tools: Sequence[Tool] = (),
+        frame: TextFrame = TextFrame.PIXELS,
+        dialect: Dialect | None = None,
+        max_calls: int = 1,
+    ) -> Prompt:
+        """The prompt for a policy that may call `tools`, writes places in `frame` and its calls in
+        `dialect`, and makes at most `max_calls` of them in a turn.
 
         Raises:
             ConfigError: The form is TOOLS, and there are none.
@@ -192,7 +202,7 @@ class PromptWriter:
         if self.form is Form.TOOLS and not tools:
             raise ConfigError("env.prompt.form=tools has no effect without tools: set tools=[...]")
         opening = f"{self.opening.strip()}\n" if self.opening else self._opening()
-        system = opening + self._form(tools) + self._rules(frame)
+        system = opening + self._form(tools, dialect, max_calls) + self._rules(frame)
         options = OPTIONS if self._answer.is_option else ""
         return Prompt(system.removesuffix("\n"), options=options)
 
@@ -205,19 +215,19 @@ class PromptWriter:
             return _TOO_SMALL
         return _OPENINGS[self.domain]
 
-    def _form(self, tools: Sequence[Tool]) -> str:
+    def _form(self, tools: Sequence[Tool], dialect: Dialect | None, max_calls: int) -> str:
         answer = self._answer.example
         finish = Trace((Step("What settles it."),), answer).turns()[0]
         if self.form is Form.TOOLS:
             looks = [
-                f"{tool.spec.purpose}:\n{call_example(tool)}\n{_more(tool)}"
+                f"{tool.spec.purpose}:\n{call_example(tool, dialect)}\n{_more(tool)}"
                 f"after which you are shown {tool.spec.reply}, "
                 for tool in tools
             ]
             return (
                 "Every reply is one thought and then one action, nothing else. "
                 f"The action is either {'or '.join(looks)}or, once you are sure, the end:\n"
-                f"{finish}\n"
+                f"{finish}\n{_several(tools, dialect, max_calls)}"
             )
         if self.form is Form.STEPS:
             step = f"{THINK} One thought about the place at (x, y). {END_THINK}"
@@ -251,10 +261,22 @@ def _more(tool: Tool) -> str:
     return f"({'; '.join(said)})\n" if said else ""
 
 
-def call_example(tool: Tool) -> str:
+def _several(tools: Sequence[Tool], dialect: Dialect | None, max_calls: int) -> str:
+    """That one action may be several calls, where it may."""
+    if max_calls == 1:
+        return ""
+    twice = call_example(tools[0], dialect, num_calls=2)
+    return f"One action may make up to {max_calls} calls, such as two:\n{twice}\n"
+
+
+def call_example(tool: Tool, dialect: Dialect | None = None, *, num_calls: int = 1) -> str:
     """A turn that calls a tool, with placeholders where its arguments go."""
-    named = {a.name: f"<{a.kind}>" for a in tool.spec.arguments}
-    turn = render_tool_turn("One thought about (x, y).", ToolCall(tool.name, named))
+    named = {a.name: f"@{a.kind}@" for a in tool.spec.arguments}
+    calls = [ToolCall(tool.name, named)] * num_calls
+    turn = render_tool_turn("One thought about (x, y).", *calls)
+    turn = dialect.write(turn) if dialect else turn
     for kind, placeholder in _PLACEHOLDERS.items():
-        turn = turn.replace(json.dumps(f"<{kind}>"), placeholder)
+        for quoted in (json.dumps(f"@{kind}@"), repr(f"@{kind}@")):
+            turn = turn.replace(quoted, placeholder)
+        turn = turn.replace(f"@{kind}@", placeholder.strip('"'))  # where texts need no quotes
     return turn

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError, DataError
+from vigorl.core.markup import Dialect
 from vigorl.core.media import TextFrame
 from vigorl.core.protocols import Tool
 from vigorl.core.records import TaskRecord
@@ -90,7 +91,14 @@ class Prompt:
             user = Message("user", text + options, num_images)
         return [Message("system", self.system), user] if self.system else [user]
 
-    def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:
+    def write(
+        self,
+        *,
+        tools: Sequence[Tool] = (),
+        frame: TextFrame = TextFrame.PIXELS,
+        dialect: Dialect | None = None,
+        max_calls: int = 1,
+    ) -> Prompt:
         """Itself: a fixed text says the same whatever there is to call."""
         return self
 

@@ -35,6 +35,7 @@ def rescaled_trace(record: TraceRecord, *, image: ImageView) -> Trace:
         Step(
             _rescaled_text(step.think, told),
             None if step.tool_call is None else _rescaled_call(step.tool_call, told),
+            tuple(_rescaled_call(call, told) for call in step.more_calls),
         )
         for step in record.trace.steps
     )
@@ -59,8 +60,10 @@ def _rescaled_call(call: ToolCall, told: ImageView) -> ToolCall:
 
 
 def _rescaled_value(value: object, told: ImageView) -> object:
-    """Lists of two numbers are points and lists of four are boxes [x1, y1, x2, y2]; everything else
-    stays."""
+    """Lists of two numbers are points and lists of four are boxes [x1, y1, x2, y2], in lists too;
+    everything else stays."""
+    if isinstance(value, list) and value and all(isinstance(one, list) for one in value):
+        return [_rescaled_value(one, told) for one in value]
     if not isinstance(value, list) or not all(map(_is_number, value)):
         return value
     if len(value) == 2:

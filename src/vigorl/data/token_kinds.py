@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
-from vigorl.core.trace import END_TOOL_CALL, POINT_PATTERN, TOOL_CALL
+from vigorl.core.trace import POINT_PATTERN
 from vigorl.data.encoding import ChatCodec
 
 
@@ -27,7 +27,6 @@ class TokenKind(StrEnum):
     WORDS = "words"  # everything else that is said, the answer included
 
 
-_CALL = re.compile(rf"{TOOL_CALL}.*?(?:{END_TOOL_CALL}|$)", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|tool_call|observation|answer)>")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -42,12 +41,13 @@ class TokenKinds:
     def __init__(self, codec: ChatCodec) -> None:
         # piece by piece, so that each token's place in the text is known; the pieces of a character
         # of several bytes are then no character, but those of the grammar are of one byte
-        self._piece = lru_cache(maxsize=None)(lambda token: codec.decode([token]))
+        self._piece = lru_cache(maxsize=None)(lambda token: codec.decode_raw([token]))
+        self._call = codec.call_pattern
 
     def __call__(self, token_ids: Sequence[int]) -> list[TokenKind]:
         """One kind per token of a turn's sampled tokens."""
         pieces = [self._piece(token) for token in token_ids]
-        kinds = _kinds_of_characters("".join(pieces))
+        kinds = _kinds_of_characters("".join(pieces), self._call)
         ends = list(accumulate(map(len, pieces), initial=0))
         return [
             min(kinds[a:b], key=_ORDER.index, default=TokenKind.TAGS)  # the end token says nothing
@@ -58,9 +58,9 @@ class TokenKinds:
 _ORDER = list(TokenKind)
 
 
-def _kinds_of_characters(text: str) -> list[TokenKind]:
+def _kinds_of_characters(text: str, call_pattern: re.Pattern[str]) -> list[TokenKind]:
     kinds = [TokenKind.WORDS] * len(text)
-    for call in _CALL.finditer(text):
+    for call in call_pattern.finditer(text):
         _mark(kinds, call.span(), TokenKind.TAGS)
         for number in _NUMBER.finditer(text, *call.span()):
             _mark(kinds, number.span(), TokenKind.COORDINATES)

@@ -326,8 +326,8 @@ def _turn_text(rollout: Rollout, index: int, album: Album) -> _TurnText:
 
 
 def _reply(turn: Turn, shown: list[_Shown]) -> Iterator[Block | _Shown]:
-    """Words and views in the order of the observation; of a refused call, only views."""
-    views, text = iter(shown), "" if turn.tool_error else turn.observation
+    """Words and views in the order of the observation; of a turn that was refused, no words."""
+    views, text = iter(shown), "" if turn.tool_error and not shown else turn.observation
     text = _LAST_SLOTS.sub(rf"{END_OBSERVATION}\1", text)
     for i, piece in enumerate(text.split(IMAGE_SLOT)):
         if i:

@@ -15,7 +15,8 @@ What ends or continues a dialog after a turn, first match wins:
     was never given, because the model would not        REFUSED
 
 A call that cannot be read, names no tool, or points off the picture gets an error observation and
-costs a turn. Observations never repeat the policy's own text, which could hold chat tokens.
+costs a turn; of several in a turn (`limits.max_calls_per_turn`) it is told in its place.
+Observations never repeat the policy's own text, which could hold chat tokens.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
-from vigorl.core.trace import TOOL_CALL, ParsedTurn, observation_parts, text_of
+from vigorl.core.trace import TOOL_CALL, ParsedTurn, ToolCall, observation_parts, text_of
 from vigorl.rollout.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Dialog:
             seen, error = Observation((self._env.step_reply,)), ""
             parts = seen.parts  # bare: nobody was asked to look
         else:
-            seen, error = self._call_tool(parsed)
+            seen, error = self._call_tools(parsed)
             parts = tuple(observation_parts(seen.parts))
         turn = replace(turn, tool_error=error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
@@ -288,21 +289,38 @@ class Dialog:
             focus=seen.focus,
         )
 
-    def _call_tool(self, parsed: ParsedTurn) -> tuple[Observation, str]:
-        """The tool's reply, with its pictures fitted to the model; or why there is none."""
-        call, error = parsed.tool_call, ""
-        if call is None:
+    def _call_tools(self, parsed: ParsedTurn) -> tuple[Observation, str]:
+        """The tools' reply, and what went wrong, in sentences."""
+        error, most = "", self._env.limits.max_calls_per_turn
+        if not parsed.tool_calls:
             error = f"The tool call could not be read: {parsed.detail}."
-        elif call.name not in self._tools:
+        elif len(parsed.tool_calls) > most:
+            error = f"The turn makes {len(parsed.tool_calls)} tool calls; it may make {most}."
+        if error:
+            return Observation((error,)), error
+        replies, errors = list[Observation](), list[str]()
+        for call in parsed.tool_calls:
+            num_shown = len(self._views) + sum(len(reply.views) for reply in replies)
+            seen, error = self._call_tool(call, num_shown=num_shown)
+            replies.append(seen)
+            errors += [error] if error else []
+            if seen.is_done:
+                break
+        return Observation.joined(replies), " ".join(errors)
+
+    def _call_tool(self, call: ToolCall, *, num_shown: int) -> tuple[Observation, str]:
+        """A tool's reply, with its pictures fitted to the model; or why there is none.
+
+        The scene is what had been shown when the turn was written.
+        """
+        if call.name not in self._tools:
             error = f"There is no tool of that name. The tools are: {', '.join(self._tools)}."
-        else:
-            scene = Scene(tuple(self._views))
-            try:
-                seen = self._tools[call.name].call(call.arguments, scene=scene)
-                return self._env.fitted(seen, num_shown=len(self._views)), ""
-            except ToolError as problem:
-                error = str(problem)
-        return Observation((error,)), error
+            return Observation((error,)), error
+        try:
+            seen = self._tools[call.name].call(call.arguments, scene=Scene(tuple(self._views)))
+            return self._env.fitted(seen, num_shown=num_shown), ""
+        except ToolError as problem:
+            return Observation((str(problem),)), str(problem)
 
     def _why_last_turn(self) -> StopReason | None:
         """Why the coming turn is the last, or None when it is not.

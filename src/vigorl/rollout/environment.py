@@ -63,6 +63,9 @@ class Environment:
             raise ConfigError(f"limits.max_turns={limits.max_turns} has no effect without tools")
         if tools and limits.max_turns == 1:
             raise ConfigError("tools have no effect with limits.max_turns=1")
+        if not tools and (codec.dialect or limits.max_calls_per_turn > 1):
+            key = "markup" if codec.dialect else "limits.max_calls_per_turn"
+            raise ConfigError(f"{key} has no effect without tools: set tools, or leave it out")
         if temperature < 0 or not 0 < top_p <= 1:
             raise ConfigError(f"temperature={temperature} must be >= 0 and top_p={top_p} in (0, 1]")
         self.tools = {tool.name: tool for tool in tools}

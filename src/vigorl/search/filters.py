@@ -217,11 +217,10 @@ def _looks(
     looks: list[_Look] = []
     views = [image]
     opened = tool.open(task) if tool else None
-    for step in trace.steps[:-1]:
+    for call in (call for step in trace.steps[:-1] for call in step.tool_calls):
         if tool is None or opened is None:
             raise ConfigError("tool is null, but the traces call one; give the tool that they call")
-        call = step.tool_call
-        if call is None or call.name != tool.name:
+        if call.name != tool.name:
             return None
         try:
             seen = opened.call(call.arguments, scene=Scene(tuple(views)))

@@ -55,6 +55,7 @@ class Tool(Group):
 class Env(Plain):
     prompt: Prompt
     tools: list[Tool]
+    markup: Node | None
     step_reply: AnyText
     limits: Limits
     temperature: NotNegative

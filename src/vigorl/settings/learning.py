@@ -109,6 +109,7 @@ class Limits(Plain):
     max_new_tokens: AtLeastOne
     max_response_tokens: AtLeastOne
     forced_answer: Flag
+    max_calls_per_turn: AtLeastOne
 
 
 class Gaps(Plain):

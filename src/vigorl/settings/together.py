@@ -87,6 +87,10 @@ def _dialogs(plain: dict[str, Any]) -> Iterator[str]:
         )
     if turns == 1 and env["tools"]:
         yield "tools have no effect with limits.max_turns=1: set more, or env=visual_search_point"
+    if env.get("markup") is not None and not env["tools"]:  # settings of none, but there
+        yield "markup has no effect on an env without tools: set an env with tools, or none"
+    if limits.get("max_calls_per_turn", 1) > 1 and not env["tools"]:
+        yield "limits.max_calls_per_turn has no effect on an env without tools: set it to 1"
     if turns > 1 and limits["max_images"] == 1:
         yield "limits.max_images=1 leaves no crop beside a question's picture: set 2 or more"
 

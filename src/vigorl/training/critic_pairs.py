@@ -65,6 +65,7 @@ class CriticPairs:
             codec=environment.codec,
             images=environment.images,
             tools=environment.tools,
+            max_calls=environment.limits.max_calls_per_turn,
         )
         *before, last = solved.turns
         parts = tuple(observation_parts((self.ask,)))

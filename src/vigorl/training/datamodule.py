@@ -330,7 +330,12 @@ class GroundedTraceDataModule(L.LightningDataModule):
         assert self.traces is not None
         env = self.environment
         sample = encode_trace(
-            record, prompt=env.prompt, codec=env.codec, images=env.images, tools=env.tools
+            record,
+            prompt=env.prompt,
+            codec=env.codec,
+            images=env.images,
+            tools=env.tools,
+            max_calls=env.limits.max_calls_per_turn,
         )
         if self.num_tokens(sample) > self.traces.max_tokens:
             raise ConfigError(

@@ -83,6 +83,7 @@ class Guests:
                     codec=environment.codec,
                     images=environment.images,
                     tools=environment.tools,
+                    max_calls=environment.limits.max_calls_per_turn,
                 ),
                 group=group[0].rollout.group,
                 index=len(group),

@@ -131,6 +131,7 @@ class SFTMix:
             codec=environment.codec,
             images=environment.images,
             tools=environment.tools,
+            max_calls=environment.limits.max_calls_per_turn,
         )
 
 

@@ -102,7 +102,7 @@ def test_tools_are_told_of_as_they_want_to_be_called() -> None:
 
 
 def test_tools_without_a_tool_are_a_wrong_setting() -> None:
-    with pytest.raises(ConfigError, match=r"env\.tools"):
+    with pytest.raises(ConfigError, match=r"set tools="):
         SEARCH.write()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from vigorl.data.encoding import ChatCodec
+from vigorl.data.markups.code_block import CodeBlock
 from vigorl.data.token_kinds import TokenKinds
 
 
@@ -10,7 +11,7 @@ class Letters(ChatCodec):
     def __init__(self) -> None:
         pass
 
-    def decode(self, ids) -> str:
+    def decode_raw(self, ids) -> str:
         return "".join(chr(i) for i in ids if i)
 
 
@@ -35,8 +36,14 @@ def test_an_answer_is_words_and_a_call_may_be_cut() -> None:
 
 def test_a_token_across_kinds_is_a_coordinate_first() -> None:
     class Pieces(Letters):
-        def decode(self, ids) -> str:
+        def decode_raw(self, ids) -> str:
             return "".join(["", "<think> (", "12, 3", ")"][i] for i in ids)
 
     kinds = TokenKinds(Pieces())([1, 2, 3, 0])
     assert [str(kind) for kind in kinds] == ["tags", "coordinates", "words", "tags"]
+
+
+def test_a_call_in_the_policys_own_form_is_no_words() -> None:
+    codec = Letters().speaking(CodeBlock().dialect([]))
+    kinds = TokenKinds(codec)(list(map(ord, "a ```python\nf([5])\n``` b")))
+    assert "".join(kind[0] for kind in kinds) == "ww" + "t" * 9 + "ttttctt" + "tttt" + "ww"

@@ -4,8 +4,9 @@ import pytest
 
 from tests import builders
 from tests.unit.rollout.world import ANSWER, CROP_TOKENS, OFF_PICTURE, ZOOM, ZOOM_AGAIN, World
-from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.errors import ConfigError, DataError, EngineError
 from vigorl.core.geometry import Box, Point
+from vigorl.core.markup import Markup
 from vigorl.core.media import Dot, GaussianNoise, Region
 from vigorl.core.protocols import (
     Argument,
@@ -27,6 +28,11 @@ from vigorl.core.trace import (
     render_tool_turn,
 )
 from vigorl.data.encoding import encode_trace, trace_rollout
+from vigorl.data.markups.action_tags import ActionTags
+from vigorl.data.markups.code_block import CodeBlock
+from vigorl.data.markups.qwen_json import QwenJson
+from vigorl.data.markups.xml import XmlMarkup
+from vigorl.data.prompts import Prompt
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.exploration import NoisyBranch
@@ -115,6 +121,71 @@ def test_a_bad_call_is_observed_counted_and_costs_a_turn(
     assert first.observation_ids == tuple(world.codec.observation_ids([first.observation]))
     assert (first.views, first.focus, rollout.num_tool_errors) == ((), None, 1)
     assert (rollout.crops, rollout.stop_reason) == ((), StopReason.ANSWERED)
+
+
+NEAR, FAR, OFF = (ToolCall("search_coordinate", {"coordinate": [x, 90]}) for x in (50, 90, 500))
+TWO_LOOKS = render_tool_turn("At (50, 20) and (90, 90).", NEAR, FAR)
+
+
+@pytest.mark.parametrize("markup", [None, QwenJson(), XmlMarkup(), ActionTags(), CodeBlock()])
+def test_several_calls_in_the_policys_own_form(world: World, markup: Markup | None) -> None:
+    plain = world.environment(max_calls_per_turn=2)
+    codec = world.codec.speaking(markup.dialect([world.zoom()]) if markup else None)
+    environment = Environment(
+        prompt=plain.prompt, codec=codec, images=world.images, tools=[world.zoom()],
+        limits=plain.limits,
+    )  # fmt: skip
+    dialog = environment.start(world.task(), group="g", index=0, seed=1)
+    for text in (TWO_LOOKS, ANSWER):
+        reply(dialog, codec.completion_ids(text))
+    rollout = dialog.rollout()
+    looked = rollout.turns[0]
+    assert (looked.text, looked.tool_error) == (TWO_LOOKS, "")
+    assert looked.parsed.tool_calls == (NEAR, FAR)
+    assert looked.observation.count("<image>") == len(looked.views) == 2
+    assert looked.focus is not None
+    assert looked.focus.point == Point(360, 360)
+    said = world.codec.decode(looked.completion_ids)
+    assert said == (codec.dialect.write(TWO_LOOKS) if codec.dialect else TWO_LOOKS)
+    steps = (Step("At (50, 20) and (90, 90).", NEAR, (FAR,)), Step("It is the disc."))
+    record = TraceRecord(world.task(), Trace(steps, "red"))
+    sample = encode_trace(
+        record, prompt=plain.prompt, codec=codec, images=world.images,
+        tools=environment.tools, max_calls=2,
+    )  # fmt: skip
+    assert sample.token_ids == rollout.token_ids
+
+
+def test_of_several_calls_one_fails_in_its_place(world: World) -> None:
+    text = render_tool_turn("Look.", NEAR, OFF, FAR)
+    environment = world.environment(max_calls_per_turn=3, max_images=8)
+    turn = play(environment, world, text, ANSWER).turns[0]
+    first, failed, last = turn.observation.partition("The point (500, 90) is outside")
+    assert (first.count("<image>"), bool(failed), last.count("<image>")) == (1, True, 1)
+    assert turn.tool_error.startswith(failed)
+
+
+def test_pictures_of_one_turn_share_the_room_for_them(world: World) -> None:
+    environment = world.environment(max_calls_per_turn=3, max_images=3)
+    dialog = environment.start(world.task(), group="g", index=0, seed=1)
+    text = render_tool_turn("Look.", NEAR, FAR, NEAR)
+    reply(dialog, world.codec.completion_ids(text))
+    turn = dialog.turns[0]
+    assert (len(turn.views), turn.tool_error) == (
+        2, "The reply has 1 pictures; there is room for 0."
+    )  # fmt: skip
+
+
+def test_more_calls_than_a_turn_may_make_are_not_carried_out(world: World) -> None:
+    turn = play(world.environment(), world, TWO_LOOKS, ANSWER).turns[0]
+    assert turn.tool_error == "The turn makes 2 tool calls; it may make 1."
+    assert turn.observation == observation_text((turn.tool_error,))
+    record = TraceRecord(world.task(), Trace((Step("a", NEAR, (FAR,)), Step("b")), "red"))
+    with pytest.raises(DataError, match=r"makes 2 tool calls, more than limits\.max_calls"):
+        encode_trace(
+            record, prompt=Prompt(""), codec=world.codec, images=world.images,
+            tools={"search_coordinate": world.zoom()},
+        )  # fmt: skip
 
 
 def test_the_policys_own_words_are_never_echoed(world: World) -> None:

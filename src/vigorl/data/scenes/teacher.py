@@ -178,7 +178,7 @@ class ScriptedTeacher:
 
     def _call(self, box: Box, image: ImageView) -> ToolCall:
         if self.names_boxes:
-            (argument,) = self.tool.spec.arguments
+            argument = self.tool.spec.arguments[0]
             return ToolCall(self.tool.name, {argument.name: list(image.box_to_text(box))})
         return ToolCall(self.tool.name, self.tool.arguments_at(box.center, image=image))
 

@@ -142,7 +142,7 @@ class MadeWorld(WrittenWorld):
             stamp["variant"] = {"of": type(self.variant).__qualname__, **asdict(self.variant)}
         if self.num_traces:
             stamp |= {"mix": asdict(self.mix), "teacher": asdict(self.teacher), "view": self.view}
-            stamp["tool"] = {k: str(v) for k, v in vars(self.tool).items()} if self.tool else None
+            stamp["tool"] = _told(self.tool) if self.tool else None
         return json.loads(json.dumps(stamp))
 
     def _write(self, root: Path) -> None:
@@ -292,6 +292,18 @@ def _load_photographs(folder: str) -> list[Image.Image]:
     if not paths:
         raise ConfigError(f"data.photographs={folder!r} holds no .jpg or .png picture")
     return [open_image(path) for path in paths]
+
+
+def _told(tool: Looking) -> dict[str, str]:
+    """The settings of a tool; of those with a default, what was not left at it, so that a tool that
+    learns more does not make worlds anew. Name and words have always been told.
+    """
+    defaults = vars(type(tool))
+    return {
+        key: str(value)
+        for key, value in vars(tool).items()
+        if key in ("name", "shown") or key not in defaults or value != defaults[key]
+    }
 
 
 def _save(image: Image.Image, path: Path) -> None:

@@ -142,8 +142,9 @@ def _read_messages(row: Row) -> tuple[str | None, str, Trace]:
     except ValueError as error:
         row.fail(f"the solution does not follow the grammar: {error}")
     for step in trace.steps:
-        if step.tool_call and not _is_finite(step.tool_call.arguments):
-            row.fail(f"{step.tool_call.name!r:.40} is called with a number that is none")
+        for call in step.tool_calls:
+            if not _is_finite(call.arguments):
+                row.fail(f"{call.name!r:.40} is called with a number that is none")
     return system, question, trace
 
 
@@ -155,7 +156,7 @@ def _frame(row: Row, trace: Trace, image: str) -> Size:
     for step in trace.steps:
         for point in find_points(step.think):
             numbers += (point.x, point.y)
-        for value in step.tool_call.arguments.values() if step.tool_call else ():
+        for value in (value for call in step.tool_calls for value in call.arguments.values()):
             numbers += [n for n in value if type(n) in (int, float)] if type(value) is list else ()
     if not are_shares(numbers):
         return row.picture_size(image)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from vigorl.core.errors import ConfigError
+from vigorl.core.markup import Dialect
 from vigorl.core.media import ImageView, TextFrame
 from vigorl.core.protocols import Tool
 from vigorl.core.records import TaskRecord
@@ -160,7 +161,14 @@ class KitPromptOf:
 
     kit: ClassVar[Kit]
 
-    def write(self, *, tools: Sequence[Tool] = (), frame: TextFrame = TextFrame.PIXELS) -> Prompt:
+    def write(
+        self,
+        *,
+        tools: Sequence[Tool] = (),
+        frame: TextFrame = TextFrame.PIXELS,
+        dialect: Dialect | None = None,
+        max_calls: int = 1,
+    ) -> Prompt:
         """The kit's own text, whatever there is to call."""
         return self.kit.task(self.benchmark).prompt
 

@@ -223,7 +223,7 @@ class ChatFormat:
         except _NoTextError as error:
             message = f"request {request.id}: {error}"
             raise RefusalError(message, request_id=request.id) from error
-        ids = self._codec.completion_ids(text)
+        ids = self._codec.reply_ids(text)
         is_finished = choice.get("finish_reason") != "length"
         if not is_finished:
             ids = ids[:-1]  # the end token that nobody sampled

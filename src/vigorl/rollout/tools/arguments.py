@@ -12,9 +12,22 @@ from typing import TypeGuard
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import ImageView
-from vigorl.core.protocols import Scene, ToolError
+from vigorl.core.protocols import Argument, ArgumentKind, Scene, ToolError, ToolSpec
 
+PICTURE = Argument("picture", ArgumentKind.INDEX, is_optional=True)  # the first where left out
 LARGEST_COORDINATE = 1e6  # beyond any picture; keeps integers of a thousand digits out of floats
+
+
+def refuse_unknown(arguments: Mapping[str, object], spec: ToolSpec) -> None:
+    """Refuse arguments that the tool does not have; for tools with some that may be left out, of
+    which a misspelt one would be left out without a word.
+
+    Raises:
+        ToolError: There is one; names those there are.
+    """
+    known = [argument.name for argument in spec.arguments]
+    if not arguments.keys() <= set(known):
+        raise ToolError(f"The tool call has an unknown argument; there are {', '.join(known)}.")
 
 
 def read_point(arguments: Mapping[str, object], key: str, *, image: ImageView) -> Point:
@@ -47,6 +60,18 @@ def read_box(arguments: Mapping[str, object], key: str, *, image: ImageView) -> 
             f"{_extent(image)}."
         )
     return image.box_to_original(box)
+
+
+def read_boxes(arguments: Mapping[str, object], key: str, *, image: ImageView) -> list[Box]:
+    """The ORIGINAL-frame boxes of a list [[x1, y1, x2, y2], ...], at least one.
+
+    Raises:
+        ToolError: As `read_box`, of any of them.
+    """
+    values = _given(arguments, key)
+    if not isinstance(values, list) or not values:
+        raise ToolError(f'The "{key}" argument must be a list of boxes.')
+    return [read_box({key: value}, key, image=image) for value in values]
 
 
 def read_points(arguments: Mapping[str, object], key: str, *, image: ImageView) -> list[Point]:
@@ -95,6 +120,18 @@ def read_text(
     if len(text) > most:
         raise ToolError(f'The "{key}" argument must have at most {most} characters.')
     return text.strip()
+
+
+def read_label(arguments: Mapping[str, object], key: str) -> str:
+    """A text that can be drawn: one line of printable characters, 60 at most.
+
+    Raises:
+        ToolError: As `read_text`, or it holds another character.
+    """
+    text = read_text(arguments, key, most=60)
+    if not text.isprintable():
+        raise ToolError(f'The "{key}" argument must be one line of printable characters.')
+    return text
 
 
 def read_number(arguments: Mapping[str, object], key: str, *, low: float, high: float) -> float:

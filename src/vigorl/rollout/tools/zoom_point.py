@@ -25,6 +25,7 @@ from vigorl.core.protocols import (
     StatelessTool,
     ToolSpec,
 )
+from vigorl.core.ranges import AtLeastOne
 from vigorl.rollout.tools.arguments import check_view_settings, read_point, view_size
 
 KEY = "coordinate"
@@ -46,8 +47,8 @@ class ZoomPoint(StatelessTool):
         shown: The sentence that introduces the crop.
     """
 
-    window_px: int
-    view_px: int
+    window_px: AtLeastOne
+    view_px: AtLeastOne
     name: str = "search_coordinate"
     shown: str = "Here is the crop of the image centered on the coordinate"
     spec: ClassVar = SPEC

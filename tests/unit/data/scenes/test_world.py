@@ -25,6 +25,7 @@ from vigorl.data.scenes.variants.boxes import Boxes
 from vigorl.data.scenes.world import MadeWorld, TraceMix, read_signs
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import DataSplits
+from vigorl.rollout.tools.zoom_box import ZoomBox
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 NUM_TRAIN, NUM_VAL, NUM_TEST, NUM_TRACES = 8, 4, 6, 20
@@ -229,6 +230,14 @@ def test_other_settings_in_the_same_place_are_refused(
     with pytest.raises(ConfigError, match=rf"data\.root=.*\b{named}\b"):
         _world(Path(world.root), **changed).prepare()
     assert _stamps(Path(world.root)) == before
+
+
+def test_a_stamp_tells_of_a_tool_what_is_not_its_default(tmp_path: Path) -> None:
+    boxed = {"min_window_px": "112", "view_px": "112", "name": "zoom_box"}
+    for more, told in (({}, {}), ({"grow": 1.5}, {"grow": "1.5"})):
+        tool = ZoomBox(min_window_px=112, view_px=112, shown="Look", **more)
+        found = _world(tmp_path, tool=tool)._stamp()["tool"]
+        assert found == {**boxed, "shown": "Look", **told}
 
 
 def test_a_world_cut_short_is_written_again(tmp_path: Path) -> None:
