@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+import psutil
+
 LIBRARIES = [
     "hydra.utils",
     "lightning.pytorch.loggers",
@@ -85,6 +87,8 @@ def run_forked(
         said = [readers.submit(_all_of, reader) for reader, _ in pipes]
         door.join(timeout)
         if door.exitcode is None:
+            for one in psutil.Process(door.pid).children(recursive=True):
+                one.kill()  # else the readers would wait for it
             door.kill()
             raise subprocess.TimeoutExpired([module, *words], timeout)
         out, err = (one.result(timeout) for one in said)

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 # what a training's evaluation has in common with it
 _SHARED = (
-    "experiment", "scale", "env", "data", "reward", "model", "pixels", "zoom", "limits", "engine",
-    "engine_limits", "brief_prompts", "plugins", "num_threads", "logger", "paths", "trainer",
+    "experiment", "scale", "env", "tools", "markup", "data", "reward", "model", "pixels", "zoom",
+    "limits", "engine", "engine_limits", "brief_prompts", "plugins", "num_threads", "logger",
+    "paths", "trainer",
 )  # fmt: skip
 _ABSENT = object()
 _NOT_SHARED = ("model.path", "model.maker", "paths.base", "paths.run")

@@ -105,6 +105,17 @@ def test_a_run_is_asked_its_own_questions_unless_others_are_named(tmp_path: Path
         vigorl.open_run(tmp_path, rewrd=abs)
 
 
+def test_a_run_is_asked_with_its_own_tools_and_markup(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    (tmp_path / "run.json").write_text('{"format": 2, "mlflow_run_id": null, "overrides": []}')
+    own = ("env=visual_search_tools", "tools=[zoom_box]", "markup=xml")
+    run = TrainingRun(tmp_path, ("experiment=grpo_vstar", *own), {})
+    asked = config_for(run, "evaluate")
+    assert asked["env.tools"][0]["name"] == "zoom_box"
+    assert asked["env.markup._target_"].endswith("XmlMarkup")
+
+
 def test_objects_without_effect_are_refused() -> None:
     with pytest.raises(vigorl.ConfigError, match=r"reward has no effect on vigorl\.synthesize"):
         vigorl.compose("mcts_vstar", reward=abs)

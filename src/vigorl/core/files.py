@@ -7,6 +7,7 @@ with written_whole(path) as part:
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,17 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to, of this process alone; moved to `path` at the end.
+    """A place beside `path` to write to, of this thread alone; moved to `path` at the end.
 
-    Whoever reads `path` meanwhile gets the file that was there before. Of several processes that
-    write it at once, the last one's stays. After an error nothing is moved and nothing is left.
+    Whoever reads `path` meanwhile gets the file that was there before. Of several threads or
+    processes that write it at once, the last one's stays. After an error nothing is moved and
+    nothing is left.
 
     Args:
         path: The file to write; its folder exists.
     """
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")  # Pillow goes by suffix
+    own = f"{os.getpid()}.{threading.get_ident()}"
+    part = path.with_name(f"{path.stem}.{own}.part{path.suffix}")  # Pillow goes by suffix
     try:
         yield part
         part.replace(path)

@@ -153,6 +153,7 @@ def test_code_is_read_and_never_run() -> None:
     for line in (
         "box(bbox=[1] * 10**9)", "x = 1", "box([1, 2], [3])", "box(**{'a': 1}, a=2)", "box.call()",
         "box(bbox=" + "(" * 5000 + ")" * 5000 + ")", "box(bbox=b'1')", "box(bbox={1, 2})", "",
+        "box(bbox=0x" + "f" * 5000 + ")",
     ):  # fmt: skip
         assert "tool_call" in dialect.read(f"```python\n{line}\n```")
         assert parse_turn(dialect.read(f"{THINK}```python\n{line}\n```")).tool_call is None

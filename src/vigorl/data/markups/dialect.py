@@ -55,10 +55,9 @@ class CallDialect(ABC):
             return self.call_pattern.sub(lambda _: cut, piece)
         parsed = [self.parse(match) for match in found]
         calls = tuple(call for one in parsed for call in one or ())
-        if None in parsed:
+        block = None if None in parsed else _rendered(lambda calls: render_calls(*calls), calls)
+        if block is None:
             block = TOOL_CALL + "\n".join(match["body"] for match in found) + END_TOOL_CALL
-        else:
-            block = render_calls(*calls)
         gaps = [
             piece[a.end() : b.start()] for a, b in pairwise(found)
         ]  # words between calls stay, behind them, for the grammar to complain of
@@ -74,7 +73,18 @@ class CallDialect(ABC):
         if not match["end"]:
             return self.opening + match["body"]
         calls = parse_calls(match["body"])
-        return self.wrap(match["body"]) if isinstance(calls, BadCall) else self.render(calls)
+        written = None if isinstance(calls, BadCall) else _rendered(self.render, calls)
+        return self.wrap(match["body"]) if written is None else written
+
+
+def _rendered(render: Callable[[Calls], str], calls: Calls) -> str | None:
+    """None where what could be read cannot be written: an integer of thousands of hex digits,
+    brackets as deep as they can just be read.
+    """
+    try:
+        return render(calls)
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_value(text: str) -> object:

@@ -46,6 +46,6 @@ def _with_thought(look: Turn, thought: str, environment: Environment) -> Turn:
     call = look.parsed.tool_call
     if call is None or look.parsed.think == thought:
         return look
-    text = render_tool_turn(thought, call)
+    text = render_tool_turn(thought, *look.parsed.tool_calls)
     ids = tuple(environment.codec.completion_ids(text))
     return replace(look, completion_ids=ids, sampling_logprobs=(), prefix_ids=(), text=text)

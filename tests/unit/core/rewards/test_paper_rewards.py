@@ -6,6 +6,7 @@ The disc is [47.5, 17.5, 52.5, 22.5] as the policy sees it, the second sign [72.
 
 import json
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from vigorl.core.rewards.numeric import IntervalReward, NumberReward, RelativeAc
 from vigorl.core.rewards.overlap import BoxOverlapReward
 from vigorl.core.rewards.path_distance import NearnessReward, PathReward
 from vigorl.core.rewards.perception import KeyWordReward, WhereSolvedReward
+from vigorl.core.rewards.places import points_of
 from vigorl.core.rewards.scene_list import DescriptionReward
 from vigorl.core.rewards.steps import LookStepsReward, RightStepsReward
 from vigorl.core.rewards.structured import DetailReward, PartialCreditReward, ShareOfItemsReward
@@ -214,6 +216,16 @@ WORTH = [
 @pytest.mark.parametrize(("reward", "one", "worth"), WORTH)
 def test_what_a_rollout_is_worth(reward, one, worth):
     assert checked_score(reward, one) == pytest.approx(worth)
+
+
+def test_a_look_at_a_crop_is_one_at_its_picture() -> None:
+    plain = says("red", looks=[HIT, HIT_SECOND], **BOTH)
+    first, second, last = plain.turns
+    assert second.focus is not None
+    inside = replace(second, focus=replace(second.focus, picture=1))  # the first turn's crop
+    looked = replace(plain, turns=(first, inside, last))
+    assert points_of(looked, "looks") == points_of(plain, "looks")
+    assert len(points_of(looked, "looks")) == 2
 
 
 def test_matching_is_the_best_of_all_not_the_first():
