@@ -146,7 +146,8 @@ class ProgressView:
         num, spent = self.done - self.num_before, self.clock() - self.began
         each = f", {spent / num:.1f} s each" if num else ""
         of = "" if self.done == self.total else f" of {self.total}"
-        return f"{self.done}{of} {self.unit}s in {duration(spent)}{each}"
+        units = self.unit if self.done == self.total == 1 else f"{self.unit}s"
+        return f"{self.done}{of} {units} in {duration(spent)}{each}"
 
 
 def _said(name: str, value: float) -> str:
