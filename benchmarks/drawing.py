@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from vigorl.core.geometry import Box, Point
-from vigorl.core.protocols import Tool
 from vigorl.core.records import TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace
 from vigorl.data.encoding import ChatCodec, trace_rollout
@@ -26,7 +26,7 @@ from vigorl.rollout.tools.zoom_box import ZoomBox
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SIDE_PX, SEED = 448, 3
-TOOLS: tuple[Tool, ...] = (
+TOOLS: tuple[Any, ...] = (
     MarkPoints(),
     MarkBoxes(name="overlay_regions", strength=0.4),
     DrawLine(),

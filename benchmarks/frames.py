@@ -3,8 +3,8 @@
     python benchmarks/frames.py --seeds 0 1 2 --out docs/frames [--jobs 6]
 
 Both start from the same model, taught by solutions of the same clips: those that choose frames by a
-hasty teacher, those that answer from six even frames by one who reads whatever they show. Then GRPO
-with the same reward, phases and rollouts. One who chooses sees the first and the last frame and asks
+hasty teacher, those that answer from six even frames by one who reads all they show. Then GRPO
+with the same reward, phases and rollouts. One who chooses sees the first and last frame and asks
 for two at a time, six in all at most. A run whose folder has its metrics is not run again. Writes
 OUT.md, OUT.json and OUT.png.
 """

@@ -122,7 +122,7 @@ class DrawnDialog(Dialog):
     def _stop_after(self, *_: Any, **__: Any) -> StopReason | None:
         return StopReason.ANSWERED if self.num_turns + 1 == len(self.lengths) else None
 
-    def _call_tool(self, parsed: ParsedTurn) -> tuple[Observation, str]:
+    def _call_tools(self, parsed: ParsedTurn) -> tuple[Observation, str]:
         (tool,), image = self._env.tools.values(), self._prompt_views[0]
         arguments = cast(ZoomPoint, tool).arguments_at(self.points[self.num_turns], image=image)
         return tool.open(self.task).call(arguments, scene=Scene((image,))), ""

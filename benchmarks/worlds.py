@@ -98,9 +98,7 @@ def clips_reach(questions: int) -> None:
         for count in (2, 6, 8):
             numbers = Even(count=count).numbers(header_of(clip))
             watched = teacher.watching_trace(task, clip, numbers, rng)
-            right.setdefault(f"{count} even frames", []).append(
-                task.is_right(watched.trace.answer)
-            )
+            right.setdefault(f"{count} even frames", []).append(task.is_right(watched.trace.answer))
         chosen = teacher.choosing_trace(task, clip, rng).trace
         right.setdefault("careful teacher", []).append(task.is_right(chosen.answer))
         frames.append(2 + 2 * (len(chosen.steps) - 1))

@@ -61,6 +61,7 @@ def export_model(cfg: DictConfig) -> list[str]:
                 folder,
                 run=run,
                 phases=phases,
+                checkpoint=Path(cfg.checkpoint) if cfg.checkpoint is not None else None,
                 licence=cfg.licence,
                 evaluations=cfg.evaluations,
                 repo=cfg.push_to,

@@ -96,6 +96,7 @@ def write_card(
     *,
     run: Path,
     phases: int | None = None,
+    checkpoint: Path | None = None,
     licence: str | None = None,
     evaluations: Sequence[str] = (),
     repo: str | None = None,
@@ -106,8 +107,8 @@ def write_card(
     Args:
         folder: With the weights.
         run: The folder of the training that made them, a stage's where it had some.
-        phases: How many were done, `UNKNOWN` where nobody knows; None: as RUN/model says, or else
-            the last.
+        phases: How many were done, or `UNKNOWN`; None: as RUN/model says, or else the last.
+        checkpoint: Of which the weights are; None: those of RUN/model.
         licence: The hub's name of one.
         evaluations: Folders of `vigorl.evaluate`, of this model.
         repo: "owner/name", where it will be found.
@@ -129,7 +130,9 @@ def write_card(
     after = held_out(trained, done, **about)
     before = held_out(trained, 0, **about) if done and after else None
     figures = [after] if after else []
-    figures += [one for path in evaluations for one in _evaluated(Path(path), run)]
+    judged, paths = (checkpoint or run / "model").resolve(), _node(settings, "paths")
+    names = 3 if checkpoint or paths.get("base", paths.get("run")) != paths.get("run") else 2
+    figures += [one for path in evaluations for one in _evaluated(Path(path), judged, names)]
     base, start = start_of(settings)
     facts = {"phases": done} | {key: known[key] for key in ("version", "commit") if key in known}
     name = f"{settings['name']}, seed {trained.seed}"
@@ -279,13 +282,12 @@ def held_out(
     )
 
 
-def _evaluated(folder: Path, run: Path) -> Iterator[Figure]:
-    """What an evaluation found of this run's model: its accuracy, then the benchmark's numbers."""
+def _evaluated(folder: Path, model: Path, names: int) -> Iterator[Figure]:
+    """What was found of this model, told by its last `names`: accuracy, then the benchmark's."""
     report = read_report(str(folder / REPORT), key="evaluations")
     asked = Path(str(read_settings(folder / "config.yaml")["model"]["path"]))
-    own = (run / "model").resolve()
-    if asked.resolve() != own and asked.parts[-2:] != own.parts[-2:]:
-        raise ConfigError(f"evaluations: {folder} judged {asked}, not {run / 'model'}")
+    if asked.resolve() != model and asked.parts[-names:] != model.parts[-names:]:
+        raise ConfigError(f"evaluations: {folder} judged {asked}, not {model}")
     protocol, of = report.protocol, report.name
     facts: dict[str, Any] = {}
     if protocol is not None:

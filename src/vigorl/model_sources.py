@@ -74,7 +74,7 @@ def as_folder(path: str, *, into: Path, dtype: str, plugins: Sequence[str] = ())
 def short_name(path: str) -> str:
     """What tells one model from another: RUN/model by its run."""
     parts = Path(path).parts
-    return "/".join(parts[-3:-1]) if parts[-1] == "model" else parts[-1]
+    return "/".join(parts[-3:-1]) or parts[-1] if parts[-1] == "model" else parts[-1]
 
 
 def merge_adapters(adapters: Path, folder: Path, *, dtype: str) -> None:
@@ -144,7 +144,8 @@ def export(
         policy.model.load_state_dict(weights)
     policy.save_pretrained(folder, dtype=getattr(torch, dtype) if dtype else None)
     if add_chat_files(Path(folder), config.parent / CHAT):
-        write_folder_digests(Path(folder), [one for one in Path(folder).iterdir() if one.is_file()])
+        files = [one for one in Path(folder).iterdir() if one.is_file()]
+        write_folder_digests(Path(folder), [one for one in files if one.suffix != ".md"])
     return Path(folder)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tests.builders import scored
+from tests.unit.data.test_video import write_clip
 from tests.unit.rollout.world import ANSWER, World
 from vigorl.build import CONFIGS, check_settings
-from vigorl.core.media import TextFrame
+from vigorl.core.media import TextFrame, frame_name
 from vigorl.core.metrics import rollout_metrics
 from vigorl.core.protocols import Argument, ArgumentKind, Scene, Tool, ToolError
-from vigorl.core.records import TraceRecord
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.rollout import Rollout, StopReason
 from vigorl.core.trace import Step, ToolCall, Trace, render_tool_turn
 from vigorl.data.encoding import encode_trace
@@ -53,7 +55,11 @@ BAD: dict[ArgumentKind, list[object]] = {
     ArgumentKind.NUMBER: ["1", True, math.nan, 10**400, [1]],
     ArgumentKind.TEXT: [7, "", None, "x" * 5000, ["disc"]],
 }  # fmt: skip
-EXAMPLES: dict[str, dict[str, object]] = {"rotate": {"degrees": 90}}
+OF_VIDEOS = ("select_frames",)  # their first picture is a frame of one
+EXAMPLES: dict[str, dict[str, object]] = {
+    "rotate": {"degrees": 90},
+    "run_code": {"code": "print(images[0].size); result = images[0].transpose(0)"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,15 @@ def tool(file: str, settings: DictConfig) -> Tool:
 
 
 @pytest.fixture(scope="module")
+def task(file: str, world: World, tmp_path_factory: pytest.TempPathFactory) -> TaskRecord:
+    """A question that it can be called on."""
+    if file not in OF_VIDEOS:
+        return world.task()
+    clip = write_clip(tmp_path_factory.mktemp("clip") / "a.mp4", list(range(0, 200, 10)))
+    return replace(world.task(), images=(frame_name(clip, 0.0),))
+
+
+@pytest.fixture(scope="module")
 def arguments(file: str, tool: Tool) -> dict[str, object]:
     """Of a call that works; with all that may be left out."""
     own = EXAMPLES.get(file, {})
@@ -90,22 +105,24 @@ def arguments(file: str, tool: Tool) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def rollout(world: World, tool: Tool, arguments: dict[str, object]) -> Rollout:
+def rollout(world: World, tool: Tool, task: TaskRecord, arguments: dict[str, object]) -> Rollout:
     """Two calls, then the answer."""
-    return _rolled_out(world, tool, [arguments, arguments])
+    return _rolled_out(world, tool, task, [arguments, arguments])
 
 
 def _example(argument: Argument) -> object:
     return argument.choices[0] if argument.choices else KINDS[argument.kind]
 
 
-def _rolled_out(world: World, tool: Tool, calls: list[dict[str, object]]) -> Rollout:
+def _rolled_out(
+    world: World, tool: Tool, task: TaskRecord, calls: list[dict[str, object]]
+) -> Rollout:
     turns = [render_tool_turn("Look (50, 20).", ToolCall(tool.name, call)) for call in calls]
     room = {"max_new_tokens": 20_000, "max_response_tokens": 10**6}
     environment = world.environment(
         tools=[tool], max_turns=len(calls) + 1, max_images=len(calls) + 2, **room
     )
-    dialogs = build_dialogs(environment, [world.task()], group_size=1, phase="p", run_seed=0)
+    dialogs = build_dialogs(environment, [task], group_size=1, phase="p", run_seed=0)
     engine = ScriptedEngine(by_turn([*turns, ANSWER]), world.codec)
     return collect(engine, dialogs, phase="p").rollouts[0]
 
@@ -133,14 +150,14 @@ def test_the_prompt_tells_of_it(file: str, tool: Tool) -> None:
 
 
 def test_a_rollout_has_the_tokens_of_the_same_trace(
-    world: World, tool: Tool, arguments: dict[str, object], rollout: Rollout
+    world: World, tool: Tool, task: TaskRecord, arguments: dict[str, object], rollout: Rollout
 ) -> None:
     assert rollout.stop_reason is StopReason.ANSWERED
     assert [turn.tool_error for turn in rollout.turns] == ["", "", ""]
     call = ToolCall(tool.name, arguments)
     trace = Trace((*[Step("Look (50, 20).", call)] * 2, Step("It is the disc.")), "red")
     sample = encode_trace(
-        TraceRecord(world.task(), trace),
+        TraceRecord(task, trace),
         prompt=world.environment().prompt,
         codec=world.codec,
         images=world.images,
@@ -152,10 +169,10 @@ def test_a_rollout_has_the_tokens_of_the_same_trace(
 
 
 def test_branches_do_not_change_each_other(
-    world: World, tool: Tool, arguments: dict[str, object]
+    world: World, tool: Tool, task: TaskRecord, arguments: dict[str, object]
 ) -> None:
-    image = world.images.whole(world.picture)
-    trunk = tool.open(world.task())
+    image = world.images.whole(task.images[0])
+    trunk = tool.open(task)
     first = trunk.call(arguments, scene=Scene((image,)))
     scene = Scene((image, *first.views))
     branch = trunk.fork()
@@ -186,24 +203,24 @@ def test_the_page_shows_calls_and_pictures(world: World, tool: Tool, rollout: Ro
 
 
 def test_bad_arguments_are_told_and_counted(
-    world: World, tool: Tool, arguments: dict[str, object]
+    world: World, tool: Tool, task: TaskRecord, arguments: dict[str, object]
 ) -> None:
     calls = list(_bad_calls(tool, arguments))
-    turns = _rolled_out(world, tool, calls).turns
+    turns = _rolled_out(world, tool, task, calls).turns
     for call, turn in zip(calls, turns, strict=False):
         assert turn.tool_error, call
         assert turn.tool_error in turn.observation
         assert not turn.views
-    rollout = _rolled_out(world, tool, [*calls, arguments])
+    rollout = _rolled_out(world, tool, task, [*calls, arguments])
     assert rollout.num_tool_errors == len(calls) == len(rollout.turns) - 2
     assert rollout_metrics([scored(rollout)])["rollout/tool_errors_mean"] == len(calls)
 
 
 def test_an_unknown_argument_is_refused_or_means_nothing(
-    world: World, tool: Tool, arguments: dict[str, object]
+    world: World, tool: Tool, task: TaskRecord, arguments: dict[str, object]
 ) -> None:
-    scene = Scene((world.images.whole(world.picture),))
-    opened, more = tool.open(world.task()), {**arguments, "colour": "red"}
+    scene = Scene((world.images.whole(task.images[0]),))
+    opened, more = tool.open(task), {**arguments, "colour": "red"}
     expected = opened.fork().call(arguments, scene=scene)
     with suppress(ToolError):
         assert opened.call(more, scene=scene) == expected

@@ -48,7 +48,7 @@ def calls(draw: st.DrawFn) -> ToolCall:
 
 
 @pytest.mark.parametrize("markup", MARKUPS, ids=lambda markup: type(markup).__name__)
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(made=st.lists(calls(), min_size=1, max_size=3))
 def test_calls_come_back(markup: Markup, made: Sequence[ToolCall]) -> None:
     dialect = markup.dialect(TOOLS)
@@ -67,7 +67,7 @@ PIECES = st.sampled_from([
 
 
 @pytest.mark.parametrize("markup", MARKUPS, ids=lambda markup: type(markup).__name__)
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(pieces=st.lists(PIECES | st.text(max_size=4), max_size=12))
 def test_no_text_breaks_a_reader(markup: Markup, pieces: list[str]) -> None:
     dialect, text = markup.dialect(TOOLS), "".join(pieces)

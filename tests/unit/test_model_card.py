@@ -108,6 +108,9 @@ def test_a_card_has_the_figures_of_the_run_with_their_intervals(tmp_path: Path) 
     other = a_run(tmp_path / "other", with_model=False).rename(tmp_path / "b")
     with pytest.raises(ConfigError, match=r"evaluations: .*evaluated judged .*, not .*b/model"):
         write_card(run / "model", run=other, evaluations=[str(found)])
+    checkpoint = run / "checkpoints/phase-00001.ckpt"
+    with pytest.raises(ConfigError, match=r"judged .*model, not .*phase-00001\.ckpt"):
+        write_card(run / "model", run=run, checkpoint=checkpoint, evaluations=[str(found)])
 
 
 def test_no_figure_is_made_up(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from vigorl.core.errors import EngineError, RequestError, VigorlError
+from vigorl.core.errors import DataError, EngineError, RequestError, VigorlError
 from vigorl.core.protocols import Completion, Engine, GenerationRequest, StreamingEngine
 
 
@@ -27,6 +27,7 @@ class Failed:
 
 
 Reply = Sampled | Completion | Failed
+_Asked = tuple[GenerationRequest, SimpleQueue[Reply]]
 
 
 class SharedEngine:
@@ -38,10 +39,8 @@ class SharedEngine:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._inbox: SimpleQueue[tuple[GenerationRequest, SimpleQueue[Reply]] | None] = (
-            SimpleQueue()
-        )
-        self._waiting: dict[str, SimpleQueue[Reply]] = {}  # by request id
+        self._inbox: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._waiting: dict[str, _Asked] = {}  # by request id
         self._is_open = True
         self._has_ended, self._ending = False, Lock()
         if isinstance(engine, StreamingEngine):
@@ -71,7 +70,7 @@ class SharedEngine:
         self._thread.join()
 
     def _tell(self, request_id: str, token_id: int) -> None:
-        self._waiting[request_id].put(Sampled(request_id, token_id))
+        self._waiting[request_id][1].put(Sampled(request_id, token_id))
 
     def _work(self) -> None:
         error = EngineError("the engine ended in the middle of a turn; its log says why")
@@ -84,8 +83,7 @@ class SharedEngine:
                 self._has_ended = True
             while not self._inbox.empty():
                 if (item := self._inbox.get()) is not None:
-                    request, replies = item
-                    self._waiting[request.id] = replies
+                    self._waiting[item[0].id] = item
             self._fail(list(self._waiting), error)
 
     def _admit(self) -> None:
@@ -95,12 +93,14 @@ class SharedEngine:
             if item is None:  # the end
                 self._is_open = False
                 return
-            request, replies = item
-            self._waiting[request.id] = replies
-            try:
-                self._engine.submit(request)
-            except EngineError as error:
-                self._fail([request.id], error)
+            self._waiting[item[0].id] = item
+            self._submit(item[0])
+
+    def _submit(self, request: GenerationRequest) -> None:
+        try:
+            self._engine.submit(request)
+        except VigorlError as error:
+            self._fail([request.id], error)
 
     def _generate(self) -> None:
         if not self._waiting:
@@ -112,11 +112,21 @@ class SharedEngine:
             return
         except VigorlError as error:
             self._engine.cancel(list(self._waiting))
-            self._fail(list(self._waiting), error)
+            asked = [request for request, _ in self._waiting.values()]
+            failed = [one.id for one in asked if _is_about(error, one)] or list(self._waiting)
+            self._fail(failed, error)
+            for request in asked:
+                if request.id in self._waiting:
+                    self._submit(request)
             return
         for completion in completions:
-            self._waiting.pop(completion.request_id).put(completion)
+            self._waiting.pop(completion.request_id)[1].put(completion)
 
     def _fail(self, request_ids: list[str], error: VigorlError) -> None:
         for request_id in request_ids:
-            self._waiting.pop(request_id).put(Failed(request_id, error))
+            self._waiting.pop(request_id)[1].put(Failed(request_id, error))
+
+
+def _is_about(error: VigorlError, request: GenerationRequest) -> bool:
+    """Whether it is one of the request's pictures that cannot be read."""
+    return isinstance(error, DataError) and str(error.path) in {one.path for one in request.views}

@@ -4,6 +4,7 @@ name is refused.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -30,6 +31,7 @@ from vigorl.outbox.system_metrics import SystemMetrics
 _LOG = logging.getLogger(__name__)
 _MAX_NAME = 250  # MLflow's own limit
 _MOST_S_AFTER_FAILURE = 10.0  # of sending: SLURM kills 30 s after it has said so
+_MOST_S_STILL = 120.0  # beyond `wait_s`, of a follower that sends nothing
 _REFUSED = re.compile(r"[^a-zA-Z0-9_/. -]+")
 _ENDED = {"success": "FINISHED", "failed": "FAILED"}
 FIRST = {
@@ -218,11 +220,16 @@ class PatientMLFlowLogger(MLFlowLogger):
             return True
         assert follower.stdin is not None
         follower.stdin.close()
-        if wait_s < self._wait_s:  # the run has failed
-            try:
-                follower.wait(wait_s)
-            except subprocess.TimeoutExpired:
-                follower.kill()
+        has_failed = self._ended != "FINISHED"
+        most_s = wait_s if has_failed else wait_s + _MOST_S_STILL
+        began, sent = time.monotonic(), self._traces.offset
+        while follower.poll() is None and time.monotonic() - began < most_s:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                follower.wait(min(most_s, 1.0))
+            if not has_failed and self._traces.offset != sent:
+                began, sent = time.monotonic(), self._traces.offset
+        if follower.poll() is None:
+            follower.kill()
         if follower.wait() == 0:
             self._follower_log.unlink(missing_ok=True)
             return True

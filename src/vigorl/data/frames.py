@@ -69,7 +69,7 @@ class Frames:
 
 @dataclass(frozen=True, kw_only=True)
 class Even(Frames):
-    """`count` frames from the first to the last, or all where there are fewer; one is the middle."""
+    """`count` frames from the first to the last, or all if there are fewer; one is the middle."""
 
     count: AtLeastOne = 8
 

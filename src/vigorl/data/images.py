@@ -36,6 +36,8 @@ from vigorl.families.family import Family
 from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
+_MOST_SIZES = 1 << 20  # a server sees new pictures as long as it runs
+
 
 @dataclass(frozen=True, slots=True)
 class PixelBlock:
@@ -74,7 +76,7 @@ class ImageStore:
                 "the image processor must be the Pillow one: load it with backend='pil'"
             )
         self._processor, self.sizing, self.frame = processor, family.sizing(processor), family.frame
-        self._sizes: dict[str, Size] = {}
+        self._sizes: dict[str, Size] = {}  # threads share it, and an LRUCache knows none
         self.originals: LRUCache[str, Image.Image] = LRUCache(
             cache_bytes // 2,
             getsizeof=lambda made: made.width * made.height * 4,  # Pillow keeps RGB in four bytes
@@ -110,9 +112,12 @@ class ImageStore:
                 wide.
         """
         name = os.fspath(path)
-        if name not in self._sizes:
-            self._sizes[name] = read_size(name, source=source or None)
-        original = self._sizes[name]
+        original = self._sizes.get(name)
+        if original is None:
+            original = read_size(name, source=source or None)
+            if len(self._sizes) >= _MOST_SIZES:
+                self._sizes.clear()
+            self._sizes[name] = original
         sizing, most = self.sizing, most_pixels_of(name)
         if most is not None:
             # no fewer than the model takes, no more than it may

@@ -146,7 +146,7 @@ class VideoFile:
             raise self._fault("the video has no frame")
         shown = _turned(first).size
         fps = float(stream.average_rate or stream.guessed_rate or 0)
-        duration = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        duration = float(stream.duration * (stream.time_base or 0)) if stream.duration else 0.0
         duration = duration or (self._container.duration or 0) / 1e6 or stream.frames / (fps or 1)
         if not (fps > 0 and duration > 0):
             raise self._fault("the video states neither its length nor its rate: encode it again")

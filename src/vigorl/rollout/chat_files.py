@@ -24,6 +24,7 @@ from vigorl.rollout.environment import Environment
 CHAT = "chat"  # in a run's folder
 NAME = "vigorl.json"
 _PIXELS, _GENERATION = "preprocessor_config.json", "generation_config.json"
+_PROCESSOR, _WITHIN = "processor_config.json", "image_processor"  # where newer folders have it
 _TEMPLATE, _OLD_TEMPLATE = "chat_template.jinja", "chat_template.json"
 _HOW = (
     "One turn, by any program: vllm serve FOLDER, or apply_chat_template of plain transformers. "
@@ -40,7 +41,10 @@ def write_chat_files(folder: Path, environment: Environment, *, source: Path) ->
         source: A model folder of the same family, tokenizer and image processor.
     """
     codec, sizing = environment.codec, environment.images.sizing
-    pixels: dict[str, Any] = json.loads((source / _PIXELS).read_text())
+    all_of_it, known = source / _PROCESSOR, {}
+    if all_of_it.is_file():
+        known = json.loads(all_of_it.read_text())
+    pixels: dict[str, Any] = known.get(_WITHIN) or json.loads((source / _PIXELS).read_text())
     for old in ("min_pixels", "max_pixels"):  # which some released folders have beside `size`
         pixels.pop(old, None)
     pixels["size"] = {"shortest_edge": sizing.min_pixels, "longest_edge": sizing.max_pixels}
@@ -63,6 +67,8 @@ def write_chat_files(folder: Path, environment: Environment, *, source: Path) ->
         name: json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
         for name, content in ((_PIXELS, pixels), (_GENERATION, generation), (NAME, told))
     }
+    if _WITHIN in known:  # transformers reads it first
+        texts[_PROCESSOR] = json.dumps(known | {_WITHIN: pixels}, indent=2) + "\n"
     for name, text in texts.items():
         with written_whole(folder / name) as part:
             part.write_text(text, encoding="utf-8")

@@ -69,6 +69,7 @@ class PolicyServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # connections that come at once; the standard library's 5 are fewer
 
     def __init__(
         self, address: tuple[str, int], asker: Asker, *, crops: DataUrls, bounds: Bounds
@@ -163,11 +164,11 @@ class _Handler(BaseHTTPRequestHandler):
                 for _ in server.asker.run(dialogs):
                     pass
             except VigorlError as error:
-                raise RequestRefusedError(f"the engine failed: {error}", status=500) from error
+                raise _failure(error) from error
             self._json(200, answers.whole())
         finally:
-            if all(dialog.is_done for dialog in dialogs):  # else the engine may be at one of them
-                shutil.rmtree(folder)
+            if len(dialogs) < 2 or all(dialog.is_done for dialog in dialogs):
+                shutil.rmtree(folder)  # else one has failed, and the engine may be at another
 
     def _task(self, request: ChatRequest, folder: Path) -> TaskRecord:
         bounds = self.server.bounds
@@ -181,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
             for url in request.urls
         ]
+        _refuse_halves(request.question, *request.vigorl.options)
         try:
             return ask_picture(first, request.question, more=more, options=request.vigorl.options)
         except DataError as error:
@@ -226,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
             if request.stream_options is not None and request.stream_options.include_usage:
                 ending = [answers.last()]
         except VigorlError as error:
-            ending = [RequestRefusedError(f"the engine failed: {error}", status=500).body]
+            ending = [_failure(error).body]
         self._events([*ending, "[DONE]"])
 
     def _events(self, chunks: Iterable[dict[str, Any] | str]) -> bool:
@@ -241,7 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         said = self.headers.get("Content-Length", "")
-        if not (said.isascii() and said.isdigit()):
+        is_whole = "Transfer-Encoding" not in self.headers  # which would outdo the length
+        if not (is_whole and said.isascii() and said.isdigit() and len(said) < 20):
             self.close_connection = True
             raise RequestRefusedError("the request must say its Content-Length", status=411)
         if int(said) > self.server.bounds.max_request_bytes:
@@ -285,5 +288,18 @@ def _parsed(body: bytes) -> Any:
         raise RequestRefusedError(f"the body is no JSON: {error}") from error
 
 
+def _refuse_halves(*texts: str) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise RequestRefusedError(f"half a character: {error}", param="messages") from error
+
+
+def _failure(error: VigorlError) -> RequestRefusedError:
+    said = error.message if isinstance(error, DataError) else error  # no folders of this machine
+    return RequestRefusedError(f"the engine failed: {said}", status=500)
+
+
 def _written(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False).encode()
+    """As JSON; half a character, which a policy may write into a call, becomes "?"."""
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace")

@@ -11,10 +11,10 @@ from importlib import import_module
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from vigorl.core.ranges import Range, hints_of, names_of
-from vigorl.settings.kinds import AnyText, Flag, Group, Node, Text
+from vigorl.settings.kinds import AnyText, Flag, Group, Node, Text, says
 
 # rooms that import torch, and what brings it, for type checkers alone or inside of functions
 STATED = (
@@ -59,11 +59,18 @@ def stated_by(target: str) -> type[BaseModel] | None:
     hints = {one.name: hints_of(code)[one.name] for one in fields}
     if any(kind in (int, float) for hint in hints.values() for kind in _parts(hint)):
         return None
-    found: dict[str, Any] = {
-        one.name: (AnyText if one.default == "" else _allowed(hints[one.name]), ...)
-        for one in fields
-    }
+    found: dict[str, Any] = {one.name: (_of_field(one, hints[one.name]), ...) for one in fields}
     return create_model(code.__name__, __base__=Group, **found)
+
+
+def _of_field(field: dataclasses.Field[Any], hint: Any) -> Any:
+    """What a plain value is compared with: texts and lists may be empty where the default is."""
+    if field.default == "":
+        return AnyText
+    allowed = _allowed(hint)
+    if isinstance(field.default, tuple) and field.default:
+        return Annotated[allowed, Field(min_length=1), says("a list, and not an empty one")]
+    return allowed
 
 
 def _parts(hint: Any) -> Iterator[Any]:

@@ -250,3 +250,33 @@ def test_who_asks_while_the_engine_breaks_is_told(world: World) -> None:
     engine._thread.join(timeout=10)  # its fault is this test's, not the next one's
     with pytest.raises(EngineError, match="has ended"):
         list(opened(asker, world).go_on())
+
+
+class LosesPictures(ScriptedEngine):
+    """Reads the pictures of two requests at once, of which one is gone, and forgets both."""
+
+    has_failed = False
+
+    def poll(self) -> list[Completion]:
+        if self.has_failed:
+            return super().poll()
+        if len(self._in_flight) < 2:
+            return []
+        self.has_failed = True
+        first = next(iter(self._in_flight.values()))[0]
+        self._in_flight.clear()
+        raise DataError("there is no such picture file", path=first.views[0].path)
+
+
+def test_a_picture_that_cannot_be_read_fails_its_question_alone(
+    world: World, tmp_path: Path
+) -> None:
+    engine = SharedEngine(LosesPictures(lambda _: ANSWER, world.codec))
+    asker, replies = Asker("mine", engine, world.environment()), SimpleQueue[Reply]()
+    other = tmp_path / "other.png"
+    Image.open(world.picture).save(other)
+    for path in (world.picture, other):
+        task = ask_picture(path, "The colour of the disc?")
+        engine.submit(asker.open(task)._dialog.next_request(), replies)
+    assert [type(replies.get(timeout=10)) for _ in range(2)] == [Failed, Completion]
+    engine.close()

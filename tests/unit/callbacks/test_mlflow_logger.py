@@ -152,6 +152,18 @@ def test_a_run_that_fails_before_it_has_logged_anything_says_so(tmp_path: Path) 
     assert MlflowClient(settings["tracking_uri"]).get_run(str(run_id)).info.status == "FAILED"
 
 
+def test_a_follower_that_sends_nothing_is_not_waited_for(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vigorl.callbacks.mlflow_logger._MOST_S_STILL", 0.1)
+    patient = logger(tmp_path)
+    asleep = patient._follower = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE)
+    patient._traces.append(RecordedTraces("rollouts.jsonl", [0], 0))
+    patient.finalize("success")
+    assert asleep.returncode == -signal.SIGKILL
+    assert "MLflow has not got 1 of the last things about this run" in caplog.text
+
+
 def test_another_logger_is_told_nothing() -> None:
     send(DummyLogger(), SetTags({"a": "b"}))
 

@@ -10,6 +10,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
 from vigorl.core.protocols import Argument, ArgumentKind, Scene, StatelessTool, ToolSpec
 from vigorl.core.trace import IMAGE_SLOT
+from vigorl.data.markups.code_block import CodeBlock
 from vigorl.data.prompt_writer import AnswerForm, Domain, Form, PromptWriter
 from vigorl.data.prompts import OPTIONS, Prompt
 from vigorl.rollout.tools.zoom_box import ZoomBox
@@ -29,6 +30,7 @@ ALL = [
     )
 ]  # fmt: skip
 SEARCH = PromptWriter(domain=Domain.VISUAL_SEARCH, form=Form.TOOLS, answer="option")
+THOUGHT = "<think> One thought about (x, y). </think>\n```python\n"
 
 
 def test_the_zoom_prompt_word_for_word() -> None:
@@ -128,3 +130,13 @@ def test_a_brief_prompt() -> None:
         Prompt("Point, zoom, then answer."), Prompt("Point, then answer."),
         Prompt("Think, then answer."),
     }  # fmt: skip
+
+
+def test_several_calls_are_told_of_in_the_policys_own_form() -> None:
+    told = SEARCH.write(tools=[BOX], dialect=CodeBlock().dialect([BOX]), max_calls=3).system
+    call = "zoom_box(bbox=[x1, y1, x2, y2])"
+    assert (
+        f"One action may make up to 3 calls, such as two:\n{THOUGHT}{call}\n{call}\n```\n" in told
+    )
+    assert told.count(f"{THOUGHT}{call}\n```") == 1
+    assert "tool_call" not in told

@@ -62,3 +62,17 @@ def test_pixels_and_limits_are_the_runs(world: World, tmp_path: Path) -> None:
     assert told["limits"]["max_new_tokens"] == 77
     assert told["prompt"]["system"] == environment.prompt.system
     assert told["tools"]["search_coordinate"]["arguments"][0]["kind"] == "point"
+
+
+def test_pixels_are_the_runs_where_a_newer_folder_has_them(world: World, tmp_path: Path) -> None:
+    source, chat = tmp_path / "source", tmp_path / "chat"
+    shutil.copytree(world.folder, source)
+    known = json.loads((source / "preprocessor_config.json").read_text())
+    (source / "preprocessor_config.json").unlink()
+    (source / "processor_config.json").write_text(json.dumps({"a": 1, "image_processor": known}))
+    environment = world.environment()
+    environment.images = ImageStore.from_pretrained(source, max_pixels=784 * 30)
+    write_chat_files(chat, environment, source=source)
+    add_chat_files(source, chat)
+    assert ImageStore.from_pretrained(source).sizing.max_pixels == 784 * 30
+    assert json.loads((source / "processor_config.json").read_text())["a"] == 1

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import scene, view
+from tests.builders import scene, task, view
 from tests.unit.data.test_video import write_clip
+from tests.unit.rollout.world import World
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import ImageView, Region, VideoFrame
-from vigorl.core.protocols import Scene, Tool, ToolError
+from vigorl.core.media import ImageView, Region, VideoFrame, frame_name
+from vigorl.core.protocols import Completion, Scene, Tool, ToolError
+from vigorl.core.records import TraceRecord
+from vigorl.core.rollout import RewardBreakdown, ScoredRollout
+from vigorl.core.trace import Step, ToolCall, Trace
+from vigorl.data.encoding import encode_trace
 from vigorl.data.prompt_writer import call_example
+from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
 from vigorl.rollout.tools.look_closer import LookCloser
 from vigorl.rollout.tools.select_frames import SelectFrames
 
@@ -85,6 +91,37 @@ def test_a_closer_look_is_cut_from_the_frame_it_names(clip: Scene) -> None:
 
 def test_a_picture_looks_closer_too() -> None:
     assert CLOSER.call({"picture": 0, "bbox": [0, 0, 2, 2]}, scene=scene(view())).views[0].box
+
+
+def test_a_dialog_about_a_video_is_its_trace_and_comes_back_from_the_record(
+    world: World, clip: Scene
+) -> None:
+    names = tuple(frame_name(clip.first.path, time) for time in (0.0, 1.9))
+    asked = task(images=names, question="Frame 0: <image>\nFrame 19: <image>\nWhat colour?")
+    calls = [
+        ToolCall("select_frames", {"frames": [5, 6]}),
+        ToolCall("look_closer", {"picture": 2, "bbox": [0, 0, 28, 28]}),
+    ]
+    trace = Trace((*(Step("Look.", call) for call in calls), Step("Seen.")), "red")
+    environment = world.environment(tools=[BY_NUMBERS, CLOSER], max_images=6)
+    dialog = environment.start(asked, group="g", index=0, seed=1)
+    for text in trace.turns():
+        ids = tuple(world.codec.completion_ids(text))
+        logprobs = (-0.25,) * len(ids)
+        dialog.accept(Completion(dialog.next_request().id, ids, logprobs, is_finished=True))
+    rollout = dialog.rollout()
+    assert [len(turn.views) for turn in rollout.turns] == [2, 1, 0]
+    sample = encode_trace(
+        TraceRecord(asked, trace, frame=None),
+        prompt=environment.prompt, codec=world.codec, images=world.images, tools=environment.tools,
+    )  # fmt: skip
+    assert (sample.token_ids, sample.views) == (rollout.token_ids, rollout.views)
+    scored = ScoredRollout(rollout, RewardBreakdown(1.0, {}))
+    line = rollout_to_json(scored, phase="train/0", run_seed=0)
+    assert rollout_from_json(line).scored == scored
+    assert [world.images.image(view).size for view in rollout.views[2:]] == [(56, 56)] * 2 + [
+        (112, 84)
+    ]
 
 
 def test_prompts_show_the_form_that_is_set() -> None:

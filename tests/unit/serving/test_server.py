@@ -246,6 +246,7 @@ def test_what_is_around_the_question(world: World, ask: Callable[..., Any]) -> N
     assert ask(path="/v2")[0] == 404
     assert ask({}, path="/v1/completions")[0] == 404
     assert ask(b"", **{"Content-Length": "x"})[0] == 411
+    assert ask(b"{}", **{"Content-Length": "2", "Transfer-Encoding": "chunked"})[0] == 411
     with served(world, api_key="secret", max_request_bytes=10) as own:
         assert own(path="/v1/models")[0] == 401
         assert own(path="/v1/models", Authorization="Bearer secret")[0] == 200
@@ -318,6 +319,18 @@ def test_an_engine_that_fails_is_said(world: World) -> None:
         status, said = ask(asked(uri(world.picture)))
         assert (status, said["error"]["type"]) == (500, "server_error")
         assert ask(asked(uri(world.picture), stream=True))[1].count("no memory") == 1
+
+
+def test_half_a_character_is_refused_and_never_sent(world: World, ask: Callable[..., Any]) -> None:
+    half = chr(0xD83D)
+    assert ask(asked(uri(world.picture), vigorl={"options": [half]}))[0] == 400
+    odd = ZOOM.replace("[50, 20]", '"\\ud83d"')
+    assert odd != ZOOM
+    script = iter([odd, ANSWER])
+    with served(world, lambda _: next(script)) as own:
+        status, said = own(asked(uri(world.picture)))
+    assert status == 200
+    assert said["choices"][0]["vigorl"]["turns"][0]["tool"]["arguments"] == {"coordinate": "?"}
 
 
 def test_an_interrupt_ends_it_as_it_is_meant_to(

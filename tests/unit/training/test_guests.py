@@ -13,6 +13,7 @@ from vigorl.core.protocols import FINISHED
 from vigorl.core.rewards.recipes import grounded_zoom_reward
 from vigorl.core.rollout import GUEST, Rollout, ScoredRollout
 from vigorl.rollout.experience import score_rollouts
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.training import guests as module
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.guests import Guests, guest_sums
@@ -29,7 +30,9 @@ def own(*rollouts: Rollout) -> list[ScoredRollout]:
 
 
 def invite(scored: list[ScoredRollout], **settings: Any) -> list[ScoredRollout]:
-    environment = cast(Any, type("E", (), dict.fromkeys(("prompt", "codec", "images", "tools"))))
+    parts: dict[str, Any] = dict.fromkeys(("prompt", "codec", "images", "tools"))
+    limits = RolloutLimits(max_turns=2, max_images=2, max_new_tokens=9, max_response_tokens=99)
+    environment = cast(Any, type("E", (), parts | {"limits": limits}))
     answers = cast(Any, type("A", (), {"of": staticmethod(lambda task: task)}))
     return Guests(answers=answers, **settings).invite(
         scored, environment=environment, reward=REWARD, progress=FINISHED

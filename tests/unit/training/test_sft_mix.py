@@ -11,6 +11,7 @@ from tests import builders
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import TrainingSample
 from vigorl.models.losses import LossOutput
+from vigorl.rollout.limits import RolloutLimits
 from vigorl.training import sft_mix as module
 from vigorl.training.buffer import MicroBatch
 from vigorl.training.sft_mix import SFTMix, mixed_loss
@@ -61,7 +62,9 @@ def test_each_update_has_its_solutions_whatever_the_cut(monkeypatch: pytest.Monk
         lambda task, **_: TrainingSample((int(task.id),) * 3, (0, 1, 1), ()),
     )
     tasks = [builders.task(id=str(i)) for i in range(9)]
-    environment = cast(Any, type("E", (), dict.fromkeys(("prompt", "codec", "images", "tools"))))
+    parts: dict[str, Any] = dict.fromkeys(("prompt", "codec", "images", "tools"))
+    limits = RolloutLimits(max_turns=2, max_images=2, max_new_tokens=9, max_response_tokens=99)
+    environment = cast(Any, type("E", (), parts | {"limits": limits}))
 
     def numbers(accumulate: int, order: str = "0/0") -> list[list[int]]:
         plain = [MicroBatch([TrainingSample((), (), ())]) for _ in range(2 * accumulate)]

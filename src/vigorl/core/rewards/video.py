@@ -24,12 +24,13 @@ from vigorl.core.rewards.words import tag_list, thoughts_of
 from vigorl.core.rollout import RewardBreakdown, Rollout
 from vigorl.core.scoring.boxes import intersection_over_union
 
-# seconds as thoughts state them ("at 3.5 s", "at<t>3.5</t>s"), or those of the frames that are shown
+# seconds as thoughts state them ("at 3.5 s", "at<t>3.5</t>s"), or those of frames that tools show
 Moments = Literal["thoughts", "frames"]
 
-_SECONDS = r"(?:<t>)?\s*(\d{1,6}(?:\.\d{1,3})?)\s*(?:</t>)?\s*s(?:ec|econds)?\b"
-_TIME = re.compile(rf"\bat\s*{_SECONDS}")
-_CLAIM = re.compile(rf"(\[[-\d.,\s]{{7,60}}\])(?:</box>)?\s*at\s*{_SECONDS}")
+_NUMBER = r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(?:</t>)?\s*s(?:ec|econds)?\b"
+_TIME = re.compile(rf"(?:\bat\s*(?:<t>)?|<t>){_NUMBER}")
+_BOX = r"\[[-\d.,\s]{7,60}\]"
+_CLAIM = re.compile(rf"((?:(?:<box>)?{_BOX}(?:</box>)?\s*)+)at\s*(?:<t>)?{_NUMBER}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,9 @@ class ChosenIntervalReward(UnitReward):
 
     def __call__(self, rollout: Rollout) -> float:
         spans = spans_of(rollout.task, self.name)
-        last = next((times for turn in reversed(rollout.turns) if (times := _times(turn.views))), ())
+        last = next(
+            (times for turn in reversed(rollout.turns) if (times := _times(turn.views))), ()
+        )
         if not last:
             return 0.0
         start, end = min(last), max(last) + self.frame_s
@@ -76,7 +79,8 @@ class ChosenIntervalReward(UnitReward):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnealedTimeReward:
-    """The mean over the times of exp(-d^2 / (2 s^2)), d the seconds to the nearest span, 0 in it.
+    """The mean over the times of exp(-d^2 / (2 s^2)), d the seconds to the nearest span, 0 in it;
+    of a task without spans, to the nearest of its key seconds.
 
     s falls in a line from `start_s` to `end_s`, which it has reached at `until` of the run: wide
     first, so that an untrained policy sees a slope. 0.0 without a time.
@@ -124,7 +128,9 @@ class AnnealedTimeReward:
         return [self._score(rollout, width) for rollout in rollouts]
 
     def _score(self, rollout: Rollout, width: float) -> float:
-        spans = spans_of(rollout.task, self.name)
+        task = rollout.task
+        moments = [(key, key) for key, _ in _keys(task, self.name)] if "keys" in task.tags else []
+        spans = spans_of(task, self.name) if "span" in task.tags or not moments else moments
         times = chosen_times(rollout) if self.where == "frames" else named_times(rollout)
         if not times:
             return 0.0
@@ -133,9 +139,9 @@ class AnnealedTimeReward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedIoUReward(UnitReward):
-    """The mean over claims "[x1, y1, x2, y2] at 3.5 s" in thoughts of the best IoU with a box of
-    the nearest key second, counted only where that is within `gate_s`: a fit is not paid at the
-    wrong moment. 0.0 without a claim.
+    """The mean over claims "[x1, y1, x2, y2] at 3.5 s" in thoughts of the best IoU of their boxes
+    with one of the nearest key second, counted only where that is within `gate_s`: a fit is not
+    paid at the wrong moment. 0.0 without a claim.
 
     Attributes:
         gate_s: Largest distance in time, to both sides; the release's is open to one, as it tests
@@ -154,11 +160,13 @@ class TimedIoUReward(UnitReward):
         claims = _claims(rollout)
         return sum(self._fit(*claim, keys) for claim in claims) / len(claims) if claims else 0.0
 
-    def _fit(self, box: Box | None, time: float, keys: Sequence[tuple[float, Box]]) -> float:
+    def _fit(self, boxes: Sequence[Box], time: float, keys: Sequence[tuple[float, Box]]) -> float:
         nearest = min((key for key, _ in keys), key=lambda key: abs(key - time))
-        if box is None or abs(nearest - time) > self.gate_s:
+        if abs(nearest - time) > self.gate_s:
             return 0.0
-        return max(intersection_over_union(box, true) for key, true in keys if key == nearest)
+        there = [true for key, true in keys if key == nearest]
+        fits = (intersection_over_union(box, true) for box in boxes for true in there)
+        return max(fits, default=0.0)
 
 
 def spans_of(task: TaskRecord, reward: str) -> list[tuple[float, float]]:
@@ -222,10 +230,11 @@ def _keys(task: TaskRecord, reward: str) -> list[tuple[float, Box]]:
     return keys
 
 
-def _claims(rollout: Rollout) -> list[tuple[Box | None, float]]:
-    """Boxes, ORIGINAL frame, with the second they are claimed for; None where it is no box."""
+def _claims(rollout: Rollout) -> list[tuple[list[Box], float]]:
+    """Boxes, ORIGINAL frame, with the second they are claimed for; what is no box is none."""
+    first = rollout.prompt_views[0]
     return [
-        (_box(text, rollout.prompt_views[0]), float(time))
+        ([box for one in re.findall(_BOX, text) if (box := _box(one, first))], float(time))
         for text, time in _CLAIM.findall(thoughts_of(rollout))
     ]
 

@@ -105,7 +105,7 @@ class ClipTeacher:
         return TraceRecord(task, Trace(tuple(steps), answer), frame=Size(side, side))
 
     def _frames(self, clip: Clip, aimed: Sign, rng: random.Random, *, knows: bool) -> list[int]:
-        """Those it asks for; by the place of the sign, or once it `knows` better, the right ones."""
+        """Those it asks for: by the place of the sign, or once it `knows`, the right ones."""
         start = clip.start_of(aimed) if knows else expected_start(clip.settings, aimed.center.x)
         off = 0 if knows else rng.randint(-self.error_frames, self.error_frames)
         first = min(max(start + off, 0), clip.settings.num_frames - self.frames)

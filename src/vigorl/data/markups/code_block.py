@@ -67,17 +67,17 @@ class _CodeBlockDialect(CallDialect):
         """Raises one of `_BROKEN` for anything but a call with literals."""
         call = line.value if isinstance(line, ast.Expr) else None
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError("no call")
+            raise ValueError  # no call
         named = zip(self._arguments.get(call.func.id, ()), call.args, strict=False)
         arguments = {key: _plain(ast.literal_eval(value)) for key, value in named}
         if len(arguments) < len(call.args):
-            raise ValueError("more arguments than the tool has")
+            raise ValueError  # more arguments than the tool has
         for one in call.keywords:
             value = _plain(ast.literal_eval(one.value))
             if one.arg is not None:
                 value = {one.arg: value}
             if not isinstance(value, dict) or arguments.keys() & value.keys():
-                raise ValueError("an argument is given twice")
+                raise ValueError  # an argument is given twice
             arguments |= value
         return ToolCall(call.func.id, arguments)
 
@@ -114,4 +114,4 @@ def _plain(value: object) -> object:
         return {key: _plain(one) for key, one in value.items()}
     if value is None or isinstance(value, str | int | float):
         return value
-    raise ValueError(f"{type(value).__name__} is no value of JSON")
+    raise ValueError

@@ -4,9 +4,10 @@
 
 Optional keys of our own: "id"; "options"; "category"; "tags" (texts by name); and the boxes that
 must be seen, ORIGINAL pixels, either as "targets" ([[left, top, right, bottom], ...]) or as V*Bench
-spells them, "bbox" ([[x, y, width, height], ...]). Other keys are ignored. How answers are judged
-the file does not say; where it is by a box to hit, the answer is that box as text,
-"(x1, y1, x2, y2)".
+spells them, "bbox" ([[x, y, width, height], ...]). Videos may stand under "videos" instead, as in
+EasyR1, or among the pictures; they are shown by their frames (`data.frames`). Other keys are
+ignored. How answers are judged the file does not say; where it is by a box to hit, the answer is
+that box as text, "(x1, y1, x2, y2)".
 Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
 """
 
@@ -48,7 +49,9 @@ def read_rl_jsonl(
 
 
 def _record(row: Row, *, scorer: Scorer) -> TaskRecord:
-    images = tuple(map(row.picture, row.texts("images")))
+    videos = row.texts("videos", is_required=False)
+    images = (*row.texts("images", is_required=not videos), *videos)
+    images = tuple(map(row.picture, images))
     if not images:
         row.fail('"images" is empty; a task has at least one picture')
     question, answer = row.text("problem"), row.text("answer")

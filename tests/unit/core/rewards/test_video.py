@@ -1,6 +1,7 @@
 """Moments that are chosen or named, scored by hand: what matters is 3 to 4 s."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -24,9 +25,7 @@ def chose(*calls: tuple[float, ...], think: str = "Here.", span: str = "3 4") ->
     turns = [
         turn(
             "<think> a </think>",
-            views=tuple(
-                ImageView(VideoFrame("a.mp4", time), ORIGINAL, ORIGINAL) for time in call
-            ),
+            views=tuple(ImageView(VideoFrame("a.mp4", time), ORIGINAL, ORIGINAL) for time in call),
         )
         for call in calls
     ]
@@ -54,7 +53,7 @@ def test_the_last_look_spans_an_interval(calls: tuple[tuple[float, ...], ...], i
 
 
 def test_times_are_paid_by_a_width_that_narrows() -> None:
-    reward, said = AnnealedTimeReward(), chose(think="It is at 3.2 s, and at<t>6</t>s.")
+    reward, said = AnnealedTimeReward(), chose(think="It is at 3.2 s, to <t>6</t>s.")
     for done, width in ((0, 4.0), (3, 2.8), (8, 1.0), (10, 1.0)):  # 4 - 3 * 0.3 / 0.75 = 2.8
         progress = Progress(done, 10)
         assert reward.width_s(progress) == pytest.approx(width)
@@ -71,6 +70,7 @@ def test_times_are_paid_by_a_width_that_narrows() -> None:
         ("Nothing.", 0.0),
         ("[0, 0, 50, 50] at 3.5 s", 1.0),  # a pixel as the policy sees it is four of the file
         ("<box>[75, 75, 100, 100]</box>at<t>4.5</t>s", 1.0),  # the best of the second's boxes
+        ("<box>[90, 0, 99, 9]</box><box>[0, 0, 50, 50]</box>at<t>3</t>s", 1.0),  # the best of two
         ("[0, 0, 50, 25] at 2.6 s", 0.5),
         ("[0, 0, 50, 50] at 2.4 s", 0.0),  # 1.1 s before
         ("[0, 0, 50, 50] at 4.6 s", 0.0),  # 1.1 s behind
@@ -79,6 +79,13 @@ def test_times_are_paid_by_a_width_that_narrows() -> None:
 )
 def test_boxes_are_paid_near_their_moment(think: str, fit: float) -> None:
     assert TimedIoUReward()(chose(think=think)) == pytest.approx(fit)
+
+
+def test_without_spans_times_are_measured_from_key_seconds() -> None:
+    said = chose(think="at 4.5 s")
+    only = replace(said, task=task(tags={"keys": TAGS["keys"]}))
+    (score,) = AnnealedTimeReward().score_group([only], [], progress=Progress(1, 1))
+    assert score == pytest.approx(math.exp(-0.5))  # 1 s from 3.5 s, s = 1
 
 
 @pytest.mark.parametrize("span", ["", "4 3", "3", "a b", "3 4; 5"])
