@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tests.builders import scored
+from tests.unit.data.test_video import write_clip
 from tests.unit.rollout.world import ANSWER, World
 from vigorl.build import CONFIGS, check_settings
-from vigorl.core.media import TextFrame
+from vigorl.core.geometry import Size
+from vigorl.core.media import TextFrame, frame_name
 from vigorl.core.metrics import rollout_metrics
 from vigorl.core.protocols import Argument, ArgumentKind, Scene, Tool, ToolError
 from vigorl.core.records import TraceRecord
@@ -54,6 +57,7 @@ BAD: dict[ArgumentKind, list[object]] = {
     ArgumentKind.TEXT: [7, "", None, "x" * 5000, ["disc"]],
 }  # fmt: skip
 EXAMPLES: dict[str, dict[str, object]] = {"rotate": {"degrees": 90}}
+OF_VIDEOS = ("select_frames",)  # their first picture is a frame
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
 @pytest.fixture(scope="module", params=TOOLS)
 def file(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+@pytest.fixture(scope="module")
+def world(world: World, file: str, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """With a frame of a video in the picture's place where the tool needs one."""
+    if file not in OF_VIDEOS:
+        return world
+    clip = tmp_path_factory.mktemp("clip") / "a.mp4"
+    path = write_clip(clip, [20, 120, 220], size=Size(448, 448))
+    return replace(world, picture=frame_name(path, 0.0))
 
 
 @pytest.fixture(scope="module")
