@@ -56,7 +56,10 @@ def inspect_data(cfg: DictConfig) -> tuple[Inspection, Path]:
         }
     splits = replace(splits, **kept) if not faults else _quietly(splits, kept)
     found = inspect_splits(splits, _different(faults), images=asks.images)
-    found = replace(found, remarks=[*found.remarks, *_of_prompt(cfg, splits)])
+    told = [*_of_prompt(cfg, splits)]
+    if isinstance(source, OwnTable) and not asks.prompt.options:
+        told += _left_out(splits)
+    found = replace(found, remarks=[*found.remarks, *told])
     print("\n".join(found.lines()))
     print(f"sizes and prompts are those of {whose}")
     named = str(cfg.data.get("path") or cfg.data.get("file") or cfg.data.get("root") or cfg.name)
@@ -122,6 +125,18 @@ def _of_prompt(cfg: DictConfig, splits: DataSplits) -> list[str]:
             "env=question_zoom asks for the answer's text"
         ]
     return []
+
+
+def _left_out(splits: DataSplits) -> list[str]:
+    """Where the policy does not see what it may choose from."""
+    tasks = [task_of(one) for records in splits.records.values() for one in records]
+    num = sum(bool(task.options) for task in tasks)
+    if not num:
+        return []
+    return [
+        f"{num} of {len(tasks)} questions have options, which the prompt does not show: "
+        "brief_prompts=false does"
+    ]
 
 
 @door("train")

@@ -206,6 +206,7 @@ def own_table(evaluate: Path) -> None:
 def own_file(inspected: Path, train: Path) -> None:
     page = inspected.parents[1] / "outputs" / "inspected" / "questions.jsonl.html"
     assert "Which colour is the dot?" in page.read_text()
+    assert "40 of 40 questions have options, which the prompt does not show" in page.read_text()
     (record,) = (train / "rollouts").glob("train*.jsonl")
     tasks = [one.scored.rollout.task for one in read_rollouts(record)]
     assert {len(task.options) for task in tasks} == {4}

@@ -112,7 +112,7 @@ def test_a_run_is_asked_with_its_own_tools_and_markup(tmp_path: Path) -> None:
     own = ("env=visual_search_tools", "tools=[zoom_box]", "markup=xml")
     run = TrainingRun(tmp_path, ("experiment=grpo_vstar", *own), {})
     asked = config_for(run, "evaluate")
-    assert asked["env.tools"][0]["name"] == "zoom_box"
+    assert asked["env.tools"][0]["_target_"].endswith("ZoomBox")
     assert asked["env.markup._target_"].endswith("XmlMarkup")
 
 

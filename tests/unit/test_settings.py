@@ -354,7 +354,8 @@ NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
     "max_turns", "default", "coef_end", "clip", "below", "below_best_frac",
-    "model_dtype", "model_folder", "limit", "served_as", "tracking_uri", "artifact_location", "system_every_s",
+    "model_dtype", "model_folder", "limit", "served_as", "tracking_uri",
+    "artifact_location", "system_every_s",
 )  # fmt: skip
 
 

@@ -125,6 +125,7 @@ class PhaseProgress(L.Callback):
             return
         if report.kind == "train":
             self._view.note(report.phase + 1, report.metrics, TRAIN)
+            self._view.is_flat = report.metrics.get("groups/flat_accuracy_frac") == 1
             return
         self._view.note(report.phase, report.metrics, VAL)
         self._is_judged = report.phase > 0

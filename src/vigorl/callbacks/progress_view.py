@@ -47,6 +47,7 @@ class ProgressView:
     clock: Callable[[], float] = time.monotonic
     doing: str = "starts"
     best: int | None = None
+    is_flat: bool = False  # no group of the last phase has a right and a wrong answer
     history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
@@ -92,7 +93,10 @@ class ProgressView:
         pace = f"{self.durations[-1]:.1f} s" if self.durations else ""
         end = "" if left is None or self.done == self.total else f", about {duration(left)} left"
         text = f"{self.unit} {self.done} of {self.total}  {self.numbers()}  {pace}{end}"
-        return text.rstrip()
+        flat = (
+            "  no group has right and wrong answers: little to learn from" if self.is_flat else ""
+        )
+        return text.rstrip() + flat
 
     def judged(self) -> str:
         """Of a screen's latest evaluation, one line that stays."""
@@ -142,7 +146,8 @@ class ProgressView:
         num, spent = self.done - self.num_before, self.clock() - self.began
         each = f", {spent / num:.1f} s each" if num else ""
         of = "" if self.done == self.total else f" of {self.total}"
-        return f"{self.done}{of} {self.unit}s in {duration(spent)}{each}"
+        units = self.unit if self.done == self.total == 1 else f"{self.unit}s"
+        return f"{self.done}{of} {units} in {duration(spent)}{each}"
 
 
 def _said(name: str, value: float) -> str:

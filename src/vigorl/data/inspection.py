@@ -67,12 +67,13 @@ class Inspection:
         """For a terminal."""
         for name, number in self.questions.items():
             yield f"{name:<10} {number:,} questions on {self.pictures[name]:,} pictures"
-        yield f"{'answers':<10} {', '.join(f'{n:,} {kind}' for kind, n in self.kinds.items())}"
-        top = ", ".join(f"{text!r:.40} ({n:,})" for text, n in self.answers)
-        yield f"{'frequent':<10} {top}"
-        yield f"{'boxes':<10} {self.boxes:,} questions say what must be seen"
-        yield f"{'width':<10} {self.widths} px"
-        yield f"{'height':<10} {self.heights} px"
+        if self.questions:
+            yield f"{'answers':<10} {', '.join(f'{n:,} {kind}' for kind, n in self.kinds.items())}"
+            top = ", ".join(f"{text!r:.40} ({n:,})" for text, n in self.answers)
+            yield f"{'frequent':<10} {top}"
+            yield f"{'boxes':<10} {self.boxes:,} questions say what must be seen"
+            yield f"{'width':<10} {self.widths} px"
+            yield f"{'height':<10} {self.heights} px"
         if self.tokens is not None:
             yield f"{'tokens':<10} {self.tokens} for a whole picture"
         yield from (f"remark: {one}" for one in self.remarks)

@@ -41,6 +41,13 @@ def test_it_ends_when_the_phases_that_are_left_take_what_the_last_ones_took() ->
     assert view.summary() == "6 of 10 phases in 5 min, 150.0 s each"
 
 
+def test_a_phase_without_signal_says_so() -> None:
+    view = ProgressView(total=2, is_flat=True)
+    assert view.line().endswith("no group has right and wrong answers: little to learn from")
+    view.is_flat = False
+    assert "little to learn from" not in view.line()
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_screen_has_two_lines_that_fit(width: int) -> None:
     view = ProgressView(total=2000, done=1233, clock=Clock(), best=1200)

@@ -67,6 +67,25 @@ def test_a_column_that_is_named_and_not_there(pictures: Path, tmp_path: Path) ->
         OwnTable(path=path, answer="lable").load()
     with pytest.raises(DataError, match=r"no column is called as answers are: say data.answer="):
         OwnTable(path=lines(tmp_path, [{"question": "?", "image": "0.png"}])).load()
+    slip = {"question": "?", "image": "0.png", "answr": "red"}
+    with pytest.raises(
+        DataError, match=r"as answers are; did you mean data.answer=answr\? columns:"
+    ):
+        OwnTable(path=lines(tmp_path, [slip])).load()
+
+
+@pytest.mark.parametrize("cell", ["red;blue", "red | blue", "red\nblue"])
+def test_options_with_marks_between_them(pictures: Path, tmp_path: Path, cell: str) -> None:
+    table = OwnTable(path=lines(tmp_path, rows(choices=cell)), image_root=str(pictures))
+    task = table.load().train_tasks[0]
+    assert (task.options, task.answer) == (("red", "blue"), "blue")
+
+
+@pytest.mark.parametrize("cell", ["red", "red;;blue", "red;"])
+def test_options_that_are_no_list(pictures: Path, tmp_path: Path, cell: str) -> None:
+    table = OwnTable(path=lines(tmp_path, rows(choices=cell)), image_root=str(pictures))
+    with pytest.raises(DataError, match=r"it is no list: write red;blue or "):
+        table.load()
 
 
 def test_an_empty_picture_cell_is_no_question_without_a_picture(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from vigorl.core.errors import ConfigError, DataError
@@ -90,9 +91,10 @@ def guess_columns(
             names["options"] = letters
     for what in NEEDED:
         if what not in names and given.get(what) != "":
+            near = _near(columns, NAMES[what], used=names)
+            guess = f"; did you mean data.{what}={near}?" if near else f": say data.{what}=NAME;"
             raise DataError(
-                f"no column is called as {what}s are: say data.{what}=NAME; "
-                f"columns: {', '.join(columns)}",
+                f"no column is called as {what}s are{guess} columns: {', '.join(columns)}",
                 path=rows[0].path,
             )
     in_question = "options" not in names and given.get("options") is None and _all_end(rows, names)
@@ -120,6 +122,14 @@ def _in_question(row: Row, name: str) -> Sequence[str]:
 def _found(columns: Sequence[str], known: Sequence[str], *, used: Mapping[str, Any]) -> str | None:
     by_name = {_plain(one): one for one in reversed(columns) if one not in used.values()}
     return next((by_name[name] for name in map(_plain, known) if name in by_name), None)
+
+
+def _near(columns: Sequence[str], known: Sequence[str], *, used: Mapping[str, Any]) -> str | None:
+    """A column with a slip in its name."""
+    plain = [_plain(one) for one in known]
+    left = [one for one in columns if one not in used.values()]
+    near = (one for one in left if get_close_matches(_plain(one), plain, n=1, cutoff=0.75))
+    return next(near, None)
 
 
 def _plain(name: str) -> str:

@@ -63,11 +63,13 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def listed_options(text: str) -> tuple[str, ...]:
-    """Options written as one text: a Python or JSON list, or with their letters, each on a line or
-    all in one; none where it is empty.
+    """Options written as one text: a Python or JSON list, with their letters, each on a line or
+    all in one, or with a line end, "|" or ";" between them; none where it is empty.
 
     >>> listed_options("['red', \\"the dog's\\"]"), listed_options("(a) Left (b) Right")
     (('red', "the dog's"), ('Left', 'Right'))
+    >>> listed_options("left; right")
+    ('left', 'right')
 
     Raises:
         ValueError: It is neither.
@@ -85,9 +87,17 @@ def listed_options(text: str) -> tuple[str, ...]:
         if match[1].upper() == string.ascii_uppercase[len(begins) : len(begins) + 1]:
             begins.append(match)
     if len(begins) < 2 or begins[0].start() > 0:
-        raise ValueError("it is no list, and has no letters (A), (B), ... in order")
+        return _between_marks(text)
     ends = [match.start() for match in begins[1:]] + [len(text)]
     return tuple(text[match.end() : end].strip() for match, end in zip(begins, ends, strict=True))
+
+
+def _between_marks(text: str) -> tuple[str, ...]:
+    mark = next((mark for mark in "\n|;" if mark in text), None)
+    options = [part.strip() for part in text.split(mark)] if mark else []
+    if not options or not all(options):
+        raise ValueError("it is no list: write red;blue or ['red', 'blue'] or (A) red (B) blue")
+    return tuple(options)
 
 
 def parse_list(text: str) -> list[object]:
