@@ -7,12 +7,14 @@ import pytest
 from tests.test_configs import compose_door
 from tests.unit.models.small import make_policy
 from vigorl.build import Parts
+from vigorl.data.markups.dialect import CANONICAL_CALL
 from vigorl.models.policy import Policy
 from vigorl.train import build_module
 
 
 class Codec:
     banned_ids = ()
+    call_pattern = CANONICAL_CALL
 
 
 @pytest.mark.parametrize(("experiment", "temperature"), [("grpo_vstar", 0.5), ("sft_vstar", 1.0)])

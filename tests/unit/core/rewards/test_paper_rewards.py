@@ -336,11 +336,13 @@ ORDER = {
     "counterfactual": "kept",
     "grip": "broken",
     "open_o3": "kept",
+    "open_o3_video": "kept",
     "pebr_r1": "kept",
     "pebr_r1_coverage": "kept",
     "perception_r1_xiao": "broken",  # by a right response that repeats itself
     "revisor": "kept",
     "rewardmap": "kept",
+    "right_frames": "kept",
     "treevgr": "broken",
     "treevgr_coverage": "broken",
     "video_com_steps": "tie",
@@ -355,6 +357,12 @@ GRADED = {
     "perception_r1_yu", "reason_rft_list", "reason_rft_number", "rrvf", "star_r1", "temporal_r1",
     "visual_rft", "vla_r1", "vlm_r1", "vlm_r1_detection",
 }  # fmt: skip
+
+
+MOMENTS = {
+    "span": "3 8",
+    "keys": "3.5 [1, 1, 5, 5]",
+}  # of a video, which rewards of others do not read
 
 
 def shipped(name: str) -> WeightedReward:
@@ -379,7 +387,7 @@ def all_totals(reward: WeightedReward, answer: str) -> list[float]:
     ):  # fmt: skip
         turns = [zoom_turn(x, y, think=think) for x, y in seen]
         turns.append(answer_turn(answer, think=think))
-        one = rollout(*turns, task=task(**BOTH), stop_reason=stop, probes=probes)
+        one = rollout(*turns, task=task(**BOTH, tags=MOMENTS), stop_reason=stop, probes=probes)
         totals.append(reward.breakdowns([one], progress=progress)[0].total)
     return totals
 
@@ -416,7 +424,7 @@ def test_every_sum_by_name_has_a_word_on_its_order():
 def test_no_odd_rollout_leaves_a_range(name):
     reward = shipped(name)
     fields: dict[str, Any] = {"answer": "3 to 8", "options": ()} if name == "temporal_r1" else {}
-    question = task(**fields, tags={"labels": "disc"})
+    question = task(**fields, tags={"labels": "disc"} | MOMENTS)
     many = " ".join(f"[{i}, {i}, {i + 5}, {i + 5}]" for i in range(100))
     odd = [
         turn(""),
