@@ -49,6 +49,11 @@ class SharedEngine:
         self._thread.start()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether nothing more can be asked: it was closed, or a fault of the program ended it."""
+        return self._has_ended
+
+    @property
     def policy_version(self) -> int:
         return self._engine.policy_version
 

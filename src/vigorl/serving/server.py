@@ -112,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
             },
         }  # fmt: skip
         if path == "/health":
-            self._json(200, {"status": "ok"})
+            ended = asker.engine.has_ended
+            self._json(503 if ended else 200, {"status": "the engine has ended" if ended else "ok"})
         elif not self._may_ask():
             self._refuse(RequestRefusedError("the API key is missing or wrong", status=401))
         elif path == "/v1/models":

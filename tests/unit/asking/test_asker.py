@@ -248,6 +248,7 @@ def test_who_asks_while_the_engine_breaks_is_told(world: World) -> None:
     may_break.set()
     assert [type(replies.get(timeout=10)) for _ in dialogs] == [Failed, Failed]
     engine._thread.join(timeout=10)  # its fault is this test's, not the next one's
+    assert engine.has_ended
     with pytest.raises(EngineError, match="has ended"):
         list(opened(asker, world).go_on())
 

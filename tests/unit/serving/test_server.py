@@ -255,6 +255,15 @@ def test_what_is_around_the_question(world: World, ask: Callable[..., Any]) -> N
         assert own(b"12345678901", Authorization="Bearer secret")[0] == 413
 
 
+def test_health_tells_of_an_engine_that_has_ended(world: World) -> None:
+    shared = SharedEngine(ScriptedEngine(zoom_then_answer, world.codec))
+    asker = Asker("mine", shared, world.environment(temperature=0.0))
+    server = PolicyServer(("127.0.0.1", 0), asker, crops=DataUrls(world.images), bounds=Bounds())
+    with running(server) as (host, port):
+        shared.close()
+        assert send(host, port, path="/health") == (503, {"status": "the engine has ended"})
+
+
 def test_pictures_are_fetched_where_that_is_allowed(world: World) -> None:
     class Files(SimpleHTTPRequestHandler):
         def log_message(self, *_: Any) -> None: ...
