@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -322,7 +322,7 @@ def trace_rollout(
     for text, step in zip(trace.turns(), trace.steps, strict=True):
         turn = Turn(tuple(codec.completion_ids(text)), (), text)
         if step.tool_call is not None:
-            seen = _call_tools(step, opened, record, shown, max_calls).with_views(images.fit)
+            seen = _call_tools(step, opened, record, shown, max_calls, fit=images.fit)
             parts = observation_parts(seen.parts)
             turn = replace(
                 turn,
@@ -349,6 +349,8 @@ def _call_tools(
     record: TraceRecord,
     views: Sequence[ImageView],
     max_calls: int,
+    *,
+    fit: Callable[[ImageView], ImageView],
 ) -> Observation:
     if len(step.tool_calls) > max_calls:
         raise DataError(
@@ -356,7 +358,11 @@ def _call_tools(
             f"limits.max_calls_per_turn={max_calls}: raise that, or give each a turn of its own",
             path=record.task.source,
         )
-    return Observation.joined([_call_tool(call, tools, record, views) for call in step.tool_calls])
+    replies = list[Observation]()
+    for call in step.tool_calls:
+        told = Observation.joined(replies)
+        replies.append(_call_tool(call, tools, record, [*views, *told.views]).with_views(fit))
+    return Observation.joined(replies)
 
 
 def _call_tool(

@@ -300,25 +300,22 @@ class Dialog:
             return Observation((error,)), error
         replies, errors = list[Observation](), list[str]()
         for call in parsed.tool_calls:
-            num_shown = len(self._views) + sum(len(reply.views) for reply in replies)
-            seen, error = self._call_tool(call, num_shown=num_shown)
+            told = Observation.joined(replies)  # of this turn: what a call has drawn, the next sees
+            seen, error = self._call_tool(call, Scene((*self._views, *told.views)))
             replies.append(seen)
             errors += [error] if error else []
             if seen.is_done:
                 break
         return Observation.joined(replies), " ".join(errors)
 
-    def _call_tool(self, call: ToolCall, *, num_shown: int) -> tuple[Observation, str]:
-        """A tool's reply, with its pictures fitted to the model; or why there is none.
-
-        The scene is what had been shown when the turn was written.
-        """
+    def _call_tool(self, call: ToolCall, scene: Scene) -> tuple[Observation, str]:
+        """A tool's reply, with its pictures fitted to the model; or why there is none."""
         if call.name not in self._tools:
             error = f"There is no tool of that name. The tools are: {', '.join(self._tools)}."
             return Observation((error,)), error
         try:
-            seen = self._tools[call.name].call(call.arguments, scene=Scene(tuple(self._views)))
-            return self._env.fitted(seen, num_shown=num_shown), ""
+            seen = self._tools[call.name].call(call.arguments, scene=scene)
+            return self._env.fitted(seen, num_shown=len(scene.views)), ""
         except ToolError as problem:
             return Observation((str(problem),)), str(problem)
 

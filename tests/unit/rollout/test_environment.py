@@ -38,6 +38,7 @@ from vigorl.rollout.environment import Environment
 from vigorl.rollout.exploration import NoisyBranch
 from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
 from vigorl.rollout.seeds import derive_seed
+from vigorl.rollout.tools.mark_points import MarkPoints
 
 SHOWN = ("Here is the crop of the image centered on the coordinate:\n", builders.view())
 
@@ -154,6 +155,25 @@ def test_several_calls_in_the_policys_own_form(world: World, markup: Markup | No
         tools=environment.tools, max_calls=2,
     )  # fmt: skip
     assert sample.token_ids == rollout.token_ids
+
+
+def test_the_next_call_of_a_turn_draws_on_what_the_one_before_has_drawn(world: World) -> None:
+    plain = world.environment(max_calls_per_turn=2)
+    environment = Environment(
+        prompt=plain.prompt, codec=world.codec, images=world.images, tools=[MarkPoints()],
+        limits=plain.limits,
+    )  # fmt: skip
+    calls = [ToolCall("mark_points", {"points": [[x, 20]]}) for x in (50, 80)]
+    turn = play(environment, world, render_tool_turn("Mark both.", *calls), ANSWER).turns[0]
+    assert [sum(isinstance(one, Dot) for one in view.marks) for view in turn.views] == [1, 2]
+    record = TraceRecord(
+        world.task(), Trace((Step("Mark both.", *calls[:1], tuple(calls[1:])), Step("b")), "red")
+    )
+    traced = trace_rollout(
+        record, prompt=plain.prompt, codec=world.codec, images=world.images,
+        tools=environment.tools, max_calls=2,
+    )  # fmt: skip
+    assert traced.turns[0].views == turn.views
 
 
 def test_of_several_calls_one_fails_in_its_place(world: World) -> None:

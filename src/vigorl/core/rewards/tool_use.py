@@ -92,8 +92,8 @@ class ToolBonusReward:
 
 
 def num_calls(rollout: Rollout) -> int:
-    """Turns that called a tool, whether or not it worked."""
-    return sum(turn.parsed.tool_call is not None or bool(turn.tool_error) for turn in rollout.turns)
+    """Calls of tools, whether or not they worked; one that could not be read counts once."""
+    return sum(len(turn.parsed.tool_calls) or bool(turn.tool_error) for turn in rollout.turns)
 
 
 def _all_worked(rollout: Rollout) -> bool:
