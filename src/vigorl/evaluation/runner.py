@@ -142,7 +142,7 @@ def outcome_of(
         answers=answers,
         scores=tuple(map(judging.score, rollouts)),
         chance=chance_level(task),
-        cluster="" if benchmark is None else cluster_of(task),
+        cluster=cluster_of(task),
         tags=task.tags,
         options=len(task.options),
         right_option=found,

@@ -57,6 +57,7 @@ def test_one_greedy_rollout_per_task(world: World):
         ("c", (1.0,), ("red",)),
     ]
     assert report.accuracy.value == pytest.approx(2 / 3)
+    assert report.accuracy.num_clusters == 1  # all on one picture
     assert report.by_category["odd"].value == 1.0
     assert report.chance == 0.5  # two options
     assert report.metrics["rollout/zoom_hit_frac"] == 1.0
