@@ -64,7 +64,7 @@ def a_run(folder: Path, *, right: str = "ab", with_model: bool = True, **setting
                 turn = builders.answer_turn("red" if id in which else "blue")
                 one = replace(
                     at(str(folder / "disc.png"), builders.rollout(turn)),
-                    task=builders.task(id=id),
+                    task=builders.task(id=id, images=(f"{id}.png",)),
                     prompt_ids=tuple(asked),
                 )
                 recorder.write(builders.scored(one), phase=f"val/{phases}")
