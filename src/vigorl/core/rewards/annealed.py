@@ -19,6 +19,17 @@ from vigorl.core.rollout import RewardBreakdown, Rollout
 from vigorl.core.scoring.boxes import intersection_over_union
 
 
+def annealed_width(start: float, end: float, *, until: float, progress: Progress) -> float:
+    """From `start` to `end` in a line over the first `until` of a run, and `end` from there on."""
+    done = min(progress.fraction / until, 1.0)
+    return start + (end - start) * done
+
+
+def mean_nearness(distances: Sequence[float], width: float) -> float:
+    """The mean of exp(-d^2 / (2 width^2)) over at least one distance d."""
+    return sum(math.exp(-((d / width) ** 2) / 2) for d in distances) / len(distances)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnealedNearnessReward:
     """The mean over the places of exp(-d^2 / (2 s^2)), d the distance to the nearest target.
@@ -57,8 +68,7 @@ class AnnealedNearnessReward:
 
     def width_px(self, progress: Progress) -> float:
         """s, ORIGINAL pixels."""
-        done = min(progress.fraction / self.until, 1.0)
-        return self.start_px + (self.end_px - self.start_px) * done
+        return annealed_width(self.start_px, self.end_px, until=self.until, progress=progress)
 
     def score_group(
         self,
@@ -74,8 +84,9 @@ class AnnealedNearnessReward:
         targets, places = targets_of(rollout.task, self.name), points_of(rollout, self.where)
         if not places:
             return 0.0
-        nearest = (min(one.distance(t.center) for t in targets) for one in places)
-        return sum(math.exp(-((d / width) ** 2) / 2) for d in nearest) / len(places)
+        return mean_nearness(
+            [min(one.distance(t.center) for t in targets) for one in places], width
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

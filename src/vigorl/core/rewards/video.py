@@ -7,7 +7,6 @@ boxes "keys", a second with a box in pixels of the file each ("3.5 [10, 20, 30, 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from vigorl.core.media import ImageView, VideoFrame
 from vigorl.core.protocols import Progress
 from vigorl.core.ranges import NotNegative, Positive, ShareAboveZero, check_ranges
 from vigorl.core.records import TaskRecord
+from vigorl.core.rewards.annealed import annealed_width, mean_nearness
 from vigorl.core.rewards.unit import UnitReward
 from vigorl.core.rewards.words import tag_list, thoughts_of
 from vigorl.core.rollout import RewardBreakdown, Rollout
@@ -114,8 +114,7 @@ class AnnealedTimeReward:
 
     def width_s(self, progress: Progress) -> float:
         """s, seconds."""
-        done = min(progress.fraction / self.until, 1.0)
-        return self.start_s + (self.end_s - self.start_s) * done
+        return annealed_width(self.start_s, self.end_s, until=self.until, progress=progress)
 
     def score_group(
         self,
@@ -134,7 +133,7 @@ class AnnealedTimeReward:
         times = chosen_times(rollout) if self.where == "frames" else named_times(rollout)
         if not times:
             return 0.0
-        return sum(math.exp(-((_off(t, spans) / width) ** 2) / 2) for t in times) / len(times)
+        return mean_nearness([_off(time, spans) for time in times], width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from vigorl.core.protocols import Observation, Scene
 from vigorl.rollout.tools.arguments import PICTURE, read_picture
 
 WHITE: Rgb = (255, 255, 255)
-SHOWN = "Here is the picture with all marks so far"
+ALL_MARKS = "the picture with all marks so far"  # what each of them replies with
+SHOWN = f"Here is {ALL_MARKS}"
 COLOURS: tuple[Rgb, ...] = (  # vivid on most pictures; they repeat
     (230, 25, 75), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (0, 160, 160),
 )  # fmt: skip

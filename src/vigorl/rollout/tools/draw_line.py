@@ -23,7 +23,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.ranges import Positive
 from vigorl.rollout.tools.arguments import PICTURE, read_points, refuse_unknown
-from vigorl.rollout.tools.canvas import SHOWN, canvas_of, drawn, pixels_of
+from vigorl.rollout.tools.canvas import ALL_MARKS, SHOWN, canvas_of, drawn, pixels_of
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -44,7 +44,7 @@ class DrawLine(StatelessTool):
     spec: ClassVar = ToolSpec(
         (Argument("points", ArgumentKind.POINTS), PICTURE),
         purpose="a line from point to point",
-        reply="the picture with all marks so far",
+        reply=ALL_MARKS,
     )
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:

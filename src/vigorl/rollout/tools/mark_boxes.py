@@ -25,6 +25,7 @@ from vigorl.core.protocols import (
 from vigorl.core.ranges import Positive, Share
 from vigorl.rollout.tools.arguments import PICTURE, read_boxes, read_label, refuse_unknown
 from vigorl.rollout.tools.canvas import (
+    ALL_MARKS,
     COLOURS,
     SHOWN,
     canvas_of,
@@ -59,7 +60,7 @@ class MarkBoxes(StatelessTool):
             PICTURE,
         ),
         purpose="numbered boxes around some things",
-        reply="the picture with all marks so far",
+        reply=ALL_MARKS,
     )
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:

@@ -24,6 +24,7 @@ from vigorl.core.protocols import (
 from vigorl.core.ranges import Positive
 from vigorl.rollout.tools.arguments import PICTURE, read_points, refuse_unknown
 from vigorl.rollout.tools.canvas import (
+    ALL_MARKS,
     COLOURS,
     SHOWN,
     canvas_of,
@@ -50,7 +51,7 @@ class MarkPoints(StatelessTool):
     spec: ClassVar = ToolSpec(
         (Argument("points", ArgumentKind.POINTS), PICTURE),
         purpose="numbered dots at some places",
-        reply="the picture with all marks so far",
+        reply=ALL_MARKS,
     )
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:

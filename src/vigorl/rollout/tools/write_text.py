@@ -21,7 +21,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.ranges import Positive
 from vigorl.rollout.tools.arguments import PICTURE, read_label, read_point, refuse_unknown
-from vigorl.rollout.tools.canvas import COLOURS, SHOWN, canvas_of, drawn, tag_at
+from vigorl.rollout.tools.canvas import ALL_MARKS, COLOURS, SHOWN, canvas_of, drawn, tag_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class WriteText(StatelessTool):
             PICTURE,
         ),
         purpose="a note written on the picture",
-        reply="the picture with all marks so far",
+        reply=ALL_MARKS,
     )
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
