@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig
 
 from tests.unit.families.little import Little, batch_of, little, plain_logprobs, two_turns
 from tests.vllm.test_server import Served
+from vigorl.core.errors import ConfigError
+from vigorl.families.lookup import family_of
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.engines.server import ServerEngine
 from vigorl.rollout.engines.vllm import VLLMEngine
@@ -20,21 +23,35 @@ __all__ = ["little"]
 
 
 def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> None:
+    """In float32 to rounding; linear attention, which vLLM's CPU computes in bfloat16 alone, to
+    that, and after a publish as before it.
+    """
+    config = AutoConfig.from_pretrained(little.folder)
+    is_linear = bool(family_of(little.folder).linear_attention(config).layers)
     engine = VLLMEngine(
         str(little.folder),
         little.codec,
         little.images,
-        dtype="float32",
+        dtype="bfloat16" if is_linear else "float32",
         max_images=4,
         max_model_len=2048,
         kv_cache_gib=0.25,
         block_size=32,
         enforce_eager=True,
     )
+    if is_linear:
+        engine.publish(export_weights(little.model), version=1)
     batch = batch_of(little, two_turns(little, engine))
     assert batch.sampling_logprobs is not None
-    sampled = batch.sampling_logprobs[batch.loss_mask]
-    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
+    sampled, atol = batch.sampling_logprobs[batch.loss_mask], 0.02 if is_linear else 5e-6
+    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("little", ["qwen3_5"], indirect=True)
+def test_a_cpu_computes_linear_attention_in_bfloat16_alone(little: Little) -> None:
+    engine = VLLMEngine(str(little.folder), little.codec, little.images, dtype="float32")
+    with pytest.raises(ConfigError, match=r"in bfloat16 alone, not float32: set model\.engine"):
+        two_turns(little, engine)
 
 
 @pytest.mark.slow

@@ -165,6 +165,22 @@ class TowerShape:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearAttention:
+    """Layers of a language model that keep a state of all that they read instead of keys and values
+    by token: of a state no shorter beginning can be taken.
+
+    Attributes:
+        layers: Which; none by default.
+        state: Numbers that such a layer keeps per sequence.
+        width: Of its values.
+    """
+
+    layers: tuple[int, ...] = ()
+    state: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TinySettings:
     """Sizes of a tiny model.
 
@@ -253,6 +269,8 @@ class Family(Protocol):
     def head_dim(self, config: PreTrainedConfig) -> int:
         """Width of one head's keys and values."""
         ...
+
+    def linear_attention(self, config: PreTrainedConfig) -> LinearAttention: ...
 
     def is_sliding(self, model: PreTrainedModel) -> bool:
         """Whether a layer sees only a window of the text."""

@@ -94,7 +94,7 @@ def measure_model(
             lora=lora,
         )
     family, text = policy.family, model.config.get_text_config()
-    tower = family.tower_shape(model.config)
+    tower, linear = family.tower_shape(model.config), family.linear_attention(model.config)
     return ModelSize(
         num_params=_count(model),
         num_vision_params=_count(family.tower(model)),
@@ -113,6 +113,9 @@ def measure_model(
         patches_per_token=tower.merge_size**2,
         pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
         num_head=_count_head(policy.model),
+        linear_layers=len(linear.layers),
+        linear_state=linear.state,
+        linear_width=linear.width,
     )
 
 

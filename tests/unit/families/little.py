@@ -24,7 +24,7 @@ from vigorl.models.tiny import TinySettings, make_tiny
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 WIDE = Size(900, 300)
-SMALL: dict[str, Any] = {"hidden": 64, "layers": 3, "ffn": 96, "vision_hidden": 64}
+SMALL: dict[str, Any] = {"hidden": 64, "layers": 4, "ffn": 96, "vision_hidden": 64}
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,37 @@ def two_turns(little: Little, engine: Engine) -> TrainingSample:
     return TrainingSample(ids, tuple(mask), views, tuple(logprobs))
 
 
-def batch_of(little: Little, sample: TrainingSample) -> TrainingBatch:
+def mixed_turns(little: Little, engine: Engine) -> list[TrainingSample]:
+    """Five dialogs of three turns, sampled side by side, with 0 to 4 pictures: up to two of them
+    come as crops between the turns.
+    """
+    whole, codec = little.images.whole(little.picture), little.codec
+    zoomed = crop(little, whole)
+    wholes, crops = (0, 1, 1, 1, 2), (0, 0, 1, 2, 2)
+    views = [(whole,) * number for number in wholes]
+    asked = ["Where? " * (i + 1) + "<image>, " * number for i, number in enumerate(wholes)]
+    ids = [tuple(codec.prompt_ids([Message("user", *a)])) for a in zip(asked, wholes, strict=True)]
+    masks, logprobs = [[0] * len(one) for one in ids], [[0.0] * len(one) for one in ids]
+    for turn in range(3):
+        for i in range(5):
+            sampling = SamplingParams(max_new_tokens=3 + 2 * i)
+            engine.submit(GenerationRequest(str(i), ids[i], views[i], sampling, seed=5 * turn + i))
+        while engine.num_in_flight:
+            for completion in engine.poll():
+                i = int(completion.request_id)
+                shown = [zoomed] if turn < crops[i] else []
+                more = codec.observation_ids(["So:", *shown], add_end=not completion.is_finished)
+                ids[i] += (*completion.token_ids, *more)
+                masks[i] += [1] * len(completion.token_ids) + [0] * len(more)
+                logprobs[i] += [*completion.logprobs, *[0.0] * len(more)]
+                views[i] += tuple(shown)
+    parts = zip(ids, map(tuple, masks), views, map(tuple, logprobs), strict=True)
+    return [TrainingSample(*one) for one in parts]
+
+
+def batch_of(little: Little, *samples: TrainingSample) -> TrainingBatch:
     codec = little.codec
-    return collate([sample], images=little.images, pad_id=codec.pad_id, image_id=codec.image_id)
+    return collate(samples, images=little.images, pad_id=codec.pad_id, image_id=codec.image_id)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from tests.unit.families.little import (
     batch_of,
     crop,
     little,
+    mixed_turns,
     plain_logprobs,
     two_turns,
 )
@@ -62,6 +63,25 @@ def test_the_policys_logprobs_are_the_models(little: Little) -> None:
         scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
     wanted = plain_logprobs(little, batch)
     torch.testing.assert_close(scored[batch.loss_mask], wanted, atol=5e-6, rtol=0)
+
+
+def test_dialogs_of_a_batch_are_sampled_as_the_trainer_reads_them(little: Little) -> None:
+    """With 0 to 4 pictures and of three turns; so are their positions the model's own."""
+    samples = mixed_turns(little, HFEngine(little.model, little.codec, little.images))
+    assert [len(sample.views) for sample in samples] == [0, 1, 2, 3, 4]
+    batch = batch_of(little, *samples)
+    assert batch.sampling_logprobs is not None
+    policy = Policy.from_pretrained(little.folder, dtype="float32")
+    read: list[torch.Tensor] = []
+    policy.family.language_model(policy.model).register_forward_pre_hook(
+        lambda *called: read.append(called[2]["position_ids"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
+    gaps = (scored - batch.sampling_logprobs)[batch.loss_mask].abs()
+    assert gaps.mean() <= 1e-5
+    assert gaps.max() <= 1e-4
+    assert torch.equal(read[0], policy.positions(batch))
 
 
 @pytest.mark.parametrize("size", [(900, 300), (448, 448), (40, 33), (31, 700), (1000, 600)])
