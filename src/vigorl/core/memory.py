@@ -21,7 +21,7 @@ from enum import StrEnum
 
 GIB = 2**30
 
-LOGITS_COPIES = 5  # as computed, float32 over temperature, banned ids masked, and two gradients
+LOGITS_COPIES = 4  # as computed, in float32, as probabilities, and as a gradient
 
 
 class When(StrEnum):
@@ -124,7 +124,8 @@ class LearningLoad:
         picture_tokens: Of the pictures in a sequence.
         is_tower_trained: The vision tower's activations are kept for the backward pass.
         is_checkpointed: Activations are computed again in the backward pass.
-        logits_chunk_tokens: Tokens whose logits are alive at once.
+        logits_chunk_tokens, vocab_tile: Tokens and entries of the vocabulary whose logits are alive
+            at once.
         has_critic: A model of the same size, without its output head, learns in the same steps.
     """
 
@@ -140,6 +141,7 @@ class LearningLoad:
     is_tower_trained: bool
     is_checkpointed: bool
     logits_chunk_tokens: int
+    vocab_tile: int
     has_critic: bool = False
 
 
@@ -250,7 +252,7 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
         MemoryItem(
             "logits",
             min(load.logits_chunk_tokens, load.micro_batch_size * load.response_tokens)
-            * model.vocab * 4 * LOGITS_COPIES,
+            * min(load.vocab_tile, model.vocab) * 4 * LOGITS_COPIES,
             When.LEARNING,
             f"+module.logits_chunk_tokens={max(load.logits_chunk_tokens // 4, 64)}",
         ),
