@@ -1,10 +1,10 @@
-"""Scoring tokens at a released vocabulary: whole rows of logits, made again in the backward pass (as
-most trainers do), beside tiles of tokens and vocabulary (models/logprobs.py).
+"""Scoring tokens at a released vocabulary: whole rows of logits, made again in the backward pass
+(as most trainers do), beside tiles of tokens and vocabulary (models/logprobs.py).
 
     python benchmarks/head.py [--tokens 1024] [--width 1024] [--vocab 151936] [--pairs 3]
 
-Prints seconds of a forward and backward pass and the peak memory beside weight and its gradient, each in
-a process of its own, in turns. The two gradients are compared first.
+Prints seconds of a forward and backward pass and the peak memory beside weight and its gradient,
+each in a process of its own, in turns. The two gradients are compared first.
 """
 
 from __future__ import annotations

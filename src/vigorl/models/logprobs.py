@@ -144,11 +144,12 @@ class _Score(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, by_logprob: Tensor, by_entropy: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         states, weight, targets, totals, entropies = ctx.saved_tensors
         means = totals - entropies  # of the logits, by their probabilities
         how: _Scoring = ctx.how
-        by_logprob, by_entropy = grads
         wants_states, wants_weight, *_ = ctx.needs_input_grad
         # tiles are summed in float32, whatever they are multiplied out in
         to_states = torch.zeros_like(states, dtype=torch.float32) if wants_states else None
