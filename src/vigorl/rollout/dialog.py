@@ -24,6 +24,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from vigorl.core.protocols import (
     Observation,
     SamplingParams,
     Scene,
+    StatelessTool,
     ToolError,
 )
 from vigorl.core.records import TaskRecord
@@ -105,9 +107,12 @@ class Dialog:
         Args:
             turns: With what was replied to each.
             prefix_ids: Words that the coming turn is opened with.
-            is_last: The coming turn is the last; else the dialog goes on within its limits.
+            is_last: The coming turn is the last, and calls nothing; else the dialog goes on within
+                its limits, with tools that are called once more where they remember.
         """
         for turn in turns:
+            if not is_last:
+                self._remember(turn)
             self._turns.append(turn)
             self._views += turn.views
             ids = (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
@@ -121,6 +126,17 @@ class Dialog:
         if not is_last:
             self._last_turn_reason = self._why_last_turn()
 
+    def _remember(self, turn: Turn) -> None:
+        """Bring tools that remember to where a turn's calls left them; replies are not needed."""
+        views = tuple(self._views)
+        for call in turn.parsed.tool_calls if turn.parsed.answer is None else ():
+            tool = self._tools.get(call.name)
+            if tool is None or isinstance(tool, StatelessTool):
+                continue
+            with suppress(ToolError):  # it was refused then too
+                tool.call(call.arguments, scene=Scene(views))
+            views = (*self._views, *turn.views)  # what a call has drawn, the next sees
+
     @property
     def is_done(self) -> bool:
         return self.stop_reason is not None
@@ -133,6 +149,11 @@ class Dialog:
     def is_step(self, turn: Turn) -> bool:
         """Whether a turn is one thought of several, asked for one by one."""
         return bool(self._env.step_reply) and TOOL_CALL not in turn.text
+
+    @property
+    def views(self) -> tuple[ImageView, ...]:
+        """All pictures that have been shown so far."""
+        return tuple(self._views)
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -16,6 +16,7 @@ from vigorl.asking.asker import confidence
 from vigorl.core.geometry import Point
 from vigorl.core.media import ImageView
 from vigorl.core.rollout import StopReason, Turn
+from vigorl.core.trace import ToolCall
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
 
@@ -134,19 +135,23 @@ class Completion:
             "text": turn.text,
             "points": [_pair(dialog.image.to_original(one)) for one in parsed.points],
             "tool": None,
+            "calls": [_call(one) for one in parsed.tool_calls],
             "look": None,
             "observation": turn.observation or None,
             "error": turn.tool_error or None,
         }
         if parsed.tool_call is not None:
-            call = parsed.tool_call
-            told["tool"] = {"name": call.name, "arguments": dict(call.arguments)}
+            told["tool"] = _call(parsed.tool_call)  # the first
         if focus is not None:
             box = focus.box.as_tuple() if focus.box is not None else None
             told["look"] = {"point": _pair(focus.point), "box": box, "picture": focus.picture}
         if self._urls is not None:
             told["crops"] = [self._urls(view) for view in turn.views]
         return told
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": dict(call.arguments)}
 
 
 def _thought(turn: Turn) -> str:
