@@ -41,7 +41,14 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
-from vigorl.core.trace import TOOL_CALL, ParsedTurn, ToolCall, observation_parts, text_of
+from vigorl.core.trace import (
+    FORCED_ANSWER_PREFIX,
+    TOOL_CALL,
+    ParsedTurn,
+    ToolCall,
+    observation_parts,
+    text_of,
+)
 from vigorl.rollout.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -142,6 +149,11 @@ class Dialog:
         return self.stop_reason is not None
 
     @property
+    def is_being_checked(self) -> bool:
+        """Whether what is generated next is no turn of its own, but asked aside by a rule."""
+        return False
+
+    @property
     def image(self) -> ImageView:
         """The first picture of the prompt, whole: the one that points in thoughts refer to."""
         return self._prompt_views[0]
@@ -216,6 +228,11 @@ class Dialog:
     def is_last_turn(self) -> bool:
         """Whether the coming turn is the last that the limits allow."""
         return self._last_turn_reason is not None
+
+    def answer_now(self) -> None:
+        """Make the coming turn the last, opened with the words of a forced answer."""
+        self._prefix_ids = tuple(self._env.codec.prefix_ids(FORCED_ANSWER_PREFIX))
+        self._last_turn_reason = StopReason.TURN_LIMIT
 
     def take(self, text: str) -> None:
         """Take a turn that somebody else wrote in the policy's place; as words put into its mouth,

@@ -268,6 +268,12 @@ class AnswerJudge(Group):
     max_backoff_s: NotNegative
 
 
+class Inference(Group):
+    """Of a rule that asks another model; all else a rule states itself."""
+
+    judge: AnswerJudge | None
+
+
 class Checklist(Group):
     tag: Text
 
