@@ -55,10 +55,12 @@ class StoppingDialog(Dialog):
         return self._aside is not None
 
     def fork(self, *, index: int, seed: int) -> StoppingDialog:
-        if self.is_being_checked:
+        aside = self._aside
+        if aside is not None and aside._request is not None:
             raise RuntimeError(f"dialog {self.group}/{self.index} cannot be forked now")
         other = super().fork(index=index, seed=seed)
         assert isinstance(other, StoppingDialog)
+        other._aside = None if aside is None else other._answering()
         return other
 
     def next_request(self) -> GenerationRequest:

@@ -1,7 +1,7 @@
 """The point in the middle of where most samples point.
 
-Source: the idea of choosing among sampled points of GTA1, arXiv:2507.05791, and RegionFocus,
-arXiv:2505.00684, which ask a model to choose; by distance alone, which asks nobody, is ours.
+Source: ours. Systems that act on screens, such as GTA1, arXiv:2507.05791, ask a judge to choose
+among proposals (`choice_judge`); distance alone asks nobody.
 """
 
 from __future__ import annotations
