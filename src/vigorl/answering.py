@@ -120,9 +120,10 @@ def ask(
     task = ask_picture(path, question, options=options)
     if model.decides:
         found = decide(model, task)
-        for turn in found.talk.turns if on_text is not None else ():
-            on_text(turn.text)
-            on_text("")
+        if on_text is not None:
+            for turn in found.talk.turns:
+                on_text(turn.text)
+                on_text("")
         last, rollout = found.talk.turns[-1], found.rollouts[found.chosen]
         return Answer(rollout.answer, confidence(last), rollout, model.images, found.saw)
     talk = model.open(task)

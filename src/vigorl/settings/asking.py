@@ -268,10 +268,14 @@ class AnswerJudge(Group):
     max_backoff_s: NotNegative
 
 
+class ChatModel(AnswerJudge):
+    section: Text
+
+
 class Inference(Group):
     """Of a rule that asks another model; all else a rule states itself."""
 
-    judge: AnswerJudge | None
+    judge: ChatModel | None
 
 
 class Checklist(Group):

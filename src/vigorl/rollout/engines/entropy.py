@@ -35,9 +35,8 @@ class EntropyTrack:
         """What the temperature of the coming token is multiplied by, from its distribution."""
         control, entropy = self._control, torch.special.entr(logprobs.exp()).sum(-1)
         before = entropy if self._mean is None else self._mean
-        self._mean = control.smoothing * before + (1 - control.smoothing) * entropy
-        is_higher = self._mean > self._peak
-        self._below = torch.where(is_higher, 0, self._below + 1)
-        self._peak = torch.maximum(self._peak, self._mean)
+        mean = control.smoothing * before + (1 - control.smoothing) * entropy
+        self._below = torch.where(mean > self._peak, 0, self._below + 1)
+        self._mean, self._peak = mean, torch.maximum(self._peak, mean)
         self._has_peaked |= self._below >= control.patience
         return torch.where(self._has_peaked, control.low, control.high)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import FrameMap, Point
@@ -31,7 +32,7 @@ class Medoid(SeveralSamples):
 
     near_px: Positive = 14.0
 
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         return super().settings() | {"near_px": self.near_px}
 
     def check(self, tasks: Sequence[TaskRecord]) -> None:
