@@ -31,6 +31,7 @@ from vigorl.evaluate import asked_by
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
+from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
 from vigorl.settings.reach import stage_config
@@ -249,6 +250,19 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         if "zero" in option and find_spec("deepspeed") is None:
             pytest.skip("needs the deepspeed extra")
         instantiate(cfg.strategy)
+
+
+@pytest.mark.parametrize("option", options("inference"))
+def test_every_rule_of_inference_is_made_from_its_yaml(option: str) -> None:
+    judge = ["inference.judge.urls=[http://host:1]", "inference.judge.model=wise"]
+    cfg = compose_door("evaluate", f"inference={option}", *(judge if "judge" in option else []))
+    check_settings(cfg)
+    rule = instantiate(cfg.inference)
+    assert (rule is None) == (option == "none")
+    if isinstance(rule, InferenceRule):
+        assert rule.settings()["rule"]
+        asks_somebody = getattr(rule, "judge", None) is not None
+        assert asks_somebody == option.endswith("_judge")
 
 
 SUITES = ["all", "vigorl_page", "vigorl_paper"]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -380,3 +381,14 @@ class Region:
     point: Point
     box: Box | None = None
     picture: int = 0
+
+    def on_first(self, scene: Sequence[ImageView]) -> Region | None:
+        """The look as one at the first picture of its scene, ORIGINAL pixels of that picture.
+
+        A crop and a marked picture are cut of the same file, so places on them are places on it.
+        None where no place of the first picture answers to it: the look is at another file or
+        another frame of a video, or at what a tool has made, such as a turned picture.
+        """
+        if scene[self.picture].unmarked != scene[0].unmarked:
+            return None
+        return replace(self, picture=0)

@@ -316,7 +316,10 @@ def trace_rollout(
     views = [images.whole(path, source=task.source) for path in task.images]
     if record.system is not None:
         prompt = replace(prompt, system=record.system)
-    trace = rescaled_trace(record, image=views[0]) if views else record.trace
+    trace = record.trace
+    if views:
+        specs = {name: tool.spec for name, tool in tools.items()}
+        trace = rescaled_trace(record, image=views[0], more=views[1:], specs=specs)
     opened = {name: tool.open(task) for name, tool in tools.items()}
     turns, shown = list[Turn](), list(views)
     for text, step in zip(trace.turns(), trace.steps, strict=True):
