@@ -20,7 +20,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from PIL import Image
 
@@ -79,7 +79,11 @@ class Views:
     settings: ViewSettings
     scene: Scene
     seen: tuple[Sign | None, ...]
-    fps: ClassVar[float] = 1.0  # of a list of views
+
+    @property
+    def fps(self) -> float:
+        """Of a list of views."""
+        return 1.0
 
     @property
     def num_frames(self) -> int:

@@ -116,7 +116,7 @@ def test_boxes_of_a_list_stand_where_the_thought_says() -> None:
     scene, variant = draw_scene(SMALL, seed=5), BoxLists()
     asked = {"rng": random.Random(0), "comparison_frac": 0.0, "id": "a", "image": "a.png"}
     task = variant.ask(scene, **asked)
-    teacher = ScriptedTeacher(TeacherSettings(error_px=40), tool=TOOL)
+    teacher = ScriptedTeacher(TeacherSettings(error_px=40), tool=TOOL)  # pyright: ignore
     trace = teacher.zoom_trace(task, scene, VIEW, random.Random(0)).trace
     (step,) = trace.steps
     points, boxes = find_points(step.think), find_boxes(trace.answer, view=VIEW)
