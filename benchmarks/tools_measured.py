@@ -6,23 +6,26 @@ Per task two arms with the same reward, questions, phases and rollouts. "Without
 start, whose tool replies with grey pictures (zoom_box, draw_then_read), or as many pictures as one
 who chooses may see, picked by a fixed rule, from a start that was taught to answer from those
 (views, frames). Starts are made by the runs where they are missing. A run whose folder has its
-metrics is not run again, and what has not been run for a seed is left out with `--ready`. Writes
-OUT.md, OUT.json and OUT.png.
+metrics is not run again; with `--ready` nothing is, and seeds of which an arm is missing are left
+out. Prints the table of docs/tools_measured.md and writes OUT.json and OUT.png.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from curves import Pairs, listed, mean_curve, paired_interval, percents, train_all
-from plots import plot_curves
+from curves import Pairs, listed, paired_interval, percents, train_all
+from plots import plot_bars_with_intervals
 
 METRICS = ("val/accuracy", "val/turns_mean")
+CHANCE = 1 / 4  # all questions have four options
 ONE_SIGN = "data.comparison_frac=0.0"  # as in all other tasks
-Found = dict[str, list[dict[str, Pairs]]]
+Found = dict[str, list[dict[str, Pairs]]]  # of each arm, per seed
+Bars = dict[str, tuple[float, float, float]]  # of each bar, the mean, the least and the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,10 @@ class Task:
     Attributes:
         title: In the table.
         arms: With the tool, then without: their names and their command lines.
-        chance: Share of right answers of one who guesses.
     """
 
     title: str
     arms: dict[str, tuple[str, ...]]
-    chance: float
 
 
 TASKS = {
@@ -47,7 +48,6 @@ TASKS = {
             "its crops": ("experiment=grpo_zoom_box", ONE_SIGN),
             "grey crops": ("experiment=grpo_zoom_box", ONE_SIGN, "tools=[zoom_box_blind]"),
         },
-        1 / 4,
     ),
     "frames": Task(
         "choose frames",
@@ -55,7 +55,6 @@ TASKS = {
             "chosen, 6 at most": ("experiment=grpo_frames", "env.limits.max_images=6"),
             "6 even ones": ("experiment=grpo_frames", "data=made_clips_even", "env=clips_reply"),
         },
-        1 / 4,
     ),
     "views": Task(
         "choose a picture",
@@ -63,7 +62,6 @@ TASKS = {
             "chosen, 5 at most": ("experiment=grpo_views",),
             "5 fixed ones": ("experiment=grpo_views", "data=made_views_fixed", "env=clips_reply"),
         },
-        1 / 4,
     ),
     "draw_then_read": Task(
         "draw, then read",
@@ -71,7 +69,6 @@ TASKS = {
             "its drawings": ("experiment=grpo_draw_then_read",),
             "grey drawings": ("experiment=grpo_draw_then_read", "tools=[draw_line_close_blind]"),
         },
-        1 / 4,
     ),
 }
 
@@ -92,16 +89,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("overrides", nargs="*", help="of every run, such as plan.group_size=4")
     asked = parser.parse_args()
-    rows, curves, plain = [], dict[str, Pairs](), dict[str, object]()
+    rows, bars, plain = [], Bars(), dict[str, object]()
     for name in asked.tasks:
         seeds, found = measured(name, asked)
         if not seeds:
             continue
         rows += rows_of(TASKS[name], found, seeds)
+        bars |= bars_of(TASKS[name], found)
         for arm, runs in found.items():
-            curves[f"{TASKS[name].title}: {arm}"] = mean_curve([r["val/accuracy"] for r in runs])
             plain |= {f"{name}/{arm}/{s}": run for s, run in zip(seeds, runs, strict=True)}
-    write(asked, rows, curves, plain)
+    write(asked, rows, bars, plain)
 
 
 def measured(name: str, asked: argparse.Namespace) -> tuple[list[int], Found]:
@@ -126,40 +123,50 @@ def measured(name: str, asked: argparse.Namespace) -> tuple[list[int], Found]:
     return seeds, {arm: [found[arm, seed] for seed in seeds] for arm in arms}
 
 
+def accuracies(runs: list[dict[str, Pairs]], evaluation: int) -> list[float]:
+    """Of each seed, at the first evaluation or the last."""
+    return [run["val/accuracy"][evaluation][1] for run in runs]
+
+
 def rows_of(task: Task, found: Found, seeds: list[int]) -> list[str]:
-    """A row per arm; the second says by how much the first is ahead of it."""
-    rows, finals = [], list[list[float]]()
+    """A row per arm; the first says how far it is ahead of the second."""
+    tool, without = (accuracies(runs, -1) for runs in found.values())
+    ahead = paired_interval([a - b for a, b in zip(tool, without, strict=True)])
+    rows = []
     for arm, runs in found.items():
-        starts = [run["val/accuracy"][0][1] for run in runs]
-        finals.append([run["val/accuracy"][-1][1] for run in runs])
         turns = ", ".join(f"{run['val/turns_mean'][-1][1]:.2f}" for run in runs)
-        ahead = ""
-        if len(finals) == 2:
-            ahead = paired_interval([a - b for a, b in zip(*finals, strict=True)])
         rows.append(
-            f"| {task.title} | {arm} | {listed(seeds)} | {percents(starts)} "
-            f"| {percents(finals[-1])} | {turns} | {ahead} | {100 * task.chance:.0f} |"
+            f"| {task.title} | {arm} | {listed(seeds)} | {percents(accuracies(runs, 0))} "
+            f"| {percents(accuracies(runs, -1))} | {'' if rows else ahead} | {turns} |"
         )
     return rows
 
 
-def write(
-    asked: argparse.Namespace, rows: list[str], curves: dict[str, Pairs], plain: dict[str, object]
-) -> None:
+def bars_of(task: Task, found: Found) -> Bars:
+    """The start and the end of the arm with the tool, and the end of the other: mean and range."""
+    with_tool, without = found.items()
+    scores = {
+        f"{task.title}: SFT start": accuracies(with_tool[1], 0),
+        f"GRPO, {with_tool[0]}": accuracies(with_tool[1], -1),
+        f"GRPO, {without[0]}": accuracies(without[1], -1),
+    }
+    return {n: (statistics.fmean(found), min(found), max(found)) for n, found in scores.items()}
+
+
+def write(asked: argparse.Namespace, rows: list[str], bars: Bars, plain: dict[str, object]) -> None:
     head = (
-        "| task | the policy sees | seeds | SFT start, % | after GRPO, % | turns at the end "
-        "| with less without, points [95 %, t over seeds] | guessing, % |\n"
-        "|---|---|---|---|---|---|---|---|"
+        "| task | the policy sees | seeds | SFT start, % | after GRPO, % "
+        "| ahead of the arm without, points [95 %, t over seeds] | turns at the end |\n"
+        "|---|---|---|---|---|---|---|"
     )
-    text = "\n".join([head, *rows])
-    print(text)
-    asked.out.with_suffix(".md").write_text(text + "\n")
+    print("\n".join([head, *rows]))
     asked.out.with_suffix(".json").write_text(json.dumps(plain, indent=1))
-    plot_curves(
-        curves,
+    plot_bars_with_intervals(
+        bars,
         asked.out.with_suffix(".png"),
-        title=f"Greedy accuracy on {asked.num_val} held-out questions, mean of the seeds",
-        ylabel="val/accuracy", xlabel="phases", is_share=True,
+        title=f"Greedy accuracy on {asked.num_val} held-out questions",
+        xlabel="mean of the seeds, from the least to the most", chance=CHANCE,
+        highlight=[name for i, name in enumerate(bars) if i % 3 == 1],
     )  # fmt: skip
 
 
