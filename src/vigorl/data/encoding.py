@@ -2,9 +2,10 @@
 
 The chat layout is the model family's, such as `<|im_start|>role\\n text <|im_end|>\\n`. Where a
 message has no end of its own, the token that opens the environment's next one is the policy's: it
-is sampled, and learnt, as the end of the turn. Ids hold ONE placeholder per picture until `expand_image_pads`. Control tokens only ever come from this file:
-what a user, a data set, a tool or the policy writes is encoded as plain text, even where it reads
-`<|im_end|>` or `<|image_pad|>`, so no text can end a turn or add a picture.
+is sampled, and learnt, as the end of the turn. Ids hold ONE placeholder per picture until
+`expand_image_pads`. Control tokens only ever come from this file: what a user, a data set, a tool
+or the policy writes is encoded as plain text, even where it reads `<|im_end|>` or `<|image_pad|>`,
+so no text can end a turn or add a picture.
 
 A policy may write its calls in a dialect of its own (`core.markup`): whatever is said in texts here
 is canonical, and translated next to the ids, which are never encoded again.

@@ -116,11 +116,6 @@ class Sizing:
     max_pixels: int
 
     @property
-    def edges(self) -> dict[str, int]:
-        """Both limits as the processor's `size`."""
-        return {"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels}
-
-    @property
     def factor(self) -> int:
         """Pixels per token and side; sides are multiples of it."""
         return self.patch_size * self.merge_size
@@ -167,6 +162,10 @@ class Sizing:
     def grid_thw(self, size: Size) -> tuple[int, int, int]:
         """Frames, patch rows and patch columns of a picture shown at this size."""
         return (1, size.height // self.patch_size, size.width // self.patch_size)
+
+    def processor_settings(self) -> dict[str, Any]:
+        """What an image processor elsewhere is told, so that it leaves these sizes as they are."""
+        return {"size": {"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels}}
 
 
 @dataclass(frozen=True, slots=True)

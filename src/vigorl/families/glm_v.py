@@ -48,12 +48,11 @@ CHAT = ChatLayout(
     ),
     stops=("<|endoftext|>",),
 )  # fmt: skip
-REFUSED = {
-    model_type: "a mixture of experts, which are one weight in memory and one by one in the "
-    "folder: such weights cannot be published yet. Its dense relatives can be trained: "
-    "scale=glm4_1v_9b, scale=glm4_6v_flash"
-    for model_type in ("glm4v_moe", "glm4v_moe_text")
-}
+_WHY = (
+    "a mixture of experts, which are one weight in memory and many in the folder: those cannot be "
+    "published yet; its dense relatives can: scale=glm4_1v_9b, scale=glm4_6v_flash"
+)
+REFUSED = {"glm4v_moe": _WHY, "glm4v_moe_text": _WHY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,9 @@ class GLMSizing(Sizing):
 
     frames: int = 2
 
-    @property
-    def edges(self) -> dict[str, int]:
-        return {
-            "shortest_edge": self.frames * self.min_pixels,
-            "longest_edge": self.frames * self.max_pixels,
-        }
+    def processor_settings(self) -> dict[str, Any]:
+        shortest, longest = self.frames * self.min_pixels, self.frames * self.max_pixels
+        return {"size": {"shortest_edge": shortest, "longest_edge": longest}}
 
     def _resized(self, size: Size) -> Size:
         height, width = smart_resize(
@@ -81,8 +77,8 @@ class GLMSizing(Sizing):
             width=size.width,
             temporal_factor=self.frames,
             factor=self.factor,
-            min_pixels=self.edges["shortest_edge"],
-            max_pixels=self.edges["longest_edge"],
+            min_pixels=self.frames * self.min_pixels,
+            max_pixels=self.frames * self.max_pixels,
         )
         return Size(width, height)
 
@@ -133,8 +129,7 @@ class GLM41V(Qwen25VL):
             settings.min_pixels or (2 * factor) ** 2,
             settings.max_pixels or (4 * factor) ** 2,
         )
-        return {
-            "size": sizing.edges,
+        return sizing.processor_settings() | {
             "patch_size": self.patch_size,
             "merge_size": MERGE_SIZE,
             "temporal_patch_size": sizing.frames,

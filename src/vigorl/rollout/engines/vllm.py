@@ -261,7 +261,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
         args = EngineArgs(
             **self._settings,
             **launcher(self.ranks_per_engine),
-            mm_processor_kwargs={"size": self._images.sizing.edges},
+            mm_processor_kwargs=self._images.sizing.processor_settings(),
             logprobs_mode="processed_logprobs",
             generation_config="vllm",  # the folder's own would add end tokens and a temperature
             disable_chunked_mm_input=True,
