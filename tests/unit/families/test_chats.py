@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +18,10 @@ from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import Turn
 from vigorl.core.trace import Step, ToolCall, Trace, observation_parts
 from vigorl.data.encoding import ChatCodec, encode_trace
+from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message, Prompt
 from vigorl.families.lookup import family_of
+from vigorl.rollout.chat_files import write_chat_files
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.limits import RolloutLimits
@@ -28,11 +33,12 @@ RECORD = Trace((Step("There.", CALL), Step("It is red.")), "red")
 
 
 def environment(little: Little) -> Environment:
+    tools: list[Any] = [little.zoom]
     return Environment(
         prompt=Prompt("Point, zoom, then answer."),
         codec=little.codec,
         images=little.images,
-        tools=[little.zoom],
+        tools=tools,
         limits=RolloutLimits(
             max_turns=4, max_images=4, max_new_tokens=900, max_response_tokens=4000
         ),
@@ -101,6 +107,16 @@ def test_messages_are_read_back_from_a_dialog(little: Little) -> None:
     )
     assert opened == Message("assistant", "<think> ")
     assert codec.prompt_ids([*messages, observed]) == ids
+
+
+def test_a_folder_says_how_it_is_asked(little: Little, tmp_path: Path) -> None:
+    around = environment(little)
+    around.images = ImageStore.from_pretrained(little.folder, max_pixels=28 * 28 * 30)
+    write_chat_files(tmp_path, around, source=little.folder)
+    shutil.copy(little.folder / "config.json", tmp_path)
+    assert ImageStore.from_pretrained(tmp_path).sizing == around.images.sizing
+    ends = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
+    assert (ends if isinstance(ends, list) else [ends]) == list(little.codec.end_ids)
 
 
 @glm
