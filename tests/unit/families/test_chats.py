@@ -23,6 +23,7 @@ from vigorl.data.prompts import Message, Prompt
 from vigorl.families.lookup import family_of
 from vigorl.rollout.chat_files import write_chat_files
 from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.engines.server_api import ChatFormat
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.limits import RolloutLimits
 
@@ -151,6 +152,15 @@ def test_what_a_glm_ended_with_is_kept_and_a_role_added_where_it_has_none(
     request = dialog.next_request()
     assert f"</tool_call>{end}{missing}\n<observation>" in said(little, request.prompt_ids)
     assert little.codec.messages_of(request.prompt_ids)[-1] == Message("assistant", "")
+
+
+@glm
+def test_an_endpoint_hears_a_tools_reply_from_the_user(little: Little) -> None:
+    dialog = start(little)
+    accept(dialog, little.codec.completion_ids(RECORD.turns()[0]))
+    body = ChatFormat(little.codec, little.images, model="wise").body(dialog.next_request())
+    roles = [message["role"] for message in body["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
 
 
 @glm

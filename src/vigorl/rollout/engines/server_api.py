@@ -208,7 +208,8 @@ class ChatFormat:
         urls = map(self._urls.url, request.views)
         body["messages"] = [
             {
-                "role": message.role,
+                # of a tool, endpoints ask for the id of a call that they were never told of
+                "role": "user" if message.role == "tool" else message.role,
                 "content": chat_content(message.text, list(islice(urls, message.num_images))),
             }
             for message in messages
