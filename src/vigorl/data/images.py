@@ -101,9 +101,11 @@ class ImageStore:
         given = {name: value for name, value in limits.items() if value is not None}
         with reading(folder):
             processor = AutoImageProcessor.from_pretrained(
-                str(folder), backend="pil", trust_remote_code=False, **given
+                str(folder), backend="pil", trust_remote_code=False
             )
-        return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
+        store = cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
+        store.sizing = replace(store.sizing, **given)
+        return store
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
         """The whole picture at the size at which the processor shows it, or of a frame whose name

@@ -261,12 +261,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
         args = EngineArgs(
             **self._settings,
             **launcher(self.ranks_per_engine),
-            mm_processor_kwargs={
-                "size": {
-                    "shortest_edge": self._images.sizing.min_pixels,
-                    "longest_edge": self._images.sizing.max_pixels,
-                }
-            },
+            mm_processor_kwargs=self._images.sizing.processor_settings(),
             logprobs_mode="processed_logprobs",
             generation_config="vllm",  # the folder's own would add end tokens and a temperature
             disable_chunked_mm_input=True,
@@ -301,8 +296,8 @@ class VLLMEngine(InFlight[GenerationRequest]):
             top_p=wanted.top_p,
             seed=request.seed,
             logprobs=0,  # of the sampled token alone
-            stop_token_ids=[self._codec.end_id],
-            ignore_eos=True,  # the end token above is the only one
+            stop_token_ids=list(self._codec.end_ids),
+            ignore_eos=True,  # the end tokens above are the only ones
             stop=self._stop_strings or None,
             include_stop_str_in_output=True,
             detokenize=bool(self._stop_strings),
