@@ -7,10 +7,10 @@ import random
 import pytest
 
 from vigorl.core.geometry import Size
-from vigorl.families.family import Sizing
+from vigorl.families.family import PatchSizing
 
-TINY = Sizing(14, 2, 56 * 56, 112 * 112)
-FULL = Sizing(14, 2, 56 * 56, 28 * 28 * 1280)
+TINY = PatchSizing(14, 2, 56 * 56, 112 * 112)
+FULL = PatchSizing(14, 2, 56 * 56, 28 * 28 * 1280)
 
 
 def test_a_banner_is_as_large_as_an_engine_shows_it() -> None:
@@ -20,7 +20,7 @@ def test_a_banner_is_as_large_as_an_engine_shows_it() -> None:
 
 
 @pytest.mark.parametrize("sizing", [TINY, FULL])
-def test_what_is_shown_stays_for_any_picture(sizing: Sizing) -> None:
+def test_what_is_shown_stays_for_any_picture(sizing: PatchSizing) -> None:
     rng = random.Random(0)
     for _ in range(2000):
         short, ratio = rng.randint(1, 300), rng.choice((1, 1.3, 3, 10, 40, 100, 190))
@@ -37,7 +37,7 @@ def test_what_is_shown_stays_for_any_picture(sizing: Sizing) -> None:
 
 
 def test_limits_that_no_size_keeps_are_refused() -> None:
-    same = Sizing(14, 2, 112 * 112, 112 * 112)
+    same = PatchSizing(14, 2, 112 * 112, 112 * 112)
     assert same.fit(Size(448, 448)) == Size(112, 112)
     with pytest.raises(ValueError, match=r"300x100 has no size between pixels\.min_pixels=12544"):
         same.fit(Size(300, 100))
