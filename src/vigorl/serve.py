@@ -41,6 +41,7 @@ def build_server(cfg: DictConfig) -> PolicyServer:
     bounds = Bounds(
         max_in_flight=cfg.max_in_flight,
         max_request_bytes=cfg.max_request_bytes,
+        max_pictures=cfg.max_pictures,
         max_picture_pixels=cfg.max_picture_pixels,
         allow_urls=cfg.allow_urls,
         api_key=_key(cfg.api_key_env),

@@ -13,6 +13,7 @@ and every engine must see the same pixels).
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -36,6 +37,7 @@ from vigorl.families.family import Family
 from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
+_CACHES = threading.Lock()  # of all stores: the demo draws what its engine is looking at
 _MOST_SIZES = 1 << 20  # a server sees new pictures as long as it runs
 
 
@@ -156,7 +158,7 @@ class ImageStore:
         shown = original.crop(view.box.as_tuple()) if view.box else original
         return shown.resize((view.size.width, view.size.height), resample=self._processor.resample)
 
-    @cachedmethod(attrgetter("blocks"), key=lambda self, view: view.key)
+    @cachedmethod(attrgetter("blocks"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
     def pixels(self, view: ImageView) -> PixelBlock:
         """The view's patches.
 
@@ -166,7 +168,9 @@ class ImageStore:
         made = self._family.pixels(self._processor, self.image(view))
         return PixelBlock(made, self.grid_thw(view))
 
-    @cachedmethod(attrgetter("originals"), key=lambda self, source: source.key)
+    @cachedmethod(
+        attrgetter("originals"), key=lambda self, source: source.key, lock=lambda self: _CACHES
+    )
     def _decoded(self, source: Source) -> Image.Image:
         return open_source(source)
 

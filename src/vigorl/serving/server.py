@@ -34,6 +34,7 @@ from vigorl.serving.requests import ChatRequest, RequestRefusedError, read_reque
 
 _LOG = logging.getLogger(__name__)
 _IDLE_S = 60  # that a client may keep a connection open without a word
+_UNASKED_BYTES = 1 << 20  # read of a body without the key, so that its client hears why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Bounds:
     Attributes:
         max_in_flight: Requests that are answered at the same time; more are told to come again.
         max_request_bytes: Of a body, and of a picture that is fetched.
+        max_pictures: Of a request.
         max_picture_pixels: Of each picture.
         allow_urls: Whether pictures may be named by http(s) addresses, which this machine then
             fetches, also those that only it can reach.
@@ -51,6 +53,7 @@ class Bounds:
 
     max_in_flight: int = 64
     max_request_bytes: int = 100_000_000
+    max_pictures: int = 64
     max_picture_pixels: int = 50_000_000
     allow_urls: bool = False
     api_key: str | None = None
@@ -126,9 +129,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path = self.path.partition("?")[0]
         try:
-            body = self._body()
             if not self._may_ask():
+                self.close_connection = True  # at most so much of its body is read, and not kept
+                said = self.headers.get("Content-Length", "")
+                self.rfile.read(min(int(said) if said.isdigit() else 0, _UNASKED_BYTES))
                 raise RequestRefusedError("the API key is missing or wrong", status=401)
+            body = self._body()
             if path != "/v1/chat/completions":
                 raise RequestRefusedError(f"there is no POST {path[:200]}", status=404)
             asker = self.server.asker
@@ -173,6 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _task(self, request: ChatRequest, folder: Path) -> TaskRecord:
         bounds = self.server.bounds
+        if len(request.urls) > bounds.max_pictures:
+            raise RequestRefusedError(
+                f"{len(request.urls)} pictures, more than max_pictures={bounds.max_pictures}",
+                param="messages",
+            )
         first, *more = [
             save_picture(
                 url,

@@ -184,6 +184,7 @@ class Settings(Group):
     served_as: Text | None
     api_key_env: Text | None
     max_request_bytes: AtLeastOne
+    max_pictures: AtLeastOne
     max_picture_pixels: AtLeastOne
     allow_urls: Flag
     # export

@@ -252,7 +252,19 @@ def test_what_is_around_the_question(world: World, ask: Callable[..., Any]) -> N
         assert own(path="/v1/models", Authorization="Bearer secret")[0] == 200
         assert own(b"12345678")[0] == 401
         assert own(b"12345678", Authorization="Bearer secrets")[0] == 401
+        assert own(b"1" * 2_000, Authorization="Bearer wrong")[0] == 401  # before its length
         assert own(b"12345678901", Authorization="Bearer secret")[0] == 413
+
+
+def test_pictures_of_a_request_are_counted(world: World) -> None:
+    body = asked(uri(world.picture))
+    parts = body["messages"][0]["content"]
+    with served(world, max_pictures=2) as ask:
+        body["messages"][0]["content"] = [parts[0], *parts]
+        assert ask(body)[0] == 200
+        body["messages"][0]["content"] = [parts[0], parts[0], *parts]
+        status, said = ask(body)
+    assert (status, said["error"]["message"]) == (400, "3 pictures, more than max_pictures=2")
 
 
 def test_health_tells_of_an_engine_that_has_ended(world: World) -> None:
