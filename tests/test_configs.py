@@ -59,7 +59,10 @@ OF_A_CHOICE = {
     "dpo": ["pairs.rollouts=x"],
     "mpo": ["pairs.rollouts=x"],
 }
-SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
+SCALES = (
+    "tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b",
+    "tiny_internvl", "internvl3_1b", "internvl3_8b", "internvl3_5_8b",
+)  # fmt: skip
 WITH_EVERY_SCALE = ("grpo_vstar", "sft_vstar")  # with every scale; all others with some, in turn
 RUNS = [
     *(
@@ -457,7 +460,8 @@ def test_the_released_traces_are_named_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "side"), [("tiny", 112), ("tiny_qwen3", 128), ("qwen2_5_vl_7b", 448)]
+    ("scale", "side"),
+    [("tiny", 112), ("tiny_qwen3", 128), ("tiny_internvl", 112), ("qwen2_5_vl_7b", 448)],
 )
 def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
@@ -488,12 +492,14 @@ def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
     for scale in SCALES:
         cfg = compose_door("train", f"scale={scale}")
         factor = 32 if "qwen3" in scale else 28
-        assert cfg.pixels.min_pixels == (2 * factor) ** 2
+        smallest = 448 if scale.startswith("internvl") else 2 * factor  # a tile, or 2 x 2 tokens
+        assert cfg.pixels.min_pixels == smallest**2
         assert cfg.zoom.view_px % factor == cfg.zoom.whole_px % factor == 0
 
 
 @pytest.mark.parametrize(
-    ("scale", "model_type"), [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl")]
+    ("scale", "model_type"),
+    [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl"), ("tiny_internvl", "internvl")],
 )
 def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:
     first, *_ = stages_of(compose_door("train", "experiment=sft_vstar", f"scale={scale}"))

@@ -39,6 +39,7 @@ class ChatLayout:
         tail: Text that stands behind every picture.
         is_framed_by_processor: Hugging Face's processor of the family makes of a placeholder alone
             what stands around it too, so templates and vLLM's prompts must hold none of that.
+        names: What that processor calls tokens of a tokenizer made here, with the tokens.
     """
 
     start: str
@@ -50,6 +51,7 @@ class ChatLayout:
     controls: tuple[str, ...]
     tail: str = ""
     is_framed_by_processor: bool = False
+    names: tuple[tuple[str, str], ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -423,4 +425,8 @@ class Family(Protocol):
 
     def tiny_processor(self, settings: TinySettings) -> Any:
         """Its image processor."""
+        ...
+
+    def tiny_files(self, settings: TinySettings) -> dict[str, Any]:
+        """What else its folder holds: JSON by file name."""
         ...

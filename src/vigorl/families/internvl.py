@@ -53,11 +53,16 @@ CHAT = ChatLayout(
     ),
     tail="\n",
     is_framed_by_processor=True,
+    names=(
+        ("start_image_token", "<img>"), ("end_image_token", "</img>"),
+        ("context_image_token", "<IMG_CONTEXT>"), ("video_token", "<video>"),
+    ),
 )  # fmt: skip
 TEXT_MODELS = ("qwen2", "qwen3")
 PATCH_SIZE, MERGE_SIZE = 14, 2  # of all that were released
 HEAD_DIM = 32  # of tiny models
 TINY_TILE = 56
+TINY_TILE_TOKENS = (TINY_TILE // (PATCH_SIZE * MERGE_SIZE)) ** 2
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -309,7 +314,7 @@ class InternVL:
                 "attention_bias": True,
             },
             image_token_id=ids[CHAT.picture],
-            image_seq_length=(TINY_TILE // (PATCH_SIZE * MERGE_SIZE)) ** 2,
+            image_seq_length=TINY_TILE_TOKENS,
             tie_word_embeddings=True,
         )
 
@@ -323,6 +328,10 @@ class InternVL:
             image_mean=IMAGENET_MEAN,
             image_std=IMAGENET_STD,
         )
+
+    def tiny_files(self, settings: TinySettings) -> dict[str, Any]:
+        known = {"processor_class": "InternVLProcessor", "image_seq_length": TINY_TILE_TOKENS}
+        return {"processor_config.json": known}
 
 
 FAMILIES: tuple[Family, ...] = (InternVL(),)

@@ -193,6 +193,9 @@ class Qwen25VL:
             size=size, patch_size=self.patch_size, merge_size=MERGE_SIZE, temporal_patch_size=2
         )
 
+    def tiny_files(self, settings: TinySettings) -> dict[str, Any]:
+        return {}
+
     def _tower_width(self, vision: Any) -> int:
         return vision.hidden_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForImageTextToText,
     AutoTokenizer,
@@ -23,7 +25,9 @@ from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message
 from vigorl.families.family import TinySettings
 from vigorl.families.internvl import CHAT, InternVL, TileSizing
+from vigorl.models.lora import LoraSettings, lora_layers, lora_weights
 from vigorl.models.model_size import measure_model
+from vigorl.models.policy import Policy
 from vigorl.models.pretrained import freeze_vision
 from vigorl.models.tiny import make_tiny
 from vigorl.models.weight_export import export_weights
@@ -151,3 +155,27 @@ def test_the_template_leaves_to_the_processor_what_it_writes(tmp_path: Path) -> 
     assert codec.processor_ids(ids) == tokenizer(written)["input_ids"]
     assert len(ids) == len(codec.processor_ids(ids)) + 2
     assert codec.messages_of(ids)[0] == message
+
+
+def test_a_saved_policy_with_merged_adapters_reads_back_equal(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "a", corpus=["Where?"], settings=SMALL)
+    policy = Policy.from_pretrained(folder, dtype="float32", lora=LoraSettings(rank=2))
+    layers = lora_layers(policy.model)
+    assert len(layers) == 7
+    assert all(".language_model.layers.0." in name for name in layers)
+    with torch.no_grad():
+        for layer in layers.values():
+            for weight in lora_weights(layer):
+                weight.fill_(0.05)
+    policy.save_pretrained(tmp_path / "b")
+    ids = torch.tensor([[5, 6, 7]])
+    plain: Any = AutoModelForImageTextToText.from_pretrained(tmp_path / "b")
+    with torch.no_grad():
+        torch.testing.assert_close(plain(input_ids=ids).logits, policy.model(input_ids=ids).logits)
+    on_disk = load_file(tmp_path / "b" / "model.safetensors")
+    assert {name.split(".")[0] for name in on_disk} == {
+        "vision_tower", "multi_modal_projector", "language_model"
+    }  # fmt: skip
+    known = json.loads((tmp_path / "b" / "processor_config.json").read_text())
+    assert known["image_seq_length"] == 4
+    assert (tmp_path / "b" / "chat_template.jinja").read_text() == CHAT.template()
