@@ -67,6 +67,7 @@ class ModelSize:
         pixels_per_token: Area of a picture token.
         thumbnail_pixels: Shown beside a picture that is cut into two tiles or more; 0: none is.
         num_head: Weights of the output head, 0 where they are the input embedding's.
+        norms: As wide as the model, of a layer.
     """
 
     num_params: int
@@ -87,6 +88,7 @@ class ModelSize:
     pixels_per_token: int
     num_head: int = 0
     thumbnail_pixels: int = 0
+    norms: int = 2
 
     @property
     def without_head(self) -> ModelSize:
@@ -275,16 +277,18 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
         32 hidden + (2 kv + 4 intermediate) x compute_bytes
 
     two norms' inputs and float32 copies, what the projections read, queries and attention's output;
-    keys and values; gate, up, gate's activation and the product. On 16-bit weights 20 hidden. The
-    layer that is in its backward pass counts twice, for its gradients. With checkpointing: each
-    layer's input, and that one layer. Beside them the mask of a padded batch.
+    keys and values; gate, up, gate's activation and the product. On 16-bit weights 20 hidden. Each
+    norm beyond two takes 11 hidden more, on 16-bit weights 8. The layer that is in its backward
+    pass counts twice, for its gradients. With checkpointing: each layer's input, and that one
+    layer. Beside them the mask of a padded batch.
 
     Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa,
     counted; a test counts them again. After arXiv:2205.05198, section 4.1, of a GPT layer.
     """
     tokens = load.micro_batch_size * load.sequence_tokens
     inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
-    layer = tokens * ((32 if load.weight_bytes == 4 else 20) * model.hidden + inner)
+    base, per_norm = (32, 11) if load.weight_bytes == 4 else (20, 8)
+    layer = tokens * ((base + per_norm * (model.norms - 2)) * model.hidden + inner)
     inputs = tokens * model.hidden * load.weight_bytes * model.layers
     mask = tokens * load.sequence_tokens * load.compute_bytes
     kept = inputs + layer if load.is_checkpointed else layer * model.layers

@@ -27,11 +27,13 @@ from vigorl.core.media import TextFrame
 
 @dataclass(frozen=True, slots=True)
 class ChatLayout:
-    """Control tokens of a chat: `start` ROLE newline text `end` newline, one message after another.
+    """Control tokens of a chat: `start` ROLE newline text `end` newline, one message after another;
+    or, with `roles`, the role's token, newline, text, and the next role's token ends it.
 
     Attributes:
-        start: Opens every message.
-        end: Ends every message; the one control token that a policy may sample.
+        start: Opens every message; "" with `roles`.
+        end: What a policy samples to end a turn. It ends every message; with `roles` it is the
+            token of "user".
         before_picture, picture, after_picture: What stands for a picture in a text; `picture` is
             the placeholder.
         pad: Fills batches of a tokenizer made here.
@@ -40,6 +42,9 @@ class ChatLayout:
         is_framed_by_processor: Hugging Face's processor of the family makes of a placeholder alone
             what stands around it too, so templates and vLLM's prompts must hold none of that.
         names: What that processor calls tokens of a tokenizer made here, with the tokens.
+        opening: Before the first message.
+        roles: Each role with its token; that of "tool" ends a turn that calls one.
+        stops: More that ends a policy's turn, though none is taught to end so.
     """
 
     start: str
@@ -53,10 +58,22 @@ class ChatLayout:
     is_framed_by_processor: bool = False
     names: tuple[tuple[str, str], ...] = ()
 
+    opening: tuple[str, ...] = ()
+    roles: tuple[tuple[str, str], ...] = ()
+    stops: tuple[str, ...] = ()
+
     @property
     def needed(self) -> tuple[str, ...]:
         """What a tokenizer must have for the layout to be written."""
-        return (self.start, self.end, self.before_picture, self.picture, self.after_picture)
+        starts = tuple(token for _, token in self.roles) or (self.start,)
+        picture = (self.before_picture, self.picture, self.after_picture)
+        return (*self.opening, *starts, self.end, *self.stops, *picture)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """All that may end a policy's turn, `end` first."""
+        after_call = (token for role, token in self.roles if role == "tool")
+        return (self.end, *after_call, *self.stops)
 
     def template(self, *, system: str = "") -> str:
         """The layout as a Hugging Face chat template, for whoever talks to a model without us; a
@@ -64,18 +81,22 @@ class ChatLayout:
         """
         framed = self.before_picture + self.picture + self.after_picture
         picture = (self.picture if self.is_framed_by_processor else framed) + self.tail
-        default = f"{self.start}system\n{_quoted(system)}{self.end}\n"
-        opening = "{% if messages[0].role != 'system' %}" + default + "{% endif %}"
+        tokens = dict(self.roles)
+        role, end = f"{self.start}{{{{ message.role }}}}", f"{self.end}\n"
+        if tokens:
+            role, end = f"{{{{ {tokens}[message.role] }}}}", ""
+        default = f"{tokens.get('system', self.start + 'system')}\n{_quoted(system)}{end}"
+        default = "{% if messages[0].role != 'system' %}" + default + "{% endif %}"
         return (
-            f"{opening if system else ''}"
+            f"{''.join(self.opening)}{default if system else ''}"
             "{% for message in messages %}"
-            f"{self.start}{{{{ message.role }}}}\n"
+            f"{role}\n"
             "{% if message.content is string %}{{ message.content }}{% else %}"
             "{% for part in message.content %}"
             f"{{% if part.type in ('image', 'image_url') %}}{picture}"
             "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
-            f"{self.end}\n{{% endfor %}}"
-            f"{{% if add_generation_prompt %}}{self.start}assistant\n{{% endif %}}"
+            f"{end}{{% endfor %}}{{% if add_generation_prompt %}}"
+            f"{tokens.get('assistant', self.start + 'assistant')}\n{{% endif %}}"
         )
 
 

@@ -335,6 +335,16 @@ class InternVL:
 
 
 FAMILIES: tuple[Family, ...] = (InternVL(),)
+_EXPERTS = (
+    "a mixture of experts, which are one weight in memory and many in the folder: those cannot be "
+    "published yet; dense relatives can: scale=internvl3_8b, scale=internvl3_5_8b"
+)
+REFUSED = {
+    "qwen3_moe": _EXPERTS,
+    "gpt_oss": _EXPERTS,
+    "internvl_chat": "InternVL in a format whose code comes with the checkpoint: take the folder "
+    "of the same name with -hf or -HF behind it",
+}
 
 
 def _merge_size(config: PreTrainedConfig) -> int:

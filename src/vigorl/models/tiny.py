@@ -84,7 +84,8 @@ def make_tiny(
     ids = {token: tokenizer.vocab[token] for token in family.chat.controls}
     model = _random_model(family.tiny_config(settings, ids, len(tokenizer)), seed=seed)
     assert model.generation_config is not None
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    ends = [ids[token] for token in family.chat.ends]
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.bos_token_id = None
     model.save_pretrained(folder)

@@ -50,7 +50,7 @@ def write_chat_files(folder: Path, environment: Environment, *, source: Path) ->
     pixels |= sizing.processor_settings()
     generation = {
         "do_sample": False,
-        "eos_token_id": codec.end_id,
+        "eos_token_id": codec.end_id if len(codec.end_ids) == 1 else list(codec.end_ids),
         "pad_token_id": codec.pad_id,
         "suppress_tokens": list(codec.banned_ids),
     }

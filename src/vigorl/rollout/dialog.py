@@ -207,7 +207,8 @@ class Dialog:
             raise RuntimeError(f"dialog {self.group}/{self.index}: its turn is being generated")
         self._prefix_ids = tuple(self._env.codec.prefix_ids(text))
         request = self.next_request()
-        self.accept(Completion(request.id, (self._env.codec.end_id,), (), is_finished=True))
+        end = tuple(self._env.codec.completion_ids(text)[-1:])
+        self.accept(Completion(request.id, end, (), is_finished=True))
 
     def refuse(self) -> None:
         """End without the turn that `next_request` asked for."""
@@ -240,7 +241,7 @@ class Dialog:
             raise EngineError(f"got completion {completion.request_id} while waiting for {waiting}")
         if not self._env.banned_ids.isdisjoint(completion.token_ids):
             raise EngineError(f"{request.id}: the engine sampled a banned token (image or chat)")
-        if self._env.codec.end_id in completion.token_ids[:-1]:
+        if not set(self._env.codec.end_ids).isdisjoint(completion.token_ids[:-1]):
             raise EngineError(f"{request.id}: the engine sampled on after the end token")
         if len(completion.token_ids) > request.sampling.max_new_tokens:
             raise EngineError(f"{request.id}: the engine sampled more tokens than it may")
@@ -269,8 +270,7 @@ class Dialog:
             parts = tuple(observation_parts(seen.parts))
         turn = replace(turn, tool_error=error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
-        add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
-        ids = tuple(self._env.codec.observation_ids(parts, add_end=add_end))
+        ids = tuple(self._env.codec.observation_ids(parts, after=turn))
         num_tokens = len(ids) - len(seen.views) + self._env.num_tokens(seen.views)
         if seen.views:
             self._reply_tokens = max(self._reply_tokens, num_tokens)

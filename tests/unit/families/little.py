@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 from vigorl.core.geometry import Point, Size
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Engine, GenerationRequest, SamplingParams, Scene
-from vigorl.core.rollout import TrainingSample
+from vigorl.core.rollout import TrainingSample, Turn
 from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -85,8 +85,8 @@ def dialog(
         if number < num_zooms:
             zoomed = crop(little, whole)
             views = (*views, zoomed)
-            add_end = not completion.is_finished
-            more = little.codec.observation_ids(["Here:", zoomed], add_end=add_end)
+            turn = Turn(completion.token_ids, completion.logprobs, "")
+            more = little.codec.observation_ids(["Here:", zoomed], after=turn)
             ids += tuple(more)
             mask += [0] * len(more)
             logprobs += [0.0] * len(more)

@@ -135,7 +135,7 @@ class TokensFormat:
                 "temperature": request.sampling.temperature,
                 "top_p": request.sampling.top_p,
                 "seed": request.seed,
-                "stop_token_ids": [self._codec.end_id],
+                "stop_token_ids": list(self._codec.end_ids),
                 "ignore_eos": True,
                 "logprobs": 0,
                 "detokenize": False,
@@ -152,7 +152,7 @@ class TokensFormat:
         logprobs = tuple(float(entry["logprob"]) for entry in entries)
         if any(logprob < NO_LOGPROB for logprob in logprobs):
             raise EngineError("the server has no logprob for a token it sampled")
-        is_finished = ids[-1:] == (self._codec.end_id,)
+        is_finished = bool(ids) and ids[-1] in self._codec.end_ids
         if not is_finished and len(ids) < request.sampling.max_new_tokens:
             raise EngineError(
                 f"the server cut the turn after {len(ids)} of "

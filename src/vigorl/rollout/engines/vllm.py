@@ -298,8 +298,8 @@ class VLLMEngine(InFlight[GenerationRequest]):
             top_p=wanted.top_p,
             seed=request.seed,
             logprobs=0,  # of the sampled token alone
-            stop_token_ids=[self._codec.end_id],
-            ignore_eos=True,  # the end token above is the only one
+            stop_token_ids=list(self._codec.end_ids),
+            ignore_eos=True,  # the end tokens above are the only ones
             stop=self._stop_strings or None,
             include_stop_str_in_output=True,
             detokenize=bool(self._stop_strings),
