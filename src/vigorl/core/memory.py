@@ -65,6 +65,7 @@ class ModelSize:
         patch_dim: Numbers per patch.
         patches_per_token: Merged into one picture token.
         pixels_per_token: Area of a picture token.
+        thumbnail_pixels: Shown beside a picture that is cut into two tiles or more; 0: none is.
         num_head: Weights of the output head, 0 where they are the input embedding's.
         norms: As wide as the model, of a layer.
     """
@@ -86,6 +87,7 @@ class ModelSize:
     patches_per_token: int
     pixels_per_token: int
     num_head: int = 0
+    thumbnail_pixels: int = 0
     norms: int = 2
 
     @property
@@ -107,7 +109,8 @@ class ModelSize:
 
     def picture_tokens(self, num_pixels: int) -> int:
         """Placeholders of a picture of that area."""
-        return -(-num_pixels // self.pixels_per_token)
+        is_cut = num_pixels >= 2 * self.thumbnail_pixels
+        return -(-(num_pixels + is_cut * self.thumbnail_pixels) // self.pixels_per_token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

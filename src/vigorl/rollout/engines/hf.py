@@ -325,7 +325,7 @@ class HFEngine(InFlight[GenerationRequest]):
         out = self._language(
             inputs_embeds=embeds,
             attention_mask=bias,
-            position_ids=positions,
+            position_ids=self._family.position_ids(positions),
             past_key_values=cache,
             use_cache=True,
             **extra,
