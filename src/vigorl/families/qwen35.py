@@ -9,8 +9,7 @@ that tag itself, as with every family: it is the next token that it was taught i
 turn is then what was sampled, whole. Calls are JSON by default; `markup=xml` is how it was taught
 to write them.
 
-Left out: the mixture of experts (qwen3_5_moe), whose experts are one tensor in memory and many on
-disk, so that `export_weights` could not rename them alone; the extra layer that predicts a second
+Left out: the mixture of experts (see `REFUSED`); the extra layer that predicts a second
 token (`mtp.*`, which transformers does not load).
 
 Source: transformers 5.19, `models/qwen3_5`.
@@ -95,3 +94,8 @@ class Qwen35(Qwen25VL):
 
 
 FAMILIES: tuple[Family, ...] = (Qwen35(),)
+_WHY = (
+    "Qwen3.5 with experts: they are one weight in memory and many in its folder, and such weights "
+    "cannot be published yet; take a dense one, such as Qwen/Qwen3.5-9B"
+)
+REFUSED = {"qwen3_5_moe": _WHY, "qwen3_5_moe_text": _WHY}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import (
     PreTrainedConfig,
@@ -32,7 +33,7 @@ from vigorl.families.family import (
     ChatLayout,
     Family,
     LinearAttention,
-    Sizing,
+    PatchSizing,
     TinySettings,
     TowerShape,
 )
@@ -68,9 +69,9 @@ class Qwen25VL:
     )  # fmt: skip
     patch_size: int = 14  # of tiny models; of others their processor's
 
-    def sizing(self, processor: Any) -> Sizing:
+    def sizing(self, processor: Any) -> PatchSizing:
         try:
-            return Sizing(
+            return PatchSizing(
                 int(processor.patch_size),
                 int(processor.merge_size),
                 int(processor.size["shortest_edge"]),
@@ -80,6 +81,10 @@ class Qwen25VL:
             raise ConfigError(
                 f"{type(processor).__name__} is not a Qwen2-VL style image processor ({error})"
             ) from error
+
+    def pixels(self, processor: Any, picture: Image) -> Tensor:
+        made = processor(images=[picture], do_resize=False, return_tensors="pt")
+        return made["pixel_values"]
 
     def tower(self, model: PreTrainedModel) -> nn.Module:
         return model.get_submodule("model.visual")
@@ -146,6 +151,9 @@ class Qwen25VL:
         )
         return positions
 
+    def position_ids(self, positions: Tensor) -> Tensor:
+        return positions
+
     def read(
         self,
         model: PreTrainedModel,
@@ -194,6 +202,9 @@ class Qwen25VL:
         return Qwen2VLImageProcessorPil(
             size=size, patch_size=self.patch_size, merge_size=MERGE_SIZE, temporal_patch_size=2
         )
+
+    def tiny_files(self, settings: TinySettings) -> dict[str, Any]:
+        return {}
 
     def _tower_width(self, vision: Any) -> int:
         return vision.hidden_size

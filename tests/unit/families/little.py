@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 from vigorl.core.geometry import Point, Size
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Engine, GenerationRequest, SamplingParams, Scene
-from vigorl.core.rollout import TrainingSample
+from vigorl.core.rollout import TrainingSample, Turn
 from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -63,51 +63,40 @@ def crop(little: Little, whole: ImageView) -> ImageView:
 
 def two_turns(little: Little, engine: Engine) -> TrainingSample:
     """A dialog as an engine samples it; the second turn comes after a crop."""
-    whole = little.images.whole(little.picture)
-    views = (whole,)
-    ids = tuple(little.codec.prompt_ids([Message("user", "<image>Where?", 1)]))
-    mask, logprobs = [0] * len(ids), [0.0] * len(ids)
-    for number in range(2):
-        sampling = SamplingParams(max_new_tokens=9)
-        engine.submit(GenerationRequest(f"turn {number}", ids, views, sampling, seed=number))
-        (completion,) = engine.poll()
-        ids += completion.token_ids
-        mask += [1] * len(completion.token_ids)
-        logprobs += completion.logprobs
-        if number == 0:
-            zoomed = crop(little, whole)
-            views = (whole, zoomed)
-            add_end = not completion.is_finished
-            more = little.codec.observation_ids(["Here:", zoomed], add_end=add_end)
-            ids += tuple(more)
-            mask += [0] * len(more)
-            logprobs += [0.0] * len(more)
-    return TrainingSample(ids, tuple(mask), views, tuple(logprobs))
+    (sample,) = dialogs(little, engine, pictures=[1], crops=[1], num_turns=2)
+    return sample
 
 
-def mixed_turns(little: Little, engine: Engine) -> list[TrainingSample]:
-    """Five dialogs of three turns, sampled side by side, with 0 to 4 pictures: up to two of them
-    come as crops between the turns.
+def dialogs(
+    little: Little, engine: Engine, *, pictures: list[int], crops: list[int], num_turns: int
+) -> list[TrainingSample]:
+    """Dialogs sampled side by side, each with that many pictures in its prompt, and that many crops
+    of the picture after its first turns.
     """
     whole, codec = little.images.whole(little.picture), little.codec
     zoomed = crop(little, whole)
-    wholes, crops = (0, 1, 1, 1, 2), (0, 0, 1, 2, 2)
-    views = [(whole,) * number for number in wholes]
-    asked = ["Where? " * (i + 1) + "<image>, " * number for i, number in enumerate(wholes)]
-    ids = [tuple(codec.prompt_ids([Message("user", *a)])) for a in zip(asked, wholes, strict=True)]
+    views = [(whole,) * number for number in pictures]
+    said = [Message("user", "<image>" * n + "Where? " * (n + 1), n) for n in pictures]
+    ids = [tuple(codec.prompt_ids([one])) for one in said]
     masks, logprobs = [[0] * len(one) for one in ids], [[0.0] * len(one) for one in ids]
-    for turn in range(3):
-        for i in range(5):
-            sampling = SamplingParams(max_new_tokens=3 + 2 * i)
-            engine.submit(GenerationRequest(str(i), ids[i], views[i], sampling, seed=5 * turn + i))
+    for turn in range(num_turns):
+        for i in range(len(said)):
+            sampling = SamplingParams(max_new_tokens=9 - i)
+            engine.submit(GenerationRequest(f"{turn} {i}", ids[i], views[i], sampling, seed=turn))
         while engine.num_in_flight:
             for completion in engine.poll():
-                i = int(completion.request_id)
+                i = int(completion.request_id.split()[1])
+                ids[i] += completion.token_ids
+                masks[i] += [1] * len(completion.token_ids)
+                logprobs[i] += completion.logprobs
+                if turn == num_turns - 1:
+                    continue
                 shown = [zoomed] if turn < crops[i] else []
-                more = codec.observation_ids(["So:", *shown], add_end=not completion.is_finished)
-                ids[i] += (*completion.token_ids, *more)
-                masks[i] += [1] * len(completion.token_ids) + [0] * len(more)
-                logprobs[i] += [*completion.logprobs, *[0.0] * len(more)]
+                sampled = Turn(completion.token_ids, completion.logprobs, "")
+                more = codec.observation_ids(["Here:", *shown], after=sampled)
+                ids[i] += tuple(more)
+                masks[i] += [0] * len(more)
+                logprobs[i] += [0.0] * len(more)
                 views[i] += tuple(shown)
     parts = zip(ids, map(tuple, masks), views, map(tuple, logprobs), strict=True)
     return [TrainingSample(*one) for one in parts]

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    Glm4vConfig,
+    Glm4vForConditionalGeneration,
     PreTrainedModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -30,7 +32,7 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.models.policy import Policy
 
 IMAGE, VIDEO, START, END = 1, 2, 3, 4
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5")
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v")
 
 _IDS = {
     "image_token_id": IMAGE, "video_token_id": VIDEO,
@@ -67,6 +69,14 @@ def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, tied: bool = False)
         vision |= {"patch_size": 16, "num_position_embeddings": 64}
         config = Qwen3_5Config(text_config=_TEXT | _LINEAR, vision_config=vision, **_IDS)
         return Qwen3_5ForConditionalGeneration(config)
+    if family == "glm4v":
+        rope = _TEXT["rope_parameters"] | {"partial_rotary_factor": 0.5, "mrope_section": [1, 1, 2]}
+        config = Glm4vConfig(
+            text_config=_TEXT | {"rope_parameters": rope},
+            vision_config=vision | {"image_size": 112},
+            image_token_id=IMAGE, video_token_id=VIDEO,
+        )  # fmt: skip
+        return Glm4vForConditionalGeneration(config)
     vision |= {"patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]}
     config = Qwen2_5_VLConfig(
         text_config=_TEXT, vision_config=vision, tie_word_embeddings=tied, **_IDS
