@@ -29,14 +29,8 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDe
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
-from vigorl.families.family import (
-    ChatLayout,
-    Family,
-    LinearAttention,
-    PatchSizing,
-    TinySettings,
-    TowerShape,
-)
+from vigorl.families.family import ChatLayout, Family, LinearAttention, TinySettings, TowerShape
+from vigorl.families.sizing import PatchSizing
 
 CHAT = ChatLayout(
     start="<|im_start|>",

@@ -74,8 +74,9 @@ def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(little: Litt
     gaps = (scored - batch.sampling_logprobs)[batch.loss_mask].abs()
     assert gaps.mean() <= 1e-5
     assert gaps.max() <= 1e-4
-    (own,) = used  # None: plain ones
-    assert own is None or torch.equal(own, policy.positions(batch))
+    (own,) = used
+    assert own is not None
+    assert torch.equal(own, policy.family.position_ids(policy.positions(batch)))
 
 
 def test_the_policys_logprobs_are_the_models(little: Little) -> None:

@@ -119,9 +119,7 @@ def config(**text: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("text_model", ["qwen2", "qwen3"])
 def test_the_projector_is_the_merger(text_model: str) -> None:
     family = InternVL()
-    model = AutoModelForImageTextToText.from_config(
-        InternVLConfig(**config(model_type=text_model))
-    )
+    model = AutoModelForImageTextToText.from_config(InternVLConfig(**config(model_type=text_model)))
     freeze_vision(model, family, is_tower_frozen=True, is_merger_frozen=False)
     learning = {name.split(".")[1] for name, w in model.named_parameters() if w.requires_grad}
     assert learning == {"multi_modal_projector", "language_model"}

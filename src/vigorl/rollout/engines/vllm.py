@@ -237,11 +237,13 @@ class VLLMEngine(InFlight[GenerationRequest]):
             supported_tasks=vllm.get_supported_tasks(),
         )
         features = sorted(inputs.mm_features or [], key=lambda one: one.mm_position.offset)
-        model = vllm.model_executor.driver_worker.worker.model_runner.get_model()
-        positions, _ = model.get_mrope_input_positions(inputs.prompt_token_ids, features)
+        positions = torch.arange(len(inputs.prompt_token_ids)).expand(3, -1)
+        if vllm.model_config.uses_mrope:
+            model = vllm.model_executor.driver_worker.worker.model_runner.get_model()
+            positions, _ = model.get_mrope_input_positions(inputs.prompt_token_ids, features)
         return PromptReading(
             token_ids=tuple(inputs.prompt_token_ids),
-            image_tokens=tuple(feature.mm_position.length for feature in features),
+            image_tokens=tuple(feature.mm_position.get_num_embeds() for feature in features),
             positions=tuple(tuple(axis) for axis in torch.as_tensor(positions).tolist()),
         )
 
