@@ -33,7 +33,7 @@ from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
-from vigorl.settings.reach import stage_config
+from vigorl.settings.stages import all_stages
 from vigorl.targets import check_targets
 from vigorl.training.policy_module import OptimizerSettings
 from vigorl.training.samplers.solve_rate import SolveRateSampling
@@ -97,8 +97,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return found
 
 
-def stages_of(cfg: DictConfig) -> list[DictConfig]:
-    return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
+stages_of = all_stages
 
 
 @pytest.mark.parametrize(("door", "experiment", "scale"), RUNS)

@@ -77,7 +77,7 @@ from vigorl.settings.learning import (
     Untrained,
     Zoom,
 )
-from vigorl.settings.running import Callback, Logger, Strategy, Trainer
+from vigorl.settings.running import Callback, Logger, Stage, Strategy, Trainer
 from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
@@ -100,7 +100,8 @@ class Settings(Group):
     seed: Seed
     resume: Text | None
     dry_run: Flag
-    stages: dict[str, Settings] | None
+    stages: dict[str, StageSettings | None] | None
+    stage: Stage
     num_threads: Threads | None
     plugins: Texts
     paths: Paths
@@ -195,6 +196,13 @@ class Settings(Group):
     private: Flag
     licence: Licence | None
     evaluations: Texts
+
+
+class StageSettings(Settings):
+    """What a stage changes, with its own words; see `vigorl.settings.stages`."""
+
+    start: Text | None
+    repeats: AtLeastOne
 
 
 def check_values(cfg: DictConfig) -> None:
