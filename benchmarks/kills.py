@@ -41,7 +41,7 @@ PHASES = [
 STAGES = [
     "num_phases=2", "stages.sft.data.num_traces=64", "traces.sequences_per_update=16",
     "stages.dpo.pairs.pairs_per_update=2", "stages.dpo.pairs.micro_batch_size=1",
-    "stages.own.traces.sequences_per_update=2", "stages.own.traces.micro_batch_size=1",
+    "stages.own.traces.sequences_per_update=2", "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
 
 

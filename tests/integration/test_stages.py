@@ -16,16 +16,16 @@ pytestmark = pytest.mark.slow
 TWO = [
     "experiment=stages_tour", "stages.sft=null", "stages.dpo=null", "stages.rl=null",
     "stages.collect.start=null", "stages.own.start=collect",
-    "stages.own.traces.sequences_per_update=1", "stages.own.traces.micro_batch_size=1",
+    "stages.own.traces.sequences_per_update=1", "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
 
 
-class Cut(Exception):
+class CutError(Exception):
     """In place of kill -9, which benchmarks/kills.py jobs=stages at=all sends."""
 
 
 def cut(*_: object, **__: object) -> None:
-    raise Cut
+    raise CutError
 
 
 def measured(stage: Path) -> list[tuple[str, float, dict[str, float]]]:
@@ -45,9 +45,11 @@ def test_cut_between_stages_and_resumed_equals_uninterrupted(
         "vigorl.stages.Whole.note_done": ["paths.base", "resume"],
     }
     for target, keys in moments.items():
-        with monkeypatch.context() as patch, pytest.raises(Cut):
+        cfg = settings(other, *TWO, *(f"{key}={other}/run" for key in keys))
+        with monkeypatch.context() as patch:
             patch.setattr(target, cut)
-            train(settings(other, *TWO, *(f"{key}={other}/run" for key in keys)))
+            with pytest.raises(CutError):
+                train(cfg)
         assert (other / "run/collect/model").is_dir()
         assert not (other / "run/own").exists()
     train(settings(other, *TWO, f"paths.base={other}/run", f"resume={other}/run"))

@@ -343,6 +343,8 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
+            if at.startswith("stages."):
+                continue  # it may refer to what is the stage's: each stage is compared by itself
             own = error if isinstance(error, VigorlError) else error.__cause__
             broken.append(str(own) if isinstance(own, VigorlError) else f"{at}: {one_line(error)}")
     target = str(node.get("_target_", OWN[0]))
