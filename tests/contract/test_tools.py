@@ -101,6 +101,7 @@ def pictures(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tool(file: str, settings: DictConfig, server: ServiceServer, pictures: Path) -> Tool:
     tools = OmegaConf.load(Path(CONFIGS, "tools", f"{file}.yaml"))
+    assert isinstance(tools, DictConfig)
     if "urls" in tools[file]:
         tools[file].urls = [server.url]
     if OmegaConf.is_missing(tools[file], "folder"):

@@ -206,7 +206,7 @@ class Dialog:
         another shows finds no answer, and asks when its turn comes.
         """
         waiting = {n: tool for n, tool in self._tools.items() if isinstance(tool, WaitingTool)}
-        if not waiting:
+        if not waiting or self.is_being_checked:
             return []
         request = self._check(completion)
         text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])

@@ -96,7 +96,8 @@ def _parts(picture: Image.Image, text: str) -> list[np.ndarray]:
     """[H, W] masks of the connected things of a colour that the text names, the largest first."""
     rgb = next((rgb for name, rgb in COLOURS.items() if name in text), (128, 128, 128))
     near = np.abs(np.asarray(picture).astype(int) - rgb).max(axis=2) < 40
-    labels, count = ndimage.label(near)
+    labelled: Any = ndimage.label(near)
+    labels, count = labelled
     masks = [labels == number for number in range(1, count + 1)]
     return sorted((mask for mask in masks if mask.sum() > 20), key=lambda mask: -mask.sum())
 
@@ -123,7 +124,8 @@ def _segment(body: Any) -> Any:
         x, y = map(int, body["point"])
         middle = np.asarray(picture)[y, x].astype(int)
         near = np.abs(np.asarray(picture).astype(int) - middle).max(axis=2) < 40
-        labels, _ = ndimage.label(near)
+        labelled: Any = ndimage.label(near)
+        labels = labelled[0]
         mask = labels == labels[y, x]
     else:
         masks = _parts(picture, body.get("text", ""))
