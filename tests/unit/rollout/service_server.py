@@ -146,20 +146,22 @@ def _chat(body: Any) -> Any:
 
 
 def _worker(body: Any) -> Any:
-    sides = ("x_min", "y_min", "x_max", "y_max")
-    found = _detect({**body, "text": body["description"], "most": 99})["boxes"]
-    return {
-        "status": "success",
-        "error_code": 0,
-        "detections": [
-            {
-                "label": one["label"],
-                "confidence": one["score"],
-                "bbox": dict(zip(sides, one["box"], strict=True)),
-            }
-            for one in found
-        ],
+    picture = picture_in(body["image"])
+    boxes = [_box(mask) for mask in _parts(picture, body["param"])]
+    shares = [[n / side for n, side in zip(box, picture.size * 2, strict=True)] for box in boxes]
+    logits = [round(1 - number / 10, 2) for number in range(len(boxes))]
+    found = [
+        (share, logit)
+        for share, logit in zip(shares, logits, strict=True)
+        if logit >= body["box_threshold"]
+    ]
+    text = {
+        "boxes": [share for share, _ in found],
+        "logits": [logit for _, logit in found],
+        "phrases": [body["param"]] * len(found),
+        "size": picture.size[::-1],
     }
+    return {"text": text, "error_code": 0}
 
 
 def _search(path: str, body: Any) -> Any:

@@ -8,8 +8,9 @@
                   {"boxes": [{"box": [x1, y1, x2, y2], "label", "score"}]}, in pixels of the image
     chat          an OpenAI-compatible endpoint of a vision-language model that writes boxes as
                   JSON, [{"bbox_2d": [x1, y1, x2, y2], "label"}], as Qwen2.5-VL and Qwen3-VL do
-    openthinkimg  POST /worker_generate {"image": base64, "description"}, a GroundingDINO worker of
-                  OpenThinkIMG/OpenThinkIMG 765c903
+    openthinkimg  POST /worker_generate {"image": base64, "param", "box_threshold",
+                  "text_threshold"} -> {"text": {"boxes", "logits", "phrases"}}, in shares of the
+                  image: a GroundingDINO worker of zhaochen0110/OpenThinkIMG 45d295f
 Source: OpenThinkIMG, arXiv:2505.08617; VTS-V, arXiv:2506.07235; RSVP, arXiv:2506.04277 (regions
 proposed in words, numbered on the picture).
 """
@@ -133,10 +134,12 @@ class Detect(AsksService, StatelessTool):
         canvas = canvas_of(arguments, scene=scene)
         text = read_text(arguments, "text", most=200)
         sent = Sent(canvas, self.most_pixels, self.multiple_of if self.protocol == "chat" else 1)
-        asked = {"chat": [self.model, self.prompt, self.max_new_tokens], "boxes": [self.most]}
-        digest = digest_of(
-            self.protocol, text, *asked.get(self.protocol, []), pictures=[sent.picture]
-        )
+        asked = {
+            "chat": [self.model, self.prompt, self.max_new_tokens],
+            "boxes": [self.most],
+            "openthinkimg": [self.min_score],
+        }
+        digest = digest_of(self.protocol, text, *asked[self.protocol], pictures=[sent.picture])
         path, body = _ASKING[self.protocol]
         return canvas, sent, Question(digest, lambda post: post(path, body(self, sent, text)))
 
@@ -146,7 +149,9 @@ class Detect(AsksService, StatelessTool):
         Raises:
             ToolError: It cannot be read.
         """
-        grid = Size(1000, 1000) if (self.protocol, self.frame) == ("chat", "permille") else None
+        is_permille = self.protocol == "chat" and self.frame == "permille"
+        grid = Size(1000, 1000) if is_permille else None
+        grid = Size(1, 1) if self.protocol == "openthinkimg" else grid
         try:
             entries = _READING[self.protocol](answer)
             boxes = [(sent.box_to_original(entry[0], grid=grid), *entry[1:]) for entry in entries]
@@ -177,7 +182,9 @@ def _chat_body(tool: Detect, sent: Sent, text: str) -> dict[str, Any]:
 
 
 def _worker_body(tool: Detect, sent: Sent, text: str) -> dict[str, Any]:
-    return {"image": png_url(sent.picture).partition(",")[2], "description": text}
+    image = png_url(sent.picture).partition(",")[2]
+    least = max(tool.min_score, 0.3)  # and 0.25: its own defaults, which it wants to be told
+    return {"image": image, "param": text, "box_threshold": least, "text_threshold": 0.25}
 
 
 def _read_boxes(answer: Any) -> list[_Entry]:
@@ -194,11 +201,9 @@ def _read_chat(answer: Any) -> list[_Entry]:
 
 
 def _read_worker(answer: Any) -> list[_Entry]:
-    sides = ("x_min", "y_min", "x_max", "y_max")
-    return [
-        ([one["bbox"][side] for side in sides], one.get("label"), _score(one.get("confidence")))
-        for one in answer["detections"]
-    ]
+    found = answer["text"]
+    entries = zip(found["boxes"], found["phrases"], found["logits"], strict=True)
+    return [(box, phrase, _score(logit)) for box, phrase, logit in entries]
 
 
 _ASKING = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from PIL import Image
 
@@ -37,11 +37,11 @@ class Sent:
         sides = [max(round(scale * side / step), 1) * step for side in (wide, high)]
         return Size(*sides)
 
-    @cached_property
+    @property
     def picture(self) -> Image.Image:
-        whole = shown_part(replace(self.view, source=self.view.unmarked))
-        size = (self.size.width, self.size.height)
-        return whole if whole.size == size else whole.resize(size, Image.Resampling.BICUBIC)
+        """What is sent; shared by all who send it, so never to be changed."""
+        plain = replace(self.view, source=self.view.unmarked, size=Size(1, 1))
+        return _scaled(plain, (self.size.width, self.size.height))
 
     def to_sent(self, point: Point) -> list[float]:
         """An ORIGINAL-frame place as [x, y] of what is sent, to a tenth of a pixel."""
@@ -78,3 +78,9 @@ class Sent:
         region = self.view.region
         wide, high = region.right - region.left, region.bottom - region.top
         return wide / self.size.width, high / self.size.height
+
+
+@lru_cache(maxsize=16)  # a group's rollouts, and both halves of a call, send the same
+def _scaled(part: ImageView, size: tuple[int, int]) -> Image.Image:
+    whole = shown_part(part)
+    return whole if whole.size == size else whole.resize(size, Image.Resampling.BICUBIC)

@@ -35,7 +35,7 @@ from vigorl.core.ranges import AtLeastOne, NotNegative, Positive, Range, check_r
 from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
 
 _LOG = logging.getLogger(__name__)
-_KEPT = 4096  # answers in memory
+_KEPT = 1024  # answers in memory
 AWAY = "The service of this tool does not answer now."
 REFUSED = "The service of this tool refused the call."
 UNREADABLE = "The service of this tool gave no answer that can be read."

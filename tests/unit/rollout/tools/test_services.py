@@ -116,7 +116,8 @@ def test_what_is_not_there_is_said(server: ServiceServer, view: ImageView) -> No
 @pytest.mark.parametrize(
     "answer",
     [
-        None, [], {}, {"boxes": 7}, {"boxes": [{"box": 7}]}, {"detections": [{"bbox": []}]},
+        None, [], {}, {"boxes": 7}, {"boxes": [{"box": 7}]}, {"text": {"boxes": [7]}},
+        {"text": "out of memory", "error_code": 2},
         {"choices": [{"message": {"content": None, "refusal": "no"}}]},
         {"choices": [{"message": {"content": "I see [1, 2]"}}]},
     ],
