@@ -73,7 +73,7 @@ from vigorl.evaluation_folder import (
 from vigorl.evaluation_rows import log_evaluation, log_questions
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
-from vigorl.rollout.inference.rule import CHOSEN, InferenceRule
+from vigorl.rollout.inference.rule import CHOSEN, InferenceRule, recorded_answers
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
@@ -186,7 +186,8 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     if before.protocol is None or before.protocol.name != name:
         asked = before.protocol.name if before.protocol else before.name
         raise ConfigError(f"rescore={folder} was asked {asked}, not {name}: set benchmark={asked}")
-    rollouts = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    recorded = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    rollouts = [recorded[place] for place, _ in recorded_answers(recorded)]
     judging = judging_of(cfg)
     with start_run(cfg) as run, logged_to(run.folder):
         run.record(cfg, None)
