@@ -31,6 +31,7 @@ from vigorl.evaluate import asked_by
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
+from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
 from vigorl.settings.reach import stage_config
@@ -59,9 +60,11 @@ OF_A_CHOICE = {
     "dpo": ["pairs.rollouts=x"],
     "mpo": ["pairs.rollouts=x"],
 }
-SCALES = (
-    "tiny", "tiny_qwen3", "tiny_glm", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b",
-    "qwen3_vl_8b", "glm4_1v_9b", "glm4_6v_flash",
+SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
+# each is one of those with another model: it is composed once, with no more than a run of its own
+MORE_SCALES = (
+    "tiny_internvl", "internvl3_1b", "internvl3_8b", "internvl3_5_8b",
+    "tiny_glm", "glm4_1v_9b", "glm4_6v_flash",
 )  # fmt: skip
 WITH_EVERY_SCALE = ("grpo_vstar", "sft_vstar")  # with every scale; all others with some, in turn
 RUNS = [
@@ -80,6 +83,7 @@ RUNS = [
         for scale in ("tiny", "qwen2_5_vl_7b")
         if experiment.startswith("recipe_")
     ),
+    *(("train", "grpo_vstar", scale) for scale in MORE_SCALES),
 ]
 
 
@@ -252,6 +256,19 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         if "zero" in option and find_spec("deepspeed") is None:
             pytest.skip("needs the deepspeed extra")
         instantiate(cfg.strategy)
+
+
+@pytest.mark.parametrize("option", options("inference"))
+def test_every_rule_of_inference_is_made_from_its_yaml(option: str) -> None:
+    judge = ["inference.judge.urls=[http://host:1]", "inference.judge.model=wise"]
+    cfg = compose_door("evaluate", f"inference={option}", *(judge if "judge" in option else []))
+    check_settings(cfg)
+    rule = instantiate(cfg.inference)
+    assert (rule is None) == (option == "none")
+    if isinstance(rule, InferenceRule):
+        assert rule.settings()["rule"]
+        asks_somebody = getattr(rule, "judge", None) is not None
+        assert asks_somebody == option.endswith("_judge")
 
 
 SUITES = ["all", "vigorl_page", "vigorl_paper"]
@@ -460,7 +477,8 @@ def test_the_released_traces_are_named_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "side"), [("tiny", 112), ("tiny_qwen3", 128), ("qwen2_5_vl_7b", 448)]
+    ("scale", "side"),
+    [("tiny", 112), ("tiny_qwen3", 128), ("tiny_internvl", 112), ("qwen2_5_vl_7b", 448)],
 )
 def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
@@ -488,16 +506,20 @@ def test_an_env_brings_its_reward_and_the_command_line_has_the_last_word(
 
 
 def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
-    for scale in SCALES:
+    for scale in (*SCALES, *MORE_SCALES):
         cfg = compose_door("train", f"scale={scale}")
         factor = 32 if "qwen3" in scale else 28
-        assert cfg.pixels.min_pixels == (2 * factor) ** 2
+        smallest = 448 if scale.startswith("internvl") else 2 * factor  # a tile, or 2 x 2 tokens
+        assert cfg.pixels.min_pixels == smallest**2
         assert cfg.zoom.view_px % factor == cfg.zoom.whole_px % factor == 0
 
 
 @pytest.mark.parametrize(
     ("scale", "model_type"),
-    [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl"), ("tiny_glm", "glm4v")],
+    [
+        ("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl"), ("tiny_internvl", "internvl"),
+        ("tiny_glm", "glm4v"),
+    ],
 )
 def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:
     first, *_ = stages_of(compose_door("train", "experiment=sft_vstar", f"scale={scale}"))

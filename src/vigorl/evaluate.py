@@ -73,6 +73,7 @@ from vigorl.evaluation_folder import (
 from vigorl.evaluation_rows import log_evaluation, log_questions
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
+from vigorl.rollout.inference.rule import CHOSEN, InferenceRule
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
@@ -236,10 +237,11 @@ def judge(
     log_questions(cfg, run, number=len(tasks), fingerprint=str(questions["fingerprint"]))
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    judging = judging_of(cfg)
+    judging, inference = judging_of(cfg), instantiate(cfg.inference)
     protocol = protocol_of(
-        cfg, parts, tasks, benchmark, judging=judging, shipped=shipped, questions=questions
-    )
+        cfg, parts, tasks, benchmark, judging=judging, shipped=shipped, questions=questions,
+        inference=inference,
+    )  # fmt: skip
     note(run, "protocol", str(protocol))
     scored: list[ScoredRollout] = []
     answers = run.folder / ANSWERS
@@ -265,6 +267,7 @@ def judge(
             faithfulness_limit=cfg.faithfulness.num_rollouts,
             log=log,
             on_progress=progress,
+            inference=inference,
         )
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     print(report.table())
@@ -314,6 +317,8 @@ def write_findings(
         episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
         endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
         page = render_episode_page(episodes, endings=endings, **shown)
+    elif any(CHOSEN in one.rollout.probes for one in scored):  # with what it was chosen among
+        page = render_rollout_page(pick_worst_and_best(scored, num=6, by_question=True), **shown)
     else:
         page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
     (folder / "rollouts.html").write_text(page, encoding="utf-8")
@@ -330,10 +335,13 @@ def protocol_of(
     judging: Judging,
     shipped: DictConfig | None,
     questions: Mapping[str, Any],
+    inference: InferenceRule | None = None,
 ) -> Protocol:
     """How this run asks and judges; what its benchmark's YAML says otherwise is named."""
     plain = asked_by(cfg)
     changed = changed_settings(asked_by(shipped), plain) if benchmark and shipped else []
+    ruled = {} if inference is None else {"inference": inference.settings()}
+    changed = [*changed, *(ruled if benchmark else ())]
     return Protocol(
         name=benchmark.name if benchmark else cfg.name,
         settings={
@@ -344,6 +352,7 @@ def protocol_of(
             "questions": questions,
             "judging": judging.settings(),
             "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
+            **ruled,
         },
         changed=tuple(changed),
     )

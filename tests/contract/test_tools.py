@@ -55,7 +55,7 @@ BAD: dict[ArgumentKind, list[object]] = {
     ArgumentKind.NUMBER: ["1", True, math.nan, 10**400, [1]],
     ArgumentKind.TEXT: [7, "", None, "x" * 5000, ["disc"]],
 }  # fmt: skip
-OF_VIDEOS = ("select_frames",)  # their first picture is a frame of one
+OF_VIDEOS = ("select_frames", "choose_camera")  # their first picture is a frame of one
 EXAMPLES: dict[str, dict[str, object]] = {
     "rotate": {"degrees": 90},
     "run_code": {"code": "print(images[0].size); result = images[0].transpose(0)"},

@@ -94,6 +94,8 @@ class ChatCodec:
         self.image_id: int = controls[chat.picture]
         around = controls[chat.before_picture], controls[chat.after_picture]
         self._picture_ids = [around[0], self.image_id, around[1]]
+        self._tail = chat.tail
+        self._left_to_processor = set(around) if chat.is_framed_by_processor else set[int]()
         self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {*self.end_ids}))
 
@@ -151,7 +153,7 @@ class ChatCodec:
                 text += part
             else:
                 ids += [*self._plain_ids(text), *self._picture_ids]
-                text = ""
+                text = self._tail
         ids += self._plain_ids(text)
         return [*ids, *self._closing_ids(), *self._assistant_header_ids()]
 
@@ -178,6 +180,12 @@ class ChatCodec:
         return self._tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+
+    def processor_ids(self, ids: Sequence[int]) -> list[int]:
+        """A prompt for programs that make of a placeholder what the family's processor does: what
+        that writes around a picture itself is left out.
+        """
+        return [token for token in ids if token not in self._left_to_processor]
 
     def messages_of(self, ids: Sequence[int]) -> list[Message]:
         """The dialog in the ids of a request, ONE placeholder per picture: the inverse of
@@ -208,6 +216,7 @@ class ChatCodec:
             else:
                 parts[-1].append(token)
         texts = [self.decode_raw(part).replace(IMAGE_SLOT, "< image >") for part in parts]
+        texts[1:] = [text.removeprefix(self._tail) for text in texts[1:]]
         role, line_break, first = (self._roles[ids[0]] + texts[0]).partition("\n")
         if not line_break:
             raise ValueError(f"a message has no role: {texts[0][:80]!r}")
@@ -257,7 +266,7 @@ class ChatCodec:
         parts[-1] += message.plain
         ids += self._plain_ids(parts[0])
         for part in parts[1:]:
-            ids += [*self._picture_ids, *self._plain_ids(part)]
+            ids += [*self._picture_ids, *self._plain_ids(self._tail + part)]
         return ids
 
 
@@ -309,7 +318,10 @@ def trace_rollout(
     views = [images.whole(path, source=task.source) for path in task.images]
     if record.system is not None:
         prompt = replace(prompt, system=record.system)
-    trace = rescaled_trace(record, image=views[0]) if views else record.trace
+    trace = record.trace
+    if views:
+        specs = {name: tool.spec for name, tool in tools.items()}
+        trace = rescaled_trace(record, image=views[0], more=views[1:], specs=specs)
     opened = {name: tool.open(task) for name, tool in tools.items()}
     turns, shown = list[Turn](), list(views)
     for text, step in zip(trace.turns(), trace.steps, strict=True):

@@ -26,7 +26,7 @@ from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
 from vigorl.core.geometry import Size
 from vigorl.core.media import TextFrame
-from vigorl.families.family import ChatLayout, Family, Sizing, TinySettings
+from vigorl.families.family import ChatLayout, Family, PatchSizing, TinySettings
 from vigorl.families.qwen_vl import HEAD_DIM, MERGE_SIZE, Qwen25VL
 
 CHAT = ChatLayout(
@@ -60,7 +60,7 @@ REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class GLMSizing(Sizing):
+class GLMSizing(PatchSizing):
     """As Qwen's but for two things: the processor's limits are of all frames of a still, and a
     picture with a side shorter than a token is scaled up before anything else.
 
@@ -99,7 +99,7 @@ class GLM41V(Qwen25VL):
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj",
     )  # fmt: skip
 
-    def sizing(self, processor: Any) -> Sizing:
+    def sizing(self, processor: Any) -> GLMSizing:
         of_frames = super().sizing(processor)
         frames = int(processor.temporal_patch_size)
         return GLMSizing(

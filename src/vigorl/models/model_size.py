@@ -112,6 +112,7 @@ def measure_model(
         patch_dim=tower.patch_dim,
         patches_per_token=tower.merge_size**2,
         pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
+        thumbnail_pixels=tower.thumbnail_pixels,
         num_head=_count_head(policy.model),
         norms=_count_norms(family.language_model(policy.model)),
     )

@@ -152,14 +152,14 @@ class Policy(nn.Module):
 
     def encode_views(
         self,
-        pixel_values: Float[Tensor, "patches patch_dim"],
+        pixel_values: Float[Tensor, "pieces *dims"],
         grid_thw: Int[Tensor, "images 3"],
     ) -> list[Float[Tensor, "_ width"]]:
         """Features of pictures, in one call of the tower; with gradient only where it learns.
 
         Args:
-            pixel_values: The image processor's patches of all pictures.
-            grid_thw: Patches per picture as (time, height, width).
+            pixel_values: The image processor's patches or tiles of all pictures.
+            grid_thw: Per picture its pieces, and patch rows and columns of each.
         Returns:
             [tokens, feature_width] per picture.
         """
@@ -168,7 +168,7 @@ class Policy(nn.Module):
                 self.model, pixel_values.to(self.device), grid_thw.to(self.device)
             )
 
-    def encode_blank(self) -> Float[Tensor, "1 width"]:
+    def encode_blank(self) -> Float[Tensor, "_ width"]:
         """Run the tower on the smallest picture: a rank that has none keeps step with the rest."""
         return self.encode_views(*self.family.blank(self.model.config))[0]
 

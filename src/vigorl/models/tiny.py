@@ -11,6 +11,7 @@ sequences short: merges may cross spaces, so fixed phrases of a trace become one
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def train_tokenizer(
         tokenizer_object=tokenizer,
         eos_token=chat.end,
         pad_token=chat.pad,
-        additional_special_tokens=list(chat.controls),
+        extra_special_tokens=dict(chat.names) or list(chat.controls),
         clean_up_tokenization_spaces=False,
     )
 
@@ -90,6 +91,8 @@ def make_tiny(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     family.tiny_processor(settings).save_pretrained(folder)
+    for name, content in family.tiny_files(settings).items():
+        (folder / name).write_text(json.dumps(content))
     return folder
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,11 +36,19 @@ from vigorl.core.protocols import (
     Observation,
     SamplingParams,
     Scene,
+    StatelessTool,
     ToolError,
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
-from vigorl.core.trace import TOOL_CALL, ParsedTurn, ToolCall, observation_parts, text_of
+from vigorl.core.trace import (
+    FORCED_ANSWER_PREFIX,
+    TOOL_CALL,
+    ParsedTurn,
+    ToolCall,
+    observation_parts,
+    text_of,
+)
 from vigorl.rollout.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -105,9 +114,12 @@ class Dialog:
         Args:
             turns: With what was replied to each.
             prefix_ids: Words that the coming turn is opened with.
-            is_last: The coming turn is the last; else the dialog goes on within its limits.
+            is_last: The coming turn is the last, and calls nothing; else the dialog goes on within
+                its limits, with tools that are called once more where they remember.
         """
         for turn in turns:
+            if not is_last:
+                self._remember(turn)
             self._turns.append(turn)
             self._views += turn.views
             ids = (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
@@ -121,9 +133,25 @@ class Dialog:
         if not is_last:
             self._last_turn_reason = self._why_last_turn()
 
+    def _remember(self, turn: Turn) -> None:
+        """Bring tools that remember to where a turn's calls left them; replies are not needed."""
+        views = tuple(self._views)
+        for call in turn.parsed.tool_calls if turn.parsed.answer is None else ():
+            tool = self._tools.get(call.name)
+            if tool is None or isinstance(tool, StatelessTool):
+                continue
+            with suppress(ToolError):  # it was refused then too
+                tool.call(call.arguments, scene=Scene(views))
+            views = (*self._views, *turn.views)  # what a call has drawn, the next sees
+
     @property
     def is_done(self) -> bool:
         return self.stop_reason is not None
+
+    @property
+    def is_being_checked(self) -> bool:
+        """Whether what is generated next is no turn of its own, but asked aside by a rule."""
+        return False
 
     @property
     def image(self) -> ImageView:
@@ -133,6 +161,11 @@ class Dialog:
     def is_step(self, turn: Turn) -> bool:
         """Whether a turn is one thought of several, asked for one by one."""
         return bool(self._env.step_reply) and TOOL_CALL not in turn.text
+
+    @property
+    def views(self) -> tuple[ImageView, ...]:
+        """All pictures that have been shown so far."""
+        return tuple(self._views)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -195,6 +228,11 @@ class Dialog:
     def is_last_turn(self) -> bool:
         """Whether the coming turn is the last that the limits allow."""
         return self._last_turn_reason is not None
+
+    def answer_now(self) -> None:
+        """Make the coming turn the last, opened with the words of a forced answer."""
+        self._prefix_ids = tuple(self._env.codec.prefix_ids(FORCED_ANSWER_PREFIX))
+        self._last_turn_reason = StopReason.TURN_LIMIT
 
     def take(self, text: str) -> None:
         """Take a turn that somebody else wrote in the policy's place; as words put into its mouth,

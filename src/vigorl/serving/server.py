@@ -23,10 +23,12 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from vigorl.asking.asker import Asker, ask_picture, opened
+from vigorl.asking.deciding import Decision, decide
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.core.records import TaskRecord
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.engines.server_api import DataUrls
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 from vigorl.serving.answers import Completion
 from vigorl.serving.pictures import save_picture
@@ -112,6 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             "id": asker.name, "object": "model", "created": self.server.begun, "owned_by": "vigorl",
             "vigorl": {
                 "system": asker.environment.prompt.system, "tools": sorted(asker.environment.tools),
+                **({"inference": asker.rule.settings()} if asker.rule else {}),
             },
         }  # fmt: skip
         if path == "/health":
@@ -157,12 +160,18 @@ class _Handler(BaseHTTPRequestHandler):
         folder = Path(mkdtemp(dir=server.pictures.name))
         dialogs: list[Dialog] = []
         try:
-            dialogs = self._opened(self._task(request, folder), request)
+            task, decided = self._task(request, folder), list[Decision]()
+            if server.asker.rule is None:
+                dialogs = self._opened(task, request)
+            else:
+                decided = self._decided(task, request)
+                dialogs = [one.dialog for one in decided]
             answers = Completion(
                 dialogs,
                 server.asker.environment,
                 model=server.asker.name,
                 urls=server.crops.url if request.vigorl.crops else None,
+                decided=decided,
             )
             if request.stream:
                 self._stream(dialogs, answers, request)
@@ -201,26 +210,42 @@ class _Handler(BaseHTTPRequestHandler):
             raise RequestRefusedError(error.message, param="messages") from error
 
     def _opened(self, task: TaskRecord, request: ChatRequest) -> list[Dialog]:
-        own, num = self.server.asker.environment, request.n or 1
-        temperature = own.temperature if request.temperature is None else request.temperature
-        if num > 1 and temperature == 0:
-            raise RequestRefusedError(
-                f"n={num} at temperature 0 gives the same answer each time: set a temperature",
-                param="n",
-            )
-        environment = own.asked_for(
-            temperature=temperature,
-            top_p=own.top_p if request.top_p is None else request.top_p,
-            max_sampled_tokens=request.most_tokens,
-        )
-        seed = secrets.randbits(32) if request.seed is None else request.seed
-        seeds = [derive_seed(seed, "served", i) for i in range(num)]
+        environment, seeds = self._asked(request)
         try:
             return opened(environment, task, seeds)
         except DataError as error:
             raise RequestRefusedError(error.message, param="messages") from error
         except ConfigError as error:
             raise RequestRefusedError(str(error), param="messages") from error
+
+    def _decided(self, task: TaskRecord, request: ChatRequest) -> list[Decision]:
+        """By the rule of inference: nothing can be told before it has chosen."""
+        asker, (environment, seeds) = self.server.asker, self._asked(request)
+        try:
+            return [decide(asker, task, seed=seed, environment=environment) for seed in seeds]
+        except DataError as error:
+            raise RequestRefusedError(error.message, param="messages") from error
+        except ConfigError as error:
+            raise RequestRefusedError(str(error), param="messages") from error
+        except VigorlError as error:
+            raise _failure(error) from error
+
+    def _asked(self, request: ChatRequest) -> tuple[Environment, list[int]]:
+        """How it is sampled, and the seed of each choice."""
+        own, num, rule = self.server.asker.environment, request.n or 1, self.server.asker.rule
+        temperature = own.temperature if request.temperature is None else request.temperature
+        environment = own.asked_for(
+            temperature=temperature,
+            top_p=own.top_p if request.top_p is None else request.top_p,
+            max_sampled_tokens=request.most_tokens,
+        )
+        if num > 1 and (rule.sampled(environment) if rule else environment).temperature == 0:
+            raise RequestRefusedError(
+                f"n={num} at temperature 0 gives the same answer each time: set a temperature",
+                param="n",
+            )
+        seed = secrets.randbits(32) if request.seed is None else request.seed
+        return environment, [derive_seed(seed, "served", i) for i in range(num)]
 
     def _stream(self, dialogs: list[Dialog], answers: Completion, request: ChatRequest) -> None:
         """Server-sent events; the connection ends with them."""
@@ -232,6 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         is_heard = self._events(answers.opening())
         try:
+            if self.server.asker.rule is not None:
+                is_heard = self._events(answers.replayed())
             for said in self.server.asker.run(dialogs):
                 # to its end also where nobody hears: the engine must not miss the pictures
                 if is_heard and isinstance(said, Dialog):

@@ -27,6 +27,7 @@ from vigorl.settings.asking import (
     Env,
     Faithfulness,
     Guard,
+    Inference,
     Probe,
     Reward,
     Search,
@@ -163,6 +164,7 @@ class Settings(Group):
     compare_with: Text | None
     protocol: Asked
     judge: AnswerJudge | None
+    inference: Inference | None
     rescore: Text | None
     suite: Names | None
     skip_missing: Flag

@@ -20,6 +20,7 @@ from vigorl.families.qwen_vl import Qwen3VL, Qwen25VL
         ("qwen2_vl", TextFrame.PERMILLE),
         ("qwen2_5_vl", TextFrame.PIXELS),
         ("qwen3_vl", TextFrame.PERMILLE),
+        ("internvl", TextFrame.PERMILLE),
         ("glm4v", TextFrame.PERMILLE),
         ("glm46v", TextFrame.PERMILLE),
     ],
@@ -32,7 +33,7 @@ def test_config_json_names_the_family(tmp_path: Path, model_type: str, frame: Te
 
 def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
-    known = ".*qwen2_vl, qwen2_5_vl, qwen3_vl.*"
+    known = ", ".join(known_families())
     with pytest.raises(ConfigError, match=f"model_type 'llava' is not one of {known}$"):
         family_of(tmp_path)
     (tmp_path / "config.json").write_text('{"hidden_size": 64}')

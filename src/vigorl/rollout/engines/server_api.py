@@ -128,7 +128,7 @@ class TokensFormat:
         urls = [self._urls.url(view) for view in request.views]
         parts = [{"type": "image_url", "url": url} for url in urls]
         return ({"model": self._model} if self._model else {}) | {
-            "token_ids": request.prompt_ids,
+            "token_ids": self._codec.processor_ids(request.prompt_ids),
             "content_parts": parts or None,
             "sampling_params": {
                 "max_tokens": request.sampling.max_new_tokens,

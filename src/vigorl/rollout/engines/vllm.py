@@ -275,7 +275,9 @@ class VLLMEngine(InFlight[GenerationRequest]):
             raise ConfigError(f"vLLM does not start: {error}") from error
 
     def _prompt(self, request: GenerationRequest) -> dict[str, Any]:
-        prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids)}
+        prompt: dict[str, Any] = {
+            "prompt_token_ids": self._codec.processor_ids(request.prompt_ids)
+        }
         if request.views:
             prompt["multi_modal_data"] = {"image": [self._picture(view) for view in request.views]}
             prompt["multi_modal_uuids"] = {"image": [view.key for view in request.views]}
