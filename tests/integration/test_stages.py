@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 TWO = [
     "experiment=stages_tour", "stages.sft=null", "stages.dpo=null", "stages.rl=null",
     "stages.collect.start=null", "stages.own.start=collect",
-    "stages.own.traces.sequences_per_update=1", "+stages.own.traces.micro_batch_size=1",
+    "num_phases=1", "+rollout.eval_limit=1", "stages.own.traces.sequences_per_update=1",
+    "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
 
 
