@@ -24,6 +24,7 @@ STATED = (
     "vigorl.data.frames.",
     "vigorl.rollout.probes.",
     "vigorl.rollout.tools.",
+    "vigorl.search.keeping.",
     "vigorl.training.algorithms.",
     "vigorl.training.estimators.",
     "vigorl.training.groups.",
