@@ -15,11 +15,11 @@ Token ids are made up, `num_tokens` per completion; use a real tokenizer where i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vigorl.core.geometry import Box, FrameMap, Point, Size, zoom_window
-from vigorl.core.media import FileImage, ImageView, Region
+from vigorl.core.media import FileImage, ImageView, Region, Source, Stored
 from vigorl.core.protocols import Scene
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, StopReason, Turn
@@ -34,6 +34,7 @@ from vigorl.core.trace import (
 ORIGINAL = Size(448, 448)
 RESIZED = Size(112, 112)
 DISC = Box(190, 70, 210, 90)  # ORIGINAL frame
+PICTURE = FileImage("disc.png")
 ZOOM_SIDE_PX = 112  # ORIGINAL pixels
 TOOL_NAME = "search_coordinate"
 
@@ -51,9 +52,15 @@ def task(**overrides: Any) -> TaskRecord:
     return TaskRecord(**(fields | overrides))
 
 
-def view(*, box: Box | None = None, original: Size = ORIGINAL, size: Size = RESIZED) -> ImageView:
+def view(
+    *,
+    box: Box | None = None,
+    original: Size = ORIGINAL,
+    size: Size = RESIZED,
+    source: Source = PICTURE,
+) -> ImageView:
     """The whole picture, or a box of it (ORIGINAL frame)."""
-    return ImageView(FileImage("disc.png"), original=original, size=size, box=box)
+    return ImageView(source, original=original, size=size, box=box)
 
 
 def scene(*views: ImageView) -> Scene:
@@ -126,3 +133,19 @@ def scored(
 ) -> ScoredRollout:
     """A rollout with a reward of your choice."""
     return ScoredRollout(one or rollout(), RewardBreakdown(total, dict(parts or {})))
+
+
+def looks_at(*pictures: int, answer: str = "red", places: Sequence[Point] = ()) -> Rollout:
+    """A rollout on two pictures, 0 and 1, that was shown 2, the first one turned; it looks at the
+    pictures of these numbers, at (200, 80) of each unless `places` say where, ORIGINAL pixels.
+    """
+    other, turned = view(source=FileImage("other.png")), view(source=Stored("1f", "turned.png"))
+    looks = [
+        zoom_turn(focus=Region(point, picture=number), views=())
+        for number, point in zip(pictures, places or [Point(200, 80)] * len(pictures), strict=True)
+    ]
+    shown = turn(call_text(1, 1), views=(turned,), observation="Turned.")
+    two = task(images=("disc.png", "other.png"))
+    return rollout(
+        shown, *looks, answer_turn(answer, think="Red."), prompt_views=(view(), other), task=two
+    )

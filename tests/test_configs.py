@@ -31,10 +31,11 @@ from vigorl.evaluate import asked_by
 from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
+from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.keeping.keep import Keep, KeepByGradient
 from vigorl.search.point_check import PointCheck
-from vigorl.settings.reach import stage_config
+from vigorl.settings.stages import all_stages
 from vigorl.targets import check_targets
 from vigorl.training.policy_module import OptimizerSettings
 from vigorl.training.samplers.solve_rate import SolveRateSampling
@@ -64,6 +65,11 @@ OF_A_CHOICE = {
     "build_vision_g1": ["keep.val_trees=x"],
 }
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
+# each is one of those with another model: it is composed once, with no more than a run of its own
+MORE_SCALES = (
+    "tiny_internvl", "internvl3_1b", "internvl3_8b", "internvl3_5_8b",
+    "tiny_glm", "glm4_1v_9b", "glm4_6v_flash",
+)  # fmt: skip
 WITH_EVERY_SCALE = ("grpo_vstar", "sft_vstar")  # with every scale; all others with some, in turn
 RUNS = [
     *(
@@ -81,6 +87,7 @@ RUNS = [
         for scale in ("tiny", "qwen2_5_vl_7b")
         if experiment.startswith("recipe_")
     ),
+    *(("train", "grpo_vstar", scale) for scale in MORE_SCALES),
 ]
 
 
@@ -101,8 +108,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return found
 
 
-def stages_of(cfg: DictConfig) -> list[DictConfig]:
-    return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
+stages_of = all_stages
 
 
 @pytest.mark.parametrize(("door", "experiment", "scale"), RUNS)
@@ -267,6 +273,19 @@ def test_every_other_choice_composes(group: str, option: str) -> None:
         if "zero" in option and find_spec("deepspeed") is None:
             pytest.skip("needs the deepspeed extra")
         instantiate(cfg.strategy)
+
+
+@pytest.mark.parametrize("option", options("inference"))
+def test_every_rule_of_inference_is_made_from_its_yaml(option: str) -> None:
+    judge = ["inference.judge.urls=[http://host:1]", "inference.judge.model=wise"]
+    cfg = compose_door("evaluate", f"inference={option}", *(judge if "judge" in option else []))
+    check_settings(cfg)
+    rule = instantiate(cfg.inference)
+    assert (rule is None) == (option == "none")
+    if isinstance(rule, InferenceRule):
+        assert rule.settings()["rule"]
+        asks_somebody = getattr(rule, "judge", None) is not None
+        assert asks_somebody == option.endswith("_judge")
 
 
 SUITES = ["all", "vigorl_page", "vigorl_paper"]
@@ -475,7 +494,8 @@ def test_the_released_traces_are_named_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "side"), [("tiny", 112), ("tiny_qwen3", 128), ("qwen2_5_vl_7b", 448)]
+    ("scale", "side"),
+    [("tiny", 112), ("tiny_qwen3", 128), ("tiny_internvl", 112), ("qwen2_5_vl_7b", 448)],
 )
 def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
@@ -503,15 +523,22 @@ def test_an_env_brings_its_reward_and_the_command_line_has_the_last_word(
 
 
 def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
-    for scale in SCALES:
+    for scale in (*SCALES, *MORE_SCALES):
         cfg = compose_door("train", f"scale={scale}")
         factor = 32 if "qwen3" in scale else 28
-        assert cfg.pixels.min_pixels == (2 * factor) ** 2
+        smallest = 448 if scale.startswith("internvl") else 2 * factor  # a tile, or 2 x 2 tokens
+        assert cfg.pixels.min_pixels == smallest**2
         assert cfg.zoom.view_px % factor == cfg.zoom.whole_px % factor == 0
 
 
 @pytest.mark.parametrize(
-    ("scale", "model_type"), [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl")]
+    ("scale", "model_type"),
+    [
+        ("tiny", "qwen2_5_vl"),
+        ("tiny_qwen3", "qwen3_vl"),
+        ("tiny_internvl", "internvl"),
+        ("tiny_glm", "glm4v"),
+    ],
 )
 def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:
     first, *_ = stages_of(compose_door("train", "experiment=sft_vstar", f"scale={scale}"))

@@ -21,8 +21,9 @@ from PIL import Image
 
 from vigorl.api import Config, config_for, inside
 from vigorl.asking.asker import Asker, ask_picture, check_picture, confidence
+from vigorl.asking.deciding import decide
 from vigorl.asking.shared_engine import SharedEngine
-from vigorl.build import build_engine, build_parts, check_settings, prepare_process
+from vigorl.build import build_engine, build_parts, build_rule, check_settings, prepare_process
 from vigorl.core.rollout import Rollout
 from vigorl.data.images import ImageStore
 from vigorl.data.sources.pictures import Pictures
@@ -43,12 +44,14 @@ class Answer:
         confidence: Mean probability of the tokens of its last turn, in (0, 1]; None where the
             engine knows none.
         rollout: All of the dialog.
+        ruling: What a rule of inference saw and chose; "" without one.
     """
 
     text: str | None
     confidence: float | None
     rollout: Rollout
     _images: ImageStore = field(repr=False)
+    ruling: str = ""
 
     def picture(self) -> Image.Image:
         """The picture with its looks on it, and what each showed."""
@@ -80,9 +83,11 @@ def asker(
     with inside(cfg, "evaluate") as settings:
         check_settings(settings)
         parts = build_parts(settings)
-        engine = SharedEngine(build_engine(settings, parts))
+        samples = build_engine(settings, parts)
+        rule = build_rule(settings, samples)
+        engine = SharedEngine(samples)
     try:
-        yield Asker(str(settings.model.path), engine, parts.environment)
+        yield Asker(str(settings.model.path), engine, parts.environment, rule)
     finally:
         engine.close()
 
@@ -95,14 +100,15 @@ def ask(
     *,
     on_text: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Answer a question about a picture, greedily.
+    """Answer a question about a picture, greedily or by the asker's rule of inference.
 
     Args:
         model: As of `asker`, or one.
         picture: A file, its bytes, or a PIL picture.
         question: Not empty.
         options: To choose from; none where the question is open.
-        on_text: Called with the text of the coming turn as it grows, and with "" at its end.
+        on_text: Called with the text of the coming turn as it grows, and with "" at its end; of an
+            answer that is chosen among several, turn by turn once it is.
     Raises:
         VigorlError: In one line: no such picture, no such model, an empty question.
     """
@@ -111,7 +117,16 @@ def ask(
             return ask(opened, picture, question, options, on_text=on_text)
     path = _file(picture)
     check_picture(path)
-    talk = model.open(ask_picture(path, question, options=options))
+    task = ask_picture(path, question, options=options)
+    if model.decides:
+        found = decide(model, task)
+        if on_text is not None:
+            for turn in found.talk.turns:
+                on_text(turn.text)
+                on_text("")
+        last, rollout = found.talk.turns[-1], found.rollouts[found.chosen]
+        return Answer(rollout.answer, confidence(last), rollout, model.images, found.saw)
+    talk = model.open(task)
     for text in talk.go_on():
         if on_text is not None:
             on_text(text)

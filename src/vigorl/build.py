@@ -42,6 +42,7 @@ from vigorl.resolvers import ASSETS as ASSETS
 from vigorl.resolvers import CONFIGS as CONFIGS
 from vigorl.resolvers import dialect_of, register_resolvers
 from vigorl.rollout.environment import Environment
+from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.settings import check_values, refuse_missing
 from vigorl.targets import check_targets
@@ -168,6 +169,18 @@ def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
     )
 
 
+def build_rule(cfg: DictConfig, engine: Engine) -> InferenceRule | None:
+    """The rule of `inference=`; None where there is none.
+
+    Raises:
+        ConfigError: The engine cannot do what it needs.
+    """
+    rule: InferenceRule | None = instantiate(cfg.inference)
+    if rule is not None:
+        rule.attach(engine)
+    return rule
+
+
 def build_asker(cfg: DictConfig, *, name: str, num_looks: int = 0) -> Asker:
     """The policy of `model.path`, for people to ask.
 
@@ -184,7 +197,9 @@ def build_asker(cfg: DictConfig, *, name: str, num_looks: int = 0) -> Asker:
         limits["max_turns"], limits["max_images"] = turns, limits["max_images"] + num_looks
         cfg.env.limits = limits
     parts = build_parts(cfg)
-    return Asker(name, SharedEngine(build_engine(cfg, parts)), parts.environment)
+    engine = build_engine(cfg, parts)
+    rule = build_rule(cfg, engine)
+    return Asker(name, SharedEngine(engine), parts.environment, rule)
 
 
 def build_all(nodes: DictConfig | None) -> list[Any]:

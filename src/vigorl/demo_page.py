@@ -39,6 +39,7 @@ from vigorl.core.geometry import Point, fit_size
 from vigorl.core.metrics import is_right
 from vigorl.core.records import TaskRecord
 from vigorl.data.images import open_image
+from vigorl.demo_rules import opened
 from vigorl.pages.dialog import render_dialog, render_votes
 from vigorl.pages.picture import marked_picture
 from vigorl.pages.spots import RIGHT, WRONG
@@ -120,10 +121,12 @@ class Face:
         try:
             task = self._task(tab, question, options)
             if num_turns is None or not self._is_about(tab, task):
-                talks = [asker.open(task) for asker in self.askers]
-                tab.talks, tab.writing, tab.bars = talks, {}, []
+                (tab.talks, tab.bars), tab.writing = opened(self.askers, task), {}
         except VigorlError as error:
             yield self._shown(tab, _refused(error, path=tab.picture))
+            return
+        if self.askers[0].decides:  # and has
+            yield self._shown(tab, "")
             return
         yield from self._watched(tab, tab.talks, num_turns)
 

@@ -73,6 +73,7 @@ from vigorl.evaluation_folder import (
 from vigorl.evaluation_rows import log_evaluation, log_questions
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
+from vigorl.rollout.inference.rule import CHOSEN, InferenceRule, recorded_answers
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
@@ -185,7 +186,8 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     if before.protocol is None or before.protocol.name != name:
         asked = before.protocol.name if before.protocol else before.name
         raise ConfigError(f"rescore={folder} was asked {asked}, not {name}: set benchmark={asked}")
-    rollouts = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    recorded = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    rollouts = [recorded[place] for place, _ in recorded_answers(recorded)]
     judging = judging_of(cfg)
     with start_run(cfg) as run, logged_to(run.folder):
         run.record(cfg, None)
@@ -236,10 +238,11 @@ def judge(
     log_questions(cfg, run, number=len(tasks), fingerprint=str(questions["fingerprint"]))
     if other is not None:
         check_questions(other, tasks, path=cfg.compare_with)
-    judging = judging_of(cfg)
+    judging, inference = judging_of(cfg), instantiate(cfg.inference)
     protocol = protocol_of(
-        cfg, parts, tasks, benchmark, judging=judging, shipped=shipped, questions=questions
-    )
+        cfg, parts, tasks, benchmark, judging=judging, shipped=shipped, questions=questions,
+        inference=inference,
+    )  # fmt: skip
     note(run, "protocol", str(protocol))
     scored: list[ScoredRollout] = []
     answers = run.folder / ANSWERS
@@ -265,6 +268,7 @@ def judge(
             faithfulness_limit=cfg.faithfulness.num_rollouts,
             log=log,
             on_progress=progress,
+            inference=inference,
         )
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     print(report.table())
@@ -314,6 +318,8 @@ def write_findings(
         episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
         endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
         page = render_episode_page(episodes, endings=endings, **shown)
+    elif any(CHOSEN in one.rollout.probes for one in scored):  # with what it was chosen among
+        page = render_rollout_page(pick_worst_and_best(scored, num=6, by_question=True), **shown)
     else:
         page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
     (folder / "rollouts.html").write_text(page, encoding="utf-8")
@@ -330,10 +336,13 @@ def protocol_of(
     judging: Judging,
     shipped: DictConfig | None,
     questions: Mapping[str, Any],
+    inference: InferenceRule | None = None,
 ) -> Protocol:
     """How this run asks and judges; what its benchmark's YAML says otherwise is named."""
     plain = asked_by(cfg)
     changed = changed_settings(asked_by(shipped), plain) if benchmark and shipped else []
+    ruled = {} if inference is None else {"inference": inference.settings()}
+    changed = [*changed, *(ruled if benchmark else ())]
     return Protocol(
         name=benchmark.name if benchmark else cfg.name,
         settings={
@@ -344,6 +353,7 @@ def protocol_of(
             "questions": questions,
             "judging": judging.settings(),
             "scorers": sorted({path_of(type(task.scorer)) for task in tasks}),
+            **ruled,
         },
         changed=tuple(changed),
     )

@@ -20,6 +20,7 @@ from vigorl.tracking import changed_settings
 REPORT, ANSWERS = "report.json", "answers.jsonl"
 _ASKED_BY = (  # settings that an answer depends on
     "seed", "model", "env", "pixels", "engine._target_", "engine.model", "engine.extra", "name",
+    "inference",
 )  # fmt: skip
 _JUDGED_BY = (  # and those that a report depends on besides
     "data", "split", "limit", "samples_per_task", "protocol", "judge", "reward", "probes",

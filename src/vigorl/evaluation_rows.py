@@ -63,6 +63,8 @@ def log_questions(cfg: DictConfig, run: Run, *, number: int, fingerprint: str) -
 
 
 def _columns(scored: Sequence[ScoredRollout]) -> dict[str, list[Any]]:
+    names = (name for one in scored for name in one.rollout.probes if name.startswith("rule_"))
+    ruled = dict.fromkeys(names)
     rows = [
         {
             "id": one.rollout.task.id,
@@ -74,7 +76,9 @@ def _columns(scored: Sequence[ScoredRollout]) -> dict[str, list[Any]]:
             "turns": len(one.rollout.turns),
             "stop_reason": one.rollout.stop_reason.value,
             "reward": one.reward.total,
+            **{name: value for name, value in one.rollout.probes.items() if name in ruled},
         }
         for one in (scored or [])
     ]
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    columns = [*rows[0], *(one for one in ruled if one not in rows[0])] if rows else []
+    return {name: [row.get(name) for row in rows] for name in columns}

@@ -29,6 +29,7 @@ _NOT_IN_NAMES = (  # where things lie, what the name says already, and what chan
 _GROUPS = (  # whose choices are tags
     "experiment", "scale", "algorithm", "reward", "env", "data", "engine", "sampler", "groups",
     "guests", "sft_mix", "exploration", "entropy", "guard", "strategy", "benchmark", "protocol",
+    "inference",
 )  # fmt: skip
 _CONTEXTS = {"val": "validation", "test": "evaluation", "evaluated": "evaluation"}
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from vigorl.asking.asker import Asker
 from vigorl.asking.shared_engine import SharedEngine
-from vigorl.build import build_engine, build_parts, check_settings, prepare_process
+from vigorl.build import build_engine, build_parts, build_rule, check_settings, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.data.images import ImageStore
 from vigorl.model_sources import short_name
@@ -41,16 +41,16 @@ def build_server(cfg: DictConfig) -> PolicyServer:
     bounds = Bounds(
         max_in_flight=cfg.max_in_flight,
         max_request_bytes=cfg.max_request_bytes,
+        max_pictures=cfg.max_pictures,
         max_picture_pixels=cfg.max_picture_pixels,
         allow_urls=cfg.allow_urls,
         api_key=_key(cfg.api_key_env),
     )
     parts = build_parts(cfg)
-    asker = Asker(
-        cfg.served_as or short_name(cfg.model.path),
-        SharedEngine(build_engine(cfg, parts)),
-        parts.eval_environment,
-    )
+    engine = build_engine(cfg, parts)
+    rule = build_rule(cfg, engine)
+    name = cfg.served_as or short_name(cfg.model.path)
+    asker = Asker(name, SharedEngine(engine), parts.eval_environment, rule)
     pixels = {**cfg.pixels, "cache_bytes": _CROP_BYTES}
     crops = ImageStore.from_pretrained(parts.model_folder, **pixels)
     try:

@@ -80,7 +80,13 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
     "evaluate": [
         ["reward=visual_programmability"],
         ["benchmark=vstar", "data.root=x", "reward=soft_overlong"],
-        ["data=screenspot", "data.file=x", "reward=length_penalty"],
+        ["data=screenspot", "data.file=x", "reward=length_penalty", "inference=entropy"],
+        ["inference=medoid"],
+        ["inference=verifier"],
+        [
+            "inference=choice_judge", "inference.judge.urls=[http://host:1]",
+            "inference.judge.model=wise",
+        ],
     ],
     "synthesize": [[], ["check=judge", "check.urls=[http://host:1]", "check.model=wise"]],
     "demo": [[]],
@@ -353,7 +359,7 @@ MEANT: dict[type, list[Any]] = {
 NULL_IS_MEANT = (
     "max_gap", "max_model_len", "kv_cache_gib", "block_size", "gradient_clip", "gradient_clip_val",
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
-    "max_turns", "default", "coef_end", "clip", "below", "below_best_frac",
+    "max_turns", "default", "enough", "coef_end", "clip", "below", "below_best_frac",
     "model_dtype", "model_folder", "limit", "served_as", "tracking_uri",
     "artifact_location", "system_every_s", "api_key_env", "checkpoint",
 )  # fmt: skip

@@ -40,6 +40,7 @@ from vigorl.core.trace import (
 from vigorl.data.images import ImageStore, open_image, read_size
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
+from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.seeds import derive_seed
 
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+")
@@ -126,11 +127,13 @@ class Asker:
         name: What a person calls it.
         engine: Samples its turns.
         environment: Prompt, tools, limits and temperature of its dialogs.
+        rule: How an answer is made of what is sampled; None: a dialog is an answer.
     """
 
     name: str
     engine: SharedEngine
     environment: Environment
+    rule: InferenceRule | None = None
 
     @property
     def images(self) -> ImageStore:
@@ -143,6 +146,7 @@ class Asker:
             DataError: The picture cannot be shown, or its slots in the question are not one.
         """
         environment = self.environment.greedy() if is_greedy else self.environment
+        environment = environment if self.rule is None else self.rule.sampled(environment)
         return Talk(self, opened(environment, task, [seed])[0])
 
     def answers(self, task: TaskRecord, *, num: int, seed: int = 0) -> list[Rollout]:
@@ -161,6 +165,11 @@ class Asker:
         version = self.engine.policy_version
         return [dialog.rollout(policy_version=version) for dialog in dialogs]
 
+    @property
+    def decides(self) -> bool:
+        """Whether an answer is chosen among several, and so cannot be watched."""
+        return self.rule is not None and self.rule.num_candidates > 1
+
     def run(
         self, dialogs: Sequence[Dialog], *, num_turns: int | None = None
     ) -> Iterator[Sampled | Dialog]:
@@ -176,9 +185,10 @@ class Asker:
 
         def ask(dialog: Dialog) -> None:
             more = left[id(dialog)]
-            if dialog.is_done or more == 0:
+            if dialog.is_done or (more == 0 and not dialog.is_being_checked):
                 return
-            left[id(dialog)] = None if more is None else more - 1
+            if more and not dialog.is_being_checked:
+                left[id(dialog)] = more - 1
             request = dialog.next_request()
             waiting[request.id] = dialog
             self.engine.submit(request, replies)
@@ -191,9 +201,11 @@ class Asker:
                 yield reply
                 continue
             dialog = waiting.pop(reply.request_id)
+            num_before = len(dialog.turns)
             _take(dialog, reply)
             ask(dialog)
-            yield dialog
+            if len(dialog.turns) > num_before:
+                yield dialog
 
 
 def opened(environment: Environment, task: TaskRecord, seeds: Sequence[int]) -> list[Dialog]:
@@ -305,11 +317,12 @@ class Talk:
         # an index of its own: the engine may still be at a turn that was given up
         before = self._dialog.fork(index=self._dialog.index + 1, seed=self._dialog.seed)
         ids: list[int] = []
+        aside = f"{self._dialog.group}/aside/"  # what a rule asks is no turn
         is_whole = False
         self._resting = before
         try:
             for said in self.asker.run([self._dialog], num_turns=1):
-                if isinstance(said, Sampled):
+                if isinstance(said, Sampled) and not said.request_id.startswith(aside):
                     ids.append(said.token_id)
                     yield self.asker.environment.codec.decode(ids)
             is_whole = True
@@ -339,6 +352,8 @@ class Talk:
         if not self._busy.acquire(blocking=False):
             raise ConfigError("this dialog is being answered: wait for its end")
         try:
+            if self.is_done and not self._before:
+                raise ConfigError("this answer was chosen by a rule: leave out inference to look")
             start = self._before[-1] if self.is_done else self._dialog
             if start.is_last_turn:
                 raise ConfigError(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -200,7 +201,8 @@ class Edited:
 
 Source = FileImage | VideoFrame | Stored | Edited
 
-VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+VIEWS_ENDING = ".views"  # a JSON list of picture files, which are then named as a video's frames
+VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", VIEWS_ENDING)
 _FRAME = re.compile(r"(?P<path>.+)#t=(?P<time>\d{1,9}(?:\.\d{1,6})?)(?:&px=(?P<px>\d{1,9}))?")
 
 
@@ -226,7 +228,7 @@ def source_of(name: str | os.PathLike[str]) -> FileImage | VideoFrame:
 
 
 def is_video(name: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a whole video, by its ending."""
+    """Whether a name is that of a whole video, or of a list of views, by its ending."""
     return os.fspath(name).lower().endswith(VIDEO_ENDINGS)
 
 
@@ -380,3 +382,14 @@ class Region:
     point: Point
     box: Box | None = None
     picture: int = 0
+
+    def on_first(self, scene: Sequence[ImageView]) -> Region | None:
+        """The look as one at the first picture of its scene, ORIGINAL pixels of that picture.
+
+        A crop and a marked picture are cut of the same file, so places on them are places on it.
+        None where no place of the first picture answers to it: the look is at another file or
+        another frame of a video, or at what a tool has made, such as a turned picture.
+        """
+        if scene[self.picture].unmarked != scene[0].unmarked:
+            return None
+        return replace(self, picture=0)

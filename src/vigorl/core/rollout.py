@@ -210,6 +210,13 @@ class Rollout:
         return tuple(turn.focus for turn in self.turns if turn.focus is not None)
 
     @property
+    def looks_at_first(self) -> tuple[Region, ...]:
+        """Those of the looks that are at the first picture, or at a part of it, in order."""
+        scene = self.views
+        found = (look.on_first(scene) for look in self.looks)
+        return tuple(look for look in found if look is not None)
+
+    @property
     def answer(self) -> str | None:
         """The final answer's text, or None when there is none."""
         return self.turns[-1].parsed.answer

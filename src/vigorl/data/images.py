@@ -13,6 +13,7 @@ and every engine must see the same pixels).
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -36,6 +37,7 @@ from vigorl.families.family import Family
 from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
+_CACHES = threading.Lock()  # of all stores: the demo draws what its engine is looking at
 _MOST_SIZES = 1 << 20  # a server sees new pictures as long as it runs
 
 
@@ -44,11 +46,11 @@ class PixelBlock:
     """One picture as the vision tower takes it. Shared by a cache: never change it in place.
 
     Attributes:
-        pixel_values: Normalised patches, merge-window order.
-        grid_thw: Frames (1), patch rows, patch columns.
+        pixel_values: Normalised patches or tiles, in the order of the tower.
+        grid_thw: As the family's `Sizing` says.
     """
 
-    pixel_values: Float[Tensor, "patches dim"]
+    pixel_values: Float[Tensor, "pieces *dims"]
     grid_thw: tuple[int, int, int]
 
 
@@ -75,7 +77,8 @@ class ImageStore:
             raise ConfigError(
                 "the image processor must be the Pillow one: load it with backend='pil'"
             )
-        self._processor, self.sizing, self.frame = processor, family.sizing(processor), family.frame
+        self._processor, self._family = processor, family
+        self.sizing, self.frame = family.sizing(processor), family.frame
         self._sizes: dict[str, Size] = {}  # threads share it, and an LRUCache knows none
         self.originals: LRUCache[str, Image.Image] = LRUCache(
             cache_bytes // 2,
@@ -95,13 +98,13 @@ class ImageStore:
         cache_bytes: int = 1 << 30,
     ) -> ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
-        limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-        given = {name: value for name, value in limits.items() if value is not None}
         with reading(folder):
             processor = AutoImageProcessor.from_pretrained(
-                str(folder), backend="pil", trust_remote_code=False, **given
+                str(folder), backend="pil", trust_remote_code=False
             )
-        return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
+        store = cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
+        store.sizing = store.sizing.within(min_pixels=min_pixels, max_pixels=max_pixels)
+        return store
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
         """The whole picture at the size at which the processor shows it, or of a frame whose name
@@ -122,7 +125,7 @@ class ImageStore:
         if most is not None:
             # no fewer than the model takes, no more than it may
             most = max(min(most, sizing.max_pixels), sizing.min_pixels)
-            sizing = replace(sizing, max_pixels=most)
+            sizing = sizing.within(max_pixels=most)
         try:
             size = sizing.fit(original)
         except ValueError as error:
@@ -130,8 +133,8 @@ class ImageStore:
         return ImageView(source_of(name), original, size, frame=self.frame)
 
     def fit(self, view: ImageView) -> ImageView:
-        """The view at the nearest size that no engine would change again: sides are whole tokens,
-        and the area is within the pixel limits.
+        """The view at the nearest size that no engine would change again: sides are whole tokens
+        (or tiles), and the area is within the pixel limits.
         """
         return replace(view, size=self.sizing.fit_view(view.size))
 
@@ -140,7 +143,7 @@ class ImageStore:
         return self.sizing.num_tokens(view.size)
 
     def grid_thw(self, view: ImageView) -> tuple[int, int, int]:
-        """Frames, patch rows and patch columns of the view, without reading the file."""
+        """Pieces, and patch rows and patch columns of each, without reading the file."""
         return self.sizing.grid_thw(view.size)
 
     def image(self, view: ImageView) -> Image.Image:
@@ -155,18 +158,19 @@ class ImageStore:
         shown = original.crop(view.box.as_tuple()) if view.box else original
         return shown.resize((view.size.width, view.size.height), resample=self._processor.resample)
 
-    @cachedmethod(attrgetter("blocks"), key=lambda self, view: view.key)
+    @cachedmethod(attrgetter("blocks"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
     def pixels(self, view: ImageView) -> PixelBlock:
         """The view's patches.
 
         Raises:
             DataError: As `image`.
         """
-        made = self._processor(images=[self.image(view)], do_resize=False, return_tensors="pt")
-        frames, rows, columns = made["image_grid_thw"][0].tolist()
-        return PixelBlock(made["pixel_values"], (frames, rows, columns))
+        made = self._family.pixels(self._processor, self.image(view))
+        return PixelBlock(made, self.grid_thw(view))
 
-    @cachedmethod(attrgetter("originals"), key=lambda self, source: source.key)
+    @cachedmethod(
+        attrgetter("originals"), key=lambda self, source: source.key, lock=lambda self: _CACHES
+    )
     def _decoded(self, source: Source) -> Image.Image:
         return open_source(source)
 

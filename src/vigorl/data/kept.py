@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
+from vigorl.core.scoring.relabel import with_answer
 from vigorl.data.sources.files import read_lines
 from vigorl.data.sources.rows import Row
 from vigorl.data.splits import DataSource, DataSplits
@@ -62,4 +63,7 @@ def _as_kept(task: TaskRecord, row: Row) -> TaskRecord:
         return task
     if task.options and answer not in task.options:
         row.fail(f"the answer {answer!r:.80} is not among the options {list(task.options)!s:.200}")
-    return replace(task, answer=answer, scorer=task.scorer.for_answer(answer))
+    try:
+        return with_answer(task, answer)
+    except ValueError as error:
+        row.fail(f'"answer" {error}')

@@ -8,34 +8,56 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vigorl.core.geometry import Box, FrameMap, Point
+from vigorl.core.geometry import Box, FrameMap, Point, Size
 from vigorl.core.media import ImageView
+from vigorl.core.protocols import ArgumentKind, ToolSpec
 from vigorl.core.records import TraceRecord
 from vigorl.core.trace import POINT_PATTERN, Step, ToolCall, Trace, parse_point, render_point
 
+_PLACES = (ArgumentKind.POINT, ArgumentKind.BOX, ArgumentKind.POINTS, ArgumentKind.BOXES)
+_OF_ANY_PICTURE = (Size(1000, 1000), Size(1, 1))
 
-def rescaled_trace(record: TraceRecord, *, image: ImageView) -> Trace:
+
+def rescaled_trace(
+    record: TraceRecord,
+    *,
+    image: ImageView,
+    more: Sequence[ImageView] = (),
+    specs: Mapping[str, ToolSpec] | None = None,
+) -> Trace:
     """The record's trace with its coordinates as texts about `image` write them; the same object
     when nothing changes.
 
     Args:
         record: `record.frame` is the frame of its coordinates; None means that of `image`.
         image: The first picture as the model sees it.
+        more: The prompt's other pictures. A call that names one of them is moved as it is shown,
+            where the record's frame says something of it: a frame of thousandths or of one, or a
+            picture of the first one's size, such as another frame of a video. Else, and on pictures
+            that tools have shown, its coordinates stay.
+        specs: By tool, which of a call's arguments are places; where a tool is not known, lists of
+            two and four numbers are.
     Returns:
         Points rounded to the frame. A pair outside `record.frame` is no place on the picture and
         stays as it is.
     """
     if record.frame is None or record.frame == image.text_size:
         return record.trace
-    # the picture whose ORIGINAL frame is that of the trace, as texts speak of it now
-    told = ImageView(image.source, record.frame, image.size, frame=image.frame)
+    # the pictures whose ORIGINAL frame is that of the trace, as texts speak of them now
+    told, *others = [_told(one, record.frame, first=image) for one in (image, *more)]
+    assert told is not None
+
+    def rescaled(call: ToolCall) -> ToolCall:
+        return _rescaled_call(call, [told, *others], (specs or {}).get(call.name))
+
     steps = tuple(
         Step(
             _rescaled_text(step.think, told),
-            None if step.tool_call is None else _rescaled_call(step.tool_call, told),
-            tuple(_rescaled_call(call, told) for call in step.more_calls),
+            None if step.tool_call is None else rescaled(step.tool_call),
+            tuple(map(rescaled, step.more_calls)),
         )
         for step in record.trace.steps
     )
@@ -54,8 +76,27 @@ def _rescaled_text(text: str, told: ImageView) -> str:
     return POINT_PATTERN.sub(rescaled, text)
 
 
-def _rescaled_call(call: ToolCall, told: ImageView) -> ToolCall:
-    rescaled = {key: _rescaled_value(value, told) for key, value in call.arguments.items()}
+def _told(view: ImageView, frame: Size, *, first: ImageView) -> ImageView | None:
+    """A picture in the frame of the trace; None where that says nothing of it."""
+    if frame not in _OF_ANY_PICTURE and view.original != first.original:
+        return None
+    return ImageView(view.source, frame, view.size, frame=view.frame)
+
+
+def _rescaled_call(
+    call: ToolCall, told: Sequence[ImageView | None], spec: ToolSpec | None
+) -> ToolCall:
+    kinds = {one.name: one.kind for one in spec.arguments} if spec else {}
+    named = [call.arguments[key] for key in kinds.keys() & call.arguments.keys()
+             if kinds[key] is ArgumentKind.INDEX]  # fmt: skip
+    index = next((one for one in named if isinstance(one, int)), 0)
+    on = told[index] if 0 <= index < len(told) else None
+    rescaled = {
+        key: _rescaled_value(value, on)
+        if on is not None and (spec is None or kinds.get(key) in _PLACES)
+        else value
+        for key, value in call.arguments.items()
+    }
     return ToolCall(call.name, rescaled)
 
 

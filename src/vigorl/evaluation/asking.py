@@ -6,7 +6,7 @@ What a log holds is not asked again, and what is finished is kept there at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
@@ -15,6 +15,7 @@ from vigorl.evaluation.answers import AnswerLog
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
+from vigorl.rollout.inference.rule import InferenceRule, Ruling, ask_by_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,34 @@ def ask(
     )
     rollouts = ask_all(engine, dialogs, asking)
     return Asked(rollouts, range(len(rollouts)))
+
+
+def ask_ruled(
+    engine: Engine,
+    environment: Environment,
+    tasks: Sequence[TaskRecord],
+    asking: Asking,
+    rule: InferenceRule,
+) -> tuple[Asked, list[Ruling]]:
+    """Ask every question by a rule of inference; one ruling per answer, in the order of `judged`.
+
+    Raises:
+        ConfigError: The rule has no meaning for a question, or the engine cannot do what it needs.
+    """
+    rule.check(tasks)
+    rule.attach(engine)
+    dialogs = build_dialogs(
+        rule.sampled(environment),
+        tasks,
+        group_size=asking.num_samples * rule.num_candidates,
+        phase=asking.phase,
+        run_seed=asking.run_seed,
+    )
+    told = iter((asking, replace(asking, on_progress=None)))
+    asked = ask_by_rule(
+        lambda some: ask_all(engine, some, next(told)), rule, dialogs, environment=environment
+    )
+    return Asked(asked.rollouts, asked.chosen), asked.rulings
 
 
 def ask_all(engine: Engine, dialogs: Sequence[Dialog], asking: Asking) -> list[Rollout]:

@@ -208,18 +208,19 @@ def behavior_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
 
 
 def _zooms(rollout: Rollout) -> list[_Look | None]:
-    """Where each turn's tool looked; None where it did not."""
+    """Where on the first picture each turn's tool looked; None where it did not look there."""
     looks: list[_Look | None] = []
     words: list[str] = []
     for turn in rollout.turns:
         words.append(_thought(turn))
-        if turn.focus is None:
+        focus = turn.focus and turn.focus.on_first(rollout.views)
+        if focus is None:
             looks.append(None)
             continue
         whole = rollout.prompt_views[0]
         to_shown = FrameMap(whole.original, whole.size)
-        window = to_shown.box(turn.focus.box) if turn.focus.box else None
-        looks.append(_Look(to_shown.point(turn.focus.point), window, "\n".join(words)))
+        window = to_shown.box(focus.box) if focus.box else None
+        looks.append(_Look(to_shown.point(focus.point), window, "\n".join(words)))
         words = []
     return looks
 

@@ -47,6 +47,13 @@ class Protocol:
         parts += [f"judged by {own['model']}"] if "model" in own else []
         return [f"answers: {', '.join(parts)}"] if parts else []
 
+    @property
+    def told(self) -> list[str]:
+        """Lines for a report: how answers were made, and how they were judged."""
+        rule: Any = self.settings.get("inference") or {}
+        parts = [str(rule.get("rule")), *(f"{k} {v}" for k, v in rule.items() if k != "rule")]
+        return [*([f"inference: {', '.join(parts)}"] if rule else []), *self.judged_by]
+
     def differences(self, other: Protocol) -> list[str]:
         """The dotted keys of settings that differ or that only one has, sorted; lists count as
         wholes.

@@ -36,6 +36,7 @@ _WORDS = {  # the key, or the longest part of it that stands here
     "judging.model": "the model that judges",
     "judging.prompt": "the prompt of the model that judges",
     "scorers": "how answers are scored",
+    "inference": "how an answer is made of what is sampled",
 }
 _LONGEST = 50  # characters of a value
 _BEFORE = 12  # of them before the first that differs

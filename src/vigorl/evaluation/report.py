@@ -44,6 +44,10 @@ _SHOWN = {  # metrics of the table below the accuracies
     "rollout/truncated_frac": "truncated",
     "rollout/refused_frac": "refused",
     "rollout/completion_tokens_mean": "tokens per rollout",
+    "inference/rollouts_mean": "rollouts per answer",
+    "inference/tokens_mean": "tokens per answer",
+    "inference/single_frac": "score of one candidate",
+    "inference/best_frac": "score of the best candidate",
     "reward/total": "reward",
 }
 
@@ -66,6 +70,7 @@ class QuestionOutcome:
         chosen_options: Index of the option that each answer is; None where it is none of them.
         extras: Further numbers of the question, means over its rollouts, such as a box's IoU;
             absent where there is nothing to measure.
+        ruling: What a rule of inference saw and chose; "" without one.
     """
 
     id: str
@@ -80,6 +85,7 @@ class QuestionOutcome:
     right_option: int | None = None
     chosen_options: tuple[int | None, ...] = ()
     extras: Mapping[str, float] = field(default_factory=dict)
+    ruling: str = ""
 
     def __post_init__(self) -> None:
         if not self.scores or len(self.scores) != len(self.answers):
@@ -279,7 +285,7 @@ class EvaluationReport:
         has_clusters = any(0 < one.num_clusters < one.num_questions for _, one in rows)
         lines = [
             f"{self.name}: {', '.join(about)}",
-            *([f"protocol: {self.protocol}", *self.protocol.judged_by] if self.protocol else []),
+            *([f"protocol: {self.protocol}", *self.protocol.told] if self.protocol else []),
             "",
             f"{'':{width}}    score  95 % interval      n{'  clusters' if has_clusters else ''}",
         ]
@@ -329,6 +335,9 @@ class EvaluationReport:
     def to_json(self) -> str:
         """All of it; readable by people and by `from_json`."""
         plain: dict[str, Any] = {"format": FORMAT, **asdict(self)}
+        for one in plain["questions"]:
+            if not one["ruling"]:
+                del one["ruling"]
         if self.protocol is not None:
             plain["protocol"] |= {"fingerprint": self.protocol.fingerprint}
         return json.dumps(plain, ensure_ascii=True, allow_nan=False, indent=1) + "\n"

@@ -23,7 +23,7 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.core.scoring.text import option_index
 from vigorl.evaluation.answers import AnswerLog
-from vigorl.evaluation.asking import Asking, ask, ask_all
+from vigorl.evaluation.asking import Asking, ask, ask_all, ask_ruled
 from vigorl.evaluation.behaviors import behavior_metrics
 from vigorl.evaluation.benchmarks.benchmark import Benchmark, cluster_of
 from vigorl.evaluation.faithfulness import measure_faithfulness
@@ -31,9 +31,11 @@ from vigorl.evaluation.judging import AsTrained, Judging
 from vigorl.evaluation.metrics import choice_metrics
 from vigorl.evaluation.protocol import Protocol
 from vigorl.evaluation.report import EvaluationReport, QuestionOutcome
+from vigorl.evaluation.rule_metrics import rule_metrics
 from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
+from vigorl.rollout.inference.rule import CHOSEN, InferenceRule, Ruling
 from vigorl.rollout.probes.probe import Probe, Schedule, ask_probes
 
 AS_TRAINED = AsTrained()
@@ -57,6 +59,7 @@ def evaluate(
     judging: Judging = AS_TRAINED,
     log: AnswerLog | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    inference: InferenceRule | None = None,
 ) -> EvaluationReport:
     """Roll out every task and score it.
 
@@ -78,44 +81,65 @@ def evaluate(
         log: Keeps what is answered; what it holds is not asked again.
         on_progress: Called with how many rollouts are there, and of how many, at the start and
             after each.
+        inference: How an answer is made of what is sampled; None: each rollout is an answer. The
+            numbers of rollouts are then those of the answers, and `inference/...` is what they
+            took.
     Raises:
-        ConfigError: Several greedy rollouts of a question, which would all be the same.
+        ConfigError: Several greedy rollouts of a question, which would all be the same; or a rule
+            that has no meaning for the questions or the engine.
         DataError: No task, or two with the same id.
         EngineError: The engine died, or a judge gave no reply.
     """
-    _check(tasks, num_samples=num_samples, temperature=environment.temperature)
+    decoding = environment if inference is None else inference.sampled(environment)
+    _check(tasks, num_samples=num_samples, temperature=decoding.temperature)
     asking = Asking(
         num_samples=num_samples, phase=name, run_seed=run_seed, log=log, on_progress=on_progress
     )
-    asked = (benchmark.ask if benchmark else ask)(engine, environment, tasks, asking)
+    rulings: Sequence[Ruling] = ()
+    if inference is None:
+        asked = (benchmark.ask if benchmark else ask)(engine, environment, tasks, asking)
+    elif benchmark is not None and benchmark.in_episodes:
+        raise ConfigError(
+            f"inference has no effect on {benchmark.name}, whose questions are episodes: leave it "
+            "out"
+        )
+    else:
+        asked, rulings = ask_ruled(engine, environment, tasks, asking, inference)
+    probed = range(len(asked.rollouts)) if inference is None else asked.judged
     of_probes = replace(asking, phase=f"{name}, probes", on_progress=None)
     further = partial(ask_all, engine, asking=of_probes)
-    rollouts = ask_probes(further, probes, asked.rollouts, environment=environment)
+    answers = [asked.rollouts[i] for i in probed]
+    answers = ask_probes(further, probes, answers, environment=environment)
     limit = Schedule(num_rollouts=faithfulness_limit)
-    rollouts = ask_probes(further, faithfulness, rollouts, environment=environment, schedule=limit)
+    answers = ask_probes(further, faithfulness, answers, environment=environment, schedule=limit)
+    rollouts = list(asked.rollouts)
+    for i, one in zip(probed, answers, strict=True):
+        rollouts[i] = one
     scored = score_rollouts(rollouts, reward)
     if on_scored is not None:
         for one in scored:
             on_scored(one)
     judged = [rollouts[i] for i in asked.judged]
     judging.ask(judged)
+    lots = [slice(i * num_samples, (i + 1) * num_samples) for i in range(len(tasks))]
     outcomes = tuple(
-        outcome_of(task, judged[i * num_samples : (i + 1) * num_samples], benchmark, judging)
-        for i, task in enumerate(tasks)
+        outcome_of(task, judged[lot], benchmark, judging, rulings=rulings[lot])
+        for task, lot in zip(tasks, lots, strict=True)
     )
+    found = rollout_metrics([scored[i] for i in probed]) | behavior_metrics(answers)
+    found.pop(f"probe/{CHOSEN}", None)
+    if inference is not None:
+        found |= rule_metrics(rollouts, num_answers=len(asked.judged))
     return EvaluationReport(
         name=name,
         questions=outcomes,
-        metrics=rollout_metrics(scored)
-        | behavior_metrics(rollouts)
-        | answer_metrics(rollouts, judging)
-        | choice_metrics(outcomes),
+        metrics=found | answer_metrics(answers, judging) | choice_metrics(outcomes),
         policy_version=engine.policy_version,
-        temperature=environment.temperature,
+        temperature=decoding.temperature,
         run_seed=run_seed,
         benchmark={} if benchmark is None else benchmark.scores(outcomes),
         protocol=protocol,
-        faithfulness=measure_faithfulness(rollouts, {task.id: cluster_of(task) for task in tasks}),
+        faithfulness=measure_faithfulness(answers, {task.id: cluster_of(task) for task in tasks}),
     )
 
 
@@ -131,6 +155,8 @@ def outcome_of(
     rollouts: Sequence[Rollout],
     benchmark: Benchmark | None = None,
     judging: Judging = AS_TRAINED,
+    *,
+    rulings: Sequence[Ruling] = (),
 ) -> QuestionOutcome:
     """What came out for a task, from its rollouts in their order."""
     answers = tuple(map(judging.answer, rollouts))
@@ -153,6 +179,7 @@ def outcome_of(
             dict(judging.extras(one)) | dict(benchmark.extras(one) if benchmark else {})
             for one in rollouts
         ),
+        ruling="; ".join(one.saw for one in rulings),
     )
 
 

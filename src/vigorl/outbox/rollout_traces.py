@@ -270,12 +270,16 @@ class _Writer:
         inputs = {"messages": messages}
         span = self._open(f"turn {number}", SpanType.CHAT_MODEL, root, inputs)
         self.now_ms += max(len(turn.completion_ids), 1)
-        call, problem = turn.parsed.tool_call, turn.parsed.problem
+        calls, problem = turn.parsed.tool_calls, turn.parsed.problem
         said: dict[str, Any] = {"role": "assistant", "content": turn.text}
         replied: dict[str, Any] | None = None
         if turn.observation or turn.tool_error or turn.views:
-            name = _whole_characters(call.name) if call else "tool"
-            tool = self._open(name, SpanType.TOOL, span, dict(call.arguments) if call else {})
+            name = _whole_characters(", ".join(call.name for call in calls)) or "tool"
+            asked: dict[str, Any] = dict(calls[0].arguments) if calls else {}
+            if len(calls) > 1:
+                told = [{"name": call.name, "arguments": dict(call.arguments)} for call in calls]
+                asked = {"calls": told}
+            tool = self._open(name, SpanType.TOOL, span, asked)
             self.now_ms += max(len(turn.observation_ids), 1)
             shown = [self._picture(view) for view in turn.views]
             replied = {"role": "user", "content": [*shown, _text(_without_slots(turn.observation))]}

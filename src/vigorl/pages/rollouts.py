@@ -147,7 +147,11 @@ def pick_groups(scored: Sequence[ScoredRollout], num: int) -> list[list[ScoredRo
 
 
 def pick_worst_and_best(
-    scored: Sequence[ScoredRollout], num: int, *, whole_groups: bool = False
+    scored: Sequence[ScoredRollout],
+    num: int,
+    *,
+    whole_groups: bool = False,
+    by_question: bool = False,
 ) -> list[list[ScoredRollout]]:
     """At most `num` rollouts of lowest and highest reward, worst first, each a group of one; in
     words, `WORST_AND_BEST`.
@@ -156,10 +160,12 @@ def pick_worst_and_best(
         scored: Any rollouts.
         num: At most.
         whole_groups: Takes groups by their mean reward instead, such as the steps of an episode.
+        by_question: Likewise takes all about one question.
     """
     groups: dict[object, list[ScoredRollout]] = {}
     for i, one in enumerate(scored):
-        groups.setdefault(one.rollout.group if whole_groups else i, []).append(one)
+        key = one.rollout.task.id if by_question else one.rollout.group if whole_groups else i
+        groups.setdefault(key, []).append(one)
     ordered, num_best = sorted(groups.values(), key=_mean_reward), num // 2
     num_worst = num - num_best
     best = ordered[max(num_worst, len(ordered) - num_best) :]

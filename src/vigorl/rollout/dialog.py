@@ -24,8 +24,10 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vigorl.core.errors import EngineError
 from vigorl.core.media import ImageView
@@ -35,11 +37,20 @@ from vigorl.core.protocols import (
     Observation,
     SamplingParams,
     Scene,
+    StatelessTool,
     ToolError,
+    WaitingTool,
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
-from vigorl.core.trace import TOOL_CALL, ParsedTurn, ToolCall, observation_parts, text_of
+from vigorl.core.trace import (
+    FORCED_ANSWER_PREFIX,
+    TOOL_CALL,
+    ParsedTurn,
+    ToolCall,
+    observation_parts,
+    text_of,
+)
 from vigorl.rollout.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -105,9 +116,12 @@ class Dialog:
         Args:
             turns: With what was replied to each.
             prefix_ids: Words that the coming turn is opened with.
-            is_last: The coming turn is the last; else the dialog goes on within its limits.
+            is_last: The coming turn is the last, and calls nothing; else the dialog goes on within
+                its limits, with tools that are called once more where they remember.
         """
         for turn in turns:
+            if not is_last:
+                self._remember(turn)
             self._turns.append(turn)
             self._views += turn.views
             ids = (*turn.prefix_ids, *turn.completion_ids, *turn.observation_ids)
@@ -121,9 +135,25 @@ class Dialog:
         if not is_last:
             self._last_turn_reason = self._why_last_turn()
 
+    def _remember(self, turn: Turn) -> None:
+        """Bring tools that remember to where a turn's calls left them; replies are not needed."""
+        views = tuple(self._views)
+        for call in turn.parsed.tool_calls if turn.parsed.answer is None else ():
+            tool = self._tools.get(call.name)
+            if tool is None or isinstance(tool, StatelessTool):
+                continue
+            with suppress(ToolError):  # it was refused then too
+                tool.call(call.arguments, scene=Scene(views))
+            views = (*self._views, *turn.views)  # what a call has drawn, the next sees
+
     @property
     def is_done(self) -> bool:
         return self.stop_reason is not None
+
+    @property
+    def is_being_checked(self) -> bool:
+        """Whether what is generated next is no turn of its own, but asked aside by a rule."""
+        return False
 
     @property
     def image(self) -> ImageView:
@@ -133,6 +163,11 @@ class Dialog:
     def is_step(self, turn: Turn) -> bool:
         """Whether a turn is one thought of several, asked for one by one."""
         return bool(self._env.step_reply) and TOOL_CALL not in turn.text
+
+    @property
+    def views(self) -> tuple[ImageView, ...]:
+        """All pictures that have been shown so far."""
+        return tuple(self._views)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -163,6 +198,29 @@ class Dialog:
                 seed=derive_seed(self.seed, number),
             )
         return self._request
+
+    def ask_ahead(self, completion: Completion) -> list[Future[Any]]:
+        """Let services begin with the calls of a completion that is accepted once these are done.
+
+        Of several calls in a turn each is asked about what is shown now; one that is about what
+        another shows finds no answer, and asks when its turn comes.
+        """
+        waiting = {n: tool for n, tool in self._tools.items() if isinstance(tool, WaitingTool)}
+        if not waiting or self.is_being_checked:
+            return []
+        request = self._check(completion)
+        text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
+        parsed = Turn(completion.token_ids, completion.logprobs, text).parsed
+        calls = parsed.tool_calls[: self._env.limits.max_calls_per_turn]
+        if self._stop_after(completion, parsed, text, request.sampling) is not None:
+            return []
+        asked: list[Future[Any]] = []
+        for call in calls:
+            with suppress(ToolError):  # is told when it is called
+                if tool := waiting.get(call.name):
+                    answer = tool.ask_ahead(call.arguments, scene=Scene(tuple(self._views)))
+                    asked += [] if answer is None else [answer]
+        return asked
 
     def accept(self, completion: Completion) -> None:
         """Take the answer to `next_request`, and reply to it or end.
@@ -196,6 +254,11 @@ class Dialog:
         """Whether the coming turn is the last that the limits allow."""
         return self._last_turn_reason is not None
 
+    def answer_now(self) -> None:
+        """Make the coming turn the last, opened with the words of a forced answer."""
+        self._prefix_ids = tuple(self._env.codec.prefix_ids(FORCED_ANSWER_PREFIX))
+        self._last_turn_reason = StopReason.TURN_LIMIT
+
     def take(self, text: str) -> None:
         """Take a turn that somebody else wrote in the policy's place; as words put into its mouth,
         so that nothing is learned of them.
@@ -207,7 +270,8 @@ class Dialog:
             raise RuntimeError(f"dialog {self.group}/{self.index}: its turn is being generated")
         self._prefix_ids = tuple(self._env.codec.prefix_ids(text))
         request = self.next_request()
-        self.accept(Completion(request.id, (self._env.codec.end_id,), (), is_finished=True))
+        end = tuple(self._env.codec.completion_ids(text)[-1:])
+        self.accept(Completion(request.id, end, (), is_finished=True))
 
     def refuse(self) -> None:
         """End without the turn that `next_request` asked for."""
@@ -240,7 +304,7 @@ class Dialog:
             raise EngineError(f"got completion {completion.request_id} while waiting for {waiting}")
         if not self._env.banned_ids.isdisjoint(completion.token_ids):
             raise EngineError(f"{request.id}: the engine sampled a banned token (image or chat)")
-        if self._env.codec.end_id in completion.token_ids[:-1]:
+        if not set(self._env.codec.end_ids).isdisjoint(completion.token_ids[:-1]):
             raise EngineError(f"{request.id}: the engine sampled on after the end token")
         if len(completion.token_ids) > request.sampling.max_new_tokens:
             raise EngineError(f"{request.id}: the engine sampled more tokens than it may")
@@ -269,8 +333,7 @@ class Dialog:
             parts = tuple(observation_parts(seen.parts))
         turn = replace(turn, tool_error=error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
-        add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
-        ids = tuple(self._env.codec.observation_ids(parts, add_end=add_end))
+        ids = tuple(self._env.codec.observation_ids(parts, after=turn))
         num_tokens = len(ids) - len(seen.views) + self._env.num_tokens(seen.views)
         if seen.views:
             self._reply_tokens = max(self._reply_tokens, num_tokens)

@@ -22,6 +22,7 @@ from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.limits import RolloutLimits
+from vigorl.rollout.stopping import StoppingDialog, StopRule
 
 if TYPE_CHECKING:
     from vigorl.data.encoding import ChatCodec
@@ -74,6 +75,7 @@ class Environment:
         self.prompt, self.codec, self.images, self.limits = prompt, codec, images, limits
         self.temperature, self.top_p, self.step_reply = temperature, top_p, step_reply
         self.noise: NoisyBranch | None = None
+        self.stop_rule: StopRule | None = None
         self.max_sampled_tokens: int | None = None
         self.banned_ids = frozenset(codec.banned_ids)
         self.forced_ids = (
@@ -105,6 +107,12 @@ class Environment:
         """The same at another temperature, with some dialogs of each group under noise."""
         other = copy.copy(self)
         other.temperature, other.noise = temperature, noise
+        return other
+
+    def stopping_by(self, rule: StopRule) -> Environment:
+        """The same, but after each look it is asked whether it is enough."""
+        other = copy.copy(self)
+        other.stop_rule = rule
         return other
 
     def asked_for(
@@ -154,8 +162,9 @@ class Environment:
                 f"limits.max_images={self.limits.max_images} leaves no crop to task "
                 f"{task.id!r}, whose prompt shows {len(views)}"
             )
+        kind = Dialog if self.stop_rule is None else StoppingDialog
         return [
-            Dialog(
+            kind(
                 self, task, prompt_ids, self._seen(views, i, len(seeds), seed),
                 group=group, index=first_index + i, seed=seed,
             )

@@ -228,8 +228,9 @@ def _looks(
         except ToolError:
             return None
         views += seen.views
-        if seen.focus is not None:
-            place = FrameMap(image.original, image.text_size).point(seen.focus.point)
+        focus = seen.focus and seen.focus.on_first(views)
+        if focus is not None:
+            place = FrameMap(image.original, image.text_size).point(focus.point)
             looks.append(_Look(place, seen.views))
     return looks
 

@@ -223,6 +223,9 @@ class _Forest:
         except EngineError as error:
             raise self._failure(error) from error
         finished: list[SearchTreeRecord] = []
+        for completion in completions:  # services answer all of them at the same time
+            if completion.request_id in self.pending:
+                self.pending[completion.request_id].dialog.ask_ahead(completion)
         for completion in completions:
             pending = self.pending.pop(completion.request_id, None)
             if pending is None:
@@ -362,7 +365,8 @@ def _thought(dialog: Dialog, turn: Turn) -> Thought:
     parsed, whole = turn.parsed, dialog.image
     points = parsed.points
     if turn.focus is not None:
-        points = (whole.to_text(turn.focus.point),)
+        place = turn.focus.on_first(dialog.views)
+        points = (whole.to_text(place.point),) if place else ()
     has_acted = parsed.answer is not None or bool(turn.observation) or dialog.is_step(turn)
     is_over = dialog.is_done and dialog.stop_reason in OUT_OF_TURNS
     return Thought(
@@ -383,7 +387,7 @@ def _reward(dialog: Dialog, last: Turn) -> float:
 def _is_hit(dialog: Dialog, turn: Turn, points: Sequence[Point]) -> bool | None:
     """Whether the turn looked where it should, by the data's boxes; None where it has none."""
     boxes, whole = dialog.task.target_boxes, dialog.image
-    if not points or not boxes:
+    if not boxes or not (points or turn.focus):
         return None
     if turn.views:
         return any(is_zoom_hit(view, boxes, first=whole) for view in turn.views)

@@ -13,9 +13,11 @@ from typing import Any
 from uuid import uuid4
 
 from vigorl.asking.asker import confidence
+from vigorl.asking.deciding import Decision
 from vigorl.core.geometry import Point
 from vigorl.core.media import ImageView
 from vigorl.core.rollout import StopReason, Turn
+from vigorl.core.trace import ToolCall
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
 
@@ -33,6 +35,7 @@ class Completion:
         environment: Which they are of.
         model: Its name.
         urls: Pictures as data URIs; None leaves crops out.
+        decided: How a rule of inference chose each; empty where none did.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class Completion:
         *,
         model: str,
         urls: Urls | None = None,
+        decided: Sequence[Decision] = (),
     ) -> None:
         self._dialogs, self._environment, self._urls = dialogs, environment, urls
+        self._decided = {id(one.dialog): one for one in decided}
         self._head = {
             "id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model,
         }  # fmt: skip
@@ -61,14 +66,23 @@ class Completion:
         """The chunks that a stream begins with."""
         return [self._chunk(i, {"role": "assistant"}) for i in range(len(self._dialogs))]
 
-    def turn(self, dialog: Dialog) -> list[dict[str, Any]]:
-        """The chunks of a turn that has just been taken: its thought, and of the last the answer
-        and why it ended.
+    def replayed(self) -> list[dict[str, Any]]:
+        """The chunks of all turns, once all are done."""
+        return [
+            chunk
+            for dialog in self._dialogs
+            for number in range(len(dialog.turns))
+            for chunk in self.turn(dialog, number)
+        ]
+
+    def turn(self, dialog: Dialog, number: int = -1) -> list[dict[str, Any]]:
+        """The chunks of a turn, the one that has just been taken unless said: its thought, and of
+        the last the answer and why it ended.
         """
-        index, turn = self._dialogs.index(dialog), dialog.turns[-1]
+        index, turn = self._dialogs.index(dialog), dialog.turns[number]
         thought = {"reasoning_content": _thought(turn)} if turn.parsed.think else {}
         chunks = [self._chunk(index, thought, vigorl={"turn": self._turn(dialog, turn)})]
-        if dialog.stop_reason is not None:
+        if dialog.stop_reason is not None and turn is dialog.turns[-1]:
             if turn.parsed.answer is not None:
                 chunks.append(self._chunk(index, {"content": turn.parsed.answer}))
             chunks.append(
@@ -87,7 +101,8 @@ class Completion:
 
     def usage(self) -> dict[str, int]:
         """Prompt tokens are all that the policy was given to read: the question once, and what its
-        tools replied, pictures expanded. Completion tokens are those that it sampled.
+        tools replied, pictures expanded. Completion tokens are those that it sampled, for
+        candidates that a rule did not choose and aside too.
         """
         num_tokens = self._environment.num_tokens
         first = self._dialogs[0].rollout()
@@ -97,6 +112,11 @@ class Completion:
             read += len(turn.prefix_ids) + len(turn.observation_ids)
             read += num_tokens(turn.views) - len(turn.views)
             sampled += len(turn.completion_ids)
+        for found in self._decided.values():
+            for i, one in enumerate(found.rollouts):
+                told = one.turns if i != found.chosen else ()  # its own are counted
+                sampled += sum(len(turn.completion_ids) for turn in told)
+                sampled += int(one.probes.get("rule_tokens", 0))
         return {
             "prompt_tokens": read, "completion_tokens": sampled, "total_tokens": read + sampled
         }  # fmt: skip
@@ -126,7 +146,7 @@ class Completion:
         return {
             "stop_reason": dialog.stop_reason,
             "confidence": confidence(dialog.turns[-1]),
-        }
+        } | ({"inference": found.saw} if (found := self._decided.get(id(dialog))) else {})
 
     def _turn(self, dialog: Dialog, turn: Turn) -> dict[str, Any]:
         parsed, focus = turn.parsed, turn.focus
@@ -134,19 +154,23 @@ class Completion:
             "text": turn.text,
             "points": [_pair(dialog.image.to_original(one)) for one in parsed.points],
             "tool": None,
+            "calls": [_call(one) for one in parsed.tool_calls],
             "look": None,
             "observation": turn.observation or None,
             "error": turn.tool_error or None,
         }
         if parsed.tool_call is not None:
-            call = parsed.tool_call
-            told["tool"] = {"name": call.name, "arguments": dict(call.arguments)}
+            told["tool"] = _call(parsed.tool_call)  # the first
         if focus is not None:
             box = focus.box.as_tuple() if focus.box is not None else None
             told["look"] = {"point": _pair(focus.point), "box": box, "picture": focus.picture}
         if self._urls is not None:
             told["crops"] = [self._urls(view) for view in turn.views]
         return told
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": dict(call.arguments)}
 
 
 def _thought(turn: Turn) -> str:

@@ -23,10 +23,12 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from vigorl.asking.asker import Asker, ask_picture, opened
+from vigorl.asking.deciding import Decision, decide
 from vigorl.core.errors import ConfigError, DataError, VigorlError
 from vigorl.core.records import TaskRecord
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.engines.server_api import DataUrls
+from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
 from vigorl.serving.answers import Completion
 from vigorl.serving.pictures import save_picture
@@ -34,6 +36,7 @@ from vigorl.serving.requests import ChatRequest, RequestRefusedError, read_reque
 
 _LOG = logging.getLogger(__name__)
 _IDLE_S = 60  # that a client may keep a connection open without a word
+_UNASKED_BYTES = 1 << 20  # read of a body without the key, so that its client hears why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class Bounds:
     Attributes:
         max_in_flight: Requests that are answered at the same time; more are told to come again.
         max_request_bytes: Of a body, and of a picture that is fetched.
+        max_pictures: Of a request.
         max_picture_pixels: Of each picture.
         allow_urls: Whether pictures may be named by http(s) addresses, which this machine then
             fetches, also those that only it can reach.
@@ -51,6 +55,7 @@ class Bounds:
 
     max_in_flight: int = 64
     max_request_bytes: int = 100_000_000
+    max_pictures: int = 64
     max_picture_pixels: int = 50_000_000
     allow_urls: bool = False
     api_key: str | None = None
@@ -109,6 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             "id": asker.name, "object": "model", "created": self.server.begun, "owned_by": "vigorl",
             "vigorl": {
                 "system": asker.environment.prompt.system, "tools": sorted(asker.environment.tools),
+                **({"inference": asker.rule.settings()} if asker.rule else {}),
             },
         }  # fmt: skip
         if path == "/health":
@@ -126,9 +132,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path = self.path.partition("?")[0]
         try:
-            body = self._body()
             if not self._may_ask():
+                self.close_connection = True  # at most so much of its body is read, and not kept
+                said = self.headers.get("Content-Length", "")
+                self.rfile.read(min(int(said) if said.isdigit() else 0, _UNASKED_BYTES))
                 raise RequestRefusedError("the API key is missing or wrong", status=401)
+            body = self._body()
             if path != "/v1/chat/completions":
                 raise RequestRefusedError(f"there is no POST {path[:200]}", status=404)
             asker = self.server.asker
@@ -151,12 +160,18 @@ class _Handler(BaseHTTPRequestHandler):
         folder = Path(mkdtemp(dir=server.pictures.name))
         dialogs: list[Dialog] = []
         try:
-            dialogs = self._opened(self._task(request, folder), request)
+            task, decided = self._task(request, folder), list[Decision]()
+            if server.asker.rule is None:
+                dialogs = self._opened(task, request)
+            else:
+                decided = self._decided(task, request)
+                dialogs = [one.dialog for one in decided]
             answers = Completion(
                 dialogs,
                 server.asker.environment,
                 model=server.asker.name,
                 urls=server.crops.url if request.vigorl.crops else None,
+                decided=decided,
             )
             if request.stream:
                 self._stream(dialogs, answers, request)
@@ -173,6 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _task(self, request: ChatRequest, folder: Path) -> TaskRecord:
         bounds = self.server.bounds
+        if len(request.urls) > bounds.max_pictures:
+            raise RequestRefusedError(
+                f"{len(request.urls)} pictures, more than max_pictures={bounds.max_pictures}",
+                param="messages",
+            )
         first, *more = [
             save_picture(
                 url,
@@ -190,26 +210,42 @@ class _Handler(BaseHTTPRequestHandler):
             raise RequestRefusedError(error.message, param="messages") from error
 
     def _opened(self, task: TaskRecord, request: ChatRequest) -> list[Dialog]:
-        own, num = self.server.asker.environment, request.n or 1
-        temperature = own.temperature if request.temperature is None else request.temperature
-        if num > 1 and temperature == 0:
-            raise RequestRefusedError(
-                f"n={num} at temperature 0 gives the same answer each time: set a temperature",
-                param="n",
-            )
-        environment = own.asked_for(
-            temperature=temperature,
-            top_p=own.top_p if request.top_p is None else request.top_p,
-            max_sampled_tokens=request.most_tokens,
-        )
-        seed = secrets.randbits(32) if request.seed is None else request.seed
-        seeds = [derive_seed(seed, "served", i) for i in range(num)]
+        environment, seeds = self._asked(request)
         try:
             return opened(environment, task, seeds)
         except DataError as error:
             raise RequestRefusedError(error.message, param="messages") from error
         except ConfigError as error:
             raise RequestRefusedError(str(error), param="messages") from error
+
+    def _decided(self, task: TaskRecord, request: ChatRequest) -> list[Decision]:
+        """By the rule of inference: nothing can be told before it has chosen."""
+        asker, (environment, seeds) = self.server.asker, self._asked(request)
+        try:
+            return [decide(asker, task, seed=seed, environment=environment) for seed in seeds]
+        except DataError as error:
+            raise RequestRefusedError(error.message, param="messages") from error
+        except ConfigError as error:
+            raise RequestRefusedError(str(error), param="messages") from error
+        except VigorlError as error:
+            raise _failure(error) from error
+
+    def _asked(self, request: ChatRequest) -> tuple[Environment, list[int]]:
+        """How it is sampled, and the seed of each choice."""
+        own, num, rule = self.server.asker.environment, request.n or 1, self.server.asker.rule
+        temperature = own.temperature if request.temperature is None else request.temperature
+        environment = own.asked_for(
+            temperature=temperature,
+            top_p=own.top_p if request.top_p is None else request.top_p,
+            max_sampled_tokens=request.most_tokens,
+        )
+        if num > 1 and (rule.sampled(environment) if rule else environment).temperature == 0:
+            raise RequestRefusedError(
+                f"n={num} at temperature 0 gives the same answer each time: set a temperature",
+                param="n",
+            )
+        seed = secrets.randbits(32) if request.seed is None else request.seed
+        return environment, [derive_seed(seed, "served", i) for i in range(num)]
 
     def _stream(self, dialogs: list[Dialog], answers: Completion, request: ChatRequest) -> None:
         """Server-sent events; the connection ends with them."""
@@ -221,6 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         is_heard = self._events(answers.opening())
         try:
+            if self.server.asker.rule is not None:
+                is_heard = self._events(answers.replayed())
             for said in self.server.asker.run(dialogs):
                 # to its end also where nobody hears: the engine must not miss the pictures
                 if is_heard and isinstance(said, Dialog):

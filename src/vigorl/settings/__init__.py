@@ -27,6 +27,7 @@ from vigorl.settings.asking import (
     Env,
     Faithfulness,
     Guard,
+    Inference,
     Probe,
     Reward,
     Search,
@@ -77,7 +78,7 @@ from vigorl.settings.learning import (
     Untrained,
     Zoom,
 )
-from vigorl.settings.running import Callback, Logger, Strategy, Trainer
+from vigorl.settings.running import Callback, Logger, Stage, Strategy, Trainer
 from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
@@ -100,7 +101,8 @@ class Settings(Group):
     seed: Seed
     resume: Text | None
     dry_run: Flag
-    stages: dict[str, Settings] | None
+    stages: dict[str, StageSettings | None] | None
+    stage: Stage
     num_threads: Threads | None
     plugins: Texts
     paths: Paths
@@ -163,6 +165,7 @@ class Settings(Group):
     compare_with: Text | None
     protocol: Asked
     judge: AnswerJudge | None
+    inference: Inference | None
     rescore: Text | None
     suite: Names | None
     skip_missing: Flag
@@ -185,6 +188,7 @@ class Settings(Group):
     served_as: Text | None
     api_key_env: Text | None
     max_request_bytes: AtLeastOne
+    max_pictures: AtLeastOne
     max_picture_pixels: AtLeastOne
     allow_urls: Flag
     # export
@@ -196,6 +200,13 @@ class Settings(Group):
     private: Flag
     licence: Licence | None
     evaluations: Texts
+
+
+class StageSettings(Settings):
+    """What a stage changes, with its own words; see `vigorl.settings.stages`."""
+
+    start: Text | None
+    repeats: AtLeastOne
 
 
 def check_values(cfg: DictConfig) -> None:
@@ -336,6 +347,8 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
+            if at.startswith("stages."):
+                continue  # it may refer to what is the stage's: each stage is compared by itself
             own = error if isinstance(error, VigorlError) else error.__cause__
             broken.append(str(own) if isinstance(own, VigorlError) else f"{at}: {one_line(error)}")
     target = str(node.get("_target_", OWN[0]))

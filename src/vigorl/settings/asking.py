@@ -268,6 +268,16 @@ class AnswerJudge(Group):
     max_backoff_s: NotNegative
 
 
+class ChatModel(AnswerJudge):
+    section: Text
+
+
+class Inference(Group):
+    """Of a rule that asks another model; all else a rule states itself."""
+
+    judge: ChatModel | None
+
+
 class Checklist(Group):
     tag: Text
 

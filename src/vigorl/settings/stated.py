@@ -22,6 +22,7 @@ STATED = (
     "vigorl.data.clips.draw.",
     "vigorl.data.clips.teacher.",
     "vigorl.data.frames.",
+    "vigorl.rollout.inference.",
     "vigorl.rollout.probes.",
     "vigorl.rollout.tools.",
     "vigorl.search.keeping.",

@@ -21,6 +21,7 @@ from vigorl.asking.asker import (
     confidence,
     votes,
 )
+from vigorl.asking.deciding import decide
 from vigorl.asking.saved import SavedDialogs
 from vigorl.asking.shared_engine import Failed, Reply, SharedEngine
 from vigorl.core.errors import ConfigError, DataError, EngineError
@@ -31,6 +32,9 @@ from vigorl.data.images import read_size
 from vigorl.data.splits import DataSplits, ReleasedFiles
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.scripted import ScriptedEngine
+from vigorl.rollout.inference.majority import Majority
+from vigorl.rollout.inference.rule import InferenceRule
+from vigorl.rollout.inference.verifier import Verifier
 
 __all__ = ["world"]
 Script = Callable[[GenerationRequest], str]
@@ -58,9 +62,11 @@ def zoom_then_answer(request: GenerationRequest) -> str:
 def make(world: World) -> Iterator[Callable[..., Asker]]:
     made: list[SharedEngine] = []
 
-    def make(script: Script = zoom_then_answer, **settings: object) -> Asker:
+    def make(
+        script: Script = zoom_then_answer, *, rule: InferenceRule | None = None, **settings: object
+    ) -> Asker:
         made.append(SharedEngine(Streams(script, world.codec)))
-        return Asker("mine", made[-1], world.environment(**settings))
+        return Asker("mine", made[-1], world.environment(**settings), rule)
 
     yield make
     for engine in made:
@@ -281,3 +287,29 @@ def test_a_picture_that_cannot_be_read_fails_its_question_alone(
         engine.submit(asker.open(task)._dialog.next_request(), replies)
     assert [type(replies.get(timeout=10)) for _ in range(2)] == [Failed, Completion]
     engine.close()
+
+
+def test_what_a_rule_asks_aside_is_no_turn_of_a_talk(
+    make: Callable[..., Asker], world: World
+) -> None:
+    def script(request: GenerationRequest) -> str:
+        if "/aside/" in request.id:
+            return " blue </answer>"
+        return zoom_then_answer(request)
+
+    talk = opened(make(script, rule=Verifier(enough=None, eps=0.0)), world)
+    heard = list(talk.go_on())
+    assert [turn.text for turn in talk.turns] == [ZOOM, ANSWER]
+    assert not any("blue" in text for text in heard)
+    assert heard.count("") == 2
+    talk.look_at(THERE)
+    list(talk.go_on())
+    assert len(talk.turns) == 3
+
+
+def test_what_a_rule_chose_is_not_gone_on_with(make: Callable[..., Asker], world: World) -> None:
+    asker = make(zoom_then_answer, rule=Majority(num_answers=2))
+    found = decide(asker, ask_picture(world.picture, "The colour of the disc?"))
+    assert (found.talk.answer, found.saw, len(found.candidates)) == ("red", '"red" 2', 2)
+    with pytest.raises(ConfigError, match="leave out inference to look"):
+        found.talk.look_at(THERE)

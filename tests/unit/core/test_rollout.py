@@ -2,9 +2,10 @@ import pickle
 
 import pytest
 
-from tests.builders import answer_turn, refused_turn, rollout, turn, zoom_turn
+from tests.builders import answer_turn, looks_at, refused_turn, rollout, turn, view, zoom_turn
 from vigorl.core.errors import ConfigError, DataError
-from vigorl.core.geometry import Point
+from vigorl.core.geometry import Box, Point
+from vigorl.core.media import Dot, Region, VideoFrame
 from vigorl.core.rollout import StopReason, TrainingSample, Turn
 
 
@@ -55,3 +56,13 @@ def test_data_error_names_the_line_also_after_a_worker_sent_it():
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert str(DataError("empty", path="a.jsonl")) == "a.jsonl: empty"
     assert issubclass(ConfigError, ValueError)
+
+
+def test_a_look_is_at_the_first_picture_or_has_no_place_on_it():
+    one = looks_at(0, 1, 2)
+    assert [look.point for look in one.looks_at_first] == [Point(200, 80)]
+    crop = view(box=Box(144, 24, 256, 136))
+    marked = view().edited(Dot(Point(1, 1)))
+    scene = (view(), crop, marked, view(source=VideoFrame("disc.png", 1.0)))
+    places = [Region(Point(200, 80), picture=i).on_first(scene) for i in range(4)]
+    assert places == [Region(Point(200, 80)), Region(Point(200, 80)), Region(Point(200, 80)), None]

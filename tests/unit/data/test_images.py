@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -443,6 +445,21 @@ def test_caches_keep_and_stay_below_their_limit(photographs: list[str]) -> None:
     store.pixels(views[1])
     assert len(store.originals) == 1
     assert 0 < store.originals.currsize <= store.originals.maxsize
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    store = ImageStore(make_processor(), family=Qwen25VL(), cache_bytes=30_000)  # holds three
+    for number in range(6):
+        Image.new("RGB", (40, 30), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    views = [store.whole(tmp_path / f"{number}.png") for number in range(6)]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            shown = list(pool.map(lambda i: (i, rgb(store.image(views[i]))[0]), [*range(6)] * 500))
+    finally:
+        sys.setswitchinterval(usual)
+    assert all(number == red for number, red in shown)
 
 
 def test_a_picture_that_changed_since_is_named(tmp_path: Path, store: ImageStore) -> None:

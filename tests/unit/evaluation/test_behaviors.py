@@ -10,6 +10,7 @@ import pytest
 from tests.builders import (
     answer_turn,
     call_text,
+    looks_at,
     refused_turn,
     rollout,
     turn,
@@ -261,3 +262,9 @@ def test_metrics_are_means_over_rollouts():
         "behaviors/backtracking_mean": 0.5,
     }
     assert behavior_metrics([]) == {}
+
+
+@pytest.mark.parametrize(("picture", "regions"), [(0, 3), (1, 2), (2, 2)])
+def test_a_look_at_another_picture_is_no_region_of_the_first(picture: int, regions: int) -> None:
+    # the thoughts name (1, 1) and (50, 20)
+    assert count(looks_at(picture, places=[Point(400, 400)]), REGIONS) == regions

@@ -19,6 +19,9 @@ from vigorl.evaluation.answers import AnswerLog
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import chance_level, evaluate
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
+from vigorl.rollout.inference.choice import Choice
+from vigorl.rollout.inference.majority import Majority
+from vigorl.rollout.inference.rule import CHOSEN, InferenceRule
 from vigorl.rollout.probes.crop_noise import CropNoise
 from vigorl.rollout.probes.forced_zoom import ForcedZoom
 from vigorl.rollout.probes.last_crop_alone import LastCropAlone
@@ -32,7 +35,7 @@ def engine_of(world: World, *, right: set[str]) -> ScriptedEngine:
     def script(request: GenerationRequest) -> str:
         if turn_number(request) == 1:
             return ZOOM
-        _, task, index, _ = request.id.rsplit("/", 3)
+        _, task, index, _ = request.id.replace(", choice", "").rsplit("/", 3)
         return ANSWER if {task, f"{task}/{index}"} & right else WRONG
 
     engine = ScriptedEngine(script, world.codec, delay=lambda r: r.seed % 4, shuffle_seed=0)
@@ -154,3 +157,49 @@ def test_what_cannot_be_evaluated_is_refused(
 def test_chance_is_the_share_of_options_that_would_be_judged_right():
     assert chance_level(builders.task(options=("red", "blue", "green", "white"))) == 0.25
     assert chance_level(builders.task(options=())) is None
+
+
+@pytest.mark.parametrize(("rule", "rollouts"), [(Majority(num_answers=3), 3.0), (Choice(), 5.5)])
+def test_a_rule_answers_from_what_is_sampled(
+    world: World, tmp_path: Path, rule: InferenceRule, rollouts: float
+):
+    def report(engine: ScriptedEngine) -> EvaluationReport:
+        with AnswerLog(tmp_path / "answers.jsonl", phase="eval", run_seed=0) as log:
+            return evaluate(
+                engine,
+                world.environment(temperature=0.0),
+                [world.task("a"), world.task("b")],
+                grounded_zoom_reward(),
+                inference=rule,
+                on_scored=seen.append,
+                log=log,
+            )
+
+    def never(request: GenerationRequest) -> str:
+        raise AssertionError(f"{request.id} was asked again")
+
+    seen: list[ScoredRollout] = []
+    first = report(engine_of(world, right={"a/1", "a/2", "b"}))
+    assert [one.answers for one in first.questions] == [("red",), ("red",)]
+    assert first.questions[1].ruling.startswith(f'"red" {rule.num_candidates}')
+    assert [sum(one.rollout.probes.get(CHOSEN, 0) for one in seen)] == [2.0]
+    assert first.metrics["inference/rollouts_mean"] == rollouts
+    assert first.metrics["inference/best_frac"] == 1.0
+    assert first.metrics["rollout/accuracy"] == 1.0  # of the answers alone
+    assert first.temperature == 1.0
+    assert "tokens per answer" in first.table()
+    assert EvaluationReport.from_json(first.to_json()) == first
+    engine = ScriptedEngine(never, world.codec)
+    engine.publish([], version=5)
+    assert report(engine) == first
+
+
+def test_a_report_without_a_rule_says_nothing_of_one(world: World):
+    report = evaluate(
+        engine_of(world, right={"a"}),
+        world.environment(temperature=0.0),
+        [world.task("a")],
+        grounded_zoom_reward(),
+    )
+    assert "ruling" not in report.to_json()
+    assert "inference" not in report.to_json()

@@ -500,3 +500,12 @@ def test_noise_is_kept_in_the_record(world: World) -> None:
     rollout = builders.rollout(prompt_views=(noisy,))
     line = rollout_to_json(ScoredRollout(rollout, RewardBreakdown(0.0)), phase="", run_seed=0)
     assert rollout_from_json(line).scored.rollout.prompt_views == (noisy,)
+
+
+def test_a_dialog_that_is_taken_up_again_has_tools_that_remember(world: World) -> None:
+    environment = world.environment(tools=[Pen()], max_images=6, max_turns=6)
+    before = play(environment, world, stroke("draw"), stroke("draw"), ANSWER)
+    dialog = environment.start(world.task(), group="again", index=0, seed=1)
+    dialog.restore(before.turns[:2], is_last=False)
+    reply(dialog, world.codec.completion_ids(stroke("count")))
+    assert dialog.turns[-1].observation == observation_text(("2 dots",))

@@ -23,12 +23,13 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.scoring import PointInBox
 from vigorl.core.search_metrics import numbered_nodes
 from vigorl.core.search_tree import CheckedBy, SearchNode, SearchTreeRecord
-from vigorl.core.trace import parse_turn, render_answer_turn
+from vigorl.core.trace import ToolCall, parse_turn, render_answer_turn, render_tool_turn
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.rollout.judge import JudgePrompt
+from vigorl.rollout.tools.look_closer import LookCloser
 from vigorl.search.chains import TreeForm, tree_form
-from vigorl.search.forest import Budget, ForestStats, grow_forest
+from vigorl.search.forest import Budget, ForestStats, _thought, grow_forest
 from vigorl.search.mcts import SearchSettings
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
@@ -440,3 +441,19 @@ def test_settings_that_cannot_work_are_refused(world: World) -> None:
     for together in (1, 256):
         with pytest.raises(EngineError, match="ids must be unique"):
             grow(world, tasks=[world.task("a"), world.task("a")], max_in_flight=together)
+
+
+@pytest.mark.parametrize(("picture", "num_points", "is_hit"), [(0, 1, True), (1, 0, False)])
+def test_a_thought_has_the_place_of_a_look_at_the_first_picture(
+    world: World, tmp_path: Path, picture: int, num_points: int, is_hit: bool
+) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(Path(world.picture).read_bytes())
+    task = builders.task(images=(world.picture, str(other)), question="<image><image>Which?")
+    dialog = world.environment(tools=[LookCloser()]).start(task, group="g", index=0, seed=0)
+    call = ToolCall("look_closer", {"picture": picture, "bbox": [40, 10, 60, 30]})
+    request = dialog.next_request()
+    ids = tuple(world.codec.completion_ids(render_tool_turn("Look.", call)))
+    dialog.accept(Completion(request.id, ids, (), is_finished=True))
+    told = _thought(dialog, dialog.turns[-1])
+    assert (len(told.points), told.is_hit, told.is_readable) == (num_points, is_hit, True)

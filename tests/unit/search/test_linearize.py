@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from transformers import Qwen2VLImageProcessorPil
 from tests.builders import call_text, task, view
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point, Size
-from vigorl.core.media import FileImage, ImageView, TextFrame
+from vigorl.core.media import FileImage, ImageView, Region, Stored, TextFrame
+from vigorl.core.protocols import Observation, Scene, StatelessTool, ToolSpec
 from vigorl.core.records import TraceRecord
 from vigorl.core.scoring import ActionMatch, PointInBox
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
@@ -777,3 +778,24 @@ def test_only_the_two_released_layouts_are_written(tmp_path: Path, name: str) ->
 def test_a_wrong_setting_names_its_key(make: Callable[[], object], key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         make()
+
+
+class Mirror(StatelessTool):
+    """Shows the first picture mirrored, and looks at what it has shown."""
+
+    name = "mirror"
+    spec = ToolSpec((), "a look", "the picture mirrored")
+
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        mirrored = replace(scene.first, source=Stored("1f", "mirrored.png"))
+        seen = len(scene.views) - 1
+        return Observation((mirrored,), Region(Point(200, 80), picture=seen))
+
+
+def test_a_look_at_a_mirrored_picture_is_no_place_of_the_first() -> None:
+    steps = [Step("Look.", ToolCall("mirror", {}))] * 2
+    told = drafts(trace(*steps, Step("Red.")))
+    assert filter_drafts(told, TASK, image=view(), tool=Mirror())[1] == {}  # the first look
+    strict = FilterSettings(min_points=2)
+    removed = filter_drafts(told, TASK, image=view(), tool=Mirror(), settings=strict)[1]
+    assert removed == {Removal.TOO_FEW_POINTS: 1}

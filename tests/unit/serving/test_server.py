@@ -27,6 +27,9 @@ from vigorl.core.errors import EngineError
 from vigorl.core.protocols import GenerationRequest
 from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.rollout.engines.server_api import DataUrls
+from vigorl.rollout.inference.majority import Majority
+from vigorl.rollout.inference.rule import InferenceRule
+from vigorl.rollout.inference.verifier import Verifier
 from vigorl.serve import serve
 from vigorl.serving.server import Bounds, PolicyServer
 from vigorl.stopping import SIGNALS, take_signals
@@ -55,13 +58,18 @@ def running(server: ThreadingHTTPServer) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def served(
-    world: World, script: Script = zoom_then_answer, *, engine: Any = None, **bounds: Any
+    world: World,
+    script: Script = zoom_then_answer,
+    *,
+    engine: Any = None,
+    rule: InferenceRule | None = None,
+    **bounds: Any,
 ) -> Iterator[Callable[..., Any]]:
     """Yields what asks: `ask(body, path=..., **headers)` gives (status, JSON or text)."""
     shared = SharedEngine(engine or ScriptedEngine(script, world.codec))
     environment = world.environment(temperature=0.0)
     server = PolicyServer(
-        ("127.0.0.1", 0), Asker("mine", shared, environment),
+        ("127.0.0.1", 0), Asker("mine", shared, environment, rule),
         crops=DataUrls(world.images), bounds=Bounds(**bounds),
     )  # fmt: skip
     with running(server) as (host, port):
@@ -252,7 +260,19 @@ def test_what_is_around_the_question(world: World, ask: Callable[..., Any]) -> N
         assert own(path="/v1/models", Authorization="Bearer secret")[0] == 200
         assert own(b"12345678")[0] == 401
         assert own(b"12345678", Authorization="Bearer secrets")[0] == 401
+        assert own(b"1" * 2_000, Authorization="Bearer wrong")[0] == 401  # before its length
         assert own(b"12345678901", Authorization="Bearer secret")[0] == 413
+
+
+def test_pictures_of_a_request_are_counted(world: World) -> None:
+    body = asked(uri(world.picture))
+    parts = body["messages"][0]["content"]
+    with served(world, max_pictures=2) as ask:
+        body["messages"][0]["content"] = [parts[0], *parts]
+        assert ask(body)[0] == 200
+        body["messages"][0]["content"] = [parts[0], parts[0], *parts]
+        status, said = ask(body)
+    assert (status, said["error"]["message"]) == (400, "3 pictures, more than max_pictures=2")
 
 
 def test_health_tells_of_an_engine_that_has_ended(world: World) -> None:
@@ -364,3 +384,37 @@ def test_an_interrupt_ends_it_as_it_is_meant_to(
         f"mine is at {server.url}/v1, Ctrl-C ends it", "the server has ended",
     ]  # fmt: skip
     assert not Path(server.pictures.name).exists()
+
+
+def test_a_rule_chooses_what_is_answered(world: World) -> None:
+    def script(request: GenerationRequest) -> str:
+        if len(request.views) < 2:
+            return ZOOM
+        return ANSWER.replace("red", "blue") if "/0/" in request.id else ANSWER
+
+    with served(world, script, rule=Majority(num_answers=3)) as ask:
+        _, models = ask(path="/v1/models")
+        assert models["data"][0]["vigorl"]["inference"]["num_answers"] == 3
+        body = asked(uri(world.picture), seed=1)
+        _, said = ask(body)
+        _, stream = ask({**body, "stream": True})
+    (choice,) = said["choices"]
+    assert choice["message"]["content"] == "red"
+    assert choice["vigorl"]["inference"] == '"red" 2, "blue" 1'
+    one = [len(world.codec.completion_ids(text)) for text in (ZOOM, ANSWER)]
+    assert said["usage"]["completion_tokens"] == pytest.approx(3 * sum(one), abs=2)
+    chunks = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert [one["content"] for one in deltas if "content" in one] == ["red"]
+
+
+def test_a_verifier_may_end_the_looking(world: World) -> None:
+    def script(request: GenerationRequest) -> str:
+        return " red </answer>" if "/aside/" in request.id else ZOOM
+
+    with served(world, script, rule=Verifier(enough=1e-9)) as ask:
+        _, said = ask(asked(uri(world.picture)))
+    (choice,) = said["choices"]
+    assert choice["message"]["content"] == "red"
+    assert len(choice["vigorl"]["turns"]) == 2
+    assert choice["vigorl"]["inference"].endswith("the rule ended it")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import FrameMap, Point
+from vigorl.core.geometry import Point
 from vigorl.core.protocols import Progress, ReadsProbes, Reward
-from vigorl.core.rewards.zoom import count_distinct
+from vigorl.core.rewards.zoom import count_distinct, points_by_picture
 from vigorl.core.rollout import RewardBreakdown, Rollout, StopReason, Turn
 
 
@@ -130,7 +130,7 @@ class ConsistencyVeto(_OfTotal):
 
     - each turn thinks, and acts: a call, or the answer at the end
     - a call that names a place is of the last place of its thought
-    - no look is within `min_distance_px` of an earlier one
+    - no look is within `min_distance_px` of an earlier one on the same picture
 
     Order: kept in that no wrong answer gains; a vetoed right answer falls to 0, under a wrong one
     with format, as in the paper, which pays none.
@@ -157,15 +157,14 @@ class ConsistencyVeto(_OfTotal):
 
     def holds(self, rollout: Rollout) -> bool:
         """Whether thoughts and actions fit together."""
-        first = rollout.prompt_views[0]
-        to_shown = FrameMap(first.original, first.size)
-        looks = [to_shown.point(look.point) for look in rollout.looks]
-        distinct = count_distinct(looks, min_distance_px=self.min_distance_px)
         return (
             rollout.stop_reason is StopReason.ANSWERED
             and all(turn.parsed.problem is None for turn in rollout.turns)
             and all(map(_says_where_it_looks, rollout.turns))
-            and distinct == len(looks)
+            and all(
+                count_distinct(points, min_distance_px=self.min_distance_px) == len(points)
+                for points in points_by_picture(rollout).values()
+            )
         )
 
 

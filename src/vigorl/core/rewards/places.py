@@ -31,10 +31,8 @@ def boxes_of(rollout: Rollout, where: Where) -> list[Box]:
 def points_of(rollout: Rollout, where: Where) -> list[Point]:
     """The ORIGINAL-frame points that a rollout names or looks at, in order, repeats included."""
     first = rollout.prompt_views[0]
-    if where == "looks":  # a look at a crop of the first picture is one at the picture
-        scene = (*rollout.prompt_views, *rollout.shown)
-        looks = [look for look in rollout.looks if scene[look.picture].unmarked == first.unmarked]
-        return [look.point for look in looks]
+    if where == "looks":
+        return [look.point for look in rollout.looks_at_first]
     return [first.to_original(point) for point in find_points(text_at(rollout, where))]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, FrameMap, Point
-from vigorl.core.media import ImageView
+from vigorl.core.media import ImageView, Source, Stored
 from vigorl.core.rollout import Rollout
 
 
@@ -28,11 +28,31 @@ def count_distinct(points: Sequence[Point], *, min_distance_px: float) -> int:
     return len(counted)
 
 
+def points_by_picture(
+    rollout: Rollout, *, in_file_pixels: bool = False
+) -> dict[Source, list[Point]]:
+    """Where the tools looked, by the picture that each place is on, which marks and crops leave
+    what it is; in pixels of that picture as it was first shown, or of its file.
+    """
+    scene = rollout.views
+    points: dict[Source, list[Point]] = {}
+    for look in rollout.looks:
+        picture = scene[look.picture].unmarked
+        first = next((one for one in scene if one.unmarked == picture and one.box is None), None)
+        point = look.point
+        if first is not None and not in_file_pixels:
+            point = FrameMap(first.original, first.size).point(point)
+        points.setdefault(picture, []).append(point)
+    return points
+
+
 @dataclass(frozen=True, slots=True)
 class ZoomDiversityReward:
     """`bonus` for each distinct place the tools looked at, up to `max_points` of them.
 
-    Only calls that worked count, since only they have a point.
+    Only calls that worked count, since only they have a point. Places on different pictures or
+    frames are different; one on a picture that a tool has made, such as a turned one, is not paid,
+    for it may show a place that was.
 
     Attributes:
         bonus: Reward per distinct place, >= 0.
@@ -67,12 +87,12 @@ class ZoomDiversityReward:
     def __call__(self, rollout: Rollout) -> float:
         if self.only_if_correct and rollout.score != 1.0:
             return 0.0
-        first = rollout.prompt_views[0]
-        points = [look.point for look in rollout.looks]
-        if not self.in_file_pixels:
-            to_shown = FrameMap(first.original, first.size)
-            points = [to_shown.point(point) for point in points]
-        distinct = count_distinct(points, min_distance_px=self.min_distance_px)
+        places = points_by_picture(rollout, in_file_pixels=self.in_file_pixels)
+        distinct = sum(
+            count_distinct(points, min_distance_px=self.min_distance_px)
+            for picture, points in places.items()
+            if not isinstance(picture, Stored)
+        )
         return self.bonus * min(max(distinct - self.free_points, 0), self.max_points)
 
 

@@ -48,6 +48,8 @@ class MathMatch(Scorer):
         ConfigError: math-verify is not installed.
     """
 
+    goes_by_answer = True
+
     def __post_init__(self) -> None:
         require_algebra()
 

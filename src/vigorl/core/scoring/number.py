@@ -67,6 +67,8 @@ class NumberMatch(Scorer):
         tolerance: Largest difference that is right, as a share of the right number.
     """
 
+    goes_by_answer = True
+
     decimals: int | None = None
     tolerance: float = 0.0
 

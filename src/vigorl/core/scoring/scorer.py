@@ -14,7 +14,7 @@ keep it as its import path and its fields (`data.plain`), and nothing else has t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from vigorl.core.geometry import Box, Point
 from vigorl.core.media import ImageView
@@ -27,6 +27,9 @@ class Scorer(ABC):
     """Judges the answers to a task; `score` is all that most have to write."""
 
     __slots__ = ()
+
+    # the right answer is the task's `answer`, and any other answer could stand in its place
+    goes_by_answer: ClassVar[bool] = False
 
     @abstractmethod
     def score(

@@ -54,6 +54,8 @@ class TextMatch(Scorer):
     option is itself a single letter; a letter that contradicts the text after it is wrong.
     """
 
+    goes_by_answer = True
+
     def score(
         self, answer: str | None, task: TaskRecord, *, view: ImageView | None = None
     ) -> float:

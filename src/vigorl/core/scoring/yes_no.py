@@ -29,6 +29,8 @@ class YesNo(Scorer):
     only begins like one ("No idea", "No. 5", "not"), is neither.
     """
 
+    goes_by_answer = True
+
     def score(
         self, answer: str | None, task: TaskRecord, *, view: ImageView | None = None
     ) -> float:

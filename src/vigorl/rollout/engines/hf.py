@@ -28,6 +28,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
+from vigorl.core.entropy_control import EntropyControl
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading
@@ -86,6 +87,7 @@ class HFEngine(InFlight[GenerationRequest]):
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
     Attributes:
         on_token: As `StreamingEngine` says.
+        entropy_control: As `EntropyControlled` says.
     Raises:
         ConfigError: The engine cannot run the model's family; the model uses sliding-window
             attention, or an attention kernel that takes no additive mask.
@@ -123,6 +125,7 @@ class HFEngine(InFlight[GenerationRequest]):
         self._language: Any = self._family.language_model(self._model)
         self._codec, self._images, self._max_batch_size = codec, images, max_batch_size
         self.on_token: Callable[[str, int], None] | None = None
+        self.entropy_control: EntropyControl | None = None
         self._banned = torch.zeros(
             self._model.lm_head.out_features, dtype=torch.bool, device=self.device
         )
@@ -274,7 +277,7 @@ class HFEngine(InFlight[GenerationRequest]):
         """Sample until every row is done; `logits` are those of the first token."""
         num_steps = max(row.request.sampling.max_new_tokens for row in rows)
         params = [row.request.sampling for row in rows]
-        sampler = Sampler(params, banned=self._banned)
+        sampler = Sampler(params, banned=self._banned, entropy=self.entropy_control)
         noise = torch.stack([uniforms(row.request.seed, num_steps) for row in rows])
         noise, embed = noise.to(self.device), self._language.embed_tokens
         active = list(rows)
@@ -305,7 +308,7 @@ class HFEngine(InFlight[GenerationRequest]):
             row.logprobs.append(logprobs[i])
             if self.on_token is not None:
                 self.on_token(row.request.id, tokens[i])
-            row.is_ended = tokens[i] == self._codec.end_id
+            row.is_ended = tokens[i] in self._codec.end_ids
             if row.is_done and self._prefixes.is_enabled:
                 read = (*row.request.prompt_ids, *row.token_ids[:-1])  # the last was never fed
                 self._prefixes.put(read, row.request.views, cache.extract(i))
@@ -322,7 +325,7 @@ class HFEngine(InFlight[GenerationRequest]):
         out = self._language(
             inputs_embeds=embeds,
             attention_mask=bias,
-            position_ids=positions,
+            position_ids=self._family.position_ids(positions),
             past_key_values=cache,
             use_cache=True,
             **extra,

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vigorl.core.entropy_control import EntropyControl
 from vigorl.core.protocols import SamplingParams
+from vigorl.rollout.engines.entropy import EntropyTrack
 
 
 def uniforms(seed: int, count: int) -> Float[Tensor, " count"]:
@@ -27,20 +29,30 @@ class Sampler:
     Args:
         params: One per row.
         banned: True for tokens that are never sampled.
+        entropy: Moves the temperatures as the tokens' entropy goes; None leaves them.
     """
 
-    def __init__(self, params: Sequence[SamplingParams], *, banned: Bool[Tensor, " vocab"]) -> None:
+    def __init__(
+        self,
+        params: Sequence[SamplingParams],
+        *,
+        banned: Bool[Tensor, " vocab"],
+        entropy: EntropyControl | None = None,
+    ) -> None:
         temperatures = torch.tensor([one.temperature for one in params], dtype=torch.float32)
         cuts = [one.top_p if one.temperature else 1.0 for one in params]
         top_ps = torch.tensor(cuts, dtype=torch.float64)
         self._temperature = temperatures.to(banned.device)[:, None]
         self._top_p = top_ps.to(banned.device)[:, None]
         self._banned = banned
+        self._track = entropy and EntropyTrack(entropy, len(params), banned.device)
         self._refresh()
 
     def select(self, rows: Int[Tensor, " kept"]) -> None:
         """Keep these rows only, in this order."""
         self._temperature, self._top_p = self._temperature[rows], self._top_p[rows]
+        if self._track is not None:
+            self._track.select(rows)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -55,6 +67,9 @@ class Sampler:
         """Token ids and their logprobs (nats): the cumulative distribution inverted at `noise`."""
         scaled = logits.float().masked_fill(self._banned, float("-inf")) / self._divisor
         logprobs = scaled.log_softmax(-1)
+        if self._track is not None:
+            scaled = scaled / self._track.factors(logprobs)[:, None]
+            logprobs = scaled.log_softmax(-1)
         # float64, so that a cumulative sum over a large vocabulary stays exact enough to invert
         probs = logprobs.double().exp()
         if self._any_top_p:

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from vigorl.core.errors import DataError
 from vigorl.core.ranges import Range, check_ranges
-from vigorl.core.records import TaskRecord
-from vigorl.core.scoring.one_of import OneOf
+from vigorl.core.scoring.relabel import with_answer
 from vigorl.core.scoring.text import normalize_answer
 from vigorl.core.search_tree import SearchNode, SearchTreeRecord
 from vigorl.search.keeping.keep import Verdict, tries_of
@@ -86,7 +85,7 @@ def _winner(one: SearchedTask, answers: Sequence[str]) -> tuple[str, int]:
     best, most = "", 0
     for text in one.task.options or sorted(texts.values()):
         try:
-            task = _with_answer(one.task, text)
+            task = with_answer(one.task, text)
         except ValueError:  # no right answer is written so
             continue
         votes = sum(task.is_right(answer, view=one.image) for answer in answers)
@@ -95,17 +94,9 @@ def _winner(one: SearchedTask, answers: Sequence[str]) -> tuple[str, int]:
     return best, most
 
 
-def _with_answer(task: TaskRecord, answer: str) -> TaskRecord:
-    """The question as if this were its right answer, and the only one."""
-    scorer = task.scorer.for_answer(answer)
-    if isinstance(scorer, OneOf):
-        scorer = replace(scorer, accepted=())
-    return replace(task, answer=answer, scorer=scorer)
-
-
 def _relabelled(one: SearchedTask, answer: str) -> SearchedTask:
     """The question with another right answer, and its tries judged by it."""
-    task = _with_answer(one.task, answer)
+    task = with_answer(one.task, answer)
 
     def judged(node: SearchNode) -> SearchNode:
         rollouts = tuple(

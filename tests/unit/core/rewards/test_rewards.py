@@ -7,6 +7,7 @@ import pytest
 from tests.builders import (
     answer_turn,
     call_text,
+    looks_at,
     refused_turn,
     rollout,
     task,
@@ -18,6 +19,7 @@ from vigorl.core.geometry import Box, Point
 from vigorl.core.media import FileImage, Fill
 from vigorl.core.rewards import (
     AccuracyReward,
+    ConsistencyVeto,
     FormatReward,
     GroundingReward,
     ZoomDiversityReward,
@@ -166,3 +168,17 @@ def test_a_zoom_into_another_picture_hits_nothing():
 def test_what_the_scorer_wants_hit_is_a_target_too():
     scorer = PointInBox(Box(190, 70, 210, 90))
     assert zoom_hits(rollout(task=task(targets=(), options=(), scorer=scorer))) == [True]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "places"),
+    [
+        ((0, 0), 1),
+        ((0, 1), 2),  # the same place on another picture is another place
+        ((0, 2), 1),  # a turned picture may show the same again
+        ((1, 1), 1),
+    ],
+)
+def test_distinct_places_are_counted_picture_by_picture(pictures, places):
+    assert ZoomDiversityReward()(looks_at(*pictures)) == pytest.approx(0.2 * places)
+    assert ConsistencyVeto().holds(looks_at(*pictures)) == (len(set(pictures)) == 2)

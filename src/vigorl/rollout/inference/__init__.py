@@ -1,0 +1,1 @@
+"""How an answer is made of what a policy samples: rules, one file each."""
