@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from curves import listed, mean_curve, percents, train_all
+from curves import listed, mean_curve, paired_interval, percents, train_all
 from plots import plot_curves
 
 from vigorl.core.advantages import Credit, group_advantages, turn_credit
@@ -161,7 +159,8 @@ def write(found: Any, curves: dict[str, Any], asked: argparse.Namespace) -> None
         ours, theirs = ([curve[i][1] for curve in curves[name]] for name in VARIANTS)
         differences = [a - b for a, b in zip(ours, theirs, strict=True)]
         rows.append(
-            f"| {phase:.0f} | {percents(ours)} | {percents(theirs)} | {interval(differences)} |"
+            f"| {phase:.0f} | {percents(ours)} | {percents(theirs)} "
+            f"| {paired_interval(differences)} |"
         )
     first = max(
         abs(found["vigorl", seed]["train/loss"][0][1] - found["trl", seed]["train/loss"][0][1])
@@ -184,18 +183,6 @@ def write(found: Any, curves: dict[str, Any], asked: argparse.Namespace) -> None
         json.dumps({f"{name}/{seed}": one for (name, seed), one in found.items()}, indent=1)
     )
     print(text)
-
-
-T_975 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-
-
-def interval(differences: Sequence[float]) -> str:
-    mean = 100 * statistics.fmean(differences)
-    if len(differences) not in T_975:
-        return f"{mean:+.1f}"
-    half = T_975[len(differences)] * 100 * statistics.stdev(differences)
-    half /= math.sqrt(len(differences))
-    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ and looks again after a miss), and its looks per answer. `--picture FILE` also d
 each, with its question, its answer, and its targets in yellow. The tables of docs/worlds.md.
 
 And for data=made_clips: one who sees the first frame and the last, one who is shown 6 or 8 frames
-at an even distance, and the careful teacher, who chooses two at a time.
+at an even distance, and the careful teacher, who chooses two at a time; for data=made_views: one
+who is shown the four cameras in the middle, and the careful teacher, who chooses one at a time.
 """
 
 from __future__ import annotations
@@ -24,19 +25,23 @@ from vigorl.build import prepare_process
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.core.records import TaskRecord
+from vigorl.data.clips.draw import Clip
 from vigorl.data.clips.teacher import ClipTeacher
+from vigorl.data.clips.views import MadeViews, Views, ask_views
 from vigorl.data.clips.world import MadeClips, ask_clip, header_of
 from vigorl.data.frames import Even
 from vigorl.data.scenes.draw import Scene
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings
+from vigorl.data.scenes.variants.between import Between
 from vigorl.data.scenes.world import MadeWorld
 from vigorl.resolvers import CONFIGS
+from vigorl.rollout.tools.draw_line import DrawLine
 from vigorl.rollout.tools.zoom_box import ZoomBox
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 NAMES = (
     "comparison", "hard", "economy", "cold", "shortcut", "route", "lists", "boxes", "box_lists",
-    "forms",
+    "forms", "between",
 )  # fmt: skip
 VIEW = ImageView(FileImage("a.png"), Size(448, 448), Size(112, 112))
 CAREFUL = TeacherSettings(hasty_frac=0.0, look_again_frac=1.0, look_at_second_frac=1.0)
@@ -62,6 +67,7 @@ def main() -> None:
         shown = [pair for pair in asked if pair[1].signs[0].is_large] or asked
         tiles.append(tile(name, *shown[0]))
     clips_reach(said.questions)
+    views_reach(said.questions)
     if said.picture:
         sheet(tiles).save(said.picture, optimize=True)
 
@@ -69,11 +75,11 @@ def main() -> None:
 def reach(world: MadeWorld, asked: list[tuple[TaskRecord, Scene]]) -> tuple[float, float, float]:
     """The mean score without a look, that of the careful teacher, and its looks per answer."""
     names_boxes = world.variant.names_boxes
-    tool = (
-        ZoomBox(min_window_px=112, view_px=112)
-        if names_boxes
-        else ZoomPoint(window_px=112, view_px=112)
-    )
+    tool = ZoomPoint(window_px=112, view_px=112)
+    if names_boxes:
+        tool = ZoomBox(min_window_px=112, view_px=112)
+    elif isinstance(world.variant, Between):
+        tool = DrawLine(window_px=112)
     teacher = ScriptedTeacher(CAREFUL, tool=tool, names_boxes=names_boxes)  # pyright: ignore
     blind, careful, looks = list[float](), list[float](), list[int]()
     for task, scene in asked:
@@ -94,6 +100,7 @@ def clips_reach(questions: int) -> None:
     right: dict[str, list[bool]] = {}
     frames: list[int] = []
     for i, clip in world.clips("test", questions):
+        assert isinstance(clip, Clip)
         task, rng = ask_clip(clip, id=str(i), video="a.mp4"), random.Random(i)
         for count in (2, 6, 8):
             numbers = Even(count=count).numbers(header_of(clip))
@@ -104,6 +111,27 @@ def clips_reach(questions: int) -> None:
         frames.append(2 + 2 * (len(chosen.steps) - 1))
     cells = [f"{name} {100 * statistics.fmean(found):.1f} %" for name, found in right.items()]
     print(f"clips: {', '.join(cells)} with {statistics.fmean(frames):.2f} frames")
+
+
+def views_reach(questions: int) -> None:
+    """Of the made views: what fixed cameras show, and what a careful teacher finds."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        cfg = compose("train", ["data=made_views_fixed"]).data
+    world: MadeViews = instantiate(cfg)
+    call = {"frames": 1, "error_frames": 0, "tool": "choose_camera", "argument": "cameras"}
+    teacher = ClipTeacher(hasty_frac=0.0, look_again_frac=1.0, **call)
+    fixed, careful, looks = list[bool](), list[bool](), list[int]()
+    for i, views in world.clips("test", questions):
+        assert isinstance(views, Views)
+        task, rng = ask_views(views, id=str(i), path="a.views"), random.Random(i)
+        watched = teacher.watching_trace(task, views, cfg.frames.indices, rng)
+        fixed.append(task.is_right(watched.trace.answer))
+        chosen = teacher.choosing_trace(task, views, rng).trace
+        careful.append(task.is_right(chosen.answer))
+        looks.append(len(chosen.steps) - 1)
+    shares = (100 * statistics.fmean(found) for found in (fixed, careful))
+    cells = "views: four fixed cameras {:.1f} %, careful teacher {:.1f} %".format(*shares)
+    print(f"{cells} with {statistics.fmean(looks):.2f} cameras")
 
 
 def tile(name: str, task: TaskRecord, scene: Scene) -> Image.Image:

@@ -34,7 +34,7 @@ from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
-from vigorl.settings.reach import stage_config
+from vigorl.settings.stages import all_stages
 from vigorl.targets import check_targets
 from vigorl.training.policy_module import OptimizerSettings
 from vigorl.training.samplers.solve_rate import SolveRateSampling
@@ -61,6 +61,11 @@ OF_A_CHOICE = {
     "mpo": ["pairs.rollouts=x"],
 }
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
+# each is one of those with another model: it is composed once, with no more than a run of its own
+MORE_SCALES = (
+    "tiny_internvl", "internvl3_1b", "internvl3_8b", "internvl3_5_8b",
+    "tiny_glm", "glm4_1v_9b", "glm4_6v_flash",
+)  # fmt: skip
 WITH_EVERY_SCALE = ("grpo_vstar", "sft_vstar")  # with every scale; all others with some, in turn
 RUNS = [
     *(
@@ -78,6 +83,7 @@ RUNS = [
         for scale in ("tiny", "qwen2_5_vl_7b")
         if experiment.startswith("recipe_")
     ),
+    *(("train", "grpo_vstar", scale) for scale in MORE_SCALES),
 ]
 
 
@@ -98,8 +104,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return found
 
 
-def stages_of(cfg: DictConfig) -> list[DictConfig]:
-    return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
+stages_of = all_stages
 
 
 @pytest.mark.parametrize(("door", "experiment", "scale"), RUNS)
@@ -471,7 +476,8 @@ def test_the_released_traces_are_named_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "side"), [("tiny", 112), ("tiny_qwen3", 128), ("qwen2_5_vl_7b", 448)]
+    ("scale", "side"),
+    [("tiny", 112), ("tiny_qwen3", 128), ("tiny_internvl", 112), ("qwen2_5_vl_7b", 448)],
 )
 def test_made_traces_fit_the_scale(scale: str, side: int) -> None:
     cfg = compose_door("train", "experiment=sft_vstar", f"scale={scale}")
@@ -499,15 +505,20 @@ def test_an_env_brings_its_reward_and_the_command_line_has_the_last_word(
 
 
 def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
-    for scale in SCALES:
+    for scale in (*SCALES, *MORE_SCALES):
         cfg = compose_door("train", f"scale={scale}")
         factor = 32 if "qwen3" in scale else 28
-        assert cfg.pixels.min_pixels == (2 * factor) ** 2
+        smallest = 448 if scale.startswith("internvl") else 2 * factor  # a tile, or 2 x 2 tokens
+        assert cfg.pixels.min_pixels == smallest**2
         assert cfg.zoom.view_px % factor == cfg.zoom.whole_px % factor == 0
 
 
 @pytest.mark.parametrize(
-    ("scale", "model_type"), [("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl")]
+    ("scale", "model_type"),
+    [
+        ("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl"), ("tiny_internvl", "internvl"),
+        ("tiny_glm", "glm4v"),
+    ],
 )
 def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:
     first, *_ = stages_of(compose_door("train", "experiment=sft_vstar", f"scale={scale}"))

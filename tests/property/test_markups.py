@@ -62,7 +62,8 @@ def test_calls_come_back(markup: Markup, made: Sequence[ToolCall]) -> None:
 PIECES = st.sampled_from([
     "<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>", "<box>",
     "</box>", "<search>", "</search>", "<function=box>", "</function>", "<parameter=bbox>",
-    "</parameter>", "```python", "\n```", "box(", ")", "\n", "[1, 2]", '{"name": "box"', "}", "\0",
+    "</parameter>", "box\n<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "```python",
+    "\n```", "box(", ")", "\n", "[1, 2]", '{"name": "box"', "}", "\0",
 ])  # fmt: skip
 
 

@@ -201,7 +201,8 @@ class Edited:
 
 Source = FileImage | VideoFrame | Stored | Edited
 
-VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+VIEWS_ENDING = ".views"  # a JSON list of picture files, which are then named as a video's frames
+VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", VIEWS_ENDING)
 _FRAME = re.compile(r"(?P<path>.+)#t=(?P<time>\d{1,9}(?:\.\d{1,6})?)(?:&px=(?P<px>\d{1,9}))?")
 
 
@@ -227,7 +228,7 @@ def source_of(name: str | os.PathLike[str]) -> FileImage | VideoFrame:
 
 
 def is_video(name: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a whole video, by its ending."""
+    """Whether a name is that of a whole video, or of a list of views, by its ending."""
     return os.fspath(name).lower().endswith(VIDEO_ENDINGS)
 
 

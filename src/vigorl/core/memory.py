@@ -21,7 +21,7 @@ from enum import StrEnum
 
 GIB = 2**30
 
-LOGITS_COPIES = 5  # as computed, float32 over temperature, banned ids masked, and two gradients
+LOGITS_COPIES = 4  # as computed, in float32, as probabilities, and as a gradient
 
 
 class When(StrEnum):
@@ -65,7 +65,9 @@ class ModelSize:
         patch_dim: Numbers per patch.
         patches_per_token: Merged into one picture token.
         pixels_per_token: Area of a picture token.
+        thumbnail_pixels: Shown beside a picture that is cut into two tiles or more; 0: none is.
         num_head: Weights of the output head, 0 where they are the input embedding's.
+        norms: As wide as the model, of a layer.
     """
 
     num_params: int
@@ -85,6 +87,8 @@ class ModelSize:
     patches_per_token: int
     pixels_per_token: int
     num_head: int = 0
+    thumbnail_pixels: int = 0
+    norms: int = 2
 
     @property
     def without_head(self) -> ModelSize:
@@ -105,7 +109,8 @@ class ModelSize:
 
     def picture_tokens(self, num_pixels: int) -> int:
         """Placeholders of a picture of that area."""
-        return -(-num_pixels // self.pixels_per_token)
+        is_cut = num_pixels >= 2 * self.thumbnail_pixels
+        return -(-(num_pixels + is_cut * self.thumbnail_pixels) // self.pixels_per_token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +129,8 @@ class LearningLoad:
         picture_tokens: Of the pictures in a sequence.
         is_tower_trained: The vision tower's activations are kept for the backward pass.
         is_checkpointed: Activations are computed again in the backward pass.
-        logits_chunk_tokens: Tokens whose logits are alive at once.
+        logits_chunk_tokens, vocab_tile: Tokens and entries of the vocabulary whose logits are alive
+            at once.
         has_critic: A model of the same size, without its output head, learns in the same steps.
     """
 
@@ -140,6 +146,7 @@ class LearningLoad:
     is_tower_trained: bool
     is_checkpointed: bool
     logits_chunk_tokens: int
+    vocab_tile: int
     has_critic: bool = False
 
 
@@ -250,7 +257,7 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
         MemoryItem(
             "logits",
             min(load.logits_chunk_tokens, load.micro_batch_size * load.response_tokens)
-            * model.vocab * 4 * LOGITS_COPIES,
+            * min(load.vocab_tile, model.vocab) * 4 * LOGITS_COPIES,
             When.LEARNING,
             f"+module.logits_chunk_tokens={max(load.logits_chunk_tokens // 4, 64)}",
         ),
@@ -272,16 +279,18 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
         32 hidden + (2 kv + 4 intermediate) x compute_bytes
 
     two norms' inputs and float32 copies, what the projections read, queries and attention's output;
-    keys and values; gate, up, gate's activation and the product. On 16-bit weights 20 hidden. The
-    layer that is in its backward pass counts twice, for its gradients. With checkpointing: each
-    layer's input, and that one layer. Beside them the mask of a padded batch.
+    keys and values; gate, up, gate's activation and the product. On 16-bit weights 20 hidden. Each
+    norm beyond two takes 11 hidden more, on 16-bit weights 8. The layer that is in its backward
+    pass counts twice, for its gradients. With checkpointing: each layer's input, and that one
+    layer. Beside them the mask of a padded batch.
 
     Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa,
     counted; a test counts them again. After arXiv:2205.05198, section 4.1, of a GPT layer.
     """
     tokens = load.micro_batch_size * load.sequence_tokens
     inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
-    layer = tokens * ((32 if load.weight_bytes == 4 else 20) * model.hidden + inner)
+    base, per_norm = (32, 11) if load.weight_bytes == 4 else (20, 8)
+    layer = tokens * ((base + per_norm * (model.norms - 2)) * model.hidden + inner)
     inputs = tokens * model.hidden * load.weight_bytes * model.layers
     mask = tokens * load.sequence_tokens * load.compute_bytes
     kept = inputs + layer if load.is_checkpointed else layer * model.layers

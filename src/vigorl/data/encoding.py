@@ -1,9 +1,11 @@
 """From messages and traces to token ids, with the loss mask written as the ids are.
 
-The chat layout is the model family's, such as `<|im_start|>role\\n text <|im_end|>\\n`. Ids hold
-ONE placeholder per picture until `expand_image_pads`. Control tokens only ever come from this file:
-what a user, a data set, a tool or the policy writes is encoded as plain text, even where it reads
-`<|im_end|>` or `<|image_pad|>`, so no text can end a turn or add a picture.
+The chat layout is the model family's, such as `<|im_start|>role\\n text <|im_end|>\\n`. Where a
+message has no end of its own, the token that opens the environment's next one is the policy's: it
+is sampled, and learnt, as the end of the turn. Ids hold ONE placeholder per picture until
+`expand_image_pads`. Control tokens only ever come from this file: what a user, a data set, a tool
+or the policy writes is encoded as plain text, even where it reads `<|im_end|>` or `<|image_pad|>`,
+so no text can end a turn or add a picture.
 
 A policy may write its calls in a dialect of its own (`core.markup`): whatever is said in texts here
 is canonical, and translated next to the ids, which are never encoded again.
@@ -19,8 +21,8 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import Any, TypeVar
+from itertools import pairwise, takewhile
+from typing import Any
 
 from transformers import AutoTokenizer
 
@@ -40,13 +42,14 @@ from vigorl.core.trace import (
     text_of,
 )
 from vigorl.data.images import ImageStore
+from vigorl.data.placeholders import expand_image_pads as expand_image_pads
+from vigorl.data.placeholders import expand_parallel as expand_parallel
 from vigorl.data.prompts import Message, Prompt
 from vigorl.data.rescale import rescaled_trace
 from vigorl.families.family import ChatLayout
 from vigorl.families.loading import reading
 from vigorl.families.lookup import family_of
 
-Value = TypeVar("Value")
 _CALL = re.compile(rf"{TOOL_CALL}.*?(?:{END_TOOL_CALL}|$)", re.DOTALL)
 
 
@@ -57,10 +60,11 @@ class ChatCodec:
         tokenizer: A fast Hugging Face tokenizer with the layout's control tokens.
         chat: The family's layout.
     Attributes:
-        end_id: The token that ends every message, and so every completion.
+        end_id: The token that ends a turn that answers.
+        end_ids: All that may end a turn, `end_id` first.
         image_id: The picture placeholder.
         pad_id: For padding batches.
-        banned_ids: Every control token but `end_id`, ascending. A policy must never sample one: a
+        banned_ids: Every control token but `end_ids`, ascending. A policy must never sample one: a
             placeholder would ask for pixels that do not exist, and a message start would forge a
             message.
         dialect: How the policy writes its calls; None is the canonical form.
@@ -79,13 +83,21 @@ class ChatCodec:
         }
         if missing := [token for token in chat.needed if token not in controls]:
             raise ConfigError(f"the tokenizer lacks the control tokens {missing} of its family")
-        self._start_id: int = controls[chat.start]
-        self.end_id: int = controls[chat.end]
+        self._opening = [controls[token] for token in chat.opening]
+        self._role_ids = {role: controls[token] for role, token in chat.roles}
+        # by what opens a message; "" where the role is its first line
+        self._roles = {token: role for role, token in self._role_ids.items()} or {
+            controls[chat.start]: ""
+        }
+        self.end_ids: tuple[int, ...] = tuple(controls[token] for token in chat.ends)
+        self.end_id: int = self.end_ids[0]
         self.image_id: int = controls[chat.picture]
         around = controls[chat.before_picture], controls[chat.after_picture]
         self._picture_ids = [around[0], self.image_id, around[1]]
+        self._tail = chat.tail
+        self._left_to_processor = set(around) if chat.is_framed_by_processor else set[int]()
         self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {self.end_id}))
+        self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {*self.end_ids}))
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
@@ -115,41 +127,44 @@ class ChatCodec:
         Raises:
             DataError: A message's `<image>` slots are not as many as its pictures.
         """
-        ids: list[int] = []
+        ids = list(self._opening)
         for message in messages:
-            ids += self._message_ids(message) + self._plain_ids("\n")
+            ids += self._message_ids(message) + self._closing_ids()
         return ids + self._assistant_header_ids()
 
     def observation_ids(
-        self, parts: Sequence[str | ImageView], *, add_end: bool = False
+        self, parts: Sequence[str | ImageView], *, after: Turn | None = None
     ) -> list[int]:
         """The environment's message after an assistant turn, up to and including the next assistant
         header.
 
         Args:
             parts: Texts and pictures in reading order; an `<image>` in a text is plain text.
-            add_end: The turn did not sample its end token (a stop string cut it): it is written
-                here.
+            after: The turn, where it may lack its end token (a stop string cut it): that is written
+                here. None says that it has it.
         """
-        ids = [self.end_id] if add_end else []
-        ids += [*self._plain_ids("\n"), self._start_id]
-        text = "user\n"  # between two control tokens it is encoded in one go
+        ids = self._missing_end(after) if after is not None else []
+        text = "\n"  # between two control tokens it is encoded in one go
+        if not self._role_ids:
+            started, text = self._opened("user")
+            ids += [*self._plain_ids("\n"), *started]
         for part in parts:
             if isinstance(part, str):
                 text += part
             else:
                 ids += [*self._plain_ids(text), *self._picture_ids]
-                text = ""
+                text = self._tail
         ids += self._plain_ids(text)
-        return [*ids, self.end_id, *self._plain_ids("\n"), *self._assistant_header_ids()]
+        return [*ids, *self._closing_ids(), *self._assistant_header_ids()]
 
     def completion_ids(self, text: str) -> list[int]:
         """What a policy would have sampled to write this turn, end token included."""
-        return [*self.prefix_ids(text), self.end_id]
+        return [*self.prefix_ids(text), self._end_of(text)]
 
     def reply_ids(self, text: str) -> list[int]:
         """The same of a turn in the policy's own words, as an endpoint hands them over."""
-        return [*self._plain_ids(text), self.end_id]
+        canonical = self.dialect.read(text) if self.dialect else text
+        return [*self._plain_ids(text), self._end_of(canonical)]
 
     def prefix_ids(self, text: str) -> list[int]:
         """Words put into the policy's mouth: no header, no end token."""
@@ -166,6 +181,12 @@ class ChatCodec:
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
 
+    def processor_ids(self, ids: Sequence[int]) -> list[int]:
+        """A prompt for programs that make of a placeholder what the family's processor does: what
+        that writes around a picture itself is left out.
+        """
+        return [token for token in ids if token not in self._left_to_processor]
+
     def messages_of(self, ids: Sequence[int]) -> list[Message]:
         """The dialog in the ids of a request, ONE placeholder per picture: the inverse of
         `prompt_ids` and of what the environment writes after it.
@@ -177,26 +198,26 @@ class ChatCodec:
         Raises:
             ValueError: The ids are not a dialog of this codec that ends in an assistant's turn.
         """
-        starts = [i for i, token in enumerate(ids) if token == self._start_id]
-        if not starts or starts[0] != 0:
+        starts = [i for i, token in enumerate(ids) if token in self._roles]
+        if not starts or list(ids[: starts[0]]) != self._opening:
             raise ValueError("the ids do not begin with a message")
         bounds = [*starts, len(ids)]
-        messages = [self._message_of(ids[a + 1 : b]) for a, b in pairwise(bounds)]
-        if messages[-1].role != "assistant" or self.end_id in ids[starts[-1] :]:
+        messages = [self._message_of(ids[a:b]) for a, b in pairwise(bounds)]
+        if messages[-1].role != "assistant" or not self._is_open(ids[starts[-1] :]):
             raise ValueError("the ids do not end in an assistant's turn")
         return messages
 
     def _message_of(self, ids: Sequence[int]) -> Message:
-        """Of what stands behind a message's start, up to the next one's."""
-        content = list(ids[: ids.index(self.end_id)] if self.end_id in ids else ids)
+        """Of a message's ids, from what opens it up to the next one's."""
         parts: list[list[int]] = [[]]
-        for token in content:
+        for token in takewhile(lambda one: one not in self.end_ids, ids[1:]):
             if token == self.image_id:
                 parts.append([])
             else:
                 parts[-1].append(token)
         texts = [self.decode_raw(part).replace(IMAGE_SLOT, "< image >") for part in parts]
-        role, line_break, first = texts[0].partition("\n")
+        texts[1:] = [text.removeprefix(self._tail) for text in texts[1:]]
+        role, line_break, first = (self._roles[ids[0]] + texts[0]).partition("\n")
         if not line_break:
             raise ValueError(f"a message has no role: {texts[0][:80]!r}")
         return Message(role, IMAGE_SLOT.join([first, *texts[1:]]), len(parts) - 1)
@@ -206,66 +227,47 @@ class ChatCodec:
             "input_ids"
         ]
 
+    def _is_open(self, ids: Sequence[int]) -> bool:
+        return set(self.end_ids).isdisjoint(ids)
+
+    def _end_of(self, text: str) -> int:
+        """How a turn ends that says this, in canonical form."""
+        is_call = "tool" in self._role_ids and TOOL_CALL in text
+        return self._role_ids["tool"] if is_call else self.end_id
+
+    def _missing_end(self, turn: Turn) -> list[int]:
+        """What must come before the environment's own words."""
+        last = turn.completion_ids[-1:]
+        is_there = last and (last[0] in self._roles if self._role_ids else last[0] == self.end_id)
+        return [] if is_there else [self._end_of(turn.text)]
+
+    def _closing_ids(self) -> list[int]:
+        return [] if self._role_ids else [self.end_id, *self._plain_ids("\n")]
+
+    def _opened(self, role: str) -> tuple[list[int], str]:
+        """What opens a message, and how the text after it begins."""
+        if self._role_ids:
+            return [self._role_ids[role]], "\n"
+        return list(self._roles), f"{role}\n"
+
     def _assistant_header_ids(self) -> list[int]:
-        return [self._start_id, *self._plain_ids("assistant\n")]
+        ids, text = self._opened("assistant")
+        return [*ids, *self._plain_ids(text)]
 
     def _message_ids(self, message: Message) -> list[int]:
         # Text between two control tokens is encoded in one go, as a chat template would have it.
-        parts = f"{message.role}\n{message.text}".split(IMAGE_SLOT)
+        ids, text = self._opened(message.role)
+        parts = f"{text}{message.text}".split(IMAGE_SLOT)
         if len(parts) - 1 != message.num_images:
             raise DataError(
                 f"{len(parts) - 1} {IMAGE_SLOT} slots in the {message.role} message, but "
                 f"{message.num_images} pictures: {message.text[:80]!r}"
             )
         parts[-1] += message.plain
-        ids = [self._start_id, *self._plain_ids(parts[0])]
+        ids += self._plain_ids(parts[0])
         for part in parts[1:]:
-            ids += [*self._picture_ids, *self._plain_ids(part)]
-        return [*ids, self.end_id]
-
-
-def expand_image_pads(
-    ids: Sequence[int], token_counts: Sequence[int], *, image_id: int
-) -> list[int]:
-    """Each picture's one placeholder repeated as often as the picture has tokens.
-
-    Args:
-        ids: One placeholder per picture.
-        token_counts: Tokens of each picture, in order, each at least 1.
-        image_id: The placeholder.
-    Raises:
-        ValueError: Not as many placeholders as pictures.
-
-    >>> expand_image_pads([7, 0, 8, 0], [2, 3], image_id=0)
-    [7, 0, 0, 8, 0, 0, 0]
-    """
-    return expand_parallel(ids, ids, token_counts, image_id=image_id, fill=image_id)
-
-
-def expand_parallel(
-    ids: Sequence[int],
-    values: Sequence[Value],
-    token_counts: Sequence[int],
-    *,
-    image_id: int,
-    fill: Value,
-) -> list[Value]:
-    """What belongs to each token (mask, logprobs), stretched as `expand_image_pads` stretches the
-    ids; `fill` on pictures.
-
-    Raises:
-        ValueError: Not as many placeholders as pictures, or not as many values as ids.
-    """
-    num_slots = sum(token == image_id for token in ids)
-    if num_slots != len(token_counts):
-        raise ValueError(
-            f"{num_slots} image placeholders in the ids, but {len(token_counts)} pictures"
-        )
-    counts = iter(token_counts)
-    expanded: list[Value] = []
-    for token, value in zip(ids, values, strict=True):
-        expanded += [fill] * next(counts) if token == image_id else [value]
-    return expanded
+            ids += [*self._picture_ids, *self._plain_ids(self._tail + part)]
+        return ids
 
 
 def encode_trace(

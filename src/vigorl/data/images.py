@@ -46,11 +46,11 @@ class PixelBlock:
     """One picture as the vision tower takes it. Shared by a cache: never change it in place.
 
     Attributes:
-        pixel_values: Normalised patches, merge-window order.
-        grid_thw: Frames (1), patch rows, patch columns.
+        pixel_values: Normalised patches or tiles, in the order of the tower.
+        grid_thw: As the family's `Sizing` says.
     """
 
-    pixel_values: Float[Tensor, "patches dim"]
+    pixel_values: Float[Tensor, "pieces *dims"]
     grid_thw: tuple[int, int, int]
 
 
@@ -77,7 +77,8 @@ class ImageStore:
             raise ConfigError(
                 "the image processor must be the Pillow one: load it with backend='pil'"
             )
-        self._processor, self.sizing, self.frame = processor, family.sizing(processor), family.frame
+        self._processor, self._family = processor, family
+        self.sizing, self.frame = family.sizing(processor), family.frame
         self._sizes: dict[str, Size] = {}  # threads share it, and an LRUCache knows none
         self.originals: LRUCache[str, Image.Image] = LRUCache(
             cache_bytes // 2,
@@ -97,13 +98,13 @@ class ImageStore:
         cache_bytes: int = 1 << 30,
     ) -> ImageStore:
         """The store of a model folder (or hub name); the two limits replace the folder's own."""
-        limits = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-        given = {name: value for name, value in limits.items() if value is not None}
         with reading(folder):
             processor = AutoImageProcessor.from_pretrained(
-                str(folder), backend="pil", trust_remote_code=False, **given
+                str(folder), backend="pil", trust_remote_code=False
             )
-        return cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
+        store = cls(processor, family=family_of(folder), cache_bytes=cache_bytes)
+        store.sizing = store.sizing.within(min_pixels=min_pixels, max_pixels=max_pixels)
+        return store
 
     def whole(self, path: str | os.PathLike[str], *, source: str = "") -> ImageView:
         """The whole picture at the size at which the processor shows it, or of a frame whose name
@@ -124,7 +125,7 @@ class ImageStore:
         if most is not None:
             # no fewer than the model takes, no more than it may
             most = max(min(most, sizing.max_pixels), sizing.min_pixels)
-            sizing = replace(sizing, max_pixels=most)
+            sizing = sizing.within(max_pixels=most)
         try:
             size = sizing.fit(original)
         except ValueError as error:
@@ -132,8 +133,8 @@ class ImageStore:
         return ImageView(source_of(name), original, size, frame=self.frame)
 
     def fit(self, view: ImageView) -> ImageView:
-        """The view at the nearest size that no engine would change again: sides are whole tokens,
-        and the area is within the pixel limits.
+        """The view at the nearest size that no engine would change again: sides are whole tokens
+        (or tiles), and the area is within the pixel limits.
         """
         return replace(view, size=self.sizing.fit_view(view.size))
 
@@ -142,7 +143,7 @@ class ImageStore:
         return self.sizing.num_tokens(view.size)
 
     def grid_thw(self, view: ImageView) -> tuple[int, int, int]:
-        """Frames, patch rows and patch columns of the view, without reading the file."""
+        """Pieces, and patch rows and patch columns of each, without reading the file."""
         return self.sizing.grid_thw(view.size)
 
     def image(self, view: ImageView) -> Image.Image:
@@ -164,9 +165,8 @@ class ImageStore:
         Raises:
             DataError: As `image`.
         """
-        made = self._processor(images=[self.image(view)], do_resize=False, return_tensors="pt")
-        frames, rows, columns = made["image_grid_thw"][0].tolist()
-        return PixelBlock(made["pixel_values"], (frames, rows, columns))
+        made = self._family.pixels(self._processor, self.image(view))
+        return PixelBlock(made, self.grid_thw(view))
 
     @cachedmethod(
         attrgetter("originals"), key=lambda self, source: source.key, lock=lambda self: _CACHES

@@ -23,7 +23,7 @@ class Message:
     """One chat message.
 
     Attributes:
-        role: "system", "user" or "assistant".
+        role: "system", "user" or "assistant"; "tool" of a reply where the family has such a role.
         text: With `num_images` slots `<image>` where the pictures go.
         num_images: How many of the slots are pictures; anything else that reads `<image>` is an
             error.

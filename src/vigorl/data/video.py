@@ -11,11 +11,13 @@ those of the mean rate. Turned as the file says.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ from PIL import Image
 
 from vigorl.core.errors import DataError
 from vigorl.core.geometry import Size
+from vigorl.core.media import VIEWS_ENDING
 
 KEPT_OPEN = 4  # files of a process
 
@@ -162,7 +165,66 @@ class VideoFile:
         return DataError(text, path=self.path)
 
 
-_OPEN: OrderedDict[tuple[object, ...], VideoFile] = OrderedDict()
+class ViewsFile:
+    """Pictures of equal size that a JSON list names, below its own folder, as frames, one a second:
+    what the cameras of a scene see, or the frames of a video that are already files.
+
+        ["kitchen/overview.png", "kitchen/door.png", "kitchen/window.png"]
+
+    Args:
+        path: The list, NAME.views.
+        source: As of `VideoFile`.
+    Raises:
+        DataError: It is missing or no such list; or a picture is missing or lies elsewhere.
+    """
+
+    def __init__(self, path: str, *, source: str | None = None) -> None:
+        # imported here: pictures are read there, frames of videos among them
+        from vigorl.data.pictures import read_size
+
+        self.path, self._source = path, source
+        try:
+            names = json.loads(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._fault(f"the list of views cannot be read ({error})") from error
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+            raise self._fault('a list of views is a JSON list of picture files: ["a.png", "b.png"]')
+        folder = Path(path).parent
+        for name in names:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise self._fault(f"view {name!r:.80} leads out of the folder of its list")
+            if not (folder / name).is_file():
+                raise self._fault(f"view {name!r:.80} is not beside its list")
+        self._views = [str(folder / name) for name in names]
+        size = read_size(self._views[0], source=source)
+        self.header = VideoHeader(size, float(len(names)), 1.0, len(names))
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def frame(self, time_s: float) -> Image.Image:
+        """The picture that stands for a second.
+
+        Raises:
+            DataError: It cannot be read, or is not as large as the first.
+        """
+        from vigorl.data.pictures import open_image
+
+        path = self._views[self.header.number_at(time_s)]
+        picture, size = open_image(path, source=self._source), self.header.size
+        if picture.size != (size.width, size.height):
+            raise self._fault(
+                f"view {Path(path).name!r:.80} is {picture.width}x{picture.height}, the first one "
+                f"{size.width}x{size.height}: views of one list are equally large"
+            )
+        return picture
+
+    def _fault(self, message: str) -> DataError:
+        text = f"{message}; named by {self._source}" if self._source else message
+        return DataError(text, path=self.path)
+
+
+_OPEN: OrderedDict[tuple[object, ...], VideoFile | ViewsFile] = OrderedDict()
 _LOCK = Lock()
 
 
@@ -186,12 +248,12 @@ def read_frame(path: str | os.PathLike[str], time_s: float) -> Image.Image:
         return _opened(os.fspath(path), None).frame(time_s)
 
 
-def _opened(path: str, source: str | None) -> VideoFile:
+def _opened(path: str, source: str | None) -> VideoFile | ViewsFile:
     # a fork shares its parent's place in a file, and a written file is another one
     found = os.stat(path) if os.path.isfile(path) else None
     key = (os.getpid(), path, found and (found.st_size, found.st_mtime_ns))
     if key not in _OPEN:
-        video = VideoFile(path, source=source)
+        video = (ViewsFile if path.endswith(VIEWS_ENDING) else VideoFile)(path, source=source)
         while len(_OPEN) >= KEPT_OPEN:
             of, old = _OPEN.popitem(last=False)
             if of[0] == os.getpid():

@@ -30,6 +30,7 @@ from vigorl.diagnosis.machine import Machine, Space, is_on_gpu
 from vigorl.diagnosis.report import Row, Status
 from vigorl.families.family import Family
 from vigorl.families.lookup import check_runs, family_named
+from vigorl.models.logprobs import VOCAB_TILE
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
 from vigorl.own_objects import is_given
@@ -72,6 +73,7 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
             config,
             freeze_vision_tower=cfg.model.freeze_vision_tower,
             freeze_merger=cfg.model.freeze_merger,
+            freeze_language_model=cfg.model.freeze_language_model,
             lora=instantiate(cfg.model.lora),
         )
     except ConfigError as error:
@@ -161,6 +163,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         is_checkpointed=cfg.model.gradient_checkpointing,
         logits_chunk_tokens=cfg.module.get("logits_chunk_tokens")
         or _default(PolicyModule, "logits_chunk_tokens"),
+        vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
     )
 

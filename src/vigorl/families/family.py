@@ -12,29 +12,39 @@ Left out, as nothing asks for it yet: native tool calls, thinking tags, video.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from vigorl.core.geometry import Size
+from vigorl.core.geometry import Box, Size
 from vigorl.core.media import TextFrame
 
 
 @dataclass(frozen=True, slots=True)
 class ChatLayout:
-    """Control tokens of a chat: `start` ROLE newline text `end` newline, one message after another.
+    """Control tokens of a chat: `start` ROLE newline text `end` newline, one message after another;
+    or, with `roles`, the role's token, newline, text, and the next role's token ends it.
 
     Attributes:
-        start: Opens every message.
-        end: Ends every message; the one control token that a policy may sample.
+        start: Opens every message; "" with `roles`.
+        end: What a policy samples to end a turn. It ends every message; with `roles` it is the
+            token of "user".
         before_picture, picture, after_picture: What stands for a picture in a text; `picture` is
             the placeholder.
         pad: Fills batches of a tokenizer made here.
         controls: All control tokens of a tokenizer made here, in the order of their ids.
+        tail: Text that stands behind every picture.
+        is_framed_by_processor: Hugging Face's processor of the family makes of a placeholder alone
+            what stands around it too, so templates and vLLM's prompts must hold none of that.
+        names: What that processor calls tokens of a tokenizer made here, with the tokens.
+        opening: Before the first message.
+        roles: Each role with its token; that of "tool" ends a turn that calls one.
+        stops: More that ends a policy's turn, though none is taught to end so.
     """
 
     start: str
@@ -44,29 +54,49 @@ class ChatLayout:
     after_picture: str
     pad: str
     controls: tuple[str, ...]
+    tail: str = ""
+    is_framed_by_processor: bool = False
+    names: tuple[tuple[str, str], ...] = ()
+
+    opening: tuple[str, ...] = ()
+    roles: tuple[tuple[str, str], ...] = ()
+    stops: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
         """What a tokenizer must have for the layout to be written."""
-        return (self.start, self.end, self.before_picture, self.picture, self.after_picture)
+        starts = tuple(token for _, token in self.roles) or (self.start,)
+        picture = (self.before_picture, self.picture, self.after_picture)
+        return (*self.opening, *starts, self.end, *self.stops, *picture)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """All that may end a policy's turn, `end` first."""
+        after_call = (token for role, token in self.roles if role == "tool")
+        return (self.end, *after_call, *self.stops)
 
     def template(self, *, system: str = "") -> str:
         """The layout as a Hugging Face chat template, for whoever talks to a model without us; a
         chat without a system message begins with `system`, where that is not empty.
         """
-        picture = self.before_picture + self.picture + self.after_picture
-        default = f"{self.start}system\n{_quoted(system)}{self.end}\n"
-        opening = "{% if messages[0].role != 'system' %}" + default + "{% endif %}"
+        framed = self.before_picture + self.picture + self.after_picture
+        picture = (self.picture if self.is_framed_by_processor else framed) + self.tail
+        tokens = dict(self.roles)
+        role, end = f"{self.start}{{{{ message.role }}}}", f"{self.end}\n"
+        if tokens:
+            role, end = f"{{{{ {tokens}[message.role] }}}}", ""
+        default = f"{tokens.get('system', self.start + 'system')}\n{_quoted(system)}{end}"
+        default = "{% if messages[0].role != 'system' %}" + default + "{% endif %}"
         return (
-            f"{opening if system else ''}"
+            f"{''.join(self.opening)}{default if system else ''}"
             "{% for message in messages %}"
-            f"{self.start}{{{{ message.role }}}}\n"
+            f"{role}\n"
             "{% if message.content is string %}{{ message.content }}{% else %}"
             "{% for part in message.content %}"
             f"{{% if part.type in ('image', 'image_url') %}}{picture}"
             "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
-            f"{self.end}\n{{% endfor %}}"
-            f"{{% if add_generation_prompt %}}{self.start}assistant\n{{% endif %}}"
+            f"{end}{{% endfor %}}{{% if add_generation_prompt %}}"
+            f"{tokens.get('assistant', self.start + 'assistant')}\n{{% endif %}}"
         )
 
 
@@ -76,12 +106,68 @@ def _quoted(text: str) -> str:
     return f'{{{{ "{escaped}" }}}}'
 
 
+class Sizing(Protocol):
+    """The sizes at which an image processor shows pictures, and what they cost."""
+
+    @property
+    def min_pixels(self) -> int:
+        """Smallest area."""
+        ...
+
+    @property
+    def max_pixels(self) -> int:
+        """Largest area."""
+        ...
+
+    @property
+    def factor(self) -> int:
+        """Pixels per token and side."""
+        ...
+
+    def within(self, *, min_pixels: int | None = None, max_pixels: int | None = None) -> Sizing:
+        """The same between other limits; None leaves one.
+
+        Raises:
+            ConfigError: No size is within both.
+        """
+        ...
+
+    def fit(self, size: Size) -> Size:
+        """The size at which a picture of this one is shown: the processor's own, which it leaves
+        as it is when an engine sizes it again.
+
+        Raises:
+            ValueError: There is none.
+        """
+        ...
+
+    def fit_view(self, size: Size) -> Size:
+        """The nearest size that `fit` leaves as it is."""
+        ...
+
+    def num_tokens(self, size: Size) -> int:
+        """Placeholders of a picture shown at this size."""
+        ...
+
+    def grid_thw(self, size: Size) -> tuple[int, int, int]:
+        """Pieces, and patch rows and patch columns of each, of a picture shown at this size."""
+        ...
+
+    def token_boxes(self, size: Size) -> list[Box]:
+        """What each token of a picture shown at this size sees of it, pixels of that size."""
+        ...
+
+    def processor_settings(self) -> dict[str, Any]:
+        """What an image processor elsewhere is told, so that it leaves these sizes as they are."""
+        ...
+
+
 _MOST_RESIZINGS = 16  # six have been seen
 
 
 @dataclass(frozen=True, slots=True)
-class Sizing:
-    """The sizes at which an image processor shows pictures, aspect kept.
+class PatchSizing:
+    """Of processors that keep the aspect and cut the whole picture into patches: Qwen's.
 
     Attributes:
         patch_size: Side of a patch, pixels.
@@ -98,6 +184,13 @@ class Sizing:
     def factor(self) -> int:
         """Pixels per token and side; sides are multiples of it."""
         return self.patch_size * self.merge_size
+
+    def within(self, *, min_pixels: int | None = None, max_pixels: int | None = None) -> PatchSizing:
+        return replace(
+            self,
+            min_pixels=self.min_pixels if min_pixels is None else min_pixels,
+            max_pixels=self.max_pixels if max_pixels is None else max_pixels,
+        )
 
     def fit(self, size: Size) -> Size:
         """The size at which a picture of this one is shown: the processor's own, which it leaves
@@ -139,8 +232,26 @@ class Sizing:
         return (size.width // self.factor) * (size.height // self.factor)
 
     def grid_thw(self, size: Size) -> tuple[int, int, int]:
-        """Frames, patch rows and patch columns of a picture shown at this size."""
+        """One piece, and its patch rows and patch columns."""
         return (1, size.height // self.patch_size, size.width // self.patch_size)
+
+    def token_boxes(self, size: Size) -> list[Box]:
+        return grid_boxes(Box(0, 0, size.width, size.height), side_px=self.factor)
+
+    def processor_settings(self) -> dict[str, Any]:
+        return {"size": {"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels}}
+
+
+def grid_boxes(region: Box, *, side_px: int) -> list[Box]:
+    """Squares of that side that cover a region, row by row from its upper left corner."""
+    rows = range(round(region.bottom - region.top) // side_px)
+    columns = range(round(region.right - region.left) // side_px)
+    corners = [
+        (region.left + column * side_px, region.top + row * side_px)
+        for row in rows
+        for column in columns
+    ]
+    return [Box(left, top, left + side_px, top + side_px) for left, top in corners]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +265,8 @@ class TowerShape:
         patch_size: Side of a patch, pixels.
         patch_dim: Numbers per patch.
         merge_size: Patches per token and side.
+        thumbnail_pixels: Area of what is shown beside a picture that is cut into pieces; 0 where
+            none is.
     """
 
     hidden: int
@@ -162,6 +275,7 @@ class TowerShape:
     patch_size: int
     patch_dim: int
     merge_size: int
+    thumbnail_pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +350,10 @@ class Family(Protocol):
         """
         ...
 
+    def pixels(self, processor: Any, picture: Image) -> Float[Tensor, "pieces *dims"]:
+        """A picture of a size from `fit` as `encode` takes it: one row per patch, or per tile."""
+        ...
+
     def tower(self, model: PreTrainedModel) -> nn.Module:
         """Tower and merger, as one module."""
         ...
@@ -275,7 +393,7 @@ class Family(Protocol):
     def encode(
         self,
         model: PreTrainedModel,
-        pixel_values: Float[Tensor, "patches patch_dim"],
+        pixel_values: Float[Tensor, "pieces *dims"],
         grid_thw: Int[Tensor, "images 3"],
     ) -> list[Float[Tensor, "_ width"]]:
         """Features of pictures, [tokens, feature_width] each."""
@@ -288,7 +406,11 @@ class Family(Protocol):
         grid_thw: Int[Tensor, "images 3"],
         attention_mask: Int[Tensor, "batch tokens"] | None = None,
     ) -> Int[Tensor, "3 batch tokens"]:
-        """Where every token stands: time, row, column."""
+        """Where every token stands: time, row, column; all alike where a family knows no rows."""
+        ...
+
+    def position_ids(self, positions: Int[Tensor, "3 rows tokens"]) -> Tensor:
+        """The same as `language_model` takes them."""
         ...
 
     def read(
@@ -324,4 +446,8 @@ class Family(Protocol):
 
     def tiny_processor(self, settings: TinySettings) -> Any:
         """Its image processor."""
+        ...
+
+    def tiny_files(self, settings: TinySettings) -> dict[str, Any]:
+        """What else its folder holds: JSON by file name."""
         ...

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -18,10 +20,24 @@ from vigorl.families.family import Family
 @cache
 def known_families() -> dict[str, Family]:
     """By model type: the `FAMILIES` of every file in this room that has any, and of plugins."""
-    modules = [
-        import_module(f"{room.__name__}.{found.name}") for found in iter_modules(room.__path__)
-    ]
-    return _by_type(family for module in modules for family in vars(module).get("FAMILIES", ()))
+    return _by_type(family for module in _modules() for family in vars(module).get("FAMILIES", ()))
+
+
+@cache
+def refused() -> dict[str, str]:
+    """What is not supported, and why: the `REFUSED` of every file, by model type, or by model type
+    and engine, as "glm46v engine=vllm".
+    """
+    return {
+        model_type: why
+        for module in _modules()
+        for model_type, why in vars(module).get("REFUSED", {}).items()
+    }
+
+
+@cache
+def _modules() -> list[ModuleType]:
+    return [import_module(f"{room.__name__}.{found.name}") for found in iter_modules(room.__path__)]
 
 
 def _by_type(families: Iterable[Family]) -> dict[str, Family]:
@@ -56,6 +72,8 @@ def family_named(model_type: object, *, where: object) -> Family:
         ConfigError: It is not supported.
     """
     known = known_families()
+    if why := refused().get(str(model_type)):
+        raise ConfigError(f"{where}: model_type {model_type} is {why}")
     if not isinstance(model_type, str) or model_type not in known:
         raise ConfigError(
             f"{where}: model_type {model_type!r:.80} is not one of {', '.join(known)}"
@@ -85,7 +103,20 @@ def family_of(folder: str | os.PathLike[str]) -> Family:
         raise ConfigError(
             f"{folder}: no config.json, so this is not a model folder; {what_to_name(name)}"
         )
-    return family_named(config.get("model_type"), where=folder)
+    return family_in(config, where=folder)
+
+
+def family_in(config: Mapping[str, Any], *, where: object) -> Family:
+    """The family of a config.json.
+
+    Raises:
+        ConfigError: It is not supported, or its language model is not.
+    """
+    text = config.get("text_config")
+    kind = text.get("model_type") if isinstance(text, Mapping) else None
+    if kind in refused():
+        return family_named(kind, where=where)
+    return family_named(config.get("model_type"), where=where)
 
 
 def what_to_name(name: str) -> str:
@@ -110,4 +141,6 @@ def check_runs(family: Family, *, engine: str) -> None:
     """
     if engine not in family.engines:
         others = ", ".join(f"engine={name}" for name in family.engines)
-        raise ConfigError(f"engine={engine} cannot run {family.name}; take {others or 'none'}")
+        why = refused().get(f"{family.model_types[0]} engine={engine}", "")
+        why = f" ({why})" if why else ""
+        raise ConfigError(f"engine={engine} cannot run {family.name}; take {others or 'none'}{why}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import (
     PreTrainedConfig,
@@ -28,7 +29,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDe
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
-from vigorl.families.family import ChatLayout, Family, Sizing, TinySettings, TowerShape
+from vigorl.families.family import ChatLayout, Family, PatchSizing, TinySettings, TowerShape
 
 CHAT = ChatLayout(
     start="<|im_start|>",
@@ -61,9 +62,9 @@ class Qwen25VL:
     )  # fmt: skip
     patch_size: int = 14  # of tiny models; of others their processor's
 
-    def sizing(self, processor: Any) -> Sizing:
+    def sizing(self, processor: Any) -> PatchSizing:
         try:
-            return Sizing(
+            return PatchSizing(
                 int(processor.patch_size),
                 int(processor.merge_size),
                 int(processor.size["shortest_edge"]),
@@ -73,6 +74,10 @@ class Qwen25VL:
             raise ConfigError(
                 f"{type(processor).__name__} is not a Qwen2-VL style image processor ({error})"
             ) from error
+
+    def pixels(self, processor: Any, picture: Image) -> Tensor:
+        made = processor(images=[picture], do_resize=False, return_tensors="pt")
+        return made["pixel_values"]
 
     def tower(self, model: PreTrainedModel) -> nn.Module:
         return model.get_submodule("model.visual")
@@ -136,6 +141,9 @@ class Qwen25VL:
         )
         return positions
 
+    def position_ids(self, positions: Tensor) -> Tensor:
+        return positions
+
     def read(
         self,
         model: PreTrainedModel,
@@ -184,6 +192,9 @@ class Qwen25VL:
         return Qwen2VLImageProcessorPil(
             size=size, patch_size=self.patch_size, merge_size=MERGE_SIZE, temporal_patch_size=2
         )
+
+    def tiny_files(self, settings: TinySettings) -> dict[str, Any]:
+        return {}
 
     def _tower_width(self, vision: Any) -> int:
         return vision.hidden_size

@@ -1,32 +1,38 @@
-"""Log-probabilities of chosen tokens without ever holding the logits of a whole batch.
+"""Log-probabilities of chosen tokens without ever holding logits of [tokens, vocabulary].
 
-Only positions whose NEXT token is learned from reach the output head, a chunk at a time; each
-chunk's logits are thrown away and computed again in the backward pass. Left out: a fused kernel
-(Liger and its like), sequence packing, and top-p: a sampler that cuts the tail samples from another
-distribution than the one that is learned, by design and everywhere.
+Only positions whose NEXT token is learned from reach the output head. There logits exist a tile of
+tokens and vocabulary at a time; running sums turn tiles into log-probabilities and entropies, and
+the backward pass, in closed form, computes each tile once more. One tile gives the very numbers
+that autograd gives. Left out: sequence packing, and top-p: a sampler that cuts the tail samples
+from another distribution than the one that is learned, by design and everywhere.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
-from torch.utils.checkpoint import checkpoint
 
 from vigorl.core.errors import AlignmentError, ConfigError
+
+VOCAB_TILE = 16384  # entries of the vocabulary whose logits are alive at once
 
 
 class ScoringHead(nn.Linear):
     """A model's output head that can also score tokens without giving logits out.
 
-    All chunks are scored inside ONE call of the module. Under ZeRO-3 and FSDP a call is what
-    gathers the weight, before the forward and before the backward pass; a head called once per
-    chunk would hang ranks that differ in tokens, and its weight would be gone again when a chunk is
-    recomputed.
+    All tiles are scored inside ONE call of the module. Under ZeRO-3 and FSDP a call is what gathers
+    the weight, before the forward and before the backward pass; a head called once per tile would
+    hang ranks that differ in tokens, and its weight would be gone again when a tile is computed
+    once more.
     """
 
     @classmethod
@@ -48,33 +54,167 @@ class ScoringHead(nn.Linear):
         banned: Int[Tensor, " k"] | None = None,
         with_entropy: bool = False,
         entropy_gradient: bool = False,
+        vocab_tile: int = VOCAB_TILE,
     ) -> Tensor | tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Logits; or with `targets`, log p(target) and entropy per state (zeros if not wanted).
 
-        The arguments are those of `chosen_logprobs`.
+        The arguments are those of `chosen_logprobs`; a tile is chunk_tokens x vocab_tile.
         """
         if targets is None:
             return linear(states, self.weight)
 
-        def score(states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-            logits = linear(states, self.weight).float() / temperature
-            if banned is not None:
-                logits = logits.index_fill(-1, banned, -math.inf)
-            log_total = logits.logsumexp(-1)
-            logprobs = logits.gather(-1, targets[:, None]).squeeze(-1) - log_total
-            if not with_entropy:
-                return logprobs, torch.zeros_like(log_total)
-            with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
-                return logprobs, _entropy(logits, log_total)
+        kind = states.device.type
+        is_mixed = torch.is_autocast_enabled(kind)
+        scoring = _Scoring(
+            chunk_tokens=chunk_tokens,
+            vocab_tile=vocab_tile,
+            temperature=temperature,
+            banned=targets.new_empty(0) if banned is None else banned,
+            dtype=torch.get_autocast_dtype(kind) if is_mixed else self.weight.dtype,
+            with_entropy=with_entropy,
+            entropy_gradient=with_entropy and entropy_gradient,
+        )
+        return _Score.apply(states, self.weight, targets, scoring)
 
-        scored = [
-            checkpoint(score, *chunk, use_reentrant=False, preserve_rng_state=False)
-            if torch.is_grad_enabled()
-            else score(*chunk)
-            for chunk in zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
-        ]
-        logprobs, entropy = (torch.cat(parts) for parts in zip(*scored, strict=True))
-        return logprobs, entropy
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scoring:
+    """How tokens are scored; `dtype` is what logits are multiplied out in."""
+
+    chunk_tokens: int
+    vocab_tile: int
+    temperature: float
+    banned: Tensor
+    dtype: torch.dtype
+    with_entropy: bool
+    entropy_gradient: bool
+
+    def tokens(self, num: int) -> Iterator[slice]:
+        return _slices(num, self.chunk_tokens)
+
+    def vocabulary(self, num: int) -> Iterator[slice]:
+        return _slices(num, self.vocab_tile)
+
+    def logits(
+        self, states: Float[Tensor, "n width"], weight: Float[Tensor, "tile width"], entries: slice
+    ) -> Float[Tensor, "n tile"]:
+        """Of a tile, in float32, as the sampler had them."""
+        logits = linear(states, weight).float().div_(self.temperature)
+        banned = self.banned[(self.banned >= entries.start) & (self.banned < entries.stop)]
+        return logits.index_fill_(-1, banned - entries.start, -math.inf)
+
+
+def _slices(num: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, num)) for start in range(0, num, size))
+
+
+class _Score(Function):
+    """Log-probability of each target and entropy of each distribution, tile by tile.
+
+    With l the logits and p their softmax, the entropy is logsumexp(l) - sum(p l), and
+    d logprob / d l = [target] - p, d entropy / d l = p (sum(p l) - l).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, how: _Scoring
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        totals, entropies, chosen = (
+            torch.zeros(len(states), dtype=torch.float32, device=states.device) for _ in range(3)
+        )
+        for tokens in how.tokens(len(states)):
+            rows = states[tokens].to(how.dtype)
+            total = totals.new_full((len(rows),), -math.inf)
+            for entries in how.vocabulary(len(weight)):
+                logits = how.logits(rows, weight[entries].to(how.dtype), entries)
+                part = logits.logsumexp(-1)
+                grown = torch.logaddexp(total, part)
+                if how.with_entropy:
+                    entropies[tokens] = _joined(
+                        entropies[tokens], total, _entropy(logits, part), part, grown
+                    )
+                chosen[tokens] += _at(logits, targets[tokens] - entries.start)
+                total = grown
+            totals[tokens] = total
+        ctx.save_for_backward(states, weight, targets, totals, entropies)
+        ctx.how = how
+        if not how.entropy_gradient:
+            ctx.mark_non_differentiable(entropies)
+        return chosen - totals, entropies
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, by_logprob: Tensor, by_entropy: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        states, weight, targets, totals, entropies = ctx.saved_tensors
+        means = totals - entropies  # of the logits, by their probabilities
+        how: _Scoring = ctx.how
+        wants_states, wants_weight, *_ = ctx.needs_input_grad
+        # tiles are summed in float32, whatever they are multiplied out in
+        to_states = torch.zeros_like(states, dtype=torch.float32) if wants_states else None
+        to_weight = torch.empty_like(weight) if wants_weight else None
+        for entries in how.vocabulary(len(weight)):
+            part = weight[entries].to(how.dtype)
+            to_part = torch.zeros_like(part, dtype=torch.float32)
+            for tokens in how.tokens(len(states)):
+                rows = states[tokens].to(how.dtype)
+                logits = how.logits(rows, part, entries)
+                to_logits = (logits - totals[tokens, None]).exp_()  # probabilities so far
+                pull = -by_logprob[tokens, None]
+                if how.entropy_gradient:
+                    finite = logits.masked_fill_(logits == -math.inf, 0.0)
+                    pull = pull + by_entropy[tokens, None] * (means[tokens, None] - finite)
+                to_logits *= pull
+                _add_at(to_logits, targets[tokens] - entries.start, by_logprob[tokens])
+                to_logits = to_logits.div_(how.temperature).to(how.dtype)
+                if to_states is not None:
+                    to_states[tokens] += to_logits @ part
+                if wants_weight:
+                    to_part += to_logits.t() @ rows
+            if to_weight is not None:
+                to_weight[entries] = to_part
+        return None if to_states is None else to_states.to(states.dtype), to_weight, None, None
+
+
+def _entropy(
+    logits: Float[Tensor, "n tile"], log_total: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Of the distribution within a tile. A banned token has p 0 and l -inf, and counts 0, not nan;
+    of a tile of such alone the number has no meaning, but it is one.
+    """
+    log_total = log_total.clamp(min=torch.finfo(torch.float32).min)
+    probs = (logits - log_total[:, None]).exp()
+    return log_total - (probs * logits.masked_fill(logits == -math.inf, 0.0)).sum(-1)
+
+
+def _joined(
+    entropy: Tensor, log_total: Tensor, other: Tensor, other_log_total: Tensor, both: Tensor
+) -> Float[Tensor, " n"]:
+    """The entropy of two parts of a vocabulary together: that within each by its weight, and that
+    of the choice between them.
+    """
+    both = both.clamp(min=torch.finfo(torch.float32).min)
+    weight, other_weight = (log_total - both).exp(), (other_log_total - both).exp()
+    within = weight * entropy + other_weight * other
+    return within + torch.special.entr(weight) + torch.special.entr(other_weight)
+
+
+def _inside(indices: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Which indices are of this tile, and them, moved into it where they are not."""
+    return (indices >= 0) & (indices < size), indices.clamp(0, size - 1)
+
+
+def _at(logits: Float[Tensor, "n tile"], indices: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The logit of each target of this tile, else 0."""
+    is_here, moved = _inside(indices, logits.shape[-1])
+    return logits.gather(-1, moved[:, None]).squeeze(-1).where(is_here, 0.0)
+
+
+def _add_at(grads: Tensor, indices: Int[Tensor, " n"], values: Float[Tensor, " n"]) -> None:
+    """Add to the target of each row, where it is of this tile."""
+    is_here, moved = _inside(indices, grads.shape[-1])
+    grads.scatter_add_(-1, moved[:, None], values.where(is_here, 0.0)[:, None])
 
 
 def chosen_logprobs(
@@ -128,14 +268,6 @@ def chosen_logprobs(
     blank = torch.zeros(input_ids.shape, dtype=torch.float32, device=hidden.device)
     logprobs, entropy = (blank.index_put((rows, columns), values) for values in scored)
     return logprobs, entropy if with_entropy else None
-
-
-def _entropy(logits: Tensor, log_total: Tensor) -> Tensor:
-    probs = (logits - log_total[:, None]).exp()
-    # A banned token has probability 0 and logit -inf: 0 * -inf must count 0, not nan, in the
-    # gradient too, so the infinity goes before the product.
-    finite = logits.masked_fill(logits == -math.inf, 0.0)
-    return log_total - (probs * finite).sum(-1)
 
 
 def _check_targets(

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedMode
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import ModelSize
-from vigorl.families.lookup import family_named, what_to_name
+from vigorl.families.lookup import family_in, what_to_name
 from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import hub_name, local_folder
@@ -46,7 +46,7 @@ def read_config(folder_or_id: str) -> tuple[dict[str, Any], bool]:
     else:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         has_weights = any(folder.glob("*.safetensors"))
-    family_named(config.get("model_type"), where=folder_or_id)
+    family_in(config, where=folder_or_id)
     return config, has_weights
 
 
@@ -70,6 +70,7 @@ def measure_model(
     *,
     freeze_vision_tower: bool = True,
     freeze_merger: bool | None = None,
+    freeze_language_model: bool = False,
     lora: LoraSettings | None = None,
 ) -> ModelSize:
     """Count a model's weights, and those that learn, as `Policy.from_pretrained` would leave them.
@@ -78,6 +79,7 @@ def measure_model(
         config: config.json.
         freeze_vision_tower: As `Policy.from_pretrained` takes it; so are the others.
         freeze_merger: See there.
+        freeze_language_model: See there.
         lora: See there.
     Raises:
         ConfigError: Settings that exclude each other.
@@ -91,6 +93,7 @@ def measure_model(
             model,
             freeze_vision_tower=freeze_vision_tower,
             freeze_merger=freeze_merger,
+            freeze_language_model=freeze_language_model,
             lora=lora,
         )
     family, text = policy.family, model.config.get_text_config()
@@ -112,7 +115,9 @@ def measure_model(
         patch_dim=tower.patch_dim,
         patches_per_token=tower.merge_size**2,
         pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
+        thumbnail_pixels=tower.thumbnail_pixels,
         num_head=_count_head(policy.model),
+        norms=_count_norms(family.language_model(policy.model)),
     )
 
 
@@ -121,6 +126,11 @@ def _count_head(model: PreTrainedModel) -> int:
     head = model.get_output_embeddings()
     assert head is not None
     return sum(weight.numel() for weight in head.parameters() if id(weight) not in of_input)
+
+
+def _count_norms(language: nn.Module) -> int:
+    names = dict(language.get_submodule("layers.0").named_parameters())
+    return sum(name.endswith("layernorm.weight") for name in names)
 
 
 def _count(module: nn.Module) -> int:

@@ -11,6 +11,7 @@ sequences short: merges may cross spaces, so fixed phrases of a trace become one
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def train_tokenizer(
         tokenizer_object=tokenizer,
         eos_token=chat.end,
         pad_token=chat.pad,
-        additional_special_tokens=list(chat.controls),
+        extra_special_tokens=dict(chat.names) or list(chat.controls),
         clean_up_tokenization_spaces=False,
     )
 
@@ -83,12 +84,15 @@ def make_tiny(
     ids = {token: tokenizer.vocab[token] for token in family.chat.controls}
     model = _random_model(family.tiny_config(settings, ids, len(tokenizer)), seed=seed)
     assert model.generation_config is not None
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    ends = [ids[token] for token in family.chat.ends]
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.bos_token_id = None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     family.tiny_processor(settings).save_pretrained(folder)
+    for name, content in family.tiny_files(settings).items():
+        (folder / name).write_text(json.dumps(content))
     return folder
 
 

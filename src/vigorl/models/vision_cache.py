@@ -63,7 +63,7 @@ class VisionCache:
 
         Args:
             views: In placeholder order; the same view may come more than once.
-            pixels_fn: Gives (pixel_values [patches, dim], grid_thw [n, 3]) of the views it is
+            pixels_fn: Gives (pixel_values [pieces, ...], grid_thw [n, 3]) of the views it is
                 handed; asked only for views that are missing, all at once.
         """
         unique = {view.key: view for view in views}

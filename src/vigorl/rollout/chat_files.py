@@ -47,10 +47,10 @@ def write_chat_files(folder: Path, environment: Environment, *, source: Path) ->
     pixels: dict[str, Any] = known.get(_WITHIN) or json.loads((source / _PIXELS).read_text())
     for old in ("min_pixels", "max_pixels"):  # which some released folders have beside `size`
         pixels.pop(old, None)
-    pixels["size"] = {"shortest_edge": sizing.min_pixels, "longest_edge": sizing.max_pixels}
+    pixels |= sizing.processor_settings()
     generation = {
         "do_sample": False,
-        "eos_token_id": codec.end_id,
+        "eos_token_id": codec.end_id if len(codec.end_ids) == 1 else list(codec.end_ids),
         "pad_token_id": codec.pad_id,
         "suppress_tokens": list(codec.banned_ids),
     }

@@ -24,9 +24,10 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vigorl.core.errors import EngineError
 from vigorl.core.media import ImageView
@@ -38,6 +39,7 @@ from vigorl.core.protocols import (
     Scene,
     StatelessTool,
     ToolError,
+    WaitingTool,
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
@@ -197,6 +199,29 @@ class Dialog:
             )
         return self._request
 
+    def ask_ahead(self, completion: Completion) -> list[Future[Any]]:
+        """Let services begin with the calls of a completion that is accepted once these are done.
+
+        Of several calls in a turn each is asked about what is shown now; one that is about what
+        another shows finds no answer, and asks when its turn comes.
+        """
+        waiting = {n: tool for n, tool in self._tools.items() if isinstance(tool, WaitingTool)}
+        if not waiting or self.is_being_checked:
+            return []
+        request = self._check(completion)
+        text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
+        parsed = Turn(completion.token_ids, completion.logprobs, text).parsed
+        calls = parsed.tool_calls[: self._env.limits.max_calls_per_turn]
+        if self._stop_after(completion, parsed, text, request.sampling) is not None:
+            return []
+        asked: list[Future[Any]] = []
+        for call in calls:
+            with suppress(ToolError):  # is told when it is called
+                if tool := waiting.get(call.name):
+                    answer = tool.ask_ahead(call.arguments, scene=Scene(tuple(self._views)))
+                    asked += [] if answer is None else [answer]
+        return asked
+
     def accept(self, completion: Completion) -> None:
         """Take the answer to `next_request`, and reply to it or end.
 
@@ -245,7 +270,8 @@ class Dialog:
             raise RuntimeError(f"dialog {self.group}/{self.index}: its turn is being generated")
         self._prefix_ids = tuple(self._env.codec.prefix_ids(text))
         request = self.next_request()
-        self.accept(Completion(request.id, (self._env.codec.end_id,), (), is_finished=True))
+        end = tuple(self._env.codec.completion_ids(text)[-1:])
+        self.accept(Completion(request.id, end, (), is_finished=True))
 
     def refuse(self) -> None:
         """End without the turn that `next_request` asked for."""
@@ -278,7 +304,7 @@ class Dialog:
             raise EngineError(f"got completion {completion.request_id} while waiting for {waiting}")
         if not self._env.banned_ids.isdisjoint(completion.token_ids):
             raise EngineError(f"{request.id}: the engine sampled a banned token (image or chat)")
-        if self._env.codec.end_id in completion.token_ids[:-1]:
+        if not set(self._env.codec.end_ids).isdisjoint(completion.token_ids[:-1]):
             raise EngineError(f"{request.id}: the engine sampled on after the end token")
         if len(completion.token_ids) > request.sampling.max_new_tokens:
             raise EngineError(f"{request.id}: the engine sampled more tokens than it may")
@@ -307,8 +333,7 @@ class Dialog:
             parts = tuple(observation_parts(seen.parts))
         turn = replace(turn, tool_error=error)
         # after a stop string the end token was not sampled: the environment ends the turn for it
-        add_end = turn.completion_ids[-1:] != (self._env.codec.end_id,)
-        ids = tuple(self._env.codec.observation_ids(parts, add_end=add_end))
+        ids = tuple(self._env.codec.observation_ids(parts, after=turn))
         num_tokens = len(ids) - len(seen.views) + self._env.num_tokens(seen.views)
         if seen.views:
             self._reply_tokens = max(self._reply_tokens, num_tokens)

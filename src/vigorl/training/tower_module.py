@@ -36,7 +36,7 @@ class LabelledViews:
     """A batch of views of one size.
 
     Attributes:
-        pixel_values: [patches, dim] of all views.
+        pixel_values: [pieces, ...] of all views.
         grid_thw: [views, 3].
         labels: {class name: [views, tokens]}.
     """
@@ -151,7 +151,10 @@ class _Views(Dataset[LabelledViews]):
         pairs += [(signs, self._crop(signs, view, rng, images)) for signs, view in pairs]
         pairs = pairs[self._shard]
         blocks = [images.pixels(view) for _, view in pairs]
-        labels = [token_labels(signs, view, factor=images.sizing.factor) for signs, view in pairs]
+        labels = [
+            token_labels(signs, view, tokens=images.sizing.token_boxes(view.size))
+            for signs, view in pairs
+        ]
         return LabelledViews(
             torch.cat([block.pixel_values for block in blocks]),
             torch.tensor([block.grid_thw for block in blocks]),

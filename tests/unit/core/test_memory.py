@@ -54,6 +54,7 @@ ONE_GPU = LearningLoad(
     is_tower_trained=False,
     is_checkpointed=True,
     logits_chunk_tokens=4096,
+    vocab_tile=16_384,
 )
 ENGINE = EngineLoad(
     dtype_bytes=2,
@@ -119,11 +120,11 @@ def test_adapters_alone_have_gradients_and_moments_in_float32() -> None:
     assert checkpoint_bytes(model, load) == 2 * ALL + 12 * adapters
 
 
-def test_logits_are_those_of_a_chunk() -> None:
+def test_logits_are_those_of_a_tile() -> None:
     found = sizes(learning_items(QWEN_7B, ONE_GPU))
-    assert found["logits"] == 4096 * 152064 * 4 * 5
+    assert found["logits"] == 4096 * 16_384 * 4 * 4
     short = replace(ONE_GPU, micro_batch_size=1, response_tokens=100)
-    assert sizes(learning_items(QWEN_7B, short))["logits"] == 100 * 152064 * 4 * 5
+    assert sizes(learning_items(QWEN_7B, short))["logits"] == 100 * 16_384 * 4 * 4
 
 
 def test_checkpointing_keeps_one_layer_and_the_inputs() -> None:

@@ -87,7 +87,9 @@ def test_observation_follows_an_end_token_and_opens_the_next_turn(
         "<|im_start|>assistant\n"
     )
     assert raw(tokenizer, codec.observation_ids(text)) == expected
-    assert raw(tokenizer, codec.observation_ids(text, add_end=True)) == "<|im_end|>" + expected
+    cut, whole = Turn((9,), (), "x"), Turn((9, END), (), "x")
+    assert raw(tokenizer, codec.observation_ids(text, after=cut)) == "<|im_end|>" + expected
+    assert raw(tokenizer, codec.observation_ids(text, after=whole)) == expected
 
 
 def test_only_pictures_are_pictures_in_an_observation(codec: ChatCodec) -> None:

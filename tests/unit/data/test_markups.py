@@ -10,13 +10,14 @@ from vigorl.core.protocols import Argument, ArgumentKind, ToolSpec
 from vigorl.core.trace import ToolCall, TurnProblem, parse_turn
 from vigorl.data.markups.action_tags import ActionTags
 from vigorl.data.markups.code_block import CodeBlock
+from vigorl.data.markups.glm_tags import GlmTags
 from vigorl.data.markups.qwen_json import QwenJson
 from vigorl.data.markups.xml import XmlMarkup
 from vigorl.data.prompt_writer import call_example
 from vigorl.rollout.tools.zoom_box import ZoomBox
 
 THINK = "<think> Two discs. </think>\n"
-MARKUPS: list[Markup] = [QwenJson(), XmlMarkup(), ActionTags(), CodeBlock()]
+MARKUPS: list[Markup] = [QwenJson(), XmlMarkup(), GlmTags(), ActionTags(), CodeBlock()]
 
 
 class Search(ZoomBox):
@@ -78,6 +79,20 @@ here
 </parameter>
 </function>
 </tool_call>""",
+    "glm_tags": """<tool_call>box
+<arg_key>bbox</arg_key>
+<arg_value>[1, 2, 30, 40]</arg_value>
+</tool_call>
+<tool_call>search
+<arg_key>query</arg_key>
+<arg_value>a "red" disc</arg_value>
+</tool_call>
+<tool_call>write
+<arg_key>point</arg_key>
+<arg_value>[5, 6]</arg_value>
+<arg_key>text</arg_key>
+<arg_value>here</arg_value>
+</tool_call>""",
     "action_tags": """<box>[1, 2, 30, 40]</box>
 <search>a "red" disc</search>
 <write>{"point": [5, 6], "text": "here"}</write>""",
@@ -103,6 +118,7 @@ def test_each_form_says_the_same_three_calls(markup: Markup, own: str) -> None:
 UNREADABLE = {
     "qwen_json": '<tool_call>\n{"name": "box"\n</tool_call>',
     "xml": "<tool_call>\n<function=box>\n<parameter=bbox>1</function>\n</tool_call>",
+    "glm_tags": "<tool_call>box\n<arg_key>bbox</arg_key>\n1</arg_value>\n</tool_call>",
     "action_tags": "<box>over there</box>",
     "code_block": "```python\nbox(bbox=open('/etc/passwd'))\n```",
 }

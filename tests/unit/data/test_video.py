@@ -172,3 +172,34 @@ def test_an_hour_is_read_frame_by_frame_in_little_memory(tmp_path: Path) -> None
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def _views(folder: Path, text: str) -> Path:
+    for name, shade in (("a", 10), ("b", 200)):
+        Image.new("RGB", (64, 48), (shade,) * 3).save(folder / f"{name}.png")
+    Image.new("RGB", (8, 8)).save(folder / "small.png")
+    path = folder / "scene.views"
+    path.write_text(text)
+    return path
+
+
+def test_a_list_of_views_is_read_as_a_video(tmp_path: Path) -> None:
+    path = _views(tmp_path, '["a.png", "b.png"]')
+    assert read_header(path) == VideoHeader(FRAME, 2.0, 1.0, 2)
+    assert [shade_of(open_image(frame_name(str(path), i))) for i in (1, 0)] == [200, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "cannot be read"),
+        ("[]", "is a JSON list"),
+        ('["c.png"]', "not beside"),
+        ('["../a.png"]', "leads out"),
+        ('["a.png", "small.png"]', "equally large"),
+    ],
+)
+def test_a_list_of_views_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    path = _views(tmp_path, text)
+    with pytest.raises(DataError, match=message):
+        read_frame(path, 1.0)

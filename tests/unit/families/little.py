@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 from vigorl.core.geometry import Point, Size
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Engine, GenerationRequest, SamplingParams, Scene
-from vigorl.core.rollout import TrainingSample
+from vigorl.core.rollout import TrainingSample, Turn
 from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
@@ -63,31 +63,39 @@ def crop(little: Little, whole: ImageView) -> ImageView:
 
 def two_turns(little: Little, engine: Engine) -> TrainingSample:
     """A dialog as an engine samples it; the second turn comes after a crop."""
+    return dialog(little, engine, name="turn", num_pictures=1, num_zooms=1)
+
+
+def dialog(
+    little: Little, engine: Engine, *, name: str, num_pictures: int, num_zooms: int
+) -> TrainingSample:
+    """One turn, and another after each crop of the first picture."""
     whole = little.images.whole(little.picture)
-    views = (whole,)
-    ids = tuple(little.codec.prompt_ids([Message("user", "<image>Where?", 1)]))
+    views = (whole,) * num_pictures
+    said = Message("user", "<image>" * num_pictures + "Where?", num_pictures)
+    ids = tuple(little.codec.prompt_ids([said]))
     mask, logprobs = [0] * len(ids), [0.0] * len(ids)
-    for number in range(2):
+    for number in range(num_zooms + 1):
         sampling = SamplingParams(max_new_tokens=9)
-        engine.submit(GenerationRequest(f"turn {number}", ids, views, sampling, seed=number))
+        engine.submit(GenerationRequest(f"{name} {number}", ids, views, sampling, seed=number))
         (completion,) = engine.poll()
         ids += completion.token_ids
         mask += [1] * len(completion.token_ids)
         logprobs += completion.logprobs
-        if number == 0:
+        if number < num_zooms:
             zoomed = crop(little, whole)
-            views = (whole, zoomed)
-            add_end = not completion.is_finished
-            more = little.codec.observation_ids(["Here:", zoomed], add_end=add_end)
+            views = (*views, zoomed)
+            turn = Turn(completion.token_ids, completion.logprobs, "")
+            more = little.codec.observation_ids(["Here:", zoomed], after=turn)
             ids += tuple(more)
             mask += [0] * len(more)
             logprobs += [0.0] * len(more)
     return TrainingSample(ids, tuple(mask), views, tuple(logprobs))
 
 
-def batch_of(little: Little, sample: TrainingSample) -> TrainingBatch:
+def batch_of(little: Little, *samples: TrainingSample) -> TrainingBatch:
     codec = little.codec
-    return collate([sample], images=little.images, pad_id=codec.pad_id, image_id=codec.image_id)
+    return collate(samples, images=little.images, pad_id=codec.pad_id, image_id=codec.image_id)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from tests.unit.families.little import (
     Little,
     batch_of,
     crop,
+    dialog,
     little,
     plain_logprobs,
     two_turns,
@@ -54,6 +55,22 @@ def test_the_engines_logprobs_are_those_of_one_full_forward_pass(little: Little)
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
 
 
+def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(little: Little) -> None:
+    engine = HFEngine(little.model, little.codec, little.images)
+    policy = Policy.from_pretrained(little.folder, dtype="float32")
+    samples = [
+        dialog(little, engine, name=f"dialog {n}", num_pictures=n, num_zooms=zooms)
+        for n, zooms in ((0, 0), (1, 2), (2, 2), (4, 0))
+    ]
+    assert [len(sample.views) for sample in samples] == [0, 3, 4, 4]
+    batch = batch_of(little, *samples)
+    assert batch.sampling_logprobs is not None
+    with torch.no_grad():
+        scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
+    gaps = (scored - batch.sampling_logprobs)[batch.loss_mask].abs()
+    assert gaps.mean() <= 1e-5
+
+
 def test_the_policys_logprobs_are_the_models(little: Little) -> None:
     engine = HFEngine(little.model, little.codec, little.images)
     batch = batch_of(little, two_turns(little, engine))
@@ -72,9 +89,15 @@ def test_tokens_are_counted_as_the_model_wants_them(
     view = little.images.whole(tmp_path / "a.png")
     processor = AutoImageProcessor.from_pretrained(little.folder, backend="pil")
     made = processor(images=[Image.new("RGB", size, "red")], return_tensors="pt")
-    assert made["image_grid_thw"].tolist() == [list(little.images.grid_thw(view))]
+    assert made["pixel_values"].shape == little.images.pixels(view).pixel_values.shape
+    assert little.images.grid_thw(view) == (
+        tuple(made["image_grid_thw"][0].tolist())
+        if "image_grid_thw" in made
+        else (int(made["num_patches"][0]), 4, 4)  # tiles of 56 px
+    )
     policy = Policy.from_pretrained(little.folder, dtype="float32")
-    (features,) = policy.encode_views(made["pixel_values"], made["image_grid_thw"])
+    grid = torch.tensor([little.images.grid_thw(view)])
+    (features,) = policy.encode_views(made["pixel_values"], grid)
     assert features.shape == (little.images.num_tokens(view), policy.feature_width)
 
 
@@ -83,7 +106,9 @@ def test_a_crop_of_a_wide_picture_is_cut_to_whole_tokens(little: Little) -> None
     factor = little.images.sizing.factor
     assert factor == (32 if "qwen3" in little.folder.name else 28)
     assert view.size.width % factor == view.size.height % factor == 0
-    assert little.images.pixels(view).grid_thw == little.images.grid_thw(view)
+    boxes = little.images.sizing.token_boxes(view.size)
+    assert len(boxes) == little.images.num_tokens(view)
+    assert all(box.is_inside(view.size) for box in boxes)
 
 
 def test_right_coordinates_of_the_familys_frame_are_rewarded(little: Little) -> None:

@@ -20,6 +20,9 @@ from vigorl.families.qwen_vl import Qwen3VL, Qwen25VL
         ("qwen2_vl", TextFrame.PERMILLE),
         ("qwen2_5_vl", TextFrame.PIXELS),
         ("qwen3_vl", TextFrame.PERMILLE),
+        ("internvl", TextFrame.PERMILLE),
+        ("glm4v", TextFrame.PERMILLE),
+        ("glm46v", TextFrame.PERMILLE),
     ],
 )
 def test_config_json_names_the_family(tmp_path: Path, model_type: str, frame: TextFrame) -> None:
@@ -30,11 +33,24 @@ def test_config_json_names_the_family(tmp_path: Path, model_type: str, frame: Te
 
 def test_an_unknown_family_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
-    known = "qwen2_vl, qwen2_5_vl, qwen3_vl"
+    known = ", ".join(known_families())
     with pytest.raises(ConfigError, match=f"model_type 'llava' is not one of {known}$"):
         family_of(tmp_path)
     (tmp_path / "config.json").write_text('{"hidden_size": 64}')
     with pytest.raises(ConfigError, match="model_type None is not one of"):
+        family_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "glm4v_moe"},
+        {"model_type": "glm46v", "text_config": {"model_type": "glm4v_moe_text"}},
+    ],
+)
+def test_a_mixture_of_experts_is_refused_with_the_reason(tmp_path: Path, config: object) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"glm4v_moe.* is a mixture .*scale=glm4_1v_9b"):
         family_of(tmp_path)
 
 
@@ -61,6 +77,12 @@ def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:
     wanted = "engine=hf cannot run Qwen3-VL; take engine=vllm, engine=server"
     with pytest.raises(ConfigError, match=wanted):
         check_runs(odd, engine="hf")
+
+
+def test_an_engine_without_the_models_class_is_refused_with_the_reason() -> None:
+    wanted = r"vllm cannot run GLM-4\.6V; take engine=hf, .* \(vLLM .* has no class for Glm46V"
+    with pytest.raises(ConfigError, match=wanted):
+        check_runs(known_families()["glm46v"], engine="vllm")
 
 
 def test_a_plugin_that_is_not_there_is_named() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from vigorl.core.geometry import Size
-from vigorl.families.family import Sizing
+from vigorl.families.family import PatchSizing, TinySettings
+from vigorl.families.glm_v import GLM41V, GLMSizing
 
-TINY = Sizing(14, 2, 56 * 56, 112 * 112)
-FULL = Sizing(14, 2, 56 * 56, 28 * 28 * 1280)
+TINY = PatchSizing(14, 2, 56 * 56, 112 * 112)
+GLM = GLMSizing(14, 2, 56 * 56, 112 * 112)
+FULL = PatchSizing(14, 2, 56 * 56, 28 * 28 * 1280)
 
 
 def test_a_banner_is_as_large_as_an_engine_shows_it() -> None:
@@ -19,8 +22,20 @@ def test_a_banner_is_as_large_as_an_engine_shows_it() -> None:
     assert TINY.num_tokens(TINY.fit(Size(4000, 100))) == 16
 
 
-@pytest.mark.parametrize("sizing", [TINY, FULL])
-def test_what_is_shown_stays_for_any_picture(sizing: Sizing) -> None:
+def test_a_glm_scales_a_picture_up_whose_short_side_is_less_than_a_token() -> None:
+    assert FULL.fit(Size(800, 10)) == Size(16 * 28, 28)
+    wide = replace(GLM, max_pixels=28 * 28 * 1280)
+    assert wide.fit(Size(800, 10)) == Size(80 * 28, 28)
+
+
+def test_a_glms_processor_counts_a_still_twice() -> None:
+    processor = GLM41V().tiny_processor(TinySettings(max_pixels=12545))
+    assert processor.size["longest_edge"] == 2 * 12545
+    assert GLM41V().sizing(processor) == replace(GLM, max_pixels=12545)
+
+
+@pytest.mark.parametrize("sizing", [TINY, FULL, GLM])
+def test_what_is_shown_stays_for_any_picture(sizing: PatchSizing) -> None:
     rng = random.Random(0)
     for _ in range(2000):
         short, ratio = rng.randint(1, 300), rng.choice((1, 1.3, 3, 10, 40, 100, 190))
@@ -37,7 +52,7 @@ def test_what_is_shown_stays_for_any_picture(sizing: Sizing) -> None:
 
 
 def test_limits_that_no_size_keeps_are_refused() -> None:
-    same = Sizing(14, 2, 112 * 112, 112 * 112)
+    same = PatchSizing(14, 2, 112 * 112, 112 * 112)
     assert same.fit(Size(448, 448)) == Size(112, 112)
     with pytest.raises(ValueError, match=r"300x100 has no size between pixels\.min_pixels=12544"):
         same.fit(Size(300, 100))

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    Glm4vConfig,
+    Glm4vForConditionalGeneration,
     PreTrainedModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -28,7 +30,7 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.models.policy import Policy
 
 IMAGE, VIDEO, START, END = 1, 2, 3, 4
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "glm4v")
 
 _IDS = {
     "image_token_id": IMAGE, "video_token_id": VIDEO,
@@ -56,6 +58,14 @@ def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, tied: bool = False)
         vision |= {"deepstack_visual_indexes": [0, 1]}
         config = Qwen3VLConfig(text_config=_TEXT | {"head_dim": 16}, vision_config=vision, **_IDS)
         return Qwen3VLForConditionalGeneration(config)
+    if family == "glm4v":
+        rope = _TEXT["rope_parameters"] | {"partial_rotary_factor": 0.5, "mrope_section": [1, 1, 2]}
+        config = Glm4vConfig(
+            text_config=_TEXT | {"rope_parameters": rope},
+            vision_config=vision | {"image_size": 112},
+            image_token_id=IMAGE, video_token_id=VIDEO,
+        )  # fmt: skip
+        return Glm4vForConditionalGeneration(config)
     vision |= {"patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]}
     config = Qwen2_5_VLConfig(
         text_config=_TEXT, vision_config=vision, tie_word_embeddings=tied, **_IDS

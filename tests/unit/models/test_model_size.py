@@ -139,6 +139,7 @@ def test_activations_are_what_autograd_saves(dtype: torch.dtype) -> None:
         is_tower_trained=False,
         is_checkpointed=False,
         logits_chunk_tokens=1,
+        vocab_tile=16_384,
     )
     estimate = activation_bytes(measure_model(config.to_dict()), load)
     # what stands above the layers, and the layer whose gradients are counted too: 13 / 12

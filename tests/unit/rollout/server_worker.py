@@ -24,7 +24,7 @@ from vigorl.rollout.engines.server import ServerEngine
 class Codec:
     """What the engine asks of a codec, for prompts without pictures."""
 
-    end_id: int
+    end_ids: tuple[int, ...]
     image_id: int = -1
     banned_ids: tuple[int, ...] = ()
 
@@ -41,7 +41,7 @@ def gathered(num_given: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
 def main(folder: Path, end_id: int, urls: list[str]) -> None:
     dist.init_process_group("gloo")
     rank = dist.get_rank()
-    parts: dict[str, Any] = {"codec": Codec(end_id), "images": None}
+    parts: dict[str, Any] = {"codec": Codec((end_id,)), "images": None}
     engine = ServerEngine(
         **parts, urls=urls, shared_folder=str(folder), backoff_s=0.05, max_backoff_s=0.1
     )

@@ -19,9 +19,9 @@ from typing import Annotated
 from PIL import Image, ImageDraw
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Point, zoom_window
+from vigorl.core.geometry import Point, Size, zoom_window
 from vigorl.core.ranges import AtLeastOne, Positive, Range, check_ranges
-from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, draw_scene, scene_size
+from vigorl.data.scenes.draw import Scene, SceneSettings, Sign, draw_scene
 
 Side = Annotated[int, Range(ge=56, le=4096)]
 _LINE = (255, 255, 255)
@@ -78,8 +78,26 @@ class Clip:
                 return sign
         return None
 
+    @property
+    def num_frames(self) -> int:
+        return self.settings.num_frames
+
+    @property
+    def fps(self) -> float:
+        return self.settings.fps
+
+    @property
+    def side_px(self) -> int:
+        """Of a frame."""
+        return self.settings.side_px
+
     def start_of(self, sign: Sign) -> int:
+        """The first frame that shows a sign close."""
         return self.starts[self.scene.signs.index(sign)]
+
+    def expected_at(self, sign: Sign) -> int:
+        """Where one who sees the whole alone would look for it."""
+        return expected_start(self.settings, sign.center.x)
 
     def in_frame(self, sign: Sign) -> Point:
         """Where a sign is in the frames that show the whole, their pixels."""
@@ -92,17 +110,18 @@ class Clip:
         whole = self.scene.image.resize((side, side), Image.Resampling.BICUBIC)
         for number in range(self.settings.num_frames):
             if sign := self.shown(number):
-                yield self._close(sign)
+                yield close_up(self.scene, sign, side_px=side)
                 continue
             swept, x = whole.copy(), number * side // self.settings.num_frames
             ImageDraw.Draw(swept).line((x, 0, x, side), fill=_LINE)
             yield swept
 
-    def _close(self, sign: Sign) -> Image.Image:
-        side, size = self.settings.side_px, scene_size(self.settings.scene)
-        window = zoom_window(sign.center, image=size, side_px=side)
-        left, top, right, bottom = map(int, window.as_tuple())
-        return self.scene.image.crop((left, top, right, bottom))
+
+def close_up(scene: Scene, sign: Sign, *, side_px: int) -> Image.Image:
+    """A square of the scene about a sign, in full detail."""
+    window = zoom_window(sign.center, image=Size(*scene.image.size), side_px=side_px)
+    left, top, right, bottom = map(int, window.as_tuple())
+    return scene.image.crop((left, top, right, bottom))
 
 
 def draw_clip(settings: ClipSettings, *, seed: int) -> Clip:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vigorl.core.calls import END_TOOL_CALL, TOOL_CALL, BadCall, ToolCall, parse_calls, render_calls
@@ -36,7 +36,6 @@ from vigorl.data.markups.dialect import (
 
 _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>(.*?)</function>\s*", re.DOTALL)
 _PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
-_CLOSING = re.compile(r"</(?:parameter|function|tool_call)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +43,63 @@ class XmlMarkup:
     """A tag per argument."""
 
     def dialect(self, tools: Sequence[Tool]) -> Dialect:
-        texts = {
-            (tool.name, argument.name)
-            for tool in tools
-            for argument in tool.spec.arguments
-            if argument.kind is ArgumentKind.TEXT
-        }
-        return _XmlDialect(frozenset(texts))
+        return XmlDialect(free_texts(tools))
+
+
+def free_texts(tools: Sequence[Tool]) -> frozenset[tuple[str, str]]:
+    """Tool and argument of those that are texts."""
+    return frozenset(
+        (tool.name, argument.name)
+        for tool in tools
+        for argument in tool.spec.arguments
+        if argument.kind is ArgumentKind.TEXT
+    )
 
 
 @dataclass(frozen=True)
-class _XmlDialect(CallDialect):
-    """
+class XmlDialect(CallDialect):
+    """A dialect with a tag per argument; another puts its own tags in.
+
     Attributes:
         texts: Tool and argument of those that are free texts.
+        parameter: An argument's name and value.
+        closing: A tag that a value must not hold.
     """
 
     texts: frozenset[tuple[str, str]]
     call_pattern = CANONICAL_CALL
     opening = TOOL_CALL
+    parameter = _PARAMETER
+    closing = re.compile(r"</(?:parameter|function|tool_call)>")
 
     def parse(self, match: re.Match[str]) -> Calls | None:
         body = match["body"]
-        if "<function=" not in body.partition("{")[0]:
+        if not self.is_own(body):
             calls = parse_calls(body)
             return None if isinstance(calls, BadCall) else calls
-        functions = _all_of(_FUNCTION, body)
+        functions = self.functions(body)
         if not functions:
             return None
         found = [self._call(name, inside) for name, inside in functions]
         return tuple(call for call in found if call) if all(found) else None
 
+    def is_own(self, body: str) -> bool:
+        """Whether a block is of this form; it may be JSON."""
+        return "<function=" in body.partition("{")[0]
+
+    def functions(self, body: str) -> list[tuple[str, str]] | None:
+        """Each call's name and arguments; None or none where they cannot be read."""
+        return _all_of(_FUNCTION, body)
+
+    def lay_out(self, name: str, values: Mapping[str, str]) -> str:
+        """A block's content; no value holds a tag."""
+        inside = "".join(
+            f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in values.items()
+        )
+        return f"\n<function={name}>\n{inside}</function>\n"
+
     def _call(self, name: str, inside: str) -> ToolCall | None:
-        pairs = _all_of(_PARAMETER, inside)
+        pairs = _all_of(self.parameter, inside)
         if pairs is None:
             return None
         return ToolCall(
@@ -89,12 +112,9 @@ class _XmlDialect(CallDialect):
 
     def _block(self, call: ToolCall) -> str:
         values = {key: self._value(call.name, key, value) for key, value in call.arguments.items()}
-        if any(_CLOSING.search(value) or has_tag(value) for value in values.values()):
+        if any(self.closing.search(value) or has_tag(value) for value in values.values()):
             return render_calls(call)
-        inside = "".join(
-            f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in values.items()
-        )
-        return f"{TOOL_CALL}\n<function={call.name}>\n{inside}</function>\n{END_TOOL_CALL}"
+        return TOOL_CALL + self.lay_out(call.name, values) + END_TOOL_CALL
 
     def _value(self, name: str, key: str, value: object) -> str:
         is_plain = isinstance(value, str) and (

@@ -133,6 +133,7 @@ def draw_scene(
     seed: int,
     photographs: Sequence[Image.Image] = (),
     is_large: bool = False,
+    has_middle: bool = False,
     stripes: Mapping[str, str] | None = None,
 ) -> Scene:
     """Draw the scene of a seed; the same seed and settings give the same pixels.
@@ -143,6 +144,7 @@ def draw_scene(
         photographs: Real pictures to draw on instead of the plain clutter; one is picked and
             cropped per scene.
         is_large: The first sign is large.
+        has_middle: The fourth sign stands halfway between the first and the third, to the pixel.
         stripes: How those of the first sign run, by its colour; None leaves it to chance.
     Raises:
         ConfigError: The signs do not fit on the picture.
@@ -152,7 +154,7 @@ def draw_scene(
         _photo_ground(rng, settings, photographs) if photographs else _plain_ground(rng, settings)
     )
     canvas = ImageDraw.Draw(image)
-    signs = _choose_signs(rng, settings, is_large=is_large)
+    signs = _choose_signs(rng, settings, is_large=is_large, has_middle=has_middle)
     if stripes:
         signs = (replace(signs[0], stripes=stripes[signs[0].colour]), *signs[1:])
     for sign in signs:
@@ -175,7 +177,7 @@ def scene_size(settings: SceneSettings) -> Size:
 
 
 def _choose_signs(
-    rng: random.Random, settings: SceneSettings, *, is_large: bool
+    rng: random.Random, settings: SceneSettings, *, is_large: bool, has_middle: bool
 ) -> tuple[Sign, ...]:
     colour, shape = rng.choice(list(COLOURS)), rng.choice(SHAPES)
     looks = [(colour, shape)]
@@ -184,7 +186,7 @@ def _choose_signs(
     others = [(c, s) for c in COLOURS for s in SHAPES if c != colour]
     rng.shuffle(others)
     looks += others[: settings.num_signs - len(looks)]
-    centers = _place(rng, settings, len(looks), is_large=is_large)
+    centers = _place(rng, settings, len(looks), is_large=is_large, has_middle=has_middle)
     first, *rest = (
         Sign(c, s, rng.choice(STRIPES), p) for (c, s), p in zip(looks, centers, strict=True)
     )
@@ -192,7 +194,7 @@ def _choose_signs(
 
 
 def _place(
-    rng: random.Random, settings: SceneSettings, count: int, *, is_large: bool
+    rng: random.Random, settings: SceneSettings, count: int, *, is_large: bool, has_middle: bool
 ) -> list[Point]:
     low, high = settings.margin_px, settings.side_px - settings.margin_px - 6
     apart, apart_from_large = 3 * REACH_PX, (LARGE + 2) * REACH_PX
@@ -208,6 +210,9 @@ def _place(
                 angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(*settings.near_miss_px)
                 x = round(centers[0].x + distance * math.cos(angle))
                 y = round(centers[0].y + distance * math.sin(angle))
+            elif len(centers) == 3 and has_middle:
+                first, third = centers[0], centers[2]
+                x, y = (first.x + third.x) // 2, (first.y + third.y) // 2
             else:
                 x, y = rng.randrange(low, high), rng.randrange(low, high)
             candidate = Point(x, y)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vigorl.core.geometry import Box
 from vigorl.core.media import ImageView, TextFrame
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 
@@ -27,29 +28,35 @@ CLASSES = {
 }
 
 
-def token_labels(signs: Sequence[Sign], view: ImageView, *, factor: int) -> dict[str, list[int]]:
-    """One label per image token, row by row, for each of CLASSES; IGNORE where there is none.
+def token_labels(
+    signs: Sequence[Sign], view: ImageView, *, tokens: Sequence[Box]
+) -> dict[str, list[int]]:
+    """One label per image token for each of CLASSES; IGNORE where there is none.
 
-    A token covers factor x factor pixels of the view.
+    `tokens` are what each of them covers, in pixels of the view (`Sizing.token_boxes`).
 
     A whole picture gives names and positions (tens and ones of the pixel where the sign is, or
     hundreds and tens of its permille: the digits that matter where a trace writes it); its stripes
     cannot be seen. A crop gives names and stripes.
     """
-    columns, rows = view.size.width // factor, view.size.height // factor
-    labels = {kind: [IGNORE] * (columns * rows) for kind in CLASSES}
-    labels["name"] = [NOTHING] * (columns * rows)
+    labels = {kind: [IGNORE] * len(tokens) for kind in CLASSES}
+    labels["name"] = [NOTHING] * len(tokens)
     in_pixels = view.in_frame(TextFrame.PIXELS)
     for sign in signs:
         if not view.region.covers(sign.panel):
             continue
         local = in_pixels.to_text(sign.center)
-        token = int(local.y) // factor * columns + int(local.x) // factor
-        labels["name"][token] = NAMES.index(sign.name)
-        if view.box is not None:
-            labels["stripes"][token] = STRIPES.index(sign.stripes)
-        else:
-            place, step = view.to_text(sign.center), 1 if view.frame is TextFrame.PIXELS else 10
-            labels["x_tens"][token], labels["x_ones"][token] = divmod(int(place.x) // step, 10)
-            labels["y_tens"][token], labels["y_ones"][token] = divmod(int(place.y) // step, 10)
+        for token, box in enumerate(tokens):
+            if box.left <= local.x < box.right and box.top <= local.y < box.bottom:
+                _label(labels, token, sign, view)
     return labels
+
+
+def _label(labels: dict[str, list[int]], token: int, sign: Sign, view: ImageView) -> None:
+    labels["name"][token] = NAMES.index(sign.name)
+    if view.box is not None:
+        labels["stripes"][token] = STRIPES.index(sign.stripes)
+        return
+    place, step = view.to_text(sign.center), 1 if view.frame is TextFrame.PIXELS else 10
+    labels["x_tens"][token], labels["x_ones"][token] = divmod(int(place.x) // step, 10)
+    labels["y_tens"][token], labels["y_ones"][token] = divmod(int(place.y) // step, 10)

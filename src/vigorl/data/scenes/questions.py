@@ -16,6 +16,7 @@ ATTRIBUTE, COMPARISON = "direct_attributes", "comparison"
 CATEGORIES = (ATTRIBUTE, COMPARISON)  # of which V*Bench's layout has a folder each
 LIST = "list"  # answered by "red disc: vertical; blue square: rising"
 YES_NO = "yes_no"  # "Do the stripes on the red disc run vertical?"
+BETWEEN = "between"  # "How do the stripes between the red disc and the blue square run?"
 BOXES = "boxes"  # answered by boxes, "(44, 14), (56, 26); (9, 70), (22, 83)"
 
 
@@ -62,6 +63,25 @@ def ask_comparison(scene: Scene, *, id: str, image: str) -> TaskRecord:
         options=tuple(comparison_answer(a, b) for a in STRIPES for b in STRIPES),
         targets=(first.panel, second.panel),
         category=COMPARISON,
+    )
+
+
+def between(scene: Scene) -> tuple[Sign, Sign, Sign]:
+    """Of a scene that has a middle: one end, which has the near twin, the other end, the middle."""
+    return scene.signs[0], scene.signs[2], scene.signs[3]
+
+
+def ask_between(scene: Scene, *, id: str, image: str) -> TaskRecord:
+    """How the stripes of a sign run that is named by where it stands alone."""
+    first, last, middle = between(scene)
+    return TaskRecord(
+        id=id,
+        question=f"How do the stripes between the {first.name} and the {last.name} run?",
+        answer=middle.stripes,
+        images=(image,),
+        options=STRIPES,
+        targets=(middle.panel,),
+        category=BETWEEN,
     )
 
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Point
 from vigorl.core.media import ImageView
-from vigorl.core.protocols import Looking
+from vigorl.core.protocols import Looking, Tool
 from vigorl.core.protocols import Scene as Shown
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.trace import Step, ToolCall, Trace, render_point
 from vigorl.data.scenes.draw import STRIPES, Scene, Sign
-from vigorl.data.scenes.questions import BOXES, asked_signs, conclude
+from vigorl.data.scenes.questions import BETWEEN, BOXES, asked_signs, between, conclude
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,10 @@ class TeacherSettings:
 class ScriptedTeacher:
     """Writes traces for scenes; all randomness comes from the generator that is passed in."""
 
-    def __init__(
-        self, settings: TeacherSettings, *, tool: Looking, names_boxes: bool = False
-    ) -> None:
-        """With `names_boxes` its thoughts name the box of a sign instead of a point on it, and the
-        tool, whose argument is a box, is called with it.
+    def __init__(self, settings: TeacherSettings, *, tool: Tool, names_boxes: bool = False) -> None:
+        """The tool looks at a place; where lines are asked for, it draws them and shows their
+        middle (`rollout.tools.draw_line`). With `names_boxes` thoughts name the box of a sign
+        instead of a point on it, and the tool, whose argument is a box, is called with it.
         """
         self.settings, self.tool, self.names_boxes = settings, tool, names_boxes
 
@@ -75,6 +74,8 @@ class ScriptedTeacher:
         """A multi-turn trace: zoom at each sign the question names, say what is there, answer."""
         if task.category == BOXES:
             return self.single_look_trace(task, scene, image, rng, grounded=True)
+        if task.category == BETWEEN:
+            return self._line_trace(task, scene, image, rng)
         settings = self.settings
         asked = asked_signs(task, scene)
         steps: list[Step] = []
@@ -100,6 +101,29 @@ class ScriptedTeacher:
                     break
             found.append(stripes or rng.choice(STRIPES))
         answer = conclude(task, asked, found)
+        return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
+
+    def _line_trace(
+        self, task: TaskRecord, scene: Scene, image: ImageView, rng: random.Random
+    ) -> TraceRecord:
+        """Draw a line from end to end, say what its middle shows, answer; a hasty line begins at
+        the leftmost sign of the right colour.
+        """
+        first, last, middle = between(scene)
+        steps, seen, shown = list[Step](), "", None
+        for look in range(self.settings.max_looks):
+            is_hasty = look == 0 and rng.random() < self.settings.hasty_frac
+            start = _leftmost_of_colour(first, scene) if is_hasty else first
+            ends = [image.to_text(self._aim(sign, image, rng)) for sign in (start, last)]
+            call = ToolCall(self.tool.name, {"points": [[end.x, end.y] for end in ends]})
+            told = zip((first, last), map(render_point, ends), strict=True)
+            places = " ".join(f"The {sign.name} is at {place}." for sign, place in told)
+            steps.append(Step(f"{seen}{'Wait. ' if look else ''}{places}", call))
+            shown = self._shown(task, scene, call, image)
+            seen = _tell(shown)
+            if shown == middle or rng.random() >= self.settings.look_again_frac:
+                break
+        answer = shown.stripes if shown else rng.choice(STRIPES)
         return TraceRecord(task, Trace((*steps, Step(seen.strip())), answer), frame=image.text_size)
 
     def flawed_trace(
@@ -180,6 +204,7 @@ class ScriptedTeacher:
         if self.names_boxes:
             argument = self.tool.spec.arguments[0]
             return ToolCall(self.tool.name, {argument.name: list(image.box_to_text(box))})
+        assert isinstance(self.tool, Looking)
         return ToolCall(self.tool.name, self.tool.arguments_at(box.center, image=image))
 
     def _shown(

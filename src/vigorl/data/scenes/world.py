@@ -26,7 +26,7 @@ from tqdm import tqdm
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Point, Size
 from vigorl.core.media import FileImage, ImageView
-from vigorl.core.protocols import Looking
+from vigorl.core.protocols import Tool
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.scoring import Scorer
 from vigorl.data.datasets import split_by_image
@@ -82,7 +82,7 @@ class MadeWorld(WrittenWorld):
         num_traces: Scenes with traces; 0 writes none.
         mix: Which traces.
         teacher: How hasty the teacher is.
-        tool: The zoom that traces call; needed with traces.
+        tool: What traces call, a zoom but for variants that say otherwise; needed with traces.
         trace_categories: Traces to serve ("pointing" is the exercise); None serves all.
         view: Size in pixels at which the model sees a whole picture: the frame of the traces'
             coordinates.
@@ -99,7 +99,7 @@ class MadeWorld(WrittenWorld):
     num_traces: int = 0
     mix: TraceMix = field(default_factory=TraceMix)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
-    tool: Looking | None = None
+    tool: Tool | None = None
     trace_categories: tuple[str, ...] | None = None
     view: int = 112
     variant: Variant = field(default_factory=Variant)
@@ -294,7 +294,7 @@ def _load_photographs(folder: str) -> list[Image.Image]:
     return [open_image(path) for path in paths]
 
 
-def _told(tool: Looking) -> dict[str, str]:
+def _told(tool: Tool) -> dict[str, str]:
     """The settings of a tool; of those with a default, what was not left at it, so that a tool that
     learns more does not make worlds anew. Name and words have always been told.
     """

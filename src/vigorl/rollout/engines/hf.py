@@ -308,7 +308,7 @@ class HFEngine(InFlight[GenerationRequest]):
             row.logprobs.append(logprobs[i])
             if self.on_token is not None:
                 self.on_token(row.request.id, tokens[i])
-            row.is_ended = tokens[i] == self._codec.end_id
+            row.is_ended = tokens[i] in self._codec.end_ids
             if row.is_done and self._prefixes.is_enabled:
                 read = (*row.request.prompt_ids, *row.token_ids[:-1])  # the last was never fed
                 self._prefixes.put(read, row.request.views, cache.extract(i))
@@ -325,7 +325,7 @@ class HFEngine(InFlight[GenerationRequest]):
         out = self._language(
             inputs_embeds=embeds,
             attention_mask=bias,
-            position_ids=positions,
+            position_ids=self._family.position_ids(positions),
             past_key_values=cache,
             use_cache=True,
             **extra,

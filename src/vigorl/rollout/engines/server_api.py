@@ -128,14 +128,14 @@ class TokensFormat:
         urls = [self._urls.url(view) for view in request.views]
         parts = [{"type": "image_url", "url": url} for url in urls]
         return ({"model": self._model} if self._model else {}) | {
-            "token_ids": request.prompt_ids,
+            "token_ids": self._codec.processor_ids(request.prompt_ids),
             "content_parts": parts or None,
             "sampling_params": {
                 "max_tokens": request.sampling.max_new_tokens,
                 "temperature": request.sampling.temperature,
                 "top_p": request.sampling.top_p,
                 "seed": request.seed,
-                "stop_token_ids": [self._codec.end_id],
+                "stop_token_ids": list(self._codec.end_ids),
                 "ignore_eos": True,
                 "logprobs": 0,
                 "detokenize": False,
@@ -152,7 +152,7 @@ class TokensFormat:
         logprobs = tuple(float(entry["logprob"]) for entry in entries)
         if any(logprob < NO_LOGPROB for logprob in logprobs):
             raise EngineError("the server has no logprob for a token it sampled")
-        is_finished = ids[-1:] == (self._codec.end_id,)
+        is_finished = bool(ids) and ids[-1] in self._codec.end_ids
         if not is_finished and len(ids) < request.sampling.max_new_tokens:
             raise EngineError(
                 f"the server cut the turn after {len(ids)} of "
@@ -208,7 +208,8 @@ class ChatFormat:
         urls = map(self._urls.url, request.views)
         body["messages"] = [
             {
-                "role": message.role,
+                # of a tool, endpoints ask for the id of a call that they were never told of
+                "role": "user" if message.role == "tool" else message.role,
                 "content": chat_content(message.text, list(islice(urls, message.num_images))),
             }
             for message in messages

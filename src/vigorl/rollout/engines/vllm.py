@@ -261,12 +261,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
         args = EngineArgs(
             **self._settings,
             **launcher(self.ranks_per_engine),
-            mm_processor_kwargs={
-                "size": {
-                    "shortest_edge": self._images.sizing.min_pixels,
-                    "longest_edge": self._images.sizing.max_pixels,
-                }
-            },
+            mm_processor_kwargs=self._images.sizing.processor_settings(),
             logprobs_mode="processed_logprobs",
             generation_config="vllm",  # the folder's own would add end tokens and a temperature
             disable_chunked_mm_input=True,
@@ -280,7 +275,9 @@ class VLLMEngine(InFlight[GenerationRequest]):
             raise ConfigError(f"vLLM does not start: {error}") from error
 
     def _prompt(self, request: GenerationRequest) -> dict[str, Any]:
-        prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids)}
+        prompt: dict[str, Any] = {
+            "prompt_token_ids": self._codec.processor_ids(request.prompt_ids)
+        }
         if request.views:
             prompt["multi_modal_data"] = {"image": [self._picture(view) for view in request.views]}
             prompt["multi_modal_uuids"] = {"image": [view.key for view in request.views]}
@@ -301,8 +298,8 @@ class VLLMEngine(InFlight[GenerationRequest]):
             top_p=wanted.top_p,
             seed=request.seed,
             logprobs=0,  # of the sampled token alone
-            stop_token_ids=[self._codec.end_id],
-            ignore_eos=True,  # the end token above is the only one
+            stop_token_ids=list(self._codec.end_ids),
+            ignore_eos=True,  # the end tokens above are the only ones
             stop=self._stop_strings or None,
             include_stop_str_in_output=True,
             detokenize=bool(self._stop_strings),

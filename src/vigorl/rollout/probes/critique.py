@@ -90,6 +90,6 @@ class Critique:
 
 def _replied(turn: Turn, said: str, environment: Environment) -> Turn:
     """The turn with a critique as what the environment replied."""
-    parts, codec = tuple(observation_parts((said,))), environment.codec
-    ids = codec.observation_ids(parts, add_end=turn.completion_ids[-1:] != (codec.end_id,))
+    parts = tuple(observation_parts((said,)))
+    ids = environment.codec.observation_ids(parts, after=turn)
     return replace(turn, observation_ids=tuple(ids), observation=text_of(parts))

@@ -2,11 +2,14 @@
 
     {"name": "select_frames", "arguments": {"frames": [12, 13]}}           by=numbers
     {"name": "select_frames", "arguments": {"start": 2.5, "end": 4}}       by=interval, in seconds
+    {"name": "choose_camera", "arguments": {"cameras": [6]}}               by=cameras
 
-The reply shows each frame behind its number and time; all of them are pictures of the scene, so
-other tools work on them.
+Cameras are the pictures of a list of views (`data.video.ViewsFile`), by their numbers. The reply
+shows each frame behind its number and time; all of them are pictures of the scene, so other tools
+work on them.
 Source: Pixel Reasoner, arXiv:2505.15966 (`select_frames{target_frames}`, at most 8 a call);
-FrameThinker, arXiv:2509.24304 (`choose frames between A and B`).
+FrameThinker, arXiv:2509.24304 (`choose frames between A and B`); PhysVLM-AVR, arXiv:2510.21111
+(another viewpoint of the scene).
 """
 
 from __future__ import annotations
@@ -42,6 +45,11 @@ _BY = {
         purpose="a look at a part of the video, from one second to another",
         reply="frames of that part",
     ),
+    "cameras": ToolSpec(
+        (Argument("cameras", ArgumentKind.INDICES),),
+        purpose="a look through cameras of the scene by their numbers",
+        reply="what those cameras see",
+    ),
 }
 
 
@@ -50,7 +58,8 @@ class SelectFrames(StatelessTool):
     """Shows frames of the video of the scene's first picture.
 
     Attributes:
-        by: Whether a call names frames by their numbers, or the seconds they lie between.
+        by: Whether a call names frames by their numbers, the seconds they lie between, or cameras
+            of a scene.
         most: Frames of a call; of an interval so many are shown, evenly.
         view_px: Longer side at which a frame is shown, in pixels.
         label: What stands before a frame, with the fields {number} and {time}, in seconds.
@@ -59,7 +68,7 @@ class SelectFrames(StatelessTool):
         ConfigError: A setting out of its range.
     """
 
-    by: Literal["numbers", "interval"] = "numbers"
+    by: Literal["numbers", "interval", "cameras"] = "numbers"
     most: AtLeastOne = 8
     view_px: AtLeastOne = 448
     label: str = LABEL
@@ -76,7 +85,7 @@ class SelectFrames(StatelessTool):
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         frame = scene.first.unmarked
         if not isinstance(frame, VideoFrame):
-            raise ToolError("There is no video; the first picture is no frame of one.")
+            raise ToolError("There is no video; the first picture is no frame of one, nor a view.")
         header = read_header(frame.path)
         size = scene.first.original
         longer = min(self.view_px, max(size.width, size.height))  # nothing is won by enlarging
@@ -88,8 +97,8 @@ class SelectFrames(StatelessTool):
         return Observation(tuple(parts))
 
     def _numbers(self, arguments: Mapping[str, object], header: VideoHeader) -> list[int]:
-        if self.by == "numbers":
-            return self._named(arguments.get("frames"), header)
+        if self.by != "interval":
+            return self._named(arguments, self.spec.arguments[0].name, header)
         start = read_number(arguments, "start", low=0, high=LARGEST_COORDINATE)
         end = read_number(arguments, "end", low=0, high=LARGEST_COORDINATE)
         if start >= end or start >= header.duration_s:
@@ -99,14 +108,13 @@ class SelectFrames(StatelessTool):
             )
         return interval(header, start, end, self.most)
 
-    def _named(self, value: object, header: VideoHeader) -> list[int]:
+    def _named(self, arguments: Mapping[str, object], key: str, header: VideoHeader) -> list[int]:
+        value = arguments.get(key)
         if not isinstance(value, list) or not value or len(value) > self.most:
-            raise ToolError(f'"frames" must be a list of 1 to {self.most} frame numbers.')
+            raise ToolError(f'"{key}" must be a list of 1 to {self.most} {key[:-1]} numbers.')
         numbers = [n for n in value if isinstance(n, int) and not isinstance(n, bool)]
         if len(numbers) < len(value) or not all(0 <= n < header.num_frames for n in numbers):
-            raise ToolError(
-                f"The video has the frames 0 to {header.num_frames - 1}, by whole numbers."
-            )
+            raise ToolError(f"There are the {key} 0 to {header.num_frames - 1}, by whole numbers.")
         return list(dict.fromkeys(numbers))
 
 

@@ -28,12 +28,14 @@ from vigorl.core.scoring.boxes import find_boxes
 from vigorl.core.trace import find_points
 from vigorl.data.scenes.draw import COLOURS, LARGE, STRIPES, Scene, SceneSettings, draw_scene
 from vigorl.data.scenes.teacher import ScriptedTeacher, TeacherSettings, pointing_trace
+from vigorl.data.scenes.variants.between import Between
 from vigorl.data.scenes.variants.boxes import Boxes, BoxLists
 from vigorl.data.scenes.variants.economy import Economy
 from vigorl.data.scenes.variants.forms import FORMS, Forms
 from vigorl.data.scenes.variants.lists import Lists, Route
 from vigorl.data.scenes.variants.shortcut import Shortcut, followed
 from vigorl.data.scenes.world import MadeWorld
+from vigorl.rollout.tools.draw_line import DrawLine
 from vigorl.rollout.tools.zoom_box import ZoomBox
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
@@ -68,6 +70,8 @@ def _asked(world: MadeWorld, split: str, count: int) -> list[tuple[TaskRecord, S
 def _careful(world: MadeWorld) -> ScriptedTeacher:
     names_boxes = world.variant.names_boxes
     tool = ZoomBox(min_window_px=112, view_px=112) if names_boxes else TOOL
+    if isinstance(world.variant, Between):
+        tool = DrawLine(window_px=112)
     settings = TeacherSettings(0.0, 1.0, 1.0, error_px=0)
     return ScriptedTeacher(settings, tool=tool, names_boxes=names_boxes)  # pyright: ignore
 
@@ -112,7 +116,7 @@ def test_boxes_of_a_list_stand_where_the_thought_says() -> None:
     scene, variant = draw_scene(SMALL, seed=5), BoxLists()
     asked = {"rng": random.Random(0), "comparison_frac": 0.0, "id": "a", "image": "a.png"}
     task = variant.ask(scene, **asked)
-    teacher = ScriptedTeacher(TeacherSettings(error_px=40), tool=TOOL)
+    teacher = ScriptedTeacher(TeacherSettings(error_px=40), tool=TOOL)  # pyright: ignore
     trace = teacher.zoom_trace(task, scene, VIEW, random.Random(0)).trace
     (step,) = trace.steps
     points, boxes = find_points(step.think), find_boxes(trace.answer, view=VIEW)
@@ -255,3 +259,23 @@ def test_open_questions_bring_a_reference_that_hedges() -> None:
             one = rollout(answer_turn(said, think=""), task=task)
             rewards.add(round(ReferenceRelativeReward(slope=4.0)(one), 3))
     assert rewards == {1.0, 0.0, round(1 - math.exp(-2), 3)}
+
+
+def test_a_line_between_the_named_signs_shows_the_asked_one() -> None:
+    scene = Between().draw(SMALL, seed=4, split="train")
+    first, twin, last, middle, _ = scene.signs
+    assert middle.center.x == (first.center.x + last.center.x) // 2
+    assert middle.center.y == (first.center.y + last.center.y) // 2
+    task = Between().ask(scene, rng=random.Random(0), comparison_frac=0.0, id="a", image="a.png")
+    assert task.answer == middle.stripes
+    assert middle.name not in task.question
+    assert (first.colour, first.shape) != (twin.colour, twin.shape)
+    hasty = ScriptedTeacher(TeacherSettings(1.0, 0.0), tool=DrawLine(window_px=112))
+    told = {hasty.zoom_trace(task, scene, VIEW, random.Random(i)).trace.answer for i in range(20)}
+    by_twin = twin.center.x < first.center.x
+    assert (told == {middle.stripes}) != by_twin
+
+
+def test_a_scene_without_room_for_a_middle_is_refused() -> None:
+    with pytest.raises(ConfigError, match="num_signs=3 must be at least 4"):
+        Between().draw(replace(SMALL, num_signs=3), seed=0, split="train")

@@ -115,3 +115,17 @@ def test_notes_that_cannot_be_drawn(text: str) -> None:
 def test_a_line_has_two_ends() -> None:
     with pytest.raises(ToolError, match="at least 2 points"):
         LINE.call({"points": [[5, 5]]}, scene=scene())
+
+
+def test_a_line_shows_its_middle_close() -> None:
+    close = DrawLine(width_px=0.5, window_px=112, view_px=56)
+    reply = close.call({"points": [[20, 50], [90, 60]]}, scene=scene())
+    (found,) = reply.views
+    # the middle is (55, 55) as shown, (220, 220) in the file
+    assert found.box == Box(164, 164, 276, 276)
+    assert found.size == Size(56, 56)
+    assert reply.focus is not None
+    assert (reply.focus.point, reply.focus.picture) == (Point(220, 220), 0)
+    (line,) = (mark for mark in found.marks if isinstance(mark, Line))
+    assert line.width_px == 2
+    assert "enlarged" in close.spec.reply
