@@ -58,7 +58,8 @@ def train(
         command = [
             sys.executable, "-m", "vigorl.train", f"paths.run='{folder}/run'", *overrides,
             f"logger.tracking_uri='sqlite:///{folder.resolve()}/mlflow.db'", "num_threads=1",
-            "callbacks.rollout_logger.every=1000",
+            "callbacks.rollout_logger.every=1000", "callbacks.rollout_logger.tokens=false",
+            "callbacks.traces.max_traces=0", "callbacks.traces.max_val_traces=0",
         ]  # fmt: skip
         print("$", " ".join(command), flush=True)
         modules = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]

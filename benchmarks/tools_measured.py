@@ -79,9 +79,9 @@ def main() -> None:
     )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--phases", type=int, default=10)
+    parser.add_argument("--phases", type=int, default=6)
     parser.add_argument("--prompts", type=int, default=16, help="of a phase, with 8 rollouts each")
-    parser.add_argument("--every", type=int, default=10, help="phases between evaluations")
+    parser.add_argument("--every", type=int, default=6, help="phases between evaluations")
     parser.add_argument("--num-val", type=int, default=128)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
     parser.add_argument("--root", type=Path, default=Path("outputs/tools_measured"))
@@ -113,7 +113,7 @@ def measured(name: str, asked: argparse.Namespace) -> tuple[list[int], Found]:
             *words, f"seed={seed}", f"num_phases={asked.phases}", f"name='{name}/{seed}'",
             f"rollout.eval_every={asked.every}", f"data.num_val={asked.num_val}",
             f"plan.prompts_per_phase={asked.prompts}", "data.num_test=16",
-            f"plan.sequences_per_update={8 * asked.prompts}",
+            f"plan.sequences_per_update={8 * asked.prompts}", "optimizer.lr=5e-4",
             f"data.num_train={asked.prompts * asked.phases}", *asked.overrides,
         )
         for seed in seeds
