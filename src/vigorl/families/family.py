@@ -287,11 +287,20 @@ class Family(Protocol):
         model: PreTrainedModel,
         *,
         input_ids: Int[Tensor, "batch tokens"],
-        attention_mask: Int[Tensor, "batch tokens"],
+        attention_mask: Int[Tensor, "batch tokens"] | None,
         grid_thw: Int[Tensor, "images 3"],
         features: Float[Tensor, "image_tokens width"],
+        positions: Int[Tensor, "3 batch tokens"] | None = None,
+        **attention: Any,
     ) -> Float[Tensor, "batch tokens hidden"]:
-        """Last hidden states of whole sequences, after the final norm."""
+        """Last hidden states of whole sequences, after the final norm; rows of several sequences
+        (`models.packing`) bring their positions, and what `attention` is told of them.
+        """
+        ...
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether a row may hold several sequences that know nothing of each other."""
         ...
 
     def merge(

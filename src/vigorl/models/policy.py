@@ -5,8 +5,7 @@ Three steps, each of which can be had alone: `encode_views` (vision tower and me
 learned from). Features can come from a `VisionCache`.
 
 Positions, the merging of features into the text and deepstack are the transformers model's own
-code, which its family (`families/`) knows how to call. Left out: video, sequence packing, quantised
-weights.
+code, which its family (`families/`) knows how to call. Left out: video, quantised weights.
 """
 
 from __future__ import annotations
@@ -27,10 +26,11 @@ from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
 from vigorl.models.logprobs import ScoringHead, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
+from vigorl.models.packing import Packing, prepare
 from vigorl.models.pretrained import (
     check_folder,
     find_folder,
-    freeze_vision,
+    freeze_parts,
     parse_dtype,
     write_folder,
 )
@@ -55,22 +55,35 @@ class Policy(nn.Module):
         source: Path | None = None,
         freeze_vision_tower: bool = True,
         freeze_merger: bool | None = None,
+        freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
+        packing: bool = False,
         lora: LoraSettings | None = None,
     ) -> None:
         """Wrap a model in place; the settings are those of `from_pretrained`."""
         super().__init__()
         if lora is not None and not (freeze_vision_tower and freeze_merger in (None, True)):
             raise ConfigError("with lora only the adapters learn: leave the vision side frozen")
+        is_merger_frozen = freeze_vision_tower if freeze_merger is None else freeze_merger
+        is_vision_frozen = freeze_vision_tower and is_merger_frozen
+        if freeze_language_model and (lora is not None or is_vision_frozen):
+            raise ConfigError(
+                "model.freeze_language_model=true leaves nothing to learn: set "
+                "model.freeze_merger=false or model.freeze_vision_tower=false, and model.lora=null"
+            )
         self.model, self.source, self.lora = model, source, lora
         self.family = family_named(model.config.model_type, where=type(model).__name__)
-        freeze_vision(
+        freeze_parts(
             model,
             self.family,
             is_tower_frozen=freeze_vision_tower,
-            is_merger_frozen=freeze_vision_tower if freeze_merger is None else freeze_merger,
+            is_merger_frozen=is_merger_frozen,
+            is_language_model_frozen=freeze_language_model,
         )
         model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
+        if packing:
+            prepare(model, self.family)
+        self.packing = packing
         if lora is not None:
             add_lora(model, lora, family=self.family)
         if gradient_checkpointing:
@@ -85,7 +98,9 @@ class Policy(nn.Module):
         attn_implementation: str = "sdpa",
         freeze_vision_tower: bool = True,
         freeze_merger: bool | None = None,
+        freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
+        packing: bool = False,
         lora: LoraSettings | None = None,
     ) -> Policy:
         """Load a policy.
@@ -98,8 +113,11 @@ class Policy(nn.Module):
             freeze_merger: The projector from tower to language model does not learn; None follows
                 the tower, as in the released trainer, where the merger is part of the module that
                 is frozen.
+            freeze_language_model: The language model, its embeddings and its head do not learn.
             gradient_checkpointing: Compute layers again in the backward pass, when in training
                 mode.
+            packing: The language model reads the sequences of a batch in one row, without their
+                padding (`models.packing`).
             lora: Train adapters instead of the weights.
         Raises:
             ConfigError: No such folder, not a supported family, weights missing, or settings that
@@ -115,7 +133,9 @@ class Policy(nn.Module):
             source=folder,
             freeze_vision_tower=freeze_vision_tower,
             freeze_merger=freeze_merger,
+            freeze_language_model=freeze_language_model,
             gradient_checkpointing=gradient_checkpointing,
+            packing=packing,
             lora=lora,
         )
 
@@ -193,14 +213,31 @@ class Policy(nn.Module):
             unused = self.encode_blank()
             features = unused[:0]
         self._check_image_tokens(batch, features)
-        hidden = self.family.read(
+        read = self._read_packed if self.packing else self._read
+        hidden = read(batch, features)
+        return hidden if unused is None else hidden + 0.0 * unused.sum()
+
+    def _read(self, batch: TrainingBatch, features: Tensor) -> Tensor:
+        return self.family.read(
             self.model,
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             grid_thw=batch.image_grid_thw,
             features=features,
         )
-        return hidden if unused is None else hidden + 0.0 * unused.sum()
+
+    def _read_packed(self, batch: TrainingBatch, features: Tensor) -> Tensor:
+        packing = Packing.of(batch.attention_mask)
+        hidden = self.family.read(
+            self.model,
+            input_ids=packing.row(batch.input_ids),
+            attention_mask=None,
+            grid_thw=batch.image_grid_thw,
+            features=features,
+            positions=torch.stack([packing.row(axis) for axis in self.positions(batch)]),
+            **packing.told(self.model),
+        )
+        return packing.batch(hidden)
 
     def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
         """The positions that `forward` uses: time, row, column."""
