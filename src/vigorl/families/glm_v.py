@@ -100,7 +100,7 @@ class GLM41V(Qwen25VL):
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj",
     )  # fmt: skip
 
-    def sizing(self, processor: Any) -> GLMSizing:
+    def sizing(self, processor: Any) -> PatchSizing:
         of_frames = super().sizing(processor)
         frames = int(processor.temporal_patch_size)
         return GLMSizing(
