@@ -105,6 +105,8 @@ class StoppingDialog(Dialog):
     def _answering(self) -> Dialog:
         """The same, made to answer now."""
         aside = super().fork(index=self.index, seed=derive_seed(self.seed, "rule"))
+        assert isinstance(aside, StoppingDialog)
+        aside._aside = aside._verdict = None
         aside.group = f"{self.group}/aside"
         aside.answer_now()
         return aside

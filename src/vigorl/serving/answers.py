@@ -107,16 +107,19 @@ class Completion:
         num_tokens = self._environment.num_tokens
         first = self._dialogs[0].rollout()
         read = len(first.prompt_ids) - len(first.prompt_views) + num_tokens(first.prompt_views)
+        others = [
+            one
+            for found in self._decided.values()
+            for i, one in enumerate(found.rollouts)
+            if i != found.chosen
+        ]
         sampled = 0
-        for turn in (turn for dialog in self._dialogs for turn in dialog.turns):
+        for turn in (turn for one in (*self._dialogs, *others) for turn in one.turns):
             read += len(turn.prefix_ids) + len(turn.observation_ids)
             read += num_tokens(turn.views) - len(turn.views)
             sampled += len(turn.completion_ids)
         for found in self._decided.values():
-            for i, one in enumerate(found.rollouts):
-                told = one.turns if i != found.chosen else ()  # its own are counted
-                sampled += sum(len(turn.completion_ids) for turn in told)
-                sampled += int(one.probes.get("rule_tokens", 0))
+            sampled += sum(int(one.probes.get("rule_tokens", 0)) for one in found.rollouts)
         return {
             "prompt_tokens": read, "completion_tokens": sampled, "total_tokens": read + sampled
         }  # fmt: skip

@@ -42,6 +42,7 @@ from vigorl.settings.kinds import (
     Licence,
     Names,
     Node,
+    Shard,
     Text,
     Texts,
     Threads,
@@ -162,6 +163,8 @@ class Settings(Group):
     split: Literal["train", "val", "test"]
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
+    shard: Shard | None
+    merge: Text | None
     compare_with: Text | None
     protocol: Asked
     judge: AnswerJudge | None

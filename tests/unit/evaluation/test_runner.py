@@ -35,7 +35,9 @@ def engine_of(world: World, *, right: set[str]) -> ScriptedEngine:
     def script(request: GenerationRequest) -> str:
         if turn_number(request) == 1:
             return ZOOM
-        _, task, index, _ = request.id.replace(", choice", "").rsplit("/", 3)
+        if ", choice/" in request.id:
+            return ANSWER
+        _, task, index, _ = request.id.rsplit("/", 3)
         return ANSWER if {task, f"{task}/{index}"} & right else WRONG
 
     engine = ScriptedEngine(script, world.codec, delay=lambda r: r.seed % 4, shuffle_seed=0)

@@ -7,7 +7,7 @@ which no code is published; here the logits are scaled, without gradients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vigorl.core.entropy_control import EntropyControl, EntropyControlled
@@ -37,14 +37,9 @@ class Entropy(InferenceRule):
     low: ShareAboveZero = 0.3
     smoothing: BelowOne = 0.8
     patience: AtLeastOne = 3
-    control: EntropyControl = field(init=False)
 
     def __post_init__(self) -> None:
         check_ranges(self, "inference")
-        control = EntropyControl(
-            high=self.high, low=self.low, smoothing=self.smoothing, patience=self.patience
-        )
-        object.__setattr__(self, "control", control)
 
     def settings(self) -> dict[str, Any]:
         names = ("temperature", "high", "low", "smoothing", "patience")
@@ -56,7 +51,9 @@ class Entropy(InferenceRule):
                 f"inference=entropy needs a hold on the logits, which {type(engine).__name__} does "
                 "not give: set engine=hf"
             )
-        engine.entropy_control = self.control
+        engine.entropy_control = EntropyControl(
+            high=self.high, low=self.low, smoothing=self.smoothing, patience=self.patience
+        )
 
     def sampled(self, environment: Environment) -> Environment:
         return environment.exploring(temperature=self.temperature, noise=None)
