@@ -99,7 +99,8 @@ def test_a_rule_says_which_questions_go_on_and_another_may_follow(tmp_path: Path
     rows = [json.loads(line) for line in (run / "questions.jsonl").read_text().splitlines()]
     assert len(rows) == said["num_kept"] == found.num_trees > 0
     base = [one.replace("data.", "data.base.") for one in FEW]
-    kept = settings(tmp_path / "rl", "data=kept", f"data.path={run / 'questions.jsonl'}", *base)
+    named = ["data=kept", f"data.path={run / 'questions.jsonl'}"]
+    kept = settings(tmp_path / "rl", *named, *base, small=[])
     source = instantiate(kept.data)
     source.prepare()
     voted = {row["id"]: row["answer"] for row in rows}
