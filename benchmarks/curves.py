@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from mlflow.tracking import MlflowClient
 
@@ -54,21 +55,42 @@ def train(
     """
     done = folder / "metrics.json"
     if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable, "-m", "vigorl.train", f"paths.run='{folder}/run'", *overrides,
-            f"logger.tracking_uri='sqlite:///{folder.resolve()}/mlflow.db'", "num_threads=1",
-            "callbacks.rollout_logger.every=1000",
-        ]  # fmt: skip
-        print("$", " ".join(command), flush=True)
-        modules = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
-        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(modules)}
-        with (folder / "log.txt").open("w") as log:
-            subprocess.run(command, check=True, env=env, stdout=log, stderr=subprocess.STDOUT)
+        quiet = ["callbacks.rollout_logger.every=1000", "callbacks.rollout_logger.tokens=false"]
+        _run("vigorl.train", folder, [*overrides, *quiet], path=path)
         done.write_text(json.dumps(_history(folder, names)))
     return {
         name: [(x, y) for x, y in pairs] for name, pairs in json.loads(done.read_text()).items()
     }
+
+
+def evaluate(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The report of an evaluation on one thread; run unless it is there.
+
+    Args:
+        folder: FOLDER/run with report.json, FOLDER/mlflow.db and FOLDER/log.txt.
+        overrides: Of the command line.
+    Raises:
+        CalledProcessError: It failed; the log says why.
+    """
+    report = folder / "run" / "report.json"
+    if not report.exists():
+        _run("vigorl.evaluate", folder, overrides)
+    return json.loads(report.read_text())
+
+
+def _run(door: str, folder: Path, words: Sequence[str], *, path: Sequence[str] = ()) -> None:
+    """A door's run in FOLDER/run, which sends no traces."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", door, f"paths.run='{folder}/run'", *words, "num_threads=1",
+        f"logger.tracking_uri='sqlite:///{folder.resolve()}/mlflow.db'",
+        "callbacks.traces.max_traces=0", "callbacks.traces.max_val_traces=0",
+    ]  # fmt: skip
+    print("$", " ".join(command), flush=True)
+    modules = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(modules)}
+    with (folder / "log.txt").open("w") as log:
+        subprocess.run(command, check=True, env=env, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _history(folder: Path, names: Sequence[str]) -> Mapping[str, Pairs]:

@@ -39,8 +39,9 @@ PHASES = [
 
 
 STAGES = [
-    "num_phases=2", "stages.sft.data.num_traces=64", "traces.sequences_per_update=16",
-    "stages.dpo.pairs.pairs_per_update=2", "stages.dpo.pairs.micro_batch_size=1",
+    "num_phases=2", "+stages.collect.num_phases=4", "stages.sft.data.num_traces=64",
+    "traces.sequences_per_update=16",
+    "stages.dpo.pairs.pairs_per_update=1", "stages.dpo.pairs.micro_batch_size=1",
     "stages.own.traces.sequences_per_update=2", "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
 

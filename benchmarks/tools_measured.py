@@ -1,13 +1,12 @@
-"""What a tool is worth at the tiny scale: GRPO with it, and the same policy without.
+"""What a tool is worth at the tiny scale: GRPO with it, and the same policy shown grey.
 
     python benchmarks/tools_measured.py --seeds 0 1 2 --out docs/tools_measured [--tasks zoom_box]
 
-Per task two arms with the same reward, questions, phases and rollouts. "Without" is either the same
-start, whose tool replies with grey pictures (zoom_box, draw_then_read), or as many pictures as one
-who chooses may see, picked by a fixed rule, from a start that was taught to answer from those
-(views, frames). Starts are made by the runs where they are missing. A run whose folder has its
-metrics is not run again; with `--ready` nothing is, and seeds of which an arm is missing are left
-out. Prints the table of docs/tools_measured.md and writes OUT.json and OUT.png.
+Per task and seed one training, from a start that was taught to call the tool and that the run makes
+where it is missing. What it has learned then answers the same questions once more while each
+picture that its tool replies with is grey: sizes and words stay, and only what is seen is missing.
+A run whose folder has its metrics is not run again; with `--ready` nothing is trained, and what is
+missing is left out. Prints the table of docs/tools_measured.md and writes OUT.json and OUT.png.
 """
 
 from __future__ import annotations
@@ -15,62 +14,81 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from curves import Pairs, listed, paired_interval, percents, train_all
+from curves import evaluate, listed, paired_interval, percents, train_all
 from plots import plot_bars_with_intervals
 
 METRICS = ("val/accuracy", "val/turns_mean")
 CHANCE = 1 / 4  # all questions have four options
-ONE_SIGN = "data.comparison_frac=0.0"  # as in all other tasks
-Found = dict[str, list[dict[str, Pairs]]]  # of each arm, per seed
 Bars = dict[str, tuple[float, float, float]]  # of each bar, the mean, the least and the most
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is compared.
+    """What is trained and asked.
 
     Attributes:
         title: In the table.
-        arms: With the tool, then without: their names and their command lines.
+        words: Of the command line.
+        grey: What makes its tool show grey.
     """
 
     title: str
-    arms: dict[str, tuple[str, ...]]
+    words: tuple[str, ...]
+    grey: str
+
+
+def _grey(by: str, name: str, most: int, label: str) -> str:
+    """`env.tools` with the numbered pictures of a made world, grey."""
+    tool = (
+        f"{{_target_:vigorl.rollout.tools.select_frames.SelectFrames,by:{by},name:{name},"
+        f"most:{most},view_px:112,label:'{label} {{number}}: '}}"
+    )
+    return f"env.tools=[{{_target_:vigorl.rollout.tools.blind.BlindTool,tool:{tool}}}]"
 
 
 TASKS = {
     "zoom_box": Task(
         "zoom into a box",
-        {
-            "its crops": ("experiment=grpo_zoom_box", ONE_SIGN),
-            "grey crops": ("experiment=grpo_zoom_box", ONE_SIGN, "tools=[zoom_box_blind]"),
-        },
+        ("experiment=grpo_zoom_box", "data.comparison_frac=0.0"),  # one sign, as in all others
+        "tools=[zoom_box_blind]",
     ),
     "frames": Task(
         "choose frames",
-        {
-            "chosen, 6 at most": ("experiment=grpo_frames", "env.limits.max_images=6"),
-            "6 even ones": ("experiment=grpo_frames", "data=made_clips_even", "env=clips_reply"),
-        },
+        ("experiment=grpo_frames", "env.limits.max_images=6"),
+        _grey("numbers", "select_frames", 2, "Frame"),
     ),
     "views": Task(
-        "choose a picture",
-        {
-            "chosen, 5 at most": ("experiment=grpo_views",),
-            "5 fixed ones": ("experiment=grpo_views", "data=made_views_fixed", "env=clips_reply"),
-        },
+        "choose a camera",
+        ("experiment=grpo_views",),
+        _grey("cameras", "choose_camera", 1, "Camera"),
     ),
     "draw_then_read": Task(
         "draw, then read",
-        {
-            "its drawings": ("experiment=grpo_draw_then_read",),
-            "grey drawings": ("experiment=grpo_draw_then_read", "tools=[draw_line_close_blind]"),
-        },
+        ("experiment=grpo_draw_then_read",),
+        "tools=[draw_line_close_blind]",
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One seed.
+
+    Attributes:
+        seed: Of the training.
+        start, end: Share right before and after GRPO, greedy.
+        grey: After it, with grey replies, on the same questions.
+        turns: Per answer, after GRPO.
+    """
+
+    seed: int
+    start: float
+    end: float
+    grey: float
+    turns: float
 
 
 def main() -> None:
@@ -89,84 +107,79 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("overrides", nargs="*", help="of every run, such as plan.group_size=4")
     asked = parser.parse_args()
-    rows, bars, plain = [], Bars(), dict[str, object]()
-    for name in asked.tasks:
-        seeds, found = measured(name, asked)
-        if not seeds:
-            continue
-        rows += rows_of(TASKS[name], found, seeds)
-        bars |= bars_of(TASKS[name], found)
-        for arm, runs in found.items():
-            plain |= {f"{name}/{arm}/{s}": run for s, run in zip(seeds, runs, strict=True)}
-    write(asked, rows, bars, plain)
+    found = {name: runs for name in asked.tasks if (runs := measured(name, asked))}
+    write(asked, found)
 
 
-def measured(name: str, asked: argparse.Namespace) -> tuple[list[int], Found]:
-    """The seeds of which every arm is there, and what each has logged, in that order."""
-    arms, seeds, root = TASKS[name].arms, list(asked.seeds), asked.root / name
-    if asked.ready:
-        done = {path.parent.name for path in root.glob("*/metrics.json")}
-        counts = [sum(one.endswith(f"_{seed}") for one in done) for seed in seeds]
-        seeds = [s for s, count in zip(seeds, counts, strict=True) if count == len(arms)]
+def measured(name: str, asked: argparse.Namespace) -> list[Run]:
+    """A run per seed."""
+    task, root = TASKS[name], asked.root / name
+    data = (
+        f"data.num_val={asked.num_val}", "data.num_test=16",
+        f"data.num_train={asked.prompts * asked.phases}",
+    )  # fmt: skip
     runs = {
-        (arm, seed): (
-            *words, f"seed={seed}", f"num_phases={asked.phases}", f"name='{name}/{seed}'",
-            f"rollout.eval_every={asked.every}", f"data.num_val={asked.num_val}",
-            f"plan.prompts_per_phase={asked.prompts}", "data.num_test=16",
-            f"plan.sequences_per_update={8 * asked.prompts}",
-            f"data.num_train={asked.prompts * asked.phases}", *asked.overrides,
+        ("trained", seed): (
+            *task.words, *data, f"seed={seed}", f"num_phases={asked.phases}",
+            f"name='{name}/{seed}'", f"rollout.eval_every={asked.every}",
+            f"plan.prompts_per_phase={asked.prompts}",
+            f"plan.sequences_per_update={8 * asked.prompts}", *asked.overrides,
         )
-        for seed in seeds
-        for arm, words in arms.items()
+        for seed in asked.seeds
+        if not asked.ready or (root / f"trained_{seed}" / "metrics.json").exists()
     }  # fmt: skip
-    found = train_all(root, runs, METRICS, jobs=asked.jobs)
-    return seeds, {arm: [found[arm, seed] for seed in seeds] for arm in arms}
+    found, made = train_all(root, runs, METRICS, jobs=asked.jobs), list[Run]()
+    for (_, seed), metrics in found.items():
+        model = (root / f"trained_{seed}" / "run" / "model").resolve()
+        words = (*task.words, *data, task.grey, "split=val", f"model.path='{model}'")
+        report = evaluate(root / f"grey_{seed}", words)
+        (_, start), *_, (_, end) = metrics["val/accuracy"]
+        grey = statistics.fmean(score for one in report["questions"] for score in one["scores"])
+        made.append(Run(seed, start, end, grey, metrics["val/turns_mean"][-1][1]))
+    return made
 
 
-def accuracies(runs: list[dict[str, Pairs]], evaluation: int) -> list[float]:
-    """Of each seed, at the first evaluation or the last."""
-    return [run["val/accuracy"][evaluation][1] for run in runs]
+def rows_of(task: Task, runs: list[Run]) -> list[str]:
+    """What GRPO has added to the start, and what is lost without the pictures of its tool."""
+    gained = paired_interval([run.end - run.start for run in runs])
+    ahead = paired_interval([run.end - run.grey for run in runs])
+    starts, ends, greys = zip(*((run.start, run.end, run.grey) for run in runs), strict=True)
+    turns = ", ".join(f"{run.turns:.2f}" for run in runs)
+    return [
+        f"| {task.title} | {listed([run.seed for run in runs])} | {percents(starts[:1])} "
+        f"| {percents(ends)} | {gained} | {percents(greys)} | {ahead} | {turns} |"
+    ]
 
 
-def rows_of(task: Task, found: Found, seeds: list[int]) -> list[str]:
-    """A row per arm; the first says how far it is ahead of the second."""
-    tool, without = (accuracies(runs, -1) for runs in found.values())
-    ahead = paired_interval([a - b for a, b in zip(tool, without, strict=True)])
-    rows = []
-    for arm, runs in found.items():
-        turns = ", ".join(f"{run['val/turns_mean'][-1][1]:.2f}" for run in runs)
-        rows.append(
-            f"| {task.title} | {arm} | {listed(seeds)} | {percents(accuracies(runs, 0))} "
-            f"| {percents(accuracies(runs, -1))} | {'' if rows else ahead} | {turns} |"
-        )
-    return rows
-
-
-def bars_of(task: Task, found: Found) -> Bars:
-    """The start and the end of the arm with the tool, and the end of the other: mean and range."""
-    with_tool, without = found.items()
+def bars_of(task: Task, runs: list[Run]) -> Bars:
+    """The start, the end, and the end with grey replies: mean and range over the seeds."""
     scores = {
-        f"{task.title}: SFT start": accuracies(with_tool[1], 0),
-        f"GRPO, {with_tool[0]}": accuracies(with_tool[1], -1),
-        f"GRPO, {without[0]}": accuracies(without[1], -1),
+        f"{task.title}: SFT start": [run.start for run in runs],
+        f"{task.title}: after GRPO": [run.end for run in runs],
+        f"{task.title}: the same, grey": [run.grey for run in runs],
     }
-    return {n: (statistics.fmean(found), min(found), max(found)) for n, found in scores.items()}
+    return {name: (statistics.fmean(one), min(one), max(one)) for name, one in scores.items()}
 
 
-def write(asked: argparse.Namespace, rows: list[str], bars: Bars, plain: dict[str, object]) -> None:
+def write(asked: argparse.Namespace, found: dict[str, list[Run]]) -> None:
     head = (
-        "| task | the policy sees | seeds | SFT start, % | after GRPO, % "
-        "| ahead of the arm without, points [95 %, t over seeds] | turns at the end |\n"
-        "|---|---|---|---|---|---|---|"
+        "| task | seeds | SFT start, % | after GRPO, % | gained, points [95 %, t over seeds] "
+        "| the same, its replies grey, % | ahead of grey, points | turns per answer |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
+    rows = [row for name, runs in found.items() for row in rows_of(TASKS[name], runs)]
     print("\n".join([head, *rows]))
+    plain = {name: [asdict(run) for run in runs] for name, runs in found.items()}
     asked.out.with_suffix(".json").write_text(json.dumps(plain, indent=1))
+    bars: Bars = {}
+    for name, runs in found.items():
+        bars |= bars_of(TASKS[name], runs)
     plot_bars_with_intervals(
         bars,
         asked.out.with_suffix(".png"),
         title=f"Greedy accuracy on {asked.num_val} held-out questions",
         xlabel="mean of the seeds, from the least to the most", chance=CHANCE,
-        highlight=[name for i, name in enumerate(bars) if i % 3 == 1],
+        highlight=[name for name in bars if name.endswith("GRPO")],
     )  # fmt: skip
 
 

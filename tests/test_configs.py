@@ -33,6 +33,7 @@ from vigorl.evaluation.protocol import changed_settings
 from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
+from vigorl.search.keeping.keep import Keep, KeepByGradient
 from vigorl.search.point_check import PointCheck
 from vigorl.settings.stages import all_stages
 from vigorl.targets import check_targets
@@ -42,7 +43,8 @@ from vigorl.training.samplers.solve_rate import SolveRateSampling
 prepare_process()
 
 ROOT = Path(CONFIGS).parent
-SEARCHES = ["mcts_vstar"]  # of the synthesize door
+BUILDERS = sorted(path.stem for path in Path(CONFIGS, "experiment").glob("build_*.yaml"))
+SEARCHES = ["mcts_vstar", *BUILDERS]  # of the synthesize door
 SUITES_BY_NAME = ["eval_vigorl_paper"]  # their members are composed as benchmarks
 EXPERIMENTS = sorted(
     path.stem
@@ -59,6 +61,8 @@ OF_A_CHOICE = {
     "facts_judge": ["probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise"],
     "dpo": ["pairs.rollouts=x"],
     "mpo": ["pairs.rollouts=x"],
+    "influence": ["keep.val_trees=x"],
+    "build_vision_g1": ["keep.val_trees=x"],
 }
 SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
 # each is one of those with another model: it is composed once, with no more than a run of its own
@@ -134,13 +138,27 @@ def _build_all_that_needs_no_weights(cfg: DictConfig) -> None:
     assert trainer.accumulate_grad_batches == wanted
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("experiment", SEARCHES)
+@pytest.mark.parametrize(
+    ("experiment", "scale"),
+    [
+        *(("mcts_vstar", scale) for scale in SCALES),
+        *((one, SCALES[3 * (i % 2)]) for i, one in enumerate(BUILDERS)),
+    ],
+)
 def test_every_search_gives_each_target_what_it_takes(experiment: str, scale: str) -> None:
-    cfg = compose_door("synthesize", f"experiment={experiment}", f"scale={scale}")
+    given = OF_A_CHOICE.get(experiment, [])
+    cfg = compose_door("synthesize", f"experiment={experiment}", f"scale={scale}", *given)
     check_settings(cfg)
     for node in (cfg.data, cfg.search, cfg.budget):
         instantiate(node)
+
+
+@pytest.mark.parametrize("option", options("keep"))
+def test_every_rule_on_what_is_kept_composes(option: str) -> None:
+    given = OF_A_CHOICE.get(option, [])
+    cfg = compose_door("synthesize", "search=answers", f"keep={option}", *given)
+    check_settings(cfg)
+    assert cfg.keep is None or isinstance(instantiate(cfg.keep), Keep | KeepByGradient)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +346,7 @@ def test_every_scorer_is_made_from_its_yaml(option: str) -> None:
 def test_every_data_source_is_made_from_its_yaml(option: str) -> None:
     for door in ("train", "evaluate"):
         missing = OmegaConf.missing_keys(compose_door(door, f"data={option}"))
-        assert missing <= {"data.root", "data.file", "data.path"}
+        assert missing <= {"data.root", "data.file", "data.path", "data.base.file"}
         paths = [f"{key}=somewhere" for key in missing]
         cfg = compose_door(door, f"data={option}", *paths)
         check_targets(resolved(cfg))
@@ -516,7 +534,9 @@ def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
 @pytest.mark.parametrize(
     ("scale", "model_type"),
     [
-        ("tiny", "qwen2_5_vl"), ("tiny_qwen3", "qwen3_vl"), ("tiny_internvl", "internvl"),
+        ("tiny", "qwen2_5_vl"),
+        ("tiny_qwen3", "qwen3_vl"),
+        ("tiny_internvl", "internvl"),
         ("tiny_glm", "glm4v"),
     ],
 )

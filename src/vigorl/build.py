@@ -52,7 +52,7 @@ from vigorl.training.critic import check_critic
 # objects that are made at once, from settings alone: they refuse theirs before weights are loaded
 _OF_PLAIN_VALUES = (
     "plan", "optimizer", "traces", "data", "reward", "env.prompt", "protocol.judging",
-    "protocol.prompt", "search", "budget",
+    "protocol.prompt", "search", "budget", "keep",
     "chains.settings", "chains.filters", "chains.picking",
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What an evaluation leaves in its folder, and whether it may be gone on with there.
 
 RUN/answers.jsonl   the rollouts so far (`evaluation.answers`); gone once all else is there
+RUN/rollouts.jsonl  the record of all, and RUN/rollouts.html a page of the worst and the best
 RUN/report.json     what it found
 RUN/shard.jsonl     in place of answers.jsonl, of a finished part of an evaluation (shard=3/8)
 """
@@ -14,8 +15,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vigorl.core.errors import ConfigError
-from vigorl.evaluation.benchmarks.benchmark import WHERE
+from vigorl.core.files import written_whole
+from vigorl.core.rollout import ScoredRollout
+from vigorl.data.images import ImageStore
+from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
 from vigorl.evaluation.report import EvaluationReport
+from vigorl.pages.episodes import render_episode_page
+from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
+from vigorl.rollout.inference.rule import CHOSEN
+from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.run_folder import read_settings
 from vigorl.tracking import changed_settings
 
@@ -99,6 +107,43 @@ def finished_shards(cfg: DictConfig) -> list[Path]:
     elif missing:
         said = f"the parts {missing} of {max(counts)} are not there"
     raise ConfigError(f"merge={cfg.merge}: {said}")
+
+
+def write_findings(
+    cfg: DictConfig,
+    folder: Path,
+    report: EvaluationReport,
+    scored: Sequence[ScoredRollout],
+    *,
+    images: ImageStore,
+    benchmark: Benchmark | None = None,
+) -> None:
+    """The record of every rollout, a page of the worst and the best, and last the report: who finds
+    it finds all.
+    """
+    with (
+        written_whole(folder / "rollouts.jsonl") as part,
+        RolloutRecorder(part, run_seed=cfg.seed) as recorder,
+    ):
+        for one in scored:
+            recorder.write(one, phase=cfg.split)
+    shown: dict[str, Any] = {
+        "images": images,
+        "title": f"{cfg.name}: {report.accuracy}",
+        "metrics": report.metrics,
+        "chosen": WORST_AND_BEST,
+    }
+    if benchmark is not None and benchmark.in_episodes:
+        episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
+        endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
+        page = render_episode_page(episodes, endings=endings, **shown)
+    elif any(CHOSEN in one.rollout.probes for one in scored):  # with what it was chosen among
+        page = render_rollout_page(pick_worst_and_best(scored, num=6, by_question=True), **shown)
+    else:
+        page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
+    (folder / "rollouts.html").write_text(page, encoding="utf-8")
+    with written_whole(folder / REPORT) as part:
+        part.write_text(report.to_json())
 
 
 def _asked_otherwise(before: dict[str, Any], cfg: DictConfig, keys: Sequence[str]) -> list[str]:

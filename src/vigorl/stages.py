@@ -61,18 +61,16 @@ class Whole:
     def __exit__(self, kind: object, error: object, *_: object) -> None:
         if self._note is None:
             return
-        if isinstance(error, ConfigError | DataError) and not any(self.folder.glob("*/")):
-            for name in (NAME, INDEX, OUTBOX):  # refused before it made anything
-                (self.folder / name).unlink(missing_ok=True)
-        else:
-            write_stages_page(self.folder)
         if self._logger is not None:
             if not kind:
                 send(self._logger, LogArtifact(str(self.folder / INDEX)))
             status = "KILLED" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
             self._logger.finalize(status if kind else "success")
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()  # where it is empty
+        if isinstance(error, ConfigError | DataError) and not any(self.folder.glob("*/")):
+            for name in (NAME, INDEX, OUTBOX):  # refused before it made anything
+                (self.folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
     def adopt(self, run: Run) -> None:
         """Make the run of a stage a child of this one."""

@@ -27,6 +27,14 @@ judge, where the data has none and there is one to ask:
     python -m vigorl.synthesize experiment=mcts_vstar data=vstar_questions data.file=... \\
         check=judge 'check.urls=[https://api.example.com]' check.model=NAME \\
         check.api_key_env=EXAMPLE_KEY
+
+Which questions go on, `questions.jsonl`, and why, `kept.json`, says `keep=...` (configs/keep): by
+the effort of the search, a band of solve rates, or a vote over several answers of the teacher:
+
+    python -m vigorl.synthesize experiment=build_thinklite
+    python -m vigorl.train data=kept data.path=RUN/questions.jsonl
+
+It may be said of a search that is there: `resume=RUN keep=...`, or `trees=RUN/trees.jsonl`.
 """
 
 from __future__ import annotations
@@ -64,9 +72,13 @@ from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
+from vigorl.models.policy import Policy
 from vigorl.pages.search import render_search_page
 from vigorl.run_folder import read_settings
 from vigorl.search.forest import ForestStats, grow_forest
+from vigorl.search.head_gradient import HeadGradients
+from vigorl.search.keeping.keep import KeepByGradient
+from vigorl.search.kept_files import write_kept
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
@@ -109,7 +121,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         tasks, _ = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
         ids = {task.id for task in tasks}
         trees = [tree for tree in search(cfg, run, tasks, parts) if tree.id in ids]
-    found = linearize(cfg, tasks, trees, parts)
+    searched = keep_questions(cfg, run, pair_up(tasks, trees, parts), parts)
+    found = linearize(cfg, searched, parts)
     write_chains(run, found)
     page = render_search_page(
         trees,
@@ -127,9 +140,9 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
 def check_form(cfg: DictConfig, parts: Parts) -> None:
     """Before a search is paid for: whether its trees can become what is asked for."""
     has_tool, form = bool(parts.environment.tools), TraceForm(cfg.chains.settings.form)
-    if form is TraceForm.MULTI_TURN and not has_tool:
+    if form is not TraceForm.SINGLE_TURN and not has_tool:
         raise ConfigError(
-            "chains.settings.form=multi_turn, but the env has no tool for its looks: take "
+            f"chains.settings.form={form}, but the env has no tool for its looks: take "
             "single_turn, and afterwards trees=RUN/trees.jsonl with an env that zooms"
         )
     if form is TraceForm.SINGLE_TURN and has_tool and not cfg.trees:
@@ -248,15 +261,39 @@ def log_costs(run: Run, stats: ForestStats) -> None:
     )
 
 
-def linearize(
-    cfg: DictConfig,
-    tasks: Sequence[TaskRecord],
-    trees: Sequence[SearchTreeRecord],
-    parts: Parts,
-) -> Linearized:
-    """Worked solutions of the trees of these tasks, filtered and picked."""
+def pair_up(
+    tasks: Sequence[TaskRecord], trees: Sequence[SearchTreeRecord], parts: Parts
+) -> list[SearchedTask]:
+    """Each tree with its question."""
     of_id = {task.id: task for task in tasks}
-    searched = [SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees]
+    return [SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees]
+
+
+def keep_questions(
+    cfg: DictConfig, run: Run, searched: Sequence[SearchedTask], parts: Parts
+) -> Sequence[SearchedTask]:
+    """Those that `keep` lets go on; writes which and why. Without a rule all of them, unwritten."""
+    if cfg.keep is None:
+        return searched
+    rule = instantiate(cfg.keep)
+    if isinstance(rule, KeepByGradient):
+        policy = Policy.from_pretrained(parts.model_folder, dtype="float32")
+        verdicts = rule.judge_by(searched, HeadGradients(policy, parts.environment))
+    else:
+        verdicts = rule.judge(searched)
+    said = write_kept(searched, verdicts, run.folder)
+    share = said["num_kept"] / max(said["num_questions"], 1)
+    run.logger.log_metrics({"keep/kept_frac": share}, step=0)
+    reasons = ", ".join(f"{n} {why}" for why, n in (said["kept"] | said["left_out"]).items())
+    print(
+        f"{said['num_kept']} of {said['num_questions']} questions kept: {reasons}\n"
+        f"{Path(run.folder, 'questions.jsonl')}"
+    )
+    return [one.kept for one in verdicts if one.kept is not None]
+
+
+def linearize(cfg: DictConfig, searched: Sequence[SearchedTask], parts: Parts) -> Linearized:
+    """Worked solutions of the trees, filtered and picked."""
     tools = parts.environment.tools.values()
     return linearize_trees(
         searched,

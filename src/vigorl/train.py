@@ -132,6 +132,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         freeze_merger=cfg.model.freeze_merger,
         freeze_language_model=cfg.model.freeze_language_model,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
+        packing=cfg.model.packing,
         lora=instantiate(cfg.model.lora),
     )
     policy = load_trained()

@@ -15,9 +15,13 @@ pytestmark = pytest.mark.slow
 
 TWO = [
     "experiment=stages_tour", "stages.sft=null", "stages.dpo=null", "stages.rl=null",
-    "stages.collect.start=null", "stages.own.start=collect",
+    "stages.collect.start=null", "stages.own.start=collect", "num_phases=1",
+    "plan.prompts_per_phase=8", "plan.sequences_per_update=32", "+rollout.eval_limit=1",
     "stages.own.traces.sequences_per_update=1", "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
+
+
+TIMES = ("time/", "perf/")
 
 
 class CutError(Exception):
@@ -30,7 +34,7 @@ def cut(*_: object, **__: object) -> None:
 
 def measured(stage: Path) -> list[tuple[str, float, dict[str, float]]]:
     return [
-        (one.kind, one.phases, {k: v for k, v in one.metrics.items() if "time/" not in k})
+        (one.kind, one.phases, {k: v for k, v in one.metrics.items() if not k.startswith(TIMES)})
         for one in read_metrics(stage / "metrics.jsonl")
     ]
 
@@ -67,5 +71,11 @@ def test_cut_between_stages_and_resumed_equals_uninterrupted(
     (experiment,) = client.search_experiments(filter_string="name = 'vigorl'")
     runs = client.search_runs([experiment.experiment_id])
     assert {one.info.status for one in runs} == {"FINISHED"}
-    parents = [one.data.tags.get("mlflow.parentRunId") for one in runs]
-    assert sorted(map(str, parents)) == sorted(["None", *[noted.mlflow_run_id] * 2])
+    (parent,) = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
+    assert parent.info.run_id == noted.mlflow_run_id
+    assert parent.data.tags["stages"] == "collect, own"
+    children = [one for one in runs if one is not parent]
+    assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parent.info.run_id}
+    points = client.get_metric_history(parent.info.run_id, "1_overview/1_val_accuracy")
+    assert sorted({one.step for one in points}) == [0, 1, 2]
+    assert len(children) == 2

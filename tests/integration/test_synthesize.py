@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.utils import instantiate
 from PIL import Image
 
 from tests.integration.door import SMALL, history, only_run, settings
@@ -79,6 +80,30 @@ def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
     train(settings(tmp_path / "sft", *fast, small=small))
     assert history(tmp_path / "sft", "train/loss")
     assert len(history(tmp_path / "sft", "val/accuracy")) == 2
+
+
+def test_a_rule_says_which_questions_go_on_and_another_may_follow(tmp_path: Path) -> None:
+    answers = [*SEARCH[:-3], "search=answers", SEARCH[-1]]
+    band = ["keep=solve_band", "keep.least=0", "keep.most=1"]
+    made = settings(tmp_path, *answers, *band, door="synthesize", small=[])
+    run_synthesis(made)
+    run = Path(only_run(tmp_path).data.params["paths.run"])
+    said = json.loads((run / "kept.json").read_text())
+    assert (said["num_kept"], said["kept"]) == (6, {"in the band": 6})
+    no_engine = "engine._target_=tests.integration.door.no_engine"
+    vote = ["keep=vote", "keep.more_than=0", "keep.label=is_replaced", no_engine]
+    again = settings(tmp_path, *answers, *vote, f"resume={run}", door="synthesize", small=[])
+    found = run_synthesis(again)
+    said = json.loads((run / "kept.json").read_text())
+    assert sum((said["kept"] | said["left_out"]).values()) == 6
+    rows = [json.loads(line) for line in (run / "questions.jsonl").read_text().splitlines()]
+    assert len(rows) == said["num_kept"] == found.num_trees > 0
+    base = [one.replace("data.", "data.base.") for one in FEW]
+    kept = settings(tmp_path / "rl", "data=kept", f"data.path={run / 'questions.jsonl'}", *base)
+    source = instantiate(kept.data)
+    source.prepare()
+    voted = {row["id"]: row["answer"] for row in rows}
+    assert {one.id: one.answer for one in source.load().train_tasks} == voted
 
 
 def test_a_search_with_a_budget_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -361,7 +361,7 @@ NULL_IS_MEANT = (
     "vision_cache_bytes", "dual_clip", "max_weight", "patience", "num_rollouts", "adapter_rank",
     "max_turns", "default", "enough", "coef_end", "clip", "below", "below_best_frac",
     "model_dtype", "model_folder", "limit", "served_as", "tracking_uri",
-    "artifact_location", "system_every_s",
+    "artifact_location", "system_every_s", "api_key_env", "checkpoint",
 )  # fmt: skip
 
 

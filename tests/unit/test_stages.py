@@ -1,20 +1,17 @@
-"""A run in stages as one thing: what is left to do, and the run of the whole in MLflow."""
+"""A run in stages as one thing: what is left to do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig
 
 from tests.unit.test_settings import composed
 from vigorl.build import prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.core.metrics_file import MetricsLine, append_metrics
 from vigorl.core.stages_file import read_stages
 from vigorl.stages import Whole
-from vigorl.tracking import start_run
 from vigorl.train import stages_to_do
 
 prepare_process()
@@ -48,29 +45,6 @@ def test_a_stage_is_done_when_all_that_belongs_to_it_is(tmp_path: Path) -> None:
     assert noted.stages[3].data == "MadeWorld, right answers of collect"
     (base / "stages.json").unlink()  # as of a run from before there was that file
     assert left(cfg) == ["dpo", "own", "rl"]
-
-
-def test_stages_are_children_of_one_run(tmp_path: Path) -> None:
-    cfg = tour(tmp_path, "logger.system_every_s=null")
-    first, second, *_ = stages_to_do(cfg)
-    for stage in (first, second):  # the second time gone on with
-        with Whole(cfg) as whole:
-            with start_run(stage) as run:
-                whole.adopt(run)
-            values = {"val/accuracy": 0.25 * stage.stage.number}
-            append_metrics(run.folder / "metrics.jsonl", MetricsLine("val", 0, 0, values))
-            whole.note_done(stage)
-    client = MlflowClient(str(cfg.logger.tracking_uri))
-    (experiment,) = client.search_experiments(filter_string="name = 'vigorl'")
-    runs = client.search_runs([experiment.experiment_id])
-    (parent,) = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
-    assert len(runs) == 3
-    assert parent.info.status == "FINISHED"
-    assert parent.data.tags["stages"] == "sft, collect, dpo, own, rl"
-    children = [one for one in runs if one is not parent]
-    assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parent.info.run_id}
-    points = client.get_metric_history(parent.info.run_id, "1_overview/1_val_accuracy")
-    assert [(one.step, one.value) for one in points] == [(1, 0.25), (0, 0.25), (2, 0.5)]
 
 
 def test_what_is_refused_at_once_leaves_nothing(tmp_path: Path) -> None:

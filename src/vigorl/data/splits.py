@@ -248,6 +248,7 @@ class WithTraces(FilesOfNames):
     Attributes:
         base: Gives the questions; its own traces are not used.
         path: SFT JSON or JSONL, such as the chains of a search.
+        read: Reads it: `read_sft_json`, or another that takes the same.
         image_root: Where its picture names start; None is the file's own folder.
         scorer: Judges answers (configs/scorer); by their text when None.
         holdout_frac: Share of its pictures held out for the loss on traces.
@@ -256,6 +257,7 @@ class WithTraces(FilesOfNames):
 
     base: DataSource
     path: str
+    read: Callable[..., Sequence[TraceRecord]] = read_sft_json
     image_root: str | None = None
     scorer: Scorer | None = None
     holdout_frac: float = 0.05
@@ -267,7 +269,7 @@ class WithTraces(FilesOfNames):
 
     def load(self) -> DataSplits:
         splits = self.base.load()
-        traces = read_sft_json(
+        traces = self.read(
             self.path,
             scorer=self.scorer,
             image_root=self.image_root,

@@ -185,7 +185,9 @@ class PatchSizing:
         """Pixels per token and side; sides are multiples of it."""
         return self.patch_size * self.merge_size
 
-    def within(self, *, min_pixels: int | None = None, max_pixels: int | None = None) -> PatchSizing:
+    def within(
+        self, *, min_pixels: int | None = None, max_pixels: int | None = None
+    ) -> PatchSizing:
         return replace(
             self,
             min_pixels=self.min_pixels if min_pixels is None else min_pixels,
@@ -418,11 +420,20 @@ class Family(Protocol):
         model: PreTrainedModel,
         *,
         input_ids: Int[Tensor, "batch tokens"],
-        attention_mask: Int[Tensor, "batch tokens"],
+        attention_mask: Int[Tensor, "batch tokens"] | None,
         grid_thw: Int[Tensor, "images 3"],
         features: Float[Tensor, "image_tokens width"],
+        positions: Int[Tensor, "3 batch tokens"] | None = None,
+        **attention: Any,
     ) -> Float[Tensor, "batch tokens hidden"]:
-        """Last hidden states of whole sequences, after the final norm."""
+        """Last hidden states of whole sequences, after the final norm; rows of several sequences
+        (`models.packing`) bring their positions, and what `attention` is told of them.
+        """
+        ...
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether a row may hold several sequences that know nothing of each other."""
         ...
 
     def merge(

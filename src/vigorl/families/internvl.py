@@ -164,6 +164,7 @@ class InternVL:
     lora_targets: tuple[str, ...] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
+    can_pack: bool = True
 
     def sizing(self, processor: Any) -> TileSizing:
         try:
@@ -264,20 +265,25 @@ class InternVL:
         model: PreTrainedModel,
         *,
         input_ids: Tensor,
-        attention_mask: Tensor,
+        attention_mask: Tensor | None,
         grid_thw: Tensor,
         features: Tensor,
+        positions: Tensor | None = None,
+        **attention: Any,
     ) -> Tensor:
         core: Any = model.model
+        if positions is None:
+            positions = self.positions(model, input_ids, grid_thw, attention_mask)
         shown = BaseModelOutputWithPooling(
             pooler_output=features  # pyright: ignore[reportArgumentType]  of all pictures
         )
         return core(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            position_ids=self.positions(model, input_ids, grid_thw, attention_mask)[0],
+            position_ids=self.position_ids(positions),
             mm_encoder_outputs={"image": shown} if len(features) else {},
             use_cache=False,
+            **attention,
         ).last_hidden_state
 
     def merge(

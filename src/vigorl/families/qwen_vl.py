@@ -60,6 +60,7 @@ class Qwen25VL:
     lora_targets: tuple[str, ...] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
+    can_pack: bool = True
     patch_size: int = 14  # of tiny models; of others their processor's
 
     def sizing(self, processor: Any) -> PatchSizing:
@@ -149,19 +150,23 @@ class Qwen25VL:
         model: PreTrainedModel,
         *,
         input_ids: Tensor,
-        attention_mask: Tensor,
+        attention_mask: Tensor | None,
         grid_thw: Tensor,
         features: Tensor,
+        positions: Tensor | None = None,
+        **attention: Any,
     ) -> Tensor:
         core: Any = model.model
         hidden = model.config.get_text_config().hidden_size
         return core(
             input_ids=input_ids,
             attention_mask=attention_mask,
+            position_ids=None if positions is None else self.position_ids(positions),
             image_grid_thw=grid_thw,
             mm_token_type_ids=_token_types(model, input_ids),
             mm_encoder_outputs={"image": _tower_output(features, hidden)} if len(features) else {},
             use_cache=False,
+            **attention,
         ).last_hidden_state
 
     def merge(

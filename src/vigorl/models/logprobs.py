@@ -3,8 +3,8 @@
 Only positions whose NEXT token is learned from reach the output head. There logits exist a tile of
 tokens and vocabulary at a time; running sums turn tiles into log-probabilities and entropies, and
 the backward pass, in closed form, computes each tile once more. One tile gives the very numbers
-that autograd gives. Left out: sequence packing, and top-p: a sampler that cuts the tail samples
-from another distribution than the one that is learned, by design and everywhere.
+that autograd gives. Left out: top-p, as a sampler that cuts the tail samples from another
+distribution than the one that is learned, by design and everywhere.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ Three steps, each of which can be had alone: `encode_views` (vision tower and me
 learned from). Features can come from a `VisionCache`.
 
 Positions, the merging of features into the text and deepstack are the transformers model's own
-code, which its family (`families/`) knows how to call. Left out: video, sequence packing, quantised
-weights.
+code, which its family (`families/`) knows how to call. Left out: video, quantised weights.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
 from vigorl.models.logprobs import ScoringHead, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
+from vigorl.models.packing import Packing, prepare
 from vigorl.models.pretrained import (
     check_folder,
     find_folder,
@@ -57,6 +57,7 @@ class Policy(nn.Module):
         freeze_merger: bool | None = None,
         freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
+        packing: bool = False,
         lora: LoraSettings | None = None,
     ) -> None:
         """Wrap a model in place; the settings are those of `from_pretrained`."""
@@ -80,6 +81,9 @@ class Policy(nn.Module):
             is_language_model_frozen=freeze_language_model,
         )
         model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
+        if packing:
+            prepare(model, self.family)
+        self.packing = packing
         if lora is not None:
             add_lora(model, lora, family=self.family)
         if gradient_checkpointing:
@@ -96,6 +100,7 @@ class Policy(nn.Module):
         freeze_merger: bool | None = None,
         freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
+        packing: bool = False,
         lora: LoraSettings | None = None,
     ) -> Policy:
         """Load a policy.
@@ -111,6 +116,8 @@ class Policy(nn.Module):
             freeze_language_model: The language model, its embeddings and its head do not learn.
             gradient_checkpointing: Compute layers again in the backward pass, when in training
                 mode.
+            packing: The language model reads the sequences of a batch in one row, without their
+                padding (`models.packing`).
             lora: Train adapters instead of the weights.
         Raises:
             ConfigError: No such folder, not a supported family, weights missing, or settings that
@@ -128,6 +135,7 @@ class Policy(nn.Module):
             freeze_merger=freeze_merger,
             freeze_language_model=freeze_language_model,
             gradient_checkpointing=gradient_checkpointing,
+            packing=packing,
             lora=lora,
         )
 
@@ -205,14 +213,31 @@ class Policy(nn.Module):
             unused = self.encode_blank()
             features = unused[:0]
         self._check_image_tokens(batch, features)
-        hidden = self.family.read(
+        read = self._read_packed if self.packing else self._read
+        hidden = read(batch, features)
+        return hidden if unused is None else hidden + 0.0 * unused.sum()
+
+    def _read(self, batch: TrainingBatch, features: Tensor) -> Tensor:
+        return self.family.read(
             self.model,
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             grid_thw=batch.image_grid_thw,
             features=features,
         )
-        return hidden if unused is None else hidden + 0.0 * unused.sum()
+
+    def _read_packed(self, batch: TrainingBatch, features: Tensor) -> Tensor:
+        packing = Packing.of(batch.attention_mask)
+        hidden = self.family.read(
+            self.model,
+            input_ids=packing.row(batch.input_ids),
+            attention_mask=None,
+            grid_thw=batch.image_grid_thw,
+            features=features,
+            positions=torch.stack([packing.row(axis) for axis in self.positions(batch)]),
+            **packing.told(self.model),
+        )
+        return packing.batch(hidden)
 
     def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
         """The positions that `forward` uses: time, row, column."""

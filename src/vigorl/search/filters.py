@@ -40,6 +40,7 @@ class Removal(StrEnum):
     TOO_FEW_POINTS = "too_few_points"
     TOO_MANY_POINTS = "too_many_points"
     REPEATED_POINTS = "repeated_points"
+    NO_REGION = "no_region"  # to be told in rounds: a turn looks at no part of the picture
     NEAR_DUPLICATE = "near_duplicate"  # the same answer by way of the same places
 
 
@@ -232,6 +233,11 @@ def _looks(
             place = FrameMap(image.original, image.text_size).point(focus.point)
             looks.append(_Look(place, seen.views))
     return looks
+
+
+def seen_by(trace: Trace, task: TaskRecord, *, image: ImageView, tool: Tool) -> list[ImageView]:
+    """The first picture that each look of a trace showed, whose calls all work."""
+    return [look.views[0] for look in _looks(trace, task, image=image, tool=tool) or ()]
 
 
 def _was_right(

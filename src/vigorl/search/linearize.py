@@ -47,9 +47,17 @@ from vigorl.core.trace import (
     parse_thought,
 )
 from vigorl.search.chains import Chain, TreeForm, find_chains, tree_form
-from vigorl.search.filters import Draft, FilterSettings, Removal, SolvedTrace, filter_drafts
+from vigorl.search.filters import (
+    Draft,
+    FilterSettings,
+    Removal,
+    SolvedTrace,
+    filter_drafts,
+    seen_by,
+)
 from vigorl.search.looks import Sentence, split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
+from vigorl.search.rounds import tell_in_rounds
 
 if TYPE_CHECKING:  # it imports torch
     from vigorl.data.images import ImageStore
@@ -60,6 +68,7 @@ class TraceForm(StrEnum):
 
     SINGLE_TURN = "single_turn"  # one thought with all points inline, then the answer
     MULTI_TURN = "multi_turn"  # a look per point, then the answer
+    ROUNDS = "rounds"  # such a dialog, filtered as one, told in one turn: `search.rounds`
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class LinearizeSettings:
     """How chains become turns.
 
     Attributes:
-        form: A tree of whole turns gives MULTI_TURN only.
+        form: A tree of whole turns gives no SINGLE_TURN.
         max_looks: Looks made of a chain of bare thoughts at most; later points stay words. Chains
             of whole turns keep all of theirs (`FilterSettings.max_points` drops the long ones).
         move_first_frac: Share of dialogs made of bare thoughts, of those with two looks or more,
@@ -75,16 +84,22 @@ class LinearizeSettings:
             show looks out of order, with its 0.2; it breaks the thread of the thoughts, and 0 turns
             it off.
         seed: Seed of those draws.
+        depth_root: Of ROUNDS: a folder of depth maps (`search.rounds.tell_in_rounds`).
     """
 
     form: TraceForm = TraceForm.MULTI_TURN
     max_looks: int = 5
     move_first_frac: float = 0.2
     seed: int = 0
+    depth_root: str | None = None
 
     def __post_init__(self) -> None:
         if self.form not in list(TraceForm):
             raise ConfigError(f"form must be one of {[*map(str, TraceForm)]}, got {self.form!r}")
+        if self.depth_root is not None and self.form != TraceForm.ROUNDS:
+            raise ConfigError(
+                f"chains.settings.depth_root has no effect with form={self.form}: take form=rounds"
+            )
         if self.max_looks < 1:
             raise ConfigError(f"max_looks must be at least 1, got {self.max_looks}")
         if not 0 <= self.move_first_frac <= 1:
@@ -162,8 +177,12 @@ def linearize_trees(
     for one in searched:
         drafts = draft_chains(one, tool=tool, settings=settings)
         kept, gone = filter_drafts(drafts, one.task, image=one.image, tool=tool, settings=filters)
+        if settings is not None and settings.form == TraceForm.ROUNDS and tool is not None:
+            told = [_in_rounds(trace, one, tool=tool, settings=settings) for trace in kept]
+            kept = [trace for trace in told if trace is not None]
+            gone[Removal.NO_REGION] += told.count(None)
         solved += kept
-        removed += gone
+        removed += +gone
         num_drafts += len(drafts)
         num_trees += 1
         num_solved += bool(kept)
@@ -176,6 +195,15 @@ def linearize_trees(
         num_solved=num_solved,
         num_corrected=sum(trace.is_corrected for trace in picked),
     )
+
+
+def _in_rounds(
+    solved: SolvedTrace, searched: SearchedTask, *, tool: Looking, settings: LinearizeSettings
+) -> SolvedTrace | None:
+    trace, image = solved.record.trace, searched.image
+    views = seen_by(trace, searched.task, image=image, tool=tool)
+    record = tell_in_rounds(solved.record, views, image=image, depth_root=settings.depth_root)
+    return None if record is None else replace(solved, record=record)
 
 
 def draft_chains(
@@ -191,8 +219,10 @@ def draft_chains(
     """
     settings = settings or LinearizeSettings()
     tree, form = searched.tree, tree_form(searched.tree)
-    if settings.form == TraceForm.MULTI_TURN and tool is None:
-        raise ConfigError("tool is null, but form=multi_turn needs the tool that its looks call")
+    if settings.form != TraceForm.SINGLE_TURN and tool is None:
+        raise ConfigError(
+            f"tool is null, but form={settings.form} needs the tool that its looks call"
+        )
     if settings.form == TraceForm.SINGLE_TURN and form is TreeForm.TURNS:
         raise ConfigError(
             f"form=single_turn, but the tree of {tree.id} calls tools: "

@@ -45,6 +45,8 @@ class SearchSettings:
         solved_after: A subtree of at least so many rollouts, all of them right, is not gone into
             again; 0 goes on (as released).
         hopeless_after: The same for one whose rollouts are all wrong.
+        until_right: The search ends with the simulation that finds the first right answer: how
+            long it took tells how hard the question is (`search.keeping.search_effort`).
     """
 
     num_simulations: int = 20
@@ -55,6 +57,7 @@ class SearchSettings:
     near_px: float = 0.0
     solved_after: int = 8
     hopeless_after: int = 32
+    until_right: bool = False
 
     def __post_init__(self) -> None:
         for field_ in fields(self):
@@ -215,6 +218,8 @@ class TreeSearch:
         """Go down to a node that can be expanded and ask for its children."""
         root = self._nodes[0]
         if self._simulation >= self.settings.num_simulations or self._is_exhausted(root):
+            return
+        if self.settings.until_right and self.solved_at is not None:
             return
         node = root
         while node.is_expanded:

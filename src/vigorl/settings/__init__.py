@@ -179,6 +179,7 @@ class Settings(Group):
     budget: Budget
     check: Check | None
     search: Search
+    keep: Node | None
     chains: Chains
     # demo
     beside: Text | None

@@ -321,6 +321,7 @@ class Search(Group):
     near_px: NotNegative
     solved_after: Count
     hopeless_after: Count
+    until_right: Flag
 
 
 class Budget(Group):
@@ -330,7 +331,8 @@ class Budget(Group):
 
 
 class ChainForm(Group):
-    form: Literal["multi_turn", "single_turn"]
+    form: Literal["multi_turn", "single_turn", "rounds"]
+    depth_root: Text | None
     max_looks: AtLeastOne
     move_first_frac: Share
     seed: Seed

@@ -63,6 +63,7 @@ class Model(Plain):
     freeze_merger: Flag | None
     freeze_language_model: Flag
     gradient_checkpointing: Flag
+    packing: Flag
     lora: Lora | None
     vision_cache_bytes: Bytes | None
     maker: Node | None

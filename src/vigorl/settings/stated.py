@@ -25,6 +25,7 @@ STATED = (
     "vigorl.rollout.inference.",
     "vigorl.rollout.probes.",
     "vigorl.rollout.tools.",
+    "vigorl.search.keeping.",
     "vigorl.training.algorithms.",
     "vigorl.training.estimators.",
     "vigorl.training.groups.",

@@ -25,6 +25,7 @@ _QUICK = (
     "guard.reward",
     "env.prompt",
     "search",
+    "keep",
     "chains.filters",
     "chains.picking",
 )

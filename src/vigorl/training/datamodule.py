@@ -163,8 +163,7 @@ class GroundedTraceDataModule(L.LightningDataModule):
         if self.traces is None or self._encoded:
             return
         if self.traces.own is not None:
-            self._encoded["train"] = self.traces.own.read()
-            self._encoded["val"] = self._encode_all(self.splits.val_traces)
+            self._encoded["train"], self._encoded["val"] = self.traces.own.read()
             return
         if not self.splits.train_traces:
             raise ConfigError("SFT needs traces: set data.traces / data.num_traces of the source")

@@ -73,6 +73,9 @@ def sample_of(rollout: Rollout) -> TrainingSample:
     return TrainingSample(rollout.token_ids, rollout.loss_mask, rollout.views, group=rollout.group)
 
 
+_ONE_IN = 20  # questions is held out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnAnswers:
     """The traces of SFT are answers that an earlier stage has recorded: rejection sampling.
@@ -97,8 +100,9 @@ class OwnAnswers:
     def __post_init__(self) -> None:
         check_ranges(self, "traces.own")
 
-    def read(self) -> list[TrainingSample]:
-        """All answers that are kept, in the records' order.
+    def read(self) -> tuple[list[TrainingSample], list[TrainingSample]]:
+        """All answers that are kept, in the records' order: those that are learned from, and those
+        of one question in twenty, for the loss on held-out ones.
 
         Raises:
             ConfigError: No such file, or no answer in them is kept.
@@ -111,7 +115,12 @@ class OwnAnswers:
                 f"traces.own.files={self.files!r}: of {len(groups)} prompts none has an answer "
                 "that is kept; lower traces.own.right_from, or record more"
             )
-        return [sample_of(one) for one in kept]
+        ids = list(dict.fromkeys(one.task.id for one in kept))
+        held = set(ids[::_ONE_IN] if len(ids) > 1 else ())
+        return (
+            [sample_of(one) for one in kept if one.task.id not in held],
+            [sample_of(one) for one in kept if one.task.id in held],
+        )
 
     def of_group(self, group: Sequence[Rollout]) -> list[Rollout]:
         """What is kept of a prompt; of equal length the earlier first."""

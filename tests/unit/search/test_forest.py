@@ -100,6 +100,29 @@ def test_everything_that_can_run_is_in_flight(world: World) -> None:
     assert max(seen) >= 5 * SETTINGS.num_children
 
 
+class AskedAhead(LookCloser):
+    """A look that writes down what it was asked, and when it was called."""
+
+    def ask_ahead(self, arguments: Any, *, scene: Any) -> None:
+        asked.append("ask")
+
+    def call(self, arguments: Any, *, scene: Any) -> Any:
+        asked.append("call")
+        return super().call(arguments, scene=scene)
+
+
+asked: list[str] = []
+
+
+def test_services_are_asked_about_all_thoughts_that_came_back_together(world: World) -> None:
+    asked.clear()
+    call = ToolCall("look_closer", {"picture": 0, "bbox": [10, 10, 60, 60]})
+    environment = world.environment(tools=[AskedAhead(view_px=56)])
+    grow(world, script=lambda _: render_tool_turn("Look (50, 20).", call), environment=environment)
+    together = 5 * SETTINGS.num_children
+    assert asked[: 2 * together] == ["ask"] * together + ["call"] * together
+
+
 def test_a_search_that_was_cut_goes_on_with_what_is_missing(world: World, tmp_path: Path) -> None:
     expected = lines(grow(world), tmp_path / "whole")
     path = tmp_path / "cut" / "trees.jsonl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,18 @@ def test_the_shortest_right_answers_are_kept(settings: dict[str, Any], kept: lis
 
 def test_a_record_is_traces_and_solve_rates(tmp_path: Path) -> None:
     path = tmp_path / "train_phase_0000.jsonl"
+    other = answered("red", hits=False)
+    other = replace(other, task=replace(other.task, id="other"), group="other")
     with RolloutRecorder(path, run_seed=0) as recorder:
-        for one in GROUP:
+        for one in (*GROUP, other):
             recorder.write(builders.scored(one), phase="train/0")
     files = str(tmp_path / "train_phase_*.jsonl")
-    assert OwnAnswers(files=files).read() == [sample_of(AWAY)]
-    id = LONG.task.id
-    assert recorded_rates(files, [id, "other"], key="sampler.rollouts") == {id: 0.75}
-    with pytest.raises(ConfigError, match=r"sampler\.rollouts=.* none of its 1 prompts is one of"):
-        recorded_rates(files, ["other"], key="sampler.rollouts")
-    with pytest.raises(ConfigError, match=r"traces\.own\.files=.* of 1 prompts none has an answer"):
-        OwnAnswers(files=files, solved_from=0.9).read()
+    assert OwnAnswers(files=files).read() == ([sample_of(other)], [sample_of(AWAY)])  # held out
+    rates = recorded_rates(files, [LONG.task.id, "unknown"], key="sampler.rollouts")
+    assert rates == {LONG.task.id: 0.75}
+    with pytest.raises(ConfigError, match=r"sampler\.rollouts=.* none of its 2 prompts is one of"):
+        recorded_rates(files, ["unknown"], key="sampler.rollouts")
+    with pytest.raises(ConfigError, match=r"traces\.own\.files=.* of 2 prompts none has an answer"):
+        OwnAnswers(files=files, right_hits=1.0, solved_from=0.9).read()
     with pytest.raises(ConfigError, match=r"traces\.own\.files='nowhere': there is no such file"):
         OwnAnswers(files="nowhere").read()

@@ -201,12 +201,13 @@ class MadeViews(FilmedWorld):
 
 
 def write_views(views: Views, path: Path) -> None:
-    """The pictures and the list that names them."""
+    """The list and the pictures that it names; cameras that see the same share a file."""
     (folder := path.with_suffix("")).mkdir(parents=True, exist_ok=True)
-    names = [f"{folder.name}/{i:02d}.png" for i in range(views.num_frames)]
-    for name, picture in zip(names, views.pictures(), strict=True):
-        picture.save(path.parent / name, compress_level=1)
-    path.write_text(json.dumps(names))
+    signs = views.scene.signs
+    kinds = ["overview", *(f"sign{signs.index(one)}" if one else "wall" for one in views.seen)]
+    for kind, picture in dict(zip(kinds, views.pictures(), strict=True)).items():
+        picture.save(folder / f"{kind}.png", compress_level=1)
+    path.write_text(json.dumps([f"{folder.name}/{kind}.png" for kind in kinds]))
 
 
 def ask_views(views: Views, *, id: str, path: str) -> TaskRecord:

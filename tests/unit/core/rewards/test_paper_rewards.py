@@ -352,6 +352,7 @@ ORDER = {
     "vla_r1_looks": "kept",
     "vlaa": "kept",
     "vlm_r1_looks": "kept",
+    "vrag": "kept",
 }
 GRADED = {
     "perception_r1_yu", "reason_rft_list", "reason_rft_number", "rrvf", "star_r1", "temporal_r1",

@@ -27,6 +27,7 @@ from vigorl.data.proxies.proxy import Picture
 from vigorl.data.proxies.ssl4rl import QUARTERS, Jigsaw, Position
 from vigorl.data.proxies.tasks import ProxyTasks
 from vigorl.data.proxies.vicrit import FalseSpan
+from vigorl.data.proxies.views import MOVES, OPPOSITE, TURNS, Views
 
 PHOTOGRAPHS = Path(__file__).parents[5] / "shared/data/vstar_mini"
 PROXIES = [name for name in options("data") if name.startswith("proxy_")]
@@ -121,6 +122,20 @@ def _check(record: TaskRecord) -> None:
         (box,) = record.targets
         assert shown[0].getpixel((int(box.left) + 1, int(box.top) + 1)) == GREY
         assert len({one.tobytes() for one in shown[1:]}) == 4
+    elif record.category == "views":
+        first, second = (np.asarray(one) for one in shown)
+        if record.tags["kind"] == "turn":
+            assert first.shape == second.shape
+            assert not np.array_equal(first, second)
+            return
+        moved = record.answer
+        dx, dy = MOVES[moved if record.tags["kind"] == "camera" else OPPOSITE[moved]]
+        if dx < 0 or dy < 0:
+            first, second = second, first
+        if dy:
+            first, second = first.swapaxes(0, 1), second.swapaxes(0, 1)
+        steps = range(1, first.shape[1] // 2)
+        assert any(np.array_equal(first[:, step:], second[:, :-step]) for step in steps)
     elif record.category == "falsespan":
         assert record.answer in record.question
         assert record.tags["true"] not in record.answer
@@ -138,6 +153,20 @@ def test_the_right_patch_is_the_covered_one() -> None:
     hidden = _ints(asked.targets[0].as_tuple())
     right = asked.images[int(asked.answer)]
     assert right.tobytes() == picture.image.crop(hidden).tobytes()
+
+
+def test_a_camera_that_turns_sees_things_turn_the_other_way() -> None:
+    bar = Image.new("RGB", (200, 200))
+    bar.paste((255, 255, 255), (98, 20, 102, 100))  # upright, above the middle
+    picture = Picture(bar)
+    asked = next(
+        one
+        for seed in range(20)
+        if (one := Views().ask(picture, [picture], rng=random.Random(seed))).options == tuple(TURNS)
+    )
+    columns = np.asarray(asked.images[1].convert("L"))[:40].sum(0)
+    middle = float((columns * np.arange(len(columns))).sum() / columns.sum())
+    assert (middle < len(columns) / 2) == (asked.answer == "clockwise")
 
 
 def test_tiles_in_the_order_of_the_answer_are_the_picture() -> None:
@@ -177,6 +206,7 @@ def test_a_false_span_counts_with_a_few_words_beside_it(answer: str | None, scor
         (lambda: Position(crop_frac=(0.9, 0.2)), ConfigError, "crop_frac"),
         (lambda: Masked(side_frac=0.5), ConfigError, "side_frac"),
         (lambda: FalseSpan(swaps={"red": ["Red"]}), ConfigError, "swaps of 'red'"),
+        (lambda: Views(shift_frac=(0.1, 0.4)), ConfigError, "shift_frac must be two numbers"),
         (lambda: ProxyTasks(root="x", proxy=Masked(), captions="c"), ConfigError, "captions"),
         (lambda: ProxyTasks(root="x", proxy=FalseSpan(), pictures="p"), ConfigError, "captions"),
         (lambda: ProxyTasks(root="x", proxy=Masked(), holdout_frac=0.5), ConfigError, "holdout"),

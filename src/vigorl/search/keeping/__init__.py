@@ -1,0 +1,1 @@
+"""Which questions of a search are kept; one file per rule, each a `keep.Keep`."""

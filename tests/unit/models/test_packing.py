@@ -1,0 +1,60 @@
+"""Sequences in one row say what they say alone, and teach the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.unit.models.small import (
+    FAMILIES,
+    assert_same_grads,
+    grads,
+    make_batch,
+    make_policy,
+    patch_of,
+)
+from vigorl.core.errors import ConfigError
+from vigorl.data.collate import TrainingBatch
+from vigorl.models.policy import Policy
+
+ROWS = [[(4, 4), (2, 4)], [], [(4, 8), (4, 4), (2, 4), (4, 4)], [(2, 2)]]  # pictures of each
+
+
+def scored(policy: Policy, batch: TrainingBatch) -> Tensor:
+    """Log-probabilities; a weighted sum of them is learned from."""
+    logprobs, _ = policy.response_logprobs(batch)
+    assert batch.advantages is not None
+    (logprobs * batch.advantages).sum().backward()
+    return logprobs.detach()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_packed_is_alone(family: str, side: str) -> None:
+    batch = make_batch(*ROWS, side=side, patch=patch_of(family))
+    settings = {"freeze_vision_tower": False}
+    padded, packed = (make_policy(family, packing=packs, **settings) for packs in (False, True))
+    expected, found = scored(padded, batch), scored(packed, batch)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert_same_grads(grads(packed.model), grads(padded.model))
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_padding_is_not_computed(checkpointed: bool) -> None:
+    batch = make_batch(*ROWS)
+    policy = make_policy(packing=True, gradient_checkpointing=checkpointed).train()
+    seen = []
+    layer = policy.family.language_model(policy.model).layers[0].mlp  # pyright: ignore
+    assert isinstance(layer, nn.Module)
+    layer.register_forward_hook(lambda _, given, made: seen.append(made.shape[:2]))
+    scored(policy, batch)
+    assert set(seen) == {(1, int(batch.attention_mask.sum()))}
+    assert batch.input_ids.numel() > 2 * batch.attention_mask.sum()
+
+
+def test_attention_that_cannot_pack_is_refused() -> None:
+    policy = make_policy()
+    policy.model.config.get_text_config()._attn_implementation = "eager"
+    with pytest.raises(ConfigError, match=r"model.packing: attn_implementation=eager cannot"):
+        Policy(policy.model, packing=True)
