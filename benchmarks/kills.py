@@ -1,12 +1,14 @@
 """Does a run that is killed anywhere come to the same numbers? kill -9 at random moments of GRPO,
-SFT, search, evaluation, and of a first start, each then gone on with as a person would.
+SFT, search, evaluation, a run in stages, and of a first start, each then gone on with as a person
+would.
 
     python benchmarks/kills.py [kills=12] [seed=0] [folder=/tmp/kills] [jobs=grpo,sft]
+    python benchmarks/kills.py jobs=stages at=all    # at every moment of stage_moments.py, by name
 
 Every job is run whole once; then `kills` times it is begun in a folder of its own, killed at a
 random moment of its length, and gone on with (up to three kills) until it ends. What is compared:
-weights, rollouts, trees, chains, answers, to the last byte. Processes are forked from one that has
-all imports behind it, so moments are moments of work.
+weights, rollouts, trees, chains, answers, to the last byte, and of metrics all but times. Processes
+are forked from one that has all imports behind it, so moments are moments of work.
 """
 
 from __future__ import annotations
@@ -15,20 +17,31 @@ import hashlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from stage_moments import MOMENTS, Moment
+
+TIMES = ("perf/", "time/", "data/seconds")  # names of metrics
 SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
 WORLD = ["data.num_train=16", "data.num_val=4", "data.num_test=16"]
 PHASES = [
     "num_phases=3", "plan.prompts_per_phase=4", "plan.group_size=4", "plan.sequences_per_update=16",
     "plan.micro_batch_size=8", "callbacks.checkpoint.every=1", "rollout.eval_every=1",
+]  # fmt: skip
+
+
+STAGES = [
+    "num_phases=2", "stages.sft.data.num_traces=64", "traces.sequences_per_update=16",
+    "stages.dpo.pairs.pairs_per_update=2", "stages.dpo.pairs.micro_batch_size=1",
+    "stages.own.traces.sequences_per_update=2", "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
 
 
@@ -59,6 +72,9 @@ JOBS = {
                   ["trees.jsonl", "chains.jsonl"]),
     "evaluate": Job("evaluate", ["experiment=eval_vstar", *WORLD],
                     ["report.json", "rollouts.jsonl"]),
+    "stages": Job("train", ["experiment=stages_tour", *WORLD, *PHASES[1:], *STAGES],
+                  ["*/model/model.safetensors", "*/rollouts/train_phase_*.jsonl",
+                   "*/rollouts/val_phase_*.jsonl", "*/metrics.jsonl", "stages.json"]),
     "first_start": GRPO,
 }  # fmt: skip
 
@@ -73,17 +89,26 @@ def doors() -> dict[str, Callable[[], None]]:
             "export": export.main}  # fmt: skip
 
 
-def main_of(door: str, words: Sequence[str], root: Path) -> None:
-    """In a forked process: the door, with what it prints in a file."""
+def main_of(door: str, words: Sequence[str], root: Path, moment: Moment | None = None) -> None:
+    """In a forked process: the door, with what it prints in a file; killed at a moment."""
     os.setsid()
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
     sys.argv = [door, *words]
     os.chdir(root)
+    if moment is not None:
+        moment.kill_there()
     doors()[door]()
 
 
-def run_door(door: str, words: Sequence[str], root: Path, *, seconds: float | None) -> int | None:
+def run_door(
+    door: str,
+    words: Sequence[str],
+    root: Path,
+    *,
+    seconds: float | None,
+    moment: Moment | None = None,
+) -> int | None:
     """Run a door for so long at most; its exit code, None when it was killed.
 
     Args:
@@ -91,8 +116,11 @@ def run_door(door: str, words: Sequence[str], root: Path, *, seconds: float | No
         words: Its command line.
         root: Where it is started; `log` in it gets what it prints.
         seconds: Until kill -9; None waits.
+        moment: Or where in its work it kills itself so.
     """
-    process = multiprocessing.get_context("fork").Process(target=main_of, args=(door, words, root))
+    process = multiprocessing.get_context("fork").Process(
+        target=main_of, args=(door, words, root, moment)
+    )
     process.start()
     process.join(seconds)
     if process.exitcode is None:
@@ -103,13 +131,13 @@ def run_door(door: str, words: Sequence[str], root: Path, *, seconds: float | No
     return process.exitcode
 
 
-def go(job: Job, root: Path, *, seconds: float | None) -> int | None:
+def go(job: Job, root: Path, *, seconds: float | None, moment: Moment | None = None) -> int | None:
     """Begin a job, or go on with it."""
     root.mkdir(parents=True, exist_ok=True)
     run = root / "run"
-    resume = (run / "run.json").exists()
+    resume = any(run.glob("run.json")) or any(run.glob("*/run.json"))
     words = [f"resume={run}"] if resume else [f"paths.root={root}", f"paths.base={run}", *job.words]
-    return run_door(job.door, [*words, *SMALL], root, seconds=seconds)
+    return run_door(job.door, [*words, *SMALL], root, seconds=seconds, moment=moment)
 
 
 def digest(job: Job, root: Path) -> dict[str, str]:
@@ -120,10 +148,24 @@ def digest(job: Job, root: Path) -> dict[str, str]:
         if not files:
             raise FileNotFoundError(f"{root / 'run' / pattern}")
         for file in files:
-            found[file.name] = hashlib.sha256(
-                file.read_bytes().replace(bytes(root), b"")
-            ).hexdigest()
+            found[str(file.relative_to(root))] = hashlib.sha256(_content(file, root)).hexdigest()
     return found
+
+
+def _content(file: Path, root: Path) -> bytes:
+    """Without where the run's folder lies, its id in MLflow, and times."""
+    if file.name == "metrics.jsonl":
+        from vigorl.core.metrics_file import read_metrics
+
+        return repr(
+            [(one.kind, one.phases, one.step, _untimed(one.metrics)) for one in read_metrics(file)]
+        ).encode()
+    found = file.read_bytes().replace(bytes(root), b"")
+    return re.sub(rb'"mlflow_run_id": "\w+"', b"", found)
+
+
+def _untimed(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not name.startswith(TIMES)}
 
 
 def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list[str]]:
@@ -153,8 +195,32 @@ def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list
     return count - len(faults), faults
 
 
-def main(count: int, seed: int, folder: str, jobs: Sequence[str]) -> None:
-    results = {name: try_kills(name, Path(folder), count, seed) for name in jobs}
+def try_moments(name: str, folder: Path) -> tuple[int, list[str]]:
+    """As `try_kills`, once at every moment that has a name."""
+    job, whole, faults = JOBS[name], folder / name / "whole", list[str]()
+    if not (whole / "log").exists() and go(job, whole, seconds=None) != 0:
+        raise SystemExit((whole / "log").read_text()[-3000:])
+    expected = digest(job, whole)
+    for number, moment in enumerate(MOMENTS):
+        root = whole.with_name(f"moment_{number}")
+        shutil.rmtree(root, ignore_errors=True)
+        codes = [go(job, root, seconds=None, moment=moment), go(job, root, seconds=None)]
+        found = digest(job, root) if codes[1] == 0 else {}
+        same = codes == [-signal.SIGKILL, 0] and found == expected
+        if not same:
+            differ = [one for one in expected if found.get(one) != expected[one]]
+            faults.append(f"{name}, {moment.name}: exit {codes}, differ: {differ}")
+        print(f"{name:12} {moment.name}: {'same' if same else 'OTHER'}", flush=True)
+        if same:
+            shutil.rmtree(root)
+    return len(MOMENTS) - len(faults), faults
+
+
+def main(count: int, seed: int, folder: str, jobs: Sequence[str], *, by_name: bool) -> None:
+    if by_name:
+        results, count = {one: try_moments(one, Path(folder)) for one in jobs}, len(MOMENTS)
+    else:
+        results = {name: try_kills(name, Path(folder), count, seed) for name in jobs}
     for name, (good, faults) in results.items():
         print(f"{name}: {good} of {count} to the same bytes")
         print("\n".join(faults))
@@ -168,4 +234,5 @@ if __name__ == "__main__":
         int(given.get("seed", 0)),
         given.get("folder", "/tmp/kills"),
         given["jobs"].split(",") if "jobs" in given else list(JOBS),
+        by_name=given.get("at") == "all",
     )

@@ -46,6 +46,7 @@ from recipe_measures import ABOUT, MEASURES, SHARES, SPEED
 
 from vigorl.build import CONFIGS
 from vigorl.core.metrics import rollout_metrics
+from vigorl.core.stages_file import read_stages
 from vigorl.evaluation.statistics import difference_interval
 from vigorl.rollout.recorder import read_rollouts
 
@@ -224,7 +225,10 @@ def summarise(run_folder: Path) -> dict[str, object]:
     and the phases' own means. Both are empty where no stage asks questions.
     """
     val, train = {}, {}
-    folder = max(run_folder.rglob("rollouts"), default=run_folder)  # of the last stage
+    noted = read_stages(run_folder)
+    stages = [run_folder / one.name for one in noted.stages] if noted else [run_folder]
+    folders = [one / "rollouts" for one in stages if any(one.glob("rollouts/*.jsonl"))]
+    folder = folders[-1] if folders else run_folder  # of the last stage that has some
     for path in sorted(folder.glob("val_phase_*.jsonl")):
         rollouts = [one.scored.rollout for one in read_rollouts(path)]
         val[int(path.stem.removeprefix("val_phase_"))] = {

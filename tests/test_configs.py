@@ -34,7 +34,7 @@ from vigorl.models.correction import ImportanceCorrection
 from vigorl.rollout.inference.rule import InferenceRule
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.search.point_check import PointCheck
-from vigorl.settings.reach import stage_config
+from vigorl.settings.stages import all_stages
 from vigorl.targets import check_targets
 from vigorl.training.policy_module import OptimizerSettings
 from vigorl.training.samplers.solve_rate import SolveRateSampling
@@ -104,8 +104,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return found
 
 
-def stages_of(cfg: DictConfig) -> list[DictConfig]:
-    return [stage_config(cfg, cfg.stages[name]) for name in cfg.get("stages") or ()] or [cfg]
+stages_of = all_stages
 
 
 @pytest.mark.parametrize(("door", "experiment", "scale"), RUNS)

@@ -44,6 +44,7 @@ from vigorl.flips import flips_between
 from vigorl.machine_faults import told_in_one_line
 from vigorl.pages.comparison import Flip, render_comparison_page
 from vigorl.pipes import let_pipes_close
+from vigorl.rollout.inference.rule import recorded_answers
 from vigorl.rollout.recorder import read_rollouts
 from vigorl.training_runs import is_training, read_run
 
@@ -196,10 +197,11 @@ def _rollouts(folder: Path, wanted: Mapping[str, int]) -> dict[str, ScoredRollou
         return {}
     records = read_rollouts(folder / _ROLLOUTS, only=wanted.keys())
     scored = [one.scored for one in records]
+    answers = recorded_answers([one.rollout for one in scored])
     return {
-        one.rollout.task.id: one
-        for one in scored
-        if one.rollout.index == wanted[one.rollout.task.id]
+        scored[i].rollout.task.id: scored[i]
+        for i, number in answers
+        if number == wanted[scored[i].rollout.task.id]
     }
 
 

@@ -25,6 +25,7 @@ from vigorl.diagnosis.machine import look
 from vigorl.diagnosis.memory import answers_beside, check_memory, check_model, needs
 from vigorl.diagnosis.report import Status, render
 from vigorl.diagnosis.sources import spoken_by, start_of
+from vigorl.pages.html import count_of
 from vigorl.rollout.experience import score_rollouts
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import RolloutGenerator
@@ -61,7 +62,7 @@ def rehearse(cfg: DictConfig, stages_of: Callable[[DictConfig], Sequence[DictCon
 def plan_of(cfg: DictConfig) -> str:
     """What a stage does, in numbers."""
     if cfg.datamodule.get("plan") is None:
-        return f"{cfg.name}, {cfg.trainer.max_epochs} epochs"
+        return f"{cfg.name}, {count_of(cfg.trainer.max_epochs, 'epoch')}"
     plan = instantiate(cfg.plan)
     phases, beside = cfg.trainer.max_epochs, sum(answers_beside(cfg))
     answers = f", beside each up to {beside} answers that are learned from too" if beside else ""

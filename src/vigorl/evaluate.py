@@ -42,9 +42,9 @@ from vigorl.build import (
     prepare_process,
 )
 from vigorl.callbacks.mlflow_logger import send
-from vigorl.core.errors import ConfigError
+from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.files import written_whole
-from vigorl.core.protocols import Engine
+from vigorl.core.protocols import Engine, GenerationRequest
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.core.run_log import logged_to
@@ -66,14 +66,17 @@ from vigorl.evaluation.unanswered import answer_metrics
 from vigorl.evaluation_folder import (
     ANSWERS,
     REPORT,
+    SHARD,
     finished_report,
+    finished_shards,
     read_report,
     refuse_mixture,
 )
 from vigorl.evaluation_rows import log_evaluation, log_questions
 from vigorl.pages.episodes import render_episode_page
 from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
-from vigorl.rollout.inference.rule import CHOSEN, InferenceRule
+from vigorl.rollout.engines.scripted import ScriptedEngine
+from vigorl.rollout.inference.rule import CHOSEN, InferenceRule, recorded_answers
 from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
@@ -112,6 +115,9 @@ def run_evaluation(
 ) -> EvaluationReport:
     """Evaluate; `shipped` says what a benchmark is like where nobody has changed it."""
     check_settings(cfg)
+    if cfg.shard and (cfg.merge or cfg.compare_with):
+        name = "merge" if cfg.merge else "compare_with"
+        raise ConfigError(f"{name} is for the whole evaluation: leave out shard={cfg.shard}")
     other = read_report(cfg.compare_with) if cfg.compare_with else None
     refuse_mixture(cfg)
     if cfg.resume and (done := finished_report(cfg)) is not None:
@@ -140,6 +146,8 @@ def run_suite(cfg: DictConfig) -> dict[str, EvaluationReport]:
             "compare_with has no effect on a suite: python -m vigorl.compare OTHER THIS, with both "
             "suites' folders, once it is done"
         )
+    if cfg.shard or cfg.merge:
+        raise ConfigError("shard and merge are for one benchmark, not for a suite: name one")
     reports: dict[str, EvaluationReport] = {}
     engines = Engines()
     members = members_of(cfg, said_of(cfg))
@@ -175,6 +183,8 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     """
     check_settings(cfg)
     folder = Path(cfg.rescore)
+    if cfg.shard or cfg.merge:
+        raise ConfigError("rescore judges a whole evaluation: leave out shard and merge")
     if cfg.resume or folder.resolve() == Path(cfg.paths.run).resolve():
         raise ConfigError(f"rescore={folder} needs a folder of its own: leave out resume")
     before = read_report(str(folder / REPORT), key="rescore")
@@ -186,7 +196,8 @@ def run_rescoring(cfg: DictConfig) -> EvaluationReport:
     if before.protocol is None or before.protocol.name != name:
         asked = before.protocol.name if before.protocol else before.name
         raise ConfigError(f"rescore={folder} was asked {asked}, not {name}: set benchmark={asked}")
-    rollouts = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    recorded = [one.scored.rollout for one in read_rollouts(folder / "rollouts.jsonl")]
+    rollouts = [recorded[place] for place, _ in recorded_answers(recorded)]
     judging = judging_of(cfg)
     with start_run(cfg) as run, logged_to(run.folder):
         run.record(cfg, None)
@@ -225,12 +236,15 @@ def judge(
     engines: Engines,
 ) -> EvaluationReport:
     """Straight down: settings -> parts -> tasks -> engine -> rollouts -> report, record, page."""
+    shards = finished_shards(cfg) if cfg.merge else []
     run.record(cfg, None)
     source = instantiate(cfg.data)
     benchmark = source if isinstance(source, Benchmark) else None
     parts = engines.parts(cfg)
     asks = parts.eval_environment
-    tasks, num = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
+    tasks, num = load_tasks(
+        source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed, shard=cfg.shard
+    )
     questions = {"number": len(tasks), "fingerprint": fingerprint(tasks)[:16]}
     questions |= {"of": num} if num > len(tasks) else {}
     note(run, "data/evaluated_tasks", str(questions["fingerprint"]))
@@ -249,9 +263,11 @@ def judge(
         AnswerLog(answers, phase=cfg.name, run_seed=cfg.seed) as log,
         AnswerProgress(cfg.name) as progress,
     ):
+        for part in shards:
+            log.take(one.scored.rollout for one in read_rollouts(part))
         log.check(tasks, benchmark.question_of if benchmark else attrgetter("task"))
         report = evaluate(
-            engines.of(cfg, parts),
+            engines.of(cfg, parts) if inference or not shards else unasked(parts),
             parts.eval_environment,
             tasks,
             instantiate(cfg.reward),
@@ -272,13 +288,23 @@ def judge(
     write_findings(cfg, run.folder, report, scored, images=parts.images, benchmark=benchmark)
     print(report.table())
     log_evaluation(cfg, run, report, scored)
-    answers.unlink()  # rollouts.jsonl has them all; who finds them gone finds all done
+    # rollouts.jsonl has them all; who finds them gone finds all done
+    answers.rename(run.folder / SHARD) if cfg.shard else answers.unlink()
     try:
         if other is not None:
             compare(report, other, run, path=cfg.compare_with)
     finally:
         send(run.logger, LogArtifact(str(run.folder)))
     return report
+
+
+def unasked(parts: Parts) -> Engine:
+    """In place of an engine, where every answer is there."""
+
+    def refuse(_: GenerationRequest) -> str:
+        raise EngineError("the parts that are merged lack an answer: begin them again")
+
+    return ScriptedEngine(refuse, parts.codec)
 
 
 def note(run: Run, name: str, value: str) -> None:

@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig
 
 from vigorl.core.errors import ConfigError, VigorlError
+from vigorl.core.stages_file import read_stages
 from vigorl.door import refusals
 from vigorl.machine_faults import told_in_one_line
 from vigorl.outbox.journal import OUTBOX, TRACES, Journal
@@ -32,15 +33,18 @@ def sync(folder: Path) -> int:
     """
     found = 0
     for path in identity_files(folder):
+        run_id = read_identity(path).mlflow_run_id
         for name in (OUTBOX, TRACES):
-            found += _sync(Journal(path.parent / name), path.parent)
+            found += _sync(Journal(path.parent / name), path.parent, run_id)
+    if (stages := read_stages(folder)) is not None:  # the run of all of them
+        settings_of = identity_files(folder)[0].parent
+        found += _sync(Journal(folder / OUTBOX), settings_of, stages.mlflow_run_id)
     return found
 
 
-def _sync(journal: Journal, folder: Path) -> int:
+def _sync(journal: Journal, folder: Path, run_id: str | None) -> int:
     if not (num := journal.num_pending):
         return 0
-    run_id = read_identity(folder / "run.json").mlflow_run_id
     if not run_id:
         raise ConfigError(f"{folder}/run.json names no run of MLflow")
     mlflow.set_tracking_uri(_store_of(folder))

@@ -47,6 +47,7 @@ def register_resolvers() -> None:
         "vigorl_chain_form": _chain_form,
         "vigorl_digest": _digest,
         "vigorl_kit_tokens": _kit_tokens,
+        "vigorl_stage": _stage_folder,
         "vigorl_system": _system_text,
     }.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
@@ -55,6 +56,19 @@ def register_resolvers() -> None:
 def _kit_tokens(kit: str, benchmark: str) -> int:
     """The longest reply that an evaluation kit asks for on a benchmark, in tokens."""
     return _KITS[kit].longest_reply(benchmark)
+
+
+def _stage_folder(name: str, *, _root_: DictConfig) -> str:
+    """Of a stage before this one, by its name in the YAML; see `vigorl.settings.stages`."""
+    folders = {name: name}  # of a config whose stages are not told apart yet
+    if _root_.get("stage"):
+        folders = _root_.stage.folders
+    if name not in folders:
+        raise ConfigError(
+            f"${{vigorl_stage:{name}}}: no such stage comes before {_root_.stage.name}; there are "
+            f"{', '.join(folders) or 'none'}"
+        )
+    return f"{_root_.paths.base}/{folders[name]}"
 
 
 def _artifacts(outputs: str, tracking_uri: str | None) -> str | None:

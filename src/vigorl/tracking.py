@@ -57,7 +57,7 @@ from vigorl.training.datamodule import GroundedTraceDataModule
 
 _LOG = logging.getLogger(__name__)
 PACKAGES = ("vigorl", "torch", "transformers", "lightning", "mlflow")
-_FREE = ("resume", "dry_run", "paths", "num_threads")  # it may stand and compute elsewhere
+_FREE = ("resume", "dry_run", "paths", "num_threads", "stage")  # it may stand and compute elsewhere
 _ABSENT = "(absent)"
 
 
@@ -326,7 +326,9 @@ def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[
     drifted = [
         f"  {key}: {a} -> {b}"
         for key, (a, b) in changed_settings(read_settings(path), new).items()
-        if key not in taken and not any(f"{key}.".startswith(f"{one}.") for one in named)
+        if key not in taken
+        and not any(f"{key}.".startswith(f"{one}.") for one in named)
+        and not (a == _ABSENT and b in (None, False))  # a setting that is newer, and left off
     ]
     if drifted:
         lines = [

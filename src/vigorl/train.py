@@ -37,7 +37,8 @@ from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
 from vigorl.processes import is_first_process
 from vigorl.rollout.chat_files import CHAT, write_chat_files
-from vigorl.settings.reach import stage_config
+from vigorl.settings.stages import all_stages
+from vigorl.stages import Whole, is_done
 from vigorl.stopping import Stopped, take_signals
 from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
 from vigorl.training.algorithms.distillation import check_teacher
@@ -54,13 +55,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     stages = stages_to_do(cfg)
     for stage in stages:  # all of them before the first, which may take hours
         check_settings(stage)
-    for stage in stages:
-        metrics = train_stage(stage)
+    with Whole(cfg) as whole:
+        for stage in stages:
+            metrics = train_stage(stage, whole)
+            whole.note_done(stage)
     return metrics
 
 
 def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
-    """The run itself, or its stages without those that have left their model in `paths.base`.
+    """The run itself, or its stages without those that have ended in `paths.base`.
 
     With `resume`, `paths.base` is that folder, and a stage that has begun there is gone on with.
     """
@@ -68,16 +71,17 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
         return in_its_folder(cfg)
     if cfg.resume:
         OmegaConf.update(cfg, "paths.base", str(cfg.resume))
-    stages = [stage_config(cfg, cfg.stages[stage]) for stage in cfg.stages]
+    stages = all_stages(cfg)
     for stage in stages:
         is_begun = bool(cfg.resume) and Path(stage.paths.run, "run.json").exists()
         stage.resume = stage.paths.run if is_begun else None
-    return [stage for stage in stages if not Path(stage.paths.run, "model").exists()]
+    return [stage for stage in stages if not is_done(stage)]
 
 
-def train_stage(cfg: DictConfig) -> dict[str, float]:
+def train_stage(cfg: DictConfig, whole: Whole) -> dict[str, float]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     with start_run(cfg) as run, logged_to(run.folder, is_writer=is_first_process()):
+        whole.adopt(run)
         return fit(cfg, run)
 
 
@@ -126,6 +130,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         attn_implementation=cfg.model.attn_implementation,
         freeze_vision_tower=cfg.model.freeze_vision_tower,
         freeze_merger=cfg.model.freeze_merger,
+        freeze_language_model=cfg.model.freeze_language_model,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         lora=instantiate(cfg.model.lora),
     )

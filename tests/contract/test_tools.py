@@ -5,6 +5,7 @@ own needs an example (`EXAMPLES`).
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.builders import scored
 from tests.unit.data.test_video import write_clip
+from tests.unit.rollout.service_server import ServiceServer
 from tests.unit.rollout.world import ANSWER, World
 from vigorl.build import CONFIGS, check_settings
 from vigorl.core.media import TextFrame, frame_name
@@ -58,6 +60,7 @@ BAD: dict[ArgumentKind, list[object]] = {
 OF_VIDEOS = ("select_frames", "choose_camera")  # their first picture is a frame of one
 EXAMPLES: dict[str, dict[str, object]] = {
     "rotate": {"degrees": 90},
+    "detect": {"text": "grey thing"},
     "run_code": {"code": "print(images[0].size); result = images[0].transpose(0)"},
 }
 
@@ -79,8 +82,30 @@ def file(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def tool(file: str, settings: DictConfig) -> Tool:
+def server() -> Iterator[ServiceServer]:
+    """Answers the tools that ask a service; where it is, is all that they are told of it."""
+    server = ServiceServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures of the disc, for tools that look for some."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(4):
+        shutil.copy(world.picture, folder / f"disc {number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tool(file: str, settings: DictConfig, server: ServiceServer, pictures: Path) -> Tool:
     tools = OmegaConf.load(Path(CONFIGS, "tools", f"{file}.yaml"))
+    assert isinstance(tools, DictConfig)
+    if "urls" in tools[file]:
+        tools[file].urls = [server.url]
+    if OmegaConf.is_missing(tools[file], "folder"):
+        tools[file].folder = str(pictures)
     cfg = OmegaConf.merge(settings, {"tools": tools})
     assert isinstance(cfg, DictConfig)
     check_settings(cfg)

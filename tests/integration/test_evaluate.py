@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,44 @@ def test_settings_and_data_are_recorded_before_the_first_answer(tmp_path: Path) 
     other = tmp_path / "limited"
     evaluation(other, "says_red", "limit=3")
     assert only_run(other).data.params["data/evaluated_tasks"] != whole
+
+
+def test_parts_are_merged_to_the_bytes_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = ["env.eval_temperature=0.7", "samples_per_task=2"]
+    whole = evaluation(tmp_path, "says_red", *sampled, f"paths.run={tmp_path}/whole")
+    for part in (1, 2, 3):
+        here = [f"shard={part}/3", f"paths.run={tmp_path}/parts/{part}"]
+        report = evaluation(tmp_path, "says_red", *sampled, *here)
+        assert len(report.questions) == (2, 1, 1)[part - 1]
+    merge = [*sampled, f"merge={tmp_path}/parts", f"paths.run={tmp_path}/merged"]
+    monkeypatch.setattr("vigorl.evaluate.build_engine", lambda *_: must_not_start())
+    assert evaluation(tmp_path, "says_red", *merge).accuracy == whole.accuracy
+    for name in ("rollouts.jsonl", "report.json"):
+        merged = (tmp_path / "merged" / name).read_bytes()
+        assert merged == (tmp_path / "whole" / name).read_bytes(), name
+
+    for damage, said in (
+        (lambda: (tmp_path / "parts/2/shard.jsonl").rename(tmp_path / "kept"), "has not ended"),
+        (lambda: shutil.rmtree(tmp_path / "parts/2"), r"the parts \[2\] of 3 are not there"),
+    ):
+        damage()
+        with pytest.raises(ConfigError, match=said):
+            evaluation(tmp_path, "says_red", *merge, "paths.run=again")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["shard=4/3"], "shard=4/3: there is no such part"),
+        (["shard=1/3", "merge=x"], "merge is for the whole evaluation"),
+        (["merge=nothing"], "it holds no part of an evaluation"),
+    ],
+)
+def test_parts_that_are_none(tmp_path: Path, given: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        evaluation(tmp_path, "must_not_start", *given)
 
 
 def test_a_comparison_is_printed_and_logged(

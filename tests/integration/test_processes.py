@@ -67,10 +67,10 @@ def test_stages_of_two_processes_share_their_folder(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-6000:]
     (base,) = (tmp_path / "outputs/runs").iterdir()
     stages = {"see", "point", "speak", "practise"}
-    assert {path.name for path in base.iterdir()} == {*stages, "index.html"}
+    assert {path.name for path in base.iterdir()} == {*stages, "index.html", "stages.json"}
     assert len((base / "see/made").read_text().splitlines()) == 1
     for stage in stages:
         assert (base / stage / "model/model.safetensors").is_file()
     assert (base / "speak/rollouts/val_phase_0000_rank1.jsonl").is_file()
     (experiment,) = store(tmp_path).search_experiments(filter_string="name = 'vigorl'")
-    assert len(store(tmp_path).search_runs([experiment.experiment_id])) == len(stages)
+    assert len(store(tmp_path).search_runs([experiment.experiment_id])) == len(stages) + 1

@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.test_settings import composed
 from vigorl.core.errors import ConfigError
-from vigorl.settings.reach import refuse_outdone, stage_config
+from vigorl.settings.reach import refuse_outdone
+from vigorl.settings.stages import all_stages
 
 SFT, CHAINS = "experiment=sft_vstar", ["experiment=sft_from_mcts", "data.path=x"]
 
@@ -57,7 +58,7 @@ def test_what_a_stage_takes_from_the_run_is_said_once(said: list[str]) -> None:
 
 def test_a_name_is_the_name_of_every_stage() -> None:
     cfg = composed("train", SFT, "name=mine", "paths.root=here")
-    names = [stage_config(cfg, cfg.stages[name]).name for name in cfg.stages]
+    names = [one.name for one in all_stages(cfg)]
     assert names == ["mine/see", "mine/point", "mine/speak", "mine/practise"]
     assert composed("train", SFT).stages.see.name == "sft_vstar/see"
 

@@ -6,6 +6,7 @@ One file each implements them; nothing here imports torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
@@ -301,6 +302,23 @@ class OpenTool(Protocol):
 
     def fork(self) -> OpenTool:
         """The same for a dialog that goes on from here by itself; neither changes the other."""
+        ...
+
+
+@runtime_checkable
+class WaitingTool(OpenTool, Protocol):
+    """A tool in a dialog that waits for somebody else, who can be asked before it is called, so
+    that the questions of many dialogs are answered at the same time.
+    """
+
+    def ask_ahead(self, arguments: Mapping[str, object], *, scene: Scene) -> Future[Any] | None:
+        """Ask what `call` is going to ask, which then finds the answer, or waits for it.
+
+        Returns:
+            Done, with or without an answer, once `call` has nothing to wait for; None now already.
+        Raises:
+            ToolError: As `call`.
+        """
         ...
 
 

@@ -289,7 +289,13 @@ class WithTraces(FilesOfNames):
 
 
 def load_tasks(
-    source: DataSource, split: str, *, asks: Asks | None, limit: int | None, seed: int
+    source: DataSource,
+    split: str,
+    *,
+    asks: Asks | None,
+    limit: int | None,
+    seed: int,
+    shard: str | None = None,
 ) -> tuple[Sequence[TaskRecord], int]:
     """The tasks of a split, and how many it has; a limited number of them is a random one, the same
     for the same seed.
@@ -300,8 +306,9 @@ def load_tasks(
         asks: What they will be asked by, for the dry pass.
         limit: At most as many; None is all.
         seed: Of the choice.
+        shard: "3/8": of these, the third and every eighth after it.
     Raises:
-        ConfigError: There is no such split.
+        ConfigError: There is no such split, or nothing is left in such a shard.
         DataError: A task cannot be asked.
     """
     source.prepare()
@@ -311,7 +318,14 @@ def load_tasks(
         raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
     tasks = dry_pass(named[split], asks, rules=splits.rules)
     kept = random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
-    return kept, len(tasks)
+    return kept if shard is None else _part(kept, shard), len(tasks)
+
+
+def _part(tasks: Sequence[TaskRecord], shard: str) -> Sequence[TaskRecord]:
+    number, of = map(int, shard.split("/"))
+    if number > min(of, len(tasks)):
+        raise ConfigError(f"shard={shard}: there is no such part of {len(tasks)} questions")
+    return tasks[number - 1 :: of]
 
 
 class Splitting(Protocol):

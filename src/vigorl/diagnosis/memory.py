@@ -76,6 +76,7 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
             config,
             freeze_vision_tower=cfg.model.freeze_vision_tower,
             freeze_merger=cfg.model.freeze_merger,
+            freeze_language_model=cfg.model.freeze_language_model,
             lora=instantiate(cfg.model.lora),
         )
     except ConfigError as error:

@@ -6,7 +6,7 @@ order of finishing. An evaluation that was killed reads it and asks only for wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +36,19 @@ class AnswerLog:
         if path.exists():
             cut_torn_line(path)
         kept = [one.scored.rollout for one in read_rollouts(path)] if path.exists() else []
-        self.found: Mapping[tuple[str, int], Rollout] = {(r.group, r.index): r for r in kept}
+        self.found: dict[tuple[str, int], Rollout] = {(r.group, r.index): r for r in kept}
         self._recorder = RolloutRecorder(path, run_seed=run_seed)
 
     def keep(self, rollout: Rollout) -> None:
         """Write a rollout down."""
         self._recorder.write(ScoredRollout(rollout, _NOT_YET), phase=self._phase)
+
+    def take(self, rollouts: Iterable[Rollout]) -> None:
+        """Write down what others have answered and this file does not hold."""
+        for rollout in rollouts:
+            if (rollout.group, rollout.index) not in self.found:
+                self.keep(rollout)
+                self.found[rollout.group, rollout.index] = rollout
 
     def check(
         self,

@@ -9,7 +9,8 @@ to the protocol too, so such a score is named after both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import Rollout
@@ -17,17 +18,19 @@ from vigorl.evaluation.benchmarks.benchmark import Benchmark
 from vigorl.evaluation.judging import AsTrained, Judging
 from vigorl.evaluation.report import QuestionOutcome
 from vigorl.evaluation.runner import outcome_of
+from vigorl.rollout.inference.rule import recorded_answers
 
 
 def rescore(
-    rollouts: Iterable[Rollout],
+    rollouts: Sequence[Rollout],
     judging: Judging | None = None,
     benchmark: Benchmark | None = None,
 ) -> tuple[QuestionOutcome, ...]:
     """What comes out of recorded rollouts under another way to read and score them.
 
     Args:
-        rollouts: In any order; those of a question share its task's id.
+        rollouts: In any order; those of a question share its task's id. Of those that a rule of
+            inference chose among, the chosen.
         judging: The new one; by the answer tags and the task's scorer when None.
         benchmark: Whose questions these are.
     Returns:
@@ -38,7 +41,8 @@ def rescore(
     """
     judging = AsTrained() if judging is None else judging
     questions: dict[str, dict[int, Rollout]] = {}
-    for one in rollouts:
+    for place, number in recorded_answers(rollouts):
+        one = replace(rollouts[place], index=number)
         found = questions.setdefault(one.task.id, {})
         if one.index in found:
             raise DataError(f"question {one.task.id!r} has two rollouts {one.index}")

@@ -52,7 +52,11 @@ _WHY = (
     "a mixture of experts, which are one weight in memory and many in the folder: those cannot be "
     "published yet; its dense relatives can: scale=glm4_1v_9b, scale=glm4_6v_flash"
 )
-REFUSED = {"glm4v_moe": _WHY, "glm4v_moe_text": _WHY}
+REFUSED = {
+    "glm4v_moe": _WHY,
+    "glm4v_moe_text": _WHY,
+    "glm46v engine=vllm": "vLLM 0.32 has no class for Glm46VForConditionalGeneration",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ class GLM46V(GLM41V):
 
     name: str = "GLM-4.6V"
     model_types: tuple[str, ...] = ("glm46v",)
+    engines: tuple[str, ...] = ("hf", "server", "scripted")
 
     def tiny_config(self, settings: TinySettings, ids: dict[str, int], vocab_size: int) -> Any:
         return Glm46VConfig(**self._tiny_parts(settings, ids, vocab_size))

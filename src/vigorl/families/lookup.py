@@ -24,8 +24,10 @@ def known_families() -> dict[str, Family]:
 
 
 @cache
-def refused_types() -> dict[str, str]:
-    """Why relatives of theirs are not among them, by model type: the `REFUSED` of every file."""
+def refused() -> dict[str, str]:
+    """What is not supported, and why: the `REFUSED` of every file, by model type, or by model type
+    and engine, as "glm46v engine=vllm".
+    """
     return {
         model_type: why
         for module in _modules()
@@ -70,7 +72,7 @@ def family_named(model_type: object, *, where: object) -> Family:
         ConfigError: It is not supported.
     """
     known = known_families()
-    if why := refused_types().get(str(model_type)):
+    if why := refused().get(str(model_type)):
         raise ConfigError(f"{where}: model_type {model_type} is {why}")
     if not isinstance(model_type, str) or model_type not in known:
         raise ConfigError(
@@ -112,7 +114,7 @@ def family_in(config: Mapping[str, Any], *, where: object) -> Family:
     """
     text = config.get("text_config")
     kind = text.get("model_type") if isinstance(text, Mapping) else None
-    if kind in refused_types():
+    if kind in refused():
         return family_named(kind, where=where)
     return family_named(config.get("model_type"), where=where)
 
@@ -139,4 +141,6 @@ def check_runs(family: Family, *, engine: str) -> None:
     """
     if engine not in family.engines:
         others = ", ".join(f"engine={name}" for name in family.engines)
-        raise ConfigError(f"engine={engine} cannot run {family.name}; take {others or 'none'}")
+        why = refused().get(f"{family.model_types[0]} engine={engine}", "")
+        why = f" ({why})" if why else ""
+        raise ConfigError(f"engine={engine} cannot run {family.name}; take {others or 'none'}{why}")

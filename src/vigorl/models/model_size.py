@@ -70,6 +70,7 @@ def measure_model(
     *,
     freeze_vision_tower: bool = True,
     freeze_merger: bool | None = None,
+    freeze_language_model: bool = False,
     lora: LoraSettings | None = None,
 ) -> ModelSize:
     """Count a model's weights, and those that learn, as `Policy.from_pretrained` would leave them.
@@ -78,6 +79,7 @@ def measure_model(
         config: config.json.
         freeze_vision_tower: As `Policy.from_pretrained` takes it; so are the others.
         freeze_merger: See there.
+        freeze_language_model: See there.
         lora: See there.
     Raises:
         ConfigError: Settings that exclude each other.
@@ -91,6 +93,7 @@ def measure_model(
             model,
             freeze_vision_tower=freeze_vision_tower,
             freeze_merger=freeze_merger,
+            freeze_language_model=freeze_language_model,
             lora=lora,
         )
     family, text = policy.family, model.config.get_text_config()

@@ -30,7 +30,7 @@ from vigorl.models.lora import LoraSettings, adapters_off, add_lora
 from vigorl.models.pretrained import (
     check_folder,
     find_folder,
-    freeze_vision,
+    freeze_parts,
     parse_dtype,
     write_folder,
 )
@@ -55,6 +55,7 @@ class Policy(nn.Module):
         source: Path | None = None,
         freeze_vision_tower: bool = True,
         freeze_merger: bool | None = None,
+        freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
         lora: LoraSettings | None = None,
     ) -> None:
@@ -62,13 +63,21 @@ class Policy(nn.Module):
         super().__init__()
         if lora is not None and not (freeze_vision_tower and freeze_merger in (None, True)):
             raise ConfigError("with lora only the adapters learn: leave the vision side frozen")
+        is_merger_frozen = freeze_vision_tower if freeze_merger is None else freeze_merger
+        is_vision_frozen = freeze_vision_tower and is_merger_frozen
+        if freeze_language_model and (lora is not None or is_vision_frozen):
+            raise ConfigError(
+                "model.freeze_language_model=true leaves nothing to learn: set "
+                "model.freeze_merger=false or model.freeze_vision_tower=false, and model.lora=null"
+            )
         self.model, self.source, self.lora = model, source, lora
         self.family = family_named(model.config.model_type, where=type(model).__name__)
-        freeze_vision(
+        freeze_parts(
             model,
             self.family,
             is_tower_frozen=freeze_vision_tower,
-            is_merger_frozen=freeze_vision_tower if freeze_merger is None else freeze_merger,
+            is_merger_frozen=is_merger_frozen,
+            is_language_model_frozen=freeze_language_model,
         )
         model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
         if lora is not None:
@@ -85,6 +94,7 @@ class Policy(nn.Module):
         attn_implementation: str = "sdpa",
         freeze_vision_tower: bool = True,
         freeze_merger: bool | None = None,
+        freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
         lora: LoraSettings | None = None,
     ) -> Policy:
@@ -98,6 +108,7 @@ class Policy(nn.Module):
             freeze_merger: The projector from tower to language model does not learn; None follows
                 the tower, as in the released trainer, where the merger is part of the module that
                 is frozen.
+            freeze_language_model: The language model, its embeddings and its head do not learn.
             gradient_checkpointing: Compute layers again in the backward pass, when in training
                 mode.
             lora: Train adapters instead of the weights.
@@ -115,6 +126,7 @@ class Policy(nn.Module):
             source=folder,
             freeze_vision_tower=freeze_vision_tower,
             freeze_merger=freeze_merger,
+            freeze_language_model=freeze_language_model,
             gradient_checkpointing=gradient_checkpointing,
             lora=lora,
         )

@@ -133,10 +133,17 @@ def cast_weights(module: nn.Module, dtype: torch.dtype) -> None:
         weight.data = weight.data.to(dtype)
 
 
-def freeze_vision(
-    model: PreTrainedModel, family: Family, *, is_tower_frozen: bool, is_merger_frozen: bool
+def freeze_parts(
+    model: PreTrainedModel,
+    family: Family,
+    *,
+    is_tower_frozen: bool,
+    is_merger_frozen: bool,
+    is_language_model_frozen: bool = False,
 ) -> None:
-    """Set which parts of the vision side learn."""
+    """Set which parts learn."""
+    if is_language_model_frozen:
+        model.requires_grad_(False)
     for name, weight in family.tower(model).named_parameters():
         is_frozen = is_merger_frozen if family.is_merger(name) else is_tower_frozen
         weight.requires_grad_(not is_frozen)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vigorl.core.metrics_file import MetricsLine, curve_of, curves_of
+from vigorl.core.stages_file import StageNote
 from vigorl.pages.bars import bar_pairs, count_rows, outcome_colours, outcome_stack
 from vigorl.pages.curves import Curve, Plot, plot_of
 from vigorl.pages.html import render
@@ -45,6 +46,12 @@ _TILES = {
     "rollout/valid_frac": "valid format",
     "rollout/turns_mean": "turns",
 }
+_OVER_STAGES = {  # of each stage the first that it has
+    "accuracy, evaluation": ("val/accuracy",),
+    "accuracy, rollouts": ("rollout/accuracy",),
+    "reward": ("reward/total",),
+    "loss": ("val/nll", "train/nll"),
+}
 _MOST_OTHERS = 60  # further curves
 
 
@@ -59,9 +66,17 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class StageLine:
-    """A stage of a run."""
+    """A stage of a run.
 
-    name: str
+    Attributes:
+        note: What it does.
+        state: "done", "begun" or "waits".
+        href: Its page; "" while there is none.
+        lines: What it has measured.
+    """
+
+    note: StageNote
+    state: str
     href: str
     lines: Sequence[MetricsLine]
 
@@ -70,12 +85,15 @@ class StageLine:
         return self.lines[-1].phases if self.lines else 0
 
     @property
-    def plot(self) -> Plot | None:
-        return next(iter(main_plots(self.lines)), None)
-
-    @property
     def tiles(self) -> list[Tile]:
         return _tiles(self.lines)[:3]
+
+    @property
+    def accuracy(self) -> tuple[str, str]:
+        """On evaluation, before and after; "" where it was not measured."""
+        points = curve_of(self.lines, "val/accuracy")
+        first = _words("val/accuracy", points[0][1]) if points and points[0][0] == 0 else ""
+        return first, _words("val/accuracy", points[-1][1]) if points else ""
 
 
 def render_run_index(
@@ -135,7 +153,28 @@ def render_run_index(
 
 def render_stages(title: str, stages: Sequence[StageLine]) -> str:
     """The page of a run in stages, in their order."""
-    return render("stages.html.jinja", title=title, stages=stages)
+    return render(
+        "stages.html.jinja",
+        title=title,
+        stages=stages,
+        num_done=sum(one.state == "done" for one in stages),
+        plots=[
+            plot
+            for name, metrics in _OVER_STAGES.items()
+            if (plot := plot_of(name, _over_stages(stages, metrics), is_share=is_share(metrics[0])))
+        ],
+    )
+
+
+def _over_stages(stages: Sequence[StageLine], metrics: Sequence[str]) -> list[Curve]:
+    """A curve per stage, of the first of these metrics that it has, one after the other."""
+    curves, before = list[Curve](), 0.0
+    for number, one in enumerate(stages):
+        found = next((points for name in metrics if (points := curve_of(one.lines, name))), ())
+        points = tuple((before + phases, value) for phases, value in found)
+        curves.append(Curve(f"{number + 1} {one.note.name}", points, colour=number))
+        before += one.phases
+    return curves
 
 
 def main_plots(lines: Sequence[MetricsLine]) -> list[Plot]:

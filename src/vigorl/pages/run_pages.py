@@ -3,19 +3,20 @@
 RUN/index.html                              curves, phases, groups, failures, lengths
 RUN/rollouts/train_phase_0025.html          a phase: some of its groups, with all their rollouts
 RUN/rollouts/train_phase_0025_group_1.html  a group: its rollouts side by side, token by token
-RUN/../index.html                           all stages, of a run that has some
+RUN/../index.html                           all stages in a row, of a run that has some
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vigorl.core import metrics_file
 from vigorl.core.files import written_whole
-from vigorl.core.metrics_file import MetricsFile, MetricsLine
+from vigorl.core.metrics_file import MetricsFile, MetricsLine, read_metrics
 from vigorl.core.rollout import ScoredRollout
+from vigorl.core.stages_file import StageNote, StagesFile, read_stages
 from vigorl.data.images import ImageStore
 from vigorl.pages import phases
 from vigorl.pages.group_view import Decode, TokenFacts, render_group_page
@@ -35,7 +36,8 @@ from vigorl.pages.rollouts import (
 )
 from vigorl.pages.run_index import StageLine, render_run_index, render_stages
 
-_INDEX = "index.html"
+INDEX = "index.html"
+_MEASURED = metrics_file.NAME
 _NUM_OF_EACH = 3  # best and worst
 
 Key = tuple[str, int]  # a rollout's group and its index in it
@@ -99,7 +101,7 @@ def write_phase_page(
         title=page.title,
         metrics=page.metrics,
         chosen=WIDEST_BEST_AND_WORST if page.kind == "train" else WORST_AND_BEST,
-        links=links_of(path, index=f"../{_INDEX}"),
+        links=links_of(path, index=f"../{INDEX}"),
         token_pages=token_pages,
     )
     _write(path, text)
@@ -137,32 +139,64 @@ class IndexPage:
             self._title,
             self._measured(self._run),
             self._summaries.read(),
-            parent=f"../{_INDEX}" if is_stage else "",
+            parent=f"../{INDEX}" if is_stage else "",
         )
-        _write(self._run / _INDEX, text)
+        _write(self._run / INDEX, text)
         if is_stage:
-            _write(self._base / _INDEX, render_stages(self._title, list(self._stages())))
-
-    def _stages(self) -> list[StageLine]:
-        """Those with metrics, in the order in which their settings were written."""
-        settings = self._base.glob("*/config.yaml")
-        found = [one for one in settings if (one.parent / metrics_file.NAME).is_file()]
-        found.sort(key=lambda one: (one.stat().st_mtime, one))
-        return [
-            StageLine(one.name, f"{one.name}/{_INDEX}", self._measured(one))
-            for one in (settings.parent for settings in found)
-        ]
+            write_stages_page(self._base, title=self._title, read=self._measured)
 
     def _measured(self, run: Path) -> list[MetricsLine]:
         path = (run / metrics_file.NAME).resolve()
         return self._metrics.setdefault(path, MetricsFile(path)).read()
 
 
+def write_stages_page(
+    base: Path,
+    *,
+    title: str = "",
+    read: Callable[[Path], Sequence[MetricsLine]] = lambda run: read_metrics(
+        run / metrics_file.NAME
+    ),
+) -> None:
+    """The page of all stages, by RUN/stages.json; of a run from before there was one, by its
+    folders.
+
+    Args:
+        base: RUN, with a folder for each stage.
+        title: Names the run where no file does.
+        read: What a stage's folder has measured.
+    Raises:
+        DataError: A file cannot be read.
+    """
+    noted = read_stages(base)
+    if noted is None:
+        begun = [one for one in base.glob("*/config.yaml") if (one.parent / _MEASURED).is_file()]
+        begun.sort(key=lambda one: (one.stat().st_mtime, one))
+        names = [one.parent.name for one in begun]
+        noted = StagesFile(title, "", tuple(StageNote(one, "", "", "") for one in names))
+    stages = [
+        StageLine(
+            one,
+            state=_state(base / one.name, is_done=one.name in noted.done),
+            href=f"{one.name}/{INDEX}" if (base / one.name / INDEX).is_file() else "",
+            lines=read(base / one.name),
+        )
+        for one in noted.stages
+    ]
+    _write(base / INDEX, render_stages(noted.title, stages))
+
+
+def _state(stage: Path, *, is_done: bool) -> str:
+    if is_done or (stage / "model").is_dir():
+        return "done"
+    return "begun" if (stage / "run.json").is_file() or (stage / _MEASURED).is_file() else "waits"
+
+
 def _write_groups(folder: Path, page: PhasePage, images: ImageStore, decode: Decode) -> None:
     names = page.group_pages
     for i, group in enumerate(page.groups):
         links = PageLinks(
-            f"../{_INDEX}",
+            f"../{INDEX}",
             up=f"{page.name}.html#g{i + 1}",
             up_words=page.words,
             before=names[i - 1] if i else "",

@@ -1,8 +1,9 @@
 """Drives many dialogs through one engine without a turn barrier.
 
 The next turn of a dialog is submitted the moment its last one is done, so at any time different
-dialogs are at different turns, and no dialog waits for another. Results come back in the order of
-the dialogs, whatever the order of finishing.
+dialogs are at different turns, and no dialog waits for another; one whose tool waits for a service
+(`WaitingTool`) lets the others go on. Results come back in the order of the dialogs, whatever the
+order of finishing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vigorl.core.errors import EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, Engine
@@ -119,7 +121,7 @@ def collect(
     started = time.perf_counter()
     try:
         run.submit(range(len(dialogs)))
-        while run.pending:
+        while run.pending or run.waiting:
             run.submit(run.poll())
     except EngineError as error:
         if isinstance(error, RequestError):
@@ -142,6 +144,7 @@ class _Run:
     ) -> None:
         self.engine, self.dialogs, self.on_done, self.then = engine, list(dialogs), on_done, then
         self.pending: dict[str, int] = {}  # request id -> dialog number
+        self.waiting: dict[int, tuple[Completion, list[Future[Any]]]] = {}  # for services
         self.rollouts: dict[int, Rollout] = {}  # dialog number -> once it is done
         self.num_new_tokens, self.engine_s = 0, 0.0
         if engine.num_in_flight:
@@ -158,7 +161,19 @@ class _Run:
         self.engine_s += time.perf_counter() - started
 
     def poll(self) -> list[int]:
-        """Let the engine work; return the dialogs that have a next turn."""
+        """Let the engine work, or wait for services; return the dialogs that have a next turn."""
+        completions, ready = self._completions() if self.pending else ([], [])
+        for completion in completions:
+            number = self.pending.pop(completion.request_id, None)
+            if number is None:
+                unasked = f"the engine answered {completion.request_id}, which was not asked"
+                raise EngineError(unasked)
+            asked = self.dialogs[number].ask_ahead(completion)
+            self.waiting[number] = (completion, asked)
+        return [*ready, *self._answered(may_wait=not self.pending and not ready)]
+
+    def _completions(self) -> tuple[list[Completion], list[int]]:
+        """What the engine has finished; the dialogs that follow one that was refused."""
         started = time.perf_counter()
         try:
             completions = self.engine.poll()
@@ -166,17 +181,27 @@ class _Run:
             _LOG.warning("counted as refused: %s", error)
             number = self.pending.pop(error.request_id)
             self.dialogs[number].refuse()
-            return list(self._finish(number))
+            return [], list(self._finish(number))
         self.engine_s += time.perf_counter() - started
         if not completions:
             raise EngineError(f"poll returned nothing while {len(self.pending)} requests wait")
-        return [number for completion in completions for number in self._accept(completion)]
+        return completions, []
 
-    def _accept(self, completion: Completion) -> Sequence[int]:
-        """The dialogs that have a next turn because of it."""
-        number = self.pending.pop(completion.request_id, None)
-        if number is None:
-            raise EngineError(f"the engine answered {completion.request_id}, which was not asked")
+    def _answered(self, *, may_wait: bool) -> list[int]:
+        """The dialogs that have a next turn, of those that wait for no service any more."""
+        still = [[one for one in futures if not one.done()] for _, futures in self.waiting.values()]
+        if may_wait and still and all(still):
+            wait([one for futures in still for one in futures], return_when=FIRST_COMPLETED)
+        done = [
+            number
+            for number, (_, futures) in self.waiting.items()
+            if all(one.done() for one in futures)
+        ]
+        return [follows for number in done for follows in self._accept(number)]
+
+    def _accept(self, number: int) -> Sequence[int]:
+        """The dialogs that have a next turn because of a completion."""
+        completion, _ = self.waiting.pop(number)
         dialog = self.dialogs[number]
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)

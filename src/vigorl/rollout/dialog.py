@@ -24,9 +24,10 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vigorl.core.errors import EngineError
 from vigorl.core.media import ImageView
@@ -38,6 +39,7 @@ from vigorl.core.protocols import (
     Scene,
     StatelessTool,
     ToolError,
+    WaitingTool,
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
@@ -196,6 +198,29 @@ class Dialog:
                 seed=derive_seed(self.seed, number),
             )
         return self._request
+
+    def ask_ahead(self, completion: Completion) -> list[Future[Any]]:
+        """Let services begin with the calls of a completion that is accepted once these are done.
+
+        Of several calls in a turn each is asked about what is shown now; one that is about what
+        another shows finds no answer, and asks when its turn comes.
+        """
+        waiting = {n: tool for n, tool in self._tools.items() if isinstance(tool, WaitingTool)}
+        if not waiting or self.is_being_checked:
+            return []
+        request = self._check(completion)
+        text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
+        parsed = Turn(completion.token_ids, completion.logprobs, text).parsed
+        calls = parsed.tool_calls[: self._env.limits.max_calls_per_turn]
+        if self._stop_after(completion, parsed, text, request.sampling) is not None:
+            return []
+        asked: list[Future[Any]] = []
+        for call in calls:
+            with suppress(ToolError):  # is told when it is called
+                if tool := waiting.get(call.name):
+                    answer = tool.ask_ahead(call.arguments, scene=Scene(tuple(self._views)))
+                    asked += [] if answer is None else [answer]
+        return asked
 
     def accept(self, completion: Completion) -> None:
         """Take the answer to `next_request`, and reply to it or end.

@@ -86,6 +86,10 @@ class StoppingDialog(Dialog):
         if self._verdict is None:
             self._aside = self._answering()
 
+    def take(self, text: str) -> None:
+        self._aside = self._verdict = None  # somebody has said to look on
+        super().take(text)
+
     def rollout(self, *, policy_version: int = 0) -> Rollout:
         found = super().rollout(policy_version=policy_version)
         if not self._num_checks:

@@ -223,6 +223,9 @@ class _Forest:
         except EngineError as error:
             raise self._failure(error) from error
         finished: list[SearchTreeRecord] = []
+        for completion in completions:  # services answer all of them at the same time
+            if completion.request_id in self.pending:
+                self.pending[completion.request_id].dialog.ask_ahead(completion)
         for completion in completions:
             pending = self.pending.pop(completion.request_id, None)
             if pending is None:

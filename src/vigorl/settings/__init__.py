@@ -42,6 +42,7 @@ from vigorl.settings.kinds import (
     Licence,
     Names,
     Node,
+    Shard,
     Text,
     Texts,
     Threads,
@@ -78,7 +79,7 @@ from vigorl.settings.learning import (
     Untrained,
     Zoom,
 )
-from vigorl.settings.running import Callback, Logger, Strategy, Trainer
+from vigorl.settings.running import Callback, Logger, Stage, Strategy, Trainer
 from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
@@ -101,7 +102,8 @@ class Settings(Group):
     seed: Seed
     resume: Text | None
     dry_run: Flag
-    stages: dict[str, Settings] | None
+    stages: dict[str, StageSettings | None] | None
+    stage: Stage
     num_threads: Threads | None
     plugins: Texts
     paths: Paths
@@ -161,6 +163,8 @@ class Settings(Group):
     split: Literal["train", "val", "test"]
     samples_per_task: AtLeastOne
     limit: AtLeastOne | None
+    shard: Shard | None
+    merge: Text | None
     compare_with: Text | None
     protocol: Asked
     judge: AnswerJudge | None
@@ -198,6 +202,13 @@ class Settings(Group):
     private: Flag
     licence: Licence | None
     evaluations: Texts
+
+
+class StageSettings(Settings):
+    """What a stage changes, with its own words; see `vigorl.settings.stages`."""
+
+    start: Text | None
+    repeats: AtLeastOne
 
 
 def check_values(cfg: DictConfig) -> None:
@@ -338,6 +349,8 @@ def _resolved(node: Any, broken: list[str], targets: dict[str, str], path: str =
         except InterpolationToMissingValueError:
             continue
         except (OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
+            if at.startswith("stages."):
+                continue  # it may refer to what is the stage's: each stage is compared by itself
             own = error if isinstance(error, VigorlError) else error.__cause__
             broken.append(str(own) if isinstance(own, VigorlError) else f"{at}: {one_line(error)}")
     target = str(node.get("_target_", OWN[0]))

@@ -36,6 +36,11 @@ Licence = Annotated[
     says("a licence as the hub names it, such as apache-2.0, mit or other"),
 ]
 Texts = Annotated[list[Text], says("a list of texts")]
+Shard = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[1-9]\d{0,6}/[1-9]\d{0,6}$"),
+    says("a part as 3/8: the third of eight"),
+]
 Names = Annotated[list[Text], Field(min_length=1), says("a list of names, at least one")]
 Urls = Annotated[list[Text], Field(min_length=1), says("a list of URLs, at least one")]
 Node = Annotated[dict[str, Any], says("a group of settings")]

@@ -61,6 +61,7 @@ class Model(Plain):
     attn_implementation: Text
     freeze_vision_tower: Flag
     freeze_merger: Flag | None
+    freeze_language_model: Flag
     gradient_checkpointing: Flag
     lora: Lora | None
     vision_cache_bytes: Bytes | None
@@ -195,12 +196,22 @@ class Optimizer(Group):
     final_frac: Share
 
 
+class Own(Group):
+    files: Text
+    right_from: ShareAboveZero
+    right_hits: Share | None
+    per_prompt: AtLeastOne
+    solved_from: Share
+    solved_to: ShareAboveZero
+
+
 class Traces(Group):
     sequences_per_update: AtLeastOne
     micro_batch_size: AtLeastOne
     max_tokens: AtLeastOne
     normalization: Normalization
     constant_length: AtLeastOne | None
+    own: Own | None
 
 
 class Correction(Group):

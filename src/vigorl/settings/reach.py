@@ -5,7 +5,6 @@ env=visual_search_point has one turn, whatever limits.max_turns says.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vigorl.core.errors import ConfigError
 from vigorl.resolvers import CONFIGS
+from vigorl.settings.stages import all_stages, listed_stages
 from vigorl.targets import key_paths
 
 _REFERENCE = re.compile(r"\$\{([\w.\[\]]+)\}")
@@ -33,18 +33,6 @@ _REFERRED_TO = {
 }  # fmt: skip
 
 
-def stage_config(cfg: DictConfig, overrides: DictConfig) -> DictConfig:
-    """The run's config with a stage's changes; a node with a `_target_` of its own replaces the
-    run's.
-    """
-    staged = copy.deepcopy(cfg)
-    OmegaConf.set_struct(staged, False)
-    for key, node in overrides.items():
-        is_whole = not isinstance(node, DictConfig) or "_target_" in node
-        OmegaConf.update(staged, str(key), copy.deepcopy(node), merge=not is_whole)
-    return staged
-
-
 def refuse_outdone(cfg: DictConfig, overrides: Sequence[str], *, door: str) -> None:
     """Refuse a value that the run would go without.
 
@@ -57,7 +45,9 @@ def refuse_outdone(cfg: DictConfig, overrides: Sequence[str], *, door: str) -> N
     """
     said = [one.partition("=")[0].lstrip("+") for one in overrides if not one.startswith("~")]
     plain: Any = OmegaConf.to_container(cfg)
-    stages: dict[str, Any] = plain.get("stages") or {}
+    stages: dict[str, Any] = {
+        one.key.removeprefix("stages."): _at(plain, one.key) for one in listed_stages(cfg)
+    }
     others, runs = _REFERRED_TO.get(door, ()), list[Any]()
     for key in said:
         top = key.partition(".")[0]
@@ -75,20 +65,12 @@ def refuse_outdone(cfg: DictConfig, overrides: Sequence[str], *, door: str) -> N
                 f"stages.{outdone[0]}.{key}{' and so on' if outdone[1:] else ''}"
             )
         if top in others:
-            runs = runs or [
-                OmegaConf.to_container(stage_config(cfg, stage)) for stage in _stages(cfg)
-            ]
+            runs = runs or [OmegaConf.to_container(stage) for stage in all_stages(cfg)]
             if not any(_is_read(run, key, others) for run in runs):
                 raise ConfigError(
                     f"{key} has no effect: nothing that was chosen reads it"
                     f"{_hint(plain, key, others)}"
                 )
-
-
-def _stages(cfg: DictConfig) -> list[DictConfig]:
-    """Of a run without any, one that changes nothing."""
-    stages = cfg.get("stages") or OmegaConf.create({"all": {}})
-    return [stages[name] for name in stages]
 
 
 def _has_own(stage: dict[str, Any], key: str, wanted: Any) -> bool:

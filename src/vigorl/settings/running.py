@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vigorl.core.ranges import AtLeastOne, Count, NotNegative, Positive
-from vigorl.settings.kinds import AnyText, Dtype, Flag, Group, Text, says
+from vigorl.settings.kinds import AnyText, Dtype, Flag, Group, Plain, Text, says
 
 
 class Callback(Group):
@@ -29,6 +29,16 @@ class Callback(Group):
     max_phase_traces: Count
     max_kib: Count
     max_side_px: AtLeastOne
+
+
+class Stage(Plain):
+    """Which of a run's stages this one is; `vigorl.settings.stages` says so."""
+
+    name: Text
+    number: AtLeastOne
+    count: AtLeastOne
+    round: AtLeastOne
+    folders: dict[str, Text]
 
 
 class Trainer(Group):

@@ -34,6 +34,7 @@ from vigorl.training.buffer import RolloutBuffer
 from vigorl.training.pairs import Pair, PairBatches, PairSource
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan, prompts_from
+from vigorl.training.recorded import OwnAnswers
 from vigorl.training.samplers.rates import SolveRates, tally_rollouts
 from vigorl.training.samplers.sampler import Sampler, check_choice
 
@@ -50,6 +51,7 @@ class TraceBatching:
         normalization: How the tokens of an optimizer batch are averaged.
         constant_length: Tokens; only for "constant_length".
         max_tokens: Longer traces (pictures expanded) are an error, never cut.
+        own: Answers that an earlier stage has recorded are the traces; None: those of the source.
     """
 
     sequences_per_update: int
@@ -57,6 +59,7 @@ class TraceBatching:
     normalization: Normalization | str = Normalization.TOKEN_MEAN
     constant_length: int | None = None
     max_tokens: int = 8192
+    own: OwnAnswers | None = None
 
     def __post_init__(self) -> None:
         check_normalization(self.normalization, self.constant_length)
@@ -158,6 +161,10 @@ class GroundedTraceDataModule(L.LightningDataModule):
         if self.pairs is not None and not self._pairs:
             self._pairs = self.pairs.read(self.splits.train_tasks, self.environment)
         if self.traces is None or self._encoded:
+            return
+        if self.traces.own is not None:
+            self._encoded["train"] = self.traces.own.read()
+            self._encoded["val"] = self._encode_all(self.splits.val_traces)
             return
         if not self.splits.train_traces:
             raise ConfigError("SFT needs traces: set data.traces / data.num_traces of the source")

@@ -8,11 +8,9 @@ those of the record. Prompts whose rollouts are all right, or all wrong, give no
 
 from __future__ import annotations
 
-import glob
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import NamedTuple, Protocol
 
 import torch
@@ -20,12 +18,11 @@ from torch.utils.data import Dataset
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.records import TaskRecord
-from vigorl.core.rewards.zoom import zoom_hits
 from vigorl.core.rollout import Rollout, TrainingSample
 from vigorl.data.collate import TrainingBatch
 from vigorl.rollout.environment import Environment
-from vigorl.rollout.recorder import read_rollouts
 from vigorl.training.buffer import Collate
+from vigorl.training.recorded import hit_share, recorded_groups, sample_of
 
 
 class Pair(NamedTuple):
@@ -121,15 +118,8 @@ class PairBatching:
             ConfigError: No such file, or no pair in them.
             DataError: A line that is no rollout.
         """
-        paths = sorted(glob.glob(self.rollouts))
-        if not paths:
-            raise ConfigError(f"pairs.rollouts={self.rollouts!r}: there is no such file")
-        groups: dict[tuple[str, str], list[Rollout]] = {}
-        for path in paths:
-            for one in read_rollouts(path):
-                rollout = one.scored.rollout
-                groups.setdefault((path.partition("_rank")[0], rollout.group), []).append(rollout)
-        pairs = [pair for group in groups.values() for pair in self.of_group(group)]
+        groups = recorded_groups(self.rollouts, key="pairs.rollouts")
+        pairs = [pair for group in groups for pair in self.of_group(group)]
         if len(pairs) < self.pairs_per_update:
             raise ConfigError(
                 f"pairs.rollouts={self.rollouts!r}: {len(pairs)} pairs of {len(groups)} prompts do "
@@ -144,7 +134,7 @@ class PairBatching:
         right.sort(key=self._value, reverse=True)
         wrong.sort(key=self._value)
         both = list(zip(right, wrong, strict=False))[: self.per_prompt]
-        return [Pair(_answer(chosen), _answer(rejected)) for chosen, rejected in both]
+        return [Pair(sample_of(chosen), sample_of(rejected)) for chosen, rejected in both]
 
     def _is_right(self, one: Rollout) -> bool:
         is_seen = self.right_hits is None or hit_share(one) >= self.right_hits
@@ -157,16 +147,6 @@ class PairBatching:
     def _value(self, one: Rollout) -> float:
         asks = self.right_hits is not None or self.wrong_hits is not None
         return one.score + (hit_share(one) if asks else 0.0)
-
-
-def hit_share(rollout: Rollout) -> float:
-    """Share of its looks that show a target; 0.0 of one that never looked."""
-    hits = zoom_hits(rollout)
-    return fmean(hits) if hits else 0.0
-
-
-def _answer(rollout: Rollout) -> TrainingSample:
-    return TrainingSample(rollout.token_ids, rollout.loss_mask, rollout.views, group=rollout.group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def test_the_familys_template_writes_the_same_prompt(little: Little, system: str
     chat = [{"role": "user", "content": parts}]
     for _ in range(2):
         found = tokenizer.apply_chat_template(chat, add_generation_prompt=True)
-        assert list(found["input_ids"]) == little.codec.prompt_ids(asked)
+        ours = little.codec.processor_ids(little.codec.prompt_ids(asked))
+        assert list(found["input_ids"]) == ours
         more = [Message("assistant", "Red."), Message("user", "Sure?")]
         asked += more
         chat += [{"role": one.role, "content": one.text} for one in more]

@@ -80,6 +80,12 @@ def test_an_engine_that_cannot_run_a_family_says_which_can() -> None:
         check_runs(odd, engine="hf")
 
 
+def test_an_engine_without_the_models_class_is_refused_with_the_reason() -> None:
+    wanted = r"vllm cannot run GLM-4\.6V; take engine=hf, .* \(vLLM .* has no class for Glm46V"
+    with pytest.raises(ConfigError, match=wanted):
+        check_runs(known_families()["glm46v"], engine="vllm")
+
+
 def test_a_plugin_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"plugins: there is no module nowhere; PYTHONPATH"):
         import_plugins(["nowhere"])

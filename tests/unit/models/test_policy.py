@@ -230,6 +230,7 @@ def test_a_batch_without_scored_tokens_still_reaches_every_weight() -> None:
     [
         ({}, False, False),
         ({"freeze_merger": False}, False, True),
+        ({"freeze_merger": False, "freeze_language_model": True}, False, True),
         ({"freeze_vision_tower": False}, True, True),
         ({"freeze_vision_tower": False, "freeze_merger": True}, True, False),
     ],
@@ -246,7 +247,8 @@ def test_what_is_frozen_gets_no_gradient(
     parts = ("merger", "downsample", "post_layernorm") if family == "glm4v" else ("merger",)
     for part in parts:
         assert any(f"visual.{part}" in name for name in found) is merger
-    assert any("language_model" in name for name in found)
+    is_whole = not settings.get("freeze_language_model")
+    assert any("language_model" in name for name in found) is is_whole
     assert policy.is_vision_frozen is not (tower or merger)
 
 
@@ -290,6 +292,8 @@ def test_settings_that_exclude_each_other_are_refused() -> None:
         make_policy(lora=LoraSettings(), freeze_vision_tower=False)
     with pytest.raises(ConfigError, match="lora only the adapters learn"):
         make_policy(lora=LoraSettings(), freeze_merger=False)
+    with pytest.raises(ConfigError, match=r"freeze_language_model=true leaves nothing to learn"):
+        make_policy(freeze_language_model=True)
     with pytest.raises(ConfigError, match=r"lora\.target_modules=.*no_such_proj"):
         make_policy(lora=LoraSettings(target_modules=("no_such_proj",)))
     with pytest.raises(ConfigError, match="without lora"), make_policy().as_reference():

@@ -14,10 +14,17 @@ from tests.unit.pages.outline import Outline
 from vigorl.core.errors import DataError
 from vigorl.core.metrics_file import MetricsLine, append_metrics
 from vigorl.core.rollout import ScoredRollout
+from vigorl.core.stages_file import StageNote, StagesFile
 from vigorl.data.images import ImageStore
 from vigorl.pages.group_view import TokenFacts
 from vigorl.pages.phases import GroupLine, PhaseSummary, append_summary, read_summaries
-from vigorl.pages.run_pages import IndexPage, PhasePage, key_of, write_phase_page
+from vigorl.pages.run_pages import (
+    IndexPage,
+    PhasePage,
+    key_of,
+    write_phase_page,
+    write_stages_page,
+)
 from vigorl.pages.tallies import Tally, tally_of
 
 
@@ -96,6 +103,32 @@ def test_a_stage_leads_to_the_page_of_all_stages(tmp_path: Path, store: ImageSto
         IndexPage(tmp_path / stage, title="run", base=tmp_path).write()
     assert addresses(tmp_path / "index.html") == ["first/index.html", "second/index.html"]
     assert "../index.html" in addresses(tmp_path / "second" / "index.html")
+
+
+def test_the_page_of_all_stages_says_what_each_does_and_how_far_it_is(tmp_path: Path):
+    notes = (
+        StageNote("warm", "SFT: 1 epoch", "tiny_start", "MadeWorld"),
+        StageNote("rl", "GRPO: 2 phases", "warm", "MadeWorld", "connector"),
+        StageNote("last", "pairs: 1 epoch", "rl", "MadeWorld, pairs of rl"),
+    )
+    StagesFile("run & all", "", notes, done=("warm",)).write(tmp_path)
+    for name, values in {"warm": (0.25, 0.5), "rl": (0.5, 0.75)}.items():
+        (tmp_path / name).mkdir()
+        for phases, value in enumerate(values):
+            line = MetricsLine("val", phases, phases, {"val/accuracy": value})
+            append_metrics(tmp_path / name / "metrics.jsonl", line)
+    (tmp_path / "warm" / "index.html").touch()
+    write_stages_page(tmp_path)
+    outline = Outline((tmp_path / "index.html").read_text())
+    words = " ".join(outline.text.split())
+    for said in (
+        "run & all1 of 3 stages done", "1. warm done SFT: 1 epoch", "25 % → 50 %", "50 % → 75 %",
+        "2. rl begun", "what learnsconnector", "3. last waits", "fromMadeWorld, pairs of rl",
+    ):  # fmt: skip
+        assert said in words, (said, words)
+    assert addresses(tmp_path / "index.html") == ["warm/index.html"]
+    (curve,) = [x for tag, x in outline.elements if tag == "polyline" and "c1" in str(x)]
+    assert not str(curve["points"]).startswith("60.0,")  # behind the first stage's
 
 
 def test_a_run_that_has_measured_nothing_has_an_index(tmp_path: Path):

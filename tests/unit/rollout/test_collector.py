@@ -1,12 +1,24 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from tests.unit.rollout.world import ANSWER, OFF_PICTURE, ZOOM, World
 from vigorl.core.errors import EngineError
-from vigorl.core.protocols import Completion, GenerationRequest
+from vigorl.core.protocols import (
+    Argument,
+    ArgumentKind,
+    Completion,
+    GenerationRequest,
+    Observation,
+    Scene,
+    StatelessTool,
+    ToolError,
+    ToolSpec,
+)
 from vigorl.core.rollout import Rollout, StopReason
+from vigorl.core.trace import ToolCall, render_tool_turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.scripted import ScriptedEngine, by_turn, turn_number
 
@@ -172,3 +184,54 @@ def test_seeds_follow_from_run_phase_task_and_index(world: World) -> None:
 
     assert seeds("train/0", 1) == seeds("train/0", 1)
     assert len({*seeds("train/0", 1), *seeds("train/1", 1), *seeds("train/0", 2)}) == 6
+
+
+class SlowService(StatelessTool):
+    """Answers the second dialog at once, and the first after it is told to."""
+
+    name, spec = "look", ToolSpec((Argument("text", ArgumentKind.TEXT),), purpose="a", reply="b")
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Future[str]] = {}
+
+    def ask_ahead(self, arguments: Mapping[str, object], *, scene: Scene) -> Future[str]:
+        text = str(arguments["text"])
+        if text == "bad":
+            raise ToolError("bad words")
+        answer = self.asked.setdefault(text, Future())
+        if text == "quick" and not answer.done():
+            answer.set_result(text)
+        return answer
+
+    def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
+        return Observation((self.ask_ahead(arguments, scene=scene).result(timeout=0),))
+
+
+def test_a_dialog_that_waits_for_a_service_holds_up_no_other(world: World) -> None:
+    tool = SlowService()
+    environment = world.environment(tools=[tool])
+    texts = ["slow", "quick", "bad"]
+    dialogs = [
+        environment.start(world.task(), group=text, index=0, seed=n) for n, text in enumerate(texts)
+    ]
+    done: list[str] = []
+
+    def script(request: GenerationRequest) -> str:
+        call = render_tool_turn("Look.", ToolCall("look", {"text": request.id.split("/")[0]}))
+        return ANSWER if turn_number(request) == 2 else call
+
+    def on_done(rollout: Rollout) -> None:
+        done.append(rollout.group)
+        if len(done) == 2:  # the others are through
+            tool.asked["slow"].set_result("at last")
+
+    engine = ScriptedEngine(script, world.codec)
+    result = collect(engine, dialogs, phase="train/0", on_done=on_done)
+    assert done == ["quick", "bad", "slow"]
+    assert [rollout.group for rollout in result.rollouts] == texts
+    assert [rollout.turns[0].observation.splitlines()[1] for rollout in result.rollouts] == [
+        "at last",
+        "quick",
+        "bad words",
+    ]
+    assert [rollout.num_tool_errors for rollout in result.rollouts] == [0, 0, 1]

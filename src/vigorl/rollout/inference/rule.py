@@ -10,6 +10,7 @@ others by rule.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,21 @@ class AskedByRule:
     rollouts: list[Rollout]
     chosen: list[int]
     rulings: list[Ruling]
+
+
+def recorded_answers(rollouts: Sequence[Rollout]) -> list[tuple[int, int]]:
+    """Which of an evaluation's recorded rollouts are answers: (place among them, number among the
+    answers to its question). Without a rule that chooses all are, by their indices.
+    """
+    if not any(CHOSEN in one.probes for one in rollouts):
+        return [(i, one.index) for i, one in enumerate(rollouts)]
+    found: list[tuple[int, int]] = []
+    counts: Counter[str] = Counter()
+    for i, one in enumerate(rollouts):
+        if one.probes.get(CHOSEN) == 1.0:
+            found.append((i, counts[one.task.id]))
+            counts[one.task.id] += 1
+    return found
 
 
 def ask_by_rule(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from PIL import ImageFont
 
 from vigorl.core.geometry import Box, Point
-from vigorl.core.media import Dot, Fill, ImageView, Label, Mark, Outline, Rgb
+from vigorl.core.media import Dot, Fill, ImageView, Label, Mark, Outline, Rgb, Tint
 from vigorl.core.protocols import Observation, Scene
 from vigorl.rollout.tools.arguments import PICTURE, read_picture
 
@@ -74,3 +74,37 @@ def tag_at(
     y = max(min(point.y, region.bottom - high - 2 * edge - 1), region.top)
     below = Box(x, y, x + wide + 2 * edge, y + high + 2 * edge)
     return Fill(below, rgb), Label(Point(x + edge - left, y + edge - top), text, height, WHITE)
+
+
+def numbered_boxes(
+    boxes: Sequence[Box],
+    names: Sequence[str],
+    *,
+    canvas: ImageView,
+    width_px: float = 4.0,
+    text_px: float = 12.0,
+    strength: float = 0.0,
+) -> list[Mark]:
+    """Boxes with their names and numbers, which go on from those of the canvas.
+
+    Args:
+        boxes: ORIGINAL frame.
+        names: One each; "" leaves the number alone.
+        canvas: What they are drawn on.
+        width_px: Of the lines, in pixels of the picture as it is shown.
+        text_px: Height of the letters, likewise.
+        strength: How much of a box's colour is mixed into what it holds.
+    """
+    width = max(round(pixels_of(width_px, canvas=canvas)), 1)
+    height, first = pixels_of(text_px, canvas=canvas), num_marks(canvas, Outline) + 1
+    marks: list[Mark] = []
+    for number, (box, name) in enumerate(zip(boxes, names, strict=True), start=first):
+        rgb = COLOURS[(number - 1) % len(COLOURS)]
+        above = Point(box.left, box.top - 1.3 * height)
+        if above.y < canvas.region.top:  # no room: inside
+            above = Point(box.left + width, box.top + width)
+        text = f"{name} {number}" if name else str(number)
+        tag = tag_at(above, text, height_px=text_px, canvas=canvas, rgb=rgb)
+        marks += [Tint(box, strength, rgb)] if strength else []
+        marks += [Outline(box, width, rgb), *tag]
+    return marks

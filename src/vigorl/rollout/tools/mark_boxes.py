@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vigorl.core.geometry import Point
-from vigorl.core.media import Mark, Outline, Tint
 from vigorl.core.protocols import (
     Argument,
     ArgumentKind,
@@ -24,16 +22,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.ranges import Positive, Share
 from vigorl.rollout.tools.arguments import PICTURE, read_boxes, read_label, refuse_unknown
-from vigorl.rollout.tools.canvas import (
-    ALL_MARKS,
-    COLOURS,
-    SHOWN,
-    canvas_of,
-    drawn,
-    num_marks,
-    pixels_of,
-    tag_at,
-)
+from vigorl.rollout.tools.canvas import ALL_MARKS, SHOWN, canvas_of, drawn, numbered_boxes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +56,13 @@ class MarkBoxes(StatelessTool):
         refuse_unknown(arguments, self.spec)
         canvas = canvas_of(arguments, scene=scene)
         boxes = read_boxes(arguments, "boxes", image=canvas)
-        name = f"{read_label(arguments, 'label')} " if "label" in arguments else ""
-        width = max(round(pixels_of(self.width_px, canvas=canvas)), 1)
-        marks: list[Mark] = []
-        for number, box in enumerate(boxes, start=num_marks(canvas, Outline) + 1):
-            rgb = COLOURS[(number - 1) % len(COLOURS)]
-            text, height = f"{name}{number}", pixels_of(self.text_px, canvas=canvas)
-            above = Point(box.left, box.top - 1.3 * height)
-            if above.y < canvas.region.top:  # no room: inside
-                above = Point(box.left + width, box.top + width)
-            tag = tag_at(above, text, height_px=self.text_px, canvas=canvas, rgb=rgb)
-            marks += [Tint(box, self.strength, rgb)] if self.strength else []
-            marks += [Outline(box, width, rgb), *tag]
+        name = read_label(arguments, "label") if "label" in arguments else ""
+        marks = numbered_boxes(
+            boxes,
+            [name] * len(boxes),
+            canvas=canvas,
+            width_px=self.width_px,
+            text_px=self.text_px,
+            strength=self.strength,
+        )
         return drawn(canvas, marks, shown=self.shown)

@@ -17,7 +17,6 @@ from typing import Annotated, ClassVar
 
 from PIL import Image
 
-from vigorl.core.calls import TAG
 from vigorl.core.geometry import Size
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import (
@@ -30,10 +29,10 @@ from vigorl.core.protocols import (
     ToolSpec,
 )
 from vigorl.core.ranges import AtLeastOne, Range, check_ranges
-from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.pictures import keep_picture
 from vigorl.rollout.sandbox.cell import Limits, check_walls, run
 from vigorl.rollout.tools.arguments import read_text, refuse_unknown
+from vigorl.rollout.tools.outside import harmless
 from vigorl.rollout.tools.remade import shown_part
 
 _MOST_OF_FAULT = 400  # characters
@@ -91,8 +90,8 @@ class RunCode(StatelessTool):
         )
         left = run(code, list(map(_as_shown, scene.views)), limits=limits, unsafe=self.unsafe)
         if left.fault:
-            raise ToolError(_harmless(left.fault)[:_MOST_OF_FAULT])
-        said = _harmless(left.text).strip()
+            raise ToolError(harmless(left.fault)[:_MOST_OF_FAULT])
+        said = harmless(left.text).strip()
         if not said and not left.pictures:
             return Observation(("The code printed nothing and left no picture.",))
         parts: list[str | ImageView] = [f"The code printed:\n{said}\n"] if said else []
@@ -109,10 +108,3 @@ class RunCode(StatelessTool):
 def _as_shown(view: ImageView) -> Image.Image:
     """A view's pixels at the size at which the policy sees it."""
     return shown_part(view).resize((view.size.width, view.size.height), Image.Resampling.BICUBIC)
-
-
-def _harmless(text: str) -> str:
-    """What a code says, without tags, slots and signs that no tokenizer or page can hold."""
-    text = text.encode("utf-8", "replace").decode()
-    text = "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
-    return TAG.sub(lambda tag: tag[0].replace("<", "< "), text.replace(IMAGE_SLOT, "< image >"))

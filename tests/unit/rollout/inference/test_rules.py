@@ -16,6 +16,7 @@ from vigorl.core.geometry import Box
 from vigorl.core.protocols import SamplingParams
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring import NumberMatch, PointInBox
+from vigorl.evaluation.rescoring import rescore
 from vigorl.rollout.engines.entropy import EntropyTrack
 from vigorl.rollout.engines.sampling import Sampler
 from vigorl.rollout.engines.scripted import ScriptedEngine, by_turn
@@ -23,6 +24,7 @@ from vigorl.rollout.inference.choice import Choice
 from vigorl.rollout.inference.entropy import Entropy
 from vigorl.rollout.inference.majority import Majority
 from vigorl.rollout.inference.medoid import Medoid
+from vigorl.rollout.inference.rule import ask_by_rule, recorded_answers
 
 OPEN: dict[str, Any] = {"options": ()}
 NUMBER: dict[str, Any] = {"options": (), "answer": "7", "scorer": NumberMatch()}
@@ -114,6 +116,16 @@ def test_a_judge_is_asked_where_answers_differ() -> None:
     (text,) = asked
     assert text.startswith("<image>\nWhat colour is the disc?")
     assert "(A) blue\n(B) red" in text
+
+
+def test_of_what_is_recorded_the_answers_are_found_again() -> None:
+    six = group("blue", "red", "red", "red", "blue", "red")
+    environment: Any = None
+    asked = ask_by_rule(lambda dialogs: six, Majority(num_answers=3), [], environment=environment)
+    assert [asked.rollouts[i].answer for i in asked.chosen] == ["red", "red"]
+    assert recorded_answers(asked.rollouts) == [(1, 0), (3, 1)]  # two answers to one question
+    assert [one.answers for one in rescore(asked.rollouts)] == [("red", "red")]
+    assert recorded_answers(six) == [(i, one.index) for i, one in enumerate(six)]
 
 
 def test_entropy_turns_narrow_once_it_has_peaked() -> None:

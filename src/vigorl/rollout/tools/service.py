@@ -1,0 +1,289 @@
+"""What tools share that ask somebody else over HTTP: each question once, many at the same time, and
+a run that goes on where nobody answers.
+
+A question that was answered is never asked again: answers are kept by what was asked, pixels
+included, in memory and as files of `cache`, so that replays, branches of a search and further
+epochs are the same without the service. Where a service is away, the policy is told so (a
+`ToolError`, which is counted), the console once, and nobody asks for `rest_s`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any
+
+from cachetools import LRUCache
+from PIL import Image, UnidentifiedImageError
+
+from vigorl.core.errors import EngineError
+from vigorl.core.files import written_whole
+from vigorl.core.protocols import ToolError
+from vigorl.core.ranges import AtLeastOne, NotNegative, Positive, Range, check_ranges
+from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
+
+_LOG = logging.getLogger(__name__)
+_KEPT = 1024  # answers in memory
+AWAY = "The service of this tool does not answer now."
+REFUSED = "The service of this tool refused the call."
+UNREADABLE = "The service of this tool gave no answer that can be read."
+
+
+class _RefusedError(EngineError):
+    """A 4xx: it is this question, not the service."""
+
+
+class _RestingError(EngineError):
+    """Nobody asks: the service was away a moment ago."""
+
+
+Post = Callable[..., Any]  # (path, body) -> what was answered; without a body it gets
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a service is asked.
+
+    Attributes:
+        digest: Of all that the answer depends on (`digest_of`).
+        ask: Asks it, in another thread, by one request or several.
+    """
+
+    digest: str
+    ask: Callable[[Post], Any]
+
+
+def digest_of(*parts: object, pictures: Sequence[Image.Image] = ()) -> str:
+    """The name of a question: of plain values and the pixels that it is about."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for picture in pictures:
+        digest.update(f"|{picture.mode} {picture.width}x{picture.height}|".encode())
+        digest.update(picture.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def picture_of(url: Any) -> Image.Image:
+    """The picture of a data URL, or of its base64 alone, RGB or grey.
+
+    Raises:
+        ToolError: It is none.
+    """
+    try:
+        content = base64.b64decode(url.rpartition(",")[2], validate=True)
+        picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
+        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    except (
+        AttributeError, binascii.Error, UnidentifiedImageError, OSError, SyntaxError, ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # fmt: skip
+        raise ToolError(UNREADABLE) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    answer: Future[Any]
+    num_before: int  # answers that had come when it was asked
+
+
+class Service:
+    """Servers of the same thing, asked by one tool.
+
+    Args:
+        urls: Base URLs.
+        section: Of the settings, for errors.
+        api_key_env: Environment variable with the key; None sends none.
+        timeout_s: For one answer.
+        max_concurrent: Questions at once on each server.
+        max_attempts: Of one question.
+        backoff_s: Pause after the first failure; doubles.
+        rest_s: How long nobody asks after the service was found away.
+        cache: Folder of the answers; "" keeps them in memory alone.
+    Raises:
+        ConfigError: As `ServerPool` and `HttpClient`.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        section: str,
+        api_key_env: str | None,
+        timeout_s: float,
+        max_concurrent: int,
+        max_attempts: int,
+        backoff_s: float,
+        rest_s: float,
+        cache: str,
+    ) -> None:
+        self._http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s, section=section)
+        # No health is asked after: attempts are the limit.
+        self._pool = ServerPool(
+            urls, revive=lambda url: None, max_concurrent=max_concurrent,
+            max_attempts=max_attempts, backoff_s=backoff_s, section=section,
+        )  # fmt: skip
+        self._section, self._cache, self._rest_s = section, Path(cache) if cache else None, rest_s
+        self._asked: LRUCache[str, _Asked] = LRUCache(_KEPT)
+        self._lock = Lock()
+        self._away_until, self._num_answers, self._num_unanswered = 0.0, 0, 0
+        self._has_told_refusal = False
+
+    def ask(self, question: Question) -> Future[Any]:
+        """The answer, once it is there; asked already, it is not asked again."""
+        return self._ask(question).answer
+
+    def answer(self, question: Question) -> Any:
+        """Wait for the answer.
+
+        Raises:
+            ToolError: None came, or the service refused; the question is then asked anew by the
+                next who has it.
+        """
+        asked = self._ask(question)
+        try:
+            return asked.answer.result()
+        except EngineError as error:
+            with self._lock:
+                self._asked.pop(question.digest, None)
+            if isinstance(error, _RefusedError):
+                raise ToolError(REFUSED) from error
+            self._tell_away(error, asked.num_before)
+            raise ToolError(AWAY) from error
+
+    def send(self, ask: Callable[[Post], Any], *, key: str) -> None:
+        """Ask something whose answer nobody needs, once at most."""
+        self._pool.submit(lambda url: ask(partial(self._post, url)), name=self._section, key=key)
+
+    def _ask(self, question: Question) -> _Asked:
+        with self._lock:
+            asked = self._asked.get(question.digest)
+            if asked is None:
+                asked = _Asked(self._begun(question), self._num_answers)
+                self._asked[question.digest] = asked
+        return asked
+
+    def _begun(self, question: Question) -> Future[Any]:
+        answer: Future[Any] = Future()
+        if (kept := self._kept(question.digest)) is not None:
+            answer.set_result(kept)
+        elif time.monotonic() < self._away_until:
+            answer.set_exception(_RestingError(AWAY))
+        else:
+            answer = self._pool.submit(
+                partial(self._fetched, question),
+                name=f"a question of {self._section}",
+                key=question.digest,
+            )
+        return answer
+
+    def _fetched(self, question: Question, url: str) -> Any:
+        try:
+            answer = question.ask(partial(self._post, url))
+        except TransientError:
+            raise
+        except EngineError as error:
+            self._tell_refusal(error)
+            raise _RefusedError(str(error)) from error
+        self._tell_back()
+        if self._cache is not None:
+            with suppress(OSError):  # a full disk costs no answer
+                self._cache.mkdir(parents=True, exist_ok=True)
+                with written_whole(self._cache / f"{question.digest}.json") as part:
+                    part.write_text(json.dumps(answer), encoding="utf-8")
+        return answer
+
+    def _post(self, url: str, path: str, body: Any = None) -> Any:
+        return self._http.call(url + path, body, method="GET" if body is None else "POST")
+
+    def _kept(self, digest: str) -> Any:
+        if self._cache is None:
+            return None
+        try:
+            return json.loads((self._cache / f"{digest}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or damaged: it is asked again
+            return None
+
+    def _tell_away(self, error: EngineError, num_before: int) -> None:
+        with self._lock:
+            self._num_unanswered += 1
+            if isinstance(error, _RestingError) or self._num_answers > num_before:
+                return  # others were answered meanwhile: it was this question's own
+            was_away, self._away_until = self._away_until > 0, time.monotonic() + self._rest_s
+        if not was_away:
+            _LOG.warning(
+                "%s: the service is away; the policy is told so, which counts as a tool error, and "
+                "it is asked again every %g s: %s", self._section, self._rest_s, error,
+            )  # fmt: skip
+
+    def _tell_back(self) -> None:
+        with self._lock:
+            was_away, self._away_until = self._away_until > 0, 0.0
+            num, self._num_unanswered = self._num_unanswered, 0
+            self._num_answers += 1
+        if was_away:
+            _LOG.warning("%s: the service is back; %d calls had no answer", self._section, num)
+
+    def _tell_refusal(self, error: EngineError) -> None:
+        with self._lock:
+            has_told, self._has_told_refusal = self._has_told_refusal, True
+        if not has_told:
+            _LOG.warning(
+                "%s: the service refuses calls, which count as tool errors: %s",
+                self._section, error,
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsksService:
+    """The settings of a tool that asks a service.
+
+    Attributes:
+        urls: Base URLs of servers of the same thing, such as http://host:8010.
+        name: What the policy calls it.
+        api_key_env: The environment variable that holds the API key; None sends none.
+        timeout_s: For one answer.
+        max_concurrent: Questions at once on each server.
+        max_attempts: Of one question.
+        backoff_s: Pause after its first failure; doubles.
+        rest_s: How long nobody asks after the service was found away.
+        cache: Folder in which answers are kept; "" keeps them in memory alone.
+    """
+
+    urls: Sequence[str]
+    name: str
+    api_key_env: str | None = None
+    timeout_s: Annotated[float, Range(gt=0, le=3600)] = 30.0
+    max_concurrent: AtLeastOne = 16
+    max_attempts: AtLeastOne = 3
+    backoff_s: Positive = 0.5
+    rest_s: NotNegative = 30.0
+    cache: str = ""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, f"tools.{self.name}")
+        _ = self.service  # says at once what is wrong with it
+
+    @cached_property
+    def service(self) -> Service:
+        return Service(
+            self.urls,
+            section=f"tools.{self.name}",
+            api_key_env=self.api_key_env,
+            timeout_s=self.timeout_s,
+            max_concurrent=self.max_concurrent,
+            max_attempts=self.max_attempts,
+            backoff_s=self.backoff_s,
+            rest_s=self.rest_s,
+            cache=self.cache,
+        )

@@ -1,0 +1,88 @@
+"""A list of stages becomes settings, one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from vigorl.build import prepare_process
+from vigorl.core.errors import ConfigError
+from vigorl.settings.stages import all_stages
+
+prepare_process()
+RECORD = {"files": "${vigorl_stage:collect}/rollouts/*.jsonl"}
+
+
+def run(stages: dict[str, Any], **more: Any) -> DictConfig:
+    plain = {
+        "name": "run", "paths": {"base": "/b", "run": "${paths.base}"}, "num_phases": 7,
+        "model": {"path": "start"}, "data": {"kind": {"_target_": "A", "a": 1}}, "stages": stages,
+    }  # fmt: skip
+    return OmegaConf.create({**plain, **more})
+
+
+def test_each_has_its_name_its_folder_and_what_it_starts_from() -> None:
+    first, block = {"num_phases": 2}, {"collect": {"start": "before"}, "rl": {"start": "warm"}}
+    last = {"start": "rl", "own": RECORD}
+    cfg = run({"warm": first, "turn": {"repeats": 2, "stages": block}, "last": last})
+    stages = all_stages(cfg)
+    assert [(one.name, one.model.path) for one in stages] == [
+        ("run/warm", "start"),
+        ("run/turn_1_collect", "/b/warm/model"),
+        ("run/turn_1_rl", "/b/warm/model"),
+        ("run/turn_2_collect", "/b/turn_1_rl/model"),
+        ("run/turn_2_rl", "/b/warm/model"),
+        ("run/last", "/b/turn_2_rl/model"),
+    ]
+    assert stages[-1].own.files == "/b/turn_2_collect/rollouts/*.jsonl"
+    assert [one.paths.run for one in stages[:2]] == ["/b/warm", "/b/turn_1_collect"]
+    assert [(one.stage.number, one.stage.round) for one in stages[2:4]] == [(3, 1), (4, 2)]
+    assert {one.stages for one in stages} == {None}
+    assert cfg.stages.turn.repeats == 2  # as it was
+
+
+def test_a_stage_alone_can_be_repeated_and_one_can_be_left_out() -> None:
+    names = [one.name for one in all_stages(run({"a": {"repeats": 2}, "b": None, "c": {}}))]
+    assert names == ["run/a_1", "run/a_2", "run/c"]
+    assert [one.name for one in all_stages(run({}))] == ["run"]
+
+
+def test_what_a_value_refers_to_is_the_stages_own_but_for_itself() -> None:
+    twice = {"num_phases": "${num_phases}", "max_epochs": "${size}", "size": 3, "name": "${name}_x"}
+    (stage,) = all_stages(run({"a": twice}, size=1))
+    assert (stage.num_phases, stage.max_epochs, stage.name) == (7, 3, "run_x")
+
+
+def test_within_a_group_another_class_takes_the_place_of_the_runs() -> None:
+    other, same = {"_target_": "B", "b": 2}, {"_target_": "A", "b": 2}
+    stages = all_stages(run({"x": {"data": {"kind": other}}, "y": {"data": {"kind": same}}}))
+    assert stages[0].data.kind == other
+    assert stages[1].data.kind == {"_target_": "A", "a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("stages", "line"),
+    [
+        (
+            {"a": {"start": "b"}, "b": {}},
+            r"stages\.a\.start must be null or one of before, got 'b'",
+        ),
+        (
+            {"a": {"stages": {"b": {"repeats": 2}}}},
+            r"stages\.a\.stages\.b: there is no block withi",
+        ),
+        ({"a": {"repeats": 2}, "a_1": {}}, r"stages: two of them would be a_1: give one another"),
+        ({"a": 3}, r"stages\.a must be a group of settings, got 3"),
+    ],
+)
+def test_lists_without_meaning_are_refused(stages: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        all_stages(run(stages))
+
+
+def test_a_record_of_a_later_stage_is_refused() -> None:
+    (stage,) = all_stages(run({"a": {"own": RECORD}}))
+    with pytest.raises(Exception, match="no such stage comes before a; there are none"):
+        _ = stage.own.files
