@@ -34,11 +34,11 @@ from vigorl.models.policy import Policy
 IMAGE, VIDEO, START, END = 1, 2, 3, 4
 FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v")
 
-_IDS = {
+_IDS: dict[str, Any] = {
     "image_token_id": IMAGE, "video_token_id": VIDEO,
     "vision_start_token_id": START, "vision_end_token_id": END,
 }  # fmt: skip
-_TEXT = {
+_TEXT: dict[str, Any] = {
     "vocab_size": 97, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
     "bos_token_id": None, "eos_token_id": None, "pad_token_id": 0,
