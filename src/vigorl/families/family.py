@@ -298,11 +298,6 @@ class Family(Protocol):
         """
         ...
 
-    @property
-    def can_pack(self) -> bool:
-        """Whether a row may hold several sequences that know nothing of each other."""
-        ...
-
     def merge(
         self,
         embeds: Float[Tensor, "rows tokens hidden"],

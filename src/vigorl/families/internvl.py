@@ -166,7 +166,6 @@ class InternVL:
     lora_targets: tuple[str, ...] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
-    can_pack: bool = True
 
     def sizing(self, processor: Any) -> TileSizing:
         try:

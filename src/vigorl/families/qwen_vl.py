@@ -61,7 +61,6 @@ class Qwen25VL:
     lora_targets: tuple[str, ...] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
-    can_pack: bool = True
     patch_size: int = 14  # of tiny models; of others their processor's
 
     def sizing(self, processor: Any) -> PatchSizing:
