@@ -3,7 +3,7 @@ SFT, search, evaluation, a run in stages, and of a first start, each then gone o
 would.
 
     python benchmarks/kills.py [kills=12] [seed=0] [folder=/tmp/kills] [jobs=grpo,sft]
-    python benchmarks/kills.py jobs=stages at=all    # at every moment of stage_moments.py, by name
+    python benchmarks/kills.py jobs=stages at=all    # or at=2,3: moments of stage_moments.py
 
 Every job is run whole once; then `kills` times it is begun in a folder of its own, killed at a
 random moment of its length, and gone on with (up to three kills) until it ends. What is compared:
@@ -29,7 +29,7 @@ from pathlib import Path
 
 from stage_moments import MOMENTS, Moment
 
-TIMES = ("perf/", "time/", "data/seconds")  # names of metrics
+TIMES = ("perf/", "time/")  # in names of metrics
 SMALL = ["num_threads=1", "trainer.accelerator=cpu"]
 WORLD = ["data.num_train=16", "data.num_val=4", "data.num_test=16"]
 PHASES = [
@@ -166,7 +166,7 @@ def _content(file: Path, root: Path) -> bytes:
 
 
 def _untimed(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if not name.startswith(TIMES)}
+    return {name: value for name, value in metrics.items() if not any(one in name for one in TIMES)}
 
 
 def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list[str]]:
@@ -196,30 +196,35 @@ def try_kills(name: str, folder: Path, count: int, seed: int) -> tuple[int, list
     return count - len(faults), faults
 
 
-def try_moments(name: str, folder: Path) -> tuple[int, list[str]]:
-    """As `try_kills`, once at every moment that has a name."""
+def try_moments(name: str, folder: Path, numbers: Sequence[int]) -> tuple[int, list[str]]:
+    """As `try_kills`, once at each of these moments."""
     job, whole, faults = JOBS[name], folder / name / "whole", list[str]()
-    if not (whole / "log").exists() and go(job, whole, seconds=None) != 0:
+    started = time.perf_counter()
+    if go(job, whole, seconds=None) != 0:
         raise SystemExit((whole / "log").read_text()[-3000:])
+    print(f"{name}: whole in {time.perf_counter() - started:.0f} s", flush=True)
     expected = digest(job, whole)
-    for number, moment in enumerate(MOMENTS):
-        root = whole.with_name(f"moment_{number}")
+    for number in numbers:
+        moment, root = MOMENTS[number], whole.with_name(f"moment_{number}")
         shutil.rmtree(root, ignore_errors=True)
         codes = [go(job, root, seconds=None, moment=moment), go(job, root, seconds=None)]
         found = digest(job, root) if codes[1] == 0 else {}
         same = codes == [-signal.SIGKILL, 0] and found == expected
         if not same:
             differ = [one for one in expected if found.get(one) != expected[one]]
-            faults.append(f"{name}, {moment.name}: exit {codes}, differ: {differ}")
-        print(f"{name:12} {moment.name}: {'same' if same else 'OTHER'}", flush=True)
+            faults.append(f"{moment.name}: exit {codes}, {len(differ)} differ: {differ[:3]}")
+        said = "same" if same else "OTHER"
+        print(f"{name:12} {number:3} {moment.name}: {said}, {len(expected)} files", flush=True)
         if same:
             shutil.rmtree(root)
-    return len(MOMENTS) - len(faults), faults
+    return len(numbers) - len(faults), faults
 
 
-def main(count: int, seed: int, folder: str, jobs: Sequence[str], *, by_name: bool) -> None:
-    if by_name:
-        results, count = {one: try_moments(one, Path(folder)) for one in jobs}, len(MOMENTS)
+def main(count: int, seed: int, folder: str, jobs: Sequence[str], at: str) -> None:
+    if at:
+        numbers = range(len(MOMENTS)) if at == "all" else [int(one) for one in at.split(",")]
+        results = {one: try_moments(one, Path(folder), numbers) for one in jobs}
+        count = len(numbers)
     else:
         results = {name: try_kills(name, Path(folder), count, seed) for name in jobs}
     for name, (good, faults) in results.items():
@@ -235,5 +240,5 @@ if __name__ == "__main__":
         int(given.get("seed", 0)),
         given.get("folder", "/tmp/kills"),
         given["jobs"].split(",") if "jobs" in given else list(JOBS),
-        by_name=given.get("at") == "all",
+        given.get("at", ""),
     )

@@ -68,7 +68,7 @@ SCALES = ("tiny", "tiny_qwen3", "qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b",
 # each is one of those with another model: it is composed once, with no more than a run of its own
 MORE_SCALES = (
     "tiny_internvl", "internvl3_1b", "internvl3_8b", "internvl3_5_8b",
-    "tiny_glm", "glm4_1v_9b", "glm4_6v_flash",
+    "tiny_qwen3_5", "qwen3_5_4b", "qwen3_5_9b", "tiny_glm", "glm4_1v_9b", "glm4_6v_flash",
 )  # fmt: skip
 WITH_EVERY_SCALE = ("grpo_vstar", "sft_vstar")  # with every scale; all others with some, in turn
 RUNS = [
@@ -538,6 +538,7 @@ def test_pictures_of_each_scale_are_whole_tokens_of_its_family() -> None:
         ("tiny_qwen3", "qwen3_vl"),
         ("tiny_internvl", "internvl"),
         ("tiny_glm", "glm4v"),
+        ("tiny_qwen3_5", "qwen3_5"),
     ],
 )
 def test_a_tiny_start_is_of_the_scales_family(scale: str, model_type: str) -> None:

@@ -49,7 +49,6 @@ from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import ScoredRollout
 from vigorl.core.run_log import logged_to
 from vigorl.data.datasets import fingerprint
-from vigorl.data.images import ImageStore
 from vigorl.data.plain import path_of
 from vigorl.data.splits import load_tasks
 from vigorl.evaluation.answers import AnswerLog
@@ -71,13 +70,12 @@ from vigorl.evaluation_folder import (
     finished_shards,
     read_report,
     refuse_mixture,
+    write_findings,
 )
 from vigorl.evaluation_rows import log_evaluation, log_questions
-from vigorl.pages.episodes import render_episode_page
-from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
 from vigorl.rollout.engines.scripted import ScriptedEngine
-from vigorl.rollout.inference.rule import CHOSEN, InferenceRule, recorded_answers
-from vigorl.rollout.recorder import RolloutRecorder, read_rollouts
+from vigorl.rollout.inference.rule import InferenceRule, recorded_answers
+from vigorl.rollout.recorder import read_rollouts
 from vigorl.suite import asked_by, members_of, shipped_settings
 from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
 
@@ -313,43 +311,6 @@ def note(run: Run, name: str, value: str) -> None:
         run.logger.log_hyperparams({name: value})
         return
     send(run.logger, NoteParam(name, value))
-
-
-def write_findings(
-    cfg: DictConfig,
-    folder: Path,
-    report: EvaluationReport,
-    scored: Sequence[ScoredRollout],
-    *,
-    images: ImageStore,
-    benchmark: Benchmark | None = None,
-) -> None:
-    """The record of every rollout, a page of the worst and the best, and last the report: who finds
-    it finds all.
-    """
-    with (
-        written_whole(folder / "rollouts.jsonl") as part,
-        RolloutRecorder(part, run_seed=cfg.seed) as recorder,
-    ):
-        for one in scored:
-            recorder.write(one, phase=cfg.split)
-    shown: dict[str, Any] = {
-        "images": images,
-        "title": f"{cfg.name}: {report.accuracy}",
-        "metrics": report.metrics,
-        "chosen": WORST_AND_BEST,
-    }
-    if benchmark is not None and benchmark.in_episodes:
-        episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
-        endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
-        page = render_episode_page(episodes, endings=endings, **shown)
-    elif any(CHOSEN in one.rollout.probes for one in scored):  # with what it was chosen among
-        page = render_rollout_page(pick_worst_and_best(scored, num=6, by_question=True), **shown)
-    else:
-        page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
-    (folder / "rollouts.html").write_text(page, encoding="utf-8")
-    with written_whole(folder / REPORT) as part:
-        part.write_text(report.to_json())
 
 
 def protocol_of(

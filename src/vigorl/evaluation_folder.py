@@ -1,6 +1,7 @@
 """What an evaluation leaves in its folder, and whether it may be gone on with there.
 
 RUN/answers.jsonl   the rollouts so far (`evaluation.answers`); gone once all else is there
+RUN/rollouts.jsonl  the record of all, and RUN/rollouts.html a page of the worst and the best
 RUN/report.json     what it found
 RUN/shard.jsonl     in place of answers.jsonl, of a finished part of an evaluation (shard=3/8)
 """
@@ -14,10 +15,17 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vigorl.core.errors import ConfigError
-from vigorl.evaluation.benchmarks.benchmark import WHERE
+from vigorl.core.files import written_whole
+from vigorl.core.rollout import ScoredRollout
+from vigorl.data.images import ImageStore
+from vigorl.evaluation.benchmarks.benchmark import WHERE, Benchmark
 from vigorl.evaluation.report import EvaluationReport
+from vigorl.pages.episodes import render_episode_page
+from vigorl.pages.rollouts import WORST_AND_BEST, pick_worst_and_best, render_rollout_page
+from vigorl.rollout.inference.rule import CHOSEN
+from vigorl.rollout.recorder import RolloutRecorder
 from vigorl.run_folder import read_settings
-from vigorl.tracking import changed_settings
+from vigorl.shards import asked_otherwise, parts_of
 
 REPORT, ANSWERS, SHARD = "report.json", "answers.jsonl", "shard.jsonl"
 _ASKED_BY = (  # settings that an answer depends on
@@ -28,6 +36,7 @@ _JUDGED_BY = (  # and those that a report depends on besides
     "data", "split", "limit", "shard", "samples_per_task", "protocol", "judge", "reward", "probes",
     "faithfulness",
 )  # fmt: skip
+_MOVED = tuple(f"data.{key}" for key in WHERE)  # where the data lie, which no answer depends on
 
 
 def finished_report(cfg: DictConfig) -> EvaluationReport | None:
@@ -51,7 +60,7 @@ def refuse_mixture(cfg: DictConfig) -> None:
     if not (is_begun or (is_done and cfg.resume)) or not (folder / "config.yaml").is_file():
         return
     decide = (*_ASKED_BY, *_JUDGED_BY) if is_done else _ASKED_BY
-    if lines := _asked_otherwise(read_settings(folder / "config.yaml"), cfg, decide):
+    if lines := asked_otherwise(read_settings(folder / "config.yaml"), cfg, decide, moved=_MOVED):
         what = "a finished evaluation" if is_done else "answers"
         raise ConfigError(
             "\n".join(
@@ -65,53 +74,46 @@ def refuse_mixture(cfg: DictConfig) -> None:
 
 
 def finished_shards(cfg: DictConfig) -> list[Path]:
-    """The answers of all parts of an evaluation, below the folder that `merge` names.
+    """The answers of all parts of an evaluation; see `parts_of`."""
+    parts = parts_of(cfg, leaves=SHARD, asked_by=_ASKED_BY, moved=_MOVED)
+    return [part / SHARD for part in parts]
 
-    Raises:
-        ConfigError: A part is missing, has not ended, is there twice, or was asked otherwise.
+
+def write_findings(
+    cfg: DictConfig,
+    folder: Path,
+    report: EvaluationReport,
+    scored: Sequence[ScoredRollout],
+    *,
+    images: ImageStore,
+    benchmark: Benchmark | None = None,
+) -> None:
+    """The record of every rollout, a page of the worst and the best, and last the report: who finds
+    it finds all.
     """
-    found: dict[int, Path] = {}
-    counts: set[int] = set()
-    for config in sorted(Path(cfg.merge).glob("*/config.yaml")):
-        folder, part = config.parent, read_settings(config)
-        if not part.get("shard"):
-            continue
-        number, of = map(int, part["shard"].split("/"))
-        if not (folder / SHARD).is_file():
-            raise ConfigError(
-                f"merge={cfg.merge}: {folder} (shard={part['shard']}) has not ended; "
-                f"resume={folder} goes on with it"
-            )
-        if number in found:
-            raise ConfigError(
-                f"merge={cfg.merge}: {found[number].parent} and {folder} are one part"
-            )
-        if lines := _asked_otherwise(part, cfg, _ASKED_BY):
-            raise ConfigError("\n".join([f"{folder} was asked with other settings:", *lines]))
-        found[number] = folder / SHARD
-        counts.add(of)
-    missing = sorted(set(range(1, max(counts, default=0) + 1)) - set(found))
-    if found and len(counts) == 1 and not missing:
-        return [found[number] for number in sorted(found)]
-    said = "it holds no part of an evaluation"
-    if len(counts) > 1:
-        said = f"its parts are of evaluations in {' and in '.join(map(str, sorted(counts)))}"
-    elif missing:
-        said = f"the parts {missing} of {max(counts)} are not there"
-    raise ConfigError(f"merge={cfg.merge}: {said}")
-
-
-def _asked_otherwise(before: dict[str, Any], cfg: DictConfig, keys: Sequence[str]) -> list[str]:
-    where = tuple(f"data.{key}" for key in WHERE)
-    return [
-        f"  {key}: {a} -> {b}"
-        for key, (a, b) in changed_settings(before, cfg).items()
-        if _is_under(key, keys) and not _is_under(key, where)
-    ]
-
-
-def _is_under(key: str, parents: Sequence[str]) -> bool:
-    return any(f"{key}.".startswith(f"{one}.") for one in parents)
+    with (
+        written_whole(folder / "rollouts.jsonl") as part,
+        RolloutRecorder(part, run_seed=cfg.seed) as recorder,
+    ):
+        for one in scored:
+            recorder.write(one, phase=cfg.split)
+    shown: dict[str, Any] = {
+        "images": images,
+        "title": f"{cfg.name}: {report.accuracy}",
+        "metrics": report.metrics,
+        "chosen": WORST_AND_BEST,
+    }
+    if benchmark is not None and benchmark.in_episodes:
+        episodes = pick_worst_and_best(scored, num=6, whole_groups=True)
+        endings = [benchmark.remark(steps[-1].rollout) for steps in episodes]
+        page = render_episode_page(episodes, endings=endings, **shown)
+    elif any(CHOSEN in one.rollout.probes for one in scored):  # with what it was chosen among
+        page = render_rollout_page(pick_worst_and_best(scored, num=6, by_question=True), **shown)
+    else:
+        page = render_rollout_page(pick_worst_and_best(scored, num=12), **shown)
+    (folder / "rollouts.html").write_text(page, encoding="utf-8")
+    with written_whole(folder / REPORT) as part:
+        part.write_text(report.to_json())
 
 
 def read_report(path: str, *, key: str = "compare_with") -> EvaluationReport:

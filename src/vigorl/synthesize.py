@@ -48,6 +48,7 @@ make_callable(__name__)  # as vigorl.synthesize(cfg)
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -82,6 +83,7 @@ from vigorl.search.kept_files import write_kept
 from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
+from vigorl.shards import parts_of
 from vigorl.tracking import (
     Run,
     changed_settings,
@@ -91,6 +93,7 @@ from vigorl.tracking import (
 )
 
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
+PAGE = "search.html"  # the last that a search leaves
 # What a tree depends on: a resumed search keeps these.
 TREE_SETTINGS = ("seed", "search", "task", "data", "split", "model", "pixels", "limits", "zoom")
 
@@ -111,6 +114,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     check_form(cfg, parts)
     run.record(cfg, None)
     if cfg.trees:
+        if cfg.shard or cfg.merge:
+            raise ConfigError("shard and merge have no effect with trees=FILE: leave them out")
         if cfg.check is not None:
             raise ConfigError("check has no effect with trees=FILE: nothing is searched")
         trees = read_mcts_jsonl(cfg.trees)
@@ -118,7 +123,9 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         tasks: Sequence[TaskRecord] = [tree_task(tree, scorer=scorer) for tree in trees]
     else:
         source, asks = instantiate(cfg.data), parts.environment
-        tasks, _ = load_tasks(source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed)
+        tasks, _ = load_tasks(
+            source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed, shard=cfg.shard
+        )
         ids = {task.id for task in tasks}
         trees = [tree for tree in search(cfg, run, tasks, parts) if tree.id in ids]
     searched = keep_questions(cfg, run, pair_up(tasks, trees, parts), parts)
@@ -131,7 +138,7 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         title=cfg.name,
         chains=found.records,
     )
-    (run.folder / "search.html").write_text(page, encoding="utf-8")
+    (run.folder / PAGE).write_text(page, encoding="utf-8")
     run.logger.log_metrics(search_metrics(trees), step=0)
     send(run.logger, LogArtifact(str(run.folder)))
     return found
@@ -178,10 +185,14 @@ def search(
 ) -> list[SearchTreeRecord]:
     """The trees of the tasks; those that the run's file has already are not grown again."""
     check = build_check(cfg, tasks, parts)
+    of_parts = finished_parts(cfg) if cfg.merge else []
     stats, path = ForestStats(), run.folder / "trees.jsonl"
     with TreeRecorder(path) as recorder:
+        for tree in chain.from_iterable(map(read_mcts_jsonl, of_parts)):
+            if tree.id not in recorder.done:
+                recorder.write(tree)
         todo = [task for task in tasks if task.id not in recorder.done]
-        if not todo:
+        if cfg.merge or not todo:  # what the parts have given up is not asked again
             return read_mcts_jsonl(path)
         has_screen, said_s = sys.stderr.isatty(), 0.0
         with tqdm(
@@ -214,6 +225,12 @@ def search(
                 bar.update()
     log_costs(run, stats)
     return read_mcts_jsonl(path)
+
+
+def finished_parts(cfg: DictConfig) -> list[Path]:
+    """The trees of all parts of a search; see `parts_of`."""
+    folders = parts_of(cfg, leaves=PAGE, asked_by=TREE_SETTINGS)
+    return [folder / "trees.jsonl" for folder in folders]
 
 
 def so_far(stats: ForestStats) -> str:

@@ -102,7 +102,7 @@ def test_parts_are_merged_to_the_bytes_of_the_whole(
     [
         (["shard=4/3"], "shard=4/3: there is no such part"),
         (["shard=1/3", "merge=x"], "merge is for the whole evaluation"),
-        (["merge=nothing"], "it holds no part of an evaluation"),
+        (["merge=nothing"], "it holds no part, a folder with shard="),
     ],
 )
 def test_parts_that_are_none(tmp_path: Path, given: list[str], said: str) -> None:

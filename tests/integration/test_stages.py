@@ -34,7 +34,11 @@ def cut(*_: object, **__: object) -> None:
 
 def measured(stage: Path) -> list[tuple[str, float, dict[str, float]]]:
     return [
-        (one.kind, one.phases, {k: v for k, v in one.metrics.items() if not k.startswith(TIMES)})
+        (
+            one.kind,
+            one.phases,
+            {k: v for k, v in one.metrics.items() if not any(t in k for t in TIMES)},
+        )
         for one in read_metrics(stage / "metrics.jsonl")
     ]
 

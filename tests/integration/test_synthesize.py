@@ -99,11 +99,24 @@ def test_a_rule_says_which_questions_go_on_and_another_may_follow(tmp_path: Path
     rows = [json.loads(line) for line in (run / "questions.jsonl").read_text().splitlines()]
     assert len(rows) == said["num_kept"] == found.num_trees > 0
     base = [one.replace("data.", "data.base.") for one in FEW]
-    kept = settings(tmp_path / "rl", "data=kept", f"data.path={run / 'questions.jsonl'}", *base)
+    named = ["data=kept", f"data.path={run / 'questions.jsonl'}"]
+    kept = settings(tmp_path / "rl", *named, *base, small=[])
     source = instantiate(kept.data)
     source.prepare()
     voted = {row["id"]: row["answer"] for row in rows}
     assert {one.id: one.answer for one in source.load().train_tasks} == voted
+
+
+def test_parts_of_a_search_give_the_chains_of_the_whole(tmp_path: Path) -> None:
+    run_synthesis(search_settings(tmp_path, f"paths.run={tmp_path}/parts/whole"))
+    for part in ("1/2", "2/2"):
+        here = [f"shard={part}", f"paths.run={tmp_path}/parts/{part[0]}"]
+        run_synthesis(search_settings(tmp_path, *here))
+    no_engine = "engine._target_=tests.integration.door.no_engine"
+    here = [f"merge={tmp_path}/parts", f"paths.run={tmp_path}/parts/merged"]
+    assert run_synthesis(search_settings(tmp_path, *here, no_engine)).num_trees == 6
+    whole, merged = (tmp_path / "parts" / name / "chains.jsonl" for name in ("whole", "merged"))
+    assert merged.read_bytes() == whole.read_bytes()
 
 
 def test_a_search_with_a_budget_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ class TextFrame(StrEnum):
     """The coordinates that texts use for a picture; the model family's habit."""
 
     PIXELS = "pixels"  # of the view as it is shown (Qwen2.5-VL)
-    PERMILLE = "permille"  # 0 to 1000 on both axes (Qwen2-VL, Qwen3-VL)
+    PERMILLE = "permille"  # 0 to 1000 on both axes (Qwen2-VL, Qwen3-VL, Qwen3.5)
     UNIT = "unit"  # 0 to 1 on both axes, three decimals
 
 

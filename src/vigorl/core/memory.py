@@ -67,6 +67,9 @@ class ModelSize:
         pixels_per_token: Area of a picture token.
         thumbnail_pixels: Shown beside a picture that is cut into two tiles or more; 0: none is.
         num_head: Weights of the output head, 0 where they are the input embedding's.
+        linear_layers: Of the layers, those of linear attention: no keys and values, a state.
+        linear_state: Numbers that one such layer keeps per sequence.
+        linear_width: Of its values.
         norms: As wide as the model, of a layer.
     """
 
@@ -87,6 +90,9 @@ class ModelSize:
     patches_per_token: int
     pixels_per_token: int
     num_head: int = 0
+    linear_layers: int = 0
+    linear_state: int = 0
+    linear_width: int = 0
     thumbnail_pixels: int = 0
     norms: int = 2
 
@@ -104,8 +110,8 @@ class ModelSize:
         return self.num_params - self.num_adapter
 
     def kv_bytes(self, num_tokens: int, *, dtype_bytes: int) -> int:
-        """Keys and values of that many tokens in all layers."""
-        return self.layers * 2 * self.kv_width * dtype_bytes * num_tokens
+        """Keys and values of that many tokens in all layers that have them."""
+        return (self.layers - self.linear_layers) * 2 * self.kv_width * dtype_bytes * num_tokens
 
     def picture_tokens(self, num_pixels: int) -> int:
         """Placeholders of a picture of that area."""
@@ -280,21 +286,25 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
 
     two norms' inputs and float32 copies, what the projections read, queries and attention's output;
     keys and values; gate, up, gate's activation and the product. On 16-bit weights 20 hidden. Each
-    norm beyond two takes 11 hidden more, on 16-bit weights 8. The layer that is in its backward
-    pass counts twice, for its gradients. With checkpointing: each layer's input, and that one
-    layer. Beside them the mask of a padded batch.
+    norm beyond two takes 11 hidden more, on 16-bit weights 8. Linear attention computes in float32
+    chunks of 64: 130 (90) per number of its values on top, as transformers does it without
+    flash-linear-attention. The layer that is in its backward pass counts twice, for its gradients.
+    With checkpointing: each layer's input, and that one layer. Beside them the mask of a padded
+    batch.
 
     Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa,
     counted; a test counts them again. After arXiv:2205.05198, section 4.1, of a GPT layer.
     """
     tokens = load.micro_batch_size * load.sequence_tokens
     inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
-    base, per_norm = (32, 11) if load.weight_bytes == 4 else (20, 8)
+    base, per_norm, per_value = (32, 11, 130) if load.weight_bytes == 4 else (20, 8, 90)
     layer = tokens * ((base + per_norm * (model.norms - 2)) * model.hidden + inner)
+    delta = tokens * per_value * model.linear_width
     inputs = tokens * model.hidden * load.weight_bytes * model.layers
     mask = tokens * load.sequence_tokens * load.compute_bytes
-    kept = inputs + layer if load.is_checkpointed else layer * model.layers
-    return kept + layer + mask
+    all_layers = layer * model.layers + delta * model.linear_layers
+    kept = inputs + layer + delta if load.is_checkpointed else all_layers
+    return kept + layer + delta + mask
 
 
 def tower_bytes(model: ModelSize, num_tokens: int, *, dtype_bytes: int, num_layers: int = 1) -> int:
@@ -322,13 +332,15 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
         ]
     fewer = f"engine.max_batch_size={max(load.batch_size // 4, 1)}, a smaller"
     size, rows = load.dtype_bytes, load.batch_size
-    batch_kv = model.kv_bytes(rows * load.sequence_tokens, dtype_bytes=size)
+    batch_kv = 2 * model.kv_bytes(rows * load.sequence_tokens, dtype_bytes=size)
+    batch_kv += 4 * rows * model.linear_layers * model.linear_state  # float32
+    kept = 0 if model.linear_layers else load.prefix_cache_tokens
     numbers = 6 * model.hidden + 2 * model.kv_width + 3 * model.intermediate
     reading = rows * load.prompt_tokens * (numbers + 2 * load.prompt_tokens) * size
     return [
         MemoryItem("engine weights", model.num_base * size, advice="model.engine_dtype=bfloat16"),
         MemoryItem(
-            "engine's kept turns", model.kv_bytes(load.prefix_cache_tokens, dtype_bytes=size),
+            "engine's kept turns", model.kv_bytes(kept, dtype_bytes=size),
             advice="+engine.prefix_cache_tokens=0",
         ),
         MemoryItem(
@@ -336,7 +348,7 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
             advice="+engine.feature_cache_tokens=8192",
         ),
         MemoryItem(
-            "KV cache", 2 * batch_kv, When.GENERATING, f"{fewer} limits.max_response_tokens"
+            "KV cache", batch_kv, When.GENERATING, f"{fewer} limits.max_response_tokens"
         ),
         MemoryItem("reading prompts", reading, When.GENERATING, f"{fewer} pixels.max_pixels"),
         MemoryItem(

@@ -39,7 +39,8 @@ class TrainingBatch:
         sampling_logprobs: Nats, 0.0 where nothing was sampled; None for SFT.
         image_grid_thw: Pieces, and patch rows and patch columns of each, of every picture.
         views: All pictures, in the order of their placeholders, sample after sample.
-        pixel_values: Patches or tiles of all pictures; None when the vision features come from elsewhere.
+        pixel_values: Patches or tiles of all pictures; None when the vision features come from
+            elsewhere.
         token_share: What each loss token of a sample counts in a plain mean over those of the
             optimizer batch; None for batches that are no part of one.
         is_guest: True on samples that no engine sampled; None where there is none.
@@ -55,7 +56,7 @@ class TrainingBatch:
     sampling_logprobs: Float[Tensor, "batch tokens"] | None
     image_grid_thw: Int[Tensor, "images 3"]
     views: tuple[ImageView, ...]
-    pixel_values: Float[Tensor, "pieces *dims"] | None = None
+    pixel_values: Float[Tensor, "pieces ..."] | None = None
     token_share: Float[Tensor, " batch"] | None = None
     is_guest: Bool[Tensor, " batch"] | None = None
     old_values: Float[Tensor, "batch tokens"] | None = None

@@ -50,7 +50,7 @@ class PixelBlock:
         grid_thw: As the family's `Sizing` says.
     """
 
-    pixel_values: Float[Tensor, "pieces *dims"]
+    pixel_values: Float[Tensor, "pieces ..."]
     grid_thw: tuple[int, int, int]
 
 

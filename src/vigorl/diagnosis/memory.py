@@ -67,6 +67,9 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     path, maker = shipped(cfg.model.path), cfg.model.get("maker")
     if maker and maker.get("source") and isinstance(maker.source, str):
         path = maker.source  # a copy of its shape is made at the start
+    elif maker and maker.get("experiment") and not Path(path).is_dir():
+        made = f"{path} is not there yet: the run makes it first, by experiment={maker.experiment}"
+        return [Row(Status.WARN, "model", f"{made}; memory is not known before")], None
     try:
         config, has_weights = read_config(path)
         model = measure_model(

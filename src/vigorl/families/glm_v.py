@@ -26,8 +26,9 @@ from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
 from vigorl.core.geometry import Size
 from vigorl.core.media import TextFrame
-from vigorl.families.family import ChatLayout, Family, PatchSizing, TinySettings
+from vigorl.families.family import ChatLayout, Family, TinySettings
 from vigorl.families.qwen_vl import HEAD_DIM, MERGE_SIZE, Qwen25VL
+from vigorl.families.sizing import PatchSizing
 
 CHAT = ChatLayout(
     start="",
@@ -99,7 +100,7 @@ class GLM41V(Qwen25VL):
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj",
     )  # fmt: skip
 
-    def sizing(self, processor: Any) -> GLMSizing:
+    def sizing(self, processor: Any) -> PatchSizing:
         of_frames = super().sizing(processor)
         frames = int(processor.temporal_patch_size)
         return GLMSizing(

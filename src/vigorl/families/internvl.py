@@ -22,7 +22,7 @@ conversion script.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL.Image import Image
@@ -39,7 +39,8 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optim
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.media import TextFrame
-from vigorl.families.family import ChatLayout, Family, TinySettings, TowerShape, grid_boxes
+from vigorl.families.family import ChatLayout, Family, LinearAttention, TinySettings, TowerShape
+from vigorl.families.sizing import grid_boxes
 
 CHAT = ChatLayout(
     start="<|im_start|>",
@@ -49,7 +50,8 @@ CHAT = ChatLayout(
     after_picture="</img>",
     pad="<|endoftext|>",
     controls=(
-        "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>",
+        "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>",
+        "<video>",
     ),
     tail="\n",
     is_framed_by_processor=True,
@@ -91,7 +93,7 @@ class TileSizing:
     def factor(self) -> int:
         return PATCH_SIZE * MERGE_SIZE
 
-    def within(self, *, min_pixels: int | None = None, max_pixels: int | None = None) -> TileSizing:
+    def within(self, *, min_pixels: int | None = None, max_pixels: int | None = None) -> Self:
         area = self.tile**2
         fewest = self.min_tiles if min_pixels is None else max(-(-min_pixels // area), 1)
         most = self.max_tiles if max_pixels is None else max_pixels // area
@@ -164,7 +166,6 @@ class InternVL:
     lora_targets: tuple[str, ...] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
-    can_pack: bool = True
 
     def sizing(self, processor: Any) -> TileSizing:
         try:
@@ -176,8 +177,8 @@ class InternVL:
             ) from error
         if height != width or height % tiles.factor:
             raise ConfigError(
-                f"preprocessor_config.json: tiles of {width}x{height} pixels; InternVL's are square "
-                f"and {tiles.factor} pixels to a token, such as 448x448"
+                f"preprocessor_config.json: tiles of {width}x{height} pixels; InternVL's are "
+                f"square and of {tiles.factor} pixels to a token, such as 448x448"
             )
         return tiles
 
@@ -223,6 +224,9 @@ class InternVL:
         text = config.get_text_config()
         own = text.to_dict().get("head_dim")  # Qwen3's
         return own or text.hidden_size // text.num_attention_heads
+
+    def linear_attention(self, config: PreTrainedConfig) -> LinearAttention:
+        return LinearAttention()
 
     def is_sliding(self, model: PreTrainedModel) -> bool:
         return "sliding_attention" in model.config.get_text_config().layer_types

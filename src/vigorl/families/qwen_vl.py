@@ -29,7 +29,8 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDe
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
-from vigorl.families.family import ChatLayout, Family, PatchSizing, TinySettings, TowerShape
+from vigorl.families.family import ChatLayout, Family, LinearAttention, TinySettings, TowerShape
+from vigorl.families.sizing import PatchSizing
 
 CHAT = ChatLayout(
     start="<|im_start|>",
@@ -60,7 +61,6 @@ class Qwen25VL:
     lora_targets: tuple[str, ...] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
-    can_pack: bool = True
     patch_size: int = 14  # of tiny models; of others their processor's
 
     def sizing(self, processor: Any) -> PatchSizing:
@@ -103,6 +103,9 @@ class Qwen25VL:
     def head_dim(self, config: PreTrainedConfig) -> int:
         text = config.get_text_config()
         return text.hidden_size // text.num_attention_heads
+
+    def linear_attention(self, config: PreTrainedConfig) -> LinearAttention:
+        return LinearAttention()
 
     def is_sliding(self, model: PreTrainedModel) -> bool:
         language: Any = self.language_model(model)
@@ -177,7 +180,7 @@ class Qwen25VL:
 
     def tiny_config(self, settings: TinySettings, ids: dict[str, int], vocab_size: int) -> Any:
         return Qwen2_5_VLConfig(
-            text_config=_tiny_text(settings, ids, vocab_size, sections=[4, 6, 6]),
+            text_config=tiny_text(settings, ids, vocab_size, sections=[4, 6, 6]),
             vision_config=self._tiny_tower(settings) | {
                 "hidden_size": settings.vision_hidden,
                 "intermediate_size": 2 * settings.vision_hidden,
@@ -185,7 +188,7 @@ class Qwen25VL:
                 "window_size": 4 * self.patch_size * MERGE_SIZE,
                 "fullatt_block_indexes": list(range(settings.vision_depth)),
             },
-            **_tiny_ids(ids),
+            **tiny_ids(ids),
         )  # fmt: skip
 
     def tiny_processor(self, settings: TinySettings) -> Any:
@@ -230,13 +233,13 @@ class Qwen2VL(Qwen25VL):
 
     def tiny_config(self, settings: TinySettings, ids: dict[str, int], vocab_size: int) -> Any:
         return Qwen2VLConfig(
-            text_config=_tiny_text(settings, ids, vocab_size, sections=[4, 6, 6]),
+            text_config=tiny_text(settings, ids, vocab_size, sections=[4, 6, 6]),
             vision_config=self._tiny_tower(settings) | {
                 "embed_dim": settings.vision_hidden,
                 "hidden_size": settings.hidden,
                 "mlp_ratio": 2,
             },
-            **_tiny_ids(ids),
+            **tiny_ids(ids),
         )  # fmt: skip
 
     def _tower_width(self, vision: Any) -> int:
@@ -274,7 +277,7 @@ class Qwen3VL(Qwen25VL):
         return embeds, {"visual_pos_masks": is_image, "deepstack_visual_embeds": levels}
 
     def tiny_config(self, settings: TinySettings, ids: dict[str, int], vocab_size: int) -> Any:
-        text = _tiny_text(settings, ids, vocab_size, sections=[6, 5, 5])
+        text = tiny_text(settings, ids, vocab_size, sections=[6, 5, 5])
         text["rope_parameters"]["mrope_interleaved"] = True  # vLLM asks; transformers always does
         return Qwen3VLConfig(
             text_config=text | {"head_dim": HEAD_DIM},
@@ -285,7 +288,7 @@ class Qwen3VL(Qwen25VL):
                 "num_position_embeddings": 8 * 8,  # one per patch of a whole picture
                 "deepstack_visual_indexes": list(range(settings.vision_depth))[:2],
             },
-            **_tiny_ids(ids),
+            **tiny_ids(ids),
         )  # fmt: skip
 
     def _features(self, output: Any) -> list[Tensor]:
@@ -311,10 +314,12 @@ def _tower_output(features: Tensor, hidden: int) -> BaseModelOutputWithDeepstack
     )
 
 
-def _tiny_text(
+def tiny_text(
     settings: TinySettings, ids: dict[str, int], vocab_size: int, *, sections: list[int]
 ) -> dict[str, Any]:
-    """`sections` are pairs of a head's numbers that turn with time, row and column: 16 in all."""
+    """`sections` are pairs of a head's numbers that turn with time, row and column: 16 in all where
+    the whole head turns.
+    """
     heads = settings.hidden // HEAD_DIM
     return {
         "vocab_size": vocab_size,
@@ -336,7 +341,8 @@ def _tiny_text(
     }
 
 
-def _tiny_ids(ids: dict[str, int]) -> dict[str, Any]:
+def tiny_ids(ids: dict[str, int]) -> dict[str, Any]:
+    """Of the tokens that stand for pictures and around them."""
     return {
         "image_token_id": ids[CHAT.picture],
         "video_token_id": ids["<|video_pad|>"],

@@ -97,7 +97,7 @@ def measure_model(
             lora=lora,
         )
     family, text = policy.family, model.config.get_text_config()
-    tower = family.tower_shape(model.config)
+    tower, linear = family.tower_shape(model.config), family.linear_attention(model.config)
     return ModelSize(
         num_params=_count(model),
         num_vision_params=_count(family.tower(model)),
@@ -117,6 +117,9 @@ def measure_model(
         pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
         thumbnail_pixels=tower.thumbnail_pixels,
         num_head=_count_head(policy.model),
+        linear_layers=len(linear.layers),
+        linear_state=linear.state,
+        linear_width=linear.width,
         norms=_count_norms(family.language_model(policy.model)),
     )
 

@@ -59,7 +59,7 @@ def prepare(model: PreTrainedModel, family: Family) -> None:
     Raises:
         ConfigError: It cannot, or its attention cannot.
     """
-    if not family.can_pack or family.is_sliding(model):
+    if family.linear_attention(model.config).layers or family.is_sliding(model):
         raise ConfigError(
             f"model.packing: the layers of {family.name} cannot be told where a sequence begins; "
             "set model.packing=false"

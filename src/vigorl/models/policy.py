@@ -172,7 +172,7 @@ class Policy(nn.Module):
 
     def encode_views(
         self,
-        pixel_values: Float[Tensor, "pieces *dims"],
+        pixel_values: Float[Tensor, "pieces ..."],
         grid_thw: Int[Tensor, "images 3"],
     ) -> list[Float[Tensor, "_ width"]]:
         """Features of pictures, in one call of the tower; with gradient only where it learns.

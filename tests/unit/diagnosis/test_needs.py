@@ -177,6 +177,13 @@ def test_a_model_that_the_run_makes_is_measured_by_its_source() -> None:
     assert "model" not in failures(rows)
 
 
+def test_a_start_that_the_run_makes_first_is_a_warning(tmp_path: Path) -> None:
+    cfg = settings("logger=none", "data=made_world_cold", f"paths.outputs={tmp_path}")
+    rows, model = check_model(cfg)
+    assert ([row.status for row in rows], model) == ([Status.WARN], None)
+    assert "the run makes it first, by experiment=sft_start" in rows[0].text
+
+
 def test_an_evaluation_has_no_optimizer() -> None:
     rows = diagnose(settings("logger=none", door="evaluate"), machine())
     names = {row.name.strip() for row in rows}

@@ -24,7 +24,7 @@ from vigorl.models.tiny import TinySettings, make_tiny
 from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 WIDE = Size(900, 300)
-SMALL: dict[str, Any] = {"hidden": 64, "layers": 3, "ffn": 96, "vision_hidden": 64}
+SMALL: dict[str, Any] = {"hidden": 64, "layers": 4, "ffn": 96, "vision_hidden": 64}
 
 
 @dataclass(frozen=True)
@@ -63,34 +63,43 @@ def crop(little: Little, whole: ImageView) -> ImageView:
 
 def two_turns(little: Little, engine: Engine) -> TrainingSample:
     """A dialog as an engine samples it; the second turn comes after a crop."""
-    return dialog(little, engine, name="turn", num_pictures=1, num_zooms=1)
+    (sample,) = dialogs(little, engine, pictures=[1], crops=[1], num_turns=2)
+    return sample
 
 
-def dialog(
-    little: Little, engine: Engine, *, name: str, num_pictures: int, num_zooms: int
-) -> TrainingSample:
-    """One turn, and another after each crop of the first picture."""
-    whole = little.images.whole(little.picture)
-    views = (whole,) * num_pictures
-    said = Message("user", "<image>" * num_pictures + "Where?", num_pictures)
-    ids = tuple(little.codec.prompt_ids([said]))
-    mask, logprobs = [0] * len(ids), [0.0] * len(ids)
-    for number in range(num_zooms + 1):
-        sampling = SamplingParams(max_new_tokens=9)
-        engine.submit(GenerationRequest(f"{name} {number}", ids, views, sampling, seed=number))
-        (completion,) = engine.poll()
-        ids += completion.token_ids
-        mask += [1] * len(completion.token_ids)
-        logprobs += completion.logprobs
-        if number < num_zooms:
-            zoomed = crop(little, whole)
-            views = (*views, zoomed)
-            turn = Turn(completion.token_ids, completion.logprobs, "")
-            more = little.codec.observation_ids(["Here:", zoomed], after=turn)
-            ids += tuple(more)
-            mask += [0] * len(more)
-            logprobs += [0.0] * len(more)
-    return TrainingSample(ids, tuple(mask), views, tuple(logprobs))
+def dialogs(
+    little: Little, engine: Engine, *, pictures: list[int], crops: list[int], num_turns: int
+) -> list[TrainingSample]:
+    """Dialogs sampled side by side, each with that many pictures in its prompt, and that many crops
+    of the picture after its first turns.
+    """
+    whole, codec = little.images.whole(little.picture), little.codec
+    zoomed = crop(little, whole)
+    views = [(whole,) * number for number in pictures]
+    said = [Message("user", "<image>" * n + "Where? " * (n + 1), n) for n in pictures]
+    ids = [tuple(codec.prompt_ids([one])) for one in said]
+    masks, logprobs = [[0] * len(one) for one in ids], [[0.0] * len(one) for one in ids]
+    for turn in range(num_turns):
+        for i in range(len(said)):
+            sampling = SamplingParams(max_new_tokens=9 - i)
+            engine.submit(GenerationRequest(f"{turn} {i}", ids[i], views[i], sampling, seed=turn))
+        while engine.num_in_flight:
+            for completion in engine.poll():
+                i = int(completion.request_id.split()[1])
+                ids[i] += completion.token_ids
+                masks[i] += [1] * len(completion.token_ids)
+                logprobs[i] += completion.logprobs
+                if turn == num_turns - 1:
+                    continue
+                shown = [zoomed] if turn < crops[i] else []
+                sampled = Turn(completion.token_ids, completion.logprobs, "")
+                more = codec.observation_ids(["Here:", *shown], after=sampled)
+                ids[i] += tuple(more)
+                masks[i] += [0] * len(more)
+                logprobs[i] += [0.0] * len(more)
+                views[i] += tuple(shown)
+    parts = zip(ids, map(tuple, masks), views, map(tuple, logprobs), strict=True)
+    return [TrainingSample(*one) for one in parts]
 
 
 def batch_of(little: Little, *samples: TrainingSample) -> TrainingBatch:

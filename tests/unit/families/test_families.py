@@ -19,7 +19,7 @@ from tests.unit.families.little import (
     Little,
     batch_of,
     crop,
-    dialog,
+    dialogs,
     little,
     plain_logprobs,
     two_turns,
@@ -56,19 +56,27 @@ def test_the_engines_logprobs_are_those_of_one_full_forward_pass(little: Little)
 
 
 def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(little: Little) -> None:
+    """Sampled side by side, so that rows are padded; and positions are the model's own."""
     engine = HFEngine(little.model, little.codec, little.images)
-    policy = Policy.from_pretrained(little.folder, dtype="float32")
-    samples = [
-        dialog(little, engine, name=f"dialog {n}", num_pictures=n, num_zooms=zooms)
-        for n, zooms in ((0, 0), (1, 2), (2, 2), (4, 0))
-    ]
-    assert [len(sample.views) for sample in samples] == [0, 3, 4, 4]
+    samples = dialogs(
+        little, engine, pictures=[0, 1, 1, 2, 2, 4], crops=[0, 0, 2, 1, 2, 0], num_turns=3
+    )
+    assert [len(sample.views) for sample in samples] == [0, 1, 3, 3, 4, 4]
     batch = batch_of(little, *samples)
     assert batch.sampling_logprobs is not None
+    policy = Policy.from_pretrained(little.folder, dtype="float32")
+    used: list[torch.Tensor | None] = []
+    policy.family.language_model(policy.model).register_forward_pre_hook(
+        lambda *called: used.append(called[2].get("position_ids")), with_kwargs=True
+    )
     with torch.no_grad():
         scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
     gaps = (scored - batch.sampling_logprobs)[batch.loss_mask].abs()
     assert gaps.mean() <= 1e-5
+    assert gaps.max() <= 1e-4
+    (own,) = used
+    assert own is not None
+    assert torch.equal(own, policy.family.position_ids(policy.positions(batch)))
 
 
 def test_the_policys_logprobs_are_the_models(little: Little) -> None:

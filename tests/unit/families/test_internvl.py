@@ -28,7 +28,7 @@ from vigorl.families.internvl import CHAT, InternVL, TileSizing
 from vigorl.models.lora import LoraSettings, lora_layers, lora_weights
 from vigorl.models.model_size import measure_model
 from vigorl.models.policy import Policy
-from vigorl.models.pretrained import freeze_vision
+from vigorl.models.pretrained import freeze_parts
 from vigorl.models.tiny import make_tiny
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.tools.arguments import view_size
@@ -119,10 +119,8 @@ def config(**text: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("text_model", ["qwen2", "qwen3"])
 def test_the_projector_is_the_merger(text_model: str) -> None:
     family = InternVL()
-    model = AutoModelForImageTextToText.from_config(
-        InternVLConfig(**config(model_type=text_model))
-    )
-    freeze_vision(model, family, is_tower_frozen=True, is_merger_frozen=False)
+    model = AutoModelForImageTextToText.from_config(InternVLConfig(**config(model_type=text_model)))
+    freeze_parts(model, family, is_tower_frozen=True, is_merger_frozen=False)
     learning = {name.split(".")[1] for name, w in model.named_parameters() if w.requires_grad}
     assert learning == {"multi_modal_projector", "language_model"}
     names = {name.split(".")[0] for name, _ in export_weights(model)}

@@ -20,6 +20,7 @@ from vigorl.families.qwen_vl import Qwen3VL, Qwen25VL
         ("qwen2_vl", TextFrame.PERMILLE),
         ("qwen2_5_vl", TextFrame.PIXELS),
         ("qwen3_vl", TextFrame.PERMILLE),
+        ("qwen3_5", TextFrame.PERMILLE),
         ("internvl", TextFrame.PERMILLE),
         ("glm4v", TextFrame.PERMILLE),
         ("glm46v", TextFrame.PERMILLE),

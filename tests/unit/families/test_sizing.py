@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from vigorl.core.geometry import Size
-from vigorl.families.family import PatchSizing, TinySettings
+from vigorl.families.family import TinySettings
 from vigorl.families.glm_v import GLM41V, GLMSizing
+from vigorl.families.sizing import PatchSizing
 
 TINY = PatchSizing(14, 2, 56 * 56, 112 * 112)
 GLM = GLMSizing(14, 2, 56 * 56, 112 * 112)

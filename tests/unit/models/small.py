@@ -20,6 +20,8 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
@@ -30,23 +32,28 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.models.policy import Policy
 
 IMAGE, VIDEO, START, END = 1, 2, 3, 4
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "glm4v")
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v")
 
-_IDS = {
+_IDS: dict[str, Any] = {
     "image_token_id": IMAGE, "video_token_id": VIDEO,
     "vision_start_token_id": START, "vision_end_token_id": END,
 }  # fmt: skip
-_TEXT = {
+_TEXT: dict[str, Any] = {
     "vocab_size": 97, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
     "bos_token_id": None, "eos_token_id": None, "pad_token_id": 0,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]},
 }  # fmt: skip
+_LINEAR = {
+    "num_hidden_layers": 4, "head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "rope_parameters": _TEXT["rope_parameters"] | {"partial_rotary_factor": 1.0},
+}  # fmt: skip
 _VISION = {"depth": 2, "num_heads": 2, "spatial_merge_size": 2, "temporal_patch_size": 2}
 
 
 def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, tied: bool = False) -> PreTrainedModel:
-    """A random model in fp32, hidden 64, 2 + 2 layers."""
+    """A random model in fp32, hidden 64, 2 + 2 layers (Qwen3.5: 2 + 4)."""
     torch.manual_seed(seed)
     if family == "qwen2_vl":
         vision = _VISION | {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2, "patch_size": 14}
@@ -58,6 +65,10 @@ def make_model(family: str = "qwen2_5_vl", *, seed: int = 0, tied: bool = False)
         vision |= {"deepstack_visual_indexes": [0, 1]}
         config = Qwen3VLConfig(text_config=_TEXT | {"head_dim": 16}, vision_config=vision, **_IDS)
         return Qwen3VLForConditionalGeneration(config)
+    if family == "qwen3_5":
+        vision |= {"patch_size": 16, "num_position_embeddings": 64}
+        config = Qwen3_5Config(text_config=_TEXT | _LINEAR, vision_config=vision, **_IDS)
+        return Qwen3_5ForConditionalGeneration(config)
     if family == "glm4v":
         rope = _TEXT["rope_parameters"] | {"partial_rotary_factor": 0.5, "mrope_section": [1, 1, 2]}
         config = Glm4vConfig(
@@ -147,7 +158,7 @@ def make_batch(
 
 
 def patch_of(family: str) -> int:
-    return 16 if family == "qwen3_vl" else 14
+    return 16 if family.startswith("qwen3") else 14
 
 
 def grads(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ def test_a_likely_answer_ends_the_dialog(world: World) -> None:
 
 
 def test_an_unlikely_answer_is_forgotten(world: World) -> None:
-    rule = Verifier(eps=0.001, enough=0.999)
+    rule = Verifier(eps=0.001, least=0.0, enough=0.999)
     dialog, plain = start(world, rule), start(world, Verifier(enough=None, eps=0.0))
     reply(world, dialog, ZOOM)
     assert dialog.fork(index=1, seed=1).next_request().id == "g/aside/1/2"
@@ -63,11 +63,14 @@ def test_an_unlikely_answer_is_forgotten(world: World) -> None:
 
 def test_an_answer_that_no_longer_moves_ends_the_dialog(world: World) -> None:
     dialog = start(world, Verifier(eps=0.05, enough=None))
+    unsure = start(world, Verifier(eps=0.05, enough=None, least=0.999))
     for text in (ZOOM, ASIDE, ZOOM_AGAIN, ASIDE):
         assert not dialog.is_done
         reply(world, dialog, text)
+        reply(world, unsure, text)
     assert dialog.rollout().probes["rule_checks"] == 2.0
     assert len(dialog.turns) == 3
+    assert not unsure.is_done
 
 
 def test_an_engine_without_logprobs_is_refused(world: World) -> None:

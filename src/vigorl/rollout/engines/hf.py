@@ -6,7 +6,8 @@ their ends:
     1. requests with the same prompt (the rollouts of a group) become one row, whose keys and
        values are repeated afterwards;
     2. a row whose beginning is a turn that this engine sampled since the last publish reads only
-       what came after it;
+       what came after it (where all layers have keys and values: a state that comes before padding
+       would take it in);
     3. one forward pass over what is left to read, then one per token; rows that are done leave
        once they are half of the batch.
 
@@ -37,7 +38,13 @@ from vigorl.data.images import ImageStore
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.rollout.engines.in_flight import InFlight
-from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS, BatchKV, PrefixCache, PrefixKV
+from vigorl.rollout.engines.kv_cache import (
+    GROWTH_SLOTS,
+    BatchKV,
+    BatchStates,
+    PrefixCache,
+    PrefixKV,
+)
 from vigorl.rollout.engines.sampling import Sampler, uniforms
 
 ENCODE_TOKENS = 8192  # picture tokens that go through the vision tower at once
@@ -83,7 +90,7 @@ class HFEngine(InFlight[GenerationRequest]):
         device: Where.
         dtype: Of weights and activations; logprobs are float32 whatever it is.
         prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for
-            single-turn work.
+            single-turn work, and whatever is given for models with linear attention.
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
     Attributes:
         on_token: As `StreamingEngine` says.
@@ -130,7 +137,9 @@ class HFEngine(InFlight[GenerationRequest]):
             self._model.lm_head.out_features, dtype=torch.bool, device=self.device
         )
         self._banned[list(codec.banned_ids)] = True
-        self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens, image_id=codec.image_id)
+        self._state_layers = self._family.linear_attention(model.config).layers
+        kept = 0 if self._state_layers else prefix_cache_tokens
+        self._prefixes = PrefixCache(max_tokens=kept, image_id=codec.image_id)
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._max_feature_tokens = feature_cache_tokens
 
@@ -252,8 +261,11 @@ class HFEngine(InFlight[GenerationRequest]):
         config = self._model.config.get_text_config()
         heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
         capacity = num_known + num_read + GROWTH_SLOTS
-        shape = (config.num_hidden_layers, 2, num_rows, heads, capacity, dim)
+        layers = config.num_hidden_layers - len(self._state_layers)
+        shape = (layers, 2, num_rows, heads, capacity, dim)
         cache = BatchKV.empty(shape, length=num_known, dtype=self.dtype, device=self.device)
+        if self._state_layers:
+            cache = BatchStates.of(cache, state_layers=self._state_layers)
         ids = torch.full((num_rows, num_read), self._codec.pad_id)
         positions = torch.zeros(3, num_rows, num_read, dtype=torch.long)
         for i, prompt in enumerate(prompts):  # both parts are padded on the left
@@ -262,8 +274,8 @@ class HFEngine(InFlight[GenerationRequest]):
             cache.start(i, prompt.known, num_pads=num_read - len(prompt.ids))
         views = [view for prompt in prompts for view in prompt.views]
         embeds, extra = self._embed(ids.to(self.device), views)
-        bias = cache.causal_bias(num_read)
-        hidden = self._forward(embeds, positions.to(self.device), bias, cache, **extra)
+        mask = cache.reading_mask(num_read)
+        hidden = self._forward(embeds, positions.to(self.device), mask, cache, **extra)
         following = torch.stack([prompt.positions.max() + 1 for prompt in prompts])
         return hidden, cache, following.to(self.device)
 
@@ -293,9 +305,8 @@ class HFEngine(InFlight[GenerationRequest]):
                 tokens, noise, positions = tokens[kept], noise[kept], positions[kept]
                 cache.select(kept)
                 sampler.select(kept)
-            bias = cache.bias[:, None, None, : cache.length + 1]
-            at = positions.expand(3, -1)[..., None]
-            logits = self._model.lm_head(self._forward(embed(tokens)[:, None], at, bias, cache))
+            at, mask = positions.expand(3, -1)[..., None], cache.step_mask()
+            logits = self._model.lm_head(self._forward(embed(tokens)[:, None], at, mask, cache))
             positions = positions + 1
 
     def _record(
@@ -317,14 +328,13 @@ class HFEngine(InFlight[GenerationRequest]):
         self,
         embeds: Float[Tensor, "rows tokens hidden"],
         positions: Int[Tensor, "3 rows tokens"],
-        bias: Float[Tensor, "rows 1 tokens slots"],
+        mask: Any,
         cache: BatchKV,
         **extra: Any,
     ) -> Float[Tensor, "rows hidden"]:
-        # a mask of four dimensions goes to the layers as it is; transformers builds none of its own
         out = self._language(
             inputs_embeds=embeds,
-            attention_mask=bias,
+            attention_mask=mask,
             position_ids=self._family.position_ids(positions),
             past_key_values=cache,
             use_cache=True,

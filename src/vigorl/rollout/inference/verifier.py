@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vigorl.core.ranges import NotNegative, ShareAboveZero, check_ranges
+from vigorl.core.ranges import NotNegative, Share, ShareAboveZero, check_ranges
 from vigorl.core.rollout import Rollout
 from vigorl.core.trace import IMAGE_SLOT, text_of
 from vigorl.rollout.inference.choice import drawn
@@ -43,11 +43,13 @@ class Verifier(InferenceRule):
     Attributes:
         eps: It is enough once the answer's probability moves by less than this from one look to the
             next; 0 never ends a dialog so.
+        least: And is at least this high: one that stays at nothing says nothing.
         enough: Or once it is at least this high; None asks for no height.
         judge: Says yes or no instead; None: the policy's own answers are weighed.
     """
 
     eps: NotNegative = 0.05
+    least: Share = 0.5
     enough: ShareAboveZero | None = 0.9
     judge: Judge | None = None
 
@@ -55,8 +57,8 @@ class Verifier(InferenceRule):
         check_ranges(self, "inference")
 
     def settings(self) -> dict[str, Any]:
-        own = {"chooser": "judge"} if self.judge else {"eps": self.eps, "enough": self.enough}
-        return {"rule": "Verifier", **own}
+        own = {name: getattr(self, name) for name in ("eps", "least", "enough")}
+        return {"rule": "Verifier", **({"chooser": "judge"} if self.judge else own)}
 
     def sampled(self, environment: Environment) -> Environment:
         return environment.stopping_by(self)
@@ -78,7 +80,9 @@ class Verifier(InferenceRule):
         """See `StopRule`."""
         if self.enough is not None and scores[-1] >= self.enough:
             return True
-        return len(scores) > 1 and abs(scores[-1] - scores[-2]) < self.eps
+        if len(scores) < 2 or scores[-1] < self.least:
+            return False
+        return abs(scores[-1] - scores[-2]) < self.eps
 
 
 def _pass_on(verdict: Future[bool], reply: Future[str]) -> None:

@@ -8,7 +8,7 @@ from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.media import FileImage, ImageView, TextFrame
 from vigorl.data.scenes.draw import COLOURS, SHAPES, STRIPES, Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NAMES, NOTHING, token_labels
-from vigorl.families.family import grid_boxes
+from vigorl.families.sizing import grid_boxes
 
 RED_DISC = Sign("red", "disc", "rising", Point(200, 80))  # (50, 20) in the view: row 0, column 1
 BLUE_SQUARE = Sign("blue", "square", "vertical", Point(390, 250))  # (97.5, 62.5): row 2, column 3
