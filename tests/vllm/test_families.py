@@ -53,7 +53,6 @@ def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> No
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=atol, rtol=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("little", ["internvl"], indirect=True)
 def test_vllm_reads_a_dialog_without_rows_and_columns_as_the_trainer_does(little: Little) -> None:
     engine = VLLMEngine(
