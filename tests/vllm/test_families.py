@@ -42,7 +42,8 @@ def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> No
         block_size=32,
         enforce_eager=True,
     )
-    engine.publish(export_weights(little.model), version=1)
+    if is_linear:
+        engine.publish(export_weights(little.model), version=1)
     sample = two_turns(little, engine)
     batch = batch_of(little, sample)
     assert batch.sampling_logprobs is not None
@@ -50,8 +51,20 @@ def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> No
     if (batch.image_grid_thw[:, 0] > 1).any():
         atol = 1e-4  # the whole beside its tiles is resized by torchvision there, by Pillow here
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=atol, rtol=0)
-    asked = GenerationRequest("a", sample.token_ids, sample.views, SamplingParams(1), seed=0)
-    reading = engine.read(asked)
+
+
+@pytest.mark.parametrize("little", ["internvl"], indirect=True)
+def test_vllm_reads_a_dialog_without_rows_and_columns_as_the_trainer_does(little: Little) -> None:
+    engine = VLLMEngine(
+        str(little.folder), little.codec, little.images,
+        dtype="float32", max_model_len=2048, kv_cache_gib=0.25, enforce_eager=True,
+    )  # fmt: skip
+    engine.publish(export_weights(little.model), version=1)
+    sample = two_turns(little, engine)
+    batch, family = batch_of(little, sample), family_of(little.folder)
+    reading = engine.read(
+        GenerationRequest("a", sample.token_ids, sample.views, SamplingParams(1), 0)
+    )
     assert reading.token_ids == tuple(batch.input_ids[0].tolist())
     assert reading.image_tokens == tuple(map(little.images.num_tokens, sample.views))
     wanted = family.positions(little.model, batch.input_ids, batch.image_grid_thw)[:, 0]
