@@ -49,6 +49,7 @@ from vigorl.core.metrics import rollout_metrics
 from vigorl.core.stages_file import read_stages
 from vigorl.evaluation.statistics import difference_interval
 from vigorl.rollout.recorder import read_rollouts
+from vigorl.settings.stages import listed_stages
 
 OUT, DOCS = Path("outputs/recipes"), Path("docs")
 RUNS = DOCS / "recipes_runs.json.gz"  # summaries by "arm/seed"
@@ -177,8 +178,7 @@ class Job:
         self.summary = self.folder / "summary.json"
         words = [
             arm.experiment, *arm.words, *_sizes(arm, num_phases, num_questions), f"seed={seed}",
-            f"+rollout.eval_limit={num_questions}",
-            f"rollout.eval_every={max(num_phases // 4, 1)}", "num_threads=1",
+            *_evaluations(arm, max(num_phases // 4, 1), num_questions), "num_threads=1",
             "trainer.accelerator=cpu", "callbacks.rollout_logger.every=1000",
             "callbacks.checkpoint.every=1000", "logger=none", f"paths.root={OUT.absolute()}",
             f"paths.base={self.folder / 'run'}",
@@ -218,6 +218,18 @@ def _sizes(arm: Arm, num_phases: int, num_questions: int) -> list[str]:
     if not any("phases" in word or "pair_sizes" in word for word in arm.words):
         words.append(f"num_phases={num_phases}")
     return words
+
+
+def _evaluations(arm: Arm, every: int, num_questions: int) -> list[str]:
+    """Of the run, and of its stages whose rollouts are set up by themselves."""
+    with initialize_config_dir(CONFIGS, version_base="1.3"):
+        stages = listed_stages(compose("train", [arm.experiment, *arm.words]))
+    own = [f"{one.key}." for one in stages if one.round == 1 and one.node.get("rollout")]
+    return [
+        word
+        for at in ["", *own]
+        for word in (f"+{at}rollout.eval_limit={num_questions}", f"{at}rollout.eval_every={every}")
+    ]
 
 
 def summarise(run_folder: Path) -> dict[str, object]:

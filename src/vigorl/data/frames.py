@@ -97,6 +97,10 @@ class ByIndex(Frames):
 
     indices: Sequence[Count] = (0,)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "indices", tuple(self.indices))  # a config gives a list of its own
+
     def numbers(self, header: VideoHeader) -> Sequence[int]:
         if not self.indices or max(self.indices) >= header.num_frames:
             raise ValueError(
@@ -129,6 +133,10 @@ class AtTimes(Frames):
     """The frames that are shown at these times."""
 
     times_s: Sequence[NotNegative] = (0.0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "times_s", tuple(self.times_s))
 
     def numbers(self, header: VideoHeader) -> Sequence[int]:
         if not self.times_s or max(self.times_s) >= header.duration_s:

@@ -85,8 +85,9 @@ class StageLine:
         return self.lines[-1].phases if self.lines else 0
 
     @property
-    def tiles(self) -> list[Tile]:
-        return _tiles(self.lines)[:3]
+    def facts(self) -> list[Tile]:
+        """Further numbers that decide."""
+        return [one for one in _tiles(self.lines) if one.name != _TILES["val/accuracy"]][:3]
 
     @property
     def accuracy(self) -> tuple[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Size
@@ -102,3 +104,10 @@ def test_all_frames_of_a_video_stay_on_one_side(tmp_path: Path) -> None:
     train, held = split_by_image(read_rl_jsonl(_file(tmp_path, *rows)), holdout_frac=0.3)
     sides = [{task.id[0] for task in side} for side in (train, held)]
     assert (len(held), sides[0] & sides[1]) == (3, set())
+
+
+@pytest.mark.parametrize(
+    "rule", [ByIndex(indices=OmegaConf.create([0, 3])), AtTimes(times_s=OmegaConf.create([0.5]))]
+)
+def test_lists_of_a_config_are_plain(rule: Frames) -> None:
+    assert json.loads(json.dumps(asdict(rule)))  # as the stamp of a made world has it

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import (
@@ -131,5 +131,5 @@ class Segment(AsksService, StatelessTool):
     def _shown(self, mask: np.ndarray, view: ImageView) -> ImageView:
         picture = shown_part(replace(view, source=view.unmarked))
         lit = Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST)
-        dark = picture.point(lambda value: round(value * self.light))
+        dark = ImageEnhance.Brightness(picture).enhance(self.light)
         return remade_view(Image.composite(picture, dark, lit), like=view, folder=self.folder)
