@@ -170,7 +170,7 @@ class BatchStates(BatchKV):
         super().select(rows)
         for layer in self.layers:
             if layer is not None:
-                layer.reorder_cache(rows)
+                layer.reorder_cache(rows)  # pyright: ignore[reportArgumentType]  an old class
 
     def _state(self, layer_idx: int) -> LinearAttentionLayer:
         layer = self.layers[layer_idx]
