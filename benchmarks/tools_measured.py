@@ -17,7 +17,7 @@ import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from curves import evaluate, listed, paired_interval, percents, train_all
+from curves import evaluate, paired_interval, percents, train_all
 from plots import plot_bars_with_intervals
 
 METRICS = ("val/accuracy", "val/turns_mean")
@@ -144,10 +144,10 @@ def rows_of(task: Task, runs: list[Run]) -> list[str]:
     gained = paired_interval([run.end - run.start for run in runs])
     ahead = paired_interval([run.end - run.grey for run in runs])
     starts, ends, greys = zip(*((run.start, run.end, run.grey) for run in runs), strict=True)
-    turns = ", ".join(f"{run.turns:.2f}" for run in runs)
+    turns = f"{statistics.fmean(run.turns for run in runs):.2f}"
     return [
-        f"| {task.title} | {listed([run.seed for run in runs])} | {percents(starts[:1])} "
-        f"| {percents(ends)} | {gained} | {percents(greys)} | {ahead} | {turns} |"
+        f"| {task.title} | {percents(starts[:1])} | {percents(ends)} | {gained} "
+        f"| {percents(greys)} | {ahead} | {turns} |"
     ]
 
 
@@ -163,9 +163,9 @@ def bars_of(task: Task, runs: list[Run]) -> Bars:
 
 def write(asked: argparse.Namespace, found: dict[str, list[Run]]) -> None:
     head = (
-        "| task | seeds | SFT start, % | after GRPO, % | gained, points [95 %, t over seeds] "
-        "| the same, its replies grey, % | ahead of grey, points | turns per answer |\n"
-        "|---|---|---|---|---|---|---|---|"
+        "| task | start, % | after GRPO, % | gained, points | grey replies, % "
+        "| ahead of grey, points | turns |\n"
+        "|---|---|---|---|---|---|---|"
     )
     rows = [row for name, runs in found.items() for row in rows_of(TASKS[name], runs)]
     print("\n".join([head, *rows]))
