@@ -24,7 +24,7 @@ def test_a_banner_is_as_large_as_an_engine_shows_it() -> None:
 
 
 def test_a_glm_scales_a_picture_up_whose_short_side_is_less_than_a_token() -> None:
-    assert FULL.fit(Size(800, 10)) == Size(16 * 28, 28)
+    assert FULL.fit(Size(800, 10)) == Size(18 * 28, 28)
     wide = replace(GLM, max_pixels=28 * 28 * 1280)
     assert wide.fit(Size(800, 10)) == Size(80 * 28, 28)
 
