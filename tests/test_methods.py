@@ -12,6 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from vigorl.build import CONFIGS, check_settings, prepare_process
+from vigorl.settings.stages import all_stages
 
 prepare_process()
 
@@ -51,7 +52,8 @@ def test_a_system_has_something_here_or_nothing() -> None:
 def test_a_command_composes(words: str) -> None:
     door, *overrides = words.split()
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        check_settings(compose(door, overrides))
+        for cfg in all_stages(compose(door, overrides)):
+            check_settings(cfg)
 
 
 def test_an_experiment_of_a_command_is_there() -> None:

@@ -70,7 +70,8 @@ def _of_field(field: dataclasses.Field[Any], hint: Any) -> Any:
     if field.default == "":
         return AnyText
     allowed = _allowed(hint)
-    if isinstance(field.default, tuple) and field.default:
+    is_list = get_origin(allowed) is list
+    if is_list and field.default != () and field.default_factory is dataclasses.MISSING:
         return Annotated[allowed, Field(min_length=1), says("a list, and not an empty one")]
     return allowed
 
