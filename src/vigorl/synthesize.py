@@ -95,7 +95,7 @@ from vigorl.tracking import (
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 PAGE = "search.html"  # the last that a search leaves
 # What a tree depends on: a resumed search keeps these.
-TREE_SETTINGS = ("seed", "search", "task", "data", "split", "model", "pixels", "limits", "zoom")
+TREE_SETTINGS = ("seed", "search", "env", "data", "split", "model", "pixels", "limits", "zoom")
 
 prepare_process()
 
