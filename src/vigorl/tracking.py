@@ -296,7 +296,7 @@ def changed_settings(
     old: DictConfig | dict[str, Any], new: DictConfig
 ) -> dict[str, tuple[Any, Any]]:
     """{key: (old value, new value)} of what may change a run's numbers, and what is not named after
-    the clock.
+    the clock; a setting that is newer than the old ones, and left off, changes none.
     """
     new = copy.deepcopy(new)
     OmegaConf.set_struct(new, False)
@@ -314,7 +314,10 @@ def changed_settings(
     return {
         key: (a, b)
         for key, (a, b) in pairs.items()
-        if a != b and key not in clock and key.partition(".")[0] not in _FREE
+        if a != b
+        and key not in clock
+        and key.partition(".")[0] not in _FREE
+        and not (a == _ABSENT and (b is None or b is False))
     }
 
 
@@ -326,9 +329,7 @@ def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[
     drifted = [
         f"  {key}: {a} -> {b}"
         for key, (a, b) in changed_settings(read_settings(path), new).items()
-        if key not in taken
-        and not any(f"{key}.".startswith(f"{one}.") for one in named)
-        and not (a == _ABSENT and b in (None, False))  # a setting that is newer, and left off
+        if key not in taken and not any(f"{key}.".startswith(f"{one}.") for one in named)
     ]
     if drifted:
         lines = [
