@@ -57,10 +57,11 @@ def test_a_process_that_starts_later_does_as_the_first(
     run = tmp_path / "run"
     (run / "sft").mkdir(parents=True)
     (run / "sft/run.json").touch()
-    first = stages_to_do(tour(tmp_path, f"resume={run}"))
+    cfg = tour(tmp_path, f"resume={run}")
+    first = stages_to_do(cfg.copy())
     (run / "collect").mkdir()
     (run / "collect/run.json").touch()  # the first process has begun it meanwhile
-    second = stages_to_do(tour(tmp_path, f"resume={run}"))
+    second = stages_to_do(cfg)
     resumed = [str(run / "sft"), None, None, None, None]
     assert [one.resume for one in first] == [one.resume for one in second] == resumed
 
