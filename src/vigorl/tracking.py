@@ -318,6 +318,11 @@ def changed_settings(
     }
 
 
+def is_left_off(old: Any, new: Any) -> bool:
+    """Whether a change is only that a setting is newer than what was recorded, and left off."""
+    return old == _ABSENT and new in (None, False)
+
+
 def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[str]) -> None:
     """Differences to what the run used are taken only from keys that this command line names."""
     if not path.exists():
@@ -328,7 +333,7 @@ def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[
         for key, (a, b) in changed_settings(read_settings(path), new).items()
         if key not in taken
         and not any(f"{key}.".startswith(f"{one}.") for one in named)
-        and not (a == _ABSENT and b in (None, False))  # a setting that is newer, and left off
+        and not is_left_off(a, b)
     ]
     if drifted:
         lines = [
