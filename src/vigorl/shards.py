@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from vigorl.core.errors import ConfigError
 from vigorl.run_folder import read_settings
-from vigorl.tracking import changed_settings, is_left_off
+from vigorl.tracking import changed_settings
 
 
 def parts_of(
@@ -63,7 +63,7 @@ def asked_otherwise(
     return [
         f"  {key}: {a} -> {b}"
         for key, (a, b) in changed_settings(before, cfg).items()
-        if _is_under(key, keys) and not _is_under(key, moved) and not is_left_off(a, b)
+        if _is_under(key, keys) and not _is_under(key, moved)
     ]
 
 

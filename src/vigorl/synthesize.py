@@ -95,7 +95,7 @@ from vigorl.tracking import (
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 PAGE = "search.html"  # the last that a search leaves
 # What a tree depends on: a resumed search keeps these.
-TREE_SETTINGS = ("seed", "search", "task", "data", "split", "model", "pixels", "limits", "zoom")
+TREE_SETTINGS = ("seed", "search", "env", "data", "split", "model", "pixels", "limits", "zoom")
 
 prepare_process()
 
@@ -122,6 +122,8 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         scorer = instantiate(cfg.scorer)
         tasks: Sequence[TaskRecord] = [tree_task(tree, scorer=scorer) for tree in trees]
     else:
+        if cfg.shard and cfg.merge:
+            raise ConfigError(f"merge is for the whole search: leave out shard={cfg.shard}")
         source, asks = instantiate(cfg.data), parts.environment
         tasks, _ = load_tasks(
             source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed, shard=cfg.shard
@@ -229,7 +231,7 @@ def search(
 
 def finished_parts(cfg: DictConfig) -> list[Path]:
     """The trees of all parts of a search; see `parts_of`."""
-    folders = parts_of(cfg, leaves=PAGE, asked_by=TREE_SETTINGS)
+    folders = parts_of(cfg, leaves=PAGE, asked_by=(*TREE_SETTINGS, "limit"))
     return [folder / "trees.jsonl" for folder in folders]
 
 
@@ -332,16 +334,19 @@ def write_chains(run: Run, found: Linearized) -> None:
         "chains/turns_mean": sum(len(one.trace.steps) for one in kept) / max(len(kept), 1),
     }
     metrics |= {f"chains/removed_{why}": count for why, count in found.removed.items()}
+    path, as_list = run.folder / "chains.jsonl", run.folder / "chains.json"
     if kept:
-        path = run.folder / "chains.jsonl"
-        write_sft(kept, path, run.folder / "chains.json")
+        write_sft(kept, path, as_list)
         metrics["chains/bytes_per_chain"] = path.stat().st_size / len(kept)
+    else:  # another rule may have left some here
+        path.unlink(missing_ok=True)
+        as_list.unlink(missing_ok=True)
     run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
     removed = ", ".join(f"{count} {why}" for why, count in found.removed.items())
     print(
         f"{len(kept)} chains of {found.num_solved} of {found.num_trees} trees, "
         f"{found.num_corrected} of them corrected; removed: {removed or 'none'}\n"
-        f"{Path(run.folder, 'chains.jsonl') if kept else 'no chain, so no file'}"
+        f"{path if kept else 'no chain, so no file'}"
     )
 
 

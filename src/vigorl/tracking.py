@@ -296,7 +296,7 @@ def changed_settings(
     old: DictConfig | dict[str, Any], new: DictConfig
 ) -> dict[str, tuple[Any, Any]]:
     """{key: (old value, new value)} of what may change a run's numbers, and what is not named after
-    the clock.
+    the clock; a setting that is newer than the old ones, and left off, changes none.
     """
     new = copy.deepcopy(new)
     OmegaConf.set_struct(new, False)
@@ -314,13 +314,11 @@ def changed_settings(
     return {
         key: (a, b)
         for key, (a, b) in pairs.items()
-        if a != b and key not in clock and key.partition(".")[0] not in _FREE
+        if a != b
+        and key not in clock
+        and key.partition(".")[0] not in _FREE
+        and not (a == _ABSENT and (b is None or b is False))
     }
-
-
-def is_left_off(old: Any, new: Any) -> bool:
-    """Whether a change is only that a setting is newer than what was recorded, and left off."""
-    return old == _ABSENT and new in (None, False)
 
 
 def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[str]) -> None:
@@ -331,9 +329,7 @@ def _refuse_drift(path: Path, old: DictConfig, new: DictConfig, named: Sequence[
     drifted = [
         f"  {key}: {a} -> {b}"
         for key, (a, b) in changed_settings(read_settings(path), new).items()
-        if key not in taken
-        and not any(f"{key}.".startswith(f"{one}.") for one in named)
-        and not is_left_off(a, b)
+        if key not in taken and not any(f"{key}.".startswith(f"{one}.") for one in named)
     ]
     if drifted:
         lines = [

@@ -35,7 +35,7 @@ from vigorl.dry_run import rehearse
 from vigorl.model_card import describe
 from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
-from vigorl.processes import is_first_process
+from vigorl.processes import from_first_process, is_first_process
 from vigorl.rollout.chat_files import CHAT, write_chat_files
 from vigorl.settings.stages import all_stages
 from vigorl.stages import Whole, is_done
@@ -73,9 +73,17 @@ def stages_to_do(cfg: DictConfig) -> list[DictConfig]:
         OmegaConf.update(cfg, "paths.base", str(cfg.resume))
     stages = all_stages(cfg)
     for stage in stages:
-        is_begun = bool(cfg.resume) and Path(stage.paths.run, "run.json").exists()
-        stage.resume = stage.paths.run if is_begun else None
+        stage.resume = _begun_in(cfg, stage) if cfg.resume else None
     return [stage for stage in stages if not is_done(stage)]
+
+
+def _begun_in(cfg: DictConfig, stage: DictConfig) -> str | None:
+    """The folder of a stage that has begun. The first process says so: a process that starts later
+    finds what that one has begun meanwhile.
+    """
+    path = Path(stage.paths.run, "run.json")
+    is_begun = from_first_process(cfg, f"{stage.name} begun", lambda: "1" if path.exists() else "0")
+    return stage.paths.run if is_begun == "1" else None
 
 
 def train_stage(cfg: DictConfig, whole: Whole) -> dict[str, float]:

@@ -102,10 +102,11 @@ def pictures(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tool(file: str, settings: DictConfig, server: ServiceServer, pictures: Path) -> Tool:
     tools = OmegaConf.load(Path(CONFIGS, "tools", f"{file}.yaml"))
     assert isinstance(tools, DictConfig)
-    if "urls" in tools[file]:
-        tools[file].urls = [server.url]
-    if OmegaConf.is_missing(tools[file], "folder"):
-        tools[file].folder = str(pictures)
+    (named,) = tools.values()
+    if "urls" in named:
+        named.urls = [server.url]
+    if OmegaConf.is_missing(named, "folder"):
+        named.folder = str(pictures)
     cfg = OmegaConf.merge(settings, {"tools": tools})
     assert isinstance(cfg, DictConfig)
     check_settings(cfg)

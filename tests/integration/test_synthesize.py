@@ -62,6 +62,7 @@ def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
         ([f"paths.run={run}"], "goes on with it"),
         ([f"resume={run}", "seed=1"], "grown with other settings:\n  seed: 0 -> 1"),
         ([f"resume={run}", "search.exploration=1"], "search.exploration: 2.0 -> 1"),
+        ([f"resume={run}", "env.temperature=0.3"], r"env\.temperature: \S+ -> 0\.3"),
     ):
         with pytest.raises(ConfigError, match=message):
             run_synthesis(search_settings(tmp_path / "search", *other))
@@ -117,6 +118,10 @@ def test_parts_of_a_search_give_the_chains_of_the_whole(tmp_path: Path) -> None:
     assert run_synthesis(search_settings(tmp_path, *here, no_engine)).num_trees == 6
     whole, merged = (tmp_path / "parts" / name / "chains.jsonl" for name in ("whole", "merged"))
     assert merged.read_bytes() == whole.read_bytes()
+    for other, said in (("limit=3", "limit: 6 -> 3"), ("shard=1/2", "leave out shard")):
+        again = [f"merge={tmp_path}/parts", f"paths.run={tmp_path}/again", other]
+        with pytest.raises(ConfigError, match=said):
+            run_synthesis(search_settings(tmp_path, *again, no_engine))
 
 
 def test_a_search_with_a_budget_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

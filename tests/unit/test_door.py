@@ -44,7 +44,7 @@ prepare_process()
         ("reward=[curiosity,turs]", r"no reward=turs; did you mean reward=turns\?"),
         ("colour=red", r"no setting colour; none is like it \(\+colour=\.\.\. would add it\)"),
         ("experiment=grpo_vstr", r"no experiment=grpo_vstr; did you mean experiment=grpo_vstar\?"),
-        ("scale=huge", r"no scale=huge; The choices are full, qwen2_5_vl_3b"),
+        ("scale=huge", r"no scale=huge; The choices are full, .*qwen2_5_vl_3b"),
     ],
 )
 def test_an_unknown_setting_or_choice_suggests_the_nearest(override: str, message: str) -> None:

@@ -75,6 +75,11 @@ def test_within_a_group_another_class_takes_the_place_of_the_runs() -> None:
         ),
         ({"a": {"repeats": 2}, "a_1": {}}, r"stages: two of them would be a_1: give one another"),
         ({"a": 3}, r"stages\.a must be a group of settings, got 3"),
+        (
+            {"a": {"num_phases": 2, "stages": {"b": {}}}},
+            r"stages\.a\.num_phases has no effect on a block: .* stages\.a\.stages\.b\.num_phases",
+        ),
+        ({"a": None}, "stages: all of them are left out"),
     ],
 )
 def test_lists_without_meaning_are_refused(stages: dict[str, Any], line: str) -> None:

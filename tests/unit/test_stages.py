@@ -47,6 +47,24 @@ def test_a_stage_is_done_when_all_that_belongs_to_it_is(tmp_path: Path) -> None:
     assert left(cfg) == ["dpo", "own", "rl"]
 
 
+def test_a_process_that_starts_later_does_as_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, str] = {}
+    monkeypatch.setattr(
+        "vigorl.train.from_first_process", lambda _, key, make: said.setdefault(key, make())
+    )
+    run = tmp_path / "run"
+    (run / "sft").mkdir(parents=True)
+    (run / "sft/run.json").touch()
+    first = stages_to_do(tour(tmp_path, f"resume={run}"))
+    (run / "collect").mkdir()
+    (run / "collect/run.json").touch()  # the first process has begun it meanwhile
+    second = stages_to_do(tour(tmp_path, f"resume={run}"))
+    resumed = [str(run / "sft"), None, None, None, None]
+    assert [one.resume for one in first] == [one.resume for one in second] == resumed
+
+
 def test_what_is_refused_at_once_leaves_nothing(tmp_path: Path) -> None:
     cfg = tour(tmp_path, "logger=none")
     with pytest.raises(ConfigError, match="wrong"), Whole(cfg):

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
-from vigorl.run_folder import check_data
-from vigorl.tracking import Run, resumed_settings, start_run
+from vigorl.run_folder import check_data, read_settings
+from vigorl.tracking import Run, changed_settings, resumed_settings, start_run
 from vigorl.train import stages_to_do
 
 prepare_process()
@@ -89,6 +89,14 @@ def test_a_key_that_is_there_on_one_side_only_is_named(tmp_path: Path) -> None:
     OmegaConf.save(used, run / "config.yaml")
     with pytest.raises(ConfigError, match=r"algorithm\.clip_low: \(absent\) -> 0\.2"):
         resume(run)
+
+
+def test_a_newer_setting_that_is_left_off_changes_nothing(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    used = OmegaConf.load(run / "config.yaml")
+    del used.model.packing, used.model.lora  # a flag, and what may be null
+    OmegaConf.save(used, run / "config.yaml")
+    assert changed_settings(read_settings(run / "config.yaml"), resume(run)) == {}
 
 
 @pytest.mark.parametrize("said", ["algorithm.clip_high=0.5", "algorithm.clip_high=0.6"])

@@ -67,6 +67,7 @@ class ModelSize:
         pixels_per_token: Area of a picture token.
         thumbnail_pixels: Shown beside a picture that is cut into two tiles or more; 0: none is.
         num_head: Weights of the output head, 0 where they are the input embedding's.
+        is_head_trained: They learn.
         linear_layers: Of the layers, those of linear attention: no keys and values, a state.
         linear_state: Numbers that one such layer keeps per sequence.
         linear_width: Of its values.
@@ -90,6 +91,7 @@ class ModelSize:
     patches_per_token: int
     pixels_per_token: int
     num_head: int = 0
+    is_head_trained: bool = True
     linear_layers: int = 0
     linear_state: int = 0
     linear_width: int = 0
@@ -99,7 +101,7 @@ class ModelSize:
     @property
     def without_head(self) -> ModelSize:
         """A critic, but for its head of one number."""
-        trained = self.num_trainable - (0 if self.num_adapter else self.num_head)
+        trained = self.num_trainable - (self.num_head if self.is_head_trained else 0)
         return replace(
             self, num_params=self.num_params - self.num_head, num_trainable=trained, num_head=0
         )

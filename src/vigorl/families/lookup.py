@@ -72,13 +72,11 @@ def family_named(model_type: object, *, where: object) -> Family:
         ConfigError: It is not supported.
     """
     known = known_families()
+    if isinstance(model_type, str) and model_type in known:  # first: a plugin's may be refused here
+        return known[model_type]
     if why := refused().get(str(model_type)):
         raise ConfigError(f"{where}: model_type {model_type} is {why}")
-    if not isinstance(model_type, str) or model_type not in known:
-        raise ConfigError(
-            f"{where}: model_type {model_type!r:.80} is not one of {', '.join(known)}"
-        )
-    return known[model_type]
+    raise ConfigError(f"{where}: model_type {model_type!r:.80} is not one of {', '.join(known)}")
 
 
 def family_of(folder: str | os.PathLike[str]) -> Family:

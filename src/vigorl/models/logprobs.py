@@ -156,7 +156,7 @@ class _Score(Function):
         to_weight = torch.empty_like(weight) if wants_weight else None
         for entries in how.vocabulary(len(weight)):
             part = weight[entries].to(how.dtype)
-            to_part = torch.zeros_like(part, dtype=torch.float32)
+            to_part = torch.zeros_like(part, dtype=torch.float32) if wants_weight else None
             for tokens in how.tokens(len(states)):
                 rows = states[tokens].to(how.dtype)
                 logits = how.logits(rows, part, entries)
@@ -170,9 +170,9 @@ class _Score(Function):
                 to_logits = to_logits.div_(how.temperature).to(how.dtype)
                 if to_states is not None:
                     to_states[tokens] += to_logits @ part
-                if wants_weight:
+                if to_part is not None:
                     to_part += to_logits.t() @ rows
-            if to_weight is not None:
+            if to_weight is not None and to_part is not None:
                 to_weight[entries] = to_part
         return None if to_states is None else to_states.to(states.dtype), to_weight, None, None
 

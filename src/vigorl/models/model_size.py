@@ -117,6 +117,7 @@ def measure_model(
         pixels_per_token=(tower.patch_size * tower.merge_size) ** 2,
         thumbnail_pixels=tower.thumbnail_pixels,
         num_head=_count_head(policy.model),
+        is_head_trained=policy.model.lm_head.weight.requires_grad,  # pyright: ignore
         linear_layers=len(linear.layers),
         linear_state=linear.state,
         linear_width=linear.width,

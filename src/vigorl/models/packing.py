@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
@@ -31,30 +30,28 @@ def attend(
     query: Float[Tensor, "rows heads tokens dim"],
     key: Float[Tensor, "rows kv_heads tokens dim"],
     value: Float[Tensor, "rows kv_heads tokens dim"],
-    attention_mask: Tensor | None,
+    attention_mask: None,
     *,
-    lengths: Sequence[int] | None = None,
+    lengths: Sequence[int],
     **given: Any,
 ) -> tuple[Float[Tensor, "rows tokens heads dim"], None]:
-    """PyTorch's attention, as transformers' models call it; within each of the sequences of a row
-    where it is told their `lengths`.
+    """PyTorch's attention, as transformers' models call it, within each of the sequences of a row,
+    of which it is told the `lengths`.
     """
-    if lengths is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **given)
     queries, keys, values = (x.split(list(lengths), dim=2) for x in (query, key, value))
     seen = [
-        sdpa_attention_forward(module, q, k, v, None, **given)[0]
+        sdpa_attention_forward(module, q, k, v, attention_mask, **given)[0]
         for q, k, v in zip(queries, keys, values, strict=True)
     ]
     return torch.cat(seen, dim=1), None
 
 
+# Without a mask of that name: models with plain positions would make one of [row, row] numbers.
 AttentionInterface.register(_SDPA, attend)
-AttentionMaskInterface.register(_SDPA, sdpa_mask)
 
 
 def prepare(model: PreTrainedModel, family: Family) -> None:
-    """Have a model's language part take packed rows.
+    """Have a model's language part take packed rows, and no others.
 
     Raises:
         ConfigError: It cannot, or its attention cannot.

@@ -173,7 +173,8 @@ def write_stages_page(
         begun = [one for one in base.glob("*/config.yaml") if (one.parent / _MEASURED).is_file()]
         begun.sort(key=lambda one: (one.stat().st_mtime, one))
         names = [one.parent.name for one in begun]
-        noted = StagesFile(title, "", tuple(StageNote(one, "", "", "") for one in names))
+        done = tuple(one for one in names if (base / one / "model").is_dir())
+        noted = StagesFile(title, "", tuple(StageNote(one, "", "", "") for one in names), done)
     stages = [
         StageLine(
             one,
@@ -187,7 +188,7 @@ def write_stages_page(
 
 
 def _state(stage: Path, *, is_done: bool) -> str:
-    if is_done or (stage / "model").is_dir():
+    if is_done:
         return "done"
     return "begun" if (stage / "run.json").is_file() or (stage / _MEASURED).is_file() else "waits"
 

@@ -211,7 +211,9 @@ class Dialog:
         request = self._check(completion)
         text = self._env.codec.decode([*self._prefix_ids, *completion.token_ids])
         parsed = Turn(completion.token_ids, completion.logprobs, text).parsed
-        calls = parsed.tool_calls[: self._env.limits.max_calls_per_turn]
+        calls = parsed.tool_calls
+        if len(calls) > self._env.limits.max_calls_per_turn:  # it will be refused as a whole
+            return []
         if self._stop_after(completion, parsed, text, request.sampling) is not None:
             return []
         asked: list[Future[Any]] = []

@@ -92,12 +92,15 @@ class Environment:
         """A tool's reply with its pictures at sizes that the model can take.
 
         Raises:
-            ToolError: More pictures than the dialog has room for.
+            ToolError: More pictures than the dialog has room for, or one too long and narrow.
         """
         room = self.limits.max_images - num_shown
         if len(seen.views) > room:
             raise ToolError(f"The reply has {len(seen.views)} pictures; there is room for {room}.")
-        return seen.with_views(self.images.fit)
+        try:
+            return seen.with_views(self.images.fit)
+        except ValueError as error:
+            raise ToolError("A picture of the reply is too long and narrow to be shown.") from error
 
     def greedy(self) -> Environment:
         """The same, but each turn takes the most likely tokens."""

@@ -237,7 +237,8 @@ def _looks(
 
 def seen_by(trace: Trace, task: TaskRecord, *, image: ImageView, tool: Tool) -> list[ImageView]:
     """The first picture that each look of a trace showed, whose calls all work."""
-    return [look.views[0] for look in _looks(trace, task, image=image, tool=tool) or ()]
+    looks = _looks(trace, task, image=image, tool=tool) or ()
+    return [look.views[0] for look in looks if look.views]
 
 
 def _was_right(

@@ -61,6 +61,11 @@ def listed_stages(cfg: DictConfig) -> list[ListedStage]:
             found.append(ListedStage(name, key, node, 1, dict(folders)))
             folders[name] = name
             continue
+        if inner and (others := sorted({*map(str, node)} - {"repeats", "stages"})):
+            raise ConfigError(
+                f"{key}.{others[0]} has no effect on a block: say it of its stages, such as "
+                f"{key}.stages.{next(iter(inner))}.{others[0]}"
+            )
         for round in range(1, (repeats or 1) + 1):
             first = f"{name}_{round}"
             if not inner:
@@ -92,9 +97,11 @@ def all_stages(cfg: DictConfig) -> list[DictConfig]:
     """The settings of every stage, in order; the run's own where it has none.
 
     Raises:
-        ConfigError: A stage starts from one that does not come before it.
+        ConfigError: A stage starts from one that does not come before it, or all are left out.
     """
     listed = listed_stages(cfg)
+    if cfg.get("stages") and not listed:
+        raise ConfigError("stages: all of them are left out; stages=null is a run without any")
     before = ["", *(one.folder for one in listed)]
     made = [_config_of(cfg, one, before[i]) for i, one in enumerate(listed)]
     for number, (one, stage) in enumerate(zip(listed, made, strict=True), start=1):

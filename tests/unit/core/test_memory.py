@@ -193,3 +193,5 @@ def test_a_critic_is_a_second_model_without_its_output_head() -> None:
     }  # fmt: skip
     both = checkpoint_bytes(model, load)
     assert both == 4 * (2 * ALL - head) + 8 * (2 * TRAINED - head)
+    frozen = replace(model, num_trainable=45_000_000, is_head_trained=False).without_head
+    assert (frozen.num_params, frozen.num_trainable) == (ALL - head, 45_000_000)

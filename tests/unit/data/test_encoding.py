@@ -15,7 +15,7 @@ from tests.builders import task, view
 from tests.unit.data.conftest import CONTROLS, FakeZoom
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Box, Size
-from vigorl.core.protocols import Scene
+from vigorl.core.protocols import Argument, ArgumentKind, Scene, ToolSpec
 from vigorl.core.records import TraceRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
 from vigorl.core.scoring import PointInBox
@@ -232,6 +232,8 @@ def test_boxes_and_point_answers_move_too_and_the_rest_stays(
     seen: list[dict[str, object]] = []
 
     class Box4(FakeZoom):
+        spec = ToolSpec((Argument("bbox", ArgumentKind.BOX),), "a look", "a part")
+
         def call(self, arguments: Any, *, scene: Scene) -> Any:
             seen.append(dict(arguments))
             return super().call({"coordinate": [5, 5]}, scene=scene)

@@ -20,6 +20,8 @@ from transformers import (
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Size
+from vigorl.core.rollout import TrainingSample
+from vigorl.data.collate import collate
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message
@@ -177,3 +179,28 @@ def test_a_saved_policy_with_merged_adapters_reads_back_equal(tmp_path: Path) ->
     known = json.loads((tmp_path / "b" / "processor_config.json").read_text())
     assert known["image_seq_length"] == 4
     assert (tmp_path / "b" / "chat_template.jinja").read_text() == CHAT.template()
+
+
+def test_sequences_in_one_row_are_read_as_alone_and_without_a_mask(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path, corpus=["Where?"], settings=SMALL)
+    codec, images = ChatCodec.from_pretrained(folder), ImageStore.from_pretrained(folder)
+    Image.effect_noise((300, 210), 60).convert("RGB").save(tmp_path / "a.png")
+    whole, samples = images.whole(tmp_path / "a.png"), []
+    for num in (1, 0, 2):
+        ids = codec.prompt_ids([Message("user", "<image>" * num + "Where?", num)])
+        reply = codec.completion_ids("There. " * (num + 1))
+        mask = [0] * len(ids) + [1] * len(reply)
+        samples.append(TrainingSample((*ids, *reply), tuple(mask), (whole,) * num))
+    batch = collate(samples, images=images, pad_id=codec.pad_id, image_id=codec.image_id)
+    masks, scored = [], []
+    for packing in (False, True):
+        policy = Policy.from_pretrained(folder, dtype="float32", packing=packing)
+        attention = policy.model.get_submodule("model.language_model.layers.0.self_attn")
+        attention.register_forward_pre_hook(
+            lambda _, __, given: masks.append(given["attention_mask"]), with_kwargs=True
+        )
+        with torch.no_grad():
+            scored.append(policy.response_logprobs(batch)[0])
+    assert masks[0] is not None
+    assert masks[1] is None
+    torch.testing.assert_close(scored[1], scored[0], atol=1e-5, rtol=0)

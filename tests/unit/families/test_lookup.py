@@ -10,7 +10,13 @@ import pytest
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.media import TextFrame
-from vigorl.families.lookup import check_runs, family_of, import_plugins, known_families
+from vigorl.families.lookup import (
+    check_runs,
+    family_named,
+    family_of,
+    import_plugins,
+    known_families,
+)
 from vigorl.families.qwen_vl import Qwen3VL, Qwen25VL
 
 
@@ -84,6 +90,12 @@ def test_an_engine_without_the_models_class_is_refused_with_the_reason() -> None
     wanted = r"vllm cannot run GLM-4\.6V; take engine=hf, .* \(vLLM .* has no class for Glm46V"
     with pytest.raises(ConfigError, match=wanted):
         check_runs(known_families()["glm46v"], engine="vllm")
+
+
+def test_a_plugin_may_bring_what_is_refused_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Qwen3VL(model_types=("glm4v_moe",))
+    monkeypatch.setitem(known_families(), "glm4v_moe", own)
+    assert family_named("glm4v_moe", where="a") is own
 
 
 def test_a_plugin_that_is_not_there_is_named() -> None:

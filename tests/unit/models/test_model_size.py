@@ -50,6 +50,7 @@ def qwen_7b(folder: Path) -> Path:
         {},
         {"freeze_vision_tower": False},
         {"freeze_merger": False},
+        {"freeze_merger": False, "freeze_language_model": True},
         {"lora": LoraSettings(rank=4, target_modules=("q_proj",))},
     ],
 )
@@ -61,6 +62,7 @@ def test_the_tiny_start_counts_as_it_loads(settings: dict[str, Any]) -> None:
     assert has_weights
     assert size.num_params == sum(w.numel() for w in weights)
     assert size.num_trainable == sum(w.numel() for w in weights if w.requires_grad)
+    assert size.is_head_trained == (settings.keys() <= {"freeze_vision_tower", "freeze_merger"})
     tower = policy.family.tower(policy.model)
     assert size.num_vision_params == sum(weight.numel() for weight in tower.parameters())
     assert size.feature_width == policy.feature_width

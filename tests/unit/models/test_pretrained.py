@@ -50,7 +50,8 @@ def test_a_folder_that_holds_no_supported_model_is_named(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match=r"no config\.json"):
         find_folder(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava"}))
-    with pytest.raises(ConfigError, match=f"{tmp_path}: model_type 'llava' is not one of qwen2_vl"):
+    said = f"{tmp_path}: model_type 'llava' is not one of .*qwen2_vl"
+    with pytest.raises(ConfigError, match=said):
         find_folder(tmp_path)
 
 

@@ -100,7 +100,9 @@ def test_a_stage_leads_to_the_page_of_all_stages(tmp_path: Path, store: ImageSto
     for stage in ("first", "second"):
         write(tmp_path / stage, "train", 1, store, picture)
         (tmp_path / stage / "config.yaml").write_text("")
+        (tmp_path / "first" / "model").mkdir(exist_ok=True)
         IndexPage(tmp_path / stage, title="run", base=tmp_path).write()
+    assert "1 of 2 stages done" in (tmp_path / "index.html").read_text()
     assert addresses(tmp_path / "index.html") == ["first/index.html", "second/index.html"]
     assert "../index.html" in addresses(tmp_path / "second" / "index.html")
 
@@ -117,6 +119,7 @@ def test_the_page_of_all_stages_says_what_each_does_and_how_far_it_is(tmp_path: 
         for phases, value in enumerate(values):
             line = MetricsLine("val", phases, phases, {"val/accuracy": value})
             append_metrics(tmp_path / name / "metrics.jsonl", line)
+    (tmp_path / "rl" / "model").mkdir()  # handed on, its run not ended
     (tmp_path / "warm" / "index.html").touch()
     write_stages_page(tmp_path)
     outline = Outline((tmp_path / "index.html").read_text())

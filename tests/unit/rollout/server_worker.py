@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ class Codec:
     end_ids: tuple[int, ...]
     image_id: int = -1
     banned_ids: tuple[int, ...] = ()
+
+    def processor_ids(self, ids: Sequence[int]) -> list[int]:
+        return list(ids)
 
 
 def gathered(num_given: list[str]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -26,10 +26,14 @@ class ServiceServer:
 
     Args:
         fault: Called with (path, body) first; may wait, or answer in its place with (status, JSON).
+
+    Attributes:
+        raw: Sent in place of the JSON.
     """
 
     def __init__(self, fault: Callable[[str, Any], Answer | None] | None = None) -> None:
         self.fault = fault or (lambda path, body: None)
+        self.raw: bytes | None = None
         self.calls: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.num_open, self.most_open = 0, 0
@@ -76,7 +80,7 @@ def _handler(server: ServiceServer) -> type[BaseHTTPRequestHandler]:
             status, answer = server.answer(self.path, body)
             with server.lock:
                 server.num_open -= 1
-            content = json.dumps(answer).encode()
+            content = server.raw or json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -235,3 +235,16 @@ def test_a_dialog_that_waits_for_a_service_holds_up_no_other(world: World) -> No
         "bad words",
     ]
     assert [rollout.num_tool_errors for rollout in result.rollouts] == [0, 0, 1]
+
+
+def test_for_a_turn_that_is_refused_nobody_is_asked(world: World) -> None:
+    tool = SlowService()
+    calls = [ToolCall("look", {"text": text}) for text in ("one", "two")]
+
+    def script(request: GenerationRequest) -> str:
+        return ANSWER if turn_number(request) == 2 else render_tool_turn("Look.", *calls)
+
+    dialog = world.environment(tools=[tool]).start(world.task(), group="a", index=0, seed=1)
+    result = collect(ScriptedEngine(script, world.codec), [dialog], phase="train/0")
+    assert result.rollouts[0].num_tool_errors == 1
+    assert tool.asked == {}

@@ -5,15 +5,16 @@ import pytest
 from tests import builders
 from tests.unit.rollout.world import ANSWER, CROP_TOKENS, OFF_PICTURE, ZOOM, ZOOM_AGAIN, World
 from vigorl.core.errors import ConfigError, DataError, EngineError
-from vigorl.core.geometry import Box, Point
+from vigorl.core.geometry import Box, Point, Size
 from vigorl.core.markup import Markup
-from vigorl.core.media import Dot, GaussianNoise, Region
+from vigorl.core.media import Dot, GaussianNoise, ImageView, Region, Stored
 from vigorl.core.protocols import (
     Argument,
     ArgumentKind,
     Completion,
     Observation,
     Scene,
+    ToolError,
     ToolSpec,
 )
 from vigorl.core.records import TaskRecord, TraceRecord
@@ -509,3 +510,9 @@ def test_a_dialog_that_is_taken_up_again_has_tools_that_remember(world: World) -
     dialog.restore(before.turns[:2], is_last=False)
     reply(dialog, world.codec.completion_ids(stroke("count")))
     assert dialog.turns[-1].observation == observation_text(("2 dots",))
+
+
+def test_a_picture_that_no_model_can_be_shown_is_an_error_of_the_call(world: World) -> None:
+    strip = ImageView(Stored("a", "a.png"), Size(40_000, 100), Size(40_000, 100))
+    with pytest.raises(ToolError, match="too long and narrow"):
+        world.environment().fitted(Observation((strip,)), num_shown=1)

@@ -89,7 +89,12 @@ def _intervals(turn: Turn) -> Iterator[tuple[float, float]]:
     for call in turn.parsed.tool_calls:
         start, end = call.arguments.get("start"), call.arguments.get("end")
         if isinstance(start, int | float) and isinstance(end, int | float):
-            yield float(start), float(end)
+            yield _seconds(start), _seconds(end)
+
+
+def _seconds(number: float) -> float:
+    """As a float, which an integer of a thousand digits cannot be."""
+    return float(max(min(number, 1e9), -1e9))
 
 
 def _said(turn: Turn) -> tuple[float, ...]:

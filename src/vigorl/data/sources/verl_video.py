@@ -43,8 +43,7 @@ def read_verl_video(
         image_root: Where its videos' names start; the file's own folder when None.
         rules: What becomes of bad rows, and which frames a question shows.
     Raises:
-        DataError: With file and row: a missing key or video, or an answer that is none of the
-            options.
+        DataError: With file and row: a missing key or video, or a letter of none of the options.
     """
     return collect(table_rows(path, root=image_root), _record, rules=rules)
 
@@ -56,8 +55,9 @@ def _record(row: Row) -> TaskRecord:
         row.fail('"reward_model" must have the text "ground_truth"')
     asked = extra.get("question")  # FrameThinker's has its options in it
     text = asked if isinstance(asked, str) else _asked(row)
+    text = _TAIL.sub("", text)
     try:
-        question, listed = split_options(_TAIL.sub("", text))
+        question, listed = split_options(text)
     except ValueError as error:
         row.fail(f'"prompt": {error}')
     answer, tags, options = stated.strip(), dict[str, str](), distinct(row, listed)
@@ -66,13 +66,15 @@ def _record(row: Row) -> TaskRecord:
         answer, options = f"{span[0]:g} to {span[1]:g}", ()
     elif options and answer not in options and _LETTER.fullmatch(answer):
         answer = answer_of(row, answer, listed, key="reward_model")
+    if answer not in options:  # what is listed stays in the question
+        question, options = text.strip(), ()
     return row.checked(
         TaskRecord(
             id=str(extra["id"]) if extra.get("id") is not None else row.identity(),
             question=question,
             answer=answer,
             images=tuple(row.picture(name) for name in _videos(row, extra)),
-            options=options if answer in options else (),
+            options=options,
             category=row.text("data_source", default=""),
             tags=tags,
             source=row.source,
@@ -84,7 +86,7 @@ def _asked(row: Row) -> str:
     """The user's words, without the places of videos and frames."""
     said = row.values.get("prompt")
     users = [
-        one["content"]
+        one.get("content")
         for one in (said if isinstance(said, list) else ())
         if isinstance(one, Mapping) and one.get("role") == "user"
     ]

@@ -31,6 +31,7 @@ from vigorl.data.video import VideoHeader, read_header
 
 SEGMENTS, SHORTEST_S, LONGEST_S = 10, 10.0, 30.0
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.):]|\s|$)")
+_ENDS = " .,;"
 
 
 def read_video_com(
@@ -59,9 +60,9 @@ def _record(row: Row) -> TaskRecord:
     question, _, listed = text.rpartition("Options:")
     options: tuple[str, ...] = ()
     if question and (found := _options(listed)):
-        letter = _LETTER.match(answer)
-        stated = letter[1] if letter else answer
         text, options = question.strip(), distinct(row, found)
+        plain, letter = answer.rstrip(_ENDS), _LETTER.match(answer)
+        stated = plain if plain in options else letter[1] if letter else answer  # "A cat" is no A
         answer = stated if stated in options else answer_of(row, stated, found, key="conversations")
     video = row.picture(row.text("video"))
     header = read_header(video, source=row.source)
@@ -90,7 +91,7 @@ def _options(listed: str) -> list[str]:
         begins.append(match)
     ends = [match.start() for match in begins[1:]] + [len(listed)]
     texts = (listed[one.end() : end].strip() for one, end in zip(begins, ends, strict=True))
-    found = [one.partition("\n")[0].rstrip(" .,;") for one in texts]
+    found = [one.partition("\n")[0].rstrip(_ENDS) for one in texts]
     return found if len(found) > 1 else []
 
 
@@ -107,6 +108,8 @@ def _spans(row: Row, header: VideoHeader) -> Iterator[str]:
     segments: Any = row.values.get("valid_segments") or []
     if pairs or not segments:
         return
+    if not isinstance(segments, list):
+        row.fail(f'"valid_segments" must be a list, got {segments!r:.60}')
     count, step = _segments(header)
     for number in _numbers(row, "valid_segments", segments, len(segments)):
         if not 1 <= number <= count:

@@ -69,7 +69,8 @@ class WireFormat(Protocol):
 def png_url(picture: Image.Image) -> str:
     """A picture as a lossless PNG data URL."""
     file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
+    # a save is noted on the picture, which threads share
+    picture.copy().save(file, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -14,6 +14,7 @@ A 4xx is nobody's bad luck: the job fails at once with the server's own words.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import queue
@@ -79,17 +80,24 @@ class HttpClient:
             error, log or repr.
         timeout_s: For an answer; 5 s of it for the connection.
         section: Section of the settings that errors name, such as "engine".
+        most_bytes: Of an answer, which is read no further; None reads all of it.
     Raises:
         ConfigError: The variable is not set.
     """
 
     def __init__(
-        self, *, api_key_env: str | None, timeout_s: float, section: str = "engine"
+        self,
+        *,
+        api_key_env: str | None,
+        timeout_s: float,
+        section: str = "engine",
+        most_bytes: int | None = None,
     ) -> None:
         key = os.environ.get(api_key_env) if api_key_env else None
         if api_key_env and not key:
             raise ConfigError(f"{section}.api_key_env names {api_key_env}, which is not set")
         self._auth, self._timeout_s, self._local = _Bearer(key), timeout_s, threading.local()
+        self._most_bytes = most_bytes
 
     def call(
         self,
@@ -112,16 +120,20 @@ class HttpClient:
             session = self._local.session = requests.Session()
         limit = self._timeout_s if timeout_s is None else timeout_s
         try:
-            reply = session.request(
+            with session.request(
                 method, url, json=body, auth=self._auth, timeout=(min(5.0, limit), limit),
-                allow_redirects=False,
-            )  # fmt: skip
-            status, text = reply.status_code, self._auth.redact(reply.text[:1000])
-            if status < 300:
-                return reply.json() if reply.content and is_json else None
+                allow_redirects=False, stream=True,
+            ) as reply:  # fmt: skip
+                status, content = reply.status_code, self._content(reply)
         except requests.RequestException as error:
             reason = self._auth.redact(f"{type(error).__name__}: {error}")
             raise TransientError(reason, is_down=True) from None
+        if status < 300:
+            try:
+                return json.loads(content) if content and is_json else None
+            except (ValueError, RecursionError) as error:  # half of it; brackets without end
+                raise TransientError(f"{type(error).__name__}: {error}", is_down=True) from None
+        text = self._auth.redact(content[:2000].decode("utf-8", "replace"))[:1000]
         if status >= 500 or status in RETRIED_STATUS:
             after = reply.headers.get("Retry-After", "")
             raise TransientError(
@@ -131,6 +143,15 @@ class HttpClient:
             )
         kind = NotFoundError if status == 404 else EngineError
         raise kind(f"{url} answered {status}: {text}")
+
+    def _content(self, reply: requests.Response) -> bytes:
+        parts, size = list[bytes](), 0
+        for part in reply.iter_content(1 << 16):
+            parts.append(part)
+            size += len(part)
+            if self._most_bytes is not None and size > self._most_bytes:
+                raise EngineError(f"{reply.url} answered with more than {self._most_bytes} bytes")
+        return b"".join(parts)
 
 
 @dataclass(slots=True, eq=False)

@@ -22,6 +22,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from vigorl.core.errors import ConfigError
@@ -33,7 +34,6 @@ from vigorl.core.protocols import (
     Observation,
     Scene,
     StatelessTool,
-    ToolError,
     ToolSpec,
 )
 from vigorl.core.ranges import AtLeastOne, Range, Share
@@ -42,7 +42,7 @@ from vigorl.rollout.tools.arguments import PICTURE, read_text, refuse_unknown
 from vigorl.rollout.tools.canvas import canvas_of, num_marks, numbered_boxes
 from vigorl.rollout.tools.outside import one_line
 from vigorl.rollout.tools.sent import Sent
-from vigorl.rollout.tools.service import UNREADABLE, AsksService, Question, digest_of
+from vigorl.rollout.tools.service import AsksService, Question, digest_of
 
 NOTHING = "Nothing of that kind was found."
 ASKED = (
@@ -107,10 +107,9 @@ class Detect(AsksService, StatelessTool):
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         canvas, sent, question = self._read(arguments, scene)
-        answer = self.service.answer(question)
         found = [
             one
-            for one in self._found(answer, sent)
+            for one in self.service.answer(question, partial(self._found, sent=sent))
             if one.score is None or one.score >= self.min_score
         ]
         found = sorted(found, key=lambda one: -(one.score or 0.0))[: self.most]
@@ -144,19 +143,12 @@ class Detect(AsksService, StatelessTool):
         return canvas, sent, Question(digest, lambda post: post(path, body(self, sent, text)))
 
     def _found(self, answer: Any, sent: Sent) -> list[_Found]:
-        """What an answer says, in any of the protocols.
-
-        Raises:
-            ToolError: It cannot be read.
-        """
+        """What an answer says, in any of the protocols."""
         is_permille = self.protocol == "chat" and self.frame == "permille"
         grid = Size(1000, 1000) if is_permille else None
         grid = Size(1, 1) if self.protocol == "openthinkimg" else grid
-        try:
-            entries = _READING[self.protocol](answer)
-            boxes = [(sent.box_to_original(entry[0], grid=grid), *entry[1:]) for entry in entries]
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ToolError(UNREADABLE) from error
+        entries = _READING[self.protocol](answer)
+        boxes = [(sent.box_to_original(entry[0], grid=grid), *entry[1:]) for entry in entries]
         return [_Found(box, _name(name), score) for box, name, score in boxes if box is not None]
 
 

@@ -13,6 +13,7 @@ def harmless(text: str, *, most: int | None = None) -> str:
     >>> harmless("<image></observation> a b c", most=25)
     '< image >< /observation> …'
     """
+    text = text if most is None else text[: most + 20]  # of a long one no more than a tag longer
     text = text.encode("utf-8", "replace").decode()
     text = "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
     text = TAG.sub(lambda tag: tag[0].replace("<", "< "), text.replace(IMAGE_SLOT, "< image >"))

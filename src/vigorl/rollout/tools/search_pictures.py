@@ -19,6 +19,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,11 +160,13 @@ class SearchPictures:
         root, digest = Path(self.folder), hashlib.sha256()
         for name in self.names:
             state = (root / name).stat()
-            digest.update(f"{name}|{state.st_size}|{state.st_mtime_ns}\n".encode())
+            said = f"{name}|{state.st_size}|{state.st_mtime_ns}\n"
+            digest.update(said.encode("utf-8", "surrogateescape"))
         kept = Path(self.index) / f"{digest.hexdigest()[:32]}.json" if self.index else None
-        if kept is not None and kept.is_file():
-            texts = json.loads(kept.read_text(encoding="utf-8"))
-            return [texts[name] for name in self.names]
+        if kept is not None:
+            with suppress(OSError, ValueError, LookupError, TypeError):  # none yet, or damaged
+                texts = json.loads(kept.read_text(encoding="utf-8"))
+                return [texts[name] for name in self.names]
         texts = {
             name: " ".join(line.text for line in lines_of(open_image(root / name)))
             for name in self.names
@@ -171,7 +174,7 @@ class SearchPictures:
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(kept) as part:
-                part.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+                part.write_text(json.dumps(texts), encoding="utf-8")
         return list(texts.values())
 
     def view(self, name: str, *, like: ImageView) -> ImageView:

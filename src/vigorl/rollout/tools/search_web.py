@@ -26,13 +26,12 @@ from vigorl.core.protocols import (
     Observation,
     Scene,
     StatelessTool,
-    ToolError,
     ToolSpec,
 )
 from vigorl.core.ranges import AtLeastOne
 from vigorl.rollout.tools.arguments import read_text, refuse_unknown
 from vigorl.rollout.tools.outside import one_line
-from vigorl.rollout.tools.service import UNREADABLE, AsksService, Question, digest_of
+from vigorl.rollout.tools.service import AsksService, Question, digest_of
 
 NOTHING = "Nothing was found for these words."
 
@@ -60,12 +59,7 @@ class SearchWeb(AsksService, StatelessTool):
     )
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
-        answer = self.service.answer(self._question(arguments))
-        key = "text" if self.protocol == "plain" else "content"
-        try:
-            results = [self._said(one, key) for one in answer["results"][: self.most]]
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ToolError(UNREADABLE) from error
+        results = self.service.answer(self._question(arguments), self._results)
         numbered = [f"{number}. {said}" for number, said in enumerate(results, start=1)]
         return Observation(("\n".join(numbered) or NOTHING,))
 
@@ -79,8 +73,13 @@ class SearchWeb(AsksService, StatelessTool):
         if self.protocol == "plain":
             body = {**fields, "query": query, "most": self.most}
             return Question(digest, lambda post: post("/search", body))
-        path = "/search?" + urlencode({**fields, "q": query, "format": "json"})
+        asked = {**fields, "q": query, "format": "json"}
+        path = "/search?" + urlencode(asked, errors="replace")  # a half of a pair, written as \u
         return Question(digest, lambda post: post(path))
+
+    def _results(self, answer: Any) -> list[str]:
+        key = "text" if self.protocol == "plain" else "content"
+        return [self._said(one, key) for one in answer["results"][: self.most]]
 
     def _said(self, result: Any, key: str) -> str:
         title, url = one_line(result.get("title"), most=120), one_line(result.get("url"), most=200)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -80,7 +81,7 @@ class Segment(AsksService, StatelessTool):
 
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         sent, question = self._read(arguments, scene)
-        mask = self._mask(self.service.answer(question), sent)
+        mask = self.service.answer(question, partial(self._mask, sent=sent))
         if not mask.any():
             return Observation((NOTHING,))
         rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
@@ -115,15 +116,12 @@ class Segment(AsksService, StatelessTool):
         """[height, width] of what was sent, True where the thing is.
 
         Raises:
-            ToolError: The answer holds no such mask.
+            ToolError: The mask is none of this size.
         """
         size = (sent.size.width, sent.size.height)
-        try:
-            if answer["mask"] is None:
-                return np.zeros(size[::-1], dtype=bool)
-            mask = picture_of(answer["mask"]).convert("L")
-        except (LookupError, TypeError) as error:
-            raise ToolError(UNREADABLE) from error
+        if answer["mask"] is None:
+            return np.zeros(size[::-1], dtype=bool)
+        mask = picture_of(answer["mask"]).convert("L")
         if mask.size != size:
             raise ToolError(UNREADABLE)
         return np.asarray(mask) > 127

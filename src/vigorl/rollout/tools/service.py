@@ -10,7 +10,6 @@ epochs are the same without the service. Where a service is away, the policy is 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
 import json
@@ -23,19 +22,26 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cachetools import LRUCache
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vigorl.core.errors import EngineError
 from vigorl.core.files import written_whole
 from vigorl.core.protocols import ToolError
 from vigorl.core.ranges import AtLeastOne, NotNegative, Positive, Range, check_ranges
+from vigorl.data.pictures import _BROKEN
 from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
 
 _LOG = logging.getLogger(__name__)
 _KEPT = 1024  # answers in memory
+_MOST_BYTES = 64 * 2**20  # of an answer
+_MOST_PIXELS = 100_000_000  # of a picture in one: a few bytes may hold billions
+_NOT_READ = (
+    ToolError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+T = TypeVar("T")
 AWAY = "The service of this tool does not answer now."
 REFUSED = "The service of this tool refused the call."
 UNREADABLE = "The service of this tool gave no answer that can be read."
@@ -83,10 +89,11 @@ def picture_of(url: Any) -> Image.Image:
     try:
         content = base64.b64decode(url.rpartition(",")[2], validate=True)
         picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
+        if picture.width * picture.height > _MOST_PIXELS:
+            raise ToolError(UNREADABLE)
         return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
     except (
-        AttributeError, binascii.Error, UnidentifiedImageError, OSError, SyntaxError, ValueError,
-        Image.DecompressionBombError,
+        AttributeError, *_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning,
     ) as error:  # fmt: skip
         raise ToolError(UNREADABLE) from error
 
@@ -109,7 +116,7 @@ class Service:
         max_attempts: Of one question.
         backoff_s: Pause after the first failure; doubles.
         rest_s: How long nobody asks after the service was found away.
-        cache: Folder of the answers; "" keeps them in memory alone.
+        cache: Folder in which the section's folder of answers lies; "" keeps them in memory alone.
     Raises:
         ConfigError: As `ServerPool` and `HttpClient`.
     """
@@ -127,13 +134,16 @@ class Service:
         rest_s: float,
         cache: str,
     ) -> None:
-        self._http = HttpClient(api_key_env=api_key_env, timeout_s=timeout_s, section=section)
+        self._http = HttpClient(
+            api_key_env=api_key_env, timeout_s=timeout_s, section=section, most_bytes=_MOST_BYTES
+        )
         # No health is asked after: attempts are the limit.
         self._pool = ServerPool(
             urls, revive=lambda url: None, max_concurrent=max_concurrent,
             max_attempts=max_attempts, backoff_s=backoff_s, section=section,
         )  # fmt: skip
-        self._section, self._cache, self._rest_s = section, Path(cache) if cache else None, rest_s
+        self._section, self._rest_s = section, rest_s
+        self._cache = Path(cache, section) if cache else None  # others may ask other servers
         self._asked: LRUCache[str, _Asked] = LRUCache(_KEPT)
         self._lock = Lock()
         self._away_until, self._num_answers, self._num_unanswered = 0.0, 0, 0
@@ -143,23 +153,33 @@ class Service:
         """The answer, once it is there; asked already, it is not asked again."""
         return self._ask(question).answer
 
-    def answer(self, question: Question) -> Any:
-        """Wait for the answer.
+    def answer(self, question: Question, read: Callable[[Any], T]) -> T:
+        """Wait for the answer, and read it.
 
+        Args:
+            question: What is asked.
+            read: What the answer says; may raise whatever an odd one leads to.
         Raises:
-            ToolError: None came, or the service refused; the question is then asked anew by the
-                next who has it.
+            ToolError: None came, the service refused, or the answer cannot be read; the question
+                is then asked anew by the next who has it.
         """
         asked = self._ask(question)
         try:
-            return asked.answer.result()
+            answer = asked.answer.result()
         except EngineError as error:
-            with self._lock:
-                self._asked.pop(question.digest, None)
+            self._drop(question, asked)
             if isinstance(error, _RefusedError):
                 raise ToolError(REFUSED) from error
             self._tell_away(error, asked.num_before)
             raise ToolError(AWAY) from error
+        try:
+            return read(answer)
+        except _NOT_READ as error:
+            self._drop(question, asked)
+            if self._cache is not None:
+                with suppress(OSError):
+                    (self._cache / f"{question.digest}.json").unlink(missing_ok=True)
+            raise ToolError(UNREADABLE) from error
 
     def send(self, ask: Callable[[Post], Any], *, key: str) -> None:
         """Ask something whose answer nobody needs, once at most."""
@@ -172,6 +192,11 @@ class Service:
                 asked = _Asked(self._begun(question), self._num_answers)
                 self._asked[question.digest] = asked
         return asked
+
+    def _drop(self, question: Question, asked: _Asked) -> None:
+        with self._lock:
+            if self._asked.get(question.digest) is asked:
+                del self._asked[question.digest]
 
     def _begun(self, question: Question) -> Future[Any]:
         answer: Future[Any] = Future()
@@ -197,7 +222,7 @@ class Service:
             raise _RefusedError(str(error)) from error
         self._tell_back()
         if self._cache is not None:
-            with suppress(OSError):  # a full disk costs no answer
+            with suppress(OSError, RecursionError):  # a full disk costs no answer
                 self._cache.mkdir(parents=True, exist_ok=True)
                 with written_whole(self._cache / f"{question.digest}.json") as part:
                     part.write_text(json.dumps(answer), encoding="utf-8")
@@ -211,7 +236,7 @@ class Service:
             return None
         try:
             return json.loads((self._cache / f"{digest}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or damaged: it is asked again
+        except (OSError, ValueError, RecursionError):  # not there, or damaged: it is asked again
             return None
 
     def _tell_away(self, error: EngineError, num_before: int) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -32,7 +33,7 @@ from uuid import uuid4
 
 from PIL import Image
 
-from vigorl.core.errors import EngineError
+from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.geometry import Size
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import ArgumentKind, Observation, Scene, ToolError, ToolSpec
@@ -46,7 +47,6 @@ from vigorl.rollout.tools.declared import declared, required, target_of, written
 from vigorl.rollout.tools.outside import harmless
 from vigorl.rollout.tools.sent import Sent
 from vigorl.rollout.tools.service import (
-    UNREADABLE,
     AsksService,
     Post,
     Question,
@@ -63,6 +63,7 @@ class VerlTool(AsksService):
     """One tool of the server; several of the same server are several of these.
 
     Attributes:
+        urls: Of one server.
         folder: Where the pictures that it replies with are kept; equal ones share a file.
         purpose: What the policy is told that it is for, such as "a look at a part of a picture".
         reply: What it is told that the reply shows.
@@ -73,6 +74,8 @@ class VerlTool(AsksService):
         first_index: Of the pictures, as the server counts them.
         most_pixels: Of each picture that is sent.
         text_characters: Of a reply.
+    Raises:
+        ConfigError: Several servers, or a kind of argument that there is not.
     """
 
     folder: str
@@ -93,6 +96,11 @@ class VerlTool(AsksService):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(self.urls) > 1:
+            raise ConfigError(
+                f"tools.{self.name}.urls names {len(self.urls)} servers: give one, which keeps the "
+                "state of each dialog"
+            )
         _ = self.spec
 
     def open(self, task: TaskRecord) -> _Open:
@@ -103,10 +111,8 @@ class VerlTool(AsksService):
         if not self.action:
             call = {"name": self.name, "arguments": values}
             return f"<tool_call>{json.dumps(call)}</tool_call>"
-        text = self.action
-        for name in self.arguments:
-            text = text.replace(f"{{{name}}}", str(values.get(name, "")))
-        return text
+        fields = "|".join(map(re.escape, self.arguments))  # all at once: a value may look like one
+        return re.sub(rf"{{({fields})}}", lambda one: str(values.get(one[1], "")), self.action)
 
 
 @dataclass(eq=False)
@@ -115,40 +121,35 @@ class _Trajectory:
 
     tool: VerlTool
     id: str = field(default_factory=lambda: uuid4().hex)
-    num_told: int = 0  # actions that the server has carried out under this id
+    told: tuple[str, ...] = ()  # actions that the server has carried out under this id
     lock: Lock = field(default_factory=Lock)
 
-    def ask(self, actions: Sequence[str], pictures: Sequence[Image.Image], post: Post) -> Any:
+    def ask(self, actions: tuple[str, ...], pictures: Sequence[Image.Image], post: Post) -> Any:
         """The answer to the last of some actions; those that the server does not know come first.
 
         After a failure nobody knows what it has done: it is told all of it under another id.
         """
         with self.lock:
-            if self.num_told >= len(actions):
-                self.id, self.num_told = uuid4().hex, 0
+            if self.told != actions[:-1][: len(self.told)]:
+                self._begin_anew()  # it has done what is asked, or what no dialog has asked
             urls, answer = list(map(_jpeg_url, pictures)), None
             try:
-                for action in actions[self.num_told :]:
-                    answer = post("/get_observation", self._body(action, images=urls))
-                    self.num_told += 1
+                for action in actions[len(self.told) :]:
+                    answer = post("/get_observation", _body(self.id, action, images=urls))
+                    self.told = (*self.told, action)
             except (TransientError, EngineError):
-                self.id, self.num_told = uuid4().hex, 0
+                self._begin_anew()
                 raise
         return answer
 
-    def forget(self, post: Post) -> None:
-        post("/get_observation", self._body("", is_over=True))
+    def forget(self) -> None:
+        body = _body(self.id, "", is_over=True)
+        self.tool.service.send(lambda post: post("/get_observation", body), key=self.id)
 
-    def _body(
-        self, action: str, *, images: Sequence[str] = (), is_over: bool = False
-    ) -> dict[str, Any]:
-        return {
-            "trajectory_ids": [self.id],
-            "actions": [action],
-            "finish": [is_over],
-            "is_last_step": [is_over],
-            "extra_fields": [{"images": list(images)} if images else {}],
-        }
+    def _begin_anew(self) -> None:
+        if self.told:
+            self.forget()
+        self.id, self.told = uuid4().hex, ()
 
 
 class _Open:
@@ -179,9 +180,9 @@ class _Open:
     def call(self, arguments: Mapping[str, object], *, scene: Scene) -> Observation:
         self._is_asked = False
         question, actions = self._question(arguments, scene)
-        answer = self._tool.service.answer(question)
+        said = self._tool.service.answer(question, _read)
         self._actions = actions
-        return self._reply(answer, like=scene.first)
+        return self._reply(said, like=scene.first)
 
     def _question(
         self, arguments: Mapping[str, object], scene: Scene
@@ -208,27 +209,20 @@ class _Open:
         ask = partial(self._trajectory.ask, actions, self._pictures)
         return Question(digest, ask), actions
 
-    def _reply(self, answer: Any, *, like: ImageView) -> Observation:
-        try:
-            seen, is_done = answer["observations"][0], bool(answer["dones"][0])
-            is_valid = bool(answer["valids"][0])
-            text = seen if isinstance(seen, str) else seen["obs"]
-            urls = [] if isinstance(seen, str) else seen.get("image") or []
-            pieces = text.split(IMAGE_SLOT)
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ToolError(UNREADABLE) from error
-        views = [self._view(url, like) for url in ([urls] if isinstance(urls, str) else urls)]
-        if not is_valid and not is_done:
-            raise ToolError(harmless(text, most=self._tool.text_characters).strip() or _INVALID)
+    def _reply(self, said: _Said, *, like: ImageView) -> Observation:
+        views = [self._view(picture, like) for picture in said.pictures]
+        most = self._tool.text_characters
+        if not said.is_valid and not said.is_done:
+            raise ToolError(harmless(said.text, most=most).strip() or _INVALID)
+        pieces = said.text.split(IMAGE_SLOT, len(views))
         parts: list[str | ImageView] = []
         for piece, view in zip(pieces, [*views, None], strict=False):
-            parts += [harmless(piece, most=self._tool.text_characters)] if piece.strip() else []
+            parts += [harmless(piece, most=most)] if piece.strip() else []
             parts += [view] if view is not None else []
         parts += views[len(pieces) :]  # those without a slot
-        return Observation(tuple(parts or [_INVALID]), is_done=is_done)
+        return Observation(tuple(parts or [_INVALID]), is_done=said.is_done)
 
-    def _view(self, url: Any, like: ImageView) -> ImageView:
-        picture = picture_of(url).convert("RGB")
+    def _view(self, picture: Image.Image, like: ImageView) -> ImageView:
         size = Size(*picture.size)
         stored = keep_picture(picture, self._tool.folder)
         view = ImageView(stored, size, size, frame=like.frame)
@@ -236,18 +230,48 @@ class _Open:
         return view
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    text: str
+    pictures: list[Image.Image]
+    is_done: bool
+    is_valid: bool
+
+
+def _read(answer: Any) -> _Said:
+    seen, is_done = answer["observations"][0], bool(answer["dones"][0])
+    text, urls = (seen, []) if isinstance(seen, str) else (seen["obs"], seen.get("image") or [])
+    if not isinstance(text, str):
+        raise TypeError(text)
+    urls = [urls] if isinstance(urls, str) else urls
+    pictures = [picture_of(url).convert("RGB") for url in urls]
+    return _Said(text, pictures, is_done, bool(answer["valids"][0]))
+
+
 def _key(view: ImageView) -> str:
     """The name of what a view shows, whatever its size and marks."""
     return f"{view.unmarked.key}|{view.box}"
 
 
+def _body(
+    id: str, action: str, *, images: Sequence[str] = (), is_over: bool = False
+) -> dict[str, Any]:
+    return {
+        "trajectory_ids": [id],
+        "actions": [action],
+        "finish": [is_over],
+        "is_last_step": [is_over],
+        "extra_fields": [{"images": list(images)} if images else {}],
+    }
+
+
 def _forget(trajectory: _Trajectory) -> None:
-    if trajectory.num_told:
-        trajectory.tool.service.send(trajectory.forget, key=trajectory.id)
+    if trajectory.told:
+        trajectory.forget()
 
 
 def _jpeg_url(picture: Image.Image) -> str:
     """As the server reads pictures; it takes no other kind."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=95)
+    picture.copy().save(file, "JPEG", quality=95)  # as of `png_url`
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -88,10 +88,15 @@ class RateBand:
 
 
 def _next(num: int, first: int, count: int, seed: int) -> list[int]:
-    """Up to `count` different ones of `num`, after the first `first` of all passes over them."""
-    found: list[int] = []
-    for at in range(first, first + count) if num else ():
-        order = list(range(num))
-        random.Random(f"{seed}/band/{at // num}").shuffle(order)
-        found.append(order[at % num])
-    return list(dict.fromkeys(found))
+    """`count` different ones of `num`, or all of them, after the first `first` of all passes over
+    them; those further on stand in for one that two passes have in the same phase.
+    """
+    found: dict[int, None] = {}
+    order, of_pass, at = list[int](), -1, first
+    while len(found) < min(count, num):
+        if at // num != of_pass:
+            order, of_pass = list(range(num)), at // num
+            random.Random(f"{seed}/band/{of_pass}").shuffle(order)
+        found[order[at % num]] = None
+        at += 1
+    return list(found)

@@ -33,6 +33,7 @@ def chose(start: float, end: float, think: str = "") -> Turn:
         ((chose(2, 4, think="From 2 to 5."),), False),
         ((chose(2, 4, think="First 9, then 2 to 4."),), True),
         ((chose(2, 4, think="Somewhere."),), False),
+        ((chose(2, 10**400),), False),
         ((turn("<think> No call. </think>"),), False),
     ],
 )

@@ -126,6 +126,9 @@ def test_video_coms_steps_are_seconds_and_boxes(read: Any) -> None:
     assert frames.tags == {"span": "0.3 0.6", "keys": "0.4 [16, 0, 32, 48]"}
     assert segment.tags == {"span": "0 1"}  # a second is one segment
     assert (opened.answer, opened.options) == ("a man", ())
+    cats = {"value": "Who?\nOptions: A. A dog. B. A cat."}
+    (article,) = read(read_video_com, {**COM, "conversations": [cats, {"value": "A cat."}]})
+    assert article.answer == "A cat"
 
 
 def test_verls_rows_of_two_makers(read: Any, tmp_path: Path) -> None:
@@ -140,6 +143,9 @@ def test_verls_rows_of_two_makers(read: Any, tmp_path: Path) -> None:
     assert (interval.answer, interval.tags) == ("0.2 to 0.75", {"span": "0.2 0.75"})
     assert framethinker.answer == "The man"
     assert framethinker.question == revisor.question
+    (other,) = read(read_verl_video, {**VERL, "reward_model": {"ground_truth": "nobody"}})
+    assert other.options == ()
+    assert other.question.endswith("Who waves?\nA. The man\nB. The girl")  # still listed
     pq.write_table(pa.Table.from_pylist([VERL]), tmp_path / "train.parquet")
     assert read_verl_video(tmp_path / "train.parquet", rules=RULES)[0].answer == "The girl"
 
@@ -153,12 +159,14 @@ def test_verls_rows_of_two_makers(read: Any, tmp_path: Path) -> None:
         (read_video_com, {**COM, "valid_frames": [[4, 60]]}, "is not in 1 to 10"),
         (read_video_com, {**COM, "valid_frames": [4]}, '"valid_frames" must hold whole numbers'),
         (read_video_com, {**COM, "valid_frames": [], "valid_segments": [2]}, "of a video of 1"),
+        (read_video_com, {**COM, "valid_frames": [], "valid_segments": 1}, "must be a list, got 1"),
         (read_video_com, {**COM, "valid_bounding_box": [5]}, "must be a list of"),
         (read_video_com, {**COM, "valid_bounding_box": [[11, [0, 0, 1, 1]]]}, "frame 11, of 10"),
         (read_video_com, {**COM, "conversations": [{}]}, "a question and an answer"),
         (read_verl_video, {**VERL, "reward_model": None}, '"ground_truth"'),
         (read_verl_video, {**VERL, "extra_info": 3}, '"extra_info" must be an object'),
         (read_verl_video, {**VERL, "prompt": []}, '"prompt" must be a list of messages'),
+        (read_verl_video, {**VERL, "prompt": [{"role": "user"}]}, '"prompt" must be a list of'),
         (read_verl_video, {**VERL, "videos": []}, '"videos" is empty'),
         (read_verl_video, {**VERL, "videos": [{}]}, 'objects with a "video"'),
     ],

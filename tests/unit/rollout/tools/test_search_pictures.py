@@ -70,6 +70,10 @@ def test_what_is_written_in_pictures_is_read_once(
         seen = tool.open(builders.task()).call({"query": "61"}, scene=builders.scene())
         assert seen.parts[0] == "report/page_2.png:\n"
     assert read == [62, 60, 61]
+    (kept,) = (tmp_path / "index").iterdir()
+    kept.write_text("{")  # damaged: they are read again
+    tool = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
+    assert tool.words.ranked("61") == [2]
     Image.new("RGB", (99, 30)).save(folder / "cat.jpg")
     assert SearchPictures(
         folder=str(folder), read=True, index=str(tmp_path / "index")

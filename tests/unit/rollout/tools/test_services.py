@@ -19,6 +19,8 @@ from vigorl.core.geometry import Box, Size
 from vigorl.core.media import FileImage, ImageView, Outline, TextFrame
 from vigorl.core.protocols import Scene, ToolError
 from vigorl.data.pictures import open_source
+from vigorl.rollout.engines.server_api import png_url
+from vigorl.rollout.tools import service
 from vigorl.rollout.tools.detect import Detect
 from vigorl.rollout.tools.search_web import SearchWeb
 from vigorl.rollout.tools.segment import Segment
@@ -120,6 +122,8 @@ def test_what_is_not_there_is_said(server: ServiceServer, view: ImageView) -> No
         {"text": "out of memory", "error_code": 2},
         {"choices": [{"message": {"content": None, "refusal": "no"}}]},
         {"choices": [{"message": {"content": "I see [1, 2]"}}]},
+        {"boxes": [{"box": [0, 0, 10**400, 9]}]}, {"boxes": [{"box": [0] * 4, "score": 10**400}]},
+        {"choices": [{"message": {"content": "{" + '"a":[' * 9999 + "]" * 9999 + "}"}}]},
     ],
 )  # fmt: skip
 def test_an_answer_that_cannot_be_read_is_an_error_of_the_call(
@@ -198,6 +202,47 @@ def test_a_question_is_asked_once_whoever_asks_it_and_by_a_later_run(
     again = detect(server, cache=str(tmp_path / "answers"))
     assert again.call(CALL, scene=scene) == seen
     assert len(server.calls) == 1
+
+
+def test_another_tool_is_not_answered_with_what_was_kept_for_this_one(
+    server: ServiceServer, view: ImageView, tmp_path: Path
+) -> None:
+    for name in ("detect", "signs"):  # perhaps of other servers
+        detect(server, name=name, cache=str(tmp_path)).call(CALL, scene=Scene((view,)))
+    assert len(server.calls) == 2
+
+
+def test_what_cannot_be_read_is_not_kept(
+    server: ServiceServer, view: ImageView, tmp_path: Path
+) -> None:
+    server.fault = lambda path, body: (200, {"text": "out of memory", "error_code": 2})
+    tool, scene = detect(server, cache=str(tmp_path)), Scene((view,))
+    with pytest.raises(ToolError, match=UNREADABLE):
+        tool.call(CALL, scene=scene)
+    server.fault = lambda path, body: None
+    assert tool.call(CALL, scene=scene).views
+    assert detect(server, cache=str(tmp_path)).call(CALL, scene=scene).views
+
+
+def test_an_answer_without_end_costs_a_call(
+    server: ServiceServer, view: ImageView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_MOST_BYTES", 100_000)
+    tool, scene = detect(server, max_attempts=1), Scene((view,))
+    server.fault = lambda path, body: (200, {"boxes": [], "more": "x" * 200_000})
+    with pytest.raises(ToolError, match=REFUSED):
+        tool.call(CALL, scene=scene)
+    server.raw = b"[" * 50_000
+    with pytest.raises(ToolError, match=AWAY):
+        tool.call(CALL, scene=scene)
+
+
+def test_a_picture_that_is_too_large_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = png_url(Image.new("RGB", (20, 10)))
+    assert service.picture_of(url).size == (20, 10)
+    monkeypatch.setattr(service, "_MOST_PIXELS", 199)
+    with pytest.raises(ToolError, match=UNREADABLE):
+        service.picture_of(url)
 
 
 def test_questions_of_many_dialogs_are_in_flight_together(
@@ -285,6 +330,7 @@ def test_a_search_is_told_as_text(
     assert (body or {"language": path.partition("language=")[2][:2]})["language"] == "en"
     nothing = tool.call({"query": "zebra"}, scene=Scene((view,)))
     assert nothing.parts == ("Nothing was found for these words.",)
+    assert tool.call({"query": "half \ud83d"}, scene=Scene((view,))).parts == nothing.parts
     server.fault = lambda path, body: (200, {"results": [7]})
     with pytest.raises(ToolError, match=UNREADABLE):
         tool.call({"query": "other"}, scene=Scene((view,)))

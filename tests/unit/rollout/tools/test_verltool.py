@@ -111,6 +111,25 @@ def test_a_branch_has_its_own_state_and_asks_nothing_twice(
     assert server.crops.num_done == 6  # all three
 
 
+def test_what_was_asked_ahead_in_vain_is_not_a_part_of_the_dialog(
+    server: ServiceServer, tool: VerlTool, scene: Scene
+) -> None:
+    opened, other = tool.open(builders.task()), tool.open(builders.task())
+    first, second, third = (
+        {"bbox_2d": [20, 20, side, side], "target_image": 0} for side in (60, 70, 80)
+    )
+    for one in (first, second):  # so that the answers are kept
+        other.call(one, scene=scene)
+    ahead = opened.ask_ahead(third, scene=scene)  # and the turn is refused
+    assert ahead is not None
+    ahead.result()
+    for one in (first, second, third):
+        opened.call(one, scene=scene)
+    asked = [body for _, body in server.calls if not body["finish"][0]]
+    of_it = [body for body in asked if body["trajectory_ids"] == asked[-1]["trajectory_ids"]]
+    assert [body["actions"] for body in of_it] == [body["actions"] for body in asked[:3]]
+
+
 def test_after_a_failure_all_is_done_again(
     server: ServiceServer, tool: VerlTool, scene: Scene
 ) -> None:
@@ -130,7 +149,9 @@ def test_what_the_tool_refuses_is_an_error_of_the_call(
     with pytest.raises(ToolError, match="too small < /tool_call>"):
         opened.call({"bbox_2d": [40, 40, 41, 41], "target_image": 0}, scene=scene)
     assert opened.call(CALL, scene=scene).views
-    for number, answer in enumerate(({}, {"observations": [7], "dones": [0], "valids": [1]})):
+    odd = [7, {"obs": "", "image": 7}, {"obs": 7}]
+    answers = [{}, *({"observations": [one], "dones": [0], "valids": [1]} for one in odd)]
+    for number, answer in enumerate(answers):
         server.fault = lambda path, body, answer=answer: (200, answer)
         call = {**CALL, "bbox_2d": [number, 1, 50, 50]}
         with pytest.raises(ToolError, match="no answer that can be read"):
@@ -148,6 +169,9 @@ def test_a_tool_may_end_the_dialog_and_slots_are_filled(
     assert said.is_done
     view = said.views[0]
     assert said.parts == ("one ", view, " two", view)
+    answer["observations"] = ["a page says <image> and more"]
+    said = tool.open(builders.task()).call({**CALL, "bbox_2d": [1, 1, 9, 9]}, scene=scene)
+    assert said.parts == ("a page says < image > and more",)
 
 
 def test_a_dialog_that_is_gone_leaves_nothing_on_the_server(
@@ -178,5 +202,10 @@ def test_another_tool_is_words_and_a_way_to_write_it(
     assert server.calls[0][1]["actions"] == ["<search>a sign</search>"]
     with pytest.raises(ConfigError, match=r"tools\.search\.arguments\.query='word' must be one of"):
         made(server, tmp_path, name="search", arguments={"query": "word"})
+    with pytest.raises(ConfigError, match=r"tools\.search\.urls names 2 servers"):
+        VerlTool(
+            urls=[server.url, "http://other"], name="search", folder="", purpose="a", reply="b",
+            arguments={"query": "text"},
+        )  # fmt: skip
     with pytest.raises(ConfigError, match=r"tools\.search\.optional names 'x'"):
         made(server, tmp_path, name="search", arguments={"query": "text"}, optional=["x"])

@@ -22,6 +22,16 @@ def test_a_pass_takes_every_prompt_of_the_band_once() -> None:
     assert phases[taken.index(1)].difficulties == (0.8,)
 
 
+def test_a_phase_of_two_passes_stays_in_the_band() -> None:
+    band, rates = RateBand(rollouts="x"), [0.5, 0.4, 0.6, 0.3, 0.7, None]
+    for phase in range(20):
+        choice = band.choose(rates, phase=phase, count=4, seed=0)
+        assert len(set(choice.indices)) == 4
+        assert (5 in choice.indices, choice.num_filled) == (False, 0)
+    narrow = RateBand(low=0.5, high=0.6, rollouts="x")
+    assert {0, 2} <= set(narrow.choose(rates, phase=3, count=3, seed=0).indices)
+
+
 def test_the_nearest_fill_a_phase() -> None:
     choice = RateBand(low=0.5, high=0.8, rollouts="x").choose(RATES, phase=0, count=4, seed=0)
     assert sorted(choice.indices[:2]) == [2, 3]
