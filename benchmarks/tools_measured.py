@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("outputs/tools_measured"))
     parser.add_argument("--ready", action="store_true", help="train nothing, tell what there is")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("overrides", nargs="*", help="of every run, such as plan.group_size=4")
+    parser.add_argument("overrides", nargs="*", help="of every training, such as optimizer.lr=5e-4")
     asked = parser.parse_args()
     found = {name: runs for name in asked.tasks if (runs := measured(name, asked))}
     write(asked, found)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
 from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.protocols.kit import KitPrompt
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
@@ -80,8 +82,14 @@ def ask_ruled(
     """Ask every question by a rule of inference; one ruling per answer, in the order of `judged`.
 
     Raises:
-        ConfigError: The rule has no meaning for a question, or the engine cannot do what it needs.
+        ConfigError: The rule has no meaning for a question, or the engine cannot do what it needs;
+            or it chooses by answers that the protocol's prompt asks for without tags.
     """
+    if rule.num_candidates > 1 and isinstance(environment.prompt, KitPrompt):
+        raise ConfigError(
+            "inference chooses by what stands between answer tags, for which a kit's prompt does "
+            "not ask: set protocol=vigorl, or leave out inference"
+        )
     rule.check(tasks)
     rule.attach(engine)
     dialogs = build_dialogs(

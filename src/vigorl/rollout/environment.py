@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vigorl.core.errors import ConfigError
@@ -20,6 +21,7 @@ from vigorl.core.protocols import Observation, Tool, ToolError
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, Turn
 from vigorl.core.trace import FORCED_ANSWER_PREFIX
+from vigorl.data.prompts import OPTIONS
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.limits import RolloutLimits
 from vigorl.rollout.stopping import StoppingDialog, StopRule
@@ -116,6 +118,12 @@ class Environment:
         """The same, but after each look it is asked whether it is enough."""
         other = copy.copy(self)
         other.stop_rule = rule
+        return other
+
+    def listing_options(self) -> Environment:
+        """The same, but a question's options are listed also where its prompt leaves them out."""
+        other = copy.copy(self)
+        other.prompt = replace(self.prompt, options=self.prompt.options or OPTIONS)
         return other
 
     def asked_for(

@@ -134,8 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if not self._may_ask():
                 self.close_connection = True  # at most so much of its body is read, and not kept
-                said = self.headers.get("Content-Length", "")
-                self.rfile.read(min(int(said) if said.isdigit() else 0, _UNASKED_BYTES))
+                self.rfile.read(min(self._length or 0, _UNASKED_BYTES))
                 raise RequestRefusedError("the API key is missing or wrong", status=401)
             body = self._body()
             if path != "/v1/chat/completions":
@@ -159,6 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         folder = Path(mkdtemp(dir=server.pictures.name))
         dialogs: list[Dialog] = []
+        has_failed = False  # among samples of a rule: the engine may be at others
         try:
             task, decided = self._task(request, folder), list[Decision]()
             if server.asker.rule is None:
@@ -182,8 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
             except VigorlError as error:
                 raise _failure(error) from error
             self._json(200, answers.whole())
+        except RequestRefusedError as refused:
+            has_failed = server.asker.decides and refused.status >= 500
+            raise
         finally:
-            if len(dialogs) < 2 or all(dialog.is_done for dialog in dialogs):
+            if not has_failed and (len(dialogs) < 2 or all(one.is_done for one in dialogs)):
                 shutil.rmtree(folder)  # else one has failed, and the engine may be at another
 
     def _task(self, request: ChatRequest, folder: Path) -> TaskRecord:
@@ -280,20 +283,24 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _body(self) -> bytes:
+    @property
+    def _length(self) -> int | None:
         said = self.headers.get("Content-Length", "")
-        is_whole = "Transfer-Encoding" not in self.headers  # which would outdo the length
-        if not (is_whole and said.isascii() and said.isdigit() and len(said) < 20):
+        return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else None
+
+    def _body(self) -> bytes:
+        length = self._length
+        if length is None or "Transfer-Encoding" in self.headers:  # which would outdo the length
             self.close_connection = True
             raise RequestRefusedError("the request must say its Content-Length", status=411)
-        if int(said) > self.server.bounds.max_request_bytes:
+        if length > self.server.bounds.max_request_bytes:
             self.close_connection = True
             raise RequestRefusedError(
-                f"the request has {said} bytes, more than "
+                f"the request has {length} bytes, more than "
                 f"max_request_bytes={self.server.bounds.max_request_bytes}: send a smaller picture",
                 status=413,
             )
-        return self.rfile.read(int(said))
+        return self.rfile.read(length)
 
     def _may_ask(self) -> bool:
         key, said = self.server.bounds.api_key, self.headers.get("Authorization", "")

@@ -16,6 +16,7 @@ from vigorl.core.rollout import ScoredRollout
 from vigorl.core.scoring import ActionMatch
 from vigorl.core.trace import render_answer_turn
 from vigorl.evaluation.answers import AnswerLog
+from vigorl.evaluation.protocols.kit import KitPrompt
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.evaluation.runner import chance_level, evaluate
 from vigorl.rollout.engines.scripted import ScriptedEngine, turn_number
@@ -194,6 +195,16 @@ def test_a_rule_answers_from_what_is_sampled(
     engine = ScriptedEngine(never, world.codec)
     engine.publish([], version=5)
     assert report(engine) == first
+
+
+def test_a_rule_that_chooses_is_refused_where_answers_have_no_tags(world: World) -> None:
+    environment = world.environment(temperature=0.0)
+    environment.prompt = KitPrompt("")
+    with pytest.raises(ConfigError, match="set protocol=vigorl, or leave out inference"):
+        evaluate(
+            engine_of(world, right=set()), environment, [world.task("a")], grounded_zoom_reward(),
+            inference=Majority(),
+        )  # fmt: skip
 
 
 def test_a_report_without_a_rule_says_nothing_of_one(world: World):

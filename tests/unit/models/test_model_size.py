@@ -104,19 +104,19 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_5", "glm4v"])
 def test_activations_are_what_autograd_saves(dtype: torch.dtype, family: str) -> None:
     text = TEXT_7B | {
-        "hidden_size": 512,
+        "hidden_size": 256,
         "num_hidden_layers": 12,
-        "num_attention_heads": 4,  # of 128, as the rotary sections take
-        "num_key_value_heads": 2,
-        "intermediate_size": 2048,
+        "num_attention_heads": 2,  # of 128, as the rotary sections take
+        "num_key_value_heads": 1,
+        "intermediate_size": 1024,
         "vocab_size": 64,
         "bos_token_id": None,
         "eos_token_id": None,
     }
-    vision = VISION_7B | {"depth": 1, "hidden_size": 64, "num_heads": 2, "out_hidden_size": 512}
+    vision = VISION_7B | {"depth": 1, "hidden_size": 64, "num_heads": 2, "out_hidden_size": 256}
     config: Any = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
     if family == "qwen3_5":
-        text |= {"head_dim": 128, "linear_num_key_heads": 4, "linear_num_value_heads": 8}
+        text |= {"head_dim": 128, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
         config = Qwen3_5Config(text_config=text, vision_config=vision)
     if family == "glm4v":
         rope = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}

@@ -261,6 +261,8 @@ def test_what_is_around_the_question(world: World, ask: Callable[..., Any]) -> N
         assert own(b"12345678")[0] == 401
         assert own(b"12345678", Authorization="Bearer secrets")[0] == 401
         assert own(b"1" * 2_000, Authorization="Bearer wrong")[0] == 401  # before its length
+        odd = {"Content-Length": "²", "Authorization": "Bearer wrong"}
+        assert own(b"", **odd)[0] == 401
         assert own(b"12345678901", Authorization="Bearer secret")[0] == 413
 
 

@@ -149,10 +149,10 @@ class VLLMEngine(InFlight[GenerationRequest]):
         self._check(request)
         if self._is_asleep:
             raise EngineError(f"request {request.id}: the engine sleeps; publish weights first")
-        prompt = self._prompt(request)
+        prompt, engine = self._prompt(request), self._vllm  # made here, the first time
         try:
-            (rendered,) = self._vllm.renderer.render_cmpl([prompt])
-            self._vllm.add_request(
+            (rendered,) = engine.renderer.render_cmpl([prompt])
+            engine.add_request(
                 request.id, rendered, self._sampling(request), lora_request=self._adapters
             )
         except (ValueError, RuntimeError) as error:

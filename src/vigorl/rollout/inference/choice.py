@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from vigorl.core.media import ImageView
 from vigorl.core.rollout import Rollout
 from vigorl.core.scoring.text import option_index
+from vigorl.data.prompts import lettered
 from vigorl.rollout.inference.majority import SeveralSamples, parties_of, written
 from vigorl.rollout.inference.rule import Ruling
 from vigorl.rollout.judge import Judge, JudgePrompt, ask_judge
@@ -60,7 +62,8 @@ class Choice(SeveralSamples):
         shown = replace(task, options=_answers(group, parties))
         seed = derive_seed("choice", first.group, *(one.index for one in group))
         group_name = f"{first.group}, choice"
-        dialog = environment.start(shown, group=group_name, index=first.index, seed=seed)
+        listing = environment.listing_options()
+        dialog = listing.start(shown, group=group_name, index=first.index, seed=seed)
         dialog.task = task  # judged, and gone on with after a kill, as its question
         return dialog
 
@@ -87,7 +90,15 @@ class Choice(SeveralSamples):
 
 
 def _answers(group: Sequence[Rollout], parties: Sequence[Sequence[int]]) -> tuple[str, ...]:
-    return tuple(group[party[0]].answer or "" for party in parties)
+    """What they say, of the first that letters can name. A letter says its option's text, for it
+    would name another one here.
+    """
+    options = group[0].task.options
+    said = [group[party[0]].answer or "" for party in parties[: len(ascii_uppercase)]]
+    found = [option_index(one, options) for one in said]
+    return tuple(
+        one if index is None else options[index] for one, index in zip(said, found, strict=True)
+    )
 
 
 def _chosen(
@@ -107,12 +118,11 @@ def _chosen(
 
 
 def _prompt(one: Rollout, answers: Sequence[str]) -> JudgePrompt:
-    letters = "\n".join(f"({chr(ord('A') + i)}) {text}" for i, text in enumerate(answers))
     views = one.prompt_views
     text = _ASKED.format(
         pictures="<image>\n" * len(views),
         question=_plain(one.task.question),
-        answers=_plain(letters),
+        answers=_plain(lettered(answers)),
     )
     return JudgePrompt(text, partial(drawn, views))
 

@@ -90,6 +90,17 @@ def test_a_choice(reply: str | None, chosen: int, words: str, fell_back: float) 
     assert ruling.marks[0] == {"rule_fell_back": fell_back}
 
 
+def test_letters_are_proposed_as_what_they_name() -> None:
+    candidates = group("(B)", "A", "b")  # of red and blue
+    (ruling,) = Choice().rulings([candidates], [rollout(answer_turn("A"))])
+    assert ruling.chosen == 0  # the first that was proposed, which is B of the question
+    asked: list[str] = []
+    judge = FakeJudge(lambda prompt: asked.append(prompt.text) or "red")
+    (ruling,) = Choice(judge=judge).rulings([candidates], [None])
+    assert ruling.chosen == 1
+    assert "(A) blue\n(B) red" in asked[0]
+
+
 def test_the_policy_is_shown_what_differs_and_nothing_else(world: World) -> None:
     environment = world.environment(temperature=0.0)
     candidates = group("blue", "red", "blue", images=(world.picture,))
@@ -97,6 +108,9 @@ def test_the_policy_is_shown_what_differs_and_nothing_else(world: World) -> None
     assert dialog is not None
     assert (dialog.task, dialog.group) == (candidates[0].task, "g, choice")
     assert dialog.next_request().sampling.temperature == 0.0
+    assert not environment.prompt.options  # and yet they are listed
+    shown = world.codec.decode(dialog.next_request().prompt_ids)
+    assert "(A) blue\n(B) red" in shown
     assert Choice().asks(group("red", "red", None), environment=environment) is None
     judged = Choice(judge=FakeJudge(lambda prompt: "B"))
     assert judged.asks(candidates, environment=environment) is None
