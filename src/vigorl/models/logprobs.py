@@ -67,9 +67,8 @@ class ScoringHead(nn.Linear):
         is_mixed = torch.is_autocast_enabled(kind)
         scoring = _Scoring(
             chunk_tokens=chunk_tokens,
-            vocab_tile=vocab_tile,
+            tiles=_tiles(len(self.weight), vocab_tile, targets[:0] if banned is None else banned),
             temperature=temperature,
-            banned=targets.new_empty(0) if banned is None else banned,
             dtype=torch.get_autocast_dtype(kind) if is_mixed else self.weight.dtype,
             with_entropy=with_entropy,
             entropy_gradient=with_entropy and entropy_gradient,
@@ -82,9 +81,8 @@ class _Scoring:
     """How tokens are scored; `dtype` is what logits are multiplied out in."""
 
     chunk_tokens: int
-    vocab_tile: int
+    tiles: list[tuple[slice, Int[Tensor, " _"]]]  # of the vocabulary; the banned ids of each
     temperature: float
-    banned: Tensor
     dtype: torch.dtype
     with_entropy: bool
     entropy_gradient: bool
@@ -92,16 +90,26 @@ class _Scoring:
     def tokens(self, num: int) -> Iterator[slice]:
         return _slices(num, self.chunk_tokens)
 
-    def vocabulary(self, num: int) -> Iterator[slice]:
-        return _slices(num, self.vocab_tile)
-
     def logits(
-        self, states: Float[Tensor, "n width"], weight: Float[Tensor, "tile width"], entries: slice
+        self,
+        states: Float[Tensor, "n width"],
+        weight: Float[Tensor, "tile width"],
+        banned: Int[Tensor, " k"],
     ) -> Float[Tensor, "n tile"]:
         """Of a tile, in float32, as the sampler had them."""
         logits = linear(states, weight).float().div_(self.temperature)
-        banned = self.banned[(self.banned >= entries.start) & (self.banned < entries.stop)]
-        return logits.index_fill_(-1, banned - entries.start, -math.inf)
+        return logits.index_fill_(-1, banned, -math.inf)
+
+
+def _tiles(num: int, size: int, banned: Int[Tensor, " k"]) -> list[tuple[slice, Int[Tensor, " _"]]]:
+    """Parts of a vocabulary, and the banned ids of each as its own; the device is waited for once,
+    not for every tile of tokens.
+    """
+    ids = banned.tolist()
+    return [
+        (part, banned.new_tensor([i - part.start for i in ids if part.start <= i < part.stop]))
+        for part in _slices(num, size)
+    ]
 
 
 def _slices(num: int, size: int) -> Iterator[slice]:
@@ -125,8 +133,8 @@ class _Score(Function):
         for tokens in how.tokens(len(states)):
             rows = states[tokens].to(how.dtype)
             total = totals.new_full((len(rows),), -math.inf)
-            for entries in how.vocabulary(len(weight)):
-                logits = how.logits(rows, weight[entries].to(how.dtype), entries)
+            for entries, banned in how.tiles:
+                logits = how.logits(rows, weight[entries].to(how.dtype), banned)
                 part = logits.logsumexp(-1)
                 grown = torch.logaddexp(total, part)
                 if how.with_entropy:
@@ -154,12 +162,12 @@ class _Score(Function):
         # tiles are summed in float32, whatever they are multiplied out in
         to_states = torch.zeros_like(states, dtype=torch.float32) if wants_states else None
         to_weight = torch.empty_like(weight) if wants_weight else None
-        for entries in how.vocabulary(len(weight)):
+        for entries, banned in how.tiles:
             part = weight[entries].to(how.dtype)
             to_part = torch.zeros_like(part, dtype=torch.float32) if wants_weight else None
             for tokens in how.tokens(len(states)):
                 rows = states[tokens].to(how.dtype)
-                logits = how.logits(rows, part, entries)
+                logits = how.logits(rows, part, banned)
                 to_logits = (logits - totals[tokens, None]).exp_()  # probabilities so far
                 pull = -by_logprob[tokens, None]
                 if how.entropy_gradient:
