@@ -124,7 +124,33 @@ class StopProperly(_OfTotal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsistencyVeto(_OfTotal):
+class Veto(_OfTotal):
+    """A total of 0 where a rule is broken; the rule of all is that each turn thinks, and acts: a
+    call, or the answer at the end.
+    """
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return (-self.max_total, self.max_total)
+
+    def changed(self, rollout: Rollout, total: float) -> float:
+        return total if self.holds(rollout) else 0.0
+
+    def holds(self, rollout: Rollout) -> bool:
+        """Whether no rule is broken."""
+        return (
+            rollout.stop_reason is StopReason.ANSWERED
+            and all(turn.parsed.problem is None for turn in rollout.turns)
+            and self.allows(rollout)
+        )
+
+    @abstractmethod
+    def allows(self, rollout: Rollout) -> bool:
+        """Whether the rules of its own are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistencyVeto(Veto):
     """A total of 0 where thoughts and actions do not fit together: the picture half of
     FrameThinker's rules (frame numbers and ranges have no counterpart). Of a rollout it asks:
 
@@ -148,23 +174,11 @@ class ConsistencyVeto(_OfTotal):
     def name(self) -> str:
         return "veto"
 
-    @property
-    def range(self) -> tuple[float, float]:
-        return (-self.max_total, self.max_total)
-
-    def changed(self, rollout: Rollout, total: float) -> float:
-        return total if self.holds(rollout) else 0.0
-
-    def holds(self, rollout: Rollout) -> bool:
+    def allows(self, rollout: Rollout) -> bool:
         """Whether thoughts and actions fit together."""
-        return (
-            rollout.stop_reason is StopReason.ANSWERED
-            and all(turn.parsed.problem is None for turn in rollout.turns)
-            and all(map(_says_where_it_looks, rollout.turns))
-            and all(
-                count_distinct(points, min_distance_px=self.min_distance_px) == len(points)
-                for points in points_by_picture(rollout).values()
-            )
+        return all(map(_says_where_it_looks, rollout.turns)) and all(
+            count_distinct(points, min_distance_px=self.min_distance_px) == len(points)
+            for points in points_by_picture(rollout).values()
         )
 
 

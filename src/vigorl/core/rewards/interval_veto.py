@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from vigorl.core.media import VideoFrame
 from vigorl.core.ranges import NotNegative, Positive, check_ranges
-from vigorl.core.rewards.gate import _OfTotal
-from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.rewards.gate import Veto
+from vigorl.core.rollout import Rollout, Turn
 
 _NUMBER = re.compile(r"(?<![\d.:])\d{1,6}(?:\.\d{1,3})?(?![\d:])")  # no part of a clock's 12:30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalVeto(_OfTotal):
+class IntervalVeto(Veto):
     """A total of 0 where the chosen intervals break a rule. Of a rollout it asks:
 
     - each turn thinks, and acts: a call, or the answer at the end
@@ -48,19 +48,8 @@ class IntervalVeto(_OfTotal):
     def name(self) -> str:
         return "interval_veto"
 
-    @property
-    def range(self) -> tuple[float, float]:
-        return (-self.max_total, self.max_total)
-
-    def changed(self, rollout: Rollout, total: float) -> float:
-        return total if self.holds(rollout) else 0.0
-
-    def holds(self, rollout: Rollout) -> bool:
-        """Whether no rule is broken."""
-        if rollout.stop_reason is not StopReason.ANSWERED:
-            return False
-        if any(turn.parsed.problem is not None for turn in rollout.turns):
-            return False
+    def allows(self, rollout: Rollout) -> bool:
+        """Whether each interval is new, long enough, and said."""
         seen = list(_shown(rollout))
         for turn in rollout.turns:
             for interval in _intervals(turn):
