@@ -25,14 +25,19 @@ def ask_attribute(scene: Scene, *, id: str, image: str) -> TaskRecord:
     hint.
     """
     target = scene.signs[0]
+    question = f"How do the stripes on the {target.name} run?"
+    return _ask_stripes(target, question, id=id, image=image, category=ATTRIBUTE)
+
+
+def _ask_stripes(target: Sign, question: str, *, id: str, image: str, category: str) -> TaskRecord:
     return TaskRecord(
         id=id,
-        question=f"How do the stripes on the {target.name} run?",
+        question=question,
         answer=target.stripes,
         images=(image,),
         options=STRIPES,
         targets=(target.panel,),
-        category=ATTRIBUTE,
+        category=category,
     )
 
 
@@ -74,15 +79,8 @@ def between(scene: Scene) -> tuple[Sign, Sign, Sign]:
 def ask_between(scene: Scene, *, id: str, image: str) -> TaskRecord:
     """How the stripes of a sign run that is named by where it stands alone."""
     first, last, middle = between(scene)
-    return TaskRecord(
-        id=id,
-        question=f"How do the stripes between the {first.name} and the {last.name} run?",
-        answer=middle.stripes,
-        images=(image,),
-        options=STRIPES,
-        targets=(middle.panel,),
-        category=BETWEEN,
-    )
+    question = f"How do the stripes between the {first.name} and the {last.name} run?"
+    return _ask_stripes(middle, question, id=id, image=image, category=BETWEEN)
 
 
 def ask_list(
