@@ -113,7 +113,8 @@ def test_a_policy_that_is_served_with_its_tools_labels_questions(tmp_path: Path)
     with served(tmp_path / "server", "data=made_world_few", "num_threads=1") as (url, name):
         endpoint = ["engine=server", "engine.api=chat", "engine.transfer=none"]
         endpoint += [f"engine.model={name}", f"engine.urls=[{url}]", "env.temperature=0.1"]
-        endpoint += ["limits.max_new_tokens=96", "limits.max_response_tokens=200"]  # of all turns there
+        # the whole picture, as it looks closer; and no more tokens than it may take for all turns
+        endpoint += ["pixels.max_pixels=200704", "limits.max_new_tokens=96"]
         words = ["experiment=build_visualwebinstruct", *FEW, *endpoint, "limit=4"]
         found = run_synthesis(settings(tmp_path, *words, door="synthesize", small=[]))
     assert found.num_trees == 4
