@@ -44,6 +44,9 @@ class ChatLayout:
         opening: Before the first message.
         roles: Each role with its token; that of "tool" ends a turn that calls one.
         stops: More that ends a policy's turn, though none is taught to end so.
+        spoken: What a policy writes in its turns, which some tokenizers of the family have as
+            control tokens: there none is banned, and each is read as the text that it looks like.
+        unspoken: The same, but no part of what a turn says.
     """
 
     start: str
@@ -60,6 +63,8 @@ class ChatLayout:
     opening: tuple[str, ...] = ()
     roles: tuple[tuple[str, str], ...] = ()
     stops: tuple[str, ...] = ()
+    spoken: tuple[str, ...] = ()
+    unspoken: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 The next turn of a dialog is submitted the moment its last one is done, so at any time different
 dialogs are at different turns, and no dialog waits for another; one whose tool waits for a service
-(`WaitingTool`) lets the others go on. Results come back in the order of the dialogs, whatever the
+(`WaitingTool`), or whose next turn for a judge (`Dialog.verdict`), lets the others go on. Results come back in the order of the dialogs, whatever the
 order of finishing.
 """
 
@@ -144,7 +144,8 @@ class _Run:
     ) -> None:
         self.engine, self.dialogs, self.on_done, self.then = engine, list(dialogs), on_done, then
         self.pending: dict[str, int] = {}  # request id -> dialog number
-        self.waiting: dict[int, tuple[Completion, list[Future[Any]]]] = {}  # for services
+        # for services, or with its completion taken for a judge
+        self.waiting: dict[int, tuple[Completion | None, list[Future[Any]]]] = {}
         self.rollouts: dict[int, Rollout] = {}  # dialog number -> once it is done
         self.num_new_tokens, self.engine_s = 0, 0.0
         if engine.num_in_flight:
@@ -200,12 +201,19 @@ class _Run:
         return [follows for number in done for follows in self._accept(number)]
 
     def _accept(self, number: int) -> Sequence[int]:
-        """The dialogs that have a next turn because of a completion."""
+        """The dialogs that have a next turn because of a completion, or of a judge."""
         completion, _ = self.waiting.pop(number)
         dialog = self.dialogs[number]
+        if completion is None:
+            return [number]
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)
-        return self._finish(number) if dialog.is_done else [number]
+        if dialog.is_done:
+            return self._finish(number)
+        if dialog.verdict is not None:
+            self.waiting[number] = (None, [dialog.verdict])
+            return []
+        return [number]
 
     def _finish(self, number: int) -> Sequence[int]:
         """The dialogs that follow one that is done."""

@@ -156,6 +156,11 @@ class Dialog:
         return False
 
     @property
+    def verdict(self) -> Future[bool] | None:
+        """What somebody has been asked that the coming turn depends on; None: nothing."""
+        return None
+
+    @property
     def image(self) -> ImageView:
         """The first picture of the prompt, whole: the one that points in thoughts refer to."""
         return self._prompt_views[0]
