@@ -134,7 +134,8 @@ def main() -> None:
         for name, policy in ways.items():
             seconds[name].append(learn(policy, batch, features)[1])
         print("seconds:", told({name: each[-1] for name, each in seconds.items()}, "{:.2f}"))
-    print("median:", told({name: statistics.median(all) for name, all in seconds.items()}, "{:.2f}"))
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    print("medians:", told(medians, "{:.2f}"))
 
 
 def told(values: dict[str, float], form: str) -> str:

@@ -254,7 +254,8 @@ class Policy(nn.Module):
             is_image = batch.input_ids == self.image_token_id
             counts = self.family.num_tokens(grids, self.model.config)
             pictures = torch.full_like(batch.input_ids, -1)
-            pictures[is_image] = torch.tensor(_numbers(batch)).to(pictures).repeat_interleave(counts)
+            numbers = torch.tensor(_numbers(batch)).to(pictures)
+            pictures[is_image] = numbers.repeat_interleave(counts)
             packing = SharedPacking.of(batch.input_ids, batch.attention_mask, pictures)
             is_read = packing.is_own[is_image]
             grids, features = grids[is_read[counts.cumsum(0) - counts]], features[is_read]

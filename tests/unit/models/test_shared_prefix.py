@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -155,8 +156,8 @@ def lower_right(q: Tensor, k: Tensor, v: Tensor, **how: Any) -> Tensor:
     """What FlashAttention says of its kernel, in PyTorch: [tokens, heads, dim]."""
     assert how["causal"]
     made = []
-    ends = [how[name].tolist() for name in ("cu_seqlens_q", "cu_seqlens_k")]
-    for of_q, of_k in zip(*(zip(x, x[1:], strict=False) for x in ends), strict=True):
+    ends = [pairwise(how[name].tolist()) for name in ("cu_seqlens_q", "cu_seqlens_k")]
+    for of_q, of_k in zip(*ends, strict=True):
         one, keys, values = q[slice(*of_q)], k[slice(*of_k)], v[slice(*of_k)]
         assert len(one) <= how["max_seqlen_q"]
         assert len(keys) <= how["max_seqlen_k"]
