@@ -196,6 +196,19 @@ def test_several_updates_per_phase_leave_the_policy_that_sampled(tmp_path: Path)
     assert ratios[2] == pytest.approx(1.0, abs=1e-5)
 
 
+def test_micro_batches_of_so_many_tokens_learn_the_same(tmp_path: Path) -> None:
+    work = [VARIED_REWARD, "kl_coef=0.5", "optimizer.warmup_frac=0", "plan.micro_batch_size=8"]
+    budget = ["model.packing=true", "plan.micro_batch_tokens=400"]
+    folders = [tmp_path / "plain", tmp_path / "budget"]
+    for folder, more in zip(folders, ([], budget), strict=True):
+        train(settings(folder, *work, *more, f"paths.run={folder}/run"))
+    for name in ("train/loss", "train/grad_norm", "kl/ref"):
+        plain, by_tokens = ([value for _, value in history(one, name)] for one in folders)
+        assert by_tokens == pytest.approx(plain, rel=1e-3, abs=1e-6), name
+    assert history(folders[0], "perf/padding_frac")[0][1] > 0.0
+    assert history(folders[1], "perf/padding_frac")[0][1] == 0.0
+
+
 def test_gspo_clips_whole_sequences_from_the_second_update_on(tmp_path: Path) -> None:
     half = ["plan.sequences_per_update=4", "plan.micro_batch_size=2", "optimizer.warmup_frac=0"]
     train(settings(tmp_path, VARIED_REWARD, "algorithm=gspo", *half))

@@ -230,6 +230,26 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["scale=full", "exploration=noisy_rollout"],
             "exploration=noisy_rollout with impo",
         ),
+        (
+            "train",
+            ["plan.micro_batch_tokens=99"],
+            "plan.micro_batch_tokens needs model.packing=tru",
+        ),
+        (
+            "train",
+            [TRACES, "traces.micro_batch_tokens=99"],
+            "traces.micro_batch_tokens needs model.packing=true",
+        ),
+        (
+            "train",
+            [
+                "plan.micro_batch_tokens=99",
+                "model.packing=true",
+                "probes=[checklist]",
+                "probes.checklist.coef=0.1",
+            ],
+            "plan.micro_batch_tokens cannot be used with probes.checklist.coef",
+        ),
         ("train", ["algorithm=vogue"], "algorithm=vogue needs signals=[visual_uncertainty]"),
         (
             "train",

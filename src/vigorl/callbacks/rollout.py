@@ -34,6 +34,7 @@ from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.probes.probe import Probe, Schedule, Taught
 from vigorl.training.alignment import AlignmentCheck, check_masks
+from vigorl.training.buffer import with_spares
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
 from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
@@ -198,6 +199,7 @@ class RolloutCallback(L.Callback):
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
             by_group=module.policy.shared_prefix,
+            attention=module.policy.attention_cost,
         )
         cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)
         if teaches(self.probes):
@@ -207,7 +209,7 @@ class RolloutCallback(L.Callback):
             module=module,
             collate=datamodule.collate,
             has_several_updates=plan.updates_per_phase > 1,
-            per_update=plan.accumulate(trainer.world_size),
+            per_update=cut.per_update,
         )
         if module.sft_mix is not None:
             micro_batches = module.sft_mix.beside(
@@ -224,7 +226,8 @@ class RolloutCallback(L.Callback):
             micro_batches = with_sampled_as_old(
                 micro_batches, module=module, collate=datamodule.collate
             )
-        datamodule.buffer.fill(micro_batches)
+        places = plan.accumulate(trainer.world_size)
+        datamodule.buffer.fill(with_spares(micro_batches, cut.per_update, places=places))
         sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
         sums |= guest_sums(guests) if guests else {}
         sums["time/prepare_s"] = (time.perf_counter() - started, 1)
@@ -304,6 +307,7 @@ class RolloutCallback(L.Callback):
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=plan.micro_batch_size,
+            most_tokens=plan.micro_batch_tokens,
             has_critic=has_critic,
         )
 

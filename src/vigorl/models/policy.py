@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from vigorl.core.errors import AlignmentError, ConfigError
 from vigorl.data.collate import TrainingBatch
+from vigorl.families.family import Family
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
 from vigorl.models.logprobs import ScoringHead, chosen_logprobs
@@ -47,6 +48,9 @@ class Policy(nn.Module):
         source: The folder it was loaded from, or None; tokenizer and image processor are copied
             from there.
         lora: The adapters it carries, or None.
+        attention_cost: What a sequence's attention takes, by its length, as a share of what the
+            language model's linear layers take for a token: a sequence of L tokens costs
+            L (1 + attention_cost L) of them.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Policy(nn.Module):
         )
         if shared_prefix and not packing:
             raise ConfigError("model.shared_prefix=true needs model.packing=true")
+        self.attention_cost = _attention_cost(model, self.family)
         model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
         if packing:
             prepare(model, self.family)
@@ -368,6 +373,17 @@ def _numbers(batch: TrainingBatch) -> list[int]:
     keys = [view.key for view in batch.views] if len(batch.views) == num else range(num)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return [numbers[key] for key in keys]
+
+
+def _attention_cost(model: PreTrainedModel, family: Family) -> float:
+    """A token that attends to L/2 others on average multiplies 2 L numbers by the width of all
+    heads in each layer, forwards; a linear layer 2 of each weight. Backwards both are twice that.
+    """
+    text = model.config.get_text_config()
+    width = text.num_attention_heads * family.head_dim(model.config)
+    layers = text.num_hidden_layers - len(family.linear_attention(model.config).layers)
+    stack = family.language_model(model).get_submodule("layers")
+    return layers * width / sum(w.numel() for w in stack.parameters() if w.ndim == 2)
 
 
 def _describe(batch: TrainingBatch, index: int) -> str:

@@ -155,6 +155,7 @@ class Plan(Group):
     group_size: AtLeastTwo
     sequences_per_update: AtLeastOne
     micro_batch_size: AtLeastOne
+    micro_batch_tokens: AtLeastOne | None
     passes: AtLeastOne
 
 
@@ -210,6 +211,7 @@ class Own(Group):
 class Traces(Group):
     sequences_per_update: AtLeastOne
     micro_batch_size: AtLeastOne
+    micro_batch_tokens: AtLeastOne | None
     max_tokens: AtLeastOne
     normalization: Normalization
     constant_length: AtLeastOne | None

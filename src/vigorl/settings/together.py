@@ -41,7 +41,7 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
         ConfigError: Some contradict each other, or one has no effect beside another.
     """
     for check in (
-        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation,
+        _files, _trainer, _dialogs, _learning, _tokens, _algorithm, _policy_loss, _kl, _evaluation,
     ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
@@ -146,6 +146,35 @@ def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
             "model.shared_prefix=true has no effect with plan.micro_batch_size=1: one rollout has "
             "none to share its prompt with; set it to plan.group_size, or a multiple"
         )
+    if plan.get("micro_batch_tokens"):
+        yield (
+            "plan.micro_batch_tokens cannot be used with model.shared_prefix=true: it would part "
+            "the rollouts of a prompt, which are read together; set plan.micro_batch_tokens=null"
+        )
+
+
+def _tokens(plain: dict[str, Any]) -> Iterator[str]:
+    source = plain.get("datamodule", {})
+    key = next(
+        (key for key in ("plan", "traces") if (source.get(key) or {}).get("micro_batch_tokens")), ""
+    )
+    if not key or "module" not in plain:
+        return
+    if not plain.get("model", {}).get("packing"):
+        yield (
+            f"{key}.micro_batch_tokens needs model.packing=true: padded rows of lengths that are "
+            "placed by what they cost would be mostly padding"
+        )
+    beside = [f"probes.{name}.coef" for name, one in _probes(plain) if one.get("coef")]
+    if others := [*beside, *(["sft_mix"] if plain.get("sft_mix") else [])]:
+        yield (
+            f"{key}.micro_batch_tokens cannot be used with {others[0]}, which adds rows to "
+            f"micro-batches that are full: set {key}.micro_batch_tokens=null"
+        )
+
+
+def _probes(plain: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from (plain.get("probes") or {}).items()
 
 
 def _exploration(plain: dict[str, Any]) -> Iterator[str]:
