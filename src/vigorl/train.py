@@ -141,6 +141,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         freeze_language_model=cfg.model.freeze_language_model,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         packing=cfg.model.packing,
+        shared_prefix=cfg.model.shared_prefix,
         lora=instantiate(cfg.model.lora),
     )
     policy = load_trained()
@@ -182,6 +183,8 @@ def _reference(cfg: DictConfig, parts: Parts) -> Policy:
         folder,
         dtype=cfg.model.reference_dtype or cfg.model.dtype,
         attn_implementation=cfg.model.attn_implementation,
+        packing=cfg.model.packing,
+        shared_prefix=cfg.model.shared_prefix,
     )
 
 

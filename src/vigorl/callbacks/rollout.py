@@ -198,6 +198,7 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            by_group=module.policy.shared_prefix,
             attention=module.policy.attention_cost,
         )
         cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)

@@ -264,6 +264,10 @@ class Family(Protocol):
         """Placeholders per picture."""
         ...
 
+    def num_pieces(self, grid_thw: Int[Tensor, "images 3"]) -> Int[Tensor, " images"]:
+        """Rows of `pixels` per picture."""
+        ...
+
     def encode(
         self,
         model: PreTrainedModel,

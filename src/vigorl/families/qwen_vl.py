@@ -122,6 +122,9 @@ class Qwen25VL:
     def num_tokens(self, grid_thw: Tensor, config: PreTrainedConfig) -> Tensor:
         return grid_thw.prod(-1) // self.tower_shape(config).merge_size ** 2
 
+    def num_pieces(self, grid_thw: Tensor) -> Tensor:
+        return grid_thw.prod(-1)
+
     def encode(
         self, model: PreTrainedModel, pixel_values: Tensor, grid_thw: Tensor
     ) -> list[Tensor]:

@@ -64,6 +64,7 @@ class Model(Plain):
     freeze_language_model: Flag
     gradient_checkpointing: Flag
     packing: Flag
+    shared_prefix: Flag
     lora: Lora | None
     vision_cache_bytes: Bytes | None
     maker: Node | None

@@ -101,6 +101,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
     metric = (plain.get("early_stop") or {}).get("metric")
     if "module" not in plain:
         return
+    yield from _shared_prefix(plain)
     if source.get("plan"):
         if env.get("temperature") == 0:
             yield (
@@ -132,6 +133,24 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
         yield "data.num_traces must be at least 1: SFT learns from traces"
+
+
+def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
+    model, plan = plain.get("model", {}), plain["datamodule"].get("plan") or {}
+    if not model.get("shared_prefix"):
+        return
+    if not model.get("packing"):
+        yield "model.shared_prefix=true has no effect without model.packing=true"
+    if plan.get("micro_batch_size") == 1:
+        yield (
+            "model.shared_prefix=true has no effect with plan.micro_batch_size=1: one rollout has "
+            "none to share its prompt with; set it to plan.group_size, or a multiple"
+        )
+    if plan.get("micro_batch_tokens"):
+        yield (
+            "plan.micro_batch_tokens cannot be used with model.shared_prefix=true: it would part "
+            "the rollouts of a prompt, which are read together; set plan.micro_batch_tokens=null"
+        )
 
 
 def _tokens(plain: dict[str, Any]) -> Iterator[str]:
