@@ -334,11 +334,16 @@ class Exploration(Group):
     noise: Noise | None
 
 
+class Overlap(Group):
+    in_background: Flag
+
+
 class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None
     alignment: Alignment | None
     groups: Node | None
+    overlap: Overlap | None
 
 
 class DataModule(Group):
