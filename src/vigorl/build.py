@@ -242,9 +242,12 @@ def check_settings(cfg: DictConfig) -> None:
             _try_out(node)
         algorithm = instantiate(cfg.module.get("algorithm"))
         check_critic(algorithm, is_there=bool(cfg.get("critic")))
+        _try_out(cfg.get("overlap"))
         if cfg.get("overlap"):
             corrects = bool(cfg.module.get("importance_correction"))
             check_correction(algorithm, corrects=corrects)
+            num_ranks = cfg.trainer.devices * cfg.trainer.num_nodes
+            instantiate(cfg.overlap).ends(instantiate(cfg.plan), (), num_ranks=num_ranks)
         _try_out(cfg.get("early_stop"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))

@@ -32,6 +32,7 @@ from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
+from vigorl.rollout.left import LeftGroup
 from vigorl.rollout.probes.probe import Probe, Schedule, Taught
 from vigorl.training.alignment import AlignmentCheck, check_masks
 from vigorl.training.datamodule import GroundedTraceDataModule
@@ -107,6 +108,7 @@ class RolloutCallback(L.Callback):
         self.alignment, self.probes = alignment, tuple(probes)
         self.groups, self.guests = groups, guests
         self.ahead = None if overlap is None else Ahead(overlap)
+        self._left: Sequence[LeftGroup] = ()
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.learns_noise = False
@@ -198,9 +200,9 @@ class RolloutCallback(L.Callback):
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
         aligned, max_gap = self._align(phase, placed, trainer, module, datamodule)
         if self.ahead is not None:
-            costs |= staleness_sums(
-                [rollout.policy_version for rollout in placed], now=trainer.global_step
-            )
+            costs |= staleness_sums(placed, now=trainer.global_step)
+            if self.ahead.settings.spare_groups:
+                costs["groups/left"] = (len(self._left), 1)
             self._go_ahead(phase + 1, trainer, datamodule, plan)
         else:
             self.generator.rest()
@@ -269,10 +271,9 @@ class RolloutCallback(L.Callback):
         self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples)
 
     def _publish(self, trainer: L.Trainer, module: PolicyModule) -> None:
-        """Give the engine the weights as they are now, once no rank's rollouts are being made."""
+        """Give the engine the weights as they are now, once no rollouts are being made."""
         if self.ahead is not None:
             self.ahead.settle()
-            trainer.strategy.barrier()
         self.generator.publish(module.policy, version=trainer.global_step)
 
     def _go_ahead(
@@ -287,7 +288,7 @@ class RolloutCallback(L.Callback):
         is_last = 0 < trainer.max_steps <= trainer.global_step + plan.updates_per_phase
         if is_last or phase == trainer.max_epochs:
             return
-        count = None
+        count = self.ahead.settings.num_prompts(plan, self._left)
         if self.groups is not None:
             wanted = self.groups.num_prompts([], wanted=plan.prompts_per_phase, round=0)
             count = evenly_over_ranks(wanted, trainer.world_size)
@@ -314,7 +315,8 @@ class RolloutCallback(L.Callback):
             return found.scored
 
         if self.groups is None:
-            groups = all_groups(ask(0, None), num_ranks=trainer.world_size)
+            count = self.ahead and self.ahead.settings.num_prompts(plan, self._left)
+            groups = all_groups(ask(0, count), num_ranks=trainer.world_size)
         else:
             groups = collect_groups(
                 ask,
@@ -325,6 +327,7 @@ class RolloutCallback(L.Callback):
                 num_ranks=trainer.world_size,
             )
         assert whole is not None
+        self._left = whole.generated.left
         waited = {} if self.ahead is None else self.ahead.taken_costs()
         costs = whole.generated.costs | whole.asked | groups.sums | waited
         return groups, whole.generated.taught, costs
@@ -355,7 +358,9 @@ class RolloutCallback(L.Callback):
         per_prompt = plan.group_size - (self.guests is not None)
         if self.groups is not None:
             per_prompt = self.groups.rollouts_per_prompt(plan.group_size)
-        environment, reward = self.environment, self.reward
+        environment, reward, ends = self.environment, self.reward, None
+        if self.ahead is not None and round == 0:
+            ends = self.ahead.settings.ends(plan, self._left, num_ranks=num_ranks)
         progress = Progress(phase, max(trainer.max_epochs or 1, 1))
 
         def make(on_progress: OnProgress) -> Round:
@@ -368,6 +373,7 @@ class RolloutCallback(L.Callback):
                 num_ranks=num_ranks,
                 on_progress=on_progress,
                 probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
+                ends=ends,
             )
             scored = score_rollouts(generated.rollouts, reward, progress=progress)
             return Round(scored, generated, dict(prompts.metrics))

@@ -336,6 +336,8 @@ class Exploration(Group):
 
 class Overlap(Group):
     in_background: Flag
+    spare_groups: Count
+    max_staleness: AtLeastOne
 
 
 class RolloutGroup(Group):

@@ -200,6 +200,11 @@ def _overlap(plain: dict[str, Any]) -> Iterator[str]:
     if not plain.get("overlap"):
         return
     precision = str(plain.get("trainer", {}).get("precision", ""))
+    if plain["overlap"].get("spare_groups") and plain.get("groups"):
+        yield (
+            "overlap.spare_groups cannot be used with groups: both say how many prompts a phase "
+            "asks; set overlap.spare_groups=0"
+        )
     if plain.get("exploration"):
         yield (
             "exploration cannot be used with overlap=one_step: it sets how a phase explores when "

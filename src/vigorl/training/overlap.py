@@ -19,7 +19,7 @@ meet on the main thread), no weights of the trainer, no logger. Which thread wor
 requests carry their own noise.
 
 Left out: more than one phase ahead, and weights that change in the middle of a round (AReaL, verl's
-fully_async): both want tokens with versions of their own and gain where rollouts take hours.
+fully_async), which gain where rollouts take hours.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import Any
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.rollout import ScoredRollout
+from vigorl.core.ranges import AtLeastOne, Count, check_ranges
+from vigorl.core.rollout import Rollout, ScoredRollout
 from vigorl.ranks import from_all_ranks, num_ranks, own_rank
 from vigorl.rollout.collector import Collected
+from vigorl.rollout.left import EarlyEnd, LeftGroup
 from vigorl.rollout.probes.probe import Taught
 from vigorl.rollout.recorder import rollout_from_json, rollout_to_json
 from vigorl.training.algorithms.protocol import Algorithm, CorrectsEngine
 from vigorl.training.generation import Costs, Generated, OnProgress
+from vigorl.training.plan import PhasePlan
 
 _DROP_S = 10.0  # what a run that ends waits for a thread that is in the middle of a turn
 
@@ -49,9 +52,54 @@ class OneStep:
     Attributes:
         in_background: False makes the same rounds at the same moments without a thread: every
             digit is the same, and nothing overlaps.
+        spare_groups: Groups that are in the making beyond those that a phase learns from, over all
+            ranks: a round is over once as many as these are whole, and the others are left to the
+            next one (`rollout.left`). At 0 a round is over when all are.
+        max_staleness: Phases between the weights that sampled a rollout's first turn and those that
+            learn from it, at most: a group that would be older is waited for. Without spare groups
+            it is 1, as all are whole.
+    Raises:
+        ConfigError: A number out of its range, or without effect.
     """
 
     in_background: bool = True
+    spare_groups: Count = 0
+    max_staleness: AtLeastOne = 1
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "overlap")
+        if bool(self.spare_groups) != (self.max_staleness > 1):
+            raise ConfigError(
+                f"overlap.spare_groups={self.spare_groups} with "
+                f"overlap.max_staleness={self.max_staleness}: groups that are left are 2 phases "
+                "old or more, and without spare groups none is left"
+            )
+
+    def ends(
+        self, plan: PhasePlan, left: Sequence[LeftGroup], *, num_ranks: int
+    ) -> EarlyEnd | None:
+        """When a round is over on each rank; None: when all of its groups are whole.
+
+        Raises:
+            ConfigError: Spare groups that cannot be shared out, or more than a phase has.
+        """
+        if not self.spare_groups:
+            return None
+        if self.spare_groups % num_ranks or self.spare_groups > plan.prompts_per_phase:
+            raise ConfigError(
+                f"overlap.spare_groups={self.spare_groups} must be a multiple of the {num_ranks} "
+                f"ranks, up to plan.prompts_per_phase={plan.prompts_per_phase}"
+            )
+        enough = plan.prompts_per_phase // num_ranks
+        return EarlyEnd(enough=enough, max_rounds=self.max_staleness, left=left)
+
+    def num_prompts(self, plan: PhasePlan, left: Sequence[LeftGroup]) -> int | None:
+        """How many a round asks, over all ranks; None: as planned. As many as are learned from are
+        new each time, so what is left stays `spare_groups`.
+        """
+        if not self.spare_groups:
+            return None
+        return plan.prompts_per_phase + (0 if left else self.spare_groups)
 
 
 def check_correction(algorithm: Algorithm, *, corrects: bool) -> None:
@@ -103,6 +151,7 @@ class Round:
             "taught": [[one.asked, one.coef, _line(one.scored)] for one in taught],
             "collected": [cost.num_new_tokens, cost.wall_s, cost.engine_s],
             "probe_s": self.generated.probe_s,
+            "left": [group.plain() for group in self.generated.left],
             "asked": {name: list(one) for name, one in self.asked.items()},
         }
 
@@ -114,7 +163,8 @@ class Round:
         taught = tuple(Taught(at, coef, _scored(line)) for at, coef, line in plain["taught"])
         cost = Collected(rollouts, *plain["collected"])
         asked = {name: (total, num) for name, (total, num) in plain["asked"].items()}
-        return cls(scored, Generated(rollouts, cost, plain["probe_s"], taught), asked)
+        left = tuple(LeftGroup.from_plain(group) for group in plain["left"])
+        return cls(scored, Generated(rollouts, cost, plain["probe_s"], taught, left), asked)
 
 
 class Ahead:
@@ -125,7 +175,7 @@ class Ahead:
     """
 
     def __init__(self, settings: OneStep) -> None:
-        self._settings = settings
+        self.settings = settings
         self._phase: int | None = None  # whose round it is
         self._made: Round | AsyncResult[Round] | None = None
         self._waited_s, self._is_dropped = 0.0, False
@@ -139,7 +189,7 @@ class Ahead:
         """
         assert self._made is None, f"the round of phase {self._phase} was not taken"
         self._phase = phase
-        if not self._settings.in_background:
+        if not self.settings.in_background:
             self._made = make(self._go_on)
             return
         pool = ThreadPool(1)  # of daemons: a server that hangs keeps no process from ending
@@ -201,14 +251,25 @@ class _DroppedError(Exception):
     """Ends the thread of a round that nobody takes."""
 
 
-def staleness_sums(versions: Sequence[int], *, now: int) -> Costs:
-    """How many updates older than the policy the weights are that sampled each rollout.
+def staleness_sums(rollouts: Sequence[Rollout], *, now: int) -> Costs:
+    """How many updates the policy has had since each token was sampled, and how many rollouts were
+    sampled by several policies.
 
     Args:
-        versions: Policy version of each.
-        now: That of the policy.
+        rollouts: Of this rank.
+        now: Version of the policy.
     """
-    return {"rollout/staleness": (sum(now - one for one in versions), len(versions))}
+    ages = [
+        (now - version, len(turn.completion_ids))
+        for one in rollouts
+        for turn, version in zip(
+            one.turns, one.turn_versions or (one.policy_version,) * len(one.turns), strict=True
+        )
+    ]
+    return {
+        "rollout/staleness": (sum(age * num for age, num in ages), sum(num for _, num in ages)),
+        "rollout/mixed_frac": (sum(bool(one.turn_versions) for one in rollouts), len(rollouts)),
+    }
 
 
 def _line(one: ScoredRollout) -> str:
