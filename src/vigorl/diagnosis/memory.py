@@ -35,7 +35,7 @@ from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
 from vigorl.own_objects import is_given
 from vigorl.resolvers import shipped
-from vigorl.rollout.engines import hf
+from vigorl.rollout.engines import hf, hf_features
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS
 from vigorl.rollout.probes.probe import TeachingProbe
 from vigorl.training.policy_module import PolicyModule
@@ -201,7 +201,7 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         sequence_tokens=prompt + cfg.env.limits.max_response_tokens + GROWTH_SLOTS,
         prefix_cache_tokens=setting("prefix_cache_tokens"),
         feature_cache_tokens=setting("feature_cache_tokens"),
-        encode_tokens=hf.ENCODE_TOKENS,
+        encode_tokens=hf_features.ENCODE_TOKENS,
         reserved_bytes=reserved,
         is_asleep_in_updates=bool(engine.get("can_sleep")) and is_on_gpu(cfg, machine),
     )
