@@ -77,6 +77,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ],
         ["algorithm=mpo", "pairs.rollouts=x"],
         ["reward=pebr_r1", "algorithm=vppo"],
+        ["overlap=one_step"],
     ],
     "evaluate": [
         ["reward=visual_programmability"],

@@ -37,12 +37,14 @@ class Collected:
         num_new_tokens: Tokens sampled.
         wall_s: All of it.
         engine_s: Inside `submit` and `poll`; the rest is this process's own Python.
+        unfinished: Dialogs that are not done, where it was over before, in order.
     """
 
     rollouts: list[Rollout]
     num_new_tokens: int
     wall_s: float
     engine_s: float
+    unfinished: tuple[Dialog, ...] = ()
 
     @property
     def own_s(self) -> float:
@@ -103,6 +105,7 @@ def collect(
     phase: str,
     on_done: Callable[[Rollout], None] | None = None,
     then: Callable[[Rollout], Sequence[Dialog]] | None = None,
+    is_over: Callable[[], bool] | None = None,
 ) -> Collected:
     """Run dialogs to their ends; one whose turn the model refuses ends there, without an answer.
 
@@ -113,23 +116,29 @@ def collect(
         on_done: Called with each rollout as it finishes, in order of finishing.
         then: The fresh dialogs that follow a rollout, such as an episode's next step; they are run
             too, and their rollouts come behind the others.
+        is_over: Asked after each poll: once it is, turns that are being sampled become whole, and
+            no dialog begins another. None runs all of them to their ends.
     Raises:
         EngineError: The engine died, or broke its protocol; the message names the phase and how
             far it came.
     """
     run = _Run(engine, dialogs, on_done, then)
-    started = time.perf_counter()
+    started, is_ending = time.perf_counter(), False
     try:
         run.submit(range(len(dialogs)))
         while run.pending or run.waiting:
-            run.submit(run.poll())
+            ready = run.poll()
+            is_ending = is_ending or (is_over is not None and is_over())
+            run.submit(() if is_ending else ready)
     except EngineError as error:
         if isinstance(error, RequestError):
             engine.cancel(run.pending)
         done = f"{len(run.rollouts)} of {len(run.dialogs)} rollouts finished"
         raise EngineError(f"phase {phase}: the engine failed with {done}: {error}") from error
-    rollouts = [run.rollouts[number] for number in range(len(run.dialogs))]
-    return Collected(rollouts, run.num_new_tokens, time.perf_counter() - started, run.engine_s)
+    rollouts = [run.rollouts[number] for number in sorted(run.rollouts)]
+    unfinished = tuple(dialog for dialog in run.dialogs if not dialog.is_done)
+    wall_s = time.perf_counter() - started
+    return Collected(rollouts, run.num_new_tokens, wall_s, run.engine_s, unfinished)
 
 
 class _Run:

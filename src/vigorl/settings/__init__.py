@@ -64,6 +64,7 @@ from vigorl.settings.learning import (
     ModuleGroup,
     Near,
     Optimizer,
+    Overlap,
     PairLoss,
     Pairs,
     PairSizes,
@@ -147,6 +148,7 @@ class Settings(Group):
     exploration: Exploration | None
     guests: Guests | None
     sft_mix: SFTMix | None
+    overlap: Overlap | None
     early_stop: EarlyStop | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness

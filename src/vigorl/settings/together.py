@@ -122,13 +122,14 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         yield from _guests(plain)
         yield from _teacher(plain)
         yield from _critic(plain)
+        yield from _overlap(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
     of_phases = ("sampler", "groups", "probes", "signals", "entropy", "guard", "exploration")
-    for key in (*of_phases, "guests", "sft_mix"):
+    for key in (*of_phases, "guests", "sft_mix", "overlap"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
@@ -235,6 +236,37 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
             "strategy cannot be DeepSpeed with a critic: it clips both by one norm, so that the "
             "critic's would shrink the policy's step, and it has not been tried; set strategy=ddp, "
             "with model.lora where memory is short"
+        )
+
+
+def _overlap(plain: dict[str, Any]) -> Iterator[str]:
+    if not plain.get("overlap"):
+        return
+    precision = str(plain.get("trainer", {}).get("precision", ""))
+    if plain["overlap"].get("spare_groups") and plain.get("groups"):
+        yield (
+            "overlap.spare_groups cannot be used with groups: both say how many prompts a phase "
+            "asks; set overlap.spare_groups=0"
+        )
+    if plain.get("exploration"):
+        yield (
+            "exploration cannot be used with overlap=one_step: it sets how a phase explores when "
+            "the phase begins, and its rollouts are made before; set one of them to none"
+        )
+    if (plain.get("guard") or {}).get("action") == "switch":
+        yield (
+            "guard=switch cannot be used with overlap=one_step: the phase after the alarm has been "
+            "scored by then; set guard=warn or guard=stop"
+        )
+    if "can_sleep" in plain.get("engine", {}):
+        yield (
+            "engine=vllm cannot be used with overlap=one_step: it works while the policy rests and "
+            "rests while it learns, in one process; start servers and set engine=server (gpus.md)"
+        )
+    if precision.endswith("-true") and not precision.startswith("32"):
+        yield (
+            f"trainer.precision={precision} cannot be used with overlap=one_step: a step changes "
+            "torch's default dtype for all threads; set trainer.precision=bf16-mixed"
         )
 
 
