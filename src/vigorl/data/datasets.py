@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from sys import intern
 from typing import TypeVar
 
 from vigorl.core.digests import sha256_of
@@ -17,6 +18,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.media import file_of
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.plain import to_plain
+from vigorl.data.sources.files import chosen
 
 _LOG = logging.getLogger(__name__)
 Record = TypeVar("Record", TaskRecord, TraceRecord)
@@ -24,7 +26,7 @@ Record = TypeVar("Record", TaskRecord, TraceRecord)
 
 def split_by_image(
     records: Sequence[Record], *, holdout_frac: float, seed: int = 0
-) -> tuple[list[Record], list[Record]]:
+) -> tuple[Sequence[Record], Sequence[Record]]:
     """Hold out whole pictures: no picture is on both sides, not even as a copy; both keep the
     input's order.
 
@@ -46,20 +48,24 @@ def split_by_image(
     if not 0 <= holdout_frac < 1:
         raise ConfigError(f"holdout_frac must be in [0, 1), got {holdout_frac}")
     if holdout_frac == 0:
-        return list(records), []
-    groups = _groups_by_image([task_of(record).images for record in records])
+        return records, []
+    ids, images = list[str](), list[tuple[str, ...]]()
+    for task in map(task_of, records):
+        ids.append(task.id)
+        images.append(tuple(map(intern, task.images)))  # a path is said by many records
+    groups = _groups_by_image(images)
     if len(groups) < 2:
         raise DataError(
             f"{len(records)} records share {len(groups)} picture(s); nothing can be held out "
             "without showing it in training as well"
         )
-    ordered = sorted(groups, key=lambda group: _lot(seed, [task_of(records[i]).id for i in group]))
+    ordered = sorted(groups, key=lambda group: _lot(seed, [ids[i] for i in group]))
     limit, held = holdout_frac * len(records), set[int]()
     for group in ordered[:-1]:
         if not held or len(held) + len(group) <= limit:
             held.update(group)
-    train = [record for i, record in enumerate(records) if i not in held]
-    return train, [records[i] for i in sorted(held)]
+    train = chosen(records, (i for i in range(len(records)) if i not in held))
+    return train, chosen(records, sorted(held))
 
 
 def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
@@ -172,8 +178,11 @@ def without_pictures(
     """
     firsts = first_copies(picture_files(records) | pictures)
     held_out = {firsts[file] for file in pictures}
-    shown = [{firsts[file] for file in picture_files([record])} for record in records]
-    kept = [record for record, some in zip(records, shown, strict=True) if not some & held_out]
+    kept = [
+        index
+        for index, record in enumerate(records)
+        if not any(firsts[file] in held_out for file in picture_files([record]))
+    ]
     if len(kept) < len(records):
         if not kept:
             raise DataError(f"all pictures of {key} are in {split} too; nothing is left")
@@ -184,4 +193,4 @@ def without_pictures(
             len(records),
             split,
         )
-    return kept
+    return chosen(records, kept)
