@@ -11,7 +11,6 @@ outside the interval of a run that keeps its size.
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import linear_regression, quantiles
+
+from mlflow import MlflowClient
 
 JOB = [
     "experiment=grpo_vstar", "num_threads=1", "trainer.accelerator=cpu", "data.num_train=256",
@@ -41,7 +42,7 @@ def main() -> None:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        held = read_held(run / "metrics.jsonl")
+        held = read_held(Path(folder))
     for phase in sorted({1, 10, skip, *range(skip, phases + 1, 50)}):
         print(f"phase {phase:4d}: {held[phase - 1] * 1024:7.1f} MiB")
     low, high = interval(held[skip:])
@@ -51,10 +52,12 @@ def main() -> None:
     )
 
 
-def read_held(path: Path) -> list[float]:
-    """GiB after each phase."""
-    lines = map(json.loads, path.read_text().splitlines())
-    return [line["metrics"][METRIC] for line in lines if METRIC in line["metrics"]]
+def read_held(root: Path) -> list[float]:
+    """GiB after each phase, as the run has sent them to MLflow."""
+    client = MlflowClient(f"sqlite:///{root}/outputs/mlflow.db")
+    (run,) = client.search_runs(["1"])
+    found = client.get_metric_history(run.info.run_id, METRIC)
+    return [one.value for one in sorted(found, key=lambda one: one.step)]
 
 
 def slope(held: Sequence[float]) -> float:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from sys import intern
 from typing import TypeVar
 
 from vigorl.core.digests import sha256_of
@@ -18,7 +17,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.media import file_of
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.plain import to_plain
-from vigorl.data.sources.files import chosen
+from vigorl.data.sources.files import all_names, chosen
 
 _LOG = logging.getLogger(__name__)
 Record = TypeVar("Record", TaskRecord, TraceRecord)
@@ -49,17 +48,14 @@ def split_by_image(
         raise ConfigError(f"holdout_frac must be in [0, 1), got {holdout_frac}")
     if holdout_frac == 0:
         return records, []
-    ids, images = list[str](), list[tuple[str, ...]]()
-    for task in map(task_of, records):
-        ids.append(task.id)
-        images.append(tuple(map(intern, task.images)))  # a path is said by many records
-    groups = _groups_by_image(images)
+    names = list(all_names(records))
+    groups = _groups_by_image([images for _, *images in names])
     if len(groups) < 2:
         raise DataError(
             f"{len(records)} records share {len(groups)} picture(s); nothing can be held out "
             "without showing it in training as well"
         )
-    ordered = sorted(groups, key=lambda group: _lot(seed, [ids[i] for i in group]))
+    ordered = sorted(groups, key=lambda group: _lot(seed, [names[i][0] for i in group]))
     limit, held = holdout_frac * len(records), set[int]()
     for group in ordered[:-1]:
         if not held or len(held) + len(group) <= limit:
@@ -91,11 +87,11 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
     return total.hexdigest()
 
 
-def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
+def picture_files(records: Sequence[TaskRecord] | Sequence[TraceRecord]) -> set[str]:
     """The picture and video files of records, as absolute paths without symbolic links: two ways to
     one file are one, and so are all frames of a video.
     """
-    return {_real_path(path) for record in records for path in task_of(record).images}
+    return {_real_path(path) for _, *images in all_names(records) for path in images}
 
 
 def first_copies(files: Iterable[str]) -> dict[str, str]:
@@ -180,8 +176,8 @@ def without_pictures(
     held_out = {firsts[file] for file in pictures}
     kept = [
         index
-        for index, record in enumerate(records)
-        if not any(firsts[file] in held_out for file in picture_files([record]))
+        for index, (_, *images) in enumerate(all_names(records))
+        if not any(firsts[_real_path(path)] in held_out for path in images)
     ]
     if len(kept) < len(records):
         if not kept:

@@ -19,10 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from sys import intern
 from typing import Any, Generic, TypeVar, overload
 
 from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
+from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.faults import STRICT, Rules, settle
 from vigorl.data.sources.rows import Row, root_of
 
@@ -102,19 +105,25 @@ def _mark(found: os.stat_result) -> tuple[int, int]:
 
 
 class FileRecords(Sequence[Record], Generic[Record]):
-    """Records of a file of lines, each read from there whenever it is asked for: eight bytes a
-    line in memory, and four a record.
+    """Records of a file of lines, each read from there whenever it is asked for.
 
     Args:
         lines: The file, read to its end once.
         make: What a row becomes.
-        numbers: The line of each record, from 1.
+    Attributes:
+        names: [len] The id and the pictures of each, which are kept: who splits records or looks
+            for one goes by them.
     """
 
-    def __init__(
-        self, lines: JsonLines, make: Callable[[Row], Record], numbers: array[int]
-    ) -> None:
-        self._lines, self._make, self._numbers = lines, make, numbers
+    def __init__(self, lines: JsonLines, make: Callable[[Row], Record]) -> None:
+        self._lines, self._make = lines, make
+        self._numbers = array("I")  # of each record's line, from 1
+        self.names: list[tuple[str, ...]] = []
+
+    def note(self, number: int, record: Record) -> None:
+        """The next record, which was read from that line."""
+        self._numbers.append(number)
+        self.names.append(tuple(map(intern, names_of(record))))  # a picture is in many records
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -125,13 +134,29 @@ class FileRecords(Sequence[Record], Generic[Record]):
     def __getitem__(self, index: slice) -> FileRecords[Record]: ...
     def __getitem__(self, index: int | slice) -> Record | FileRecords[Record]:
         if isinstance(index, slice):
-            return FileRecords(self._lines, self._make, self._numbers[index])
+            return self.at(range(len(self))[index])
         return self._make(self._lines.read(self._numbers[index]))
 
     def at(self, indices: Iterable[int]) -> FileRecords[Record]:
         """Some of them, in that order."""
-        chosen = array("I", (self._numbers[index] for index in indices))
-        return FileRecords(self._lines, self._make, chosen)
+        some = FileRecords(self._lines, self._make)
+        for index in indices:
+            some._numbers.append(self._numbers[index])
+            some.names.append(self.names[index])
+        return some
+
+
+def names_of(record: object) -> tuple[str, ...]:
+    """The id and the pictures of a task, a trace or a tree."""
+    if isinstance(record, SearchTreeRecord):
+        return record.id, record.image, *record.more_images
+    task = record.task if isinstance(record, TraceRecord) else record
+    return (task.id, *task.images) if isinstance(task, TaskRecord) else ("",)
+
+
+def all_names(records: Sequence[object]) -> Iterable[tuple[str, ...]]:
+    """`names_of` each, without reading what is not kept."""
+    return records.names if isinstance(records, FileRecords) else map(names_of, records)
 
 
 def chosen(records: Sequence[Record], indices: Iterable[int]) -> Sequence[Record]:
@@ -155,9 +180,8 @@ def collect(
         anywhere, frames = rules.pictures_anywhere, rules.frames
         return make(replace(row, pictures_anywhere=anywhere, frames=frames))
 
-    lines = rows if isinstance(rows, JsonLines) and rows.is_long else None
-    kept: list[Record] = []
-    numbers = array("I")
+    is_long = isinstance(rows, JsonLines) and rows.is_long
+    found = FileRecords(rows, made_of) if is_long else list[Record]()
     faults: list[DataError] = []
     notes = Counter[tuple[Path, str]]()
     for row in rows:
@@ -165,17 +189,16 @@ def collect(
             if isinstance(row, DataError):
                 raise row
             made = made_of(row)
-            if lines is None:
-                kept.append(made)
+            if isinstance(found, list):
+                found.append(made)
             else:
-                numbers.append(row.line or 0)
+                found.note(row.line or 0, made)
             notes.update({(row.path.parent, note): n for note, n in row.notes.items()})
         except DataError as error:
             faults.append(error)
         except (ValueError, OverflowError, RecursionError) as error:  # of numbers and depths that
             assert isinstance(row, Row)  # no rule has thought of
             faults.append(DataError(f"cannot be read: {error}", path=row.path, line=row.line))
-    found = kept if lines is None else FileRecords(lines, made_of, numbers)
     settle(faults, num_rows=len(found) + len(faults), skip=rules.skip_bad_rows)
     for (folder, note), count in notes.items():
         _LOG.warning("%s: %d %s", folder, count, note)
