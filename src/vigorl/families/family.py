@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float, Int
-from PIL.Image import Image
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -222,7 +222,9 @@ class Family(Protocol):
         """
         ...
 
-    def pixels(self, processor: Any, picture: Image) -> Float[Tensor, "pieces ..."]:
+    def pixels(
+        self, processor: Any, picture: UInt8[np.ndarray, "height width 3"]
+    ) -> Float[Tensor, "pieces ..."]:
         """A picture of a size from `fit` as `encode` takes it: one row per patch, or per tile."""
         ...
 
