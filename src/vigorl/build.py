@@ -242,6 +242,7 @@ def check_settings(cfg: DictConfig) -> None:
         algorithm = instantiate(cfg.module.get("algorithm"))
         check_critic(algorithm, is_there=bool(cfg.get("critic")))
         _try_out(cfg.get("early_stop"))
+        _try_out(cfg.get("profile"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))
         for key in ("sampler", "groups", "probes", "signals"):

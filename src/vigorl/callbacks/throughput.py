@@ -11,8 +11,9 @@ import torch
 
 
 class Throughput(L.Callback):
-    """Logs `time/update_s` (from the first micro-batch to the last), `time/phase_s` and
-    `perf/memory_gib` per epoch.
+    """Logs `time/update_s` (from the first micro-batch's start to the last one's end),
+    `time/phase_s` (with the rollouts, without the evaluation) and `perf/memory_gib` per epoch. It
+    stands before the callbacks whose time it takes.
     """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -25,11 +26,22 @@ class Throughput(L.Callback):
         if self._update_started is None:
             self._update_started = time.perf_counter()
 
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._update_ended = time.perf_counter()
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         now = time.perf_counter()
+        started = self._update_started
         metrics = {
             "time/phase_s": now - self._epoch_started,
-            "time/update_s": now - (self._update_started or now),
+            "time/update_s": 0.0 if started is None else self._update_ended - started,
             "perf/memory_gib": _peak_memory_gib(pl_module.device),
         }
         for logger in trainer.loggers:

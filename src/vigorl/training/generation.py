@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
+from vigorl.core.spans import Kind, span
 from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import Collected, build_dialogs, collect
@@ -72,12 +73,14 @@ class RolloutGenerator:
         """Give the engine the weights as they are now, unless it has them."""
         if self._version != version:
             export = export_adapters if self.engine.takes_adapters else export_weights
-            self.engine.publish(export(policy.model), version=version)
+            with span(Kind.PUBLISH):
+                self.engine.publish(export(policy.model), version=version)
             self._version = version
 
     def rest(self) -> None:
         """While the policy is updated the engine needs no memory, and its weights are outdated."""
-        self.engine.sleep()
+        with span(Kind.SLEEP):
+            self.engine.sleep()
         self._version = -1
 
     @property
@@ -130,18 +133,20 @@ class RolloutGenerator:
             finished += 1
             on_progress(name, finished, len(dialogs))
 
-        collected = collect(self.engine, dialogs, phase=name, on_done=count)
+        with span(Kind.GENERATE, name):
+            collected = collect(self.engine, dialogs, phase=name, on_done=count)
         probed, probe_s, taught = collected.rollouts, None, list[Taught]()
         if probes:
             started = time.perf_counter()
-            probed = ask_probes(
-                lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
-                probes,
-                probed,
-                environment=environment,
-                schedule=schedule,
-                taught=taught,
-            )
+            with span(Kind.PROBE):
+                probed = ask_probes(
+                    lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
+                    probes,
+                    probed,
+                    environment=environment,
+                    schedule=schedule,
+                    taught=taught,
+                )
             probe_s = time.perf_counter() - started
 
         def is_own(number: int) -> bool:
