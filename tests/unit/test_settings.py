@@ -41,6 +41,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
             "early_stop=val_accuracy", "signals=[visual_dependency]", "groups=dynamic_sampling",
+            "profile=on",
             "reward=curiosity",
             "probes=[crop_black,caption_answer,checklist,critique,facts_judge,tool_need]",
             "probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise",

@@ -29,6 +29,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.core.spans import Kind, note, span
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
@@ -158,7 +159,8 @@ class RolloutCallback(L.Callback):
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
-            self.evaluate(trainer, _policy_module(pl_module))
+            with span(Kind.EVALUATE):
+                self.evaluate(trainer, _policy_module(pl_module))
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -243,13 +245,14 @@ class RolloutCallback(L.Callback):
         cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)
         if teaches(self.probes):
             cut = beside(cut, taught, cutting, keeps_noise=self.learns_noise)
-        micro_batches = read_start(
-            cut.micro_batches,
-            module=module,
-            collate=datamodule.collate,
-            has_several_updates=plan.updates_per_phase > 1,
-            per_update=cut.per_update,
-        )
+        with span(Kind.LOGPROB, "start"):
+            micro_batches = read_start(
+                cut.micro_batches,
+                module=module,
+                collate=datamodule.collate,
+                has_several_updates=plan.updates_per_phase > 1,
+                per_update=cut.per_update,
+            )
         if module.sft_mix is not None:
             micro_batches = module.sft_mix.beside(
                 micro_batches,
@@ -269,10 +272,15 @@ class RolloutCallback(L.Callback):
         datamodule.buffer.fill(with_spares(micro_batches, cut.per_update, places=places))
         sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
         sums |= guest_sums(guests) if guests else {}
-        sums["time/prepare_s"] = (time.perf_counter() - started, 1)
+        ended = time.perf_counter()
+        note(Kind.PREPARE, started, ended)
+        sums["time/prepare_s"] = (ended - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
-        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples)
+        with span(Kind.RECORD):
+            self._log(
+                "train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples
+            )
 
     def _publish(self, trainer: L.Trainer, module: PolicyModule) -> None:
         """Give the engine the weights as they are now, once no rollouts are being made."""
@@ -397,17 +405,18 @@ class RolloutCallback(L.Callback):
         reads, has_critic = reads_of(module.algorithm), module.critic is not None
         if not reads and not has_critic:
             return ()
-        return read_rollouts(
-            rollouts,
-            reads=reads,
-            has_reference=module.algorithm.needs_reference,
-            module=module,
-            collate=datamodule.collate,
-            num_tokens=datamodule.num_tokens,
-            batch_size=plan.micro_batch_size,
-            most_tokens=plan.micro_batch_tokens,
-            has_critic=has_critic,
-        )
+        with span(Kind.LOGPROB, "readings"):
+            return read_rollouts(
+                rollouts,
+                reads=reads,
+                has_reference=module.algorithm.needs_reference,
+                module=module,
+                collate=datamodule.collate,
+                num_tokens=datamodule.num_tokens,
+                batch_size=plan.micro_batch_size,
+                most_tokens=plan.micro_batch_tokens,
+                has_critic=has_critic,
+            )
 
     def _invite(
         self, scored: Sequence[ScoredRollout], phase: int, trainer: L.Trainer
@@ -445,9 +454,11 @@ class RolloutCallback(L.Callback):
                 on_progress=self.on_progress,
             ).rollouts
         samples = [sample_of(one) for one in rollouts]
-        gaps = self.alignment(
-            rollouts, samples, engine=self.generator.engine, module=module, datamodule=datamodule
-        )
+        with span(Kind.LOGPROB, "alignment"):
+            gaps = self.alignment(
+                rollouts, samples, engine=self.generator.engine, module=module,
+                datamodule=datamodule,
+            )  # fmt: skip
         return {"align/mean_gap": (gaps.total, gaps.num_tokens)}, {"align/max_gap": gaps.largest}
 
     # ---- evaluation ------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _quoted(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TowerShape:
-    """Sizes of a vision tower, for what it takes of memory.
+    """Sizes of a vision tower, for what it takes of memory and time.
 
     Attributes:
         hidden: Width.
@@ -123,6 +123,9 @@ class TowerShape:
         merge_size: Patches per token and side.
         thumbnail_pixels: Area of what is shown beside a picture that is cut into pieces; 0 where
             none is.
+        window: Patches per side of the windows that some layers attend within; 0 where all see a
+            whole picture.
+        window_depth: How many layers do.
     """
 
     hidden: int
@@ -132,6 +135,8 @@ class TowerShape:
     patch_dim: int
     merge_size: int
     thumbnail_pixels: int = 0
+    window: int = 0
+    window_depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)

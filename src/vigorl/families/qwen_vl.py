@@ -105,8 +105,8 @@ class Qwen25VL:
             ) from error
 
     def pixels(self, processor: Any, picture: UInt8[np.ndarray, "height width 3"]) -> Tensor:
-        """Bit for bit what the processor makes, in a third of the time: it maps each byte by itself,
-        so what becomes of one is looked up. A test holds this for every family.
+        """Bit for bit what the processor makes, in a third of the time: it maps each byte by
+        itself, so what becomes of one is looked up. A test holds this for every family.
         """
         cut = _patches(picture, patch_size=processor.patch_size, merge_size=processor.merge_size)
         num, _, inner = cut.shape
@@ -123,6 +123,8 @@ class Qwen25VL:
 
     def tower_shape(self, config: PreTrainedConfig) -> TowerShape:
         vision: Any = config.vision_config
+        token_px = vision.patch_size * vision.spatial_merge_size
+        whole = getattr(vision, "fullatt_block_indexes", None)  # Qwen2.5-VL's has windows
         return TowerShape(
             hidden=self._tower_width(vision),
             intermediate=self._tower_inner_width(vision),
@@ -130,6 +132,10 @@ class Qwen25VL:
             patch_size=vision.patch_size,
             patch_dim=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
             merge_size=vision.spatial_merge_size,
+            window=0
+            if whole is None
+            else vision.window_size // token_px * vision.spatial_merge_size,
+            window_depth=0 if whole is None else vision.depth - len(whole),
         )
 
     def language_model(self, model: PreTrainedModel) -> nn.Module:
