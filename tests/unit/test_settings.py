@@ -264,6 +264,17 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["algorithm=ppo", "strategy=zero3"],
             "strategy cannot be DeepSpeed with a critic",
         ),
+        ("train", ["strategy=fsdp2"], "strategy=fsdp2 has no effect in one process"),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=2", "precision=16-mixed"],
+            "strategy=fsdp2 cannot take precision=16-mixed",
+        ),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=4", "strategy.copies=3"],
+            "strategy.copies=3 must divide the 4 processes",
+        ),
     ],
 )
 def test_values_that_mean_nothing_together_are_refused(

@@ -11,7 +11,7 @@ code, which its family (`families/`) knows how to call. Left out: video, quantis
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -183,14 +183,17 @@ class Policy(nn.Module):
         Returns:
             [tokens, feature_width] per picture.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
-            return self.family.encode(
-                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
-            )
+        return self._encode(pixel_values, grid_thw)
 
     def encode_blank(self) -> Float[Tensor, "_ width"]:
         """Run the tower on the smallest picture: a rank that has none keeps step with the rest."""
         return self.encode_views(*self.family.blank(self.model.config))[0]
+
+    def _encode(self, pixel_values: Tensor, grid_thw: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
+            return self.family.encode(
+                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
+            )
 
     def forward(
         self, batch: TrainingBatch, features: Float[Tensor, "image_tokens width"] | None = None
@@ -206,16 +209,28 @@ class Policy(nn.Module):
         """
         unused = None
         if features is None and batch.pixel_values is not None:
-            features = torch.cat(self.encode_views(batch.pixel_values, batch.image_grid_thw))
+            features = torch.cat(self._encode(batch.pixel_values, batch.image_grid_thw))
         elif features is None:
             if len(batch.image_grid_thw):
                 raise AlignmentError("the batch has pictures, but neither pixels nor features")
-            unused = self.encode_blank()
+            unused = self._encode(*self.family.blank(self.model.config))[0]
             features = unused[:0]
         self._check_image_tokens(batch, features)
         read = self._read_packed if self.packing else self._read
-        hidden = read(batch, features)
-        return hidden if unused is None else hidden + 0.0 * unused.sum()
+        with nullcontext() if unused is None else self._embedding_beside(unused):
+            return read(batch, features)
+
+    @contextmanager
+    def _embedding_beside(self, unused: Tensor) -> Iterator[None]:
+        """Inside, 0 times some features goes into the embeddings: the tower, and a frozen language
+        model, have a backward pass on this rank too.
+        """
+        embeddings = self.model.get_input_embeddings()
+        hook = embeddings.register_forward_hook(lambda *called: called[-1] + 0.0 * unused.sum())
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def _read(self, batch: TrainingBatch, features: Tensor) -> Tensor:
         return self.family.read(
@@ -261,7 +276,7 @@ class Policy(nn.Module):
         The arguments after `features` are those of `logprobs.chosen_logprobs`, with its errors.
         """
         return chosen_logprobs(
-            self(batch, features),
+            self.forward(batch, features),  # one call for FSDP, whose root this method is
             self.model.lm_head,  # pyright: ignore[reportArgumentType]
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,

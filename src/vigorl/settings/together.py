@@ -41,7 +41,7 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
         ConfigError: Some contradict each other, or one has no effect beside another.
     """
     for check in (
-        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation,
+        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation, _parts,
     ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
@@ -190,8 +190,28 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
     if is_named or (isinstance(strategy, dict) and "stage" in strategy):
         yield (
             "strategy cannot be DeepSpeed with a critic: it clips both by one norm, so that the "
-            "critic's would shrink the policy's step, and it has not been tried; set strategy=ddp, "
-            "with model.lora where memory is short"
+            "critic's would shrink the policy's step, and it has not been tried; set "
+            "strategy=fsdp2, or strategy=ddp with model.lora"
+        )
+
+
+def _parts(plain: dict[str, Any]) -> Iterator[str]:
+    """What FSDP2 cannot do, though another strategy can."""
+    strategy, trainer = plain.get("strategy"), plain.get("trainer") or {}
+    if not isinstance(strategy, dict) or "copies" not in strategy:
+        return
+    if trainer.get("precision") == "16-mixed":
+        yield (
+            "strategy=fsdp2 cannot take precision=16-mixed, whose loss scale Lightning does not "
+            "keep over parts: set precision=bf16-mixed, or strategy=zero2"
+        )
+    ranks = trainer.get("devices", 1) * trainer.get("num_nodes", 1)
+    if ranks == 1:
+        yield "strategy=fsdp2 has no effect in one process: set trainer.devices, or strategy=auto"
+    elif ranks % strategy["copies"] or strategy["copies"] == ranks:
+        yield (
+            f"strategy.copies={strategy['copies']} must divide the {ranks} processes of "
+            "trainer.devices x trainer.num_nodes, and be fewer; strategy=ddp has one copy each"
         )
 
 
