@@ -41,7 +41,7 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
         ConfigError: Some contradict each other, or one has no effect beside another.
     """
     for check in (
-        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation, _parts,
+        _files, _trainer, _dialogs, _learning, _algorithm, _policy_loss, _kl, _evaluation, _parts, _vllm,
     ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
@@ -213,6 +213,21 @@ def _parts(plain: dict[str, Any]) -> Iterator[str]:
             f"strategy.copies={strategy['copies']} must divide the {ranks} processes of "
             "trainer.devices x trainer.num_nodes, and be fewer; strategy=ddp has one copy each"
         )
+
+
+def _vllm(plain: dict[str, Any]) -> Iterator[str]:
+    engine, module = plain.get("engine") or {}, plain.get("module") or {}
+    if engine.get("sleep_level") and not engine.get("can_sleep"):
+        yield "engine.sleep_level has no effect with engine_limits.can_sleep=false"
+    if engine.get("quantization") and "algorithm" in module:
+        named = f"engine.quantization={engine['quantization']}"
+        if not module.get("importance_correction"):
+            yield (
+                f"{named} samples from another policy than the one that learns: set "
+                "importance_correction, which weighs the gap, as scale=full does"
+            )
+        if not (plain.get("rollout") or {}).get("alignment"):
+            yield f"{named} without rollout.alignment, which stops a run whose engine is far off"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:

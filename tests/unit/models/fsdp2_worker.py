@@ -92,7 +92,7 @@ def check(family: str, settings: dict[str, Any], *, tied: bool, copies: int) -> 
         torch.testing.assert_close(whole(part_of(whole(weight), like=weight)), whole(weight))
 
 
-def main(copies: int) -> None:
+def main(copies: int = 1) -> None:
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
     for settings in VARIANTS:
         for tied in (False, True):
@@ -104,4 +104,4 @@ def main(copies: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))  # by hand: four processes with 2 copies
