@@ -292,6 +292,27 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["algorithm=ppo", "strategy=zero3"],
             "strategy cannot be DeepSpeed with a critic",
         ),
+        (
+            "train",
+            ["engine=vllm", "engine.sleep_level=1"],
+            "engine.sleep_level has no effect with engine_limits.can_sleep=false",
+        ),
+        (
+            "train",
+            ["engine=vllm", "engine.quantization=fp8_per_block"],
+            "engine.quantization=fp8_per_block samples from another policy",
+        ),
+        ("train", ["strategy=fsdp2"], "strategy=fsdp2 has no effect in one process"),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=2", "precision=16-mixed"],
+            "strategy=fsdp2 cannot take precision=16-mixed",
+        ),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=4", "strategy.copies=3"],
+            "strategy.copies=3 must divide the 4 processes",
+        ),
     ],
 )
 def test_values_that_mean_nothing_together_are_refused(

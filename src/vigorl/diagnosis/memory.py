@@ -176,7 +176,16 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         or _default(PolicyModule, "logits_chunk_tokens"),
         vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
+        parts=num_parts(cfg),
     )
+
+
+def num_parts(cfg: DictConfig) -> int:
+    """That FSDP2 cuts a model into; 1 without it."""
+    strategy = cfg.strategy
+    if not isinstance(strategy, DictConfig) or "copies" not in strategy:
+        return 1
+    return max(cfg.trainer.devices * cfg.trainer.num_nodes // strategy.copies, 1)
 
 
 def answers_beside(cfg: DictConfig) -> list[int]:

@@ -42,6 +42,7 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
     """
     for check in (
         _files, _trainer, _dialogs, _learning, _tokens, _algorithm, _policy_loss, _kl, _evaluation,
+        _parts, _vllm,
     ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
@@ -234,8 +235,8 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
     if is_named or (isinstance(strategy, dict) and "stage" in strategy):
         yield (
             "strategy cannot be DeepSpeed with a critic: it clips both by one norm, so that the "
-            "critic's would shrink the policy's step, and it has not been tried; set strategy=ddp, "
-            "with model.lora where memory is short"
+            "critic's would shrink the policy's step, and it has not been tried; set "
+            "strategy=fsdp2, or strategy=ddp with model.lora"
         )
 
 
@@ -268,6 +269,41 @@ def _overlap(plain: dict[str, Any]) -> Iterator[str]:
             f"trainer.precision={precision} cannot be used with overlap=one_step: a step changes "
             "torch's default dtype for all threads; set trainer.precision=bf16-mixed"
         )
+
+
+def _parts(plain: dict[str, Any]) -> Iterator[str]:
+    """What FSDP2 cannot do, though another strategy can."""
+    strategy, trainer = plain.get("strategy"), plain.get("trainer") or {}
+    if not isinstance(strategy, dict) or "copies" not in strategy:
+        return
+    if trainer.get("precision") == "16-mixed":
+        yield (
+            "strategy=fsdp2 cannot take precision=16-mixed, whose loss scale Lightning does not "
+            "keep over parts: set precision=bf16-mixed, or strategy=zero2"
+        )
+    ranks = trainer.get("devices", 1) * trainer.get("num_nodes", 1)
+    if ranks == 1:
+        yield "strategy=fsdp2 has no effect in one process: set trainer.devices, or strategy=auto"
+    elif ranks % strategy["copies"] or strategy["copies"] == ranks:
+        yield (
+            f"strategy.copies={strategy['copies']} must divide the {ranks} processes of "
+            "trainer.devices x trainer.num_nodes, and be fewer; strategy=ddp has one copy each"
+        )
+
+
+def _vllm(plain: dict[str, Any]) -> Iterator[str]:
+    engine, module = plain.get("engine") or {}, plain.get("module") or {}
+    if engine.get("sleep_level") and not engine.get("can_sleep"):
+        yield "engine.sleep_level has no effect with engine_limits.can_sleep=false"
+    if engine.get("quantization") and "algorithm" in module:
+        named = f"engine.quantization={engine['quantization']}"
+        if not module.get("importance_correction"):
+            yield (
+                f"{named} samples from another policy than the one that learns: set "
+                "importance_correction, which weighs the gap, as scale=full does"
+            )
+        if not (plain.get("rollout") or {}).get("alignment"):
+            yield f"{named} without rollout.alignment, which stops a run whose engine is far off"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:
