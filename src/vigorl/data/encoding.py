@@ -180,7 +180,7 @@ class ChatCodec:
         return self.dialect.read(text) if self.dialect else text
 
     def decode_raw(self, ids: Sequence[int]) -> str:
-        """The text of ids, exactly as it was written, without control tokens that are not spoken."""
+        """The text of ids, as it was written, without control tokens that are not spoken."""
         return self._tokenizer.decode(
             [token for token in ids if token not in self._not_read],
             skip_special_tokens=False,

@@ -2,8 +2,8 @@
 a run that goes on where nobody answers.
 
 A question that was answered is never asked again: answers are kept by what was asked, pixels
-included, in memory (the latest) and as files of `cache`, so that replays, branches of a search and further
-epochs are the same without the service. Where a service is away, the policy is told so (a
+included, in memory (the latest) and as files of `cache`, so that replays, branches of a search and
+further epochs are the same without the service. Where a service is away, the policy is told so (a
 `ToolError`, which is counted), the console once, and nobody asks for `rest_s`.
 """
 
