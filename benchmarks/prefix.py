@@ -2,20 +2,22 @@
 reads it once (model.shared_prefix).
 
     python benchmarks/prefix.py [--group 8] [--prompt 1000] [--shortest 60] [--longest 400]
-        [--pairs 3] [--prompts 1]
+        [--rounds 3] [--prompts 1]
 
 A random Qwen2.5-VL of 100 million weights with the released vocabulary (benchmarks/packing.py). A
 prompt begins with a picture of 448 x 448 (256 tokens); the responses of a group have lengths evenly
-spread between the two, and only they are scored. Log-probabilities of the three ways are compared,
-then floating-point operations of a forward and backward pass are counted (PyTorch's counter, which
-is told of the CPU's attention: half a square where it is causal, and all that a mask covers where
-there is one), then passes are timed in turns.
+spread between the two, and only they are scored. In each round every way makes a forward and a
+backward pass, which is timed (on a CPU by its own seconds) and whose floating-point operations are
+counted: by PyTorch's counter, which is told of the CPU's attention: half a square where it is
+causal, and all that a mask covers where there is one. Log-probabilities are compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -92,25 +94,43 @@ def attention_backward_flops(
     return attention_flops(query, key, value, dropout, is_causal) * 5 // 2
 
 
-def count(policy: Policy, batch: TrainingBatch, features: Tensor) -> float:
-    """Floating-point operations of both passes, in units of 1e12."""
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """A forward and a backward pass.
+
+    Attributes:
+        logprobs: Of the responses.
+        seconds: The processor's own where it does them.
+        operations: On floating-point numbers, in 1e12.
+    """
+
+    logprobs: Tensor
+    seconds: float
+    operations: float
+
+
+def passes(policy: Policy, batch: TrainingBatch, features: Tensor) -> Passes:
+    """The counter itself takes about 1 % of the time, most where sequences are read apart."""
     aten = torch.ops.aten
     of_cpu = {
         aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
     }
+    start = time.process_time()
     with FlopCounterMode(display=False, custom_mapping=of_cpu) as counter:
-        learn(policy, batch, features)
-    counted = counter.get_flop_counts()["Global"]
-    if not any("attention" in str(operation) for operation in counted):
+        logprobs, seconds = learn(policy, batch, features)
+    if not torch.cuda.is_available():
+        seconds = time.process_time() - start
+    operations = counter.get_flop_counts()["Global"]
+    if not any("attention" in str(operation) for operation in operations):
         raise RuntimeError("the attention was not counted: of which kernel is it?")
-    return counter.get_total_flops() / 1e12
+    return Passes(logprobs, seconds, counter.get_total_flops() / 1e12)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (
-        ("group", 8), ("prompt", 1000), ("shortest", 60), ("longest", 400), ("pairs", 3),
+        ("group", 8), ("prompt", 1000), ("shortest", 60), ("longest", 400), ("rounds", 3),
         ("prompts", 1),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -121,29 +141,30 @@ def main() -> None:
     one = torch.randn(args.prompts, SIDE**2, 512)
     features = one.repeat_interleave(args.group, dim=0).flatten(0, 1).to(device)
     ways = {name: made(**settings).to(device) for name, settings in WAYS.items()}
-    found = {name: learn(policy, batch, features)[0] for name, policy in ways.items()}
-    apart = max(float((found["padded"] - one).abs().max()) for one in found.values())
     print(
         f"{args.prompts} x {args.group} rollouts, {int(batch.attention_mask.sum())} tokens in a "
-        f"batch of {batch.input_ids.numel()}; log-probabilities differ by {apart:.1e} at most"
+        f"batch of {batch.input_ids.numel()}",
+        flush=True,
     )
-    flops = {name: count(policy, batch, features) for name, policy in ways.items()}
-    print("1e12 operations:", told(flops, "{:.2f}"), flush=True)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.pairs):
-        for name, policy in ways.items():
-            seconds[name].append(learn(policy, batch, features)[1])
-        print("seconds:", told({name: each[-1] for name, each in seconds.items()}, "{:.2f}"))
+    for _ in range(args.rounds):
+        found = {name: passes(policy, batch, features) for name, policy in ways.items()}
+        apart = max(
+            float((found["padded"].logprobs - one.logprobs).abs().max()) for one in found.values()
+        )
+        for name, one in found.items():
+            seconds[name].append(one.seconds)
+        print("1e12 operations:", told({name: one.operations for name, one in found.items()}))
+        print("seconds:", told({name: one.seconds for name, one in found.items()}))
+        print(f"log-probabilities differ by {apart:.1e} at most", flush=True)
     medians = {name: statistics.median(each) for name, each in seconds.items()}
-    print("medians:", told(medians, "{:.2f}"))
+    print("medians:", told(medians))
 
 
-def told(values: dict[str, float], form: str) -> str:
-    each = ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
-    ratios = ", ".join(
-        f"{name} / shared {value / values['shared']:.2f}" for name, value in values.items()
-    )
-    return f"{each}; {ratios}"
+def told(values: dict[str, float]) -> str:
+    each = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+    ratios = (f"{name} / shared {value / values['shared']:.2f}" for name, value in values.items())
+    return f"{each}; {', '.join(list(ratios)[:-1])}"
 
 
 if __name__ == "__main__":
