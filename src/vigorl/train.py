@@ -203,6 +203,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     save.
     """
     callbacks: list[L.Callback] = [_TakesSignals()]
+    if cfg.get("profile"):  # before all whose time it takes
+        callbacks.append(instantiate(cfg.profile))
     if cfg.get("guard"):  # before the rollouts: where it stops a run, they are evaluated once more
         callbacks.append(instantiate(cfg.guard))
     if cfg.get("exploration"):
@@ -230,7 +232,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
             extra["codec"] = parts.codec
         if name == "checkpoint":
             extra["describe"] = partial(describe, run=Path(cfg.paths.run))
-        callbacks.append(assemble(node, **extra))
+        place = 0 if name == "throughput" else len(callbacks)  # before all whose time it takes
+        callbacks.insert(place, assemble(node, **extra))
     return callbacks
 
 

@@ -11,7 +11,7 @@ code, which its family (`families/`) knows how to call. Left out: video, quantis
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -197,14 +197,17 @@ class Policy(nn.Module):
         Returns:
             [tokens, feature_width] per picture.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
-            return self.family.encode(
-                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
-            )
+        return self._encode(pixel_values, grid_thw)
 
     def encode_blank(self) -> Float[Tensor, "_ width"]:
         """Run the tower on the smallest picture: a rank that has none keeps step with the rest."""
         return self.encode_views(*self.family.blank(self.model.config))[0]
+
+    def _encode(self, pixel_values: Tensor, grid_thw: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
+            return self.family.encode(
+                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
+            )
 
     def forward(
         self, batch: TrainingBatch, features: Float[Tensor, "image_tokens width"] | None = None
@@ -220,28 +223,40 @@ class Policy(nn.Module):
         """
         unused = None
         if features is None and batch.pixel_values is not None:
-            features = self._encode(batch, batch.pixel_values)
+            features = self._features(batch, batch.pixel_values)
         elif features is None:
             if len(batch.image_grid_thw):
                 raise AlignmentError("the batch has pictures, but neither pixels nor features")
-            unused = self.encode_blank()
+            unused = self._encode(*self.family.blank(self.model.config))[0]
             features = unused[:0]
         self._check_image_tokens(batch, features)
         read = self._read_packed if self.packing else self._read
-        hidden = read(batch, features)
-        return hidden if unused is None else hidden + 0.0 * unused.sum()
+        with nullcontext() if unused is None else self._embedding_beside(unused):
+            return read(batch, features)
 
-    def _encode(self, batch: TrainingBatch, pixel_values: Tensor) -> Tensor:
+    @contextmanager
+    def _embedding_beside(self, unused: Tensor) -> Iterator[None]:
+        """Inside, 0 times some features goes into the embeddings: the tower, and a frozen language
+        model, have a backward pass on this rank too.
+        """
+        embeddings = self.model.get_input_embeddings()
+        hook = embeddings.register_forward_hook(lambda *called: called[-1] + 0.0 * unused.sum())
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _features(self, batch: TrainingBatch, pixel_values: Tensor) -> Tensor:
         """Features of all pictures; one that several sequences show is encoded once where they
         share what they begin with.
         """
         grids = batch.image_grid_thw
         if not self.shared_prefix:
-            return torch.cat(self.encode_views(pixel_values, grids))
+            return torch.cat(self._encode(pixel_values, grids))
         numbers = _numbers(batch)
         first = [numbers.index(number) for number in range(max(numbers) + 1)]
         pieces = pixel_values.split(self.family.num_pieces(grids).tolist())
-        encoded = self.encode_views(torch.cat([pieces[i] for i in first]), grids[first])
+        encoded = self._encode(torch.cat([pieces[i] for i in first]), grids[first])
         return torch.cat([encoded[number] for number in numbers])
 
     def _read(self, batch: TrainingBatch, features: Tensor) -> Tensor:
@@ -297,7 +312,7 @@ class Policy(nn.Module):
         The arguments after `features` are those of `logprobs.chosen_logprobs`, with its errors.
         """
         return chosen_logprobs(
-            self(batch, features),
+            self.forward(batch, features),  # one call for FSDP, whose root this method is
             self.model.lm_head,  # pyright: ignore[reportArgumentType]
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,

@@ -337,11 +337,18 @@ class Exploration(Group):
     noise: Noise | None
 
 
+class Overlap(Group):
+    in_background: Flag
+    spare_groups: Count
+    max_staleness: AtLeastOne
+
+
 class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None
     alignment: Alignment | None
     groups: Node | None
+    overlap: Overlap | None
 
 
 class DataModule(Group):
