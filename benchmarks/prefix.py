@@ -8,8 +8,8 @@ A random Qwen2.5-VL of 100 million weights with the released vocabulary (benchma
 prompt begins with a picture of 448 x 448 (256 tokens); the responses of a group have lengths evenly
 spread between the two, and only they are scored. In each round every way makes a forward and a
 backward pass, which is timed (on a CPU by its own seconds) and whose floating-point operations are
-counted: by PyTorch's counter, which is told of the CPU's attention: half a square where it is
-causal, and all that a mask covers where there is one. Log-probabilities are compared.
+counted by PyTorch's counter, which is told of the CPU's attention. Log-probabilities are compared.
+Then the formula of `core.flops`, for this model and in the shapes of released ones.
 """
 
 from __future__ import annotations
@@ -21,14 +21,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from at_size import SHAPES
 from packing import END, IMAGE, SIDE, START, learn, made
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForImageTextToText
 
+from vigorl.build import ASSETS
+from vigorl.core.flops import Load, ModelFlops, text_load
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.data.collate import TrainingBatch
+from vigorl.models.flops import count_products
 from vigorl.models.policy import Policy
+
+VOCAB = 151936
 
 WAYS: dict[str, dict[str, bool]] = {
     "padded": {},
@@ -65,33 +72,19 @@ def view_of(number: int) -> ImageView:
     return ImageView(FileImage(f"{number}.png"), original=size, size=size)
 
 
-def attention_flops(
-    query: tuple[int, ...],
-    key: tuple[int, ...],
-    value: tuple[int, ...],
-    dropout: float = 0.0,
-    is_causal: bool = False,
-    **_: Any,
-) -> int:
-    """Two products of a forward pass."""
+def attention(query: tuple[int, ...], key: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Operations of the two products of a forward pass, by shapes: those that a mask or a causal
+    kernel leaves out count, as with the counter's own kernels.
+    """
     batch, heads, tokens, width = query
-    seen = (tokens + 1) / 2 if is_causal else key[2]
-    return int(4 * batch * heads * tokens * seen * width)
+    return 4 * batch * heads * tokens * key[2] * width
 
 
-def attention_backward_flops(
-    gradient: tuple[int, ...],
-    query: tuple[int, ...],
-    key: tuple[int, ...],
-    value: tuple[int, ...],
-    out: tuple[int, ...],
-    logsumexp: tuple[int, ...],
-    dropout: float,
-    is_causal: bool,
-    **_: Any,
+def attention_backward(
+    _: Any, query: tuple[int, ...], key: tuple[int, ...], *__: Any, **___: Any
 ) -> int:
-    """Five products, the first of which is the forward pass's once more."""
-    return attention_flops(query, key, value, dropout, is_causal) * 5 // 2
+    """Of five products, the first of which is the forward pass's once more."""
+    return attention(query, key) * 5 // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +103,11 @@ class Passes:
 
 
 def passes(policy: Policy, batch: TrainingBatch, features: Tensor) -> Passes:
-    """The counter itself takes about 1 % of the time, most where sequences are read apart."""
+    """Of one of the ways."""
     aten = torch.ops.aten
     of_cpu = {
-        aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+        aten._scaled_dot_product_flash_attention_for_cpu: attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
     }
     start = time.process_time()
     with FlopCounterMode(display=False, custom_mapping=of_cpu) as counter:
@@ -125,6 +118,35 @@ def passes(policy: Policy, batch: TrainingBatch, features: Tensor) -> Passes:
     if not any("attention" in str(operation) for operation in operations):
         raise RuntimeError("the attention was not counted: of which kernel is it?")
     return Passes(logprobs, seconds, counter.get_total_flops() / 1e12)
+
+
+def loads(responses: list[int], *, prompt: int, prompts: int) -> dict[str, Load]:
+    """What each way reads."""
+    lengths = [prompt + response for response in responses]
+    one, scored = len(responses), sum(responses)
+    first, *others = responses
+    read = {
+        "padded": Load(tokens=one * max(lengths), pairs=one * max(lengths) ** 2, scored=scored),
+        "packed": text_load(lengths, scored=scored),
+        "shared": Load(
+            tokens=prompt + scored,
+            pairs=(prompt + first) ** 2 + sum(num * (prompt + num) for num in others),
+            scored=scored,
+        ),
+    }
+    return {name: load * prompts for name, load in read.items()}
+
+
+def in_shape(scale: str) -> ModelFlops:
+    """Of a released model, with its vocabulary; no weights are made."""
+    start, text, tower = SHAPES[scale]
+    settings = AutoConfig.from_pretrained(ASSETS / start).to_dict()
+    settings["text_config"].pop("layer_types", None)
+    settings["text_config"] |= text | {"vocab_size": VOCAB}
+    settings["vision_config"] |= tower
+    config = AutoConfig.for_model(**settings)
+    with torch.device("meta"):
+        return count_products(Policy(AutoModelForImageTextToText.from_config(config)))
 
 
 def main() -> None:
@@ -159,6 +181,13 @@ def main() -> None:
         print(f"log-probabilities differ by {apart:.1e} at most", flush=True)
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     print("medians:", told(medians))
+    with torch.device("meta"):
+        shapes = {"this model": count_products(made())}
+    shapes |= {scale: in_shape(scale) for scale in SHAPES}
+    read = loads(spread, prompt=args.prompt, prompts=args.prompts)
+    for scale, model in shapes.items():
+        needed = {name: model.text_update(load) / 1e12 for name, load in read.items()}
+        print(f"1e12 operations by formula, {scale}:", told(needed))
 
 
 def told(values: dict[str, float]) -> str:
