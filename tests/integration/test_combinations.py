@@ -85,9 +85,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("what", "how"), CELLS)
-def test_two_processes_end_where_one_does(
-    what: str, how: str, alone: Path, together: Path
-) -> None:
+def test_two_processes_end_where_one_does(what: str, how: str, alone: Path, together: Path) -> None:
     wanted, found = metrics(alone, what), metrics(together, f"{what}_{how}")
     assert found["train/grad_norm"] > 0.05  # clipping acts
     for name in SAME:

@@ -24,6 +24,7 @@ from vigorl.callbacks.early_stop import EarlyStop
 from vigorl.callbacks.mlflow_logger import send, shown_name
 from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
 from vigorl.core.errors import ConfigError, DataError, VigorlError
+from vigorl.core.spans import Kind, span
 from vigorl.models.parts import held
 from vigorl.outbox.operations import LogModel
 from vigorl.ranks import from_all_ranks
@@ -109,7 +110,8 @@ class PhaseCheckpoint(Checkpoint):
             )
         self._keep_best(trainer, pl_module, done=done)
         if done % self.every == 0 or done == trainer.max_epochs or trainer.should_stop:
-            with _written_whole(trainer, self.folder / f"phase-{done:05d}.ckpt") as part:
+            path = self.folder / f"phase-{done:05d}.ckpt"
+            with span(Kind.CHECKPOINT), _written_whole(trainer, path) as part:
                 trainer.save_checkpoint(part)
             if trainer.is_global_zero:
                 self._remove_old()

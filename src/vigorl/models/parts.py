@@ -23,9 +23,7 @@ def part_of(tensor: Tensor, *, like: Tensor) -> Tensor:
     """This rank's part of a whole tensor, where `like` is in parts and of the same shape."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
-    return distribute_tensor(
-        tensor.detach(), like.device_mesh, like.placements, src_data_rank=None
-    )
+    return distribute_tensor(tensor.detach(), like.device_mesh, like.placements, src_data_rank=None)
 
 
 def total_norm(gradients: Iterable[Tensor]) -> Tensor:

@@ -214,6 +214,7 @@ class Guard(Group):
 
 class Engine(VLLMLimits, Group):
     max_batch_size: AtLeastOne
+    refill: Flag
     device: Text
     urls: Urls
     api: Literal["tokens", "chat"]

@@ -58,6 +58,21 @@ class Trainer(Group):
     enable_checkpointing: Flag
 
 
+class Profile(Group):
+    folder: Text
+    every: AtLeastOne
+    phases: list[Count]
+    torch: Flag
+    peak_flops: (
+        Annotated[
+            float,
+            Field(strict=True, gt=0, le=1e18),
+            says("FLOP per second, above 0 and up to 1e18"),
+        ]
+        | None
+    )
+
+
 class Logger(Group):
     experiment_name: Text
     run_name: Text

@@ -35,7 +35,7 @@ from vigorl.training.algorithms.protocol import (
     Stateful,
     check_beside,
 )
-from vigorl.training.buffer import PolicyBatch
+from vigorl.training.buffer import PolicyBatch, Spare
 from vigorl.training.critic import Critic, check_critic, drop_gradients
 from vigorl.training.entropy import EntropyRule
 from vigorl.training.kl_schedule import CosineKL
@@ -174,7 +174,9 @@ class PolicyGradientModule(PolicyModule):
                 for weight in self.trained_parameters():
                     optimizer.state.pop(weight, None)
 
-    def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
+    def training_step(self, item: PolicyBatch | Spare, batch_idx: int) -> Tensor:
+        if isinstance(item, Spare):
+            return self.no_loss()
         batch = item.batch
         self.count_padding(batch)
         self._note_signal(batch)

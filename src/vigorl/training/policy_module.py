@@ -217,10 +217,15 @@ class PolicyModule(L.LightningModule):
         return nullcontext() if self.vision_cache is None else self.vision_cache.aside()
 
     def count_padding(self, batch: TrainingBatch) -> None:
-        """For `perf/padding_frac`: positions of an update's micro-batches that hold no token."""
+        """For `perf/padding_frac`: positions that the language model computes for no token."""
         mask = batch.attention_mask
-        padding = {"perf/padding_frac": (mask.numel() - mask.sum(), mask.numel())}
-        self.step_metrics.add_sums(padding)
+        num_tokens = mask.sum()
+        num_read = num_tokens if self.policy.packing else mask.numel()
+        self.step_metrics.add_sums({"perf/padding_frac": (num_read - num_tokens, num_read)})
+
+    def no_loss(self) -> Tensor:
+        """Of a spare micro-batch: its backward pass reaches no weight."""
+        return torch.zeros((), device=self.device, requires_grad=True)
 
     def report(self, output: LossOutput) -> Tensor:
         """Count a loss for the step's metrics and scale it for Lightning.

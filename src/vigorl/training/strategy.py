@@ -134,7 +134,6 @@ class FSDP2Strategy(ModelParallelStrategy):
             kind, (self.copies, num_ranks // self.copies), mesh_dim_names=("copies", "parts")
         )
 
-
     # ---- checkpoints: Lightning's own number AdamW's states by another order than AdamW ----------
 
     lightning_restore_optimizer = True
