@@ -249,6 +249,7 @@ def check_settings(cfg: DictConfig) -> None:
             num_ranks = cfg.trainer.devices * cfg.trainer.num_nodes
             instantiate(cfg.overlap).ends(instantiate(cfg.plan), (), num_ranks=num_ranks)
         _try_out(cfg.get("early_stop"))
+        _try_out(cfg.get("profile"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))
         for key in ("sampler", "groups", "probes", "signals"):

@@ -29,12 +29,14 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.core.spans import Kind, note, span
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
 from vigorl.rollout.left import LeftGroup
 from vigorl.rollout.probes.probe import Probe, Schedule, Taught
 from vigorl.training.alignment import AlignmentCheck, check_masks
+from vigorl.training.buffer import with_spares
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
 from vigorl.training.groups.collection import (
@@ -157,7 +159,8 @@ class RolloutCallback(L.Callback):
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
-            self.evaluate(trainer, _policy_module(pl_module))
+            with span(Kind.EVALUATE):
+                self.evaluate(trainer, _policy_module(pl_module))
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -236,17 +239,20 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            by_group=module.policy.shared_prefix,
+            attention=module.policy.attention_cost,
         )
         cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)
         if teaches(self.probes):
             cut = beside(cut, taught, cutting, keeps_noise=self.learns_noise)
-        micro_batches = read_start(
-            cut.micro_batches,
-            module=module,
-            collate=datamodule.collate,
-            has_several_updates=plan.updates_per_phase > 1,
-            per_update=plan.accumulate(trainer.world_size),
-        )
+        with span(Kind.LOGPROB, "start"):
+            micro_batches = read_start(
+                cut.micro_batches,
+                module=module,
+                collate=datamodule.collate,
+                has_several_updates=plan.updates_per_phase > 1,
+                per_update=cut.per_update,
+            )
         if module.sft_mix is not None:
             micro_batches = module.sft_mix.beside(
                 micro_batches,
@@ -262,13 +268,19 @@ class RolloutCallback(L.Callback):
             micro_batches = with_sampled_as_old(
                 micro_batches, module=module, collate=datamodule.collate
             )
-        datamodule.buffer.fill(micro_batches)
+        places = plan.accumulate(trainer.world_size)
+        datamodule.buffer.fill(with_spares(micro_batches, cut.per_update, places=places))
         sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
         sums |= guest_sums(guests) if guests else {}
-        sums["time/prepare_s"] = (time.perf_counter() - started, 1)
+        ended = time.perf_counter()
+        note(Kind.PREPARE, started, ended)
+        sums["time/prepare_s"] = (ended - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
-        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples)
+        with span(Kind.RECORD):
+            self._log(
+                "train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples
+            )
 
     def _publish(self, trainer: L.Trainer, module: PolicyModule) -> None:
         """Give the engine the weights as they are now, once no rollouts are being made."""
@@ -393,16 +405,18 @@ class RolloutCallback(L.Callback):
         reads, has_critic = reads_of(module.algorithm), module.critic is not None
         if not reads and not has_critic:
             return ()
-        return read_rollouts(
-            rollouts,
-            reads=reads,
-            has_reference=module.algorithm.needs_reference,
-            module=module,
-            collate=datamodule.collate,
-            num_tokens=datamodule.num_tokens,
-            batch_size=plan.micro_batch_size,
-            has_critic=has_critic,
-        )
+        with span(Kind.LOGPROB, "readings"):
+            return read_rollouts(
+                rollouts,
+                reads=reads,
+                has_reference=module.algorithm.needs_reference,
+                module=module,
+                collate=datamodule.collate,
+                num_tokens=datamodule.num_tokens,
+                batch_size=plan.micro_batch_size,
+                most_tokens=plan.micro_batch_tokens,
+                has_critic=has_critic,
+            )
 
     def _invite(
         self, scored: Sequence[ScoredRollout], phase: int, trainer: L.Trainer
@@ -440,9 +454,11 @@ class RolloutCallback(L.Callback):
                 on_progress=self.on_progress,
             ).rollouts
         samples = [sample_of(one) for one in rollouts]
-        gaps = self.alignment(
-            rollouts, samples, engine=self.generator.engine, module=module, datamodule=datamodule
-        )
+        with span(Kind.LOGPROB, "alignment"):
+            gaps = self.alignment(
+                rollouts, samples, engine=self.generator.engine, module=module,
+                datamodule=datamodule,
+            )  # fmt: skip
         return {"align/mean_gap": (gaps.total, gaps.num_tokens)}, {"align/max_gap": gaps.largest}
 
     # ---- evaluation ------------------------------------------------------------------------------

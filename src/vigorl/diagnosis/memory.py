@@ -155,14 +155,19 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     traces = cfg.datamodule.get("traces")
     response = traces.max_tokens if traces else cfg.env.limits.max_response_tokens
     prompt, picture = prompt_tokens(cfg), model.picture_tokens(cfg.pixels.max_pixels)
+    sequence = response if traces else prompt + picture + response
+    batching = traces or cfg.plan
+    num_sequences = batching.micro_batch_size
+    if batching.micro_batch_tokens is not None:
+        num_sequences = min(num_sequences, max(batching.micro_batch_tokens // sequence, 1))
     return LearningLoad(
         weight_bytes=own,
         compute_bytes=compute,
         num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
         zero_stage=cfg.strategy.get("stage") if is_zero else None,
         reference_bytes=reference,
-        micro_batch_size=(traces or cfg.plan).micro_batch_size * (1 + sum(answers_beside(cfg))),
-        sequence_tokens=response if traces else prompt + picture + response,
+        micro_batch_size=num_sequences * (1 + sum(answers_beside(cfg))),
+        sequence_tokens=sequence,
         response_tokens=response,
         picture_tokens=picture + (cfg.env.limits.max_images - 1) * crop_tokens(cfg, model),
         is_tower_trained=not cfg.model.freeze_vision_tower,
@@ -171,7 +176,16 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         or _default(PolicyModule, "logits_chunk_tokens"),
         vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
+        parts=num_parts(cfg),
     )
+
+
+def num_parts(cfg: DictConfig) -> int:
+    """That FSDP2 cuts a model into; 1 without it."""
+    strategy = cfg.strategy
+    if not isinstance(strategy, DictConfig) or "copies" not in strategy:
+        return 1
+    return max(cfg.trainer.devices * cfg.trainer.num_nodes // strategy.copies, 1)
 
 
 def answers_beside(cfg: DictConfig) -> list[int]:

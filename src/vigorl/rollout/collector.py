@@ -2,8 +2,8 @@
 
 The next turn of a dialog is submitted the moment its last one is done, so at any time different
 dialogs are at different turns, and no dialog waits for another; one whose tool waits for a service
-(`WaitingTool`) lets the others go on. Results come back in the order of the dialogs, whatever the
-order of finishing.
+(`WaitingTool`), or whose next turn for a judge (`Dialog.verdict`), lets the others go on. Results
+come back in the order of the dialogs, whatever the order of finishing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from vigorl.core.errors import EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
+from vigorl.core.spans import Kind, span
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
@@ -153,7 +154,8 @@ class _Run:
     ) -> None:
         self.engine, self.dialogs, self.on_done, self.then = engine, list(dialogs), on_done, then
         self.pending: dict[str, int] = {}  # request id -> dialog number
-        self.waiting: dict[int, tuple[Completion, list[Future[Any]]]] = {}  # for services
+        # for services, or with its completion taken for a judge
+        self.waiting: dict[int, tuple[Completion | None, list[Future[Any]]]] = {}
         self.rollouts: dict[int, Rollout] = {}  # dialog number -> once it is done
         self.num_new_tokens, self.engine_s = 0, 0.0
         if engine.num_in_flight:
@@ -162,11 +164,12 @@ class _Run:
     def submit(self, numbers: Iterable[int]) -> None:
         requests = [(number, self.dialogs[number].next_request()) for number in numbers]
         started = time.perf_counter()
-        for number, request in requests:
-            if request.id in self.pending:
-                raise EngineError(f"two dialogs are called {request.id}")
-            self.pending[request.id] = number
-            self.engine.submit(request)
+        with span(Kind.ENGINE, "submit"):
+            for number, request in requests:
+                if request.id in self.pending:
+                    raise EngineError(f"two dialogs are called {request.id}")
+                self.pending[request.id] = number
+                self.engine.submit(request)
         self.engine_s += time.perf_counter() - started
 
     def poll(self) -> list[int]:
@@ -185,7 +188,8 @@ class _Run:
         """What the engine has finished; the dialogs that follow one that was refused."""
         started = time.perf_counter()
         try:
-            completions = self.engine.poll()
+            with span(Kind.ENGINE, "poll"):
+                completions = self.engine.poll()
         except RefusalError as error:
             _LOG.warning("counted as refused: %s", error)
             number = self.pending.pop(error.request_id)
@@ -200,7 +204,8 @@ class _Run:
         """The dialogs that have a next turn, of those that wait for no service any more."""
         still = [[one for one in futures if not one.done()] for _, futures in self.waiting.values()]
         if may_wait and still and all(still):
-            wait([one for futures in still for one in futures], return_when=FIRST_COMPLETED)
+            with span(Kind.WAIT, "services"):
+                wait([one for futures in still for one in futures], return_when=FIRST_COMPLETED)
         done = [
             number
             for number, (_, futures) in self.waiting.items()
@@ -209,12 +214,19 @@ class _Run:
         return [follows for number in done for follows in self._accept(number)]
 
     def _accept(self, number: int) -> Sequence[int]:
-        """The dialogs that have a next turn because of a completion."""
+        """The dialogs that have a next turn because of a completion, or of a judge."""
         completion, _ = self.waiting.pop(number)
         dialog = self.dialogs[number]
+        if completion is None:
+            return [number]
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)
-        return self._finish(number) if dialog.is_done else [number]
+        if dialog.is_done:
+            return self._finish(number)
+        if dialog.verdict is not None:
+            self.waiting[number] = (None, [dialog.verdict])
+            return []
+        return [number]
 
     def _finish(self, number: int) -> Sequence[int]:
         """The dialogs that follow one that is done."""

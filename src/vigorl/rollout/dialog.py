@@ -43,6 +43,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.spans import Kind, span
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     TOOL_CALL,
@@ -163,6 +164,11 @@ class Dialog:
     def is_being_checked(self) -> bool:
         """Whether what is generated next is no turn of its own, but asked aside by a rule."""
         return False
+
+    @property
+    def verdict(self) -> Future[bool] | None:
+        """What somebody has been asked that the coming turn depends on; None: nothing."""
+        return None
 
     @property
     def image(self) -> ImageView:
@@ -400,8 +406,9 @@ class Dialog:
             error = f"There is no tool of that name. The tools are: {', '.join(self._tools)}."
             return Observation((error,)), error
         try:
-            seen = self._tools[call.name].call(call.arguments, scene=scene)
-            return self._env.fitted(seen, num_shown=len(scene.views)), ""
+            with span(Kind.TOOL, call.name):
+                seen = self._tools[call.name].call(call.arguments, scene=scene)
+                return self._env.fitted(seen, num_shown=len(scene.views)), ""
         except ToolError as problem:
             return Observation((str(problem),)), str(problem)
 

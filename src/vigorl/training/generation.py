@@ -12,6 +12,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
+from vigorl.core.spans import Kind, span
 from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import Collected, build_dialogs, collect
@@ -76,12 +77,14 @@ class RolloutGenerator:
         """Give the engine the weights as they are now, unless it has them."""
         if self._version != version:
             export = export_adapters if self.engine.takes_adapters else export_weights
-            self.engine.publish(export(policy.model), version=version)
+            with span(Kind.PUBLISH):
+                self.engine.publish(export(policy.model), version=version)
             self._version = version
 
     def rest(self) -> None:
         """While the policy is updated the engine needs no memory, and its weights are outdated."""
-        self.engine.sleep()
+        with span(Kind.SLEEP):
+            self.engine.sleep()
         self._version = -1
 
     @property
@@ -145,7 +148,8 @@ class RolloutGenerator:
             on_progress(name, finished, len(dialogs))
 
         is_over = None if partial is None else partial.is_over
-        collected = collect(self.engine, dialogs, phase=name, on_done=count, is_over=is_over)
+        with span(Kind.GENERATE, name):
+            collected = collect(self.engine, dialogs, phase=name, on_done=count, is_over=is_over)
         rollouts, left = collected.rollouts, list[LeftGroup]()
         if partial is not None:
             version = self.engine.policy_version
@@ -154,14 +158,15 @@ class RolloutGenerator:
         probed, probe_s, taught = rollouts, None, list[Taught]()
         if probes:
             started = time.perf_counter()
-            probed = ask_probes(
-                lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
-                probes,
-                probed,
-                environment=environment,
-                schedule=schedule,
-                taught=taught,
-            )
+            with span(Kind.PROBE):
+                probed = ask_probes(
+                    lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
+                    probes,
+                    probed,
+                    environment=environment,
+                    schedule=schedule,
+                    taught=taught,
+                )
             probe_s = time.perf_counter() - started
 
         def is_own(number: int) -> bool:

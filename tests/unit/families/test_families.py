@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -94,6 +95,17 @@ def test_the_policys_logprobs_are_the_models(little: Little) -> None:
         scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
     wanted = plain_logprobs(little, batch)
     torch.testing.assert_close(scored[batch.loss_mask], wanted, atol=5e-6, rtol=0)
+
+
+def test_pixels_are_bit_for_bit_the_processors(little: Little, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (140, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    view = little.images.whole(tmp_path / "a.png")
+    processor = AutoImageProcessor.from_pretrained(little.folder, backend="pil")
+    alone = processor(images=[little.images.image(view)], return_tensors="pt")["pixel_values"]
+    ours = little.images.pixels(view).pixel_values
+    assert ours.dtype == alone.dtype
+    assert torch.equal(ours, alone)
 
 
 @pytest.mark.parametrize("size", [(900, 300), (448, 448), (40, 33), (31, 700), (1000, 600)])
