@@ -48,7 +48,9 @@ class Throughput(L.Callback):
         plan = getattr(trainer.datamodule, "plan", None)  # pyright: ignore[reportAttributeAccessIssue]
         if plan is not None:
             num_rollouts = plan.rollouts_per_phase / trainer.world_size
-            metrics["perf/host_mb_per_rollout"] = (host_peak - self._host_bytes) / 1e6 / num_rollouts
+            metrics["perf/host_mb_per_rollout"] = (
+                (host_peak - self._host_bytes) / 1e6 / num_rollouts
+            )
         give_back()
         held, peak = resident_bytes(), host_peak
         if pl_module.device.type == "cuda":

@@ -105,8 +105,8 @@ class Qwen25VL:
             ) from error
 
     def pixels(self, processor: Any, picture: UInt8[np.ndarray, "height width 3"]) -> Tensor:
-        """Bit for bit what the processor makes, in a third of the time: it maps each byte by itself,
-        so what becomes of one is looked up. A test holds this for every family.
+        """Bit for bit what the processor makes, in a third of the time: it maps each byte by
+        itself, so what becomes of one is looked up. A test holds this for every family.
         """
         cut = _patches(picture, patch_size=processor.patch_size, merge_size=processor.merge_size)
         num, _, inner = cut.shape
