@@ -101,13 +101,16 @@ def _chain_form(*, _root_: DictConfig) -> str:
     return "multi_turn" if _root_.env.tools else "single_turn"
 
 
-def _accumulate(sequences: int, micro_batch: int, devices: Any, num_nodes: int) -> int:
-    """Micro-batches per update on each rank; the data module checks it against the ranks that
-    really run.
+def _accumulate(
+    sequences: int, micro_batch: int, devices: Any, num_nodes: int, tokens: int | None = None
+) -> int:
+    """Micro-batches per update on each rank, one for each sequence where tokens are counted; the
+    data module checks it against the ranks that really run.
     """
     if not isinstance(devices, int) or devices < 1:
         raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
-    return max(sequences // (micro_batch * devices * num_nodes), 1)
+    each = micro_batch if tokens is None else 1
+    return max(sequences // (each * devices * num_nodes), 1)
 
 
 def _digest(*, _parent_: DictConfig) -> str:

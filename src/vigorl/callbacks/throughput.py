@@ -16,13 +16,15 @@ GIB = 2**30
 class Throughput(L.Callback):
     """Logs per epoch, of this rank:
 
-    `time/phase_s`, `time/update_s` (from the first micro-batch to the last);
+    `time/phase_s`, with the rollouts and without the evaluation, and `time/update_s`, from the
+    first micro-batch's start to the last one's end;
     `perf/memory_gib`, what the device holds when the epoch is over (of a CPU, this process), and
     `perf/memory_peak_gib`, the most it held in the epoch;
     `perf/host_mb_per_rollout`, how far this process' memory rose above its start of the phase,
     per rollout: pictures, crops, features on a CPU, and what learning takes.
 
-    When an epoch is over, memory that was freed goes back to the system.
+    When an epoch is over, memory that was freed goes back to the system. It stands before the
+    callbacks whose time it takes.
     """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -39,18 +41,26 @@ class Throughput(L.Callback):
         if self._update_started is None:
             self._update_started = time.perf_counter()
 
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._update_ended = time.perf_counter()
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        now, host_peak = time.perf_counter(), peak_bytes()
+        now, host_peak, started = time.perf_counter(), peak_bytes(), self._update_started
         metrics = {
             "time/phase_s": now - self._epoch_started,
-            "time/update_s": now - (self._update_started or now),
+            "time/update_s": 0.0 if started is None else self._update_ended - started,
         }
         plan = getattr(trainer.datamodule, "plan", None)  # pyright: ignore[reportAttributeAccessIssue]
         if plan is not None:
-            num_rollouts = plan.rollouts_per_phase / trainer.world_size
-            metrics["perf/host_mb_per_rollout"] = (
-                (host_peak - self._host_bytes) / 1e6 / num_rollouts
-            )
+            num_own = plan.rollouts_per_phase / trainer.world_size
+            metrics["perf/host_mb_per_rollout"] = (host_peak - self._host_bytes) / 1e6 / num_own
         give_back()
         held, peak = resident_bytes(), host_peak
         if pl_module.device.type == "cuda":

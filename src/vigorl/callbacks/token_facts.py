@@ -74,6 +74,7 @@ def _trainer_logprobs(
             collate=datamodule.collate,
             num_tokens=datamodule.num_tokens,
             batch_size=datamodule.plan.micro_batch_size,
+            most_tokens=datamodule.plan.micro_batch_tokens,
         )
     return {
         (rollout.group, rollout.index): one.old_logprobs

@@ -246,6 +246,9 @@ class InternVL:
     def num_tokens(self, grid_thw: Tensor, config: PreTrainedConfig) -> Tensor:
         return grid_thw.prod(-1) // _merge_size(config) ** 2
 
+    def num_pieces(self, grid_thw: Tensor) -> Tensor:
+        return grid_thw[:, 0]
+
     def encode(
         self, model: PreTrainedModel, pixel_values: Tensor, grid_thw: Tensor
     ) -> list[Tensor]:

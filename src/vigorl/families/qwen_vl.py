@@ -123,6 +123,8 @@ class Qwen25VL:
 
     def tower_shape(self, config: PreTrainedConfig) -> TowerShape:
         vision: Any = config.vision_config
+        token_px = vision.patch_size * vision.spatial_merge_size
+        whole = getattr(vision, "fullatt_block_indexes", None)  # Qwen2.5-VL's has windows
         return TowerShape(
             hidden=self._tower_width(vision),
             intermediate=self._tower_inner_width(vision),
@@ -130,6 +132,10 @@ class Qwen25VL:
             patch_size=vision.patch_size,
             patch_dim=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
             merge_size=vision.spatial_merge_size,
+            window=0
+            if whole is None
+            else vision.window_size // token_px * vision.spatial_merge_size,
+            window_depth=0 if whole is None else vision.depth - len(whole),
         )
 
     def language_model(self, model: PreTrainedModel) -> nn.Module:
@@ -156,6 +162,9 @@ class Qwen25VL:
 
     def num_tokens(self, grid_thw: Tensor, config: PreTrainedConfig) -> Tensor:
         return grid_thw.prod(-1) // self.tower_shape(config).merge_size ** 2
+
+    def num_pieces(self, grid_thw: Tensor) -> Tensor:
+        return grid_thw.prod(-1)
 
     def encode(
         self, model: PreTrainedModel, pixel_values: Tensor, grid_thw: Tensor

@@ -4,13 +4,16 @@
     attention   each token sees those before it in its own sequence
 
 Each keeps the positions that it has alone. Attention is computed a sequence at a time: by
-FlashAttention's own kernel for lengths that differ, elsewhere by PyTorch's, called for each.
+FlashAttention's own kernel for lengths that differ, elsewhere by PyTorch's, called for each. So are
+a linear layer's convolution and delta rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
@@ -50,19 +53,78 @@ def attend(
 AttentionInterface.register(_SDPA, attend)
 
 
+def _convolved(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """transformers' convolution, [rows, channels, tokens], within each sequence of a row."""
+
+    @wraps(convolve)
+    def called(
+        states: Tensor, *given: Any, lengths: Sequence[int] | None = None, **named: Any
+    ) -> Tensor:
+        parts = [states] if lengths is None else states.split(list(lengths), dim=2)
+        return torch.cat([convolve(part, *given, **named) for part in parts], dim=2)
+
+    return called
+
+
+def _chunked(rule: Callable[..., tuple[Tensor, Any]]) -> Callable[..., tuple[Tensor, Any]]:
+    """transformers' gated delta rule, [rows, tokens, heads, ...], within each sequence of a row."""
+
+    @wraps(rule)
+    def called(
+        *states: Tensor,
+        g: Tensor,
+        beta: Tensor,
+        lengths: Sequence[int] | None = None,
+        **named: Any,
+    ) -> tuple[Tensor, Any]:
+        if lengths is None:
+            return rule(*states, g=g, beta=beta, **named)
+        parts = zip(*(one.split(list(lengths), dim=1) for one in (*states, g, beta)), strict=True)
+        found = [rule(*part, g=decay, beta=rate, **named)[0] for *part, decay, rate in parts]
+        return torch.cat(found, dim=1), None
+
+    return called
+
+
+_OF_LINEAR_LAYERS = {"causal_conv1d_fn": _convolved, "torch_chunk_gated_delta_rule": _chunked}
+
+
+def _split_linear_layers(layer: nn.Module) -> None:
+    """Have what mixes tokens in layers of this kind read sequence by sequence where it is told
+    their lengths. Not the layer as a whole: ranks with other numbers of sequences would call its
+    projections, whose weights ZeRO-3 gathers, another number of times.
+    """
+    # they get the lengths as attention does, but their code in torch takes no notice of them
+    module = sys.modules[type(layer).__module__]
+    for name, by_sequence in _OF_LINEAR_LAYERS.items():
+        function = getattr(module, name)
+        if not hasattr(function, "is_by_sequence"):
+            made: Any = by_sequence(function)
+            made.is_by_sequence = True
+            setattr(module, name, made)
+
+
 def prepare(model: PreTrainedModel, family: Family) -> None:
     """Have a model's language part take packed rows, and no others.
 
     Raises:
         ConfigError: It cannot, or its attention cannot.
     """
-    if family.linear_attention(model.config).layers or family.is_sliding(model):
+    if family.is_sliding(model):
         raise ConfigError(
             f"model.packing: the layers of {family.name} cannot be told where a sequence begins; "
             "set model.packing=false"
         )
     text: Any = model.config.get_text_config()
     kind = text._attn_implementation
+    if linear := family.linear_attention(model.config).layers:
+        if kind != "sdpa":
+            raise ConfigError(
+                f"model.packing: attn_implementation={kind} cannot with the linear layers of "
+                f"{family.name}; take sdpa"
+            )
+        stack = family.language_model(model).get_submodule("layers")
+        _split_linear_layers(stack.get_submodule(f"{linear[0]}.linear_attn"))
     if kind == "sdpa":
         text._attn_implementation = _SDPA
     elif not kind.startswith("flash_attention"):

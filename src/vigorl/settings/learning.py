@@ -64,6 +64,7 @@ class Model(Plain):
     freeze_language_model: Flag
     gradient_checkpointing: Flag
     packing: Flag
+    shared_prefix: Flag
     lora: Lora | None
     vision_cache_bytes: Bytes | None
     maker: Node | None
@@ -154,6 +155,7 @@ class Plan(Group):
     group_size: AtLeastTwo
     sequences_per_update: AtLeastOne
     micro_batch_size: AtLeastOne
+    micro_batch_tokens: AtLeastOne | None
     passes: AtLeastOne
 
 
@@ -209,6 +211,7 @@ class Own(Group):
 class Traces(Group):
     sequences_per_update: AtLeastOne
     micro_batch_size: AtLeastOne
+    micro_batch_tokens: AtLeastOne | None
     max_tokens: AtLeastOne
     normalization: Normalization
     constant_length: AtLeastOne | None
@@ -334,11 +337,18 @@ class Exploration(Group):
     noise: Noise | None
 
 
+class Overlap(Group):
+    in_background: Flag
+    spare_groups: Count
+    max_staleness: AtLeastOne
+
+
 class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None
     alignment: Alignment | None
     groups: Node | None
+    overlap: Overlap | None
 
 
 class DataModule(Group):

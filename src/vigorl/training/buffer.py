@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from vigorl.core.rollout import TrainingSample
 from vigorl.data.collate import TrainingBatch
 
 Collate = Callable[[Sequence[TrainingSample]], TrainingBatch]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,37 @@ class PolicyBatch:
         )
 
 
-class RolloutBuffer(Dataset[PolicyBatch]):
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """Stands where an update of a planned number of micro-batches needs fewer: no computation."""
+
+    def to(self, device: torch.device | str) -> Spare:
+        return self
+
+
+SPARE = Spare()
+
+
+def with_spares(
+    batches: Sequence[Value], per_update: Sequence[int], *, places: int
+) -> list[Value | Spare]:
+    """A phase in which each update has as many micro-batches as planned.
+
+    Spare ones stand behind an update's first: gradients are opened by the first one and brought
+    together by the last, under every strategy, and both are there then.
+
+    Args:
+        batches: In order.
+        per_update: How many are of each update.
+        places: What each update is planned for.
+    """
+    found: list[Value | Spare] = []
+    for a, b in pairwise(accumulate(per_update, initial=0)):
+        found += [*batches[a : a + 1], *[SPARE] * (places - (b - a)), *batches[a + 1 : b]]
+    return found
+
+
+class RolloutBuffer(Dataset[PolicyBatch | Spare]):
     """Map-style data set over the micro-batches of the current phase.
 
     Args:
@@ -93,9 +126,9 @@ class RolloutBuffer(Dataset[PolicyBatch]):
 
     def __init__(self, num_batches: int, *, collate: Collate) -> None:
         self.num_batches, self._collate = num_batches, collate
-        self._batches: Sequence[MicroBatch] = ()
+        self._batches: Sequence[MicroBatch | Spare] = ()
 
-    def fill(self, batches: Sequence[MicroBatch]) -> None:
+    def fill(self, batches: Sequence[MicroBatch | Spare]) -> None:
         """Replace the last phase's micro-batches.
 
         Raises:
@@ -108,10 +141,12 @@ class RolloutBuffer(Dataset[PolicyBatch]):
     def __len__(self) -> int:
         return self.num_batches
 
-    def __getitem__(self, index: int) -> PolicyBatch:
+    def __getitem__(self, index: int) -> PolicyBatch | Spare:
         if not self._batches:
             raise RuntimeError("the phase was not filled: add callbacks.rollout to the trainer")
         one = self._batches[index]
+        if isinstance(one, Spare):
+            return one
         return PolicyBatch(
             self._collate(one.samples),
             one.old_logprobs,

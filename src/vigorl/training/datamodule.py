@@ -30,13 +30,14 @@ from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
-from vigorl.training.buffer import RolloutBuffer
+from vigorl.training.buffer import RolloutBuffer, Spare, with_spares
 from vigorl.training.pairs import Pair, PairBatches, PairSource
 from vigorl.training.phase import loss_tokens, weigh_update
-from vigorl.training.plan import PhasePlan, prompts_from
+from vigorl.training.plan import PhasePlan, places_per_update, prompts_from
 from vigorl.training.recorded import OwnAnswers
 from vigorl.training.samplers.rates import SolveRates, tally_rollouts
 from vigorl.training.samplers.sampler import Sampler, check_choice
+from vigorl.training.token_budget import TokenBudget, deal
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,11 +48,14 @@ class TraceBatching:
 
     Attributes:
         sequences_per_update: Sequences of one optimizer batch, over all ranks and micro-batches.
-        micro_batch_size: Sequences of one forward pass on one rank.
+        micro_batch_size: Sequences of one forward pass on one rank; with `micro_batch_tokens` the
+            most of them.
         normalization: How the tokens of an optimizer batch are averaged.
         constant_length: Tokens; only for "constant_length".
         max_tokens: Longer traces (pictures expanded) are an error, never cut.
         own: Answers that an earlier stage has recorded are the traces; None: those of the source.
+        micro_batch_tokens: Most tokens of one forward pass, pictures expanded. None counts
+            sequences only.
     """
 
     sequences_per_update: int
@@ -60,6 +64,7 @@ class TraceBatching:
     constant_length: int | None = None
     max_tokens: int = 8192
     own: OwnAnswers | None = None
+    micro_batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
         check_normalization(self.normalization, self.constant_length)
@@ -78,13 +83,14 @@ class TraceBatching:
         )
 
     def accumulate(self, world_size: int) -> int:
-        """Micro-batches per update on each rank."""
-        if self.sequences_per_update % (world_size * self.micro_batch_size):
-            raise ConfigError(
-                f"traces.sequences_per_update={self.sequences_per_update} must be a multiple of "
-                f"{world_size} ranks x traces.micro_batch_size={self.micro_batch_size}"
-            )
-        return self.sequences_per_update // (world_size * self.micro_batch_size)
+        """Micro-batches per update on each rank, spare ones with them."""
+        return places_per_update(
+            self.sequences_per_update,
+            micro_batch_size=self.micro_batch_size,
+            micro_batch_tokens=self.micro_batch_tokens,
+            world_size=world_size,
+            key="traces",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +242,12 @@ class GroundedTraceDataModule(L.LightningDataModule):
         return DataLoader(self._batches("val", settings, order="val"), batch_size=None)
 
     def _batches(self, side: str, settings: TraceBatching, *, order: str) -> TraceBatches:
+        module = self._trainer().lightning_module
         return TraceBatches(
             self._encoded[side],
             settings,
             datamodule=self,
+            attention=module.policy.attention_cost,  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
             order=order,
             world_size=self._trainer().world_size,
             rank=self._trainer().global_rank,
@@ -365,12 +373,13 @@ class GroundedTraceDataModule(L.LightningDataModule):
             )
 
 
-class TraceBatches(Dataset[TrainingBatch]):
+class TraceBatches(Dataset[TrainingBatch | Spare]):
     """One epoch of traces on one rank: every trace once, in whole optimizer batches; the rest waits
     for the next epoch.
 
     Within an optimizer batch traces are sorted by length, so that a micro-batch has little padding;
-    the weights are fixed before, so this changes nothing else.
+    the weights are fixed before, so this changes nothing else. Where tokens are counted, they are
+    dealt out by what they cost, over the ranks too.
     """
 
     def __init__(
@@ -382,6 +391,7 @@ class TraceBatches(Dataset[TrainingBatch]):
         order: str,
         world_size: int,
         rank: int,
+        attention: float = 0.0,
     ) -> None:
         self._samples, self._settings, self._datamodule = samples, settings, datamodule
         self._world_size, self._rank = world_size, rank
@@ -392,12 +402,23 @@ class TraceBatches(Dataset[TrainingBatch]):
                 f"{len(samples)} traces do not fill one optimizer batch of "
                 f"traces.sequences_per_update={settings.sequences_per_update}"
             )
+        self._budget = None
+        if (most := settings.micro_batch_tokens) is not None:
+            self._budget = TokenBudget(
+                most_tokens=most, most_sequences=settings.micro_batch_size, attention=attention
+            )
+            longest = max(map(datamodule.num_tokens, samples))
+            if longest > most:
+                raise ConfigError(
+                    f"traces.micro_batch_tokens={most} has no room for a trace of {longest} "
+                    "tokens; raise it, or drop the trace"
+                )
 
     def __len__(self) -> int:
         updates = len(self._samples) // self._settings.sequences_per_update
         return updates * self._settings.accumulate(self._world_size)
 
-    def __getitem__(self, index: int) -> TrainingBatch:
+    def __getitem__(self, index: int) -> TrainingBatch | Spare:
         if index >= len(self):
             raise IndexError(index)
         accumulate = self._settings.accumulate(self._world_size)
@@ -406,6 +427,19 @@ class TraceBatches(Dataset[TrainingBatch]):
         chosen = [self._samples[i] for i in self._order[update * size : (update + 1) * size]]
         weigh, counts = self._settings.token_weights, loss_tokens(chosen)  # of all ranks
         weighed = weigh_update(chosen, weigh, of_ranks=[counts], rank=0)
+        if self._budget is not None:
+            part = self._dealt(weighed, accumulate)[micro]
+            return part if isinstance(part, Spare) else self._datamodule.collate(part)
         ranked = sorted(weighed, key=self._datamodule.num_tokens)
         first = (micro * self._world_size + self._rank) * self._settings.micro_batch_size
         return self._datamodule.collate(ranked[first : first + self._settings.micro_batch_size])
+
+    def _dealt(
+        self, update: Sequence[TrainingSample], places: int
+    ) -> list[list[TrainingSample] | Spare]:
+        """This rank's micro-batches of an update."""
+        assert self._budget is not None
+        lengths = [self._datamodule.num_tokens(sample) for sample in update]
+        dealt = deal(lengths, budget=self._budget, num_ranks=self._world_size, rank=self._rank)
+        parts = [[update[i] for i in part] for part in dealt]
+        return with_spares(parts, [len(parts)], places=places)

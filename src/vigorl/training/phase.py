@@ -15,12 +15,13 @@ The steps after the score know neither Lightning nor which algorithm runs. SFT s
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple, TypeVar
 
 from vigorl.core.advantages import Credit
@@ -33,7 +34,9 @@ from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.readings import TokenReadings, carried_old, carried_ref, crediting_of
 from vigorl.training.signals.signal import TokenSignal
+from vigorl.training.token_budget import TokenBudget, cut_together
 
+_LOG = logging.getLogger(__name__)
 Value = TypeVar("Value")
 Weigh = Callable[[Sequence[int], Sequence[str]], list[float]]
 
@@ -128,12 +131,14 @@ class PhaseCut:
     """A phase's micro-batches on one rank.
 
     Attributes:
-        micro_batches: In order; as many for each update.
+        micro_batches: In order.
         num_empty: Updates without a token to learn from on any rank; their gradient is 0.
+        per_update: Micro-batches of each update, the same on all ranks.
     """
 
     micro_batches: list[list[TrainingSample]]
     num_empty: int
+    per_update: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +152,9 @@ class Cutting:
         num_tokens: A sample's length, pictures expanded.
         rank: This rank's number, from 0.
         num_ranks: How many share an optimizer batch.
+        by_group: Rollouts of a prompt go into the same micro-batch where they can: what they begin
+            with is read once.
+        attention: See `Policy.attention_cost`.
     """
 
     plan: PhasePlan
@@ -155,6 +163,19 @@ class Cutting:
     num_tokens: Callable[[TrainingSample], int]
     rank: int
     num_ranks: int
+    by_group: bool = False
+    attention: float = 0.0
+
+    @property
+    def budget(self) -> TokenBudget | None:
+        """Of a micro-batch; None where sequences are counted."""
+        if self.plan.micro_batch_tokens is None:
+            return None
+        return TokenBudget(
+            most_tokens=self.plan.micro_batch_tokens,
+            most_sequences=self.plan.micro_batch_size,
+            attention=self.attention,
+        )
 
 
 def cut_phase(
@@ -164,7 +185,8 @@ def cut_phase(
     it together.
 
     Within an optimizer batch samples are sorted by length, so that a micro-batch has little
-    padding; the weights are fixed before, so this changes nothing else.
+    padding, or placed by what they cost, where tokens are counted; the weights are fixed before, so
+    this changes nothing else.
 
     Args:
         samples: One per rollout of this rank.
@@ -173,23 +195,56 @@ def cut_phase(
             such as an entropy bonus, learns from them.
     """
     plan, algorithm = by.plan, by.algorithm
-    per_update, num_parts = plan.sequences_per_update // by.num_ranks, plan.accumulate(by.num_ranks)
+    size, num_parts = plan.sequences_per_update // by.num_ranks, plan.accumulate(by.num_ranks)
     micro_batches: list[list[TrainingSample]] = []
+    per_update: list[int] = []
     num_empty = 0
     for pass_number in range(plan.passes):
         shuffled = list(samples)
         random.Random(f"{by.order}/{pass_number}").shuffle(shuffled)
-        for first in range(0, len(shuffled), per_update):
-            update = shuffled[first : first + per_update]
+        for first in range(0, len(shuffled), size):
+            update = shuffled[first : first + size]
             of_ranks = from_all_ranks(loss_tokens(update))
             num_empty += not any(one.num_tokens for of_rank in of_ranks for one in of_rank)
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=by.rank)
-            update.sort(key=by.num_tokens)
+            update = _neighbours(update, by)
             needs_all = keeps_all or algorithm.needs_zero_advantages
+            others: list[TrainingSample] = []
             if not needs_all and marker_of(algorithm) is None:
-                update = _without_zero_gradients(update, at_least=num_parts)
-            micro_batches += cut_evenly(update, num_parts)
-    return PhaseCut(micro_batches, num_empty)
+                update, others = _by_gradient(update)
+            if by.budget is None:
+                update += others[: max(num_parts - len(update), 0)]
+                parts = cut_evenly(update, num_parts)
+            else:
+                every = [*update, *others]
+                lengths = [by.num_tokens(sample) for sample in every]
+                placed = cut_together(lengths, budget=by.budget, num_needed=len(update))
+                parts = [[every[i] for i in part] for part in placed]
+            micro_batches += parts
+            per_update.append(len(parts))
+    if plan.micro_batch_tokens is not None:
+        _note_longest(micro_batches, by)
+    return PhaseCut(micro_batches, num_empty, per_update)
+
+
+def _note_longest(micro_batches: Sequence[Sequence[TrainingSample]], by: Cutting) -> None:
+    longest = max(by.num_tokens(sample) for part in micro_batches for sample in part)
+    if longest > (most := by.plan.micro_batch_tokens or longest):
+        _LOG.warning(
+            "rank %d, phase %s: a sequence has %d tokens, more than plan.micro_batch_tokens=%d; it "
+            "is read alone, beyond the budget: raise that, or lower limits.max_response_tokens",
+            *(by.rank, by.order.rpartition("/")[2], longest, most),
+        )
+
+
+def _neighbours(update: Sequence[TrainingSample], by: Cutting) -> list[TrainingSample]:
+    """By length; or group by group, by the longest of each."""
+    if not by.by_group:
+        return sorted(update, key=by.num_tokens)
+    longest: defaultdict[str, int] = defaultdict(int)
+    for sample in update:
+        longest[sample.group] = max(longest[sample.group], by.num_tokens(sample))
+    return sorted(update, key=lambda one: (longest[one.group], one.group, by.num_tokens(one)))
 
 
 class LossTokens(NamedTuple):
@@ -241,7 +296,7 @@ def read_start(
     module: PolicyGradientModule,
     collate: Collate,
     has_several_updates: bool,
-    per_update: int | None = None,
+    per_update: Sequence[int] | None = None,
 ) -> list[MicroBatch]:
     """What the policy of the phase's start and the reference think of every token that is learned
     from, where the loss reads it and the step itself cannot know it; the policy again under the
@@ -252,7 +307,7 @@ def read_start(
         module: Runs the passes.
         collate: Makes tensors of samples.
         has_several_updates: Whether the weights change before the phase's last micro-batch.
-        per_update: Micro-batches of an update; None takes all for one.
+        per_update: Micro-batches of each update; None takes all for one.
     Raises:
         ValueError: A signal changes the number or the size of pictures.
     """
@@ -267,12 +322,8 @@ def read_start(
         seen.append(start)
     if marking is None:
         return found
-    size = per_update or len(found)
-    marks = [
-        one
-        for first in range(0, len(found), size)
-        for one in mark_update(seen[first : first + size], marking)
-    ]
+    ends = list(accumulate(per_update or [len(found)], initial=0))
+    marks = [one for a, b in pairwise(ends) for one in mark_update(seen[a:b], marking)]
     return [replace(one, marks=of_one) for one, of_one in zip(found, marks, strict=True)]
 
 
@@ -341,20 +392,20 @@ def _with_changed_views(
     return changed
 
 
-def _without_zero_gradients(
-    update: Sequence[TrainingSample], *, at_least: int
-) -> list[TrainingSample]:
-    """The samples that can move the policy where an advantage of 0 is a gradient of 0.
+def _by_gradient(
+    update: Sequence[TrainingSample],
+) -> tuple[list[TrainingSample], list[TrainingSample]]:
+    """The samples that can move the policy, where an advantage of 0 is a gradient of 0, and the
+    rest.
 
     The others already count in every token's weight, so the loss and its gradient stay the same (to
     rounding) and a phase takes less time. What the training step measures is then over the samples
     that are left: `train/entropy`, `train/ratio_max`, `train/policy_loss`, `kl/old`, `clip/*`,
     `kl/sampling_*` and `sampling_ratio/*`; over all of them would need the forward passes that this
-    saves. A few others are kept where there would be a micro-batch of none.
+    saves. A few of the rest are kept where there would be a micro-batch of none.
     """
     moving = [sample for sample in update if any(sample.advantages)]
-    others = [sample for sample in update if not any(sample.advantages)]
-    return moving + others[: max(at_least - len(moving), 0)]
+    return moving, [sample for sample in update if not any(sample.advantages)]
 
 
 def cut_evenly(values: Sequence[Value], num_parts: int) -> list[list[Value]]:

@@ -27,6 +27,7 @@ from vigorl.models.correction import ImportanceCorrection
 from vigorl.models.losses import LossInputs, LossOutput, shaped_imitation_loss
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
+from vigorl.models.sharding import shard_module
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import (
     Algorithm,
@@ -34,7 +35,7 @@ from vigorl.training.algorithms.protocol import (
     Stateful,
     check_beside,
 )
-from vigorl.training.buffer import PolicyBatch
+from vigorl.training.buffer import PolicyBatch, Spare
 from vigorl.training.critic import Critic, check_critic, drop_gradients
 from vigorl.training.entropy import EntropyRule
 from vigorl.training.kl_schedule import CosineKL
@@ -43,6 +44,7 @@ from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.sft_mix import SFTMix, mixed_loss
 from vigorl.training.signals.signal import TokenSignal, read_signals
+from vigorl.training.strategy import FSDP2Strategy
 from vigorl.training.token_measures import add_entropy, add_gap, correcting_weights, with_guests
 
 
@@ -146,6 +148,12 @@ class PolicyGradientModule(PolicyModule):
     def groups_beside(self) -> list[dict[str, Any]]:
         return [] if self.critic is None else self.critic.optimizer_groups()
 
+    def shard(self, strategy: FSDP2Strategy) -> None:
+        super().shard(strategy)
+        if self.critic is not None:
+            strategy.shard(self.critic.backbone)
+            shard_module(self.critic.head, strategy.weight_mesh)
+
     def on_fit_start(self) -> None:
         is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)
         if self.moving_reference is not None and is_deepspeed:
@@ -166,7 +174,9 @@ class PolicyGradientModule(PolicyModule):
                 for weight in self.trained_parameters():
                     optimizer.state.pop(weight, None)
 
-    def training_step(self, item: PolicyBatch, batch_idx: int) -> Tensor:
+    def training_step(self, item: PolicyBatch | Spare, batch_idx: int) -> Tensor:
+        if isinstance(item, Spare):
+            return self.no_loss()
         batch = item.batch
         self.count_padding(batch)
         self._note_signal(batch)

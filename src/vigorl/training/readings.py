@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vigorl.core.advantages import Credit
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.training.token_budget import TokenBudget, cut_together
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +117,7 @@ def read_rollouts(
     collate: Collate,
     num_tokens: Callable[[TrainingSample], int],
     batch_size: int,
+    most_tokens: int | None = None,
     has_critic: bool = False,
 ) -> list[TokenReadings]:
     """Passes without gradient over every sampled token; all ranks must have equally many rollouts.
@@ -128,13 +130,12 @@ def read_rollouts(
         collate: Makes tensors of samples.
         num_tokens: A sample's length, pictures expanded; neighbours in length share a pass.
         batch_size: Sequences of one pass.
+        most_tokens: Of one pass; None counts sequences only.
         has_critic: Whether values are read too.
     """
     samples = [sample_of(one) for one in rollouts]
-    order = sorted(range(len(samples)), key=lambda i: num_tokens(samples[i]))
     found: dict[int, TokenReadings] = {}
-    for first in range(0, len(order), batch_size):
-        part = order[first : first + batch_size]
+    for part in _passes([num_tokens(one) for one in samples], batch_size, most_tokens):
         batch = collate([samples[i] for i in part]).to(module.device)
         passes: dict[str, Tensor] = {}
         if reads:
@@ -150,6 +151,15 @@ def read_rollouts(
             read = {name: rows[row] for name, rows in by_row.items()}
             found[i] = TokenReadings(read.pop("old_logprobs", ()), **read)
     return [found[i] for i in range(len(samples))]
+
+
+def _passes(lengths: Sequence[int], size: int, most_tokens: int | None) -> list[list[int]]:
+    """Indices of the sequences of each pass; all ranks have equally many passes."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    if most_tokens is None:
+        return [order[first : first + size] for first in range(0, len(order), size)]
+    budget = TokenBudget(most_tokens=most_tokens, most_sequences=size)
+    return cut_together(lengths, budget=budget, num_needed=len(lengths))
 
 
 def carried_old(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor | None:

@@ -88,7 +88,7 @@ def beside(cut: PhaseCut, taught: Sequence[Taught], by: Cutting, *, keeps_noise:
     if not keeps_noise:
         samples = [sample.without_noise for sample in samples]
     both = list(zip(samples, coefs, strict=True))
-    per_pass, accumulate = plan.updates_per_phase // plan.passes, plan.accumulate(by.num_ranks)
+    per_pass, num_parts = plan.updates_per_phase // plan.passes, plan.accumulate(by.num_ranks)
     rows: list[list[TrainingSample]] = []
     for number in range(plan.passes):
         random.Random(f"{by.order}/beside/{number}").shuffle(both)
@@ -101,6 +101,6 @@ def beside(cut: PhaseCut, taught: Sequence[Taught], by: Cutting, *, keeps_noise:
                 for sample, (_, coef) in zip(weighed, part, strict=True)
                 if any(sample.advantages) or algorithm.needs_zero_advantages
             ]
-            rows += cut_evenly(sorted(update, key=by.num_tokens), accumulate)
+            rows += cut_evenly(sorted(update, key=by.num_tokens), num_parts)
     joined = [[*one, *more] for one, more in zip(cut.micro_batches, rows, strict=True)]
     return replace(cut, micro_batches=joined)

@@ -56,9 +56,16 @@ def test_the_engines_logprobs_are_those_of_one_full_forward_pass(little: Little)
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
 
 
-def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(little: Little) -> None:
-    """Sampled side by side, so that rows are padded; and positions are the model's own."""
-    engine = HFEngine(little.model, little.codec, little.images)
+@pytest.mark.parametrize("refill", [False, True])
+def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(
+    little: Little, refill: bool
+) -> None:
+    """Sampled side by side, so that rows are padded, or joining one another at different turns; and
+    positions are the model's own.
+    """
+    engine = HFEngine(
+        little.model, little.codec, little.images, max_batch_size=3 if refill else 8, refill=refill
+    )
     samples = dialogs(
         little, engine, pictures=[0, 1, 1, 2, 2, 4], crops=[0, 0, 2, 1, 2, 0], num_turns=3
     )

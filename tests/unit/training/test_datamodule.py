@@ -13,6 +13,7 @@ from vigorl import ranks
 from vigorl.core.errors import ConfigError
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.splits import DataSplits
+from vigorl.training.buffer import SPARE
 from vigorl.training.datamodule import GroundedTraceDataModule, TraceBatches, TraceBatching
 from vigorl.training.plan import PhasePlan
 from vigorl.training.samplers.rates import tally_rollouts
@@ -107,6 +108,25 @@ def test_ranks_share_an_update_between_them() -> None:
 def test_micro_batches_hold_neighbours_in_length() -> None:
     lengths = [len(one.token_ids) for one in served(batches(SAMPLES))]
     assert lengths[:4] == sorted(lengths[:4])
+
+
+def test_traces_by_tokens_are_all_served_once_with_what_is_spare() -> None:
+    settings = {"micro_batch_size": 4, "micro_batch_tokens": 48}  # 17 to 24 tokens each
+    pairs = [batches(SAMPLES, world_size=2, rank=rank, **settings) for rank in (0, 1)]
+    assert [len(one) for one in pairs] == [4, 4]  # 2 updates of 4 sequences over 2 ranks
+    parts = [cast(list[Any], list(one)) for one in pairs]
+    found = [x for rank in parts for part in rank if part is not SPARE for x in part]
+    assert sorted(one.token_ids[0] for one in found) == list(range(8))
+    for rank in parts:
+        for part in rank:
+            assert part is SPARE or sum(Uncollated().num_tokens(one) for one in part) <= 48
+    single = {one.token_ids[0]: one.token_weight for one in served(batches(SAMPLES))}
+    assert {one.token_ids[0]: one.token_weight for one in found} == single
+
+
+def test_a_trace_without_room_is_refused_before_the_first_step() -> None:
+    with pytest.raises(ConfigError, match=r"micro_batch_tokens=23 has no room .* of 24 tokens"):
+        batches(SAMPLES, micro_batch_tokens=23)
 
 
 def test_too_few_traces_are_an_error_that_says_how_many() -> None:

@@ -21,7 +21,7 @@ from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossInputs
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.protocol import Algorithm
-from vigorl.training.buffer import PolicyBatch, RolloutBuffer
+from vigorl.training.buffer import SPARE, PolicyBatch, RolloutBuffer, with_spares
 from vigorl.training.marks import StartValues, UpdateTokens
 from vigorl.training.phase import (
     Cutting,
@@ -101,6 +101,7 @@ def cut(
     rank: int = 0,
     num_ranks: int = 1,
     algorithm: Algorithm | None = None,
+    by_group: bool = False,
     **settings: Any,
 ) -> PhaseCut:
     by = Cutting(
@@ -110,6 +111,7 @@ def cut(
         num_tokens=lambda sample: len(sample.token_ids),
         rank=rank,
         num_ranks=num_ranks,
+        by_group=by_group,
     )
     return cut_phase(samples, by)
 
@@ -182,6 +184,49 @@ def test_one_batch_of_eight_is_eight_micro_batches_of_one() -> None:
     found = grads(policy)
     torch.testing.assert_close(loss_of(single, policy), loss, atol=1e-6, rtol=1e-5)
     assert_same_grads(found, grads(policy))
+
+
+def test_rollouts_of_a_prompt_go_together_where_they_share_its_reading() -> None:
+    lengths = {"a": (3, 9), "b": (4, 5), "c": (6, 6), "d": (7, 8)}
+    samples = [
+        replace(sample(num, advantage=1.0), group=group)
+        for group, both in lengths.items()
+        for num in both
+    ]
+    found = cut(samples, by_group=True).micro_batches
+    assert [{one.group for one in part} for part in found] == [{"b"}, {"c"}, {"d"}, {"a"}]
+    found = cut(samples).micro_batches
+    assert [len(one.token_ids) for part in found for one in part] == [3, 4, 5, 6, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("kl_coef", [0.1, 0.0])
+def test_micro_batches_of_so_many_tokens_teach_the_same(kl_coef: float) -> None:
+    policy = make_policy(packing=True)
+    sizes = {"prompts_per_phase": 4, "group_size": 2, "sequences_per_update": 8}
+    single = cut(SAMPLES, plan=PhasePlan(**sizes, micro_batch_size=1), kl_coef=0.1)
+    budget = PhasePlan(**sizes, micro_batch_size=8, micro_batch_tokens=20)
+    found = cut(SAMPLES, plan=budget, kl_coef=kl_coef)
+    assert budget.accumulate(1) == 8
+    # 3 to 10 tokens, 52 in all; without the flat ones 3, 4, 9 and 10
+    assert found.per_update == [3 if kl_coef else 2] == [len(found.micro_batches)]
+    assert all(sum(len(s.token_ids) for s in part) <= 20 for part in found.micro_batches)
+    loss = loss_of(single, policy)
+    gradients = grads(policy)
+    torch.testing.assert_close(loss_of(found, policy), loss, atol=1e-6, rtol=1e-5)
+    assert_same_grads(grads(policy), gradients)
+
+
+def test_a_sequence_longer_than_the_budget_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    sizes = {"prompts_per_phase": 4, "group_size": 2, "sequences_per_update": 8}
+    cut(SAMPLES, plan=PhasePlan(**sizes, micro_batch_size=8, micro_batch_tokens=9))
+    assert "phase 0: a sequence has 10 tokens, more than plan.micro_batch_tokens=9" in caplog.text
+
+
+def test_what_an_update_does_not_need_is_spare_behind_its_first() -> None:
+    assert with_spares(["a", "b", "c", "d", "e"], [3, 2], places=4) == [
+        "a", SPARE, "b", "c",
+        "d", SPARE, SPARE, "e",
+    ]  # fmt: skip
 
 
 def test_every_pass_has_its_own_order_and_its_own_updates() -> None:
@@ -322,8 +367,12 @@ def test_marks_are_of_one_update_and_of_all_its_samples() -> None:
     reader.algorithm = Above()
     low, high = [sample(3, advantage=1.0)], [sample(4, advantage=1.0)]  # ids 8 9 5; 9 5 6 7
     first, second, third = read_start(
-        [high, low, low], module=reader, collate=as_batch, has_several_updates=False, per_update=2
-    )[:3]
+        [high, low, low],
+        module=reader,
+        collate=as_batch,
+        has_several_updates=False,
+        per_update=[2, 1],
+    )
     assert first.old_logprobs is None  # one update: the step knows it
     # 5 6 7 9 5: mean 6.4; then 9 5: mean 7
     assert [one.marks.tolist() for one in (first, second) if one.marks is not None] == [

@@ -47,6 +47,13 @@ def test_ranks_that_do_not_divide_the_work_are_refused() -> None:
         plan().accumulate(16)
 
 
+def test_where_tokens_are_counted_each_sequence_has_a_place() -> None:
+    assert plan(micro_batch_tokens=4096).accumulate(2) == 32  # 64 / 2 ranks
+    assert plan(micro_batch_tokens=4096, micro_batch_size=7).accumulate(2) == 32
+    with pytest.raises(ConfigError, match=r"plan\.micro_batch_tokens must be at least 1, got 0"):
+        plan(micro_batch_tokens=0)
+
+
 def test_every_prompt_comes_once_per_pass_over_the_data() -> None:
     asked = [
         i for phase in range(5) for i in plan().prompts_of_phase(phase, num_prompts=40, seed=3)

@@ -34,7 +34,7 @@ def taught(group: str, index: int, score: float, *, num_tokens: int = 4) -> Taug
 
 def test_answers_count_their_share_beside_the_phases_own() -> None:
     found = beside(
-        PhaseCut([[OWN, OWN], [OWN, OWN]], 0),
+        PhaseCut([[OWN, OWN], [OWN, OWN]], 0, [2]),
         [taught("a", 0, 1.0), taught("a", 1, 0.0, num_tokens=6), taught("b", 0, 1.0),
          taught("b", 1, 1.0)],
         Cutting(

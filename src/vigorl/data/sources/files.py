@@ -33,9 +33,7 @@ from vigorl.data.sources.rows import Row, root_of
 Record = TypeVar("Record")
 
 _LOG = logging.getLogger(__name__)
-WHOLE_BYTES = (
-    64 * 2**20
-)  # of a file of lines whose records are kept; they take up to five times that
+WHOLE_BYTES = 64 * 2**20  # of a file whose records are kept; they take up to five times that
 _MAX_DIGITS = 4000  # Python's own limit for an integer is 4,300
 # in a text without these no number and no character can be one that is refused
 _ODD = re.compile(rf"NaN|Infinity|[eE]\+?\d{{3}}|\d{{{_MAX_DIGITS}}}|\\u[dD][89a-fA-F]")
