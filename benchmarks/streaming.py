@@ -10,7 +10,8 @@ libraries included, and its seconds of the processor:
             fingerprint; then the prompts of a phase
     trees   what synthesize does when the trees are there: read, chains, both files, the page
 
-`kept=true` keeps all records in memory, as before there were `FileRecords`.
+`kept=true` keeps all records in memory, as before there were `FileRecords`; else none is, also
+where the file is shorter than `files.WHOLE_BYTES`.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ def measure(name: str, path: Path, *, kept: bool) -> None:
     from vigorl.data.sources import files
     from vigorl.search import linearize
 
+    files.WHOLE_BYTES = 0
     if kept:
         files.WHOLE_BYTES = linearize.KEPT_TRACES = 1 << 60
     used = time.process_time()
