@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -192,7 +192,15 @@ class ImageStore:
         Raises:
             DataError: As `image`.
         """
-        new = {view.key: view for view in views if view.key not in self.shown}
+        shown = self.show(views)
+        blocks = [self._family.pixels(self._processor, shown[view.key]) for view in views]
+        grids = torch.tensor([self.grid_thw(view) for view in views])
+        return PixelBatch(torch.cat(blocks), grids)
+
+    def show(self, views: Iterable[ImageView]) -> Mapping[str, UInt8[np.ndarray, "height width 3"]]:
+        """The pixels of views by their keys; see `batch`."""
+        named = {view.key: view for view in views}
+        new = {key: view for key, view in named.items() if key not in self.shown}
         if len(new) > 1 and torch.get_num_threads() > 1:
             sources = {view.source.key: view.source for view in new.values()}
             with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -201,12 +209,8 @@ class ImageStore:
                 made = dict(zip(new, pool.map(self._shown, new.values()), strict=True))
         else:
             made = {}
-        blocks = []
-        for view in views:  # a cache may hold less than one batch
-            shown = made[view.key] if view.key in made else self._shown(view)
-            blocks.append(self._family.pixels(self._processor, shown))
-        grids = torch.tensor([self.grid_thw(view) for view in views])
-        return PixelBatch(torch.cat(blocks), grids)
+        # a cache may hold less than one batch
+        return {key: made[key] if key in made else self._shown(v) for key, v in named.items()}
 
     @cachedmethod(attrgetter("shown"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
     def _shown(self, view: ImageView) -> UInt8[np.ndarray, "height width 3"]:
