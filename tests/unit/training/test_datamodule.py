@@ -43,7 +43,7 @@ def batches(
     order: str = "0/0",
     **settings: Any,
 ) -> TraceBatches:
-    sizes = {"sequences_per_update": 4, "micro_batch_size": 2}
+    sizes: dict[str, Any] = {"sequences_per_update": 4, "micro_batch_size": 2}
     return TraceBatches(
         samples,
         TraceBatching(**(sizes | settings)),
@@ -111,10 +111,10 @@ def test_micro_batches_hold_neighbours_in_length() -> None:
 
 
 def test_traces_by_tokens_are_all_served_once_with_what_is_spare() -> None:
-    settings = {"micro_batch_size": 4, "micro_batch_tokens": 48}  # 17 to 24 tokens each
+    settings: dict[str, Any] = {"micro_batch_size": 4, "micro_batch_tokens": 48}  # 17 to 24 tokens each
     pairs = [batches(SAMPLES, world_size=2, rank=rank, **settings) for rank in (0, 1)]
     assert [len(one) for one in pairs] == [4, 4]  # 2 updates of 4 sequences over 2 ranks
-    parts = [cast(list[Any], list(one)) for one in pairs]
+    parts: list[list[Any]] = [[one[i] for i in range(len(one))] for one in pairs]
     found = [x for rank in parts for part in rank if part is not SPARE for x in part]
     assert sorted(one.token_ids[0] for one in found) == list(range(8))
     for rank in parts:
