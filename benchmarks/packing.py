@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,8 @@ IMAGE, START, END = 151655, 151652, 151653
 SIDE = 16  # tokens of a picture's side
 
 
-def made(*, packing: bool) -> Policy:
+def made(**settings: Any) -> Policy:
+    """A policy of the settings."""
     torch.manual_seed(0)
     config = Qwen2_5_VLConfig(
         text_config={
@@ -42,7 +44,7 @@ def made(*, packing: bool) -> Policy:
         image_token_id=IMAGE, vision_start_token_id=START, vision_end_token_id=END,
         tie_word_embeddings=True,
     )  # fmt: skip
-    return Policy(Qwen2_5_VLForConditionalGeneration(config), packing=packing)
+    return Policy(Qwen2_5_VLForConditionalGeneration(config), **settings)
 
 
 def batch_of(responses: list[int]) -> TrainingBatch:

@@ -1,7 +1,8 @@
 """What a phase of rollouts costs, and what the collector and the caches save.
 
     schedule   the collector against one that waits for every dialog's turn before the next turn,
-               1 to 5 turns of 10 to 200 tokens, more dialogs than the engine has slots
+               1 to 5 turns of 10 to 200 tokens, more dialogs than the engine has slots; hf also
+               with slots that are filled again as they become free
     caches     three turns, groups of 8: prefix cache and picture cache, each on and off
     groups     128 rollouts: 16 questions 8 times, or 128 questions once
 
@@ -77,6 +78,7 @@ class Case:
     length: int | None = None
     prefix_cache: bool = True
     picture_cache: bool = True
+    refill: bool = False
 
 
 def cases(engine: str) -> dict[str, list[Case]]:
@@ -86,6 +88,7 @@ def cases(engine: str) -> dict[str, list[Case]]:
         "schedule": [
             replace(skewed, name="lock-step", schedule="lock-step"),
             replace(skewed, name="collector"),
+            *([replace(skewed, name="collector, refill", refill=True)] if engine == "hf" else []),
         ],
         "caches": [
             replace(three, name="neither", prefix_cache=False, picture_cache=False),
@@ -115,16 +118,16 @@ class DrawnDialog(Dialog):
 
     def next_request(self) -> GenerationRequest:
         request = super().next_request()
-        sampling = SamplingParams(max_new_tokens=self.lengths[self.num_turns])
+        sampling = SamplingParams(max_new_tokens=self.lengths[len(self._turns)])
         self._request = replace(request, sampling=sampling)
         return self._request
 
     def _stop_after(self, *_: Any, **__: Any) -> StopReason | None:
-        return StopReason.ANSWERED if self.num_turns + 1 == len(self.lengths) else None
+        return StopReason.ANSWERED if len(self._turns) + 1 == len(self.lengths) else None
 
     def _call_tools(self, parsed: ParsedTurn) -> tuple[Observation, str]:
         (tool,), image = self._env.tools.values(), self._prompt_views[0]
-        arguments = cast(ZoomPoint, tool).arguments_at(self.points[self.num_turns], image=image)
+        arguments = cast(ZoomPoint, tool).arguments_at(self.points[len(self._turns)], image=image)
         return tool.open(self.task).call(arguments, scene=Scene((image,))), ""
 
 
@@ -242,7 +245,7 @@ def make_engine(case: Case, codec: ChatCodec, images: ImageStore) -> Engine:
         return HFEngine.from_pretrained(
             folder=str(FOLDER), codec=codec, images=images, max_batch_size=SLOTS,
             prefix_cache_tokens=32768 if case.prefix_cache else 0,
-            feature_cache_tokens=65536 if case.picture_cache else 0,
+            feature_cache_tokens=65536 if case.picture_cache else 0, refill=case.refill,
         )  # fmt: skip
     kind = VLLMEngine if case.picture_cache else FreshPictures
     return kind(
@@ -354,8 +357,8 @@ def main() -> None:
             print(row(result, results[0]), flush=True)
         if table == "schedule":
             pairs = list(zip(*(result["completions"] for result in results), strict=True))
-            same = sum(left == right for left, right in pairs)
-            print(f"\nidentical rollouts under both schedules: {same} of {len(pairs)}")
+            same = sum(all(one == each[0] for one in each) for each in pairs)
+            print(f"\nidentical rollouts under all schedules: {same} of {len(pairs)}")
 
 
 if __name__ == "__main__":

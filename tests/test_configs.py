@@ -247,6 +247,7 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "sampler",
             "groups",
             "early_stop",
+            "profile",
             "probes",
             "signals",
             "entropy",
@@ -254,6 +255,7 @@ def test_a_made_worlds_folder_is_named_by_what_is_made_in_it() -> None:
             "exploration",
             "guests",
             "sft_mix",
+            "overlap",
         )
         for option in options(group)
     ],

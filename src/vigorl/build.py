@@ -48,6 +48,7 @@ from vigorl.settings import check_values, refuse_missing
 from vigorl.targets import check_targets
 from vigorl.training.algorithms.protocol import Algorithm
 from vigorl.training.critic import check_critic
+from vigorl.training.overlap import check_correction
 
 # objects that are made at once, from settings alone: they refuse theirs before weights are loaded
 _OF_PLAIN_VALUES = (
@@ -241,7 +242,14 @@ def check_settings(cfg: DictConfig) -> None:
             _try_out(node)
         algorithm = instantiate(cfg.module.get("algorithm"))
         check_critic(algorithm, is_there=bool(cfg.get("critic")))
+        _try_out(cfg.get("overlap"))
+        if cfg.get("overlap"):
+            corrects = bool(cfg.module.get("importance_correction"))
+            check_correction(algorithm, corrects=corrects)
+            num_ranks = cfg.trainer.devices * cfg.trainer.num_nodes
+            instantiate(cfg.overlap).ends(instantiate(cfg.plan), (), num_ranks=num_ranks)
         _try_out(cfg.get("early_stop"))
+        _try_out(cfg.get("profile"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):
             _try_out(cfg.get(key))
         for key in ("sampler", "groups", "probes", "signals"):

@@ -13,11 +13,13 @@ from vigorl.door import door, refuse_early
 
 refuse_early(__name__, "train")  # before the imports below, which take seconds
 
+import os
 import random
 import sys
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -32,11 +34,16 @@ from vigorl.data.inspection import Inspection, inspect_splits
 from vigorl.data.own_table import OwnTable
 from vigorl.data.splits import DataSplits
 from vigorl.diagnosis.sources import spoken_by, start_of
+from vigorl.families.family import Family, TinySettings
+from vigorl.families.lookup import family_called, family_named, family_of
+from vigorl.models.tiny import make_tiny
 from vigorl.pages.inspection import render_inspection_page
 from vigorl.resolvers import ASSETS
 from vigorl.rollout.environment import Environment
 
 SHOWN = 12  # questions on the page
+STAND_INS = (ASSETS / "tiny_start", ASSETS / "tiny_qwen3_start")
+_SMALL: dict[str, Any] = {"hidden": 64, "layers": 4, "ffn": 64, "vision_hidden": 64}
 
 prepare_process()
 
@@ -83,14 +90,29 @@ def inspect_data(cfg: DictConfig) -> tuple[Inspection, Path]:
 
 def asked_by(cfg: DictConfig) -> tuple[Environment, str]:
     """What asks the questions, and whose tokens and sizes it has: those of the model, or where that
-    is not here, of the tiny one whose pictures are cut alike.
+    is not here, of a tiny one of its family.
     """
     folder, name = start_of(cfg), str(cfg.model.path)
-    if not folder.is_dir():
-        stand_in = "tiny_qwen3_start" if "qwen3" in name.casefold() else "tiny_start"
-        parts = build_parts(spoken_by(ASSETS / stand_in, cfg))
-        return parts.environment, f"{name}, which is not here: pictures are cut as of {stand_in}"
-    return build_parts(spoken_by(folder, cfg)).environment, name
+    if folder.is_dir():
+        return build_parts(spoken_by(folder, cfg)).environment, name
+    family = family_of_absent(cfg)
+    stand_in = next(
+        (shipped for shipped in STAND_INS if family_of(shipped) == family),
+        Path(cfg.paths.outputs, "inspected", f"tiny_{family.model_types[0]}"),
+    )
+    if not stand_in.is_dir():
+        settings = TinySettings(model_type=family.model_types[0], **_SMALL)
+        part = stand_in.with_name(f"{stand_in.name}.{os.getpid()}.part")
+        make_tiny(part, corpus=[name], settings=settings).rename(stand_in)
+    words = f"{name}, which is not here: pictures are cut as of a tiny {family.name}"
+    return build_parts(spoken_by(stand_in, cfg)).environment, words
+
+
+def family_of_absent(cfg: DictConfig) -> Family:
+    """Of a model that is not here: as its maker will have it, or as its name says."""
+    if cfg.model.get("maker"):
+        return family_named(cfg.tiny.model_type, where="tiny.model_type")
+    return family_called(str(cfg.model.path)) or family_of(STAND_INS[0])
 
 
 def samples_of(splits: DataSplits, *, num: int, seed: int) -> list[tuple[str, TaskRecord]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from vigorl.core.spans import Kind, span
+
 Value = TypeVar("Value")
 
 
@@ -28,5 +30,6 @@ def from_all_ranks(own: Value) -> list[Value]:
     import torch.distributed as dist
 
     found = [own] * num_ranks()
-    dist.all_gather_object(found, own)
+    with span(Kind.WAIT, "other ranks"):
+        dist.all_gather_object(found, own)
     return found

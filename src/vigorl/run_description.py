@@ -28,8 +28,8 @@ _NOT_IN_NAMES = (  # where things lie, what the name says already, and what chan
 )  # fmt: skip
 _GROUPS = (  # whose choices are tags
     "experiment", "scale", "algorithm", "reward", "env", "data", "engine", "sampler", "groups",
-    "guests", "sft_mix", "exploration", "entropy", "guard", "strategy", "benchmark", "protocol",
-    "inference",
+    "guests", "sft_mix", "overlap", "exploration", "entropy", "guard", "strategy", "benchmark",
+    "protocol", "inference",
 )  # fmt: skip
 _CONTEXTS = {"val": "validation", "test": "evaluation", "evaluated": "evaluation"}
 

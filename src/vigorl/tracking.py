@@ -274,10 +274,12 @@ def resumed_settings(
     had = read_identity(identity_files(folder)[0]).objects
     lost_objects(resumed, had, said=said, folder=folder)
     if is_first_process():
-        unchanged = place(_composed(before, folder))
-        for old, new in zip(stages_of(unchanged), stages_of(resumed), strict=False):
-            named = [*(_key(one).lstrip("+~") for one in said), *objects_in(new)]
-            _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, named)
+        unchanged = stages_of(place(_composed(before, folder)))
+        before_by_folder = {str(old.paths.run): old for old in unchanged}
+        for new in stages_of(resumed):  # perhaps fewer, or more: the command line may say so
+            if old := before_by_folder.get(str(new.paths.run)):
+                named = [*(_key(one).lstrip("+~") for one in said), *objects_in(new)]
+                _refuse_drift(Path(new.paths.run) / "config.yaml", old, new, named)
     return resumed
 
 

@@ -141,6 +141,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         freeze_language_model=cfg.model.freeze_language_model,
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         packing=cfg.model.packing,
+        shared_prefix=cfg.model.shared_prefix,
         lora=instantiate(cfg.model.lora),
     )
     policy = load_trained()
@@ -182,6 +183,8 @@ def _reference(cfg: DictConfig, parts: Parts) -> Policy:
         folder,
         dtype=cfg.model.reference_dtype or cfg.model.dtype,
         attn_implementation=cfg.model.attn_implementation,
+        packing=cfg.model.packing,
+        shared_prefix=cfg.model.shared_prefix,
     )
 
 
@@ -200,6 +203,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
     save.
     """
     callbacks: list[L.Callback] = [_TakesSignals()]
+    if cfg.get("profile"):  # before all whose time it takes
+        callbacks.append(instantiate(cfg.profile))
     if cfg.get("guard"):  # before the rollouts: where it stops a run, they are evaluated once more
         callbacks.append(instantiate(cfg.guard))
     if cfg.get("exploration"):
@@ -227,7 +232,8 @@ def build_callbacks(cfg: DictConfig, parts: Parts) -> list[L.Callback]:
             extra["codec"] = parts.codec
         if name == "checkpoint":
             extra["describe"] = partial(describe, run=Path(cfg.paths.run))
-        callbacks.append(assemble(node, **extra))
+        place = 0 if name == "throughput" else len(callbacks)  # before all whose time it takes
+        callbacks.insert(place, assemble(node, **extra))
     return callbacks
 
 

@@ -45,6 +45,10 @@ def hf(world: World) -> HFEngine:
     return HFEngine(world.model(), world.codec, world.images, max_batch_size=3)
 
 
+def hf_refill(world: World) -> HFEngine:
+    return HFEngine(world.model(), world.codec, world.images, max_batch_size=3, refill=True)
+
+
 def server(world: World) -> Engine:
     urls = [FakeServer(world.codec, folder=world.folder).url for _ in range(2)]
     return ServerEngine(
@@ -81,6 +85,7 @@ def vllm(world: World) -> Engine:
 ENGINES: dict[str, Callable[[World], Engine]] = {
     "scripted": scripted,
     "hf": hf,
+    "hf_refill": hf_refill,
     "server": server,
     "vllm": vllm,
     "my_engine": example,

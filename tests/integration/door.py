@@ -258,19 +258,31 @@ def run_door(
     timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """`python -m vigorl.train` in a process of its own, or in those that a launcher starts."""
-    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": ".:src"}
-    env.pop("MLFLOW_TRACKING_URI", None)
-    folder, words = Path(CONFIGS).parent, [*small, *overrides]
-    if not launcher:
-        for root in (one.removeprefix("paths.root=") for one in overrides if "paths.root=" in one):
-            make_store(Path(root, "outputs/mlflow.db"))  # a copy, here
-        return run_forked("vigorl.train", words, folder=folder, env=env, timeout=timeout)
+    words = [*small, *overrides]
+    if launcher:
+        return launch([sys.executable, *launcher, "-m", "vigorl.train", *words], timeout=timeout)
+    for root in (one.removeprefix("paths.root=") for one in overrides if "paths.root=" in one):
+        make_store(Path(root, "outputs/mlflow.db"))  # a copy, here
+    folder = Path(CONFIGS).parent
+    return run_forked("vigorl.train", words, folder=folder, env=_env(), timeout=timeout)
+
+
+def launch(
+    command: Sequence[str], *, timeout: float, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """A command in the folder of the project, with one thread and no GPU."""
     return subprocess.run(
-        [sys.executable, *launcher, "-m", "vigorl.train", *words],
-        cwd=folder,
-        env=env,
+        command,
+        cwd=Path(CONFIGS).parent,
+        env=_env() | env,
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
     )
+
+
+def _env() -> dict[str, str]:
+    env = os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": ".:src"}
+    env.pop("MLFLOW_TRACKING_URI", None)
+    return env

@@ -12,6 +12,7 @@ import pytest
 from hydra.utils import instantiate
 from PIL import Image
 
+from benchmarks.serve_equals_evaluate import served
 from tests.integration.door import SMALL, history, only_run, settings
 from tests.unit.rollout.fake_server import FakeServer, chat_reply
 from vigorl.build import ASSETS
@@ -106,6 +107,21 @@ def test_a_rule_says_which_questions_go_on_and_another_may_follow(tmp_path: Path
     source.prepare()
     voted = {row["id"]: row["answer"] for row in rows}
     assert {one.id: one.answer for one in source.load().train_tasks} == voted
+
+
+def test_a_policy_that_is_served_with_its_tools_labels_questions(tmp_path: Path) -> None:
+    with served(tmp_path / "server", "data=made_world_few", "num_threads=1") as (url, name):
+        endpoint = ["engine=server", "engine.api=chat", "engine.transfer=none"]
+        endpoint += [f"engine.model={name}", f"engine.urls=[{url}]", "env.temperature=0.1"]
+        # the whole picture, as it looks closer; and no more tokens than it may take for all turns
+        endpoint += ["pixels.max_pixels=200704", "limits.max_new_tokens=96"]
+        words = ["experiment=build_visualwebinstruct", *FEW, *endpoint, "limit=4"]
+        found = run_synthesis(settings(tmp_path, *words, door="synthesize", small=[]))
+    assert found.num_trees == 4
+    run = Path(only_run(tmp_path).data.params["paths.run"])
+    rows = [json.loads(line) for line in (run / "questions.jsonl").read_text().splitlines()]
+    assert len(rows) == json.loads((run / "kept.json").read_text())["num_kept"] > 0
+    assert "<answer>" in (run / "chains.jsonl").read_text()
 
 
 def test_parts_of_a_search_give_the_chains_of_the_whole(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.integration.door import (
     UNTRAINED,
@@ -26,6 +27,7 @@ from vigorl.evaluate import run_evaluation
 from vigorl.evaluation.report import EvaluationReport
 from vigorl.model_sources import export
 from vigorl.models.policy import Policy
+from vigorl.models.shared_prefix import SharedPacking
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.train import train
 
@@ -64,6 +66,26 @@ def test_rollouts_have_several_turns_and_crops(trained: Path) -> None:
 def test_one_update_per_phase_is_on_policy_and_engine_and_trainer_agree(trained: Path) -> None:
     assert [value for _, value in history(trained, "train/ratio_max")] == [1.0, 1.0]
     assert max(gap for _, gap in history(trained, "kl/sampling_gap_max")) < 1e-4
+
+
+def test_prompts_that_are_read_once_teach_the_same(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    of = SharedPacking.of
+
+    def noted(ids: Tensor, mask: Tensor, pictures: Tensor) -> SharedPacking:
+        found = of(ids, mask, pictures)
+        read.append((int(found.is_own.sum()), int(mask.sum())))
+        return found
+
+    monkeypatch.setattr(SharedPacking, "of", noted)
+    sharing = ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=4"]
+    train(settings(tmp_path, VARIED_REWARD, *sharing))
+    assert sum(own for own, _ in read) < 0.8 * sum(num for _, num in read)
+    for name in ("train/loss", "train/grad_norm", "train/entropy", "kl/sampling_vs_train"):
+        (_, expected), (_, found) = history(trained, name)[0], history(tmp_path, name)[0]
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6), name
 
 
 def test_the_run_says_what_it_was(trained: Path) -> None:

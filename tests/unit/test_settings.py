@@ -41,6 +41,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         [
             "scale=qwen2_5_vl_7b", "engine=server", "sampler=solve_rate", "strategy=zero2",
             "early_stop=val_accuracy", "signals=[visual_dependency]", "groups=dynamic_sampling",
+            "profile=on",
             "reward=curiosity",
             "probes=[crop_black,caption_answer,checklist,critique,facts_judge,tool_need]",
             "probes.facts_judge.urls=[http://host:1]", "probes.facts_judge.model=wise",
@@ -77,6 +78,7 @@ FAMILIAR = {  # command lines that together bring every group and every choice w
         ],
         ["algorithm=mpo", "pairs.rollouts=x"],
         ["reward=pebr_r1", "algorithm=vppo"],
+        ["overlap=one_step"],
     ],
     "evaluate": [
         ["reward=visual_programmability"],
@@ -256,6 +258,12 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["algorithm=vogue", "signals=[visual_uncertainty]"],
             "algorithm=vogue has no effect without exploration=vogue",
         ),
+        ("train", ["model.shared_prefix=true"], "model.shared_prefix=true has no effect without"),
+        (
+            "train",
+            ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=1"],
+            "model.shared_prefix=true has no effect with plan.micro_batch_size=1",
+        ),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),
@@ -283,6 +291,27 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             "train",
             ["algorithm=ppo", "strategy=zero3"],
             "strategy cannot be DeepSpeed with a critic",
+        ),
+        (
+            "train",
+            ["engine=vllm", "engine.sleep_level=1"],
+            "engine.sleep_level has no effect with engine_limits.can_sleep=false",
+        ),
+        (
+            "train",
+            ["engine=vllm", "engine.quantization=fp8_per_block"],
+            "engine.quantization=fp8_per_block samples from another policy",
+        ),
+        ("train", ["strategy=fsdp2"], "strategy=fsdp2 has no effect in one process"),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=2", "precision=16-mixed"],
+            "strategy=fsdp2 cannot take precision=16-mixed",
+        ),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=4", "strategy.copies=3"],
+            "strategy.copies=3 must divide the 4 processes",
         ),
     ],
 )

@@ -17,7 +17,7 @@ RECORD = {"files": "${vigorl_stage:collect}/rollouts/*.jsonl"}
 
 def run(stages: dict[str, Any], **more: Any) -> DictConfig:
     plain = {
-        "name": "run", "paths": {"base": "/b", "run": "${paths.base}"}, "num_phases": 7,
+        "name": "run", "seed": 3, "paths": {"base": "/b", "run": "${paths.base}"}, "num_phases": 7,
         "model": {"path": "start"}, "data": {"kind": {"_target_": "A", "a": 1}}, "stages": stages,
     }  # fmt: skip
     return OmegaConf.create({**plain, **more})
@@ -47,6 +47,12 @@ def test_a_stage_alone_can_be_repeated_and_one_can_be_left_out() -> None:
     names = [one.name for one in all_stages(run({"a": {"repeats": 2}, "b": None, "c": {}}))]
     assert names == ["run/a_1", "run/a_2", "run/c"]
     assert [one.name for one in all_stages(run({}))] == ["run"]
+
+
+def test_rounds_draw_their_own_prompts_and_noise() -> None:
+    block = {"collect": {}, "rl": {"seed": 5}}
+    stages = all_stages(run({"warm": {}, "turn": {"repeats": 3, "stages": block}, "last": {}}))
+    assert [one.seed for one in stages] == [3, 3, 5, 10_003, 5, 20_003, 5, 3]
 
 
 def test_what_a_value_refers_to_is_the_stages_own_but_for_itself() -> None:

@@ -146,6 +146,18 @@ def test_stages_are_compared_each_with_its_own(tmp_path: Path) -> None:
     resume(tmp_path / "base")
 
 
+def test_a_stage_less_leaves_the_others_compared_each_with_its_own(tmp_path: Path) -> None:
+    base = ["experiment=stages_tour", f"paths.base={tmp_path}/base", "logger=none"]
+    for stage in stages_to_do(command(*base)):
+        start_run(stage).record(stage, None)
+    said = ["experiment=stages_tour", "stages.dpo=null", "stages.own.start=sft"]
+    cfg = resume(tmp_path / "base", *said)
+    assert [one.stage.name for one in stages_to_do(cfg)] == ["sft", "collect", "own", "rl"]
+    edit(tmp_path / "base/own", "traces.sequences_per_update", 5)
+    with pytest.raises(ConfigError, match=r"own/config\.yaml .*\n  traces\.\w+: 5 -> 16"):
+        resume(tmp_path / "base", *said)
+
+
 def test_an_older_run_says_what_to_do(tmp_path: Path) -> None:
     run = begun(tmp_path)
     (run / "run.json").write_text('{"mlflow_run_id": null}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tests.unit.families.little import Little, batch_of, little, plain_logprobs,
 from tests.vllm.test_server import Served
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import GenerationRequest, SamplingParams
+from vigorl.data.collate import TrainingBatch
 from vigorl.families.lookup import family_of
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.engines.server import ServerEngine
@@ -30,7 +32,7 @@ def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> No
     family = family_of(little.folder)
     if "vllm" not in family.engines:
         pytest.skip("refused by name")
-    is_linear = bool(family.linear_attention(AutoConfig.from_pretrained(little.folder)).layers)
+    is_linear = bool(linear_attention(little).layers)
     engine = VLLMEngine(
         str(little.folder),
         little.codec,
@@ -44,13 +46,7 @@ def test_vllms_logprobs_are_those_of_one_full_forward_pass(little: Little) -> No
     )
     if is_linear:
         engine.publish(export_weights(little.model), version=1)
-    sample = two_turns(little, engine)
-    batch = batch_of(little, sample)
-    assert batch.sampling_logprobs is not None
-    sampled, atol = batch.sampling_logprobs[batch.loss_mask], 0.02 if is_linear else 5e-6
-    if (batch.image_grid_thw[:, 0] > 1).any():
-        atol = 1e-4  # the whole beside its tiles is resized by torchvision there, by Pillow here
-    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=atol, rtol=0)
+    check_sampling_logprobs(little, batch_of(little, two_turns(little, engine)))
 
 
 @pytest.mark.parametrize("little", ["internvl"], indirect=True)
@@ -79,11 +75,14 @@ def test_a_cpu_computes_linear_attention_in_bfloat16_alone(little: Little) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("little", ["qwen3_vl"], indirect=True)
+@pytest.mark.parametrize("little", ["qwen3_vl", "qwen3_5", "glm4v", "internvl"], indirect=True)
 def test_a_servers_logprobs_are_those_of_one_full_forward_pass(
     little: Little, tmp_path: Path
 ) -> None:
-    server = Served.start(tmp_path, model=str(little.folder))
+    """Within what the engine in this process comes to, for the same reasons."""
+    is_linear = bool(linear_attention(little).layers)
+    settings = ["--dtype", "bfloat16", "--no-enable-prefix-caching"] if is_linear else []
+    server = Served.start(tmp_path, *settings, model=str(little.folder))
     try:
         server.wait()
         engine = ServerEngine(
@@ -97,6 +96,21 @@ def test_a_servers_logprobs_are_those_of_one_full_forward_pass(
         engine.close()
     finally:
         server.kill()
+    check_sampling_logprobs(little, batch)
+
+
+def linear_attention(little: Little) -> Any:
+    config = AutoConfig.from_pretrained(little.folder)
+    return family_of(little.folder).linear_attention(config)
+
+
+def check_sampling_logprobs(little: Little, batch: TrainingBatch) -> None:
+    """Against one forward pass in float32."""
+    atol = 5e-6
+    if (batch.image_grid_thw[:, 0] > 1).any():
+        atol = 1e-4  # the whole beside its tiles is resized by torchvision there, by Pillow here
+    if linear_attention(little).layers:
+        atol = 0.02  # it is computed in bfloat16
     assert batch.sampling_logprobs is not None
     sampled = batch.sampling_logprobs[batch.loss_mask]
-    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
+    torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=atol, rtol=0)

@@ -100,7 +100,7 @@ class Served:
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, *where, *common, *settings, *([] if has_gpu() else ON_CPU)],
+                [*command, *where, *common, *([] if has_gpu() else ON_CPU), *settings],
                 env=os.environ | env | variables, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip

@@ -24,6 +24,8 @@ from vigorl.callbacks.early_stop import EarlyStop
 from vigorl.callbacks.mlflow_logger import send, shown_name
 from vigorl.core.digests import check_digests, digest_path, write_digest, write_folder_digests
 from vigorl.core.errors import ConfigError, DataError, VigorlError
+from vigorl.core.spans import Kind, span
+from vigorl.models.parts import held
 from vigorl.outbox.operations import LogModel
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.chat_files import CHAT, add_chat_files
@@ -108,7 +110,8 @@ class PhaseCheckpoint(Checkpoint):
             )
         self._keep_best(trainer, pl_module, done=done)
         if done % self.every == 0 or done == trainer.max_epochs or trainer.should_stop:
-            with _written_whole(trainer, self.folder / f"phase-{done:05d}.ckpt") as part:
+            path = self.folder / f"phase-{done:05d}.ckpt"
+            with span(Kind.CHECKPOINT), _written_whole(trainer, path) as part:
                 trainer.save_checkpoint(part)
             if trainer.is_global_zero:
                 self._remove_old()
@@ -180,8 +183,8 @@ class PhaseCheckpoint(Checkpoint):
 def _is_finite(module: L.LightningModule) -> bool:
     """Of the weights that this rank holds and that learn; ZeRO-3 keeps them elsewhere."""
     trained = [weight for weight in module.parameters() if weight.requires_grad]
-    held = [vars(weight).get("ds_tensor", weight) for weight in trained]
-    return all(bool(torch.isfinite(weight).all()) for weight in held)
+    own = [held(vars(weight).get("ds_tensor", weight)) for weight in trained]
+    return all(bool(torch.isfinite(weight).all()) for weight in own)
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:

@@ -10,15 +10,15 @@ A method of `training.groups` may go back from the rewards to the prompts before
 
 With every run, it evaluates the policy by generation on held-out tasks: before the first update,
 every `eval_every` epochs, and at the end. All of it is a pure function of (seed, phase, weights),
-and of the data module's solve rates with a sampler, of the state of a group method, so a resumed
-run repeats the phase it was killed in.
+and of the data module's solve rates with a sampler, of the state of a group method, of a round that
+was made ahead (`training.overlap`), so a resumed run repeats the phase it was killed in.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -29,17 +29,26 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
+from vigorl.core.spans import Kind, note, span
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
+from vigorl.rollout.left import LeftGroup
 from vigorl.rollout.probes.probe import Probe, Schedule, Taught
 from vigorl.training.alignment import AlignmentCheck, check_masks
 from vigorl.training.buffer import with_spares
 from vigorl.training.datamodule import GroundedTraceDataModule
-from vigorl.training.generation import Costs, Generated, OnProgress, RolloutGenerator
-from vigorl.training.groups.collection import PhaseGroups, all_groups, collect_groups, with_idle
+from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
+from vigorl.training.groups.collection import (
+    PhaseGroups,
+    all_groups,
+    collect_groups,
+    evenly_over_ranks,
+    with_idle,
+)
 from vigorl.training.groups.method import GroupMethod, Moment
 from vigorl.training.guests import Guests, guest_sums
+from vigorl.training.overlap import Ahead, OneStep, Round, check_correction, staleness_sums
 from vigorl.training.phase import (
     Cutting,
     credit_rollouts,
@@ -69,6 +78,8 @@ class RolloutCallback(L.Callback):
         probes: What is asked about the rollouts of phases.
         guests: Who joins each group in place of one of its rollouts; None: nobody.
         groups: Which groups a phase generates and learns from; None: those of its prompts, all.
+        overlap: Phases are generated while the one before is learned from; None: one after the
+            other.
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
@@ -90,6 +101,7 @@ class RolloutCallback(L.Callback):
         probes: Sequence[Probe] = (),
         guests: Guests | None = None,
         groups: GroupMethod | None = None,
+        overlap: OneStep | None = None,
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
@@ -97,6 +109,8 @@ class RolloutCallback(L.Callback):
         self.eval_every, self.eval_limit = eval_every, eval_limit
         self.alignment, self.probes = alignment, tuple(probes)
         self.groups, self.guests = groups, guests
+        self.ahead = None if overlap is None else Ahead(overlap)
+        self._left: Sequence[LeftGroup] = ()
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.learns_noise = False
@@ -106,14 +120,20 @@ class RolloutCallback(L.Callback):
     # ---- Lightning hooks -------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning saves it with the weights; empty without a group method that remembers."""
-        state = {} if self.groups is None else self.groups.state_dict()
-        return {"method": type(self.groups).__name__, "groups": state} if state else {}
+        """Lightning saves it with the weights; empty without a group method that remembers, and
+        without rollouts made ahead.
+        """
+        groups = {} if self.groups is None else self.groups.state_dict()
+        ahead = {} if self.ahead is None else self.ahead.state_dict()
+        state = {"method": type(self.groups).__name__, "groups": groups} if groups else {}
+        return state | ({"ahead": ahead} if ahead else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning calls it before the first phase that is left to do."""
-        if self.groups is not None and type(self.groups).__name__ == state_dict["method"]:
+        if self.groups is not None and type(self.groups).__name__ == state_dict.get("method"):
             self.groups.load_state_dict(state_dict["groups"])
+        if self.ahead is not None and "ahead" in state_dict:
+            self.ahead.load_state_dict(state_dict["ahead"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         mix = pl_module.sft_mix if isinstance(pl_module, PolicyGradientModule) else None
@@ -139,10 +159,25 @@ class RolloutCallback(L.Callback):
         done = trainer.current_epoch + 1
         is_last = done == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if is_last or trainer.should_stop or (self.eval_every and done % self.eval_every == 0):
-            self.evaluate(trainer, _policy_module(pl_module))
+            with span(Kind.EVALUATE):
+                self.evaluate(trainer, _policy_module(pl_module))
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._drop_ahead()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._drop_ahead()
+
+    def _drop_ahead(self) -> None:
+        if self.ahead is not None:
+            self.ahead.drop()
 
     def _check_groups(self, module: PolicyGradientModule) -> None:
         check_teaching(self.probes, module)
+        if self.ahead is not None:
+            check_correction(module.algorithm, corrects=module.importance_correction is not None)
         needs_old = self.groups is not None and self.groups.needs_old
         if needs_old and not module.algorithm.needs_old:
             raise ConfigError(
@@ -161,13 +196,19 @@ class RolloutCallback(L.Callback):
     ) -> None:
         phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
         module.has_several_updates = plan.updates_per_phase > 1
-        self.generator.publish(module.policy, version=trainer.global_step)
+        self._publish(trainer, module)
         found, taught, costs = self._generate(phase, trainer, datamodule, plan)
         started = time.perf_counter()
         datamodule.measure(found.scored)
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
-        aligned, max_gap = self._align(phase, placed, module, datamodule)
-        self.generator.rest()
+        aligned, max_gap = self._align(phase, placed, trainer, module, datamodule)
+        if self.ahead is not None:
+            costs |= staleness_sums(placed, now=trainer.global_step)
+            if self.ahead.settings.spare_groups:
+                costs["groups/left"] = (len(self._left), 1)
+            self._go_ahead(phase + 1, trainer, datamodule, plan)
+        else:
+            self.generator.rest()
         guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
         placed += [one.rollout for one in guests]  # no method of groups beside them: none is idle
         if not self.learns_noise:
@@ -198,18 +239,20 @@ class RolloutCallback(L.Callback):
             num_tokens=datamodule.num_tokens,
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
+            by_group=module.policy.shared_prefix,
             attention=module.policy.attention_cost,
         )
         cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)
         if teaches(self.probes):
             cut = beside(cut, taught, cutting, keeps_noise=self.learns_noise)
-        micro_batches = read_start(
-            cut.micro_batches,
-            module=module,
-            collate=datamodule.collate,
-            has_several_updates=plan.updates_per_phase > 1,
-            per_update=cut.per_update,
-        )
+        with span(Kind.LOGPROB, "start"):
+            micro_batches = read_start(
+                cut.micro_batches,
+                module=module,
+                collate=datamodule.collate,
+                has_several_updates=plan.updates_per_phase > 1,
+                per_update=cut.per_update,
+            )
         if module.sft_mix is not None:
             micro_batches = module.sft_mix.beside(
                 micro_batches,
@@ -229,10 +272,39 @@ class RolloutCallback(L.Callback):
         datamodule.buffer.fill(with_spares(micro_batches, cut.per_update, places=places))
         sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
         sums |= guest_sums(guests) if guests else {}
-        sums["time/prepare_s"] = (time.perf_counter() - started, 1)
+        ended = time.perf_counter()
+        note(Kind.PREPARE, started, ended)
+        sums["time/prepare_s"] = (ended - started, 1)
         if not all(any(sample.loss_mask) for sample in samples):  # else no update can be empty
             sums["train/empty_update_frac"] = (cut.num_empty, plan.updates_per_phase)
-        self._log("train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples)
+        with span(Kind.RECORD):
+            self._log(
+                "train", phase, scored, trainer, sums=sums, maxima=max_gap, samples=own_samples
+            )
+
+    def _publish(self, trainer: L.Trainer, module: PolicyModule) -> None:
+        """Give the engine the weights as they are now, once no rollouts are being made."""
+        if self.ahead is not None:
+            self.ahead.settle()
+        self.generator.publish(module.policy, version=trainer.global_step)
+
+    def _go_ahead(
+        self,
+        phase: int,
+        trainer: L.Trainer,
+        datamodule: GroundedTraceDataModule,
+        plan: PhasePlan,
+    ) -> None:
+        """Begin what is learned from next, if anything is, with the weights that the engine has."""
+        assert self.ahead is not None
+        is_last = 0 < trainer.max_steps <= trainer.global_step + plan.updates_per_phase
+        if is_last or phase == trainer.max_epochs:
+            return
+        count = self.ahead.settings.num_prompts(plan, self._left)
+        if self.groups is not None:
+            wanted = self.groups.num_prompts([], wanted=plan.prompts_per_phase, round=0)
+            count = evenly_over_ranks(wanted, trainer.world_size)
+        self.ahead.start(phase, self._round(phase, 0, count, trainer, datamodule, plan))
 
     def _generate(
         self,
@@ -241,49 +313,84 @@ class RolloutCallback(L.Callback):
         datamodule: GroundedTraceDataModule,
         plan: PhasePlan,
     ) -> tuple[PhaseGroups, Sequence[Taught], Costs]:
-        """This rank's scored rollouts, in as many rounds as the group method wants; answers to
-        probes that are learned from; and what they took.
+        """This rank's scored rollouts, in as many rounds as the group method wants, of which the
+        first may have been made ahead; answers to probes that are learned from; and what they took.
         """
-        rank, num_ranks = trainer.global_rank, trainer.world_size
-        method, per_prompt = self.groups, plan.group_size - (self.guests is not None)
-        if method is not None:
-            per_prompt = method.rollouts_per_prompt(plan.group_size)
-        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
-        generated: Generated | None = None
-        asked: dict[str, tuple[float, float]] = {}
+        whole = first = None if self.ahead is None else self.ahead.take(phase)
 
         def ask(round: int, count: int | None) -> list[ScoredRollout]:
-            nonlocal generated
-            prompts = datamodule.prompts_of_phase(phase, seed=self.seed, count=count, round=round)
-            for name, (total, num) in prompts.metrics.items():
-                before = asked.get(name, (0.0, 0.0))
-                asked[name] = (before[0] + total, before[1] + num)
-            found = self.generator.generate(
-                self.environment,
-                prompts.tasks[: len(prompts.tasks) // num_ranks * num_ranks],
+            nonlocal whole
+            if round == 0 and first is not None:
+                return first.scored
+            found = self._round(phase, round, count, trainer, datamodule, plan)(self.on_progress)
+            whole = found if whole is None else whole.joined(found)
+            return found.scored
+
+        if self.groups is None:
+            count = self.ahead and self.ahead.settings.num_prompts(plan, self._left)
+            groups = all_groups(ask(0, count), num_ranks=trainer.world_size)
+        else:
+            groups = collect_groups(
+                ask,
+                self.groups,
+                wanted=plan.prompts_per_phase,
+                group_size=plan.group_size,
+                rank=trainer.global_rank,
+                num_ranks=trainer.world_size,
+            )
+        assert whole is not None
+        self._left = whole.generated.left
+        waited = {} if self.ahead is None else self.ahead.taken_costs()
+        costs = whole.generated.costs | whole.asked | groups.sums | waited
+        return groups, whole.generated.taught, costs
+
+    def _round(
+        self,
+        phase: int,
+        round: int,
+        count: int | None,
+        trainer: L.Trainer,
+        datamodule: GroundedTraceDataModule,
+        plan: PhasePlan,
+    ) -> Callable[[OnProgress], Round]:
+        """What generates, probes and scores this rank's share of a round, for whichever thread;
+        its prompts are chosen now.
+
+        Args:
+            phase: From 0.
+            round: Of the phase, from 0.
+            count: Prompts over all ranks; None: as planned.
+            trainer: Knows the ranks.
+            datamodule: Knows the prompts.
+            plan: Of the phase.
+        """
+        rank, num_ranks = trainer.global_rank, trainer.world_size
+        prompts = datamodule.prompts_of_phase(phase, seed=self.seed, count=count, round=round)
+        tasks = prompts.tasks[: len(prompts.tasks) // num_ranks * num_ranks]
+        per_prompt = plan.group_size - (self.guests is not None)
+        if self.groups is not None:
+            per_prompt = self.groups.rollouts_per_prompt(plan.group_size)
+        environment, reward, ends = self.environment, self.reward, None
+        if self.ahead is not None and round == 0:
+            ends = self.ahead.settings.ends(plan, self._left, num_ranks=num_ranks)
+        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
+
+        def make(on_progress: OnProgress) -> Round:
+            generated = self.generator.generate(
+                environment,
+                tasks,
                 name=f"train/{phase}" + (f"/refill-{round}" if round else ""),
                 group_size=per_prompt,
                 rank=rank,
                 num_ranks=num_ranks,
-                on_progress=self.on_progress,
+                on_progress=on_progress,
                 probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
+                ends=ends,
             )
-            generated = found if generated is None else generated.joined(found)
-            return score_rollouts(found.rollouts, self.reward, progress=progress)
+            scored = score_rollouts(generated.rollouts, reward, progress=progress)
+            return Round(scored, generated, dict(prompts.metrics))
 
-        if method is None:
-            groups = all_groups(ask(0, None), num_ranks=num_ranks)
-        else:
-            groups = collect_groups(
-                ask,
-                method,
-                wanted=plan.prompts_per_phase,
-                group_size=plan.group_size,
-                rank=rank,
-                num_ranks=num_ranks,
-            )
-        assert generated is not None
-        return groups, generated.taught, generated.costs | asked | groups.sums
+        return make
 
     def _read(
         self,
@@ -298,17 +405,18 @@ class RolloutCallback(L.Callback):
         reads, has_critic = reads_of(module.algorithm), module.critic is not None
         if not reads and not has_critic:
             return ()
-        return read_rollouts(
-            rollouts,
-            reads=reads,
-            has_reference=module.algorithm.needs_reference,
-            module=module,
-            collate=datamodule.collate,
-            num_tokens=datamodule.num_tokens,
-            batch_size=plan.micro_batch_size,
-            most_tokens=plan.micro_batch_tokens,
-            has_critic=has_critic,
-        )
+        with span(Kind.LOGPROB, "readings"):
+            return read_rollouts(
+                rollouts,
+                reads=reads,
+                has_reference=module.algorithm.needs_reference,
+                module=module,
+                collate=datamodule.collate,
+                num_tokens=datamodule.num_tokens,
+                batch_size=plan.micro_batch_size,
+                most_tokens=plan.micro_batch_tokens,
+                has_critic=has_critic,
+            )
 
     def _invite(
         self, scored: Sequence[ScoredRollout], phase: int, trainer: L.Trainer
@@ -325,16 +433,32 @@ class RolloutCallback(L.Callback):
         self,
         phase: int,
         rollouts: Sequence[Rollout],
+        trainer: L.Trainer,
         module: PolicyGradientModule,
         datamodule: GroundedTraceDataModule,
     ) -> tuple[Costs, dict[str, float]]:
-        """Sums and maxima to log; none where it is not due."""
+        """Sums and maxima to log; none where it is not due. Rollouts of older weights say nothing
+        of the gap: a few are made anew, of the same questions.
+        """
         if self.alignment is None or not self.alignment.is_due(phase):
             return {}, {}
+        if any(one.policy_version != trainer.global_step for one in rollouts):
+            tasks = {one.task.id: one.task for one in rollouts}
+            rollouts = self.generator.generate(
+                self.environment,
+                list(tasks.values())[: self.alignment.num_rollouts],
+                name=f"align/{phase}",
+                group_size=1,
+                rank=0,
+                num_ranks=1,
+                on_progress=self.on_progress,
+            ).rollouts
         samples = [sample_of(one) for one in rollouts]
-        gaps = self.alignment(
-            rollouts, samples, engine=self.generator.engine, module=module, datamodule=datamodule
-        )
+        with span(Kind.LOGPROB, "alignment"):
+            gaps = self.alignment(
+                rollouts, samples, engine=self.generator.engine, module=module,
+                datamodule=datamodule,
+            )  # fmt: skip
         return {"align/mean_gap": (gaps.total, gaps.num_tokens)}, {"align/max_gap": gaps.largest}
 
     # ---- evaluation ------------------------------------------------------------------------------
@@ -344,7 +468,7 @@ class RolloutCallback(L.Callback):
         tasks = evenly(_datamodule(trainer).splits.val_tasks, self.eval_limit)
         if not tasks:
             return {}
-        self.generator.publish(module.policy, version=trainer.global_step)
+        self._publish(trainer, module)
         done = trainer.current_epoch + (trainer.global_step > 0)
         number = math.ceil(done / self.eval_every) if self.eval_every else int(done > 0)
         generated = self.generator.generate(

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from typing import Any
 
 import lightning as L
 import torch
 
+from vigorl.core.process_memory import forget_peak, give_back, peak_bytes, resident_bytes
+
+GIB = 2**30
+
 
 class Throughput(L.Callback):
-    """Logs `time/update_s` (from the first micro-batch to the last), `time/phase_s` and
-    `perf/memory_gib` per epoch.
+    """Logs per epoch, of this rank:
+
+    `time/phase_s`, with the rollouts and without the evaluation, and `time/update_s`, from the
+    first micro-batch's start to the last one's end;
+    `perf/memory_gib`, what the device holds when the epoch is over (of a CPU, this process), and
+    `perf/memory_peak_gib`, the most it held in the epoch;
+    `perf/host_mb_per_rollout`, how far this process' memory rose above its start of the phase,
+    per rollout: pictures, crops, features on a CPU, and what learning takes.
+
+    When an epoch is over, memory that was freed goes back to the system. It stands before the
+    callbacks whose time it takes.
     """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._epoch_started = time.perf_counter()
         self._update_started: float | None = None
+        forget_peak()
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
+        self._host_bytes = resident_bytes()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -25,19 +41,31 @@ class Throughput(L.Callback):
         if self._update_started is None:
             self._update_started = time.perf_counter()
 
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._update_ended = time.perf_counter()
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        now = time.perf_counter()
+        now, host_peak, started = time.perf_counter(), peak_bytes(), self._update_started
         metrics = {
             "time/phase_s": now - self._epoch_started,
-            "time/update_s": now - (self._update_started or now),
-            "perf/memory_gib": _peak_memory_gib(pl_module.device),
+            "time/update_s": 0.0 if started is None else self._update_ended - started,
         }
+        plan = getattr(trainer.datamodule, "plan", None)  # pyright: ignore[reportAttributeAccessIssue]
+        if plan is not None:
+            num_own = plan.rollouts_per_phase / trainer.world_size
+            metrics["perf/host_mb_per_rollout"] = (host_peak - self._host_bytes) / 1e6 / num_own
+        give_back()
+        held, peak = resident_bytes(), host_peak
+        if pl_module.device.type == "cuda":
+            held = torch.cuda.memory_allocated(pl_module.device)
+            peak = torch.cuda.max_memory_allocated(pl_module.device)
+        metrics |= {"perf/memory_gib": held / GIB, "perf/memory_peak_gib": peak / GIB}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-
-
-def _peak_memory_gib(device: torch.device) -> float:
-    """Of the GPU, or of this process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

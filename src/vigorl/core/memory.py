@@ -140,6 +140,7 @@ class LearningLoad:
         logits_chunk_tokens, vocab_tile: Tokens and entries of the vocabulary whose logits are alive
             at once.
         has_critic: A model of the same size, without its output head, learns in the same steps.
+        parts: That FSDP2 cuts weights, gradients and moments into; 1 without it.
     """
 
     weight_bytes: int
@@ -156,6 +157,7 @@ class LearningLoad:
     logits_chunk_tokens: int
     vocab_tile: int
     has_critic: bool = False
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,8 @@ def _weight_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
     """Weights, gradients and optimizer of one model.
 
     Without DeepSpeed: weights and AdamW's two moments as loaded, and the casts that autocast keeps
-    of trained weights. With it: weights in the compute dtype, float32 copies and moments in shards
+    of trained weights; under FSDP2 a part of each, and what is whole at a time: the embeddings and
+    two layers. With DeepSpeed: weights in the compute dtype, float32 copies and moments in shards
     (stage 1), float32 gradients in shards (stage 2), weights in shards (stage 3); see
     `training.strategy.ZeROStrategy` for the dtype of gradients.
 
@@ -227,15 +230,21 @@ def _weight_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
     stage, is_mixed = load.zero_stage, load.compute_bytes < load.weight_bytes
     shard = f"strategy=zero{3 if stage else 2} trainer.devices=8" if (stage or 0) < 3 else ""
     shard = shard or f"trainer.devices={max(8, 2 * shards)}"
-    shard = "" if load.has_critic else shard  # refused beside a critic
+    if load.has_critic or load.parts > 1:  # DeepSpeed is refused beside a critic
+        shard = f"strategy=fsdp2 trainer.devices={8 if load.parts == 1 else 2 * shards}"
     both = ", ".join(filter(None, (shard, _fewer(model))))
     items: list[MemoryItem] = []
     if stage is None:
-        own, adapters = load.weight_bytes, 4 * model.num_adapter
-        items.append(MemoryItem("weights", model.num_base * own + adapters, advice=shard))
-        items.append(MemoryItem("gradients", trained * own + adapters, advice=both))
-        items.append(MemoryItem("AdamW moments", 2 * (trained * own + adapters), advice=both))
-        if shards > 1:
+        own, adapters, parts = load.weight_bytes, 4 * model.num_adapter, load.parts
+        learned = (trained * own + adapters) // parts
+        weights = (model.num_base * own + adapters) // parts
+        items.append(MemoryItem("weights", weights, advice=shard))
+        items.append(MemoryItem("gradients", learned, advice=both))
+        items.append(MemoryItem("AdamW moments", 2 * learned, advice=both))
+        if parts > 1:
+            layers = model.vocab * model.hidden + 2 * model.num_base // model.layers
+            items.append(MemoryItem("whole layers", layers * own, When.LEARNING))
+        elif shards > 1:
             items.append(MemoryItem("DDP buckets", trained * own + adapters, advice=both))
         if is_mixed:
             casts = model.num_trainable * load.compute_bytes

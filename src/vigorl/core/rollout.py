@@ -104,6 +104,8 @@ class Rollout:
         index: Position in the group, from 0.
         policy_version: The published weights that sampled it; `GUEST` where none did.
         probes: What extra dialogs have shown about it, by name; empty where none were asked.
+        turn_versions: [T] the weights that sampled each turn where they differ (`rollout.left`);
+            `policy_version` is then the oldest. Empty where one sampled all.
     """
 
     task: TaskRecord
@@ -115,6 +117,7 @@ class Rollout:
     index: int = 0
     policy_version: int = 0
     probes: Mapping[str, float] = field(default_factory=dict)
+    turn_versions: tuple[int, ...] = ()
 
     @property
     def token_ids(self) -> tuple[int, ...]:

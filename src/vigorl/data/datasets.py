@@ -17,6 +17,7 @@ from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.media import file_of
 from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.data.plain import to_plain
+from vigorl.data.sources.files import all_names, chosen
 
 _LOG = logging.getLogger(__name__)
 Record = TypeVar("Record", TaskRecord, TraceRecord)
@@ -24,7 +25,7 @@ Record = TypeVar("Record", TaskRecord, TraceRecord)
 
 def split_by_image(
     records: Sequence[Record], *, holdout_frac: float, seed: int = 0
-) -> tuple[list[Record], list[Record]]:
+) -> tuple[Sequence[Record], Sequence[Record]]:
     """Hold out whole pictures: no picture is on both sides, not even as a copy; both keep the
     input's order.
 
@@ -46,20 +47,21 @@ def split_by_image(
     if not 0 <= holdout_frac < 1:
         raise ConfigError(f"holdout_frac must be in [0, 1), got {holdout_frac}")
     if holdout_frac == 0:
-        return list(records), []
-    groups = _groups_by_image([task_of(record).images for record in records])
+        return records, []
+    names = list(all_names(records))
+    groups = _groups_by_image([images for _, *images in names])
     if len(groups) < 2:
         raise DataError(
             f"{len(records)} records share {len(groups)} picture(s); nothing can be held out "
             "without showing it in training as well"
         )
-    ordered = sorted(groups, key=lambda group: _lot(seed, [task_of(records[i]).id for i in group]))
+    ordered = sorted(groups, key=lambda group: _lot(seed, [names[i][0] for i in group]))
     limit, held = holdout_frac * len(records), set[int]()
     for group in ordered[:-1]:
         if not held or len(held) + len(group) <= limit:
             held.update(group)
-    train = [record for i, record in enumerate(records) if i not in held]
-    return train, [records[i] for i in sorted(held)]
+    train = chosen(records, (i for i in range(len(records)) if i not in held))
+    return train, chosen(records, sorted(held))
 
 
 def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
@@ -85,11 +87,11 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
     return total.hexdigest()
 
 
-def picture_files(records: Iterable[TaskRecord | TraceRecord]) -> set[str]:
+def picture_files(records: Sequence[TaskRecord] | Sequence[TraceRecord]) -> set[str]:
     """The picture and video files of records, as absolute paths without symbolic links: two ways to
     one file are one, and so are all frames of a video.
     """
-    return {_real_path(path) for record in records for path in task_of(record).images}
+    return {_real_path(path) for _, *images in all_names(records) for path in images}
 
 
 def first_copies(files: Iterable[str]) -> dict[str, str]:
@@ -172,8 +174,11 @@ def without_pictures(
     """
     firsts = first_copies(picture_files(records) | pictures)
     held_out = {firsts[file] for file in pictures}
-    shown = [{firsts[file] for file in picture_files([record])} for record in records]
-    kept = [record for record, some in zip(records, shown, strict=True) if not some & held_out]
+    kept = [
+        index
+        for index, (_, *images) in enumerate(all_names(records))
+        if not any(firsts[_real_path(path)] in held_out for path in images)
+    ]
     if len(kept) < len(records):
         if not kept:
             raise DataError(f"all pictures of {key} are in {split} too; nothing is left")
@@ -184,4 +189,4 @@ def without_pictures(
             len(records),
             split,
         )
-    return kept
+    return chosen(records, kept)

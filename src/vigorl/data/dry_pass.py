@@ -15,6 +15,7 @@ from vigorl.data.encoding import ChatCodec
 from vigorl.data.faults import Rules, settle
 from vigorl.data.images import ImageStore, open_image
 from vigorl.data.prompts import Prompt
+from vigorl.data.sources.files import chosen
 
 
 class Asks(Protocol):
@@ -28,7 +29,7 @@ class Asks(Protocol):
     def images(self) -> ImageStore: ...
 
 
-def dry_pass(records: Sequence[Record], asks: Asks | None, *, rules: Rules) -> list[Record]:
+def dry_pass(records: Sequence[Record], asks: Asks | None, *, rules: Rules) -> Sequence[Record]:
     """The records that can be asked, in their order: the prompt is encoded, every picture's header
     is read and its size fitted, and with `rules.decode_pictures` every picture is decoded.
 
@@ -39,11 +40,10 @@ def dry_pass(records: Sequence[Record], asks: Asks | None, *, rules: Rules) -> l
     Raises:
         DataError: Names them all.
     """
-    tasks = [task_of(record) for record in records]
-    broken = _broken_pictures(tasks) if rules.decode_pictures else {}
-    kept: list[Record] = []
+    broken = _broken_pictures(map(task_of, records)) if rules.decode_pictures else {}
+    kept: list[int] = []
     faults: list[DataError] = []
-    for record, task in zip(records, tasks, strict=True):
+    for index, task in enumerate(map(task_of, records)):
         try:
             if asks is not None:
                 asks.codec.prompt_ids(asks.prompt.messages(task))
@@ -51,17 +51,20 @@ def dry_pass(records: Sequence[Record], asks: Asks | None, *, rules: Rules) -> l
                     asks.images.whole(path, source=task.source)
             if found := next((broken[path] for path in task.images if path in broken), None):
                 raise found
-            kept.append(record)
+            kept.append(index)
         except DataError as error:
             is_placed = error.path is not None
             faults.append(error if is_placed else DataError(error.message, path=task.source))
     settle(faults, num_rows=len(records), skip=rules.skip_bad_rows)
-    return kept
+    return chosen(records, kept)
 
 
 def _broken_pictures(tasks: Iterable[TaskRecord]) -> dict[str, DataError]:
     """The picture files that cannot be decoded; each is decoded once."""
-    named = {path: task.source for task in reversed(list(tasks)) for path in task.images}
+    named: dict[str, str] = {}
+    for task in tasks:
+        for path in task.images:
+            named.setdefault(path, task.source)
 
     def fault(path: str) -> DataError | None:
         try:

@@ -64,9 +64,9 @@ class ChatCodec:
         end_ids: All that may end a turn, `end_id` first.
         image_id: The picture placeholder.
         pad_id: For padding batches.
-        banned_ids: Every control token but `end_ids`, ascending. A policy must never sample one: a
-            placeholder would ask for pixels that do not exist, and a message start would forge a
-            message.
+        banned_ids: Every control token but `end_ids` and the layout's spoken ones, ascending. A
+            policy must never sample one: a placeholder would ask for pixels that do not exist, and
+            a message start would forge a message.
         dialect: How the policy writes its calls; None is the canonical form.
     Raises:
         ConfigError: The tokenizer lacks one of the tokens.
@@ -97,7 +97,11 @@ class ChatCodec:
         self._tail = chat.tail
         self._left_to_processor = set(around) if chat.is_framed_by_processor else set[int]()
         self.pad_id: int = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - {*self.end_ids}))
+        self._spoken = {one: controls[one] for one in chat.spoken if one in controls}
+        unspoken = {controls[one] for one in chat.unspoken if one in controls}
+        allowed = {*self.end_ids, *self._spoken.values(), *unspoken}
+        self.banned_ids: tuple[int, ...] = tuple(sorted(set(controls.values()) - allowed))
+        self._not_read = set(controls.values()) - set(self._spoken.values())
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> ChatCodec:
@@ -176,9 +180,11 @@ class ChatCodec:
         return self.dialect.read(text) if self.dialect else text
 
     def decode_raw(self, ids: Sequence[int]) -> str:
-        """The text of ids, without control tokens and exactly as it was written."""
+        """The text of ids, as it was written, without control tokens that are not spoken."""
         return self._tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            [token for token in ids if token not in self._not_read],
+            skip_special_tokens=False,
+            clean_up_tokenization_spaces=False,
         )
 
     def processor_ids(self, ids: Sequence[int]) -> list[int]:
@@ -223,6 +229,16 @@ class ChatCodec:
         return Message(role, IMAGE_SLOT.join([first, *texts[1:]]), len(parts) - 1)
 
     def _plain_ids(self, text: str) -> list[int]:
+        if not self._spoken:
+            return self._text_ids(text)
+        parts = re.split(f"({'|'.join(map(re.escape, self._spoken))})", text)
+        return [
+            token
+            for part in parts
+            for token in ([self._spoken[part]] if part in self._spoken else self._text_ids(part))
+        ]
+
+    def _text_ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"
         ]

@@ -1,9 +1,13 @@
 """From picture files to the pixels that the model sees.
 
 An `ImageView` says what is shown; `ImageStore` turns it into patches. Every crop is cut from the
-ORIGINAL file, resized once, and then handed to the Hugging Face image processor with its own
-resizing off, so that whole pictures come out bit for bit as the processor alone would make them (a
-test holds this) and crops go the same way.
+ORIGINAL file, resized once, and then made into patches as the Hugging Face image processor does
+with its own resizing off, so that whole pictures come out bit for bit as the processor alone would
+make them (a test holds this) and crops go the same way.
+
+Kept, within a limit, are bytes: decoded originals, and views at the size in which they are shown.
+Patches are floats, and a Qwen processor writes each pixel twice: 24 bytes for 3. They are made anew
+for whoever asks, and live no longer than the step that takes them.
 
 Left out on purpose: videos as one input (their frames are pictures, named as such), and the
 torchvision backend (its antialiasing differs from Pillow's in the last bits; training, evaluation
@@ -18,8 +22,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from cachetools import LRUCache, cachedmethod
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor
@@ -43,7 +48,7 @@ _MOST_SIZES = 1 << 20  # a server sees new pictures as long as it runs
 
 @dataclass(frozen=True, slots=True)
 class PixelBlock:
-    """One picture as the vision tower takes it. Shared by a cache: never change it in place.
+    """One picture as the vision tower takes it.
 
     Attributes:
         pixel_values: Normalised patches or tiles, in the order of the tower.
@@ -55,12 +60,12 @@ class PixelBlock:
 
 
 class ImageStore:
-    """Sizes, tokens, pixels and pictures of views, with decoded originals and pixel blocks cached.
+    """Sizes, tokens, pixels and pictures of views, with decoded originals and shown views cached.
 
     Args:
         processor: The family's Hugging Face image processor, Pillow backend.
         family: Says at which sizes pictures are shown, and how texts write coordinates in them.
-        cache_bytes: For decoded originals and pixel blocks together; half each. A worker process
+        cache_bytes: For decoded originals and shown views together; half each. A worker process
             has its own.
     Raises:
         ConfigError: The processor is not one of the family's, or not the Pillow one.
@@ -84,8 +89,8 @@ class ImageStore:
             cache_bytes // 2,
             getsizeof=lambda made: made.width * made.height * 4,  # Pillow keeps RGB in four bytes
         )
-        self.blocks: LRUCache[str, PixelBlock] = LRUCache(
-            cache_bytes // 2, getsizeof=lambda block: block.pixel_values.nbytes
+        self.shown: LRUCache[str, UInt8[np.ndarray, "height width 3"]] = LRUCache(
+            cache_bytes // 2, getsizeof=lambda made: made.nbytes
         )
 
     @classmethod
@@ -147,26 +152,31 @@ class ImageStore:
         return self.sizing.grid_thw(view.size)
 
     def image(self, view: ImageView) -> Image.Image:
-        """The view as an RGB picture of `view.size`; the processor would not resize it again.
+        """The view as an RGB picture of `view.size`, the caller's own; the processor would not
+        resize it again.
 
         Raises:
             DataError: The file cannot be decoded, or is not the picture that the view was made
                 from.
         """
-        original = self._original(view)
-        # Not Pillow's `resize(box=...)`: it lets pixels from beyond the window bleed in.
-        shown = original.crop(view.box.as_tuple()) if view.box else original
-        return shown.resize((view.size.width, view.size.height), resample=self._processor.resample)
+        return Image.fromarray(self._shown(view))
 
-    @cachedmethod(attrgetter("blocks"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
     def pixels(self, view: ImageView) -> PixelBlock:
         """The view's patches.
 
         Raises:
             DataError: As `image`.
         """
-        made = self._family.pixels(self._processor, self.image(view))
+        made = self._family.pixels(self._processor, self._shown(view))
         return PixelBlock(made, self.grid_thw(view))
+
+    @cachedmethod(attrgetter("shown"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
+    def _shown(self, view: ImageView) -> UInt8[np.ndarray, "height width 3"]:
+        original = self._original(view)
+        # Not Pillow's `resize(box=...)`: it lets pixels from beyond the window bleed in.
+        cut = original.crop(view.box.as_tuple()) if view.box else original
+        size = (view.size.width, view.size.height)
+        return np.asarray(cut.resize(size, resample=self._processor.resample))
 
     @cachedmethod(
         attrgetter("originals"), key=lambda self, source: source.key, lock=lambda self: _CACHES

@@ -25,6 +25,7 @@ from vigorl.data.datasets import (
 from vigorl.data.dry_pass import Asks, dry_pass
 from vigorl.data.faults import STRICT, Rules, refuse
 from vigorl.data.frames import Frames
+from vigorl.data.sources.files import chosen
 from vigorl.data.sources.rl_jsonl import read_rl_jsonl
 from vigorl.data.sources.sft_json import read_sft_json
 from vigorl.data.sources.vstar_folder import CATEGORIES, read_vstar_folder
@@ -59,8 +60,8 @@ class DataSplits:
         return {field.name: getattr(self, field.name) for field in fields(self)[:5]}
 
     def __post_init__(self) -> None:
-        train = picture_files([*self.train_tasks, *self.train_traces])
-        val = picture_files([*self.val_tasks, *self.val_traces])
+        train = picture_files(self.train_tasks) | picture_files(self.train_traces)
+        val = picture_files(self.val_tasks) | picture_files(self.val_traces)
         test = picture_files(self.test_tasks)
         firsts = first_copies(train | val | test)
         train, val, test = ({firsts[file] for file in side} for side in (train, val, test))
@@ -319,7 +320,9 @@ def load_tasks(
     if split not in named:
         raise ConfigError(f"split must be one of {list(named)}, got {split!r}")
     tasks = dry_pass(named[split], asks, rules=splits.rules)
-    kept = random.Random(seed).sample(tasks, limit) if limit and limit < len(tasks) else tasks
+    kept = tasks
+    if limit and limit < len(tasks):
+        kept = chosen(tasks, random.Random(seed).sample(range(len(tasks)), limit))
     return kept if shard is None else _part(kept, shard), len(tasks)
 
 
@@ -378,7 +381,7 @@ def split_tasks(source: Splitting, tasks: Sequence[TaskRecord]) -> DataSplits:
 
 def _hold_out(
     source: ReleasedFiles | WithTraces, records: Sequence[Record], key: str
-) -> tuple[list[Record], list[Record]]:
+) -> tuple[Sequence[Record], Sequence[Record]]:
     """Train and validation by whole pictures.
 
     Raises:

@@ -32,6 +32,9 @@ def check_engine(cfg: DictConfig) -> list[Row]:
     rows = [Row(Status.OK, "engine", target)]
     if engine_kind(cfg) == "vllm":
         rows.append(check_library("vllm"))
+    if cfg.get("overlap") and engine_kind(cfg) == "hf":
+        told = "overlap=one_step: it shares the trainer's device, and gains little; engine=server"
+        rows.append(Row(Status.NOTE, "engine", told))
     urls = cfg.engine.get("urls") or []
     return rows + [check_server(url) for url in ([urls] if isinstance(urls, str) else urls)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -35,7 +35,7 @@ from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.pretrained import parse_dtype
 from vigorl.own_objects import is_given
 from vigorl.resolvers import shipped
-from vigorl.rollout.engines import hf
+from vigorl.rollout.engines import hf, hf_features
 from vigorl.rollout.engines.kv_cache import GROWTH_SLOTS
 from vigorl.rollout.probes.probe import TeachingProbe
 from vigorl.training.policy_module import PolicyModule
@@ -110,7 +110,10 @@ def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
     is_gpu = is_on_gpu(cfg, machine)
     learning, engine = learning_load(cfg, model), engine_load(cfg, model, machine)
     device: list[MemoryItem] = [*(learning_items(model, learning) if learning else ())]
-    device += engine_items(model, engine) if engine else ()
+    sampling = engine_items(model, engine) if engine else []
+    if cfg.get("overlap"):  # it samples while the policy learns
+        sampling = [replace(item, when=When.ALWAYS) for item in sampling]
+    device += sampling
     loading, disk = 0, 0
     if learning:
         device.append(_kept_features(cfg, model, learning))
@@ -173,7 +176,16 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         or _default(PolicyModule, "logits_chunk_tokens"),
         vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
+        parts=num_parts(cfg),
     )
+
+
+def num_parts(cfg: DictConfig) -> int:
+    """That FSDP2 cuts a model into; 1 without it."""
+    strategy = cfg.strategy
+    if not isinstance(strategy, DictConfig) or "copies" not in strategy:
+        return 1
+    return max(cfg.trainer.devices * cfg.trainer.num_nodes // strategy.copies, 1)
 
 
 def answers_beside(cfg: DictConfig) -> list[int]:
@@ -203,7 +215,7 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         sequence_tokens=prompt + cfg.env.limits.max_response_tokens + GROWTH_SLOTS,
         prefix_cache_tokens=setting("prefix_cache_tokens"),
         feature_cache_tokens=setting("feature_cache_tokens"),
-        encode_tokens=hf.ENCODE_TOKENS,
+        encode_tokens=hf_features.ENCODE_TOKENS,
         reserved_bytes=reserved,
         is_asleep_in_updates=bool(engine.get("can_sleep")) and is_on_gpu(cfg, machine),
     )

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float, Int
-from PIL.Image import Image
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -44,6 +44,9 @@ class ChatLayout:
         opening: Before the first message.
         roles: Each role with its token; that of "tool" ends a turn that calls one.
         stops: More that ends a policy's turn, though none is taught to end so.
+        spoken: What a policy writes in its turns, which some tokenizers of the family have as
+            control tokens: there none is banned, and each is read as the text that it looks like.
+        unspoken: The same, but no part of what a turn says.
     """
 
     start: str
@@ -60,6 +63,8 @@ class ChatLayout:
     opening: tuple[str, ...] = ()
     roles: tuple[tuple[str, str], ...] = ()
     stops: tuple[str, ...] = ()
+    spoken: tuple[str, ...] = ()
+    unspoken: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -107,7 +112,7 @@ def _quoted(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TowerShape:
-    """Sizes of a vision tower, for what it takes of memory.
+    """Sizes of a vision tower, for what it takes of memory and time.
 
     Attributes:
         hidden: Width.
@@ -118,6 +123,9 @@ class TowerShape:
         merge_size: Patches per token and side.
         thumbnail_pixels: Area of what is shown beside a picture that is cut into pieces; 0 where
             none is.
+        window: Patches per side of the windows that some layers attend within; 0 where all see a
+            whole picture.
+        window_depth: How many layers do.
     """
 
     hidden: int
@@ -127,6 +135,8 @@ class TowerShape:
     patch_dim: int
     merge_size: int
     thumbnail_pixels: int = 0
+    window: int = 0
+    window_depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +227,9 @@ class Family(Protocol):
         """
         ...
 
-    def pixels(self, processor: Any, picture: Image) -> Float[Tensor, "pieces ..."]:
+    def pixels(
+        self, processor: Any, picture: UInt8[np.ndarray, "height width 3"]
+    ) -> Float[Tensor, "pieces ..."]:
         """A picture of a size from `fit` as `encode` takes it: one row per patch, or per tile."""
         ...
 
@@ -257,6 +269,10 @@ class Family(Protocol):
         self, grid_thw: Int[Tensor, "images 3"], config: PreTrainedConfig
     ) -> Int[Tensor, " images"]:
         """Placeholders per picture."""
+        ...
+
+    def num_pieces(self, grid_thw: Int[Tensor, "images 3"]) -> Int[Tensor, " images"]:
+        """Rows of `pixels` per picture."""
         ...
 
     def encode(

@@ -1,11 +1,12 @@
 """GLM-4.1V and GLM-4.6V, dense: one architecture under two names (GLM-4.6V-Flash is of either).
 
 They have Qwen2.5-VL's interface in transformers, M-RoPE and patches. They differ in the chat, where
-the token of the next role ends a message; in the image processor, which counts a still as two
-frames and scales a picture up whose short side is less than a token; in the merger, which begins
-with the tower's last norm and a convolution that folds 2 x 2 patches; and in the language model:
-few heads of keys and values, half of a head turns, gate and up are one layer. The learned table of
-the tower's places is read bicubically for every shape, which is transformers' own doing.
+the token of the next role ends a message, and whose tags of thoughts, answers and calls may be
+control tokens; in the image processor, which counts a still as two frames and scales a picture up
+whose short side is less than a token; in the merger, which begins with the tower's last norm and a
+convolution that folds 2 x 2 patches; and in the language model: few heads of keys and values, half
+of a head turns, gate and up are one layer. The learned table of the tower's places is read
+bicubically for every shape, which is transformers' own doing.
 
 Source: transformers 5.19, `models/glm4v`, `glm46v`; for the chat ms-swift 018a548,
 `swift/llm/template/template/glm.py`.
@@ -48,6 +49,11 @@ CHAT = ChatLayout(
         ("tool", "<|observation|>"),
     ),
     stops=("<|endoftext|>",),
+    spoken=(
+        "<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>",
+        "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>",
+    ),
+    unspoken=("<|begin_of_box|>", "<|end_of_box|>"),
 )  # fmt: skip
 _WHY = (
     "a mixture of experts, which are one weight in memory and many in the folder: those cannot be "

@@ -24,8 +24,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
-from PIL.Image import Image
+from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor, nn
 from transformers import (
     GotOcr2ImageProcessorPil,
@@ -182,11 +184,11 @@ class InternVL:
             )
         return tiles
 
-    def pixels(self, processor: Any, picture: Image) -> Tensor:
-        tile = processor.size["height"]
-        tiles = (picture.width // tile) * (picture.height // tile)
+    def pixels(self, processor: Any, picture: UInt8[np.ndarray, "height width 3"]) -> Tensor:
+        tile, (height, width, _) = processor.size["height"], picture.shape
+        tiles = (width // tile) * (height // tile)
         made = processor(
-            images=[picture],
+            images=[Image.fromarray(picture)],
             crop_to_patches=True,
             min_patches=tiles,
             max_patches=tiles,
@@ -243,6 +245,9 @@ class InternVL:
 
     def num_tokens(self, grid_thw: Tensor, config: PreTrainedConfig) -> Tensor:
         return grid_thw.prod(-1) // _merge_size(config) ** 2
+
+    def num_pieces(self, grid_thw: Tensor) -> Tensor:
+        return grid_thw[:, 0]
 
     def encode(
         self, model: PreTrainedModel, pixel_values: Tensor, grid_thw: Tensor

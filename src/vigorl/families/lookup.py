@@ -79,6 +79,16 @@ def family_named(model_type: object, *, where: object) -> Family:
     raise ConfigError(f"{where}: model_type {model_type!r:.80} is not one of {', '.join(known)}")
 
 
+def family_called(name: str) -> Family | None:
+    """The family that a model's name says it is of, where nothing but its name is here.
+
+    >>> family_called("OpenGVLab/InternVL3_5-8B-HF").name
+    'InternVL3'
+    """
+    found = [one for one in known_families().values() if one.name.casefold() in name.casefold()]
+    return max(found, key=lambda one: len(one.name), default=None)
+
+
 def family_of(folder: str | os.PathLike[str]) -> Family:
     """The family of a model folder, or of a name on the hub.
 

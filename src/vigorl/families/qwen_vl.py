@@ -12,10 +12,13 @@ Source: transformers 5.19, `models/qwen2_vl`, `qwen2_5_vl`, `qwen3_vl`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
-from PIL.Image import Image
+from jaxtyping import Float32, UInt8
+from PIL import Image
 from torch import Tensor, nn
 from transformers import (
     PreTrainedConfig,
@@ -48,6 +51,31 @@ MERGE_SIZE = 2
 HEAD_DIM = 32  # of tiny models
 
 
+def _patches(
+    picture: UInt8[np.ndarray, "height width 3"], *, patch_size: int, merge_size: int
+) -> UInt8[np.ndarray, "patches 3 inner"]:
+    """In the order of the tower: those of one token stand together."""
+    rows, columns = (side // (patch_size * merge_size) for side in picture.shape[:2])
+    cut = picture.reshape(rows, merge_size, patch_size, columns, merge_size, patch_size, 3)
+    return cut.transpose(0, 3, 1, 4, 6, 2, 5).reshape(-1, 3, patch_size**2)
+
+
+@lru_cache(maxsize=16)  # a processor is asked about by each of its pictures
+def _values_of_bytes(processor: Any) -> Float32[np.ndarray, "3 256"]:
+    """What the processor makes of each byte of each channel: of a picture that has all of them."""
+    side = processor.patch_size * processor.merge_size  # 28 or more: at least 256 places
+    height = side * -(-256 // side**2)
+    every = np.arange(height * side, dtype=np.int64).reshape(height, side, 1) % 256
+    every = np.repeat(every.astype(np.uint8), 3, axis=2)
+    made = processor(images=[Image.fromarray(every)], do_resize=False, return_tensors="np")
+    cut = _patches(every, patch_size=processor.patch_size, merge_size=processor.merge_size)
+    frames = made["pixel_values"].reshape(len(cut), 3, processor.temporal_patch_size, -1)
+    values = np.empty((3, 256), dtype=np.float32)
+    for channel in range(3):
+        values[channel, cut[:, channel]] = frames[:, channel, 0]
+    return values
+
+
 @dataclass(frozen=True)
 class Qwen25VL:
     """Qwen2.5-VL, and what the others share with it; see `Family`."""
@@ -76,9 +104,16 @@ class Qwen25VL:
                 f"{type(processor).__name__} is not a Qwen2-VL style image processor ({error})"
             ) from error
 
-    def pixels(self, processor: Any, picture: Image) -> Tensor:
-        made = processor(images=[picture], do_resize=False, return_tensors="pt")
-        return made["pixel_values"]
+    def pixels(self, processor: Any, picture: UInt8[np.ndarray, "height width 3"]) -> Tensor:
+        """Bit for bit what the processor makes, in a third of the time: it maps each byte by
+        itself, so what becomes of one is looked up. A test holds this for every family.
+        """
+        cut = _patches(picture, patch_size=processor.patch_size, merge_size=processor.merge_size)
+        num, _, inner = cut.shape
+        made = np.empty((num, 3, processor.temporal_patch_size, inner), dtype=np.float32)
+        for channel, values in enumerate(_values_of_bytes(processor)):
+            made[:, channel] = values[cut[:, channel]][:, None]
+        return torch.from_numpy(made.reshape(num, -1))
 
     def tower(self, model: PreTrainedModel) -> nn.Module:
         return model.get_submodule("model.visual")
@@ -88,6 +123,8 @@ class Qwen25VL:
 
     def tower_shape(self, config: PreTrainedConfig) -> TowerShape:
         vision: Any = config.vision_config
+        token_px = vision.patch_size * vision.spatial_merge_size
+        whole = getattr(vision, "fullatt_block_indexes", None)  # Qwen2.5-VL's has windows
         return TowerShape(
             hidden=self._tower_width(vision),
             intermediate=self._tower_inner_width(vision),
@@ -95,6 +132,10 @@ class Qwen25VL:
             patch_size=vision.patch_size,
             patch_dim=vision.in_channels * vision.temporal_patch_size * vision.patch_size**2,
             merge_size=vision.spatial_merge_size,
+            window=0
+            if whole is None
+            else vision.window_size // token_px * vision.spatial_merge_size,
+            window_depth=0 if whole is None else vision.depth - len(whole),
         )
 
     def language_model(self, model: PreTrainedModel) -> nn.Module:
@@ -121,6 +162,9 @@ class Qwen25VL:
 
     def num_tokens(self, grid_thw: Tensor, config: PreTrainedConfig) -> Tensor:
         return grid_thw.prod(-1) // self.tower_shape(config).merge_size ** 2
+
+    def num_pieces(self, grid_thw: Tensor) -> Tensor:
+        return grid_thw.prod(-1)
 
     def encode(
         self, model: PreTrainedModel, pixel_values: Tensor, grid_thw: Tensor

@@ -11,7 +11,7 @@ code, which its family (`families/`) knows how to call. Left out: video, quantis
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from vigorl.models.pretrained import (
     parse_dtype,
     write_folder,
 )
+from vigorl.models.shared_prefix import SharedPacking, prepare_sharing
 from vigorl.models.weight_export import export_weights
 
 
@@ -62,6 +63,7 @@ class Policy(nn.Module):
         freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
         packing: bool = False,
+        shared_prefix: bool = False,
         lora: LoraSettings | None = None,
     ) -> None:
         """Wrap a model in place; the settings are those of `from_pretrained`."""
@@ -84,11 +86,15 @@ class Policy(nn.Module):
             is_merger_frozen=is_merger_frozen,
             is_language_model_frozen=freeze_language_model,
         )
+        if shared_prefix and not packing:
+            raise ConfigError("model.shared_prefix=true needs model.packing=true")
         self.attention_cost = _attention_cost(model, self.family)
         model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
         if packing:
             prepare(model, self.family)
-        self.packing = packing
+        if shared_prefix:
+            prepare_sharing(model, self.family)
+        self.packing, self.shared_prefix = packing, shared_prefix
         if lora is not None:
             add_lora(model, lora, family=self.family)
         if gradient_checkpointing:
@@ -106,6 +112,7 @@ class Policy(nn.Module):
         freeze_language_model: bool = False,
         gradient_checkpointing: bool = False,
         packing: bool = False,
+        shared_prefix: bool = False,
         lora: LoraSettings | None = None,
     ) -> Policy:
         """Load a policy.
@@ -123,6 +130,7 @@ class Policy(nn.Module):
                 mode.
             packing: The language model reads the sequences of a batch in one row, without their
                 padding (`models.packing`).
+            shared_prefix: And what several of them begin with once (`models.shared_prefix`).
             lora: Train adapters instead of the weights.
         Raises:
             ConfigError: No such folder, not a supported family, weights missing, or settings that
@@ -141,6 +149,7 @@ class Policy(nn.Module):
             freeze_language_model=freeze_language_model,
             gradient_checkpointing=gradient_checkpointing,
             packing=packing,
+            shared_prefix=shared_prefix,
             lora=lora,
         )
 
@@ -188,14 +197,17 @@ class Policy(nn.Module):
         Returns:
             [tokens, feature_width] per picture.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
-            return self.family.encode(
-                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
-            )
+        return self._encode(pixel_values, grid_thw)
 
     def encode_blank(self) -> Float[Tensor, "_ width"]:
         """Run the tower on the smallest picture: a rank that has none keeps step with the rest."""
         return self.encode_views(*self.family.blank(self.model.config))[0]
+
+    def _encode(self, pixel_values: Tensor, grid_thw: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_vision_frozen):
+            return self.family.encode(
+                self.model, pixel_values.to(self.device), grid_thw.to(self.device)
+            )
 
     def forward(
         self, batch: TrainingBatch, features: Float[Tensor, "image_tokens width"] | None = None
@@ -211,16 +223,41 @@ class Policy(nn.Module):
         """
         unused = None
         if features is None and batch.pixel_values is not None:
-            features = torch.cat(self.encode_views(batch.pixel_values, batch.image_grid_thw))
+            features = self._features(batch, batch.pixel_values)
         elif features is None:
             if len(batch.image_grid_thw):
                 raise AlignmentError("the batch has pictures, but neither pixels nor features")
-            unused = self.encode_blank()
+            unused = self._encode(*self.family.blank(self.model.config))[0]
             features = unused[:0]
         self._check_image_tokens(batch, features)
         read = self._read_packed if self.packing else self._read
-        hidden = read(batch, features)
-        return hidden if unused is None else hidden + 0.0 * unused.sum()
+        with nullcontext() if unused is None else self._embedding_beside(unused):
+            return read(batch, features)
+
+    @contextmanager
+    def _embedding_beside(self, unused: Tensor) -> Iterator[None]:
+        """Inside, 0 times some features goes into the embeddings: the tower, and a frozen language
+        model, have a backward pass on this rank too.
+        """
+        embeddings = self.model.get_input_embeddings()
+        hook = embeddings.register_forward_hook(lambda *called: called[-1] + 0.0 * unused.sum())
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _features(self, batch: TrainingBatch, pixel_values: Tensor) -> Tensor:
+        """Features of all pictures; one that several sequences show is encoded once where they
+        share what they begin with.
+        """
+        grids = batch.image_grid_thw
+        if not self.shared_prefix:
+            return torch.cat(self._encode(pixel_values, grids))
+        numbers = _numbers(batch)
+        first = [numbers.index(number) for number in range(max(numbers) + 1)]
+        pieces = pixel_values.split(self.family.num_pieces(grids).tolist())
+        encoded = self._encode(torch.cat([pieces[i] for i in first]), grids[first])
+        return torch.cat([encoded[number] for number in numbers])
 
     def _read(self, batch: TrainingBatch, features: Tensor) -> Tensor:
         return self.family.read(
@@ -232,12 +269,21 @@ class Policy(nn.Module):
         )
 
     def _read_packed(self, batch: TrainingBatch, features: Tensor) -> Tensor:
-        packing = Packing.of(batch.attention_mask)
+        packing, grids = Packing.of(batch.attention_mask), batch.image_grid_thw
+        if self.shared_prefix:
+            is_image = batch.input_ids == self.image_token_id
+            counts = self.family.num_tokens(grids, self.model.config)
+            pictures = torch.full_like(batch.input_ids, -1)
+            numbers = torch.tensor(_numbers(batch)).to(pictures)
+            pictures[is_image] = numbers.repeat_interleave(counts)
+            packing = SharedPacking.of(batch.input_ids, batch.attention_mask, pictures)
+            is_read = packing.is_own[is_image]
+            grids, features = grids[is_read[counts.cumsum(0) - counts]], features[is_read]
         hidden = self.family.read(
             self.model,
             input_ids=packing.row(batch.input_ids),
             attention_mask=None,
-            grid_thw=batch.image_grid_thw,
+            grid_thw=grids,
             features=features,
             positions=torch.stack([packing.row(axis) for axis in self.positions(batch)]),
             **packing.told(self.model),
@@ -266,7 +312,7 @@ class Policy(nn.Module):
         The arguments after `features` are those of `logprobs.chosen_logprobs`, with its errors.
         """
         return chosen_logprobs(
-            self(batch, features),
+            self.forward(batch, features),  # one call for FSDP, whose root this method is
             self.model.lm_head,  # pyright: ignore[reportArgumentType]
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
@@ -332,6 +378,16 @@ class Policy(nn.Module):
                 f"{sum(expected)} image tokens in input_ids, but features of shape "
                 f"{tuple(features.shape)}; expected ({sum(expected)}, {self.feature_width})"
             )
+
+
+def _numbers(batch: TrainingBatch) -> list[int]:
+    """Of each picture a number, from 0 in the order of what is shown first; views of the same key
+    show the same.
+    """
+    num = len(batch.image_grid_thw)
+    keys = [view.key for view in batch.views] if len(batch.views) == num else range(num)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return [numbers[key] for key in keys]
 
 
 def _attention_cost(model: PreTrainedModel, family: Family) -> float:

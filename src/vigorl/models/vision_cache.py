@@ -82,6 +82,11 @@ class VisionCache:
         blank = torch.empty(0, self.policy.feature_width, device=device, dtype=self.policy.dtype)
         return torch.cat([blank, *(found[view.key] for view in views)])
 
+    def missing(self, views: Sequence[ImageView]) -> list[ImageView]:
+        """Those that the next `get` would run the tower on; asking makes none of them newer."""
+        unique = {view.key: view for view in views}
+        return [view for key, view in unique.items() if key not in self._features]
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Nothing is remembered meanwhile, and what was is untouched: a tower rounds a picture by

@@ -2,8 +2,8 @@
 
 `export_weights` feeds `Engine.publish` and `Policy.save_pretrained`; `load_weights` is its other
 end for a model in this process. `export_adapters` feeds engines that have the base and add the
-adapters themselves. Under ZeRO-3 each bucket is gathered, copied and let go, so no rank ever holds
-the whole model.
+adapters themselves. Under ZeRO-3 and FSDP2 each bucket is gathered, copied and let go, so no rank
+ever holds the whole model.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from vigorl.models.lora import (
     merged_weight,
     scaled_halves,
 )
+from vigorl.models.parts import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,12 @@ def export_weights(
 ) -> Iterator[tuple[str, Tensor]]:
     """All weights named as in the model's Hugging Face folder, adapters merged, tied ones once.
 
-    Under ZeRO-3 all ranks must run through it together, and to the end.
+    Under ZeRO-3 and FSDP2 all ranks must run through it together, and to the end.
 
     Args:
         model: The policy's transformers model (`Policy.model`); stays as it is.
         dtype: To export in; None keeps the weights' own.
-        bucket_bytes: Most bytes gathered at once under ZeRO-3, a single larger weight excepted.
+        bucket_bytes: Most bytes gathered at once, a single larger weight excepted.
     Yields:
         (name, tensor), detached. A tensor may share memory with the model: copy what must outlive
         its next step.
@@ -74,7 +75,7 @@ def export_weights(
 def export_adapters(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     """The adapters alone, named as peft saves them, scaled so that their alpha is their rank.
 
-    Under ZeRO-3 all ranks must run through it together, and to the end.
+    Under ZeRO-3 and FSDP2 all ranks must run through it together, and to the end.
 
     Args:
         model: The policy's transformers model, with adapters; stays as it is.
@@ -88,7 +89,7 @@ def export_adapters(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
         halves = lora_weights(item.layer)
         is_sharded = any(hasattr(weight, "ds_id") for weight in halves)
         with _gather(halves) if is_sharded else nullcontext():
-            down, up = scaled_halves(item.layer)
+            down, up = map(whole, scaled_halves(item.layer))
         module = f"base_model.model.{item.name.removesuffix('.weight')}"
         yield f"{module}.lora_A.weight", down
         yield f"{module}.lora_B.weight", up
@@ -165,4 +166,5 @@ def _value(item: _Exportable, dtype: torch.dtype | None, *, is_copied: bool) -> 
     value = item.weight.detach()
     if item.layer is not None:
         value = merged_weight(value, item.layer)
+    value = whole(value)
     return value.to(dtype=dtype, copy=is_copied)

@@ -105,8 +105,8 @@ def plot_of(
     xs = [x for one in curves for x, _ in one.points]
     ys = [y for one in curves for _, y in one.points]
     ys += [y for one in curves for _, *ends in one.band for y in ends]
-    xticks = _ticks(min(xs), max(xs), most=6, whole=max(xs) - min(xs) >= 2)
-    yticks = _ticks(*_y_range(ys, is_share=is_share), most=5)
+    xticks = round_numbers(min(xs), max(xs), most=6, whole=max(xs) - min(xs) >= 2)
+    yticks = round_numbers(*_y_range(ys, is_share=is_share), most=5)
     across = _Scale(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
     up = _Scale(yticks[0], yticks[-1])
     labels, unit = _in_words(yticks, is_share=is_share)
@@ -172,7 +172,7 @@ def _y_range(values: Sequence[float], *, is_share: bool) -> tuple[float, float]:
     return (low, high) if not is_flat else (low - abs(low) * 0.1, high + (abs(high) * 0.1 or 1.0))
 
 
-def _ticks(low: float, high: float, *, most: int, whole: bool = False) -> list[float]:
+def round_numbers(low: float, high: float, *, most: int = 8, whole: bool = False) -> list[float]:
     """Round numbers from below `low` to above `high`."""
     raw = (high - low) / (most - 1) or 1.0
     unit = 10 ** math.floor(math.log10(raw))

@@ -2,8 +2,8 @@
 
 The next turn of a dialog is submitted the moment its last one is done, so at any time different
 dialogs are at different turns, and no dialog waits for another; one whose tool waits for a service
-(`WaitingTool`) lets the others go on. Results come back in the order of the dialogs, whatever the
-order of finishing.
+(`WaitingTool`), or whose next turn for a judge (`Dialog.verdict`), lets the others go on. Results
+come back in the order of the dialogs, whatever the order of finishing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from vigorl.core.errors import EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
+from vigorl.core.spans import Kind, span
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
@@ -37,12 +38,14 @@ class Collected:
         num_new_tokens: Tokens sampled.
         wall_s: All of it.
         engine_s: Inside `submit` and `poll`; the rest is this process's own Python.
+        unfinished: Dialogs that are not done, where it was over before, in order.
     """
 
     rollouts: list[Rollout]
     num_new_tokens: int
     wall_s: float
     engine_s: float
+    unfinished: tuple[Dialog, ...] = ()
 
     @property
     def own_s(self) -> float:
@@ -103,6 +106,7 @@ def collect(
     phase: str,
     on_done: Callable[[Rollout], None] | None = None,
     then: Callable[[Rollout], Sequence[Dialog]] | None = None,
+    is_over: Callable[[], bool] | None = None,
 ) -> Collected:
     """Run dialogs to their ends; one whose turn the model refuses ends there, without an answer.
 
@@ -113,23 +117,29 @@ def collect(
         on_done: Called with each rollout as it finishes, in order of finishing.
         then: The fresh dialogs that follow a rollout, such as an episode's next step; they are run
             too, and their rollouts come behind the others.
+        is_over: Asked after each poll: once it is, turns that are being sampled become whole, and
+            no dialog begins another. None runs all of them to their ends.
     Raises:
         EngineError: The engine died, or broke its protocol; the message names the phase and how
             far it came.
     """
     run = _Run(engine, dialogs, on_done, then)
-    started = time.perf_counter()
+    started, is_ending = time.perf_counter(), False
     try:
         run.submit(range(len(dialogs)))
         while run.pending or run.waiting:
-            run.submit(run.poll())
+            ready = run.poll()
+            is_ending = is_ending or (is_over is not None and is_over())
+            run.submit(() if is_ending else ready)
     except EngineError as error:
         if isinstance(error, RequestError):
             engine.cancel(run.pending)
         done = f"{len(run.rollouts)} of {len(run.dialogs)} rollouts finished"
         raise EngineError(f"phase {phase}: the engine failed with {done}: {error}") from error
-    rollouts = [run.rollouts[number] for number in range(len(run.dialogs))]
-    return Collected(rollouts, run.num_new_tokens, time.perf_counter() - started, run.engine_s)
+    rollouts = [run.rollouts[number] for number in sorted(run.rollouts)]
+    unfinished = tuple(dialog for dialog in run.dialogs if not dialog.is_done)
+    wall_s = time.perf_counter() - started
+    return Collected(rollouts, run.num_new_tokens, wall_s, run.engine_s, unfinished)
 
 
 class _Run:
@@ -144,7 +154,8 @@ class _Run:
     ) -> None:
         self.engine, self.dialogs, self.on_done, self.then = engine, list(dialogs), on_done, then
         self.pending: dict[str, int] = {}  # request id -> dialog number
-        self.waiting: dict[int, tuple[Completion, list[Future[Any]]]] = {}  # for services
+        # for services, or with its completion taken for a judge
+        self.waiting: dict[int, tuple[Completion | None, list[Future[Any]]]] = {}
         self.rollouts: dict[int, Rollout] = {}  # dialog number -> once it is done
         self.num_new_tokens, self.engine_s = 0, 0.0
         if engine.num_in_flight:
@@ -153,11 +164,12 @@ class _Run:
     def submit(self, numbers: Iterable[int]) -> None:
         requests = [(number, self.dialogs[number].next_request()) for number in numbers]
         started = time.perf_counter()
-        for number, request in requests:
-            if request.id in self.pending:
-                raise EngineError(f"two dialogs are called {request.id}")
-            self.pending[request.id] = number
-            self.engine.submit(request)
+        with span(Kind.ENGINE, "submit"):
+            for number, request in requests:
+                if request.id in self.pending:
+                    raise EngineError(f"two dialogs are called {request.id}")
+                self.pending[request.id] = number
+                self.engine.submit(request)
         self.engine_s += time.perf_counter() - started
 
     def poll(self) -> list[int]:
@@ -176,7 +188,8 @@ class _Run:
         """What the engine has finished; the dialogs that follow one that was refused."""
         started = time.perf_counter()
         try:
-            completions = self.engine.poll()
+            with span(Kind.ENGINE, "poll"):
+                completions = self.engine.poll()
         except RefusalError as error:
             _LOG.warning("counted as refused: %s", error)
             number = self.pending.pop(error.request_id)
@@ -191,7 +204,8 @@ class _Run:
         """The dialogs that have a next turn, of those that wait for no service any more."""
         still = [[one for one in futures if not one.done()] for _, futures in self.waiting.values()]
         if may_wait and still and all(still):
-            wait([one for futures in still for one in futures], return_when=FIRST_COMPLETED)
+            with span(Kind.WAIT, "services"):
+                wait([one for futures in still for one in futures], return_when=FIRST_COMPLETED)
         done = [
             number
             for number, (_, futures) in self.waiting.items()
@@ -200,12 +214,19 @@ class _Run:
         return [follows for number in done for follows in self._accept(number)]
 
     def _accept(self, number: int) -> Sequence[int]:
-        """The dialogs that have a next turn because of a completion."""
+        """The dialogs that have a next turn because of a completion, or of a judge."""
         completion, _ = self.waiting.pop(number)
         dialog = self.dialogs[number]
+        if completion is None:
+            return [number]
         dialog.accept(completion)
         self.num_new_tokens += len(completion.token_ids)
-        return self._finish(number) if dialog.is_done else [number]
+        if dialog.is_done:
+            return self._finish(number)
+        if dialog.verdict is not None:
+            self.waiting[number] = (None, [dialog.verdict])
+            return []
+        return [number]
 
     def _finish(self, number: int) -> Sequence[int]:
         """The dialogs that follow one that is done."""

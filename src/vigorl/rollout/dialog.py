@@ -43,6 +43,7 @@ from vigorl.core.protocols import (
 )
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout, StopReason, Turn
+from vigorl.core.spans import Kind, span
 from vigorl.core.trace import (
     FORCED_ANSWER_PREFIX,
     TOOL_CALL,
@@ -90,6 +91,7 @@ class Dialog:
         self._tools = {name: tool.open(task) for name, tool in environment.tools.items()}
         self._request: GenerationRequest | None = None
         self._prefix_ids: tuple[int, ...] = ()
+        self._versions: tuple[int, ...] = ()  # of turns that other weights have sampled
         self._last_turn_reason = self._why_last_turn()
         self.stop_reason: StopReason | None = None
 
@@ -109,7 +111,12 @@ class Dialog:
         return other
 
     def restore(
-        self, turns: Sequence[Turn], *, prefix_ids: tuple[int, ...] = (), is_last: bool = True
+        self,
+        turns: Sequence[Turn],
+        *,
+        prefix_ids: tuple[int, ...] = (),
+        is_last: bool = True,
+        versions: tuple[int, ...] = (),
     ) -> None:
         """Take turns that have been taken before.
 
@@ -118,7 +125,10 @@ class Dialog:
             prefix_ids: Words that the coming turn is opened with.
             is_last: The coming turn is the last, and calls nothing; else the dialog goes on within
                 its limits, with tools that are called once more where they remember.
+            versions: Of the weights that have sampled each of the turns, where the dialog's rollout
+                is to tell them from those that sample the others.
         """
+        self._versions = versions
         for turn in turns:
             if not is_last:
                 self._remember(turn)
@@ -154,6 +164,11 @@ class Dialog:
     def is_being_checked(self) -> bool:
         """Whether what is generated next is no turn of its own, but asked aside by a rule."""
         return False
+
+    @property
+    def verdict(self) -> Future[bool] | None:
+        """What somebody has been asked that the coming turn depends on; None: nothing."""
+        return None
 
     @property
     def image(self) -> ImageView:
@@ -288,15 +303,27 @@ class Dialog:
         """
         if self.stop_reason is None:
             raise RuntimeError(f"dialog {self.group}/{self.index} is not done")
+        return self._rollout(self.stop_reason, policy_version)
+
+    def so_far(self, *, policy_version: int) -> Rollout:
+        """The turns that are whole, of a dialog that is not done; see `Environment.go_on`. Its
+        `stop_reason` says nothing.
+        """
+        return self._rollout(StopReason.TURN_LIMIT, policy_version)
+
+    def _rollout(self, stop_reason: StopReason, policy_version: int) -> Rollout:
+        later = (policy_version,) * (len(self._turns) - len(self._versions))
+        versions = (*self._versions, *later)
         return Rollout(
             task=self.task,
             prompt_ids=self._prompt_ids,
             prompt_views=self._prompt_views,
             turns=tuple(self._turns),
-            stop_reason=self.stop_reason,
+            stop_reason=stop_reason,
             group=self.group,
             index=self.index,
-            policy_version=policy_version,
+            policy_version=min(versions, default=policy_version),
+            turn_versions=versions if len(set(versions)) > 1 else (),
         )
 
     def _check(self, completion: Completion) -> GenerationRequest:
@@ -379,8 +406,9 @@ class Dialog:
             error = f"There is no tool of that name. The tools are: {', '.join(self._tools)}."
             return Observation((error,)), error
         try:
-            seen = self._tools[call.name].call(call.arguments, scene=scene)
-            return self._env.fitted(seen, num_shown=len(scene.views)), ""
+            with span(Kind.TOOL, call.name):
+                seen = self._tools[call.name].call(call.arguments, scene=scene)
+                return self._env.fitted(seen, num_shown=len(scene.views)), ""
         except ToolError as problem:
             return Observation((str(problem),)), str(problem)
 

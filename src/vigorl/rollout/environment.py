@@ -158,6 +158,28 @@ class Environment:
         dialog.restore(turns, prefix_ids=rollout.turns[len(turns)].prefix_ids)
         return dialog
 
+    def go_on(self, rollout: Rollout, *, seed: int) -> Dialog:
+        """The dialog of a rollout that is not done (`Dialog.so_far`), as it would have gone on.
+
+        Args:
+            rollout: Of this environment, or of one with the same prompt, tools and limits.
+            seed: Of its noise, as before.
+        """
+        dialog = Dialog(
+            self,
+            rollout.task,
+            rollout.prompt_ids,
+            rollout.prompt_views,
+            group=rollout.group,
+            index=rollout.index,
+            seed=seed,
+        )
+        versions = rollout.turn_versions or (rollout.policy_version,) * len(rollout.turns)
+        dialog.restore(rollout.turns, is_last=False, versions=versions)
+        if dialog.is_last_turn and self.forced_ids and rollout.turns:
+            dialog.restore((), prefix_ids=self.forced_ids, is_last=False, versions=versions)
+        return dialog
+
     def start(self, task: TaskRecord, *, group: str, index: int, seed: int) -> Dialog:
         """One new dialog; see `start_group` for several of the same task."""
         return self.start_group(task, group=group, seeds=[seed], first_index=index)[0]

@@ -9,6 +9,7 @@ from typing import Protocol
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import FINISHED, Progress
 from vigorl.core.rollout import RewardBreakdown, Rollout, ScoredRollout, group_indices
+from vigorl.core.spans import Kind, span
 
 
 class RolloutScorer(Protocol):
@@ -33,9 +34,10 @@ def score_rollouts(
     """
     rollouts = list(rollouts)
     found: dict[int, RewardBreakdown] = {}
-    for members in group_indices(rollouts):
-        scores = reward.breakdowns([rollouts[i] for i in members], progress=progress)
-        found.update(zip(members, scores, strict=True))
+    with span(Kind.REWARD):
+        for members in group_indices(rollouts):
+            scores = reward.breakdowns([rollouts[i] for i in members], progress=progress)
+            found.update(zip(members, scores, strict=True))
     for i, score in found.items():
         if not math.isfinite(score.total):
             raise ConfigError(

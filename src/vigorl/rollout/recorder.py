@@ -1,6 +1,6 @@
 """One JSON line per rollout, from which it can be replayed.
 
-    {"format": 4, "phase": "train/3", "run_seed": 0, "scored": {
+    {"format": 5, "phase": "train/3", "run_seed": 0, "scored": {
         "rollout": {"task": {...}, "prompt_ids": [...], "turns": [...], "stop_reason": ..., ...},
         "reward": {"total": ..., "parts": {...}, "weights": {...}, ...}, "advantage": ...}}
 
@@ -28,9 +28,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from vigorl.core.errors import DataError
 from vigorl.core.rollout import ScoredRollout
 from vigorl.data.plain import exact_reader, faults, to_plain
-from vigorl.rollout.upgrade import upgrade_v1, upgrade_v2, upgrade_v3
+from vigorl.rollout.upgrade import upgrade_v1, upgrade_v2, upgrade_v3, upgrade_v4
 
-FORMAT = 4
+FORMAT = 5
 _TASK_ID = '"task":{"id":'
 
 
@@ -51,7 +51,7 @@ class RecordedRollout:
 
 @dataclass(frozen=True, slots=True)
 class _Line(RecordedRollout):
-    format: Literal[4]
+    format: Literal[5]
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # scorers
 
@@ -97,9 +97,9 @@ def _read_line(text: str) -> _Line:
     except ValidationError:  # which half a character is too, that a policy may write
         plain = json.loads(text)
         found = plain.pop("format", None) if isinstance(plain, dict) else None
-    if found not in (1, 2, 3, FORMAT):
+    if found not in (1, 2, 3, 4, FORMAT):
         raise ValueError(f"not a rollout of format {FORMAT}")
-    for upgrade in (upgrade_v1, upgrade_v2, upgrade_v3)[found - 1 :]:
+    for upgrade in (upgrade_v1, upgrade_v2, upgrade_v3, upgrade_v4)[found - 1 :]:
         plain = upgrade(plain)
     return _READER.validate_python({**plain, "format": FORMAT})
 

@@ -54,6 +54,10 @@ class StoppingDialog(Dialog):
     def is_being_checked(self) -> bool:
         return self._aside is not None
 
+    @property
+    def verdict(self) -> Future[bool] | None:
+        return self._verdict
+
     def fork(self, *, index: int, seed: int) -> StoppingDialog:
         aside = self._aside
         if aside is not None and aside._request is not None:

@@ -2,7 +2,8 @@
 
 Format 1 (vigorl 0.1) knew one picture per turn, by its file, and the place it was cut around; and
 three kinds of answer. Format 2 knew neither clusters nor tags of tasks. Format 3 knew neither the
-weights of a reward's parts nor what turns were paid.
+weights of a reward's parts nor what turns were paid. Format 4 knew one policy version for all
+turns.
 """
 
 from __future__ import annotations
@@ -60,6 +61,19 @@ def upgrade_v3(plain: dict[str, Any]) -> dict[str, Any]:
         scored["reward"] = {"weights": {}, "turns": [], "missing": []} | scored["reward"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a line of format 3: {error!r}") from error
+    return plain
+
+
+def upgrade_v4(plain: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a line of format 4 as those of format 5.
+
+    Raises:
+        ValueError: There is no rollout.
+    """
+    try:
+        plain["scored"]["rollout"].setdefault("turn_versions", [])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a line of format 4: {error!r}") from error
     return plain
 
 

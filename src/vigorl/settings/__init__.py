@@ -64,6 +64,7 @@ from vigorl.settings.learning import (
     ModuleGroup,
     Near,
     Optimizer,
+    Overlap,
     PairLoss,
     Pairs,
     PairSizes,
@@ -79,7 +80,7 @@ from vigorl.settings.learning import (
     Untrained,
     Zoom,
 )
-from vigorl.settings.running import Callback, Logger, Stage, Strategy, Trainer
+from vigorl.settings.running import Callback, Logger, Profile, Stage, Strategy, Trainer
 from vigorl.settings.stated import stated_by
 from vigorl.settings.together import check_together
 from vigorl.targets import nearest
@@ -147,7 +148,9 @@ class Settings(Group):
     exploration: Exploration | None
     guests: Guests | None
     sft_mix: SFTMix | None
+    overlap: Overlap | None
     early_stop: EarlyStop | None
+    profile: Profile | None
     probes: dict[str, Probe]
     faithfulness: Faithfulness
     signals: dict[str, Signal]

@@ -214,6 +214,7 @@ class Guard(Group):
 
 class Engine(VLLMLimits, Group):
     max_batch_size: AtLeastOne
+    refill: Flag
     device: Text
     urls: Urls
     api: Literal["tokens", "chat"]
@@ -233,6 +234,8 @@ class Engine(VLLMLimits, Group):
     give_up_s: NotNegative
     max_images: AtLeastOne
     prefix_caching: Flag
+    sleep_level: Annotated[int, Field(strict=True, ge=1, le=2), says("1, 2 or null")] | None
+    quantization: Literal["fp8_per_tensor", "fp8_per_block"] | None
     tensor_parallel_size: AtLeastOne
     adapter_rank: Annotated[
         AtLeastOne | Literal["auto"] | None, says("a whole number from 1 on, auto or null")

@@ -64,6 +64,7 @@ class Model(Plain):
     freeze_language_model: Flag
     gradient_checkpointing: Flag
     packing: Flag
+    shared_prefix: Flag
     lora: Lora | None
     vision_cache_bytes: Bytes | None
     maker: Node | None
@@ -336,11 +337,18 @@ class Exploration(Group):
     noise: Noise | None
 
 
+class Overlap(Group):
+    in_background: Flag
+    spare_groups: Count
+    max_staleness: AtLeastOne
+
+
 class RolloutGroup(Group):
     eval_every: Count
     eval_limit: AtLeastOne | None
     alignment: Alignment | None
     groups: Node | None
+    overlap: Overlap | None
 
 
 class DataModule(Group):

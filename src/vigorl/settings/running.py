@@ -58,6 +58,21 @@ class Trainer(Group):
     enable_checkpointing: Flag
 
 
+class Profile(Group):
+    folder: Text
+    every: AtLeastOne
+    phases: list[Count]
+    torch: Flag
+    peak_flops: (
+        Annotated[
+            float,
+            Field(strict=True, gt=0, le=1e18),
+            says("FLOP per second, above 0 and up to 1e18"),
+        ]
+        | None
+    )
+
+
 class Logger(Group):
     experiment_name: Text
     run_name: Text
@@ -77,3 +92,5 @@ class Logger(Group):
 
 class Strategy(Group):
     stage: Annotated[int, Field(strict=True, ge=1, le=3), says("1, 2 or 3")] = 1
+    copies: AtLeastOne
+    gather_dtype: Dtype | None

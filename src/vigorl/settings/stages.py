@@ -11,7 +11,9 @@
 Beside settings a stage takes `start`; `stages` and `repeats` make a block of one. A name means that
 stage of the same round, or else the last one so far; `${vigorl_stage:collect}` is its folder, for
 what it has recorded. `stages.NAME=null` leaves one out. Every stage is a folder of the run; its
-name, that folder and `stages: null` go without saying.
+name, that folder and `stages: null` go without saying. A later round of a block has a seed of its
+own, `seed` + 10,000 for each round before it, or it would ask the same prompts in the same order
+with the same noise.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from vigorl.core.errors import ConfigError
 
 WORDS = ("start", "repeats", "stages")  # of a stage, which are no settings of its training
 BEFORE = "before"
+SEEDS_APART = 10_000  # of two rounds; more than anybody has seeds of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ def _config_of(cfg: DictConfig, one: ListedStage, before: str) -> DictConfig:
     OmegaConf.set_struct(staged, False)
     staged.update({"stages": None, "name": f"{cfg.get('name')}/{one.folder}"})
     OmegaConf.update(staged, "paths.run", f"${{paths.base}}/{one.folder}")
+    if one.round > 1:
+        staged.seed = cfg.seed + SEEDS_APART * (one.round - 1)
     if start := _start_of(one, before):
         OmegaConf.update(staged, "model.path", f"${{paths.base}}/{start}/model")
     for key in map(str, one.node):

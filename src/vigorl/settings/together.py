@@ -42,6 +42,7 @@ def check_together(cfg: DictConfig, plain: dict[str, Any]) -> None:
     """
     for check in (
         _files, _trainer, _dialogs, _learning, _tokens, _algorithm, _policy_loss, _kl, _evaluation,
+        _parts, _vllm,
     ):  # fmt: skip
         for message in check(plain):
             raise ConfigError(message)
@@ -101,6 +102,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
     metric = (plain.get("early_stop") or {}).get("metric")
     if "module" not in plain:
         return
+    yield from _shared_prefix(plain)
     if source.get("plan"):
         if env.get("temperature") == 0:
             yield (
@@ -121,17 +123,36 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         yield from _guests(plain)
         yield from _teacher(plain)
         yield from _critic(plain)
+        yield from _overlap(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
             yield "data.num_train must be at least 1: these are the questions to learn from"
         return
     of_phases = ("sampler", "groups", "probes", "signals", "entropy", "guard", "exploration")
-    for key in (*of_phases, "guests", "sft_mix"):
+    for key in (*of_phases, "guests", "sft_mix", "overlap"):
         if plain.get(key):
             yield f"{key} has no effect on SFT: it is for phases of rollouts"
     if source.get("traces") and data.get("num_traces") == 0:
         yield "data.num_traces must be at least 1: SFT learns from traces"
+
+
+def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
+    model, plan = plain.get("model", {}), plain["datamodule"].get("plan") or {}
+    if not model.get("shared_prefix"):
+        return
+    if not model.get("packing"):
+        yield "model.shared_prefix=true has no effect without model.packing=true"
+    if plan.get("micro_batch_size") == 1:
+        yield (
+            "model.shared_prefix=true has no effect with plan.micro_batch_size=1: one rollout has "
+            "none to share its prompt with; set it to plan.group_size, or a multiple"
+        )
+    if plan.get("micro_batch_tokens"):
+        yield (
+            "plan.micro_batch_tokens cannot be used with model.shared_prefix=true: it would part "
+            "the rollouts of a prompt, which are read together; set plan.micro_batch_tokens=null"
+        )
 
 
 def _tokens(plain: dict[str, Any]) -> Iterator[str]:
@@ -214,9 +235,75 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
     if is_named or (isinstance(strategy, dict) and "stage" in strategy):
         yield (
             "strategy cannot be DeepSpeed with a critic: it clips both by one norm, so that the "
-            "critic's would shrink the policy's step, and it has not been tried; set strategy=ddp, "
-            "with model.lora where memory is short"
+            "critic's would shrink the policy's step, and it has not been tried; set "
+            "strategy=fsdp2, or strategy=ddp with model.lora"
         )
+
+
+def _overlap(plain: dict[str, Any]) -> Iterator[str]:
+    if not plain.get("overlap"):
+        return
+    precision = str(plain.get("trainer", {}).get("precision", ""))
+    if plain["overlap"].get("spare_groups") and plain.get("groups"):
+        yield (
+            "overlap.spare_groups cannot be used with groups: both say how many prompts a phase "
+            "asks; set overlap.spare_groups=0"
+        )
+    if plain.get("exploration"):
+        yield (
+            "exploration cannot be used with overlap=one_step: it sets how a phase explores when "
+            "the phase begins, and its rollouts are made before; set one of them to none"
+        )
+    if (plain.get("guard") or {}).get("action") == "switch":
+        yield (
+            "guard=switch cannot be used with overlap=one_step: the phase after the alarm has been "
+            "scored by then; set guard=warn or guard=stop"
+        )
+    if "can_sleep" in plain.get("engine", {}):
+        yield (
+            "engine=vllm cannot be used with overlap=one_step: it works while the policy rests and "
+            "rests while it learns, in one process; start servers and set engine=server (gpus.md)"
+        )
+    if precision.endswith("-true") and not precision.startswith("32"):
+        yield (
+            f"trainer.precision={precision} cannot be used with overlap=one_step: a step changes "
+            "torch's default dtype for all threads; set trainer.precision=bf16-mixed"
+        )
+
+
+def _parts(plain: dict[str, Any]) -> Iterator[str]:
+    """What FSDP2 cannot do, though another strategy can."""
+    strategy, trainer = plain.get("strategy"), plain.get("trainer") or {}
+    if not isinstance(strategy, dict) or "copies" not in strategy:
+        return
+    if trainer.get("precision") == "16-mixed":
+        yield (
+            "strategy=fsdp2 cannot take precision=16-mixed, whose loss scale Lightning does not "
+            "keep over parts: set precision=bf16-mixed, or strategy=zero2"
+        )
+    ranks = trainer.get("devices", 1) * trainer.get("num_nodes", 1)
+    if ranks == 1:
+        yield "strategy=fsdp2 has no effect in one process: set trainer.devices, or strategy=auto"
+    elif ranks % strategy["copies"] or strategy["copies"] == ranks:
+        yield (
+            f"strategy.copies={strategy['copies']} must divide the {ranks} processes of "
+            "trainer.devices x trainer.num_nodes, and be fewer; strategy=ddp has one copy each"
+        )
+
+
+def _vllm(plain: dict[str, Any]) -> Iterator[str]:
+    engine, module = plain.get("engine") or {}, plain.get("module") or {}
+    if engine.get("sleep_level") and not engine.get("can_sleep"):
+        yield "engine.sleep_level has no effect with engine_limits.can_sleep=false"
+    if engine.get("quantization") and "algorithm" in module:
+        named = f"engine.quantization={engine['quantization']}"
+        if not module.get("importance_correction"):
+            yield (
+                f"{named} samples from another policy than the one that learns: set "
+                "importance_correction, which weighs the gap, as scale=full does"
+            )
+        if not (plain.get("rollout") or {}).get("alignment"):
+            yield f"{named} without rollout.alignment, which stops a run whose engine is far off"
 
 
 def _algorithm(plain: dict[str, Any]) -> Iterator[str]:

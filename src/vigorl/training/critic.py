@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
+from vigorl.models.parts import total_norm
 from vigorl.models.policy import Policy
 from vigorl.training.algorithms.protocol import needs_critic
 
@@ -131,7 +132,7 @@ class Critic(nn.Module):
         """Its norm, as a metric; one that is not finite is dropped: that step is left out."""
         trained = self.trained_parameters()
         gradients = [weight.grad for weight in trained if weight.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = float(total_norm(gradients))
         if norm < float("inf"):
             return {"critic/grad_norm": norm}
         drop_gradients(trained)

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Engine
 from vigorl.core.records import TaskRecord
 from vigorl.core.rollout import Rollout
+from vigorl.core.spans import Kind, span
 from vigorl.models.policy import Policy
 from vigorl.models.weight_export import export_adapters, export_weights
 from vigorl.rollout.collector import Collected, build_dialogs, collect
 from vigorl.rollout.environment import Environment
+from vigorl.rollout.left import EarlyEnd, LeftGroup, PartialRound
 from vigorl.rollout.probes.probe import Probe, Schedule, Taught, ask_probes
 
 OnProgress = Callable[[str, int, int], None]  # name, rollouts done, rollouts in all
@@ -29,6 +32,7 @@ class Generated:
     collected: Collected
     probe_s: float | None = None  # where probes were asked
     taught: tuple[Taught, ...] = ()  # answers to them that are learned from
+    left: tuple[LeftGroup, ...] = ()  # of a round that has ended early
 
     @property
     def costs(self) -> Costs:
@@ -53,7 +57,8 @@ class Generated:
         )
         asked = [one.probe_s for one in (self, later) if one.probe_s is not None]
         rollouts, taught = self.rollouts + later.rollouts, self.taught + later.taught
-        return Generated(rollouts, collected, sum(asked) if asked else None, taught)
+        left = self.left + later.left
+        return Generated(rollouts, collected, sum(asked) if asked else None, taught, left)
 
 
 class RolloutGenerator:
@@ -72,12 +77,14 @@ class RolloutGenerator:
         """Give the engine the weights as they are now, unless it has them."""
         if self._version != version:
             export = export_adapters if self.engine.takes_adapters else export_weights
-            self.engine.publish(export(policy.model), version=version)
+            with span(Kind.PUBLISH):
+                self.engine.publish(export(policy.model), version=version)
             self._version = version
 
     def rest(self) -> None:
         """While the policy is updated the engine needs no memory, and its weights are outdated."""
-        self.engine.sleep()
+        with span(Kind.SLEEP):
+            self.engine.sleep()
         self._version = -1
 
     @property
@@ -99,6 +106,7 @@ class RolloutGenerator:
         on_progress: OnProgress,
         probes: Sequence[Probe] = (),
         schedule: Schedule | None = None,
+        ends: EarlyEnd | None = None,
     ) -> Generated:
         """This rank's share of the tasks' rollouts.
 
@@ -112,6 +120,9 @@ class RolloutGenerator:
             on_progress: Told of every finished rollout.
             probes: What is asked about the rollouts once all have finished.
             schedule: How much of it, in place of the probes' own.
+            ends: When it is over, before all groups are whole; None: when all are.
+        Raises:
+            ConfigError: It may end early on one of several ranks that share an engine.
         """
         sharing = self.engine.ranks_per_engine
         dialogs = build_dialogs(
@@ -123,25 +134,39 @@ class RolloutGenerator:
             rank=rank // sharing,
             num_ranks=num_ranks // sharing,
         )
+        if ends is not None and sharing > 1:
+            raise ConfigError("overlap.spare_groups needs an engine that no ranks share")
+        partial = None if ends is None else PartialRound(ends, environment, dialogs)
+        dialogs = dialogs if partial is None else partial.dialogs
         finished = 0
 
-        def count(_: Rollout) -> None:
+        def count(rollout: Rollout) -> None:
             nonlocal finished
             finished += 1
+            if partial is not None:
+                partial.note(rollout)
             on_progress(name, finished, len(dialogs))
 
-        collected = collect(self.engine, dialogs, phase=name, on_done=count)
-        probed, probe_s, taught = collected.rollouts, None, list[Taught]()
+        is_over = None if partial is None else partial.is_over
+        with span(Kind.GENERATE, name):
+            collected = collect(self.engine, dialogs, phase=name, on_done=count, is_over=is_over)
+        rollouts, left = collected.rollouts, list[LeftGroup]()
+        if partial is not None:
+            version = self.engine.policy_version
+            rollouts, left = partial.split(collected.unfinished, policy_version=version)
+            collected = replace(collected, rollouts=rollouts, unfinished=())
+        probed, probe_s, taught = rollouts, None, list[Taught]()
         if probes:
             started = time.perf_counter()
-            probed = ask_probes(
-                lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
-                probes,
-                probed,
-                environment=environment,
-                schedule=schedule,
-                taught=taught,
-            )
+            with span(Kind.PROBE):
+                probed = ask_probes(
+                    lambda asked: collect(self.engine, asked, phase=f"{name}, probes").rollouts,
+                    probes,
+                    probed,
+                    environment=environment,
+                    schedule=schedule,
+                    taught=taught,
+                )
             probe_s = time.perf_counter() - started
 
         def is_own(number: int) -> bool:
@@ -149,4 +174,4 @@ class RolloutGenerator:
 
         rollouts = [rollout for number, rollout in enumerate(probed) if is_own(number)]
         own = tuple(one for one in taught if is_own(one.asked))
-        return Generated(rollouts, collected, probe_s, own)
+        return Generated(rollouts, collected, probe_s, own, tuple(left))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vigorl.core.errors import ConfigError
+from vigorl.models.parts import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +49,4 @@ class MovingReference:
     def move(self, reference: nn.Module, policy: nn.Module) -> None:
         """Every weight; both hold the same ones, in the same order."""
         for weight, own in zip(reference.parameters(), policy.parameters(), strict=True):
-            weight.lerp_(own.to(weight), self.alpha)
+            weight.lerp_(whole(own).to(weight), self.alpha)

@@ -152,6 +152,8 @@ class Cutting:
         num_tokens: A sample's length, pictures expanded.
         rank: This rank's number, from 0.
         num_ranks: How many share an optimizer batch.
+        by_group: Rollouts of a prompt go into the same micro-batch where they can: what they begin
+            with is read once.
         attention: See `Policy.attention_cost`.
     """
 
@@ -161,6 +163,7 @@ class Cutting:
     num_tokens: Callable[[TrainingSample], int]
     rank: int
     num_ranks: int
+    by_group: bool = False
     attention: float = 0.0
 
     @property
@@ -204,7 +207,7 @@ def cut_phase(
             of_ranks = from_all_ranks(loss_tokens(update))
             num_empty += not any(one.num_tokens for of_rank in of_ranks for one in of_rank)
             update = weigh_update(update, algorithm.token_weights, of_ranks=of_ranks, rank=by.rank)
-            update.sort(key=by.num_tokens)
+            update = _neighbours(update, by)
             needs_all = keeps_all or algorithm.needs_zero_advantages
             others: list[TrainingSample] = []
             if not needs_all and marker_of(algorithm) is None:
@@ -232,6 +235,16 @@ def _note_longest(micro_batches: Sequence[Sequence[TrainingSample]], by: Cutting
             "is read alone, beyond the budget: raise that, or lower limits.max_response_tokens",
             *(by.rank, by.order.rpartition("/")[2], longest, most),
         )
+
+
+def _neighbours(update: Sequence[TrainingSample], by: Cutting) -> list[TrainingSample]:
+    """By length; or group by group, by the longest of each."""
+    if not by.by_group:
+        return sorted(update, key=by.num_tokens)
+    longest: defaultdict[str, int] = defaultdict(int)
+    for sample in update:
+        longest[sample.group] = max(longest[sample.group], by.num_tokens(sample))
+    return sorted(update, key=lambda one: (longest[one.group], one.group, by.num_tokens(one)))
 
 
 class LossTokens(NamedTuple):

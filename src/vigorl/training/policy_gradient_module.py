@@ -27,6 +27,7 @@ from vigorl.models.correction import ImportanceCorrection
 from vigorl.models.losses import LossInputs, LossOutput, shaped_imitation_loss
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import cast_weights, parse_dtype
+from vigorl.models.sharding import shard_module
 from vigorl.ranks import from_all_ranks
 from vigorl.training.algorithms.protocol import (
     Algorithm,
@@ -43,6 +44,7 @@ from vigorl.training.moving_reference import MovingReference
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.sft_mix import SFTMix, mixed_loss
 from vigorl.training.signals.signal import TokenSignal, read_signals
+from vigorl.training.strategy import FSDP2Strategy
 from vigorl.training.token_measures import add_entropy, add_gap, correcting_weights, with_guests
 
 
@@ -145,6 +147,12 @@ class PolicyGradientModule(PolicyModule):
 
     def groups_beside(self) -> list[dict[str, Any]]:
         return [] if self.critic is None else self.critic.optimizer_groups()
+
+    def shard(self, strategy: FSDP2Strategy) -> None:
+        super().shard(strategy)
+        if self.critic is not None:
+            strategy.shard(self.critic.backbone)
+            shard_module(self.critic.head, strategy.weight_mesh)
 
     def on_fit_start(self) -> None:
         is_deepspeed = isinstance(self.trainer.strategy, DeepSpeedStrategy)

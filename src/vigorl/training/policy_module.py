@@ -22,9 +22,12 @@ from vigorl.core.media import ImageView
 from vigorl.data.collate import TrainingBatch
 from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossOutput
+from vigorl.models.parts import total_norm
 from vigorl.models.policy import Policy
+from vigorl.models.sharding import is_sharded
 from vigorl.models.vision_cache import VisionCache
 from vigorl.training.step_metrics import StepMetrics
+from vigorl.training.strategy import FSDP2Strategy, gathers_by_call
 
 _LOG = logging.getLogger(__name__)
 MOST_SKIPPED = 5  # in a row; a scaler of 16-bit floats skips a few until it has found its scale
@@ -116,8 +119,17 @@ class PolicyModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.vision_cache is not None:
-            # under ZeRO-3 the tower's weights are gathered by all ranks
-            self.vision_cache.always_call = getattr(self.trainer.strategy, "zero_stage_3", False)
+            self.vision_cache.always_call = gathers_by_call(self.trainer.strategy)
+
+    def configure_model(self) -> None:
+        """Weights go in parts where the strategy wants them so."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, FSDP2Strategy) and not is_sharded(self.policy):
+            self.shard(strategy)
+
+    def shard(self, strategy: FSDP2Strategy) -> None:
+        """All that learns."""
+        strategy.shard(self.policy)
 
     def trained_parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in self.policy.parameters() if p.requires_grad]
@@ -249,7 +261,7 @@ class PolicyModule(L.LightningModule):
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):
             return  # what stands in p.grad is neither summed over ranks nor the whole update's
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)  # summed over ranks: the same on all
+        norm = total_norm(gradients)  # summed over ranks: the same on all
         self._count_skipped(is_skipped=not torch.isfinite(norm))
         if torch.isfinite(norm):
             self.step_metrics.add_maxima({"train/grad_norm": norm.detach()})

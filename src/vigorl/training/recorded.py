@@ -32,7 +32,7 @@ def recorded_groups(files: str, *, key: str) -> list[list[Rollout]]:
         ConfigError: No such file.
         DataError: A line that is no rollout.
     """
-    paths = sorted(glob.glob(files))
+    paths = sorted(glob.glob(glob.escape(files).replace("[*]", "*")))  # folders may hold [ and ?
     if not paths:
         raise ConfigError(f"{key}={files!r}: there is no such file")
     groups: dict[tuple[str, str], list[Rollout]] = {}

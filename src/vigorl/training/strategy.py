@@ -1,7 +1,7 @@
-"""DeepSpeed ZeRO through Lightning, with the gradient scale right, on GPUs and, for tests and
-debugging, on CPUs.
+"""Weights in parts over ranks, through Lightning: PyTorch's FSDP2, and DeepSpeed ZeRO with the
+gradient scale right. Both on GPUs and, for tests and debugging, on CPUs.
 
-Two things Lightning's own strategy gets in the way of (lightning 2.6, deepspeed 0.19):
+Two things Lightning's own DeepSpeed strategy gets in the way of (lightning 2.6, deepspeed 0.19):
 
 - Lightning divides the loss by `accumulate_grad_batches`, and DeepSpeed's `backward` divides it
 again. AdamW hides it, but
@@ -11,15 +11,23 @@ again. AdamW hides it, but
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.plugins import DeepSpeedPrecision
-from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, ModelParallelStrategy
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from vigorl.core.errors import ConfigError
+from vigorl.models.parts import part_of, whole
+from vigorl.models.policy import Policy
+from vigorl.models.pretrained import parse_dtype
+from vigorl.models.sharding import shard_policy
 from vigorl.training.tensor_files import tensors_only
 
 
@@ -84,6 +92,94 @@ class ZeROStrategy(DeepSpeedStrategy):
     @property
     def _is_cuda(self) -> bool:
         return isinstance(self.accelerator, CUDAAccelerator)
+
+
+class FSDP2Strategy(ModelParallelStrategy):
+    """FSDP2: weights, gradients and AdamW's moments in parts over ranks, whole a layer at a time.
+
+    A checkpoint is one file, that of one process to the name, gathered on the first rank's host.
+
+    Args:
+        copies: Of the whole model; each is in parts over `ranks / copies` neighbouring ranks, such
+            as those of one machine. With 1, over all.
+        gather_dtype: That weights travel in, such as "bfloat16"; None leaves them as they are.
+    """
+
+    def __init__(self, *, copies: int = 1, gather_dtype: str | None = None) -> None:
+        super().__init__(save_distributed_checkpoint=False)
+        self.copies = copies
+        self.gather_dtype = None if gather_dtype is None else parse_dtype(gather_dtype)
+
+    def setup_environment(self) -> None:
+        num_ranks = self.num_nodes * self.num_processes
+        if num_ranks % self.copies:
+            raise ConfigError(
+                f"strategy.copies={self.copies} must divide the {num_ranks} processes of "
+                "trainer.devices x trainer.num_nodes"
+            )
+        self._data_parallel_size, self._tensor_parallel_size = num_ranks, 1
+        super().setup_environment()
+
+    def shard(self, policy: Policy) -> None:
+        """Split a policy's weights; Lightning wants it done in `configure_model`."""
+        shard_policy(policy, self.weight_mesh, gather_dtype=self.gather_dtype)
+
+    @cached_property
+    def weight_mesh(self) -> DeviceMesh:
+        """[ranks], or [copies, ranks of each]."""
+        kind, num_ranks = self.root_device.type, self.world_size
+        if self.copies == 1:
+            return init_device_mesh(kind, (num_ranks,))
+        return init_device_mesh(
+            kind, (self.copies, num_ranks // self.copies), mesh_dim_names=("copies", "parts")
+        )
+
+    # ---- checkpoints: Lightning's own number AdamW's states by another order than AdamW ----------
+
+    lightning_restore_optimizer = True
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        assert self.lightning_module is not None
+        return self._gathered(self.lightning_module.state_dict())
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        return self._gathered(getattr(optimizer, "optimizer", optimizer).state_dict())
+
+    def _gathered(self, state: Any) -> Any:
+        """On the first rank's host; the others take part, and keep nothing."""
+        if isinstance(state, dict):
+            return {name: self._gathered(value) for name, value in state.items()}
+        if not isinstance(state, Tensor):
+            return state
+        full = whole(state)
+        return full.detach().to("cpu", copy=True) if self.is_global_zero else None
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> Any:
+        with tensors_only(Path(checkpoint_path)):  # its file is mapped: each rank reads its part
+            return torch.load(checkpoint_path, map_location="cpu", mmap=True, weights_only=True)
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        module = self.lightning_module
+        assert module is not None
+        state, own = checkpoint["state_dict"], module.state_dict()
+        parts = {n: part_of(w, like=own[n]) if n in own else w for n, w in state.items()}
+        module.load_state_dict(parts, strict=strict)
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            ids = [i for group in state["param_groups"] for i in group["params"]]
+            parts = {
+                i: {name: part_of(value, like=weight) for name, value in state["state"][i].items()}
+                for i, weight in zip(ids, weights, strict=True)
+                if i in state["state"]
+            }
+            optimizer.load_state_dict({**state, "state": parts})
+
+
+def gathers_by_call(strategy: object) -> bool:
+    """Whether weights are gathered by calls of modules, which ranks must make equally often."""
+    return isinstance(strategy, FSDP2Strategy) or getattr(strategy, "zero_stage_3", False)
 
 
 def compile_nothing() -> None:

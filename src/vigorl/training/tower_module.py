@@ -27,8 +27,10 @@ from vigorl.data.scenes.draw import Sign
 from vigorl.data.scenes.labels import CLASSES, IGNORE, NOTHING, token_labels
 from vigorl.data.scenes.world import MadeWorld, read_signs
 from vigorl.models.losses import LossOutput, MetricSum
+from vigorl.models.sharding import shard_module
 from vigorl.rollout.environment import Environment
 from vigorl.training.policy_module import PolicyModule
+from vigorl.training.strategy import FSDP2Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ class TowerModule(PolicyModule):
 
     def trained_parameters(self) -> list[nn.Parameter]:
         return [*super().trained_parameters(), *self.heads.parameters()]
+
+    def shard(self, strategy: FSDP2Strategy) -> None:
+        super().shard(strategy)
+        for head in self.heads.values():
+            shard_module(head, strategy.weight_mesh)
 
     def training_step(self, batch: LabelledViews, batch_idx: int) -> Tensor:
         features = torch.stack(self.policy.encode_views(batch.pixel_values, batch.grid_thw))

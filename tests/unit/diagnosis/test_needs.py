@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.diagnosis.machines import failures, machine, settings
 from tests.unit.models.test_model_size import qwen_7b
-from vigorl.core.memory import GIB
+from vigorl.core.memory import GIB, When, peak_bytes
 from vigorl.diagnosis.machine import Space
 from vigorl.diagnosis.memory import (
     answers_beside,
@@ -51,6 +51,17 @@ def test_memory_that_other_programs_hold_is_a_warning() -> None:
     there = replace(machine(), ram=Space(24 * GIB, GIB))
     last = diagnose(settings("logger=none"), there)[-1]
     assert (last.status, "only 1.0 are free now" in last.text) == (Status.WARN, True)
+
+
+def test_what_samples_while_it_learns_holds_both_at_once() -> None:
+    sizes = []
+    for overlap in ("none", "one_step"):
+        cfg = settings("experiment=grpo_vstar", f"overlap={overlap}")
+        _, model = check_model(cfg)
+        assert model is not None
+        sizes.append(peak_bytes(needs(cfg, model, machine()).device))
+        items = [item for item in needs(cfg, model, machine()).device if item.when is When.LEARNING]
+    assert sizes[0] < sizes[1] <= sizes[0] + max(sizes[0], sum(item.num_bytes for item in items))
 
 
 def test_answers_that_are_learned_from_stand_in_the_same_step() -> None:

@@ -254,6 +254,12 @@ def test_an_engine_must_import() -> None:
     assert "nothing" in row.text
 
 
+def test_an_engine_that_overlaps_on_the_trainers_device_is_told() -> None:
+    (_, row) = check_engine(settings("overlap=one_step"))
+    assert row.status is Status.NOTE
+    assert "gains little" in row.text
+
+
 def test_a_library_is_imported_in_a_process_of_its_own() -> None:
     assert check_library("json").status is Status.OK
     row = check_library("no_such_library")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
+from transformers import AddedToken, AutoTokenizer
 
 from tests import builders
 from tests.unit.families.little import Little, little
@@ -171,6 +171,25 @@ def test_a_glm_answers_to_a_remark_as_a_user(little: Little) -> None:
     )
     ids = little.codec.observation_ids(["Sure?"], after=turn)
     assert said(little, ids) == "<|user|>\nSure?<|assistant|>\n"
+
+
+@glm
+@pytest.mark.parametrize("special", [True, False])
+def test_a_glm_may_write_its_tags_where_they_are_control_tokens(
+    little: Little, special: bool
+) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(little.folder)
+    tags = ["<think>", "</think>", "<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>"]
+    tokenizer.add_tokens([AddedToken(tag, special=special, normalized=False) for tag in tags])
+    ids = [tokenizer.convert_tokens_to_ids(tag) for tag in tags]
+    codec = ChatCodec(tokenizer, family_of(little.folder).chat)
+    assert set(codec.banned_ids) == set(little.codec.banned_ids)
+    text = "<think> It is. </think>\n<answer> red </answer>"
+    assert [one for one in codec.completion_ids(text) if one in ids] == ids[:4]
+    assert codec.decode(codec.completion_ids(text)) == text
+    boxed = [*codec.prefix_ids("<answer>"), ids[4], *codec.prefix_ids("red"), ids[5]]
+    said = "<answer>red" if special else "<answer><|begin_of_box|>red<|end_of_box|>"
+    assert codec.decode(boxed) == said
 
 
 @glm

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -55,9 +56,16 @@ def test_the_engines_logprobs_are_those_of_one_full_forward_pass(little: Little)
     torch.testing.assert_close(sampled, plain_logprobs(little, batch), atol=5e-6, rtol=0)
 
 
-def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(little: Little) -> None:
-    """Sampled side by side, so that rows are padded; and positions are the model's own."""
-    engine = HFEngine(little.model, little.codec, little.images)
+@pytest.mark.parametrize("refill", [False, True])
+def test_trainer_and_engine_agree_on_dialogs_of_no_to_four_pictures(
+    little: Little, refill: bool
+) -> None:
+    """Sampled side by side, so that rows are padded, or joining one another at different turns; and
+    positions are the model's own.
+    """
+    engine = HFEngine(
+        little.model, little.codec, little.images, max_batch_size=3 if refill else 8, refill=refill
+    )
     samples = dialogs(
         little, engine, pictures=[0, 1, 1, 2, 2, 4], crops=[0, 0, 2, 1, 2, 0], num_turns=3
     )
@@ -87,6 +95,17 @@ def test_the_policys_logprobs_are_the_models(little: Little) -> None:
         scored, _ = policy.response_logprobs(batch, banned_ids=little.codec.banned_ids)
     wanted = plain_logprobs(little, batch)
     torch.testing.assert_close(scored[batch.loss_mask], wanted, atol=5e-6, rtol=0)
+
+
+def test_pixels_are_bit_for_bit_the_processors(little: Little, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (140, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    view = little.images.whole(tmp_path / "a.png")
+    processor = AutoImageProcessor.from_pretrained(little.folder, backend="pil")
+    alone = processor(images=[little.images.image(view)], return_tensors="pt")["pixel_values"]
+    ours = little.images.pixels(view).pixel_values
+    assert ours.dtype == alone.dtype
+    assert torch.equal(ours, alone)
 
 
 @pytest.mark.parametrize("size", [(900, 300), (448, 448), (40, 33), (31, 700), (1000, 600)])

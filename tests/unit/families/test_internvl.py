@@ -193,8 +193,11 @@ def test_sequences_in_one_row_are_read_as_alone_and_without_a_mask(tmp_path: Pat
         samples.append(TrainingSample((*ids, *reply), tuple(mask), (whole,) * num))
     batch = collate(samples, images=images, pad_id=codec.pad_id, image_id=codec.image_id)
     masks, scored = [], []
-    for packing in (False, True):
-        policy = Policy.from_pretrained(folder, dtype="float32", packing=packing)
+    for packing, sharing in ((False, False), (True, False), (True, True)):
+        policy = Policy.from_pretrained(
+            folder, dtype="float32", packing=packing, shared_prefix=sharing,
+            freeze_vision_tower=False,
+        )  # fmt: skip
         attention = policy.model.get_submodule("model.language_model.layers.0.self_attn")
         attention.register_forward_pre_hook(
             lambda _, __, given: masks.append(given["attention_mask"]), with_kwargs=True
@@ -202,5 +205,6 @@ def test_sequences_in_one_row_are_read_as_alone_and_without_a_mask(tmp_path: Pat
         with torch.no_grad():
             scored.append(policy.response_logprobs(batch)[0])
     assert masks[0] is not None
-    assert masks[1] is None
-    torch.testing.assert_close(scored[1], scored[0], atol=1e-5, rtol=0)
+    assert masks[1:] == [None, None]
+    for found in scored[1:]:
+        torch.testing.assert_close(found, scored[0], atol=1e-5, rtol=0)

@@ -8,7 +8,9 @@ import base64
 import io
 import json
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,11 +31,13 @@ class ServiceServer:
 
     Attributes:
         raw: Sent in place of the JSON.
+        drip_s: Between two bytes of an answer.
     """
 
     def __init__(self, fault: Callable[[str, Any], Answer | None] | None = None) -> None:
         self.fault = fault or (lambda path, body: None)
         self.raw: bytes | None = None
+        self.drip_s = 0.0
         self.calls: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.num_open, self.most_open = 0, 0
@@ -84,7 +88,13 @@ def _handler(server: ServiceServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            if not server.drip_s:
+                self.wfile.write(content)
+                return
+            with suppress(ConnectionError):  # nobody waits any more
+                for byte in content:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(server.drip_s)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

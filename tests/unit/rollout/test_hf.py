@@ -11,6 +11,7 @@ from vigorl.core.trace import observation_parts
 from vigorl.data.encoding import expand_image_pads
 from vigorl.models.weight_export import export_weights
 from vigorl.rollout.engines.hf import HFEngine
+from vigorl.rollout.engines.hf_batch import Row
 
 # float32, two layers: what different batch shapes and cached keys may change
 FLOAT_NOISE = 2e-5
@@ -126,11 +127,62 @@ def test_a_result_does_not_depend_on_its_batch(world: World) -> None:
     requests += [replace(first, id=f"copy/{i}", seed=i) for i in range(3)]
     together = run(engine_of(world), *requests)
     in_threes = run(engine_of(world, max_batch_size=3), *reversed(requests))
+    refilled = run(engine_of(world, max_batch_size=3, refill=True), *requests)
     for request in requests:
         alone = run(engine_of(world), request)[request.id]
-        for other in (together[request.id], in_threes[request.id]):
+        for other in (together[request.id], in_threes[request.id], refilled[request.id]):
             assert other.token_ids == alone.token_ids
             assert other.logprobs == pytest.approx(alone.logprobs, abs=FLOAT_NOISE)
+
+
+def test_a_free_place_is_filled_while_the_others_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One long turn and eight short ones at two places: in the time of the long one, not after."""
+    is_full = property(lambda row: len(row.token_ids) == row.request.sampling.max_new_tokens)
+    monkeypatch.setattr(Row, "is_done", is_full)  # no turn ends before its limit
+    requests = [first_turn(world, "long", max_new_tokens=40)]
+    requests += [first_turn(world, "short", seed=i, max_new_tokens=5) for i in range(2, 10)]
+    num_steps = {}
+    for refill in (False, True):
+        engine = engine_of(world, max_batch_size=2, refill=refill)
+        steps, step = [], engine._step
+        monkeypatch.setattr(
+            engine, "_step", lambda one, steps=steps, step=step: (steps.append(1), step(one))
+        )
+        assert len(run(engine, *requests)) == 9
+        num_steps[refill] = len(steps)
+    assert num_steps == {False: 40 + 4 * 5, True: 40}
+
+
+def test_what_was_given_up_leaves_its_place(world: World) -> None:
+    engine = engine_of(world, max_batch_size=2, refill=True)
+    kept, given_up, late = (first_turn(world, name, max_new_tokens=30) for name in "abc")
+    short = first_turn(world, "short", seed=5, max_new_tokens=1)
+    expected = run(engine_of(world), replace(kept, id="kept"), replace(late, id="late"))
+    for request in (short, replace(kept, id="kept"), replace(given_up, id="given up")):
+        engine.submit(request)
+    assert [one.request_id for one in engine.poll()] == [short.id]
+    assert engine.num_in_flight == 2
+    engine.cancel(["given up"])
+    found = run(engine, replace(late, id="late"))
+    assert set(found) == {"kept", "late"}
+    for name, completion in found.items():
+        assert completion.token_ids == expected[name].token_ids
+        assert completion.logprobs == pytest.approx(expected[name].logprobs, abs=FLOAT_NOISE)
+
+
+def test_a_turn_that_runs_while_weights_are_published_starts_anew(world: World) -> None:
+    engine = engine_of(world, max_batch_size=2, refill=True)
+    request = first_turn(world, max_new_tokens=30)
+    engine.submit(request)
+    engine.submit(first_turn(world, "short", max_new_tokens=1))
+    engine.poll()
+    model = world.model()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(1.5)
+    engine.publish(export_weights(model), version=1)
+    assert run(engine) == run(HFEngine(model, world.codec, world.images), request)
 
 
 def test_copies_of_a_prompt_are_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

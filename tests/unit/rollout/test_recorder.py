@@ -27,6 +27,7 @@ SCORED = ScoredRollout(
         index=2,
         policy_version=9,
         probes={"crop_black": 1.0, "crop_black_drop": -0.5},
+        turn_versions=(9, 9, 11),
     ),
     RewardBreakdown(
         *(0.1 + 0.2, {"accuracy": 1.0, "format": 1 / 3}, {"accuracy": 0.8}),
@@ -112,7 +113,7 @@ def test_lines_of_other_tasks_are_passed_over_unread(tmp_path: Path) -> None:
         for id in ("disc", odd, "other"):
             one = replace(SCORED, rollout=replace(SCORED.rollout, task=builders.task(id=id)))
             recorder.write(one, phase=odd)
-    text = path.read_text().replace('"format":4', '"format":4,"unknown":1', 3).splitlines()
+    text = path.read_text().replace('"format":5', '"format":5,"unknown":1', 3).splitlines()
     path.write_text("\n".join([*path.read_text().splitlines()[:2], text[2]]) + "\n")
     found = list(read_rollouts(path, only={"disc", odd}))
     assert [one.scored.rollout.task.id for one in found] == ["disc", odd]
@@ -129,7 +130,7 @@ def test_a_line_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 5}, "not a rollout of format 4"),
+        ({"format": 6}, "not a rollout of format 5"),
         ({"extra": 1}, "extra: Unexpected keyword argument"),
         ({"phase": 3}, "phase: Input should be a valid string"),
         ({"run_seed": 1.5}, "run_seed: Input should be a valid integer"),

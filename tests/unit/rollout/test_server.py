@@ -673,6 +673,10 @@ def test_a_teachers_turn_that_was_cut_is_not_finished(
         ({"message": {"content": None, "reasoning_content": "R"}}, "R"),
         ({"message": {"content": [{"type": "text", "text": "C"}]}}, "C"),
         ({"message": {"content": ""}, "finish_reason": "stop"}, ""),
+        (
+            {"message": {"content": "C", "reasoning_content": "R\n"}, "vigorl": {}},
+            "<think> R </think>\n<answer> C </answer>",
+        ),
     ],
 )
 def test_what_a_teacher_says_beside_its_content_is_read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from tests.unit.rollout.fake_judge import FakeJudge
 from tests.unit.rollout.world import ANSWER, ZOOM, ZOOM_AGAIN, World
 from vigorl.core.errors import EngineError
 from vigorl.core.protocols import Completion
-from vigorl.core.rollout import StopReason
+from vigorl.core.rollout import Rollout, StopReason
+from vigorl.rollout.collector import collect
 from vigorl.rollout.dialog import Dialog
+from vigorl.rollout.engines.scripted import ScriptedEngine, by_turn
 from vigorl.rollout.inference.verifier import Verifier
 
 ASIDE = " red </answer>"
@@ -100,3 +103,28 @@ def test_a_judge_says_when_it_is_enough(world: World, said: str, num_turns: int)
     text, num_pictures = asked[0]
     assert (text.count("<image>"), num_pictures) == (2, 2)
     assert dialog.rollout().probes["rule_stopped"] == float(said == "YES")
+
+
+def test_a_dialog_whose_judge_thinks_holds_up_no_other(world: World) -> None:
+    others_are_done, done = threading.Event(), list[str]()
+
+    def judge(prompt: Any) -> str:
+        if "slow" in prompt.text:
+            assert others_are_done.wait(20)
+        return "NO"
+
+    rule = Verifier(judge=FakeJudge(judge, num_threads=2))
+    environment = rule.sampled(world.environment(temperature=0.0))
+    dialogs = [
+        environment.start(world.task(name), group=name, index=0, seed=1)
+        for name in ("slow", "quick")
+    ]
+
+    def on_done(rollout: Rollout) -> None:
+        done.append(rollout.group)
+        others_are_done.set()
+
+    engine = ScriptedEngine(by_turn([ZOOM, ANSWER]), world.codec)
+    result = collect(engine, dialogs, phase="eval", on_done=on_done)
+    assert done == ["quick", "slow"]
+    assert [rollout.group for rollout in result.rollouts] == ["slow", "quick"]

@@ -34,7 +34,7 @@ def test_a_rollout_of_format_1_is_read_as_one_of_today() -> None:
 def test_it_is_written_in_todays_format() -> None:
     (found,) = read_rollouts(FORMAT_1)
     line = rollout_to_json(found.scored, phase=found.phase, run_seed=found.run_seed)
-    assert line.startswith('{"format":4,')
+    assert line.startswith('{"format":5,')
     assert rollout_from_json(line) == found
 
 
@@ -45,6 +45,15 @@ def test_a_task_of_format_2_has_neither_cluster_nor_tags() -> None:
     assert (task.pop("cluster"), task.pop("tags")) == ("", {})
     assert rollout_from_json(json.dumps(plain | {"format": 2})) == found
     with pytest.raises(DataError, match=r"task\.cluster: Field required"):
+        rollout_from_json(json.dumps(plain))
+
+
+def test_the_turns_of_format_4_have_one_policy() -> None:
+    (found,) = read_rollouts(FORMAT_1)
+    plain = json.loads(rollout_to_json(found.scored, phase=found.phase, run_seed=found.run_seed))
+    assert plain["scored"]["rollout"].pop("turn_versions") == []
+    assert rollout_from_json(json.dumps(plain | {"format": 4})) == found
+    with pytest.raises(DataError, match="turn_versions: Field required"):
         rollout_from_json(json.dumps(plain))
 
 

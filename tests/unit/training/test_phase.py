@@ -101,6 +101,7 @@ def cut(
     rank: int = 0,
     num_ranks: int = 1,
     algorithm: Algorithm | None = None,
+    by_group: bool = False,
     **settings: Any,
 ) -> PhaseCut:
     by = Cutting(
@@ -110,6 +111,7 @@ def cut(
         num_tokens=lambda sample: len(sample.token_ids),
         rank=rank,
         num_ranks=num_ranks,
+        by_group=by_group,
     )
     return cut_phase(samples, by)
 
@@ -182,6 +184,19 @@ def test_one_batch_of_eight_is_eight_micro_batches_of_one() -> None:
     found = grads(policy)
     torch.testing.assert_close(loss_of(single, policy), loss, atol=1e-6, rtol=1e-5)
     assert_same_grads(found, grads(policy))
+
+
+def test_rollouts_of_a_prompt_go_together_where_they_share_its_reading() -> None:
+    lengths = {"a": (3, 9), "b": (4, 5), "c": (6, 6), "d": (7, 8)}
+    samples = [
+        replace(sample(num, advantage=1.0), group=group)
+        for group, both in lengths.items()
+        for num in both
+    ]
+    found = cut(samples, by_group=True).micro_batches
+    assert [{one.group for one in part} for part in found] == [{"b"}, {"c"}, {"d"}, {"a"}]
+    found = cut(samples).micro_batches
+    assert [len(one.token_ids) for part in found for one in part] == [3, 4, 5, 6, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("kl_coef", [0.1, 0.0])

@@ -38,13 +38,15 @@ def test_the_shortest_right_answers_are_kept(settings: dict[str, Any], kept: lis
 
 
 def test_a_record_is_traces_and_solve_rates(tmp_path: Path) -> None:
-    path = tmp_path / "train_phase_0000.jsonl"
+    folder = tmp_path / "lr=[0.1], why?"
+    folder.mkdir()
+    path = folder / "train_phase_0000.jsonl"
     other = answered("red", hits=False)
     other = replace(other, task=replace(other.task, id="other"), group="other")
     with RolloutRecorder(path, run_seed=0) as recorder:
         for one in (*GROUP, other):
             recorder.write(builders.scored(one), phase="train/0")
-    files = str(tmp_path / "train_phase_*.jsonl")
+    files = str(folder / "train_phase_*.jsonl")
     assert OwnAnswers(files=files).read() == ([sample_of(other)], [sample_of(AWAY)])  # held out
     rates = recorded_rates(files, [LONG.task.id, "unknown"], key="sampler.rollouts")
     assert rates == {LONG.task.id: 0.75}

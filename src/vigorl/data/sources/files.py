@@ -1,5 +1,8 @@
 """From files of JSON to rows and back: lines, one list, or one object.
 
+The records of a long file of lines are not kept: each is looked at once, for its faults, and read
+again when it is asked for (`FileRecords`).
+
 Nothing that a file holds ends in anything but a DataError with file and line: brackets without end,
 numbers of thousands of digits or that are not finite, half an emoji.
 """
@@ -9,82 +12,206 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from sys import intern
+from typing import Any, Generic, TypeVar, overload
 
 from vigorl.core.errors import DataError
+from vigorl.core.files import written_whole
+from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.data.faults import STRICT, Rules, settle
 from vigorl.data.sources.rows import Row, root_of
 
 Record = TypeVar("Record")
 
 _LOG = logging.getLogger(__name__)
+WHOLE_BYTES = 64 * 2**20  # of a file whose records are kept; they take up to five times that
 _MAX_DIGITS = 4000  # Python's own limit for an integer is 4,300
 # in a text without these no number and no character can be one that is refused
 _ODD = re.compile(rf"NaN|Infinity|[eE]\+?\d{{3}}|\d{{{_MAX_DIGITS}}}|\\u[dD][89a-fA-F]")
 
 
+class JsonLines:
+    """The rows of a JSONL file, with one line at a time in memory; blank lines are skipped.
+
+    Args:
+        path: The file.
+        image_root: Where its picture names start; the file's own folder when None.
+    """
+
+    def __init__(self, path: str | Path, *, image_root: str | Path | None = None) -> None:
+        self.path, self.root = Path(path), root_of(path, image_root)
+        self._starts = array("q")  # of each line, bytes
+        self._mark = (0, 0)  # size and time of what was read
+
+    def __iter__(self) -> Iterator[Row | DataError]:
+        """In place of a line that is no JSON object, its error.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        self._starts, start = array("q"), 0
+        if self.path.exists():
+            self._mark = _mark(os.stat(self.path))
+        for number, line in _written_lines(self.path):
+            self._starts.append(start)
+            start += len(line)
+            try:
+                found = self._row(line, number)
+            except DataError as error:
+                found = error
+            if found is not None:
+                yield found
+
+    @property
+    def is_long(self) -> bool:
+        return self.path.is_file() and self.path.stat().st_size > WHOLE_BYTES
+
+    def read(self, number: int) -> Row:
+        """A line once more, by its number from 1; all were read before.
+
+        Raises:
+            DataError: The file is not what it was.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                if _mark(os.fstat(file.fileno())) != self._mark:
+                    raise DataError("has changed since the run began: begin again", path=self.path)
+                file.seek(self._starts[number - 1])
+                row = self._row(file.readline(), number)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        assert row is not None  # it was none when the file was the same
+        return row
+
+    def _row(self, line: bytes, number: int) -> Row | None:
+        """None of a blank line."""
+        text = _decode(line, path=self.path, line=number)
+        if not text.strip():
+            return None
+        value = _parse(text, path=self.path, line=number)
+        return _row(value, Row({}, self.path, number, root=self.root), is_odd=_is_odd(text))
+
+
+def _mark(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
+class FileRecords(Sequence[Record], Generic[Record]):
+    """Records of a file of lines, each read from there whenever it is asked for.
+
+    Args:
+        lines: The file, read to its end once.
+        make: What a row becomes.
+    Attributes:
+        names: [len] The id and the pictures of each, which are kept: who splits records or looks
+            for one goes by them.
+    """
+
+    def __init__(self, lines: JsonLines, make: Callable[[Row], Record]) -> None:
+        self._lines, self._make = lines, make
+        self._numbers = array("I")  # of each record's line, from 1
+        self.names: list[tuple[str, ...]] = []
+
+    def note(self, number: int, record: Record) -> None:
+        """The next record, which was read from that line."""
+        self._numbers.append(number)
+        self.names.append(tuple(map(intern, names_of(record))))  # a picture is in many records
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> FileRecords[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | FileRecords[Record]:
+        if isinstance(index, slice):
+            return self.at(range(len(self))[index])
+        return self._make(self._lines.read(self._numbers[index]))
+
+    def at(self, indices: Iterable[int]) -> FileRecords[Record]:
+        """Some of them, in that order."""
+        some = FileRecords(self._lines, self._make)
+        for index in indices:
+            some._numbers.append(self._numbers[index])
+            some.names.append(self.names[index])
+        return some
+
+
+def names_of(record: object) -> tuple[str, ...]:
+    """The id and the pictures of a task, a trace or a tree."""
+    if isinstance(record, SearchTreeRecord):
+        return record.id, record.image, *record.more_images
+    task = record.task if isinstance(record, TraceRecord) else record
+    return (task.id, *task.images) if isinstance(task, TaskRecord) else ("",)
+
+
+def all_names(records: Sequence[object]) -> Iterable[tuple[str, ...]]:
+    """`names_of` each, without reading what is not kept."""
+    return records.names if isinstance(records, FileRecords) else map(names_of, records)
+
+
+def chosen(records: Sequence[Record], indices: Iterable[int]) -> Sequence[Record]:
+    """Some of the records, in that order; still unread where they were."""
+    if isinstance(records, FileRecords):
+        return records.at(indices)
+    return [records[index] for index in indices]
+
+
 def collect(
     rows: Iterable[Row | DataError], make: Callable[[Row], Record], *, rules: Rules = STRICT
-) -> list[Record]:
-    """What `make` makes of each row, in their order; what the rows have noted is logged.
+) -> Sequence[Record]:
+    """What `make` makes of each row, in their order, looked at and kept, or of a long file of lines
+    only looked at (`FileRecords`); what the rows have noted is logged.
 
     Raises:
         DataError: Names every row that cannot be used; see `data.faults.settle`.
     """
-    made: list[Record] = []
+
+    def made_of(row: Row) -> Record:
+        anywhere, frames = rules.pictures_anywhere, rules.frames
+        return make(replace(row, pictures_anywhere=anywhere, frames=frames))
+
+    is_long = isinstance(rows, JsonLines) and rows.is_long
+    found = FileRecords(rows, made_of) if is_long else list[Record]()
     faults: list[DataError] = []
     notes = Counter[tuple[Path, str]]()
     for row in rows:
         try:
             if isinstance(row, DataError):
                 raise row
-            anywhere, frames = rules.pictures_anywhere, rules.frames
-            made.append(make(replace(row, pictures_anywhere=anywhere, frames=frames)))
+            made = made_of(row)
+            if isinstance(found, list):
+                found.append(made)
+            else:
+                found.note(row.line or 0, made)
             notes.update({(row.path.parent, note): n for note, n in row.notes.items()})
         except DataError as error:
             faults.append(error)
         except (ValueError, OverflowError, RecursionError) as error:  # of numbers and depths that
             assert isinstance(row, Row)  # no rule has thought of
             faults.append(DataError(f"cannot be read: {error}", path=row.path, line=row.line))
-    settle(faults, num_rows=len(made) + len(faults), skip=rules.skip_bad_rows)
+    settle(faults, num_rows=len(found) + len(faults), skip=rules.skip_bad_rows)
     for (folder, note), count in notes.items():
         _LOG.warning("%s: %d %s", folder, count, note)
-    return made
+    return found
 
 
-def line_rows(
-    path: str | Path, *, image_root: str | Path | None = None
-) -> Iterator[Row | DataError]:
-    """The rows of a JSONL file, with one line at a time in memory; blank lines are skipped.
-
-    Args:
-        path: The file.
-        image_root: Where its picture names start; the file's own folder when None.
-    Returns:
-        In place of a line that is no JSON object, its error.
-    Raises:
-        DataError: The file cannot be read.
-    """
-    path, root = Path(path), root_of(path, image_root)
-    for number, line in _written_lines(path):
-        try:
-            text = _decode(line, path=path, line=number)
-            if not text.strip():
-                continue
-            value = _parse(text, path=path, line=number)
-            found = _row(value, Row({}, path, number, root=root), is_odd=_is_odd(text))
-        except DataError as error:
-            found = error
-        yield found
+def line_rows(path: str | Path, *, image_root: str | Path | None = None) -> JsonLines:
+    """The rows of a JSONL file; see `JsonLines`."""
+    return JsonLines(path, image_root=image_root)
 
 
 def read_lines(path: str | Path, *, image_root: str | Path | None = None) -> Iterator[Row]:
-    """The rows of a JSONL file; as `line_rows`.
+    """The rows of a JSONL file, in place of one that is none its error.
 
     Raises:
         DataError: The file cannot be read; or a line is no JSON object, when it is reached.
@@ -137,21 +264,24 @@ def read_text(path: Path) -> str:
     try:
         return _decode(path.read_bytes(), path=path)
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+        raise _unreadable(path, error) from error
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object per line; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    path.write_text("".join(lines), encoding="utf-8")
+    with written_whole(path) as part, open(part, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def write_items(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON list, an object per line; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    items = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    path.write_text(f"[\n{items}\n]\n", encoding="utf-8")
+    with written_whole(path) as part, open(part, "w", encoding="utf-8") as file:
+        file.write("[\n")
+        for index, row in enumerate(rows):
+            file.write((",\n" if index else "") + json.dumps(row, ensure_ascii=False))
+        file.write("\n]\n")
 
 
 def _written_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -160,7 +290,11 @@ def _written_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         with open(path, "rb") as file:
             yield from enumerate(file, start=1)
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", path=path) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"cannot be read ({error.strerror or error})", path=path)
 
 
 def _decode(data: bytes, *, path: Path, line: int | None = None) -> str:

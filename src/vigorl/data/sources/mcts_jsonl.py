@@ -18,7 +18,7 @@ Source: `src/vlmsearch/tree_search/mcts_search.py` of the released code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ OWN = Rules(pictures_anywhere=True)  # a search names pictures by the way there 
 
 def read_mcts_jsonl(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = OWN
-) -> list[SearchTreeRecord]:
+) -> Sequence[SearchTreeRecord]:
     """The trees of a file (all lines: the released scripts read the first only).
 
     Args:

@@ -13,7 +13,7 @@ Source: `verl/utils/dataset.py` and `examples/config.yaml` of the released code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def read_rl_jsonl(
     scorer: Scorer | None = None,
     image_root: str | Path | None = None,
     rules: Rules = STRICT,
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every line as a task.
 
     Args:

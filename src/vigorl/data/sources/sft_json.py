@@ -16,7 +16,7 @@ Source: the released `scripts/mcts/build_reasoning_chains_from_mcts*.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ def read_sft_json(
     image_root: str | Path | None = None,
     keep_system: bool = True,
     rules: Rules = STRICT,
-) -> list[TraceRecord]:
+) -> Sequence[TraceRecord]:
     """Every solution of a JSON list or JSONL file.
 
     Args:

@@ -20,21 +20,28 @@ class EntropyTrack:
 
     def __init__(self, control: EntropyControl, num_rows: int, device: torch.device) -> None:
         self._control = control
-        self._mean: Tensor | None = None  # [rows] moving average, nats
+        self._mean = torch.full((num_rows,), torch.nan, device=device)  # moving average, nats
         self._peak = torch.full((num_rows,), -torch.inf, device=device)
         self._below = torch.zeros(num_rows, dtype=torch.long, device=device)  # steps since the peak
         self._has_peaked = torch.zeros(num_rows, dtype=torch.bool, device=device)
 
     def select(self, rows: Int[Tensor, " kept"]) -> None:
         """Keep these rows only, in this order."""
-        self._mean = None if self._mean is None else self._mean[rows]
-        self._peak, self._below = self._peak[rows], self._below[rows]
-        self._has_peaked = self._has_peaked[rows]
+        self._mean, self._peak = self._mean[rows], self._peak[rows]
+        self._below, self._has_peaked = self._below[rows], self._has_peaked[rows]
+
+    def join(self, other: EntropyTrack) -> None:
+        """The rows of another of the same control behind its own."""
+        self._mean, self._peak = (
+            torch.cat([self._mean, other._mean]), torch.cat([self._peak, other._peak])
+        )  # fmt: skip
+        self._below = torch.cat([self._below, other._below])
+        self._has_peaked = torch.cat([self._has_peaked, other._has_peaked])
 
     def factors(self, logprobs: Float[Tensor, "rows vocab"]) -> Float[Tensor, " rows"]:
         """What the temperature of the coming token is multiplied by, from its distribution."""
         control, entropy = self._control, torch.special.entr(logprobs.exp()).sum(-1)
-        before = entropy if self._mean is None else self._mean
+        before = torch.where(self._mean.isnan(), entropy, self._mean)  # its first token
         mean = control.smoothing * before + (1 - control.smoothing) * entropy
         self._below = torch.where(mean > self._peak, 0, self._below + 1)
         self._mean, self._peak = mean, torch.maximum(self._peak, mean)

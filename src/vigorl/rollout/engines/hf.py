@@ -1,7 +1,8 @@
 """Generation with transformers in this process: slow at scale, true, the tiny scale's default.
 
 A poll takes up to `max_batch_size` queued requests, whatever turn they are on, and samples them to
-their ends:
+their ends; or, with `refill`, until a part of them has ended, whose places queued requests take
+while the others go on (continuous batching):
 
     1. requests with the same prompt (the rollouts of a group) become one row, whose keys and
        values are repeated afterwards;
@@ -11,16 +12,14 @@ their ends:
     3. one forward pass over what is left to read, then one per token; rows that are done leave
        once they are half of the batch.
 
-Left out: continuous batching (a request waits for the batch in progress), paged attention, one
-model over several devices. vLLM has them.
+Left out: paged attention, one model over several devices. vLLM has them.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -37,6 +36,8 @@ from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import check_runs, family_named
+from vigorl.rollout.engines.hf_batch import Row, RunningBatch
+from vigorl.rollout.engines.hf_features import FeatureCache
 from vigorl.rollout.engines.in_flight import InFlight
 from vigorl.rollout.engines.kv_cache import (
     GROWTH_SLOTS,
@@ -45,9 +46,9 @@ from vigorl.rollout.engines.kv_cache import (
     PrefixCache,
     PrefixKV,
 )
-from vigorl.rollout.engines.sampling import Sampler, uniforms
+from vigorl.rollout.engines.sampling import Sampler
 
-ENCODE_TOKENS = 8192  # picture tokens that go through the vision tower at once
+REFILL_SHARE = 8  # places are filled once one in so many is free: reading prompts stops the others
 
 
 @dataclass(slots=True)
@@ -64,20 +65,6 @@ class _Prompt:
         return 0 if self.known is None else self.known.shape[3]
 
 
-@dataclass(slots=True)
-class _Row:
-    """One request while it is sampled."""
-
-    request: GenerationRequest
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    is_ended: bool = False
-
-    @property
-    def is_done(self) -> bool:
-        return self.is_ended or len(self.token_ids) >= self.request.sampling.max_new_tokens
-
-
 class HFEngine(InFlight[GenerationRequest]):
     """Samples turns with a transformers model.
 
@@ -92,6 +79,8 @@ class HFEngine(InFlight[GenerationRequest]):
         prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for
             single-turn work, and whatever is given for models with linear attention.
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
+        refill: A queued request takes the place of one that has ended; else it waits for the whole
+            batch. Results are the same but for rounding.
     Attributes:
         on_token: As `StreamingEngine` says.
         entropy_control: As `EntropyControlled` says.
@@ -111,6 +100,7 @@ class HFEngine(InFlight[GenerationRequest]):
         dtype: torch.dtype = torch.float32,
         prefix_cache_tokens: int = 32768,
         feature_cache_tokens: int = 65536,
+        refill: bool = False,
     ) -> None:
         if max_batch_size < 1:
             raise ConfigError(f"max_batch_size must be at least 1, got {max_batch_size}")
@@ -140,8 +130,12 @@ class HFEngine(InFlight[GenerationRequest]):
         self._state_layers = self._family.linear_attention(model.config).layers
         kept = 0 if self._state_layers else prefix_cache_tokens
         self._prefixes = PrefixCache(max_tokens=kept, image_id=codec.image_id)
-        self._features: OrderedDict[str, Tensor] = OrderedDict()
-        self._max_feature_tokens = feature_cache_tokens
+        self._features = FeatureCache(
+            self._model, self._family, images, max_tokens=feature_cache_tokens
+        )
+        self._refills = refill
+        self._running: RunningBatch | None = None
+        self._admitted: dict[str, Row] = {}  # by request id, in order of submission
 
     @classmethod
     def from_pretrained(
@@ -170,21 +164,24 @@ class HFEngine(InFlight[GenerationRequest]):
 
     @torch.inference_mode()
     def poll(self) -> list[Completion]:
-        batch = list(self._in_flight.values())[: self._max_batch_size]
-        if not batch:
-            return []
         try:
-            rows = self._generate(batch)
+            self._admit()
+            self._advance()
         except RuntimeError as error:
-            raise EngineError(f"generation of {len(batch)} requests failed: {error}") from error
-        self.cancel(request.id for request in batch)
-        self._trim_features()
-        return [
-            Completion(
-                row.request.id, tuple(row.token_ids), tuple(row.logprobs), is_finished=row.is_ended
-            )
-            for row in rows
-        ]
+            num = len(self._admitted)
+            self._forget()
+            raise EngineError(f"generation of {num} requests failed: {error}") from error
+        done = [row.completion for row in self._admitted.values() if row.is_done]
+        self.cancel(completion.request_id for completion in done)
+        self._features.trim()
+        return done
+
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        for request_id in list(request_ids):
+            super().cancel([request_id])
+            row = self._admitted.pop(request_id, None)
+            if row is not None:
+                row.is_ended = True
 
     def read(self, request: GenerationRequest) -> PromptReading:
         """As a request of its own, without what is cached of it."""
@@ -198,11 +195,14 @@ class HFEngine(InFlight[GenerationRequest]):
         """Copy weights in place by the names they have in the model's Hugging Face folder; a tied
         one may be left out.
 
+        Requests in flight start their turns anew.
+
         Raises:
             EngineError: A name is unknown or missing, or a shape differs; the weights are then in
                 an undefined state.
         """
         started, num_bytes = time.perf_counter(), 0
+        self._forget()
         own = revert_weight_conversion(self._model, dict(self._model.state_dict()))
         loaded: set[int] = set()
         for name, tensor in weights:
@@ -221,20 +221,59 @@ class HFEngine(InFlight[GenerationRequest]):
         self._features.clear()
         self._published(num_bytes, since=started, version=version)
 
-    def _generate(self, batch: list[GenerationRequest]) -> list[_Row]:
+    def _forget(self) -> None:
+        """Every row that is sampled; the requests are queued again."""
+        self._running = None
+        self._admitted.clear()
+
+    def _admit(self) -> None:
+        """Read the prompts of queued requests, as many as there are places."""
+        running = self._running
+        if running is not None and len(running.left) < len(running.rows):  # those given up
+            running.keep(running.left)
+        num_running = 0 if running is None else len(running.rows)
+        queued = [one for one in self._in_flight.values() if one.id not in self._admitted]
+        num_free = self._max_batch_size - num_running
+        if not queued or num_free < 1:
+            return
+        admitted, waiting = queued[:num_free], queued[num_free:]
+        new = self._read_prompts(admitted, waiting=waiting if self._refills else ())
+        self._admitted |= {row.request.id: row for row in new.rows}
+        if running is not None and running.rows:
+            running.join(new)
+        else:
+            self._running = new
+
+    def _read_prompts(
+        self, batch: list[GenerationRequest], *, waiting: Sequence[GenerationRequest]
+    ) -> RunningBatch:
+        """`waiting` follow later; what they share with the batch is kept for them."""
         keys = [(request.prompt_ids, request.views) for request in batch]
         unique = list(dict.fromkeys(keys))
         prompts = [self._prepare(ids, views) for ids, views in unique]
-        self._encode(view for prompt in prompts for view in prompt.views)
+        self._features.encode(view for prompt in prompts for view in prompt.views)
         hidden, cache, positions = self._prefill(prompts)
+        if self._prefixes.is_enabled:
+            again = {(request.prompt_ids, request.views) for request in waiting}
+            for i, (ids, views) in enumerate(unique):
+                if (ids, views) in again:  # without its last token, which must be read for logits
+                    self._prefixes.put(ids[:-1], views, cache.extract(i)[..., :-1, :])
         if len(unique) < len(keys):
             index_of = {key: i for i, key in enumerate(unique)}
             source = torch.tensor([index_of[key] for key in keys], device=self.device)
             cache.select(source)
             hidden, positions = hidden[source], positions[source]
-        rows = [_Row(request) for request in batch]
-        self._decode(rows, self._model.lm_head(hidden), cache, positions)
-        return rows
+        return RunningBatch.start(
+            batch,
+            logits=self._model.lm_head(hidden),
+            positions=positions,
+            cache=cache,
+            sampler=Sampler(
+                [request.sampling for request in batch],
+                banned=self._banned,
+                entropy=self.entropy_control,
+            ),
+        )
 
     def _prepare(self, ids: tuple[int, ...], views: tuple[ImageView, ...]) -> _Prompt:
         found = self._prefixes.longest(ids, views)
@@ -279,40 +318,37 @@ class HFEngine(InFlight[GenerationRequest]):
         following = torch.stack([prompt.positions.max() + 1 for prompt in prompts])
         return hidden, cache, following.to(self.device)
 
-    def _decode(
-        self,
-        rows: list[_Row],
-        logits: Float[Tensor, "rows vocab"],
-        cache: BatchKV,
-        positions: Int[Tensor, " rows"],
-    ) -> None:
-        """Sample until every row is done; `logits` are those of the first token."""
-        num_steps = max(row.request.sampling.max_new_tokens for row in rows)
-        params = [row.request.sampling for row in rows]
-        sampler = Sampler(params, banned=self._banned, entropy=self.entropy_control)
-        noise = torch.stack([uniforms(row.request.seed, num_steps) for row in rows])
-        noise, embed = noise.to(self.device), self._language.embed_tokens
-        active = list(rows)
-        for step in range(num_steps):
-            tokens, logprobs = sampler.sample(logits, noise[:, step])
-            self._record(active, tokens.tolist(), logprobs.tolist(), cache)
-            left = [i for i, row in enumerate(active) if not row.is_done]
-            if not left:
+    def _advance(self) -> None:
+        """Sample until no row is left, or, where places are filled again, until some have left."""
+        running = self._running
+        while running is not None and running.rows:
+            num_before = len(running.rows)
+            self._step(running)
+            if self._refills and len(running.rows) < num_before:
                 return
-            if 2 * len(left) <= len(active):
-                kept = torch.tensor(left, device=self.device)
-                active = [active[i] for i in left]
-                tokens, noise, positions = tokens[kept], noise[kept], positions[kept]
-                cache.select(kept)
-                sampler.select(kept)
-            at, mask = positions.expand(3, -1)[..., None], cache.step_mask()
-            logits = self._model.lm_head(self._forward(embed(tokens)[:, None], at, mask, cache))
-            positions = positions + 1
+        self._running = None
 
-    def _record(
-        self, active: list[_Row], tokens: list[int], logprobs: list[float], cache: BatchKV
-    ) -> None:
-        for i, row in enumerate(active):
+    def _step(self, running: RunningBatch) -> None:
+        """One token for every row; those that are done leave once they are enough."""
+        tokens, logprobs = running.sample()
+        self._record(running, tokens.tolist(), logprobs.tolist())
+        left = running.left
+        num_done = len(running.rows) - len(left)
+        is_enough = 2 * num_done >= len(running.rows)
+        if self._refills:
+            is_enough |= REFILL_SHARE * num_done >= self._max_batch_size
+        if not left:
+            running.rows = []
+            return
+        if num_done and is_enough:
+            tokens = tokens[running.keep(left)]
+        at, mask = running.positions.expand(3, -1)[..., None], running.cache.step_mask()
+        embeds = self._language.embed_tokens(tokens)[:, None]
+        running.logits = self._model.lm_head(self._forward(embeds, at, mask, running.cache))
+        running.positions = running.positions + 1
+
+    def _record(self, running: RunningBatch, tokens: list[int], logprobs: list[float]) -> None:
+        for i, row in enumerate(running.rows):
             if row.is_done:
                 continue
             row.token_ids.append(tokens[i])
@@ -322,7 +358,7 @@ class HFEngine(InFlight[GenerationRequest]):
             row.is_ended = tokens[i] in self._codec.end_ids
             if row.is_done and self._prefixes.is_enabled:
                 read = (*row.request.prompt_ids, *row.token_ids[:-1])  # the last was never fed
-                self._prefixes.put(read, row.request.views, cache.extract(i))
+                self._prefixes.put(read, row.request.views, running.cache.extract(i))
 
     def _forward(
         self,
@@ -350,33 +386,5 @@ class HFEngine(InFlight[GenerationRequest]):
         embeds = self._language.embed_tokens(ids)
         if not views:
             return embeds, {}
-        features = torch.cat([self._features[view.key] for view in views])
+        features = self._features.of(views)
         return self._family.merge(embeds, ids == self._codec.image_id, features)
-
-    def _encode(self, views: Iterable[ImageView]) -> None:
-        """Make sure that the features of these views are cached."""
-        missing: list[ImageView] = []
-        num_tokens = 0
-        for view in dict.fromkeys(views):
-            if view.key in self._features:
-                self._features.move_to_end(view.key)
-                continue
-            missing.append(view)
-            num_tokens += self._images.num_tokens(view)
-            if num_tokens >= ENCODE_TOKENS:
-                self._run_tower(missing)
-                missing, num_tokens = [], 0
-        if missing:
-            self._run_tower(missing)
-
-    def _run_tower(self, views: list[ImageView]) -> None:
-        blocks = [self._images.pixels(view) for view in views]
-        pixels = torch.cat([block.pixel_values for block in blocks]).to(self.device)
-        grids = torch.tensor([block.grid_thw for block in blocks], device=self.device)
-        features = self._family.encode(self._model, pixels, grids)
-        self._features.update(zip([view.key for view in views], features, strict=True))
-
-    def _trim_features(self) -> None:
-        num_tokens = sum(len(features) for features in self._features.values())
-        while num_tokens > self._max_feature_tokens:
-            num_tokens -= len(self._features.popitem(last=False)[1])

@@ -114,6 +114,29 @@ class BatchKV:
         """Keep these rows only, in this order; a row may be repeated."""
         self.kv, self.bias = self.kv.index_select(2, rows), self.bias[rows]
 
+    def join(self, other: BatchKV) -> None:
+        """The rows of another behind its own; what each holds moves to the end of the slots, so
+        that holes that all rows share are gone.
+        """
+        held = [one.bias[:, : one.length] == 0 for one in (self, other)]
+        self.length = max(int(one.sum(1).max()) for one in held)
+        layers, two, _, heads, _, dim = self.kv.shape
+        num_rows = [len(one) for one in held]
+        capacity = self.length + GROWTH_SLOTS
+        kv = self.kv.new_zeros(layers, two, sum(num_rows), heads, capacity, dim)
+        bias = self.bias.new_zeros(sum(num_rows), capacity)
+        first = 0
+        for cache, is_held in zip((self.kv, other.kv), held, strict=True):
+            slots = is_held.int().argsort(dim=1, stable=True)[:, -self.length :]  # holes first
+            start, last = self.length - slots.shape[1], first + len(slots)
+            index = slots[None, None, :, None, :, None].expand(layers, two, -1, heads, -1, dim)
+            kv[:, :, first:last, :, start : self.length] = cache.gather(4, index)
+            num_holes = self.length - is_held.sum(1, keepdim=True)
+            is_hole = torch.arange(capacity, device=bias.device) < num_holes
+            bias[first:last].masked_fill_(is_hole, -torch.inf)
+            first = last
+        self.kv, self.bias = kv, bias
+
     def extract(self, row: int) -> PrefixKV:
         """A copy of what one row holds, without its holes."""
         (slots,) = torch.where(self.bias[row, : self.length] == 0)
@@ -171,6 +194,18 @@ class BatchStates(BatchKV):
         for layer in self.layers:
             if layer is not None:
                 layer.reorder_cache(rows)  # pyright: ignore[reportArgumentType]  an old class
+
+    def join(self, other: BatchKV) -> None:
+        assert isinstance(other, BatchStates)
+        super().join(other)
+        for layer, more in zip(self.layers, other.layers, strict=True):
+            if layer is not None and more is not None:
+                for own, new in (
+                    (layer.conv_states, more.conv_states),
+                    (layer.recurrent_states, more.recurrent_states),
+                ):
+                    for index, states in new.items():
+                        own[index] = torch.cat([own[index], states])
 
     def _state(self, layer_idx: int) -> LinearAttentionLayer:
         layer = self.layers[layer_idx]

@@ -55,6 +55,14 @@ class Sampler:
             self._track.select(rows)
         self._refresh()
 
+    def join(self, other: Sampler) -> None:
+        """The rows of another, of the same engine, behind its own."""
+        self._temperature = torch.cat([self._temperature, other._temperature])
+        self._top_p = torch.cat([self._top_p, other._top_p])
+        if self._track is not None and other._track is not None:
+            self._track.join(other._track)
+        self._refresh()
+
     def _refresh(self) -> None:
         self._is_greedy = self._temperature[:, 0] == 0
         self._divisor = torch.where(self._temperature == 0, 1.0, self._temperature)

@@ -57,6 +57,7 @@ import torch
 
 from vigorl.core.errors import ConfigError, EngineError, RefusalError, RequestError
 from vigorl.core.protocols import Completion, GenerationRequest
+from vigorl.core.spans import Kind, span
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.families.lookup import check_runs, family_of
@@ -195,7 +196,8 @@ class ServerEngine(InFlight[Future[Completion]]):
         """
         found: list[Completion] = []
         while self._in_flight and not (found and self._finished.empty()):
-            request_id, answer = self._finished.get()
+            with span(Kind.WAIT, "server"):
+                request_id, answer = self._finished.get()
             if self._in_flight.get(request_id) is not answer:
                 continue  # an answer to a request that was let go
             error = answer.exception()

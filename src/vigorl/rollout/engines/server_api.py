@@ -26,7 +26,7 @@ from PIL import Image
 from vigorl.core.errors import EngineError, RefusalError
 from vigorl.core.media import ImageView
 from vigorl.core.protocols import Completion, GenerationRequest
-from vigorl.core.trace import IMAGE_SLOT
+from vigorl.core.trace import ANSWER, IMAGE_SLOT, render_answer_turn
 from vigorl.rollout.engines.server_pool import TransientError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ BAN = (
     -100.0
 )  # vLLM's strongest bias: leaves a banned token e^-100, below a float32 logprob's last bit
 _REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and DeepSeek, OpenRouter, Ollama
+OWN_FIELD = "vigorl"  # of a choice by vigorl.serve, whose content is the answer without its tags
 NO_LOGPROB = -9000.0  # vLLM writes -9999 where it has none
 
 
@@ -259,6 +260,8 @@ def _chat_text(choice: Mapping[str, Any], *, with_thought: bool) -> str:
     if isinstance(content, list):  # of parts
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     thought = next((message[name] for name in _REASONING if message.get(name)), "")
+    if content and OWN_FIELD in choice and ANSWER not in content:
+        return render_answer_turn(str(thought), content)
     if content and thought and with_thought and "<think>" not in content:
         return f"<think> {str(thought).strip()} </think>\n{content}"
     if content or thought:

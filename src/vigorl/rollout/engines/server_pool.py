@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from vigorl.core.errors import ConfigError, EngineError, VigorlError
 
@@ -78,7 +79,7 @@ class HttpClient:
     Args:
         api_key_env: Environment variable with the key; None sends none. The key itself is in no
             error, log or repr.
-        timeout_s: For an answer; 5 s of it for the connection.
+        timeout_s: For an answer, to its last byte; 5 s of it for the connection.
         section: Section of the settings that errors name, such as "engine".
         most_bytes: Of an answer, which is read no further; None reads all of it.
     Raises:
@@ -119,13 +120,14 @@ class HttpClient:
         if session is None:  # a session is not for several threads
             session = self._local.session = requests.Session()
         limit = self._timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + limit
         try:
             with session.request(
                 method, url, json=body, auth=self._auth, timeout=(min(5.0, limit), limit),
                 allow_redirects=False, stream=True,
             ) as reply:  # fmt: skip
-                status, content = reply.status_code, self._content(reply)
-        except requests.RequestException as error:
+                status, content = reply.status_code, self._content(reply, deadline)
+        except (requests.RequestException, HTTPError) as error:
             reason = self._auth.redact(f"{type(error).__name__}: {error}")
             raise TransientError(reason, is_down=True) from None
         if status < 300:
@@ -144,9 +146,12 @@ class HttpClient:
         kind = NotFoundError if status == 404 else EngineError
         raise kind(f"{url} answered {status}: {text}")
 
-    def _content(self, reply: requests.Response) -> bytes:
+    def _content(self, reply: requests.Response, deadline: float) -> bytes:
+        # by what has come, not by blocks: each byte of one that drips starts the time-out anew
         parts, size = list[bytes](), 0
-        for part in reply.iter_content(1 << 16):
+        while part := reply.raw.read1(1 << 16, decode_content=True):
+            if time.monotonic() > deadline:
+                raise requests.Timeout(f"no end of the answer in time, after {size} bytes")
             parts.append(part)
             size += len(part)
             if self._most_bytes is not None and size > self._most_bytes:

@@ -15,7 +15,8 @@ What is held to, because each is a known way to learn from the wrong numbers:
     nothing is decoded and encoded again, and only the end token or a stop string ends a turn
     after new weights, the prefix, picture and encoder caches are empty
 
-Left out: speculative decoding, quantised weights, more than one picture placeholder per picture.
+Left out: speculative decoding, folders of quantised weights, more than one picture placeholder per
+picture.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ class VLLMEngine(InFlight[GenerationRequest]):
         tensor_parallel_size: Ranks that share one engine.
         enforce_eager: No CUDA graphs: slower, starts faster.
         can_sleep: Give the GPU's memory back in `sleep`.
+        sleep_level: 1: weights wait in the host's memory; 2: they are forgotten, as the next
+            publish brings all. None takes 1 for adapters, whose base is not published, else 2.
+        quantization: vLLM quantises what is published to 8-bit floats: "fp8_per_tensor" or
+            "fp8_per_block". Its logprobs are then off the trainer's by more than rounding: to be
+            corrected, and held by the alignment check. On a GPU alone. None: as published.
         adapter_rank: Of the policy's adapters. They alone are then published, and vLLM puts them on
             the weights of `folder`; None publishes all weights.
         stop_strings: End a turn as the end token does; the tokens that wrote them are kept.
@@ -101,6 +107,8 @@ class VLLMEngine(InFlight[GenerationRequest]):
         tensor_parallel_size: int = 1,
         enforce_eager: bool = False,
         can_sleep: bool = False,
+        sleep_level: int | None = None,
+        quantization: str | None = None,
         adapter_rank: int | None = None,
         stop_strings: Sequence[str] = (),
         extra: dict[str, Any] | None = None,
@@ -114,6 +122,12 @@ class VLLMEngine(InFlight[GenerationRequest]):
         self._stop_strings, self._can_sleep = list(stop_strings), can_sleep
         self.ranks_per_engine = tensor_parallel_size
         self.takes_adapters = adapter_rank is not None
+        if sleep_level == 2 and self.takes_adapters:
+            raise ConfigError(
+                "engine.sleep_level=2 forgets the weights that the published adapters go on: set "
+                "engine.sleep_level=1, or engine.adapter_rank=null"
+            )
+        self._sleep_level = sleep_level or (1 if self.takes_adapters else 2)
         self._settings: dict[str, Any] = {
             "model": folder,
             "dtype": dtype,
@@ -128,6 +142,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
             "tensor_parallel_size": tensor_parallel_size,
             "enforce_eager": enforce_eager,
             "enable_sleep_mode": can_sleep,
+            "quantization": quantization,
             **({} if block_size is None else {"block_size": block_size}),
             **({} if adapter_rank is None else _lora_settings(adapter_rank)),
             **(extra or {}),
@@ -223,7 +238,7 @@ class VLLMEngine(InFlight[GenerationRequest]):
         A base that only adapters are published for waits in the host's memory.
         """
         if self._can_sleep and not self._is_asleep:
-            self._vllm.sleep(level=1 if self.takes_adapters else 2)
+            self._vllm.sleep(level=self._sleep_level)
             self._is_asleep = True
 
     def read(self, request: GenerationRequest) -> PromptReading:
@@ -271,6 +286,12 @@ class VLLMEngine(InFlight[GenerationRequest]):
             raise ConfigError(
                 f"engine=vllm on a CPU computes linear attention in bfloat16 alone, not {dtype}: "
                 "set model.engine_dtype=bfloat16, or take engine=hf"
+            )
+
+        if self._settings["quantization"] and current_platform.is_cpu():
+            raise ConfigError(
+                f"engine.quantization={self._settings['quantization']} needs a GPU: vLLM has no "
+                "such kernels for CPUs; set engine.quantization=null"
             )
 
         register()

@@ -3,8 +3,9 @@
     {"name": "search_pictures", "arguments": {"query": "revenue by region 2023"}}
 
 What is searched is the text of each picture: its file name, its caption where `captions` has one,
-and with `read` what is written in it (OCR, once). They are ranked by BM25, and a call shows the
-best that the dialog has not been shown by this tool yet.
+and with `read` what is written in it. That is read before the first dialog, once: `index` keeps it
+picture by picture, so that a run that is cut off goes on, and one with `dry_run=true` prepares it.
+They are ranked by BM25, and a call shows the best that the dialog has not been shown yet.
 
 Left out: meaning. Embeddings of text or pages find what shares no word with the query.
 Source: VRAG-RL, arXiv:2505.22019; Alibaba-NLP/VRAG 24f8d05 (the first page not seen yet). BM25 in
@@ -16,14 +17,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
+
+from filelock import FileLock
+from tqdm import tqdm
 
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.files import written_whole
@@ -41,6 +46,7 @@ NOTHING = "No further picture was found for these words."
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _WORD = re.compile(r"[^\W_]+")
 _K1, _B = 1.2, 0.75
+_SAVE_S = 30.0  # what was read is saved so often
 
 
 class WordIndex:
@@ -83,8 +89,8 @@ class SearchPictures:
 
     Attributes:
         folder: Of the pictures, and of folders of them.
-        index: Folder in which what was read is kept, by a digest of the pictures' names, sizes and
-            times; "" keeps nothing.
+        index: Folder in which what was read is kept, a file per folder of pictures, in it by their
+            names, sizes and times; "" keeps nothing.
         captions: JSON lines {"file": name below the folder, "text": ...}; None has none.
         read: Whether what is written in the pictures is searched; needs the extra [ocr].
         most: Pictures of a reply.
@@ -118,6 +124,7 @@ class SearchPictures:
             check_ocr(f"tools.{self.name}.read=true")
 
     def open(self, task: TaskRecord) -> _Open:
+        _ = self.words  # what takes long is done before any dialog waits for it
         return _Open(self)
 
     @cached_property
@@ -156,26 +163,40 @@ class SearchPictures:
         return found
 
     def _written(self) -> list[str]:
-        """What is written in each picture; read once for each state of the folder."""
-        root, digest = Path(self.folder), hashlib.sha256()
-        for name in self.names:
-            state = (root / name).stat()
-            said = f"{name}|{state.st_size}|{state.st_mtime_ns}\n"
-            digest.update(said.encode("utf-8", "surrogateescape"))
-        kept = Path(self.index) / f"{digest.hexdigest()[:32]}.json" if self.index else None
-        if kept is not None:
-            with suppress(OSError, ValueError, LookupError, TypeError):  # none yet, or damaged
-                texts = json.loads(kept.read_text(encoding="utf-8"))
-                return [texts[name] for name in self.names]
-        texts = {
-            name: " ".join(line.text for line in lines_of(open_image(root / name)))
-            for name in self.names
-        }
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(kept) as part:
-                part.write_text(json.dumps(texts), encoding="utf-8")
-        return list(texts.values())
+        """What is written in each picture; one that has not changed is read once."""
+        states = [self._state(name) for name in self.names]
+        if not self.index:
+            texts = self._read(states, {}, kept=None)
+            return [texts[state] for state in states]
+        digest = hashlib.sha256(os.fsencode(Path(self.folder).resolve())).hexdigest()
+        kept = Path(self.index) / f"{digest[:32]}.json"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{kept}.lock"):  # of processes that begin together one reads
+            texts = self._read(states, _read_texts(kept), kept=kept)
+        return [texts[state] for state in states]
+
+    def _state(self, name: str) -> str:
+        state = Path(self.folder, name).stat()
+        said = f"{name}|{state.st_size}|{state.st_mtime_ns}"
+        return said.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    def _read(
+        self, states: Sequence[str], known: Mapping[str, str], *, kept: Path | None
+    ) -> dict[str, str]:
+        """The texts by state, of which some are known."""
+        texts = {state: known[state] for state in states if state in known}
+        missing = [pair for pair in zip(self.names, states, strict=True) if pair[1] not in texts]
+        saved = time.monotonic()
+        for name, state in tqdm(
+            missing, f"reading {self.folder}", unit="picture", leave=False, disable=None
+        ):
+            lines = lines_of(open_image(Path(self.folder, name)))
+            texts[state] = " ".join(line.text for line in lines)
+            if kept is not None and (state == missing[-1][1] or time.monotonic() > saved + _SAVE_S):
+                with written_whole(kept) as part:
+                    part.write_text(json.dumps(texts), encoding="utf-8")
+                saved = time.monotonic()
+        return texts
 
     def view(self, name: str, *, like: ImageView) -> ImageView:
         """A picture as it is shown, spoken of in the frame of another."""
@@ -184,6 +205,14 @@ class SearchPictures:
         longer = min(self.view_px, max(size.width, size.height))  # nothing is won by enlarging
         shown = view_size(Box(0, 0, size.width, size.height), view_px=longer)
         return ImageView(FileImage(path), size, shown, frame=like.frame)
+
+
+def _read_texts(kept: Path) -> dict[str, str]:
+    try:
+        texts = json.loads(kept.read_text(encoding="utf-8"))
+        return {str(state): str(text) for state, text in texts.items()}
+    except (OSError, ValueError, AttributeError):  # none yet, or damaged
+        return {}
 
 
 class _Open:

@@ -2,8 +2,8 @@
 a run that goes on where nobody answers.
 
 A question that was answered is never asked again: answers are kept by what was asked, pixels
-included, in memory and as files of `cache`, so that replays, branches of a search and further
-epochs are the same without the service. Where a service is away, the policy is told so (a
+included, in memory (the latest) and as files of `cache`, so that replays, branches of a search and
+further epochs are the same without the service. Where a service is away, the policy is told so (a
 `ToolError`, which is counted), the console once, and nobody asks for `rest_s`.
 """
 
@@ -35,7 +35,7 @@ from vigorl.data.pictures import _BROKEN
 from vigorl.rollout.engines.server_pool import HttpClient, ServerPool, TransientError
 
 _LOG = logging.getLogger(__name__)
-_KEPT = 1024  # answers in memory
+_KEPT_BYTES = 256 * 2**20  # of answers in memory, as JSON
 _MOST_BYTES = 64 * 2**20  # of an answer
 _MOST_PIXELS = 100_000_000  # of a picture in one: a few bytes may hold billions
 _NOT_READ = (
@@ -98,10 +98,19 @@ def picture_of(url: Any) -> Image.Image:
         raise ToolError(UNREADABLE) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Asked:
     answer: Future[Any]
     num_before: int  # answers that had come when it was asked
+    num_bytes: int = 1  # of the answer, once it is there
+    num_ahead: int = 0  # who asked ahead and has not come for the answer yet
+    bad_since: float | None = None  # it is none, or cannot be read
+
+    def is_spent(self, rest_s: float) -> bool:
+        """Whether a bad answer has been told to all who were promised it."""
+        if self.bad_since is None:
+            return False
+        return not self.num_ahead or time.monotonic() > self.bad_since + rest_s
 
 
 class Service:
@@ -144,14 +153,14 @@ class Service:
         )  # fmt: skip
         self._section, self._rest_s = section, rest_s
         self._cache = Path(cache, section) if cache else None  # others may ask other servers
-        self._asked: LRUCache[str, _Asked] = LRUCache(_KEPT)
+        self._asked: LRUCache[str, _Asked] = LRUCache(_KEPT_BYTES, lambda one: one.num_bytes)
         self._lock = Lock()
         self._away_until, self._num_answers, self._num_unanswered = 0.0, 0, 0
         self._has_told_refusal = False
 
     def ask(self, question: Question) -> Future[Any]:
         """The answer, once it is there; asked already, it is not asked again."""
-        return self._ask(question).answer
+        return self._ask(question, ahead=True).answer
 
     def answer(self, question: Question, read: Callable[[Any], T]) -> T:
         """Wait for the answer, and read it.
@@ -160,14 +169,14 @@ class Service:
             question: What is asked.
             read: What the answer says; may raise whatever an odd one leads to.
         Raises:
-            ToolError: None came, the service refused, or the answer cannot be read; the question
-                is then asked anew by the next who has it.
+            ToolError: None came, the service refused, or the answer cannot be read. All who had
+                asked ahead are told the same; who has the question later asks it anew.
         """
-        asked = self._ask(question)
+        asked = self._ask(question, ahead=False)
         try:
             answer = asked.answer.result()
         except EngineError as error:
-            self._drop(question, asked)
+            self._tell_bad(asked)
             if isinstance(error, _RefusedError):
                 raise ToolError(REFUSED) from error
             self._tell_away(error, asked.num_before)
@@ -175,7 +184,7 @@ class Service:
         try:
             return read(answer)
         except _NOT_READ as error:
-            self._drop(question, asked)
+            self._tell_bad(asked)
             if self._cache is not None:
                 with suppress(OSError):
                     (self._cache / f"{question.digest}.json").unlink(missing_ok=True)
@@ -185,24 +194,26 @@ class Service:
         """Ask something whose answer nobody needs, once at most."""
         self._pool.submit(lambda url: ask(partial(self._post, url)), name=self._section, key=key)
 
-    def _ask(self, question: Question) -> _Asked:
+    def _ask(self, question: Question, *, ahead: bool) -> _Asked:
         with self._lock:
             asked = self._asked.get(question.digest)
-            if asked is None:
-                asked = _Asked(self._begun(question), self._num_answers)
+            if asked is None or asked.is_spent(self._rest_s):
+                asked = self._begun(question)
                 self._asked[question.digest] = asked
+            asked.num_ahead = max(asked.num_ahead + (1 if ahead else -1), 0)
         return asked
 
-    def _drop(self, question: Question, asked: _Asked) -> None:
+    def _tell_bad(self, asked: _Asked) -> None:
         with self._lock:
-            if self._asked.get(question.digest) is asked:
-                del self._asked[question.digest]
+            if asked.bad_since is None:
+                asked.bad_since = time.monotonic()
 
-    def _begun(self, question: Question) -> Future[Any]:
+    def _begun(self, question: Question) -> _Asked:
         answer: Future[Any] = Future()
         if (kept := self._kept(question.digest)) is not None:
-            answer.set_result(kept)
-        elif time.monotonic() < self._away_until:
+            answer.set_result(kept[0])
+            return _Asked(answer, self._num_answers, num_bytes=kept[1])
+        if time.monotonic() < self._away_until:
             answer.set_exception(_RestingError(AWAY))
         else:
             answer = self._pool.submit(
@@ -210,7 +221,7 @@ class Service:
                 name=f"a question of {self._section}",
                 key=question.digest,
             )
-        return answer
+        return _Asked(answer, self._num_answers)
 
     def _fetched(self, question: Question, url: str) -> Any:
         try:
@@ -221,21 +232,29 @@ class Service:
             self._tell_refusal(error)
             raise _RefusedError(str(error)) from error
         self._tell_back()
-        if self._cache is not None:
-            with suppress(OSError, RecursionError):  # a full disk costs no answer
-                self._cache.mkdir(parents=True, exist_ok=True)
-                with written_whole(self._cache / f"{question.digest}.json") as part:
-                    part.write_text(json.dumps(answer), encoding="utf-8")
+        with suppress(OSError, RecursionError):  # a full disk costs no answer
+            self._keep(question.digest, json.dumps(answer))
         return answer
+
+    def _keep(self, digest: str, text: str) -> None:
+        with self._lock:
+            if asked := self._asked.get(digest):
+                asked.num_bytes = min(len(text), _KEPT_BYTES)
+                self._asked[digest] = asked  # weighed anew
+        if self._cache is not None:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            with written_whole(self._cache / f"{digest}.json") as part:
+                part.write_text(text, encoding="utf-8")
 
     def _post(self, url: str, path: str, body: Any = None) -> Any:
         return self._http.call(url + path, body, method="GET" if body is None else "POST")
 
-    def _kept(self, digest: str) -> Any:
+    def _kept(self, digest: str) -> tuple[Any, int] | None:
         if self._cache is None:
             return None
         try:
-            return json.loads((self._cache / f"{digest}.json").read_text(encoding="utf-8"))
+            text = (self._cache / f"{digest}.json").read_text(encoding="utf-8")
+            return json.loads(text), min(len(text), _KEPT_BYTES)
         except (OSError, ValueError, RecursionError):  # not there, or damaged: it is asked again
             return None
 

@@ -58,7 +58,7 @@ def collect_groups(
     facts: list[GroupFacts] = []
     num_rounds = 0
     while count := method.num_prompts(facts, wanted=wanted, round=num_rounds):
-        found = _whole_groups(ask(num_rounds, -(-count // num_ranks) * num_ranks))
+        found = _whole_groups(ask(num_rounds, evenly_over_ranks(count, num_ranks)))
         numbered = {len(facts) + i * num_ranks + rank: group for i, group in enumerate(found)}
         own |= numbered
         num_rounds += 1
@@ -77,6 +77,11 @@ def collect_groups(
         "groups/idle_frac": (wanted - len(choice.kept), wanted),
     }
     return _laid_out(own, kept, method, choice, wanted // num_ranks * group_size, group_size, sums)
+
+
+def evenly_over_ranks(count: int, num_ranks: int) -> int:
+    """Prompts that are asked where a method wants `count`: a multiple of the ranks."""
+    return -(-count // num_ranks) * num_ranks
 
 
 def all_groups(scored: Sequence[ScoredRollout], *, num_ranks: int) -> PhaseGroups:

@@ -121,7 +121,7 @@ class Replay(GroupMethod):
             "groups/replay_age": (sum(ages), len(ages)),
             "groups/buffered": (len(self._buffer), 1),
         }
-        self._store(samples, scored, version=moment.version)
+        self._store(samples, scored)
         return filled
 
     def metrics(self) -> Mapping[str, tuple[float, float]]:
@@ -157,15 +157,13 @@ class Replay(GroupMethod):
         best = sorted(range(len(keys)), key=lambda i: keys[i], reverse=True)[:count]
         return [self._buffer[i] for i in sorted(best)]
 
-    def _store(
-        self, samples: Sequence[TrainingSample], scored: Sequence[ScoredRollout], *, version: int
-    ) -> None:
+    def _store(self, samples: Sequence[TrainingSample], scored: Sequence[ScoredRollout]) -> None:
         own = [
             Stored(
                 line=rollout_to_json(replace(one), phase="replay", run_seed=0),
                 advantages=sample.advantages,
                 loss_mask=sample.loss_mask,
-                version=version,
+                version=one.rollout.policy_version,
                 weight=_mean_size(sample) ** self.exponent,
             )
             for sample, one in zip(samples, scored, strict=True)

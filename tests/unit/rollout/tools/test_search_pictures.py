@@ -70,7 +70,7 @@ def test_what_is_written_in_pictures_is_read_once(
         seen = tool.open(builders.task()).call({"query": "61"}, scene=builders.scene())
         assert seen.parts[0] == "report/page_2.png:\n"
     assert read == [62, 60, 61]
-    (kept,) = (tmp_path / "index").iterdir()
+    (kept,) = (tmp_path / "index").glob("*.json")
     kept.write_text("{")  # damaged: they are read again
     tool = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
     assert tool.words.ranked("61") == [2]
@@ -78,6 +78,28 @@ def test_what_is_written_in_pictures_is_read_once(
     assert SearchPictures(
         folder=str(folder), read=True, index=str(tmp_path / "index")
     ).words.ranked("99") == [0]
+    assert read == [62, 60, 61, 62, 60, 61, 99]  # of those that are the same none
+
+
+def test_what_was_read_before_a_kill_is_not_read_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def lines_of(picture: Image.Image) -> list[TextLine]:
+        if len(read) == 2:
+            read.append(0)
+            raise KeyboardInterrupt
+        read.append(picture.width)
+        return []
+
+    monkeypatch.setattr(search_pictures, "lines_of", lines_of)
+    monkeypatch.setattr(search_pictures, "_SAVE_S", 0.0)
+    tool = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
+    with pytest.raises(KeyboardInterrupt):
+        tool.open(builders.task())  # before any call
+    tool.open(builders.task())
+    assert read == [62, 60, 0, 61]
 
 
 def test_a_folder_or_captions_that_are_none_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -224,6 +225,38 @@ def test_what_cannot_be_read_is_not_kept(
     assert detect(server, cache=str(tmp_path)).call(CALL, scene=scene).views
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [((400, "no"), REFUSED), ((503, "busy"), AWAY), ((200, {"text": "odd"}), UNREADABLE)],
+)
+def test_who_asked_ahead_is_told_of_a_failure_that_was_shared(
+    server: ServiceServer, view: ImageView, answer: Any, said: str
+) -> None:
+    server.fault = lambda path, body: answer
+    tool, scene = detect(server, max_attempts=1), Scene((view,))
+    for _ in range(3):
+        tool.ask_ahead(CALL, scene=scene)
+    for _ in range(3):
+        with pytest.raises(ToolError, match=said):
+            tool.call(CALL, scene=scene)
+    assert len(server.calls) == 1
+    time.sleep(0.06)  # rest_s
+    server.fault = lambda path, body: None
+    assert tool.call(CALL, scene=scene).views
+
+
+def test_memory_holds_as_many_answers_as_it_has_bytes_for(
+    server: ServiceServer, view: ImageView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_KEPT_BYTES", 5000)
+    server.fault = lambda path, body: (200, {"boxes": [], "more": "x" * 2000})
+    tool, scene = detect(server), Scene((view,))
+    calls = [{"text": text} for text in ("a", "b", "c")]
+    for call in [*calls, *reversed(calls)]:  # c and b are there, a is not
+        tool.call(call, scene=scene)
+    assert [body["text"] for _, body in server.calls] == ["a", "b", "c", "a"]
+
+
 def test_an_answer_without_end_costs_a_call(
     server: ServiceServer, view: ImageView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +268,20 @@ def test_an_answer_without_end_costs_a_call(
     server.raw = b"[" * 50_000
     with pytest.raises(ToolError, match=AWAY):
         tool.call(CALL, scene=scene)
+
+
+def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_come(
+    server: ServiceServer, view: ImageView
+) -> None:
+    server.drip_s = 0.02
+    tool, scene = detect(server, max_attempts=1, timeout_s=0.2), Scene((view,))
+    with pytest.raises(ToolError, match=AWAY):
+        tool.call({"text": "red sign"}, scene=scene)
+    (call,) = server.calls
+    assert 0.02 * len(json.dumps(server.answer(*call)[1])) > 0.2  # else it came in time
+    server.drip_s = 0.0
+    time.sleep(0.06)  # rest_s
+    assert tool.call(CALL, scene=scene).views
 
 
 def test_a_picture_that_is_too_large_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,12 @@ def phase(number: int, *, num_flat: int) -> tuple[list[TrainingSample], list[Sco
     """A group of a right and a wrong rollout, then idle ones."""
     group = f"train/{number}/disc"
     mixed = [
-        builders.scored(builders.rollout(builders.answer_turn(answer), group=group), total=total)
+        builders.scored(
+            replace(
+                builders.rollout(builders.answer_turn(answer), group=group), policy_version=number
+            ),
+            total=total,
+        )
         for answer, total in (("red", 1.0), ("blue", 0.0))
     ]
     credited = credit_rollouts(mixed, GRPO(scale_by_std=False))

@@ -1,0 +1,30 @@
+"""The FLOP/s that a device could do at most, for `perf/mfu`."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from vigorl.core.devices import device_named
+
+_SIDE = 1024
+_TRIES = 8
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Per second: of a GPU its maker's figure for 16-bit floats, None where it is not known; of a
+    CPU what a product of 32-bit matrices is measured at, with the threads that torch has now.
+    """
+    if device.type == "cuda":
+        found = device_named(torch.cuda.get_device_name(device))
+        return None if found is None else found.flops
+    if device.type != "cpu":
+        return None
+    left, right = torch.randn(2, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    best_s = float("inf")
+    for _ in range(_TRIES):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        best_s = min(best_s, time.perf_counter() - started)
+    return 2 * _SIDE**3 / best_s

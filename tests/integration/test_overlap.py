@@ -1,0 +1,99 @@
+"""Rollouts made while the phase before is learned from: the same digits as one after the other, and
+as a run that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.door import (
+    VARIED_REWARD,
+    all_metrics,
+    has_several_turns,
+    history,
+    only_run,
+    run_door,
+    same_weights,
+    settings,
+    weights,
+)
+from vigorl.train import train
+
+SPARE = ["overlap.spare_groups=1", "overlap.max_staleness=2"]
+FOUR_PHASES = [
+    "num_phases=4", "callbacks.checkpoint.every=2", "overlap=one_step", "rollout.alignment.every=3",
+]  # fmt: skip
+
+
+def versions(root: Path, phase: int) -> set[int]:
+    """Of the weights that sampled a phase's rollouts."""
+    lines = (root / f"run/rollouts/train_phase_{phase:04d}.jsonl").read_text().splitlines()
+    return {json.loads(line)["scored"]["rollout"]["policy_version"] for line in lines}
+
+
+@pytest.mark.parametrize("spare", [[], SPARE], ids=["whole", "spare"])
+def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
+    spare: list[str], tmp_path: Path
+) -> None:
+    ahead, serial = tmp_path / "ahead", tmp_path / "serial"
+    for root, is_in_background in ((ahead, "true"), (serial, "false")):
+        train(
+            settings(
+                root, *FOUR_PHASES, *spare, VARIED_REWARD, f"paths.run={root}/run",
+                f"overlap.in_background={is_in_background}",
+            )
+        )  # fmt: skip
+    assert has_several_turns(ahead)
+    assert all_metrics(ahead) == all_metrics(serial)
+    assert same_weights(weights(ahead / "run/model"), weights(serial / "run/model"))
+    ages = [age for _, age in history(ahead, "rollout/staleness")]
+    if spare:  # some groups went on under later weights
+        assert all(phase - 2 <= min(versions(ahead, phase)) for phase in range(4))
+        assert ages[0] == 0 < 1 <= max(ages) <= 2
+        assert max(value for _, value in history(ahead, "rollout/mixed_frac")) > 0
+        assert {value for _, value in history(ahead, "groups/left")} == {1}
+    else:
+        assert ages == [0, 1, 1, 1]
+        assert [versions(ahead, phase) for phase in range(4)] == [{0}, {0}, {1}, {2}]
+    # the engine is compared with the weights that it has, whatever the rollouts are of
+    assert [step for step, _ in history(ahead, "align/mean_gap")] == [0, 3]
+    assert max(value for _, value in history(ahead, "align/max_gap")) < 1e-4
+    gaps = dict(history(ahead, "kl/sampling_gap_max"))
+    assert gaps[0] < 1e-4 < 1e-3 < gaps[3]
+    assert {step for step, _ in history(ahead, "time/wait_s")} == {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(settings(whole, *FOUR_PHASES, *SPARE, VARIED_REWARD, f"paths.run={whole}/run"))
+
+    folders = [f"paths.root={killed}", f"paths.run={killed}/run"]
+    killing = VARIED_REWARD.replace("TokenReward", "KillingReward")
+    # while the third phase is learned from
+    dead = run_door(*FOUR_PHASES, *SPARE, killing, *folders)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr[-3000:]
+    assert [p.name for p in (killed / "run/checkpoints").glob("*.ckpt")] == ["phase-00002.ckpt"]
+
+    resumed = run_door(f"resume={killed}/run", VARIED_REWARD, small=[])
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    # the third phase was sampled by the weights before the checkpoint's, and still is
+    assert versions(killed, 2) == versions(whole, 2) != {2}
+    assert all_metrics(killed) == all_metrics(whole)
+    assert same_weights(weights(killed / "run/model"), weights(whole / "run/model"))
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_run_that_makes_rollouts_in_the_background(tmp_path: Path) -> None:
+    ending = VARIED_REWARD.replace("TokenReward", "EndingReward")
+    dead = run_door(
+        "overlap=one_step", ending, f"paths.root={tmp_path}", f"paths.run={tmp_path}/run"
+    )
+    assert dead.returncode == 143, dead.stderr[-3000:]
+    assert dead.stderr.splitlines()[-1].startswith("stopped by SIGTERM")
+    assert "Traceback" not in dead.stderr
+    assert only_run(tmp_path).info.status == "KILLED"

@@ -1,0 +1,125 @@
+"""One round ahead: what a checkpoint keeps of it, and how a thread ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from tests import builders
+from vigorl.core.errors import ConfigError, EngineError
+from vigorl.core.rollout import RewardBreakdown, ScoredRollout
+from vigorl.rollout.collector import Collected
+from vigorl.rollout.probes.probe import Taught
+from vigorl.training.algorithms.gpg import GPG
+from vigorl.training.algorithms.grpo import GRPO
+from vigorl.training.algorithms.vespo import VESPO
+from vigorl.training.generation import Generated, OnProgress
+from vigorl.training.overlap import Ahead, OneStep, Round, check_correction
+
+WAIT_S = 30.0
+
+
+def made_round(group: str = "train/1/disc") -> Round:
+    rollout = replace(
+        builders.rollout(builders.answer_turn("red"), group=group),
+        policy_version=7,
+        probes={"crop_black": 1 / 3},
+    )
+    scored = ScoredRollout(rollout, RewardBreakdown(0.1 + 0.2, {"accuracy": 1.0}, {}))
+    generated = Generated(
+        [rollout], Collected([rollout], 12, 1.5, 0.5), 0.25, (Taught(0, 0.5, scored),)
+    )
+    return Round([scored], generated, {"data/rated_frac": (3, 4)})
+
+
+def test_a_round_comes_back_from_a_checkpoint_bit_for_bit() -> None:
+    first = made_round()
+    again = Round.from_plain(json.loads(json.dumps(first.plain())))
+    assert again.scored == first.scored
+    assert again.asked == first.asked
+    assert again.generated.costs == first.generated.costs
+    assert again.generated.taught == first.generated.taught
+
+    ahead, resumed = Ahead(OneStep(in_background=False)), Ahead(OneStep())
+    ahead.start(1, lambda _: first)
+    resumed.load_state_dict(ahead.state_dict())
+    taken = resumed.take(1)
+    assert taken is not None
+    assert taken.scored == first.scored
+    assert not resumed.state_dict()  # it was taken
+
+
+def test_two_rounds_are_one() -> None:
+    both = made_round().joined(made_round("train/1/square"))
+    assert [one.rollout.group for one in both.scored] == ["train/1/disc", "train/1/square"]
+    assert both.asked == {"data/rated_frac": (6, 8)}
+    assert both.generated.costs["perf/tokens_per_s"] == (24, 3.0)
+
+
+def test_a_round_of_another_number_of_ranks_is_refused() -> None:
+    state = {"phase": 1, "of_ranks": [made_round().plain()] * 2}
+    with pytest.raises(ConfigError, match="by 2 ranks, and this run has 1"):
+        Ahead(OneStep()).load_state_dict(state)
+
+
+def test_a_round_is_made_beside_and_is_of_its_phase_alone() -> None:
+    ahead, may_go_on = Ahead(OneStep()), threading.Event()
+
+    def make(_: OnProgress) -> Round:
+        assert threading.current_thread() is not threading.main_thread()
+        assert may_go_on.wait(WAIT_S)
+        return made_round()
+
+    ahead.start(1, make)  # returns at once
+    may_go_on.set()
+    assert ahead.take(2) is None
+    ahead.start(1, make)
+    taken = ahead.take(1)
+    assert taken is not None
+    assert taken.scored == made_round().scored
+    assert ahead.taken_costs()["time/wait_s"][0] > 0
+    assert ahead.taken_costs() == {"time/wait_s": (0.0, 1)}
+
+
+def test_an_error_of_the_thread_is_raised_where_its_round_is_taken() -> None:
+    def make(_: OnProgress) -> Round:
+        raise EngineError("the server is gone")
+
+    ahead = Ahead(OneStep())
+    ahead.start(1, make)
+    with pytest.raises(EngineError, match="the server is gone"):
+        ahead.take(1)
+
+
+def test_a_round_that_is_dropped_ends_at_its_next_rollout() -> None:
+    ahead, ended, was_stopped = Ahead(OneStep()), threading.Event(), True
+
+    def make(on_progress: OnProgress) -> Round:
+        nonlocal was_stopped
+        deadline = time.monotonic() + WAIT_S
+        try:
+            while time.monotonic() < deadline:
+                on_progress("train/1", 1, 3)
+                time.sleep(1e-3)
+            was_stopped = False
+        finally:
+            ended.set()
+        return made_round()
+
+    ahead.start(1, make)
+    ahead.drop()
+    assert ended.wait(WAIT_S)
+    assert was_stopped
+    assert ahead.take(1) is None
+
+
+def test_older_rollouts_are_not_taken_for_the_policys_own() -> None:
+    check_correction(GRPO(), corrects=True)
+    check_correction(VESPO(), corrects=False)  # is in its weight
+    for algorithm in (GRPO(), GPG()):
+        with pytest.raises(ConfigError, match="set importance_correction"):
+            check_correction(algorithm, corrects=False)
