@@ -1,6 +1,6 @@
 """Overlap of generation and learning: wall-clock per phase and final accuracy, beside serial.
 
-    python benchmarks/overlap.py [--seeds 0 1 2] [--phases 20] [--num-val 512] [--jobs 1]
+    python benchmarks/overlap.py [--seeds 0 1 2] [--phases 20] [--prompts 32] [--num-val 512]
     python benchmarks/overlap.py --server --phases 8     # in an environment with vLLM
 
 Plain GRPO at the tiny scale, `overlap=none` beside `overlap=one_step`, the seeds in turns, a thread
@@ -97,8 +97,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Overlap beside serial.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--phases", type=int, default=20)
+    parser.add_argument("--prompts", type=int, default=32, help="of a phase, 8 rollouts each")
     parser.add_argument("--num-val", type=int, default=512)
-    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--most", type=int, default=None)
     parser.add_argument("--server", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("outputs/overlap"))
@@ -106,7 +106,9 @@ def main() -> None:
     root: Path = args.out / ("server" if args.server else "hf")
     common = [
         f"num_phases={args.phases}", f"rollout.eval_every={args.phases}",
-        f"data.num_val={args.num_val}",
+        f"data.num_val={args.num_val}", f"plan.prompts_per_phase={args.prompts}",
+        f"plan.sequences_per_update={8 * args.prompts}",
+        f"plan.micro_batch_size={min(64, 8 * args.prompts)}",
         f"callbacks.checkpoint.every={args.phases}", "rollout.alignment.every=1000",
     ]  # fmt: skip
     every: list[Run] = [(arm, seed) for seed in args.seeds for arm in ARMS]
@@ -118,7 +120,7 @@ def main() -> None:
             os.sched_setaffinity(0, {cores[0]})
             common += [*LORA, f"engine.urls=[{url}]"]
         words = {(arm, seed): [*common, ARMS[arm], f"seed={seed}"] for arm, seed in todo}
-        train_all(root, words, METRICS, jobs=args.jobs)
+        train_all(root, words, METRICS, jobs=1)
     if missing := left(root, every):
         print(f"{len(missing)} of {len(every)} runs are left; the same command goes on")
     else:

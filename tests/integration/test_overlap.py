@@ -5,6 +5,7 @@ as a run that was killed.
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.integration.door import (
 )
 from vigorl.train import train
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 SPARE = ["overlap.spare_groups=1", "overlap.max_staleness=2"]
 FOUR_PHASES = [
     "num_phases=4", "callbacks.checkpoint.every=2", "overlap=one_step", "rollout.alignment.every=3",
@@ -35,7 +37,9 @@ def versions(root: Path, phase: int) -> set[int]:
     return {json.loads(line)["scored"]["rollout"]["policy_version"] for line in lines}
 
 
-@pytest.mark.parametrize("spare", [[], SPARE], ids=["whole", "spare"])
+@pytest.mark.parametrize(
+    "spare", [pytest.param([], id="whole"), pytest.param(SPARE, id="spare", marks=pytest.mark.slow)]
+)
 def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
     spare: list[str], tmp_path: Path
 ) -> None:
@@ -97,3 +101,26 @@ def test_a_signal_ends_a_run_that_makes_rollouts_in_the_background(tmp_path: Pat
     assert dead.stderr.splitlines()[-1].startswith("stopped by SIGTERM")
     assert "Traceback" not in dead.stderr
     assert only_run(tmp_path).info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_two_ranks_make_their_shares_and_go_on_with_them(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    started = run_door(
+        *FOUR_PHASES, "num_phases=3", "overlap.spare_groups=2", "overlap.max_staleness=2",
+        "strategy=ddp", "trainer.devices=2", "plan.micro_batch_size=2", VARIED_REWARD,
+        f"paths.root={tmp_path}", f"paths.run={run}", launcher=TORCHRUN, timeout=400,
+    )  # fmt: skip
+    assert started.returncode == 0, started.stderr[-6000:]
+    assert [age for _, age in history(tmp_path, "groups/left")] == [1, 1, 1]  # of each rank
+    names = [f"rollouts/train_phase_0002_rank{rank}.jsonl" for rank in (0, 1)]
+    before = [(run / name).read_bytes() for name in names]
+    trained = weights(run / "model")
+
+    shutil.rmtree(run / "model")
+    for one in (run / "checkpoints").glob("phase-00003*"):
+        one.unlink()
+    resumed = run_door(f"resume={run}", small=[], launcher=TORCHRUN, timeout=400)
+    assert resumed.returncode == 0, resumed.stderr[-6000:]
+    assert [(run / name).read_bytes() for name in names] == before
+    assert same_weights(weights(run / "model"), trained)

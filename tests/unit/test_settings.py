@@ -219,6 +219,20 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ("train", [TRACES, "guard=warn"], "guard has no effect on SFT"),
         ("train", [TRACES, "guests=luffy"], "guests has no effect on SFT"),
         ("train", ["guests=luffy", "groups=replay"], "guests cannot be used with groups"),
+        ("train", [TRACES, "overlap=one_step"], "overlap has no effect on SFT"),
+        (
+            "train",
+            ["overlap=one_step", "exploration=vogue"],
+            "exploration cannot be used with over",
+        ),
+        ("train", ["overlap=one_step", "guard=switch"], "guard=switch cannot be used with overlap"),
+        ("train", ["overlap=one_step", "engine=vllm"], "start servers and set engine=server"),
+        ("train", ["overlap=one_step", "trainer.precision=bf16-true"], "for all threads"),
+        (
+            "train",
+            ["overlap=one_step", "overlap.spare_groups=1", "groups=drop_flat"],
+            "overlap.spare_groups cannot be used with groups",
+        ),
         (
             "train",
             ["guests=luffy", "algorithm=dppo_tv"],

@@ -17,24 +17,31 @@ LORA = "model.lora={_target_:vigorl.models.lora.LoraSettings,rank:4}"
 
 
 def test_a_server_makes_the_next_phase_meanwhile(tmp_path: Path) -> None:
+    whole, spare = tmp_path / "whole", tmp_path / "spare"
     server = Served.start(
         tmp_path, "--enable-lora", "--max-lora-rank=8", VLLM_ALLOW_RUNTIME_LORA_UPDATING="1"
     )
     try:
         server.wait()
-        train(
-            settings(
-                tmp_path, VARIED_REWARD, "overlap=one_step", "num_phases=4", LORA,
-                "engine=server", f"engine.urls=[{server.url}]", "engine.adapters_only=true",
-                "optimizer.lr=0.003", "rollout.alignment.every=1",
-            )
-        )  # fmt: skip
+        for root, more in ((whole, []), (spare, ["spare_groups=1", "max_staleness=2"])):
+            train(
+                settings(
+                    root, VARIED_REWARD, "overlap=one_step", "num_phases=4", LORA,
+                    "engine=server", f"engine.urls=[{server.url}]", "engine.adapters_only=true",
+                    "optimizer.lr=0.003", "rollout.alignment.every=1",
+                    *(f"overlap.{one}" for one in more),
+                )
+            )  # fmt: skip
     finally:
         server.kill()
-    assert history(tmp_path, "rollout/staleness") == [(0, 0), (1, 1), (2, 1), (3, 1)]
-    # each phase the server was asked by the weights that it had: those of the policy
-    assert len(history(tmp_path, "align/max_gap")) == 4
-    assert max(value for _, value in history(tmp_path, "align/max_gap")) < 1e-3
-    gaps = dict(history(tmp_path, "kl/sampling_gap_max"))
+    assert [age for _, age in history(whole, "rollout/staleness")] == [0, 1, 1, 1]
+    gaps = dict(history(whole, "kl/sampling_gap_max"))
     assert gaps[0] < 1e-3 < 1e-2 < gaps[3]  # of older weights
-    assert max(value for _, value in history(tmp_path, "rollout/zooms_mean")) > 0
+    ages = [age for _, age in history(spare, "rollout/staleness")]
+    assert ages[0] == 0 < min(ages[1:]) <= max(ages) <= 2
+    assert {num for _, num in history(spare, "groups/left")} == {1}
+    for root in (whole, spare):
+        # each phase the server was asked by the weights that it had: those of the policy
+        assert len(history(root, "align/max_gap")) == 4
+        assert max(value for _, value in history(root, "align/max_gap")) < 1e-3
+        assert max(value for _, value in history(root, "rollout/zooms_mean")) > 0

@@ -44,9 +44,9 @@ class PhaseCheckpoint(Checkpoint):
     is complete.
 
     Everything a phase does follows from its number, the seed and the weights, so weights, optimizer
-    and schedule are all the state there is, beside the data module's solve rates (with a sampler)
-    and what `EarlyStop` has seen. Lightning runs checkpoint callbacks last: the evaluation
-    of a phase is logged and judged before it is saved.
+    and schedule are all the state there is, beside the data module's solve rates (with a sampler),
+    rollouts that were made ahead (with overlap) and what `EarlyStop` has seen. Lightning runs
+    checkpoint callbacks last: the evaluation of a phase is logged and judged before it is saved.
 
     With an `EarlyStop` the best phase's weights are the trained model, the start's where no phase
     was better. They wait beside `model_folder` (model.best-00003), and superseded ones are removed

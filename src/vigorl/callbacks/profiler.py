@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +41,8 @@ class PhaseProfiler(L.Callback):
     """Writes timelines; stands before all callbacks that take time.
 
     Logs of every phase `perf/update_tokens_per_s` (over all ranks), `perf/idle_frac` (the share
-    of the phase in which a rank waits for others, for services, for an engine of another process;
+    of the phase in which a rank waits for others, for services, for an engine of another process,
+    for rollouts that are made ahead, and not what a thread beside it waits for;
     gradients are waited for inside of the backward pass, and not counted) and, where the peak is
     known, `perf/mfu`: the FLOPs that the update's batches need (`core.flops`; a critic
     left out) by those that all devices could do meanwhile.
@@ -117,7 +119,8 @@ class PhaseProfiler(L.Callback):
         if self._by_torch is not None:
             self._write_torch(trainer)
         own = Timeline(trainer.global_rank, self._begun_unix_s, wall_s, spans)
-        waited = own_seconds(spans).get(Kind.WAIT, 0.0) / wall_s
+        own_thread = [one for one in spans if one.thread == threading.get_ident()]
+        waited = own_seconds(own_thread).get(Kind.WAIT, 0.0) / wall_s
         of_ranks = from_all_ranks(waited)
         self._log(trainer, {"perf/idle_frac": sum(of_ranks) / len(of_ranks)})
         if self._is_due:

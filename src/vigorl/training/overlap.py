@@ -33,6 +33,7 @@ from typing import Any
 from vigorl.core.errors import ConfigError
 from vigorl.core.ranges import AtLeastOne, Count, check_ranges
 from vigorl.core.rollout import Rollout, ScoredRollout
+from vigorl.core.spans import Kind, span
 from vigorl.ranks import from_all_ranks, num_ranks, own_rank
 from vigorl.rollout.collector import Collected
 from vigorl.rollout.left import EarlyEnd, LeftGroup
@@ -200,7 +201,8 @@ class Ahead:
         """Wait until the engine is free; what the round has raised is raised here."""
         if isinstance(self._made, AsyncResult):
             started = time.perf_counter()
-            self._made = self._made.get()
+            with span(Kind.WAIT, "rollouts made ahead"):
+                self._made = self._made.get()
             self._waited_s += time.perf_counter() - started
 
     def take(self, phase: int) -> Round | None:

@@ -13,12 +13,14 @@ from tests import builders
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.rollout import RewardBreakdown, ScoredRollout
 from vigorl.rollout.collector import Collected
+from vigorl.rollout.left import EarlyEnd, LeftGroup
 from vigorl.rollout.probes.probe import Taught
 from vigorl.training.algorithms.gpg import GPG
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.vespo import VESPO
 from vigorl.training.generation import Generated, OnProgress
-from vigorl.training.overlap import Ahead, OneStep, Round, check_correction
+from vigorl.training.overlap import Ahead, OneStep, Round, check_correction, staleness_sums
+from vigorl.training.plan import PhasePlan
 
 WAIT_S = 30.0
 
@@ -115,6 +117,32 @@ def test_a_round_that_is_dropped_ends_at_its_next_rollout() -> None:
     assert ended.wait(WAIT_S)
     assert was_stopped
     assert ahead.take(1) is None
+
+
+def test_spare_groups_are_shared_out_and_never_more_than_a_phase_has() -> None:
+    plan = PhasePlan(prompts_per_phase=4, group_size=2, sequences_per_update=8, micro_batch_size=2)
+    settings = OneStep(spare_groups=2, max_staleness=3)
+    (ends, left) = (settings.ends(plan, (), num_ranks=2), [LeftGroup((), 1)])
+    assert ends == EarlyEnd(enough=2, max_rounds=3)
+    # six are in the making: two more than are learned from, then as many new ones as these
+    assert [settings.num_prompts(plan, one) for one in ((), left)] == [6, 4]
+    assert OneStep().ends(plan, (), num_ranks=2) is OneStep().num_prompts(plan, ()) is None
+    for num, num_ranks in ((3, 2), (6, 1)):
+        with pytest.raises(ConfigError, match="must be a multiple of the"):
+            OneStep(spare_groups=num, max_staleness=2).ends(plan, (), num_ranks=num_ranks)
+    for num, staleness in ((1, 1), (0, 2)):
+        with pytest.raises(ConfigError, match=r"with overlap\.max_staleness"):
+            OneStep(spare_groups=num, max_staleness=staleness)
+
+
+def test_the_age_of_a_token_is_that_of_its_turn() -> None:
+    old = builders.rollout(builders.zoom_turn(), builders.answer_turn(), policy_version=3)
+    first, last = (len(turn.completion_ids) for turn in old.turns)
+    mixed = replace(old, turn_versions=(3, 4))
+    assert staleness_sums([old, mixed], now=5) == {
+        "rollout/staleness": (2 * (first + last) + 2 * first + last, 2 * (first + last)),
+        "rollout/mixed_frac": (1, 2),
+    }
 
 
 def test_older_rollouts_are_not_taken_for_the_policys_own() -> None:
