@@ -160,22 +160,18 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     spread = torch.linspace(args.shortest, args.longest, args.group).int().tolist()
     batch = groups_of(spread, prompt=args.prompt, prompts=args.prompts).to(device)
-    one = torch.randn(args.prompts, SIDE**2, 512)
-    features = one.repeat_interleave(args.group, dim=0).flatten(0, 1).to(device)
-    ways = {name: made(**settings).to(device) for name, settings in WAYS.items()}
-    print(
-        f"{args.prompts} x {args.group} rollouts, {int(batch.attention_mask.sum())} tokens in a "
-        f"batch of {batch.input_ids.numel()}",
-        flush=True,
-    )
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    pictures = torch.randn(args.prompts, SIDE**2, 512)
+    features = pictures.repeat_interleave(args.group, dim=0).flatten(0, 1).to(device)
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(args.rounds):
-        found = {name: passes(policy, batch, features) for name, policy in ways.items()}
+        found: dict[str, Passes] = {}
+        for name, settings in WAYS.items():  # one model at a time: each has its activations
+            found[name] = one = passes(made(**settings).to(device), batch, features)
+            seconds[name].append(one.seconds)
+            print(f"{name}: {one.operations:.2f}e12 operations, {one.seconds:.2f} s", flush=True)
         apart = max(
             float((found["padded"].logprobs - one.logprobs).abs().max()) for one in found.values()
         )
-        for name, one in found.items():
-            seconds[name].append(one.seconds)
         print("1e12 operations:", told({name: one.operations for name, one in found.items()}))
         print("seconds:", told({name: one.seconds for name, one in found.items()}))
         print(f"log-probabilities differ by {apart:.1e} at most", flush=True)
