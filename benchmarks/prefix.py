@@ -175,19 +175,26 @@ def main() -> None:
         print("1e12 operations:", told({name: one.operations for name, one in found.items()}))
         print("seconds:", told({name: one.seconds for name, one in found.items()}))
         print(f"log-probabilities differ by {apart:.1e} at most", flush=True)
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
-    print("medians:", told(medians))
+    if args.rounds:
+        medians = {name: statistics.median(each) for name, each in seconds.items()}
+        print("medians:", told(medians))
     with torch.device("meta"):
         shapes = {"this model": count_products(made())}
     shapes |= {scale: in_shape(scale) for scale in SHAPES}
     read = loads(spread, prompt=args.prompt, prompts=args.prompts)
     for scale, model in shapes.items():
-        needed = {name: model.text_update(load) / 1e12 for name, load in read.items()}
-        print(f"1e12 operations by formula, {scale}:", told(needed))
+        needed = {name: model.text_update(load) for name, load in read.items()}
+        made_again = {
+            name: 2 * (model.head.num * load.scored + model.query_width * load.pairs)
+            for name, load in read.items()
+        }
+        print(f"1e12 operations by formula, {scale}:", told(needed, 1e12))
+        every = {name: needed[name] + made_again[name] for name in needed}
+        print("  with logits and scores that the backward pass makes again:", told(every, 1e12))
 
 
-def told(values: dict[str, float]) -> str:
-    each = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+def told(values: dict[str, float], unit: float = 1.0) -> str:
+    each = ", ".join(f"{name} {value / unit:.2f}" for name, value in values.items())
     ratios = (f"{name} / shared {value / values['shared']:.2f}" for name, value in values.items())
     return f"{each}; {', '.join(list(ratios)[:-1])}"
 
