@@ -9,7 +9,8 @@ prompt begins with a picture of 448 x 448 (256 tokens); the responses of a group
 spread between the two, and only they are scored. In each round every way makes a forward and a
 backward pass, which is timed (on a CPU by its own seconds) and whose floating-point operations are
 counted by PyTorch's counter, which is told of the CPU's attention. Log-probabilities are compared.
-Then the formula of `core.flops`, for this model and in the shapes of released ones.
+Then the formula of `core.flops`, for this model and in the shapes of released ones; `--rounds 0`
+gives that alone, in seconds.
 """
 
 from __future__ import annotations
