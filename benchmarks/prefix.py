@@ -2,31 +2,40 @@
 reads it once (model.shared_prefix).
 
     python benchmarks/prefix.py [--group 8] [--prompt 1000] [--shortest 60] [--longest 400]
-        [--pairs 3] [--prompts 1]
+        [--rounds 3] [--prompts 1]
 
 A random Qwen2.5-VL of 100 million weights with the released vocabulary (benchmarks/packing.py). A
 prompt begins with a picture of 448 x 448 (256 tokens); the responses of a group have lengths evenly
-spread between the two, and only they are scored. Log-probabilities of the three ways are compared,
-then floating-point operations of a forward and backward pass are counted (PyTorch's counter, which
-is told of the CPU's attention: half a square where it is causal, and all that a mask covers where
-there is one), then passes are timed in turns.
+spread between the two, and only they are scored. In each round every way makes a forward and a
+backward pass, which is timed (on a CPU by its own seconds) and whose floating-point operations are
+counted by PyTorch's counter, which is told of the CPU's attention. Log-probabilities are compared.
+Then the formula of `core.flops`, for this model and in the shapes of released ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from at_size import SHAPES
 from packing import END, IMAGE, SIDE, START, learn, made
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForImageTextToText
 
+from vigorl.build import ASSETS
+from vigorl.core.flops import Load, ModelFlops, text_load
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage, ImageView
 from vigorl.data.collate import TrainingBatch
+from vigorl.models.flops import count_products
 from vigorl.models.policy import Policy
+
+VOCAB = 151936
 
 WAYS: dict[str, dict[str, bool]] = {
     "padded": {},
@@ -63,54 +72,87 @@ def view_of(number: int) -> ImageView:
     return ImageView(FileImage(f"{number}.png"), original=size, size=size)
 
 
-def attention_flops(
-    query: tuple[int, ...],
-    key: tuple[int, ...],
-    value: tuple[int, ...],
-    dropout: float = 0.0,
-    is_causal: bool = False,
-    **_: Any,
-) -> int:
-    """Two products of a forward pass."""
+def attention(query: tuple[int, ...], key: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Operations of the two products of a forward pass, by shapes: those that a mask or a causal
+    kernel leaves out count, as with the counter's own kernels.
+    """
     batch, heads, tokens, width = query
-    seen = (tokens + 1) / 2 if is_causal else key[2]
-    return int(4 * batch * heads * tokens * seen * width)
+    return 4 * batch * heads * tokens * key[2] * width
 
 
-def attention_backward_flops(
-    gradient: tuple[int, ...],
-    query: tuple[int, ...],
-    key: tuple[int, ...],
-    value: tuple[int, ...],
-    out: tuple[int, ...],
-    logsumexp: tuple[int, ...],
-    dropout: float,
-    is_causal: bool,
-    **_: Any,
+def attention_backward(
+    _: Any, query: tuple[int, ...], key: tuple[int, ...], *__: Any, **___: Any
 ) -> int:
-    """Five products, the first of which is the forward pass's once more."""
-    return attention_flops(query, key, value, dropout, is_causal) * 5 // 2
+    """Of five products, the first of which is the forward pass's once more."""
+    return attention(query, key) * 5 // 2
 
 
-def count(policy: Policy, batch: TrainingBatch, features: Tensor) -> float:
-    """Floating-point operations of both passes, in units of 1e12."""
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """A forward and a backward pass.
+
+    Attributes:
+        logprobs: Of the responses.
+        seconds: The processor's own where it does them.
+        operations: On floating-point numbers, in 1e12.
+    """
+
+    logprobs: Tensor
+    seconds: float
+    operations: float
+
+
+def passes(policy: Policy, batch: TrainingBatch, features: Tensor) -> Passes:
+    """Of one of the ways."""
     aten = torch.ops.aten
     of_cpu = {
-        aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+        aten._scaled_dot_product_flash_attention_for_cpu: attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
     }
+    start = time.process_time()
     with FlopCounterMode(display=False, custom_mapping=of_cpu) as counter:
-        learn(policy, batch, features)
-    counted = counter.get_flop_counts()["Global"]
-    if not any("attention" in str(operation) for operation in counted):
+        logprobs, seconds = learn(policy, batch, features)
+    if not torch.cuda.is_available():
+        seconds = time.process_time() - start
+    operations = counter.get_flop_counts()["Global"]
+    if not any("attention" in str(operation) for operation in operations):
         raise RuntimeError("the attention was not counted: of which kernel is it?")
-    return counter.get_total_flops() / 1e12
+    return Passes(logprobs, seconds, counter.get_total_flops() / 1e12)
+
+
+def loads(responses: list[int], *, prompt: int, prompts: int) -> dict[str, Load]:
+    """What each way reads."""
+    lengths = [prompt + response for response in responses]
+    one, scored = len(responses), sum(responses)
+    first, *others = responses
+    read = {
+        "padded": Load(tokens=one * max(lengths), pairs=one * max(lengths) ** 2, scored=scored),
+        "packed": text_load(lengths, scored=scored),
+        "shared": Load(
+            tokens=prompt + scored,
+            pairs=(prompt + first) ** 2 + sum(num * (prompt + num) for num in others),
+            scored=scored,
+        ),
+    }
+    return {name: load * prompts for name, load in read.items()}
+
+
+def in_shape(scale: str) -> ModelFlops:
+    """Of a released model, with its vocabulary; no weights are made."""
+    start, text, tower = SHAPES[scale]
+    settings = AutoConfig.from_pretrained(ASSETS / start).to_dict()
+    settings["text_config"].pop("layer_types", None)
+    settings["text_config"] |= text | {"vocab_size": VOCAB}
+    settings["vision_config"] |= tower
+    config = AutoConfig.for_model(**settings)
+    with torch.device("meta"):
+        return count_products(Policy(AutoModelForImageTextToText.from_config(config)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (
-        ("group", 8), ("prompt", 1000), ("shortest", 60), ("longest", 400), ("pairs", 3),
+        ("group", 8), ("prompt", 1000), ("shortest", 60), ("longest", 400), ("rounds", 3),
         ("prompts", 1),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -121,29 +163,37 @@ def main() -> None:
     one = torch.randn(args.prompts, SIDE**2, 512)
     features = one.repeat_interleave(args.group, dim=0).flatten(0, 1).to(device)
     ways = {name: made(**settings).to(device) for name, settings in WAYS.items()}
-    found = {name: learn(policy, batch, features)[0] for name, policy in ways.items()}
-    apart = max(float((found["padded"] - one).abs().max()) for one in found.values())
     print(
         f"{args.prompts} x {args.group} rollouts, {int(batch.attention_mask.sum())} tokens in a "
-        f"batch of {batch.input_ids.numel()}; log-probabilities differ by {apart:.1e} at most"
+        f"batch of {batch.input_ids.numel()}",
+        flush=True,
     )
-    flops = {name: count(policy, batch, features) for name, policy in ways.items()}
-    print("1e12 operations:", told(flops, "{:.2f}"), flush=True)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.pairs):
-        for name, policy in ways.items():
-            seconds[name].append(learn(policy, batch, features)[1])
-        print("seconds:", told({name: each[-1] for name, each in seconds.items()}, "{:.2f}"))
+    for _ in range(args.rounds):
+        found = {name: passes(policy, batch, features) for name, policy in ways.items()}
+        apart = max(
+            float((found["padded"].logprobs - one.logprobs).abs().max()) for one in found.values()
+        )
+        for name, one in found.items():
+            seconds[name].append(one.seconds)
+        print("1e12 operations:", told({name: one.operations for name, one in found.items()}))
+        print("seconds:", told({name: one.seconds for name, one in found.items()}))
+        print(f"log-probabilities differ by {apart:.1e} at most", flush=True)
     medians = {name: statistics.median(each) for name, each in seconds.items()}
-    print("medians:", told(medians, "{:.2f}"))
+    print("medians:", told(medians))
+    with torch.device("meta"):
+        shapes = {"this model": count_products(made())}
+    shapes |= {scale: in_shape(scale) for scale in SHAPES}
+    read = loads(spread, prompt=args.prompt, prompts=args.prompts)
+    for scale, model in shapes.items():
+        needed = {name: model.text_update(load) / 1e12 for name, load in read.items()}
+        print(f"1e12 operations by formula, {scale}:", told(needed))
 
 
-def told(values: dict[str, float], form: str) -> str:
-    each = ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
-    ratios = ", ".join(
-        f"{name} / shared {value / values['shared']:.2f}" for name, value in values.items()
-    )
-    return f"{each}; {ratios}"
+def told(values: dict[str, float]) -> str:
+    each = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+    ratios = (f"{name} / shared {value / values['shared']:.2f}" for name, value in values.items())
+    return f"{each}; {', '.join(list(ratios)[:-1])}"
 
 
 if __name__ == "__main__":

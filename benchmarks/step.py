@@ -13,6 +13,7 @@ the same. On a machine that others use, read the seconds of the CPU.
     tiles     scored positions alone, in tiles | logits of all positions, in float32
     tower     each picture once a phase | in each of the three passes, for each sequence
     budget    micro-batches of so many tokens, level | of so many sequences, as they come
+    prefix    what a group begins with once, as many sequences as then have room | for each sequence
 
 Released (verl as ViGoRL used it): all off.
 """
@@ -48,12 +49,14 @@ class Design:
     tiles: bool = True
     tower: bool = True
     budget: bool = True
+    prefix: bool = True
 
 
 SWITCHES = tuple(one.name for one in fields(Design))
 DESIGNS = {
     "all": Design(),
-    **{f"no_{name}": replace(Design(), **{name: False}) for name in SWITCHES},
+    **{f"no_{name}": replace(Design(), **{name: False}) for name in SWITCHES if name != "packing"},
+    "no_packing": Design(packing=False, prefix=False),  # which needs it
     "released": Design(**dict.fromkeys(SWITCHES, False)),
 }
 
@@ -88,7 +91,10 @@ class Trainer:
     """One policy and its updates."""
 
     def __init__(self, design: Design, *, kl_coef: float) -> None:
-        self.design, self.policy = design, Policy(made_model(), packing=design.packing)
+        self.design = design
+        self.policy = Policy(
+            made_model(), packing=design.packing, shared_prefix=design.prefix and design.packing
+        )
         if torch.cuda.is_available():
             self.policy.cuda()
         self.cache = VisionCache(self.policy)
@@ -101,6 +107,8 @@ class Trainer:
 
     def micro_batches(self, rollouts: Sequence[Rollout], size: int) -> list[list[Rollout]]:
         """Of at most `size` sequences, or of as many tokens as `size` of the longest have."""
+        if self.design.prefix:
+            return _by_prompt(rollouts, most_tokens=size * max(one.num_tokens for one in rollouts))
         if not self.design.budget:
             return [list(rollouts[i : i + size]) for i in range(0, len(rollouts), size)]
         lengths = [one.num_tokens for one in rollouts]
@@ -171,6 +179,21 @@ class Trainer:
         entropies = totals - (logits.softmax(-1) * logits).sum(-1)
         spread = [hidden.new_zeros(mask.shape).masked_scatter(kept, x) for x in (values, entropies)]
         return tuple(one.roll(1, dims=1).where(mask, 0.0) for one in spread)  # pyright: ignore
+
+
+def _by_prompt(rollouts: Sequence[Rollout], *, most_tokens: int) -> list[list[Rollout]]:
+    """In order, of at most so many tokens where a prompt counts once."""
+    found: list[list[Rollout]] = []
+    room = 0
+    for one in rollouts:
+        is_next = bool(found) and found[-1][-1].prompt == one.prompt
+        needed = len(one.response) + (0 if is_next else len(one.prompt))
+        if not found or needed > room:
+            found.append([])
+            needed, room = one.num_tokens, most_tokens
+        found[-1].append(one)
+        room -= needed
+    return found
 
 
 def _pixels(views: Sequence[ImageView]) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,8 @@ def opened(askers: Sequence[Asker], task: TaskRecord) -> tuple[list[Talk], list[
         return [asker.open(task) for asker in askers], []
     found = [decide(asker, task) for asker in askers]
     bars = [
-        f"<p>{escape(one.saw)}</p>{render_votes(votes(one.candidates), right=task.answer)}"
+        render_votes(votes(one.candidates), right=task.answer)
+        + f"<p>The rule: {escape(one.saw)}</p>"
         for one in found
     ]
     return [one.talk for one in found], bars

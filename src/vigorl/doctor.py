@@ -4,6 +4,8 @@ Takes what `vigorl.train` takes, or with a `benchmark=` or an experiment of `vig
 that takes (`--config-name evaluate` says so of anything else), and prints a table: versions against
 the tested ones, devices, the model, data, engine, MLflow, disk, and the memory that these settings
 need against what is there. Loads no weights, makes nothing.
+With `--plan` it predicts the seconds of a phase instead (docs/cost.md): `--device=h100` for another
+machine than this, `--turns=3 --tokens=120 --prompt=400` for rollouts shorter than their limits.
 Exit code 0 without a FAIL, else 1. Left out: what stages change (sft_vstar at the tiny scale),
 other nodes than this one.
 """
@@ -12,10 +14,13 @@ from __future__ import annotations
 
 import sys
 
+from vigorl.diagnosis.plan_flags import Asked, split_flags
 from vigorl.door import at_its_door, door, refuse_early
 
+_asked: Asked | None = None
 if __name__ == "__main__":
-    sys.argv[1:] = at_its_door(sys.argv[1:])
+    _asked, words = split_flags(sys.argv[1:])
+    sys.argv[1:] = at_its_door(words)
 refuse_early(__name__, "train", may_miss=True)  # before the imports below, which take seconds
 
 from collections.abc import Callable
@@ -37,6 +42,7 @@ from vigorl.diagnosis.machine import (
     look,
 )
 from vigorl.diagnosis.memory import check_memory, check_model, needs
+from vigorl.diagnosis.plan import plan_rows
 from vigorl.diagnosis.report import Row, Status, render
 from vigorl.diagnosis.sources import check_config, check_data, check_tracking
 from vigorl.suite import named_members
@@ -88,7 +94,7 @@ def check_model_and_memory(cfg: DictConfig, machine: Machine) -> list[Row]:
 
 @door("train")
 def main(cfg: DictConfig) -> None:
-    rows = diagnose(cfg, look())
+    rows = plan_rows(cfg, _asked) if _asked is not None else diagnose(cfg, look())
     print(render(rows))
     sys.exit(any(row.status is Status.FAIL for row in rows))
 

@@ -47,7 +47,7 @@ refuse_early(__name__, "synthesize")  # before the imports below, which take sec
 make_callable(__name__)  # as vigorl.synthesize(cfg)
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -66,10 +66,11 @@ from vigorl.build import (
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
-from vigorl.core.records import TaskRecord
+from vigorl.core.records import TaskRecord, TraceRecord
 from vigorl.core.run_log import logged_to
 from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
+from vigorl.data.sources.files import ById, all_names, chosen
 from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
@@ -80,7 +81,13 @@ from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.head_gradient import HeadGradients
 from vigorl.search.keeping.keep import KeepByGradient
 from vigorl.search.kept_files import write_kept
-from vigorl.search.linearize import Linearized, SearchedTask, TraceForm, linearize_trees
+from vigorl.search.linearize import (
+    Linearized,
+    SearchedTask,
+    SearchedTrees,
+    TraceForm,
+    linearize_trees,
+)
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
 from vigorl.shards import parts_of
@@ -121,6 +128,7 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         trees = read_mcts_jsonl(cfg.trees)
         scorer = instantiate(cfg.scorer)
         tasks: Sequence[TaskRecord] = [tree_task(tree, scorer=scorer) for tree in trees]
+        by_id = ById(tasks)
     else:
         if cfg.shard and cfg.merge:
             raise ConfigError(f"merge is for the whole search: leave out shard={cfg.shard}")
@@ -128,20 +136,25 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
         tasks, _ = load_tasks(
             source, cfg.split, asks=asks, limit=cfg.limit, seed=cfg.seed, shard=cfg.shard
         )
-        ids = {task.id for task in tasks}
-        trees = [tree for tree in search(cfg, run, tasks, parts) if tree.id in ids]
-    searched = keep_questions(cfg, run, pair_up(tasks, trees, parts), parts)
+        by_id, found_trees = ById(tasks), search(cfg, run, tasks, parts)
+        names = enumerate(all_names(found_trees))
+        trees = chosen(found_trees, (place for place, (name, *_) in names if name in by_id))
+    ids = [name for name, *_ in all_names(trees)]
+    searched = SearchedTrees(trees, ids, tasks=by_id, images=parts.images)
+    searched = keep_questions(cfg, run, searched, parts)
     found = linearize(cfg, searched, parts)
     write_chains(run, found)
+    metrics = search_metrics(trees)
     page = render_search_page(
         trees,
-        {task.id: task for task in tasks},
+        by_id,
         images=parts.images,
         title=cfg.name,
         chains=found.records,
+        metrics=metrics,
     )
     (run.folder / PAGE).write_text(page, encoding="utf-8")
-    run.logger.log_metrics(search_metrics(trees), step=0)
+    run.logger.log_metrics(metrics, step=0)
     send(run.logger, LogArtifact(str(run.folder)))
     return found
 
@@ -184,7 +197,7 @@ def refuse_other_trees(cfg: DictConfig) -> None:
 
 def search(
     cfg: DictConfig, run: Run, tasks: Sequence[TaskRecord], parts: Parts
-) -> list[SearchTreeRecord]:
+) -> Sequence[SearchTreeRecord]:
     """The trees of the tasks; those that the run's file has already are not grown again."""
     check = build_check(cfg, tasks, parts)
     of_parts = finished_parts(cfg) if cfg.merge else []
@@ -193,7 +206,8 @@ def search(
         for tree in chain.from_iterable(map(read_mcts_jsonl, of_parts)):
             if tree.id not in recorder.done:
                 recorder.write(tree)
-        todo = [task for task in tasks if task.id not in recorder.done]
+        names = enumerate(all_names(tasks))
+        todo = chosen(tasks, [place for place, (name, *_) in names if name not in recorder.done])
         if cfg.merge or not todo:  # what the parts have given up is not asked again
             return read_mcts_jsonl(path)
         has_screen, said_s = sys.stderr.isatty(), 0.0
@@ -280,14 +294,6 @@ def log_costs(run: Run, stats: ForestStats) -> None:
     )
 
 
-def pair_up(
-    tasks: Sequence[TaskRecord], trees: Sequence[SearchTreeRecord], parts: Parts
-) -> list[SearchedTask]:
-    """Each tree with its question."""
-    of_id = {task.id: task for task in tasks}
-    return [SearchedTask.of(tree, of_id[tree.id], parts.images) for tree in trees]
-
-
 def keep_questions(
     cfg: DictConfig, run: Run, searched: Sequence[SearchedTask], parts: Parts
 ) -> Sequence[SearchedTask]:
@@ -325,22 +331,30 @@ def linearize(cfg: DictConfig, searched: Sequence[SearchedTask], parts: Parts) -
 
 def write_chains(run: Run, found: Linearized) -> None:
     """Both files, what was removed, and what it comes to."""
-    kept = found.records
+    kept, num_turns = found.records, 0
+
+    def counted() -> Iterator[TraceRecord]:
+        nonlocal num_turns
+        for one in kept:
+            num_turns += len(one.trace.steps)
+            yield one
+
+    path, as_list = run.folder / "chains.jsonl", run.folder / "chains.json"
+    if kept:
+        write_sft(counted(), path, as_list)
+    else:  # another rule may have left some here
+        path.unlink(missing_ok=True)
+        as_list.unlink(missing_ok=True)
     metrics: dict[str, float] = {
         "chains/trees": found.num_trees,
         "chains/solved_frac": found.num_solved / max(found.num_trees, 1),
         "chains/picked": len(kept),
         "chains/corrected_frac": found.num_corrected / max(len(kept), 1),
-        "chains/turns_mean": sum(len(one.trace.steps) for one in kept) / max(len(kept), 1),
+        "chains/turns_mean": num_turns / max(len(kept), 1),
     }
     metrics |= {f"chains/removed_{why}": count for why, count in found.removed.items()}
-    path, as_list = run.folder / "chains.jsonl", run.folder / "chains.json"
     if kept:
-        write_sft(kept, path, as_list)
         metrics["chains/bytes_per_chain"] = path.stat().st_size / len(kept)
-    else:  # another rule may have left some here
-        path.unlink(missing_ok=True)
-        as_list.unlink(missing_ok=True)
     run.logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
     removed = ", ".join(f"{count} {why}" for why, count in found.removed.items())
     print(

@@ -79,10 +79,12 @@ def test_colocated_training_stays_aligned(tmp_path: Path, extra: list[str]) -> N
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
-@pytest.mark.parametrize("tensor_parallel_size", [1, 2])
-def test_two_ranks(tmp_path: Path, tensor_parallel_size: int) -> None:
+@pytest.mark.parametrize(
+    ("tensor_parallel_size", "strategy"), [(1, "zero3"), (2, "zero3"), (1, "fsdp2")]
+)
+def test_two_ranks(tmp_path: Path, tensor_parallel_size: int, strategy: str) -> None:
     done = run_door(
-        *COLOCATED, f"paths.root={tmp_path}", "trainer.devices=2", "strategy=zero3",
+        *COLOCATED, f"paths.root={tmp_path}", "trainer.devices=2", f"strategy={strategy}",
         "plan.micro_batch_size=2", f"engine.tensor_parallel_size={tensor_parallel_size}",
         small=["debug=fast"], launcher=("-m", "torch.distributed.run", "--standalone",
                                         "--nproc-per-node=2"),

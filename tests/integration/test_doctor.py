@@ -42,3 +42,10 @@ def test_a_failure_is_the_exit_code(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "FAIL  model" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_plan_says_how_long_a_phase_takes() -> None:
+    done = run_doctor("--plan", "--device=h100", "experiment=grpo_vstar", "--turns=2.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "s a phase, 50 phases" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= 100

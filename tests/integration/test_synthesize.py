@@ -38,7 +38,9 @@ def search_settings(root: Path, *overrides: str) -> Any:
     return settings(root, *SEARCH, *overrides, door="synthesize", small=[])
 
 
-def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
+def test_a_search_gives_chains_that_sft_learns_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = run_synthesis(search_settings(tmp_path / "search"))
     run = Path(only_run(tmp_path / "search").data.params["paths.run"])
     trees = read_mcts_jsonl(run / "trees.jsonl")
@@ -53,10 +55,14 @@ def test_a_search_gives_chains_that_sft_learns_from(tmp_path: Path) -> None:
     assert history(tmp_path / "search", "chains/bytes_per_chain")[0][1] > 100
     assert not list(run.rglob("*.png"))  # crops are cut when they are needed
 
-    # what is left to search after that: nothing, and the chains are the same
-    files = {path: path.read_bytes() for path in (run / "chains.jsonl", run / "trees.jsonl")}
+    # what is left to search after that: nothing, and all is the same, also where nothing is kept
+    names = ("chains.jsonl", "chains.json", "trees.jsonl", "search.html")
+    files = {path: path.read_bytes() for path in map(run.joinpath, names)}
     no_engine = "engine._target_=tests.integration.door.no_engine"
-    run_synthesis(search_settings(tmp_path / "search", f"resume={run}", no_engine))
+    with monkeypatch.context() as patch:
+        patch.setattr("vigorl.data.sources.files.WHOLE_BYTES", 0)
+        patch.setattr("vigorl.search.linearize.KEPT_TRACES", 2)
+        run_synthesis(search_settings(tmp_path / "search", f"resume={run}", no_engine))
     assert {path: path.read_bytes() for path in files} == files
     # trees of another search do not mix with these
     for other, message in (

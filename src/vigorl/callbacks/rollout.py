@@ -241,6 +241,7 @@ class RolloutCallback(L.Callback):
             num_ranks=trainer.world_size,
             by_group=module.policy.shared_prefix,
             attention=module.policy.attention_cost,
+            num_shared=datamodule.num_shared,
         )
         cut = cut_phase(samples, cutting, keeps_all=module.needs_zero_advantages)
         if teaches(self.probes):

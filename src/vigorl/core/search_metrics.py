@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vigorl.core.geometry import Point
@@ -46,7 +45,7 @@ def numbered_nodes(root: SearchNode) -> list[NumberedNode]:
     return nodes
 
 
-def search_metrics(trees: Sequence[SearchTreeRecord]) -> dict[str, float]:
+def search_metrics(trees: Iterable[SearchTreeRecord]) -> dict[str, float]:
     """Means over trees; a metric that nothing was counted for is left out, so none is ever NaN.
 
     Keys, each with `search/` before it. Per tree: `solved_frac` (a right answer somewhere),
@@ -57,11 +56,12 @@ def search_metrics(trees: Sequence[SearchTreeRecord]) -> dict[str, float]:
     checked, `hit_frac` by the data's boxes and `judged_hit_frac` by a judge: two instruments, whose
     numbers do not compare.
     """
-    values: dict[str, list[float]] = {name: [] for name in _TREE_METRICS}
+    sums = dict.fromkeys(_TREE_METRICS, (0.0, 0))
     for tree in trees:
-        for name, value in _tree_values(tree):
-            values[name].append(value)
-    return means({f"search/{name}": (math.fsum(some), len(some)) for name, some in values.items()})
+        for name, value in _tree_values(tree):  # whole numbers: their sum is exact
+            total, count = sums[name]
+            sums[name] = (total + value, count + 1)
+    return means({f"search/{name}": one for name, one in sums.items()})
 
 
 _TREE_METRICS = (

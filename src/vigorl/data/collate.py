@@ -124,7 +124,6 @@ def collate(
 
     views = tuple(view for sample in samples for view in sample.views)
     grids = [images.grid_thw(view) for view in views]
-    blocks = [images.pixels(view).pixel_values for view in views] if with_pixels else []
     return TrainingBatch(
         input_ids=torch.tensor(_padded(ids, pad_id)),
         attention_mask=torch.tensor(_padded([[1] * len(row) for row in ids], 0)),
@@ -134,7 +133,7 @@ def collate(
         sampling_logprobs=floats("sampling logprobs", sampled),
         image_grid_thw=torch.tensor(grids, dtype=torch.long).reshape(-1, 3),
         views=views,
-        pixel_values=torch.cat(blocks) if blocks else None,
+        pixel_values=images.batch(views).pixel_values if with_pixels and views else None,
         token_share=torch.tensor([sample.token_share for sample in samples]),
         is_guest=torch.tensor(guests) if any(guests) else None,
         old_values=floats("old values", [sample.old_values for sample in samples]),

@@ -18,13 +18,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
+import torch
 from cachetools import LRUCache, cachedmethod
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor
@@ -57,6 +60,14 @@ class PixelBlock:
 
     pixel_values: Float[Tensor, "pieces ..."]
     grid_thw: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelBatch:
+    """Several pictures as the vision tower takes them; see `PixelBlock`."""
+
+    pixel_values: Float[Tensor, "pieces ..."]
+    grid_thw: Int[Tensor, "images 3"]
 
 
 class ImageStore:
@@ -169,6 +180,37 @@ class ImageStore:
         """
         made = self._family.pixels(self._processor, self._shown(view))
         return PixelBlock(made, self.grid_thw(view))
+
+    def batch(self, views: Sequence[ImageView]) -> PixelBatch:
+        """The patches of several views, in their order.
+
+        What is not cached is decoded and resized by as many threads as torch has, for which Pillow
+        lets go of the interpreter: first the originals, then the views of them.
+
+        Args:
+            views: At least one.
+        Raises:
+            DataError: As `image`.
+        """
+        shown = self.show(views)
+        blocks = [self._family.pixels(self._processor, shown[view.key]) for view in views]
+        grids = torch.tensor([self.grid_thw(view) for view in views])
+        return PixelBatch(torch.cat(blocks), grids)
+
+    def show(self, views: Iterable[ImageView]) -> Mapping[str, UInt8[np.ndarray, "height width 3"]]:
+        """The pixels of views by their keys; see `batch`."""
+        named = {view.key: view for view in views}
+        new = {key: view for key, view in named.items() if key not in self.shown}
+        if len(new) > 1 and torch.get_num_threads() > 1:
+            sources = {view.source.key: view.source for view in new.values()}
+            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+                for _ in pool.map(self._decoded, sources.values()):
+                    pass
+                made = dict(zip(new, pool.map(self._shown, new.values()), strict=True))
+        else:
+            made = {}
+        # a cache may hold less than one batch
+        return {key: made[key] if key in made else self._shown(v) for key, v in named.items()}
 
     @cachedmethod(attrgetter("shown"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
     def _shown(self, view: ImageView) -> UInt8[np.ndarray, "height width 3"]:

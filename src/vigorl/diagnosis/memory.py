@@ -129,14 +129,23 @@ def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
         MemoryItem(
             "decoded pictures",
             cfg.pixels.cache_bytes,
-            advice="pixels.cache_bytes=1073741824",
+            advice=f"pixels.cache_bytes={cfg.pixels.cache_bytes // 4}",
         ),
     ]
     if is_gpu:
+        if learning:
+            host.append(_patches_of_a_step(model, learning))
         device.append(MemoryItem("CUDA context", CUDA_BYTES))
         advice = "model.reference_dtype=bfloat16"
         host.append(MemoryItem("weights while loading", loading, advice=advice))
     return Needs(tuple(device), tuple(host), disk)
+
+
+def _patches_of_a_step(model: ModelSize, load: LearningLoad) -> MemoryItem:
+    """Float32 on their way to the device, each picture's and, joined, all of a micro-batch."""
+    patches = load.micro_batch_size * load.picture_tokens * model.patches_per_token
+    size = 2 * 4 * model.patch_dim * patches
+    return MemoryItem("patches of a step", size, When.LEARNING, "plan.micro_batch_size=1")
 
 
 def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
@@ -160,6 +169,10 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     num_sequences = batching.micro_batch_size
     if batching.micro_batch_tokens is not None:
         num_sequences = min(num_sequences, max(batching.micro_batch_tokens // sequence, 1))
+    shared = 0
+    if cfg.model.shared_prefix and not traces:
+        num_prompts = -(-num_sequences // cfg.plan.group_size)
+        shared = (num_sequences - num_prompts) * (prompt + picture)
     return LearningLoad(
         weight_bytes=own,
         compute_bytes=compute,
@@ -177,6 +190,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
         parts=num_parts(cfg),
+        shared_tokens=shared,
     )
 
 

@@ -19,7 +19,6 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedMode
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import ModelSize
 from vigorl.families.lookup import family_in, what_to_name
-from vigorl.models.lora import LoraSettings
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import hub_name, local_folder
 
@@ -65,38 +64,28 @@ def _from_hub(text: str) -> dict[str, Any]:
         ) from error
 
 
-def measure_model(
-    config: Mapping[str, Any],
-    *,
-    freeze_vision_tower: bool = True,
-    freeze_merger: bool | None = None,
-    freeze_language_model: bool = False,
-    lora: LoraSettings | None = None,
-) -> ModelSize:
+def meta_policy(config: Mapping[str, Any], **settings: Any) -> Policy:
+    """A policy without weights, for counting; the arguments are `measure_model`'s."""
+    of_model = {key: value for key, value in config.items() if key != "model_type"}
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(
+            AutoConfig.for_model(config["model_type"], **of_model)
+        )
+        return Policy(model, **settings)
+
+
+def measure_model(config: Mapping[str, Any], **settings: Any) -> ModelSize:
     """Count a model's weights, and those that learn, as `Policy.from_pretrained` would leave them.
 
     Args:
         config: config.json.
-        freeze_vision_tower: As `Policy.from_pretrained` takes it; so are the others.
-        freeze_merger: See there.
-        freeze_language_model: See there.
-        lora: See there.
+        settings: Those of `Policy` that say what learns.
     Raises:
         ConfigError: Settings that exclude each other.
     """
-    settings = {key: value for key, value in config.items() if key != "model_type"}
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(
-            AutoConfig.for_model(config["model_type"], **settings)
-        )
-        policy = Policy(
-            model,
-            freeze_vision_tower=freeze_vision_tower,
-            freeze_merger=freeze_merger,
-            freeze_language_model=freeze_language_model,
-            lora=lora,
-        )
-    family, text = policy.family, model.config.get_text_config()
+    policy = meta_policy(config, **settings)
+    model, family = policy.model, policy.family
+    text = model.config.get_text_config()
     tower, linear = family.tower_shape(model.config), family.linear_attention(model.config)
     return ModelSize(
         num_params=_count(model),

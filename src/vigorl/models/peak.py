@@ -1,4 +1,4 @@
-"""The FLOP/s that a device could do at most, for `perf/mfu`."""
+"""What a device could do at most, for `perf/mfu` and for plans."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from vigorl.core.devices import device_named
 
 _SIDE = 1024
 _TRIES = 8
+_COPIED_BYTES = 2**28
 
 
 def peak_flops(device: torch.device) -> float | None:
@@ -28,3 +29,15 @@ def peak_flops(device: torch.device) -> float | None:
         torch.mm(left, right)
         best_s = min(best_s, time.perf_counter() - started)
     return 2 * _SIDE**3 / best_s
+
+
+def memory_rate() -> float:
+    """Bytes per second to and from this CPU's memory, measured by copying."""
+    source = torch.ones(_COPIED_BYTES, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    best_s = float("inf")
+    for _ in range(_TRIES):
+        started = time.perf_counter()
+        target.copy_(source)
+        best_s = min(best_s, time.perf_counter() - started)
+    return 2 * _COPIED_BYTES / best_s

@@ -271,13 +271,9 @@ class Policy(nn.Module):
     def _read_packed(self, batch: TrainingBatch, features: Tensor) -> Tensor:
         packing, grids = Packing.of(batch.attention_mask), batch.image_grid_thw
         if self.shared_prefix:
-            is_image = batch.input_ids == self.image_token_id
+            packing = self.sharing(batch)
+            is_read = packing.is_own[batch.input_ids == self.image_token_id]
             counts = self.family.num_tokens(grids, self.model.config)
-            pictures = torch.full_like(batch.input_ids, -1)
-            numbers = torch.tensor(_numbers(batch)).to(pictures)
-            pictures[is_image] = numbers.repeat_interleave(counts)
-            packing = SharedPacking.of(batch.input_ids, batch.attention_mask, pictures)
-            is_read = packing.is_own[is_image]
             grids, features = grids[is_read[counts.cumsum(0) - counts]], features[is_read]
         hidden = self.family.read(
             self.model,
@@ -289,6 +285,14 @@ class Policy(nn.Module):
             **packing.told(self.model),
         )
         return packing.batch(hidden)
+
+    def sharing(self, batch: TrainingBatch) -> SharedPacking:
+        """How the sequences of a batch stand in one row with `shared_prefix`."""
+        counts = self.family.num_tokens(batch.image_grid_thw, self.model.config)
+        pictures = torch.full_like(batch.input_ids, -1)
+        numbers = torch.tensor(_numbers(batch)).to(pictures)
+        pictures[batch.input_ids == self.image_token_id] = numbers.repeat_interleave(counts)
+        return SharedPacking.of(batch.input_ids, batch.attention_mask, pictures)
 
     def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
         """The positions that `forward` uses: time, row, column."""

@@ -6,12 +6,22 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from scipy.stats import binomtest
 
-from vigorl.core.search_tree import SearchTreeRecord
-
 _MOST_BARS = 14
+
+
+class SolvedAt(Protocol):
+    """What the curve needs of a search tree."""
+
+    @property
+    def is_solved(self) -> bool: ...
+    @property
+    def solved_at(self) -> int | None: ...
+    @property
+    def num_simulations(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class Chart:
     bars: tuple[Bar, ...] = ()
 
 
-def solved_shares(trees: Sequence[SearchTreeRecord]) -> list[SolvedShare]:
+def solved_shares(trees: Sequence[SolvedAt]) -> list[SolvedShare]:
     """The cumulative share of trees with `solved_at` <= k, for k = 1 to the last simulation.
 
     Solved trees that did not note when are left out of numerator and denominator.

@@ -27,6 +27,7 @@ from vigorl.pages.html import Album, Picture, Vote, render
 from vigorl.pages.phases import PageLinks
 from vigorl.pages.spots import Spot, SpotKind, colour_of, spots_of
 from vigorl.pages.text import Block, text_blocks
+from vigorl.rollout.inference.rule import CHOSEN
 
 # Views at the end of an observation are shown behind its tag, which then ends the words.
 _LAST_SLOTS = re.compile(rf"((?:\s*{IMAGE_SLOT})+)\s*{END_OBSERVATION}")
@@ -91,13 +92,14 @@ class _TurnText:
 @dataclass(frozen=True, slots=True)
 class RolloutCard:
     """One rollout as templates show it; see `parts.html.jinja`. `contrasts` and `numbers` are what
-    probes have found about it.
+    probes have found about it; `is_chosen` is what a rule of inference took of several.
     """
 
     scored: ScoredRollout
     anchor: str
     colour: str
     is_right: bool
+    is_chosen: bool
     num_tokens: int
     hits: tuple[bool, ...]
     drawings: tuple[_Drawing, ...]
@@ -208,8 +210,9 @@ def render_rollout_page(
         num_rollouts=len(everything),
         part_scales=_part_scales(everything),
         chosen=chosen,
-        # a rollout alone is compared with none
-        has_advantages=any(len(group) > 1 for group in groups),
+        # a rollout alone is compared with none, and candidates of a rule are no group
+        has_advantages=any(len(group) > 1 for group in groups)
+        and not any(CHOSEN in one.rollout.probes for one in everything),
         advantage_scale=max((abs(one.advantage) for one in everything), default=0.0),
         links=links,
         groups=[
@@ -281,12 +284,13 @@ def rollout_card(scored: ScoredRollout, anchor: str, album: Album) -> RolloutCar
         anchor=anchor,
         colour=colour_of(rollout),
         is_right=is_right(rollout),
+        is_chosen=rollout.probes.get(CHOSEN) == 1.0,
         num_tokens=sum(turn.num_tokens for turn in turns),
         hits=tuple(zoom_hits(rollout)),
         drawings=drawings,
         turns=tuple(turns),
         contrasts=contrasts_of(rollout.probes),
-        numbers=other_numbers(rollout.probes),
+        numbers={k: v for k, v in other_numbers(rollout.probes).items() if k != CHOSEN},
     )
 
 

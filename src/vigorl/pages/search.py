@@ -8,6 +8,7 @@ Left out on purpose: sorting and filtering; the file of the search has every tre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from scipy.stats import binomtest
 
@@ -41,15 +42,32 @@ def pick_trees(trees: Sequence[SearchTreeRecord], num: int) -> list[SearchTreeRe
         Those solved late first, the latest before all; then the unsolved; then those solved by the
         first simulation, and those that did not note when. Ties go to the earlier tree.
     """
-    late = [tree for tree in trees if tree.is_solved and (tree.solved_at or 0) > 1]
-    late.sort(key=lambda tree: -(tree.solved_at or 0))
-    unsolved = [tree for tree in trees if not tree.is_solved]
-    at_once = [tree for tree in trees if tree.is_solved and (tree.solved_at or 0) <= 1]
+    return [trees[index] for index in _pick([_brief(tree) for tree in trees], num)]
+
+
+class _Brief(NamedTuple):
+    """What the charts and the choice need of a tree; a search may have more than memory holds."""
+
+    is_solved: bool
+    solved_at: int | None
+    num_simulations: int | None
+
+
+def _brief(tree: SearchTreeRecord) -> _Brief:
+    return _Brief(tree.is_solved, tree.solved_at, tree.num_simulations)
+
+
+def _pick(trees: Sequence[_Brief], num: int) -> list[int]:
+    """See `pick_trees`."""
+    late = [i for i, tree in enumerate(trees) if tree.is_solved and (tree.solved_at or 0) > 1]
+    late.sort(key=lambda i: -(trees[i].solved_at or 0))
+    unsolved = [i for i, tree in enumerate(trees) if not tree.is_solved]
+    at_once = [i for i, tree in enumerate(trees) if tree.is_solved and (tree.solved_at or 0) <= 1]
     kinds, taken = (late, unsolved, at_once), [0, 0, 0]
     while sum(taken) < min(num, len(trees)):
         open_kinds = [i for i, kind in enumerate(kinds) if taken[i] < len(kind)]
         taken[min(open_kinds, key=lambda i: (taken[i], i))] += 1
-    return [tree for kind, count in zip(kinds, taken, strict=True) for tree in kind[:count]]
+    return [index for kind, count in zip(kinds, taken, strict=True) for index in kind[:count]]
 
 
 def render_search_page(
@@ -59,6 +77,7 @@ def render_search_page(
     images: ImageStore,
     title: str,
     chains: Sequence[TraceRecord] = (),
+    metrics: Mapping[str, float] | None = None,
     num_trees: int = 9,
 ) -> str:
     """The page as one string of HTML; about 1 MB for nine trees of twenty simulations.
@@ -69,12 +88,17 @@ def render_search_page(
         images: Where their pictures come from.
         title: Names the search.
         chains: That were made of the trees, for their charts.
+        metrics: `search_metrics` of the trees, where they are there already.
         num_trees: Shown in full; see `pick_trees`.
     Raises:
         DataError: A picture cannot be read.
     """
     album = Album(images)
-    num_solved = sum(tree.is_solved for tree in trees)
+    briefs, depths = list[_Brief](), list[int]()
+    for tree in trees:
+        briefs.append(_brief(tree))
+        depths += [place.depth for place in numbered_nodes(tree.root)[1:]]
+    num_solved = sum(tree.is_solved for tree in briefs)
     return render(
         "search.html.jinja",
         title=title,
@@ -85,23 +109,26 @@ def render_search_page(
         else None,
         num_chains=len(chains),
         tiles=_TILES,
-        metrics=search_metrics(trees),
-        charts=list(_charts(trees, chains)) if trees or chains else [],
+        metrics=search_metrics(trees) if metrics is None else metrics,
+        charts=list(_charts(briefs, depths, chains)) if trees or chains else [],
         trees=[
             tree_view(tree, tasks_by_id.get(tree.id), album)
-            for tree in pick_trees(trees, num_trees)
+            for tree in (trees[index] for index in _pick(briefs, num_trees))
         ],
         MIDDLE=MIDDLE,
     )
 
 
-def _charts(trees: Sequence[SearchTreeRecord], chains: Sequence[TraceRecord]) -> Iterator[Chart]:
-    depths = [place.depth for tree in trees for place in numbered_nodes(tree.root)[1:]]
+def _charts(
+    trees: Sequence[_Brief], depths: Sequence[int], chains: Sequence[TraceRecord]
+) -> Iterator[Chart]:
     yield solved_chart(solved_shares(trees))
     yield histogram(depths, title="depth of thoughts", xlabel="depth", ylabel="thoughts")
     if chains:
-        steps = [chain.trace.steps for chain in chains]
-        points = [sum(len(find_points(step.think)) for step in some) for some in steps]
-        turns = [len(some) for some in steps]
+        points, turns = list[int](), list[int]()
+        for chain in chains:
+            steps = chain.trace.steps
+            points.append(sum(len(find_points(step.think)) for step in steps))
+            turns.append(len(steps))
         yield histogram(points, title="points per chain", xlabel="points", ylabel="chains")
         yield histogram(turns, title="length of chains", xlabel="turns", ylabel="chains")

@@ -19,13 +19,15 @@ last look stays, as the thought that ends in the answer, and an answer "(x, y)" 
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, overload
+
+from cachetools import LRUCache
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Point, Size
@@ -56,11 +58,13 @@ from vigorl.search.filters import (
     seen_by,
 )
 from vigorl.search.looks import Sentence, split_looks, split_sentences
-from vigorl.search.picking import PickSettings, pick_traces
+from vigorl.search.picking import PickSettings, content, pick_places
 from vigorl.search.rounds import tell_in_rounds
 
 if TYPE_CHECKING:  # it imports torch
     from vigorl.data.images import ImageStore
+
+KEPT_TRACES = 50_000  # of a search in memory, about 100 MB
 
 
 class TraceForm(StrEnum):
@@ -131,12 +135,49 @@ class SearchedTask:
         return cls(tree, task, replace(whole, size=size, frame=frame))
 
 
+class SearchedTrees(Sequence[SearchedTask]):
+    """Each tree with its question, put together when it is asked for: the trees of a long file are
+    not kept (`data.sources.files.FileRecords`).
+
+    Args:
+        trees: As they were read.
+        ids: [len(trees)] Theirs, known without reading them.
+        tasks: Their questions by id.
+        images: Gives the pictures.
+    """
+
+    def __init__(
+        self,
+        trees: Sequence[SearchTreeRecord],
+        ids: Sequence[str],
+        *,
+        tasks: Mapping[str, TaskRecord],
+        images: ImageStore,
+    ) -> None:
+        self._trees, self.ids, self._tasks, self._images = trees, ids, tasks, images
+
+    def __len__(self) -> int:
+        return len(self._trees)
+
+    @overload
+    def __getitem__(self, index: int) -> SearchedTask: ...
+    @overload
+    def __getitem__(self, index: slice) -> SearchedTrees: ...
+    def __getitem__(self, index: int | slice) -> SearchedTask | SearchedTrees:
+        if not isinstance(index, slice):
+            found = self._trees[index]
+            return SearchedTask.of(found, self._tasks[found.id], self._images)
+        found = self._trees[index]
+        return SearchedTrees(found, self.ids[index], tasks=self._tasks, images=self._images)
+
+
 @dataclass(frozen=True, slots=True)
 class Linearized:
     """The traces and how they came about.
 
     Attributes:
-        records: Sorted by question.
+        records: Sorted by question; where trees gave more than `KEPT_TRACES`, each is made of its
+            tree again when it is asked for.
         num_drafts: Chains that went into the filters, over all trees.
         removed: How many of them each rule removed.
         num_trees: Trees that went in.
@@ -144,7 +185,7 @@ class Linearized:
         num_corrected: Corrected chains among `records`.
     """
 
-    records: tuple[TraceRecord, ...]
+    records: Sequence[TraceRecord]
     num_drafts: int
     removed: Mapping[Removal, int]
     num_trees: int
@@ -171,30 +212,115 @@ def linearize_trees(
     Raises:
         ConfigError: See `draft_chains`.
     """
-    solved: list[SolvedTrace] = []
-    removed: Counter[Removal] = Counter()
-    num_trees = num_solved = num_drafts = 0
-    for one in searched:
+    searched = searched if isinstance(searched, Sequence) else list(searched)
+    solved = _SolvedTraces(searched, tool=tool, settings=settings, filters=filters)
+    kinds = solved.read_all()
+    places = pick_places(kinds, settings=picking)
+    picked = [(task_id, place) for task_id in kinds for place in places[task_id]]
+    records = _PickedTraces(solved, picked)
+    return Linearized(
+        records=tuple(records) if solved.are_kept else records,
+        num_drafts=solved.num_drafts,
+        removed=solved.removed,
+        num_trees=len(searched),
+        num_solved=solved.num_solved,
+        num_corrected=sum(kinds[task_id][place] for task_id, place in picked),
+    )
+
+
+class _SolvedTraces:
+    """The traces that pass, by question; those of the questions asked for last are kept.
+
+    Attributes:
+        removed, num_drafts, num_solved: As in `Linearized`, after `read_all`.
+        are_kept: Whether all of them are.
+    """
+
+    def __init__(
+        self,
+        searched: Sequence[SearchedTask],
+        *,
+        tool: Looking | None,
+        settings: LinearizeSettings | None,
+        filters: FilterSettings | None,
+    ) -> None:
+        self._searched, self._tool = searched, tool
+        self._settings, self._filters = settings, filters
+        self._places: defaultdict[str, list[int]] = defaultdict(list)  # of a question's trees
+        is_lazy = isinstance(searched, SearchedTrees)
+        ids = searched.ids if is_lazy else [one.task.id for one in searched]
+        for place, task_id in enumerate(ids):
+            self._places[task_id].append(place)
+        self._kept: LRUCache[str, list[SolvedTrace]] = LRUCache(KEPT_TRACES, getsizeof=len)
+        self.removed: Counter[Removal] = Counter()
+        self.num_drafts = self.num_solved = 0
+        self.are_kept = True
+
+    def read_all(self) -> dict[str, list[bool]]:
+        """Whether each trace is a corrected one, by question in the order of their ids; a question
+        without a trace is left out.
+        """
+        found: dict[str, list[bool]] = {}
+        num_traces = 0
+        for task_id in self._places:  # in the order of the trees, in which removals are told
+            traces: list[SolvedTrace] = []
+            for place in self._places[task_id]:
+                kept, gone, num_drafts = self._of_tree(self._searched[place])
+                traces += kept
+                self.removed += +gone
+                self.num_drafts += num_drafts
+                self.num_solved += bool(kept)
+            if traces:
+                found[task_id] = [one.is_corrected for one in self._keep(task_id, traces)]
+            num_traces += len(traces)
+        self.are_kept = num_traces <= KEPT_TRACES
+        return {task_id: found[task_id] for task_id in sorted(found)}
+
+    def of(self, task_id: str) -> list[SolvedTrace]:
+        """In the order of `picking.content`."""
+        if (kept := self._kept.get(task_id)) is not None:
+            return kept
+        trees = (self._searched[place] for place in self._places[task_id])
+        return self._keep(task_id, [trace for one in trees for trace in self._of_tree(one)[0]])
+
+    def _keep(self, task_id: str, traces: list[SolvedTrace]) -> list[SolvedTrace]:
+        traces.sort(key=content)
+        if len(traces) <= self._kept.maxsize:
+            self._kept[task_id] = traces
+        return traces
+
+    def _of_tree(self, one: SearchedTask) -> tuple[list[SolvedTrace], Counter[Removal], int]:
+        """Those that pass, how many each rule removed, and the number of drafts."""
+        tool, settings = self._tool, self._settings
         drafts = draft_chains(one, tool=tool, settings=settings)
-        kept, gone = filter_drafts(drafts, one.task, image=one.image, tool=tool, settings=filters)
+        kept, gone = filter_drafts(
+            drafts, one.task, image=one.image, tool=tool, settings=self._filters
+        )
         if settings is not None and settings.form == TraceForm.ROUNDS and tool is not None:
             told = [_in_rounds(trace, one, tool=tool, settings=settings) for trace in kept]
             kept = [trace for trace in told if trace is not None]
             gone[Removal.NO_REGION] += told.count(None)
-        solved += kept
-        removed += +gone
-        num_drafts += len(drafts)
-        num_trees += 1
-        num_solved += bool(kept)
-    picked = pick_traces(solved, settings=picking)
-    return Linearized(
-        records=tuple(trace.record for trace in picked),
-        num_drafts=num_drafts,
-        removed=removed,
-        num_trees=num_trees,
-        num_solved=num_solved,
-        num_corrected=sum(trace.is_corrected for trace in picked),
-    )
+        return kept, gone, len(drafts)
+
+
+class _PickedTraces(Sequence[TraceRecord]):
+    """Some of the traces that pass: (question, which of its traces) of each."""
+
+    def __init__(self, solved: _SolvedTraces, picked: Sequence[tuple[str, int]]) -> None:
+        self._solved, self._picked = solved, picked
+
+    def __len__(self) -> int:
+        return len(self._picked)
+
+    @overload
+    def __getitem__(self, index: int) -> TraceRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> _PickedTraces: ...
+    def __getitem__(self, index: int | slice) -> TraceRecord | _PickedTraces:
+        if isinstance(index, slice):
+            return _PickedTraces(self._solved, self._picked[index])
+        task_id, place = self._picked[index]
+        return self._solved.of(task_id)[place].record
 
 
 def _in_rounds(

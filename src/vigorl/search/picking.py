@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -53,54 +53,76 @@ def pick_traces(
         traces: Those of any number of trees; traces with the same task id count as one tree.
         settings: How many and of which kind.
     """
-    settings = settings or PickSettings()
-    ordered = sorted(traces, key=_content)
-    place = {id(trace): number for number, trace in enumerate(ordered)}
     trees: dict[str, list[SolvedTrace]] = defaultdict(list)
-    for trace in ordered:
+    for trace in sorted(traces, key=content):
         trees[trace.record.task.id].append(trace)
-    ids = list(trees)
+    kinds = {task_id: [trace.is_corrected for trace in some] for task_id, some in trees.items()}
+    places = pick_places(kinds, settings=settings)
+    return [trees[task_id][place] for task_id in trees for place in places[task_id]]
+
+
+def pick_places(
+    kinds: Mapping[str, Sequence[bool]], *, settings: PickSettings | None = None
+) -> dict[str, list[int]]:
+    """The same choice, of traces that need not be at hand.
+
+    Args:
+        kinds: Whether each trace is a corrected one, by question in the order of their ids, of each
+            question in the order of `content`.
+        settings: How many and of which kind.
+    Returns:
+        Which traces of each question, ascending.
+    """
+    settings = settings or PickSettings()
+    ids = list(kinds)
     random.Random(f"{settings.seed}").shuffle(ids)
+    drawn: list[list[int]] = []
     for task_id in ids:
-        random.Random(f"{settings.seed}:{task_id}").shuffle(trees[task_id])
-    drawn, frac = [trees[task_id] for task_id in ids], settings.corrected_frac
+        places = list(range(len(kinds[task_id])))
+        random.Random(f"{settings.seed}:{task_id}").shuffle(places)
+        drawn.append(places)
+    limit, frac = settings.max_per_tree, settings.corrected_frac
     if frac is None:
-        picked = [trace for tree in drawn for trace in tree[: settings.max_per_tree]]
+        picked = [places[:limit] for places in drawn]
     else:
-        picked = _pick_share(drawn, frac=frac, limit=settings.max_per_tree)
-    return sorted(picked, key=lambda trace: place[id(trace)])
+        picked = _pick_share(drawn, [kinds[task_id] for task_id in ids], frac=frac, limit=limit)
+    return {task_id: sorted(places) for task_id, places in zip(ids, picked, strict=True)}
 
 
 def _pick_share(
-    trees: Sequence[Sequence[SolvedTrace]], *, frac: float, limit: int
-) -> list[SolvedTrace]:
+    trees: Sequence[Sequence[int]], kinds: Sequence[Sequence[bool]], *, frac: float, limit: int
+) -> list[list[int]]:
     """One trace at a time, of the kind that keeps the share, until that kind has run out."""
     left = {
-        kind: [[trace for trace in tree if trace.is_corrected is kind] for tree in trees]
+        kind: [
+            [place for place in places if of_tree[place] is kind]
+            for places, of_tree in zip(trees, kinds, strict=True)
+        ]
         for kind in (False, True)
     }
     # Per kind, the trees by how much they have been given, in all and of the kind. A pick of the
     # other kind makes an entry stale; it is put right when it comes up.
     queues = {kind: [(0, 0, tree) for tree in range(len(trees))] for kind in left}
-    given = [0] * len(trees)
-    picked: list[SolvedTrace] = []
-    num_corrected = 0
+    picked: list[list[int]] = [[] for _ in trees]
+    num_picked = num_corrected = 0
     while True:
-        kind = num_corrected + 1 <= frac * (len(picked) + 1)
+        kind = num_corrected + 1 <= frac * (num_picked + 1)
         queue = queues[kind]
         while queue:
             total, of_kind, tree = heappop(queue)
-            if left[kind][tree] and given[tree] < limit:
-                if total == given[tree]:
+            given = len(picked[tree])
+            if left[kind][tree] and given < limit:
+                if total == given:
                     break
-                heappush(queue, (given[tree], of_kind, tree))
+                heappush(queue, (given, of_kind, tree))
         else:
             return picked
-        picked.append(left[kind][tree].pop())
-        given[tree] += 1
+        picked[tree].append(left[kind][tree].pop())
+        num_picked += 1
         num_corrected += kind
-        heappush(queue, (given[tree], of_kind + 1, tree))
+        heappush(queue, (len(picked[tree]), of_kind + 1, tree))
 
 
-def _content(trace: SolvedTrace) -> tuple[str, list[str], bool]:
+def content(trace: SolvedTrace) -> tuple[str, list[str], bool]:
+    """The order in which traces are picked and written, whatever order they come in."""
     return trace.record.task.id, trace.record.trace.turns(), trace.is_corrected

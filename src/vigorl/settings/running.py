@@ -92,5 +92,5 @@ class Logger(Group):
 
 class Strategy(Group):
     stage: Annotated[int, Field(strict=True, ge=1, le=3), says("1, 2 or 3")] = 1
-    copies: AtLeastOne
-    gather_dtype: Dtype | None
+    copies: AtLeastOne = 1
+    gather_dtype: Dtype | None = None

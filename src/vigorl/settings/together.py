@@ -148,11 +148,6 @@ def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
             "model.shared_prefix=true has no effect with plan.micro_batch_size=1: one rollout has "
             "none to share its prompt with; set it to plan.group_size, or a multiple"
         )
-    if plan.get("micro_batch_tokens"):
-        yield (
-            "plan.micro_batch_tokens cannot be used with model.shared_prefix=true: it would part "
-            "the rollouts of a prompt, which are read together; set plan.micro_batch_tokens=null"
-        )
 
 
 def _tokens(plain: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeVar
 
 import lightning as L
 from torch.utils.data import DataLoader, Dataset
@@ -40,6 +41,7 @@ from vigorl.training.samplers.sampler import Sampler, check_choice
 from vigorl.training.token_budget import TokenBudget, deal
 
 _LOG = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +342,17 @@ class GroundedTraceDataModule(L.LightningDataModule):
         images = sum(self.environment.images.num_tokens(view) - 1 for view in sample.views)
         return len(sample.token_ids) + images
 
+    def num_shared(self, samples: Sequence[TrainingSample]) -> int:
+        """Tokens that samples begin with together, pictures expanded."""
+        image_id = self.environment.codec.image_id
+        views = _begun([[view.key for view in sample.views] for sample in samples])
+        ids = _begun([sample.token_ids for sample in samples])
+        places = [i for i, token in enumerate(ids) if token == image_id]
+        if len(places) > len(views):  # of pictures that differ
+            ids, places = ids[: places[len(views)]], places[: len(views)]
+        shown = samples[0].views[: len(places)]
+        return len(ids) + sum(self.environment.images.num_tokens(view) - 1 for view in shown)
+
     def _encode(self, record: TraceRecord) -> TrainingSample:
         assert self.traces is not None
         env = self.environment
@@ -371,6 +384,12 @@ class GroundedTraceDataModule(L.LightningDataModule):
                 f"trainer.accumulate_grad_batches={found}, but the plan needs {wanted} "
                 "micro-batches per update on each rank"
             )
+
+
+def _begun(many: Sequence[Sequence[Value]]) -> list[Value]:
+    """What all of them begin with."""
+    steps = zip(*many, strict=False)
+    return [values[0] for values in takewhile(lambda values: len(set(values)) == 1, steps)]
 
 
 class TraceBatches(Dataset[TrainingBatch | Spare]):

@@ -34,7 +34,7 @@ from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.readings import TokenReadings, carried_old, carried_ref, crediting_of
 from vigorl.training.signals.signal import TokenSignal
-from vigorl.training.token_budget import TokenBudget, cut_together
+from vigorl.training.token_budget import Shared, TokenBudget, cut_together
 
 _LOG = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -155,6 +155,8 @@ class Cutting:
         by_group: Rollouts of a prompt go into the same micro-batch where they can: what they begin
             with is read once.
         attention: See `Policy.attention_cost`.
+        num_shared: Tokens that samples begin with together; counted once where tokens are counted
+            and rollouts of a prompt stay together.
     """
 
     plan: PhasePlan
@@ -165,6 +167,7 @@ class Cutting:
     num_ranks: int
     by_group: bool = False
     attention: float = 0.0
+    num_shared: Callable[[Sequence[TrainingSample]], int] | None = None
 
     @property
     def budget(self) -> TokenBudget | None:
@@ -218,13 +221,26 @@ def cut_phase(
             else:
                 every = [*update, *others]
                 lengths = [by.num_tokens(sample) for sample in every]
-                placed = cut_together(lengths, budget=by.budget, num_needed=len(update))
+                placed = cut_together(
+                    lengths, budget=by.budget, num_needed=len(update), shared=_shared(every, by)
+                )
                 parts = [[every[i] for i in part] for part in placed]
             micro_batches += parts
             per_update.append(len(parts))
     if plan.micro_batch_tokens is not None:
         _note_longest(micro_batches, by)
     return PhaseCut(micro_batches, num_empty, per_update)
+
+
+def _shared(samples: Sequence[TrainingSample], by: Cutting) -> Shared | None:
+    """What rollouts of a prompt begin with together, where that is read once."""
+    if not by.by_group or by.num_shared is None:
+        return None
+    groups: defaultdict[str, list[TrainingSample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.group].append(sample)
+    starts = {name: by.num_shared(members) for name, members in groups.items()}
+    return Shared([sample.group for sample in samples], starts)
 
 
 def _note_longest(micro_batches: Sequence[Sequence[TrainingSample]], by: Cutting) -> None:

@@ -325,11 +325,8 @@ class PolicyModule(L.LightningModule):
         """
 
     def _pixels(self, views: Any) -> tuple[Tensor, Tensor]:
-        blocks = [self.images.pixels(view) for view in views]
-        return (
-            torch.cat([block.pixel_values for block in blocks]),
-            torch.tensor([block.grid_thw for block in blocks]),
-        )
+        made = self.images.batch(views)
+        return made.pixel_values, made.grid_thw
 
 
 def _plain(value: Any) -> Any:

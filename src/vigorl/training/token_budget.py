@@ -13,7 +13,8 @@ Source of the idea: verl's `ppo_max_token_len_per_gpu`, whose parts of equal cos
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vigorl.ranks import from_all_ranks
@@ -39,50 +40,127 @@ class TokenBudget:
         """Of a sequence's passes, in tokens without attention."""
         return num_tokens * (1.0 + self.attention * num_tokens)
 
-    def cut(self, lengths: Sequence[int], *, at_least: int) -> list[list[int]]:
+    def cut(
+        self, lengths: Sequence[int], *, at_least: int, shared: Shared | None = None
+    ) -> list[list[int]]:
         """Indices of the sequences of each micro-batch, the dearest first; none is empty.
 
         Args:
             lengths: Tokens of each sequence; at least `at_least` of them.
             at_least: Micro-batches.
+            shared: What sequences begin with together; None reads each by itself.
         """
         total = sum(min(length, self.most_tokens) for length in lengths)
         needed = max(
             at_least,
-            math.ceil(total / self.most_tokens),
+            1 if shared else math.ceil(total / self.most_tokens),
             math.ceil(len(lengths) / self.most_sequences),
         )
         found = None
         while found is None:  # with one for each sequence everything has room
-            found = self._placed(lengths, needed)
+            found = self._placed(self._items(lengths, needed, shared), needed)
             needed += 1
-        costs = {id(part): sum(self.cost(lengths[i]) for i in part) for part in found}
-        return sorted(found, key=lambda part: -costs[id(part)])
+        return [[i for item in part for i in item.members] for part in found]
 
-    def _placed(self, lengths: Sequence[int], num_parts: int) -> list[list[int]] | None:
-        parts: list[list[int]] = [[] for _ in range(num_parts)]
-        tokens, costs = [0] * num_parts, [0.0] * num_parts
+    def _items(self, lengths: Sequence[int], num_parts: int, shared: Shared | None) -> list[_Item]:
+        """What is placed as a whole: sequences, or those that begin alike, as many as have room
+        together, and not so many that there would be a micro-batch of none.
+        """
+        if shared is None:
+            return [self._item((i,), lengths, 0) for i in range(len(lengths))]
+        by_name: defaultdict[str, list[int]] = defaultdict(list)
         for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            by_name[shared.names[i]].append(i)
+        items: list[_Item] = []
+        for name, members in by_name.items():
+            start = shared.num_tokens[name]
+            held = self._item((members[0],), lengths, start)
+            for i in members[1:]:
+                more = self._item((*held.members, i), lengths, start)
+                if more.num_tokens > self.most_tokens or len(more.members) > self.most_sequences:
+                    items.append(held)
+                    more = self._item((i,), lengths, start)
+                held = more
+            items.append(held)
+        while len(items) < num_parts:
+            largest = max(items, key=lambda item: len(item.members))
+            items.remove(largest)
+            half, start = (
+                len(largest.members) // 2,
+                shared.num_tokens[shared.names[largest.members[0]]],
+            )
+            for members in (largest.members[:half], largest.members[half:]):
+                items.append(self._item(members, lengths, start))
+        return items
+
+    def _item(self, members: tuple[int, ...], lengths: Sequence[int], start: int) -> _Item:
+        """Sequences of which `start` tokens are read once."""
+        again = len(members) - 1
+        return _Item(
+            members,
+            num_tokens=sum(lengths[i] for i in members) - again * start,
+            cost=sum(self.cost(lengths[i]) for i in members) - again * self.cost(start),
+        )
+
+    def _placed(self, items: Sequence[_Item], num_parts: int) -> list[list[_Item]] | None:
+        """The dearest part first; None: there is no room in so many."""
+        parts: list[list[_Item]] = [[] for _ in range(num_parts)]
+        for item in sorted(items, key=lambda item: -item.cost):
             having_room = [
                 part
-                for part in range(num_parts)
-                if not parts[part]
+                for part in parts
+                if not part
                 or (
-                    tokens[part] + lengths[i] <= self.most_tokens
-                    and len(parts[part]) < self.most_sequences
+                    _num_tokens(part) + item.num_tokens <= self.most_tokens
+                    and _num_sequences(part) + len(item.members) <= self.most_sequences
                 )
             ]
             if not having_room:
                 return None
-            cheapest = min(having_room, key=lambda part: costs[part])
-            parts[cheapest].append(i)
-            tokens[cheapest] += lengths[i]
-            costs[cheapest] += self.cost(lengths[i])
-        return parts
+            min(having_room, key=_cost).append(item)
+        return sorted(parts, key=_cost, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What sequences begin with together, where a model reads that once.
+
+    Attributes:
+        names: Of the beginning of each sequence.
+        num_tokens: Of each beginning, by name.
+    """
+
+    names: Sequence[str]
+    num_tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """Sequences that stay together; what is shared counts once."""
+
+    members: tuple[int, ...]
+    num_tokens: int
+    cost: float
+
+
+def _num_tokens(part: Sequence[_Item]) -> int:
+    return sum(item.num_tokens for item in part)
+
+
+def _num_sequences(part: Sequence[_Item]) -> int:
+    return sum(len(item.members) for item in part)
+
+
+def _cost(part: Sequence[_Item]) -> float:
+    return sum(item.cost for item in part)
 
 
 def cut_together(
-    lengths: Sequence[int], *, budget: TokenBudget, num_needed: int
+    lengths: Sequence[int],
+    *,
+    budget: TokenBudget,
+    num_needed: int,
+    shared: Shared | None = None,
 ) -> list[list[int]]:
     """Indices of this rank's sequences of each micro-batch; all ranks call it together, with
     equally many sequences, and get equally many micro-batches.
@@ -92,10 +170,12 @@ def cut_together(
         budget: Of a micro-batch.
         num_needed: So many of the first are placed in any case; the others are taken, in order,
             where there would be a micro-batch of none.
+        shared: See `TokenBudget.cut`.
     """
     agreed = min(FEWEST, len(lengths))
     while True:
-        parts = budget.cut(lengths[: max(agreed, num_needed)], at_least=agreed)
+        kept = lengths[: max(agreed, num_needed)]
+        parts = budget.cut(kept, at_least=agreed, shared=shared)
         most = max(from_all_ranks(len(parts)))
         if most == agreed:
             return parts

@@ -157,14 +157,14 @@ class _Views(Dataset[LabelledViews]):
         pairs = [(signs, images.whole(path)) for path, signs in rows]
         pairs += [(signs, self._crop(signs, view, rng, images)) for signs, view in pairs]
         pairs = pairs[self._shard]
-        blocks = [images.pixels(view) for _, view in pairs]
+        made = images.batch([view for _, view in pairs])
         labels = [
             token_labels(signs, view, tokens=images.sizing.token_boxes(view.size))
             for signs, view in pairs
         ]
         return LabelledViews(
-            torch.cat([block.pixel_values for block in blocks]),
-            torch.tensor([block.grid_thw for block in blocks]),
+            made.pixel_values,
+            made.grid_thw,
             {name: torch.tensor([label[name] for label in labels]) for name in CLASSES},
         )
 

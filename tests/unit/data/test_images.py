@@ -451,6 +451,22 @@ def test_caches_keep_and_stay_below_their_limit(photographs: list[str]) -> None:
     assert 0 < store.originals.currsize <= store.originals.maxsize
 
 
+@pytest.mark.parametrize("cache_bytes", [1 << 30, 20_000])  # all views; none
+def test_a_batch_is_its_views(
+    photographs: list[str], cache_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    store = ImageStore(make_processor(), family=Qwen25VL(), cache_bytes=cache_bytes)
+    wholes = [store.whole(path) for path in photographs]
+    boxes = [Box(100 + x, 50, 212 + x, 162) for x in (0, 40, 80)]
+    crops = [replace(wholes[0], size=Size(112, 56), box=box) for box in boxes]
+    views = [*crops, *wholes, crops[0]]
+    made = store.batch(views)
+    alone = [store.pixels(view) for view in views]
+    assert torch.equal(made.pixel_values, torch.cat([one.pixel_values for one in alone]))
+    assert made.grid_thw.tolist() == [list(one.grid_thw) for one in alone]
+
+
 def test_threads_share_a_store(tmp_path: Path) -> None:
     store = ImageStore(make_processor(), family=Qwen25VL(), cache_bytes=30_000)  # holds three
     for number in range(6):

@@ -211,3 +211,15 @@ def test_nothing_the_settings_lack_is_a_crash(seven: str, scale: str, experiment
     assert {"settings", "data", "engine", "shared memory"} <= set(
         failures(diagnose(cfg, machine()))
     )
+
+
+def test_patches_wait_on_the_host_for_the_gpu(seven: str) -> None:
+    cfg = settings("scale=qwen2_5_vl_7b", "engine=server", seven)
+    _, model = check_model(cfg)
+    assert model is not None
+    load = learning_load(cfg, model)
+    assert load is not None
+    host = needs(cfg, model, machine(gpus=1)).host
+    (item,) = (one for one in host if one.name == "patches of a step")
+    # four patches of 3 x 2 x 14 x 14 float32 numbers to a token, once alone and once joined
+    assert item.num_bytes == 2 * load.micro_batch_size * load.picture_tokens * 4 * 1176 * 4

@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,8 +91,32 @@ def check(family: str, settings: dict[str, Any], *, tied: bool, copies: int) -> 
         torch.testing.assert_close(whole(part_of(whole(weight), like=weight)), whole(weight))
 
 
+def check_precisions(gather_dtype: torch.dtype | None) -> None:
+    """Adapters in float32 beside a base in bfloat16, and what travels in another dtype: the numbers
+    of one process to bfloat16's rounding, gradients in float32.
+    """
+    alone, policy = (Policy(make_model(), lora=LoraSettings(rank=2)) for _ in range(2))
+    for (name, weight), same in zip(alone.named_parameters(), policy.parameters(), strict=True):
+        if "lora_" not in name:
+            weight.data = weight.data.bfloat16()
+        same.data = weight.data.clone()
+    shard_policy(
+        policy, init_device_mesh("cpu", (dist.get_world_size(),)), gather_dtype=gather_dtype
+    )
+    batch = make_batch(*ROWS[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted, found = (one.response_logprobs(batch)[0] for one in (alone, policy))
+    torch.testing.assert_close(found, wanted, atol=0.05, rtol=0)
+    found.sum().backward()
+    learning = [weight for weight in policy.parameters() if weight.requires_grad]
+    assert {weight.grad.dtype for weight in learning if weight.grad is not None} == {torch.float32}
+    assert float(total_norm(w.grad for w in learning if w.grad is not None)) > 0
+
+
 def main(copies: int = 1) -> None:
     dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+    for gather_dtype in (None, torch.bfloat16):
+        check_precisions(gather_dtype)
     for settings in VARIANTS:
         for tied in (False, True):
             check("qwen2_5_vl", settings, tied=tied, copies=copies)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.unit.models.small import FAMILIES, make_batch, make_policy, patch_of
+from tests.unit.models.small import FAMILIES, IMAGE, make_batch, make_policy, patch_of
+from tests.unit.models.test_shared_prefix import dialogs
 from vigorl.models.flops import count_products, load_of
 from vigorl.models.lora import LoraSettings
 
@@ -59,6 +61,18 @@ def test_frozen_weights_beside_adapters_have_no_gradient() -> None:
     # the first layer's inputs need none either, which the formula leaves out: half of all layers
     _, _, update, of_update = counted("qwen2_5_vl", lora=LoraSettings(rank=2))
     assert update < of_update < 1.1 * update
+
+
+def test_what_sequences_share_costs_once() -> None:
+    policy, batch = make_policy(packing=True, shared_prefix=True), dialogs()
+    products = count_products(policy)
+    load = load_of(batch, window=products.window, reach=policy.sharing(batch).reach)
+    features = torch.randn(int((batch.input_ids == IMAGE).sum()), policy.feature_width)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as update:
+        policy.response_logprobs(batch, features=features)[0].sum().backward()
+    assert products.text_update(load) == pytest.approx(update.get_total_flops(), rel=0.02)
+    alone = load_of(batch, window=products.window)
+    assert products.text_update(load) < 0.75 * products.text_update(alone)
 
 
 def test_padding_costs_nothing_and_scored_tokens_the_head() -> None:

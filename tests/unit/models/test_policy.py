@@ -325,3 +325,13 @@ def test_adapters_are_float32_beside_bfloat16_weights() -> None:
     logprobs, _ = policy.response_logprobs(make_batch([(4, 4)]))
     logprobs.sum().backward()
     assert policy.dtype is torch.bfloat16
+
+
+def test_what_attention_costs_follows_from_the_models_sizes() -> None:
+    # a layer: 64 x 64 (q), 64 x 32 (k), (v), 64 x 64 (o) and 3 x 64 x 96; heads 64 wide together
+    assert make_policy().attention_cost == pytest.approx(64 / (12288 + 18432))
+    # one of Qwen3.5's four layers has keys and values
+    hybrid = make_policy("qwen3_5")
+    layers = hybrid.model.model.language_model.layers  # pyright: ignore[reportAttributeAccessIssue]
+    weights = sum(w.numel() for w in layers.parameters() if w.ndim == 2)
+    assert hybrid.attention_cost == pytest.approx(64 / weights)

@@ -72,6 +72,15 @@ def test_shows_what_probes_have_found(store: ImageStore, picture: str):
     assert not Outline(page_of(store, at(picture, builders.rollout()))).of_class("probes")
 
 
+def test_shows_which_candidate_a_rule_took(store: ImageStore, picture: str):
+    marks = [{"rule_chosen": float(i == 1), "rule_votes": 2.0} for i in range(3)]
+    outline = Outline(page_of(store, *(at(picture, builders.rollout(probes=m)) for m in marks)))
+    assert len(outline.of_class("chosen")) == 2  # in the table, and over its turns
+    assert "rule_votes2.00" in outline.text
+    assert "rule_chosen1.00" not in outline.text
+    assert not outline.of_class("adv")  # candidates are no group
+
+
 def test_stands_alone(store: ImageStore, picture: str):
     page = page_of(store, at(picture, builders.rollout()), at(picture, builders.rollout()))
     Outline(page).assert_stands_alone()

@@ -41,6 +41,7 @@ from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import read_sft_json, write_sft
 from vigorl.families.qwen_vl import Qwen25VL
 from vigorl.rollout.tools.zoom_point import ZoomPoint
+from vigorl.search import linearize
 from vigorl.search.chains import TreeForm, tree_form
 from vigorl.search.filters import (
     Draft,
@@ -50,6 +51,7 @@ from vigorl.search.filters import (
     filter_drafts,
 )
 from vigorl.search.linearize import (
+    Linearized,
     LinearizeSettings,
     SearchedTask,
     TraceForm,
@@ -602,6 +604,33 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order() -> None:
         picked = pick_traces(traces, settings=settings)
         assert pick_traces(traces[::-1], settings=settings) == picked
         assert pick_traces(traces, settings=replace(settings, seed=1)) != picked
+
+
+def test_traces_that_are_not_kept_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def done(frac: float | None) -> Linearized:
+        wrong, right = (
+            SearchRollout("blue", 0.0, ("At (9, 9).",)),
+            [SearchRollout("red", 1.0, (f"At ({x}, 40).", "So.")) for x in (0, 40, 80)],
+        )
+        node = SearchNode("First at (99, 99).", False, 0.5, 4, (wrong, *right))
+        root = SearchNode("What?", False, 0.5, 4, children=(node,))
+        trees = [SearchTreeRecord(id, "What?", "red", "disc.png", root) for id in "bacaa"]
+        return linearize_trees(
+            [SearchedTask(tree, task(id=tree.id), view()) for tree in trees],
+            tool=TOOL,
+            settings=LinearizeSettings(move_first_frac=0.5),
+            picking=PickSettings(max_per_tree=4, corrected_frac=frac),
+        )
+
+    for frac in (None, 0.3):
+        kept = done(frac)
+        with monkeypatch.context() as patch:
+            patch.setattr(linearize, "KEPT_TRACES", 5)
+            unkept = done(frac)
+        assert isinstance(kept.records, tuple)
+        assert not isinstance(unkept.records, tuple)
+        assert replace(unkept, records=tuple(unkept.records)) == kept
+        assert list(unkept.records[1:4]) == list(kept.records[1:4])
 
 
 # The whole way

@@ -11,6 +11,7 @@ from tests import builders
 from tests.unit.training.samplers.test_rates import write_trees
 from vigorl import ranks
 from vigorl.core.errors import ConfigError
+from vigorl.core.geometry import Box
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.splits import DataSplits
 from vigorl.training.buffer import SPARE
@@ -43,7 +44,7 @@ def batches(
     order: str = "0/0",
     **settings: Any,
 ) -> TraceBatches:
-    sizes = {"sequences_per_update": 4, "micro_batch_size": 2}
+    sizes: dict[str, Any] = {"sequences_per_update": 4, "micro_batch_size": 2}
     return TraceBatches(
         samples,
         TraceBatching(**(sizes | settings)),
@@ -111,10 +112,13 @@ def test_micro_batches_hold_neighbours_in_length() -> None:
 
 
 def test_traces_by_tokens_are_all_served_once_with_what_is_spare() -> None:
-    settings = {"micro_batch_size": 4, "micro_batch_tokens": 48}  # 17 to 24 tokens each
+    settings: dict[str, Any] = {
+        "micro_batch_size": 4,
+        "micro_batch_tokens": 48,
+    }  # 17 to 24 tokens each
     pairs = [batches(SAMPLES, world_size=2, rank=rank, **settings) for rank in (0, 1)]
     assert [len(one) for one in pairs] == [4, 4]  # 2 updates of 4 sequences over 2 ranks
-    parts = [cast(list[Any], list(one)) for one in pairs]
+    parts: list[list[Any]] = [[one[i] for i in range(len(one))] for one in pairs]
     found = [x for rank in parts for part in rank if part is not SPARE for x in part]
     assert sorted(one.token_ids[0] for one in found) == list(range(8))
     for rank in parts:
@@ -122,6 +126,30 @@ def test_traces_by_tokens_are_all_served_once_with_what_is_spare() -> None:
             assert part is SPARE or sum(Uncollated().num_tokens(one) for one in part) <= 48
     single = {one.token_ids[0]: one.token_weight for one in served(batches(SAMPLES))}
     assert {one.token_ids[0]: one.token_weight for one in found} == single
+
+
+def test_what_samples_begin_with_ends_at_the_first_other_token_or_picture() -> None:
+    module = GroundedTraceDataModule(
+        source=cast(Any, None),
+        environment=cast(
+            Any,
+            SimpleNamespace(
+                codec=SimpleNamespace(image_id=1), images=SimpleNamespace(num_tokens=lambda _: 16)
+            ),
+        ),
+        plan=PLAN,
+    )
+    room, crop = builders.view(), builders.view(box=Box(0, 0, 56, 56))
+
+    def sample(ids: list[int], *views: Any) -> TrainingSample:
+        return TrainingSample(tuple(ids), (0,) * len(ids), views)
+
+    whole, asked = sample([5, 1, 6, 1, 7], room, room), sample([5, 1, 6, 1, 8], room, room)
+    assert module.num_shared([whole]) == 5 + 2 * 15
+    assert module.num_shared([whole, asked]) == 4 + 2 * 15
+    assert module.num_shared([whole, sample([5, 1, 6, 1, 7], room, crop)]) == 3 + 15
+    assert module.num_shared([whole, sample([5, 1], room)]) == 2 + 15
+    assert module.num_shared([whole, sample([6, 1], room)]) == 0
 
 
 def test_a_trace_without_room_is_refused_before_the_first_step() -> None:

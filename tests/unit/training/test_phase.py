@@ -382,7 +382,7 @@ def test_marks_are_of_one_update_and_of_all_its_samples() -> None:
     assert third.marks.tolist() == [[0, 1, 0]]
     buffer = RolloutBuffer(1, collate=as_batch)
     buffer.fill([third])
-    assert buffer[0].to("cpu").marks is third.marks
+    assert cast(PolicyBatch, buffer[0].to("cpu")).marks is third.marks
 
 
 def test_a_micro_batch_becomes_tensors_when_it_is_asked_for() -> None:

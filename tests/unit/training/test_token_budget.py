@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigorl import ranks
-from vigorl.training.token_budget import TokenBudget, cut_together, deal
+from vigorl.training.token_budget import Shared, TokenBudget, cut_together, deal
 
 TEN = TokenBudget(most_tokens=10, most_sequences=9)
 
@@ -59,6 +59,21 @@ def test_everything_is_placed_once_and_nothing_beyond_the_budget(
         assert 1 <= len(part) <= most_sequences
     costs = [sum(budget.cost(lengths[i]) for i in part) for part in parts]
     assert costs == sorted(costs, reverse=True)
+
+
+def test_what_a_group_begins_with_counts_once_and_keeps_it_together() -> None:
+    shared = Shared(["a", "b", "a", "b", "a", "b"], {"a": 6, "b": 6})
+    # 8 8 8 of which 6 are shared: 12 tokens together; two groups need two of 14
+    budget = TokenBudget(most_tokens=14, most_sequences=9)
+    assert budget.cut([8] * 6, at_least=1, shared=shared) == [[0, 2, 4], [1, 3, 5]]
+    # 11 have room for two of a group, 6 + 2 + 2; the third is with another's third: 8 + 8 > 11
+    tight = TokenBudget(most_tokens=11, most_sequences=9)
+    parts = tight.cut([8] * 6, at_least=1, shared=shared)
+    assert sorted(map(sorted, parts)) == [[0, 2], [1, 3], [4], [5]]
+    # a rank that must have more parts its groups
+    parts = budget.cut([8] * 6, at_least=5, shared=shared)
+    assert len(parts) == 5
+    assert sorted(i for part in parts for i in part) == list(range(6))
 
 
 def test_costs_are_level() -> None:

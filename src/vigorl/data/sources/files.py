@@ -17,6 +17,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from sys import intern
@@ -159,6 +160,23 @@ def all_names(records: Sequence[object]) -> Iterable[tuple[str, ...]]:
     return records.names if isinstance(records, FileRecords) else map(names_of, records)
 
 
+class ById(Mapping[str, Record]):
+    """Records by their ids; of two with one id the later. What is not kept is read when asked."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+        self._places = {name: place for place, (name, *_) in enumerate(all_names(records))}
+
+    def __getitem__(self, key: str) -> Record:
+        return self._records[self._places[key]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 def chosen(records: Sequence[Record], indices: Iterable[int]) -> Sequence[Record]:
     """Some of the records, in that order; still unread where they were."""
     if isinstance(records, FileRecords):
@@ -269,19 +287,39 @@ def read_text(path: Path) -> str:
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object per line; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as part, open(part, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    _write(rows, {path: False})
 
 
 def write_items(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON list, an object per line; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as part, open(part, "w", encoding="utf-8") as file:
-        file.write("[\n")
+    _write(rows, {path: True})
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], *paths: Path) -> None:
+    """The same rows to several files, each rendered once and none kept: one list where a name ends
+    in .json, else lines.
+    """
+    _write(rows, {path: path.suffix == ".json" for path in paths})
+
+
+def _write(rows: Iterable[Mapping[str, Any]], is_list: Mapping[Path, bool]) -> None:
+    with ExitStack() as stack:
+        files = []
+        for path, wants_list in is_list.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(written_whole(path))
+            file = stack.enter_context(open(part, "w", encoding="utf-8"))
+            files.append((file, wants_list))
+            file.write("[\n" if wants_list else "")
         for index, row in enumerate(rows):
-            file.write((",\n" if index else "") + json.dumps(row, ensure_ascii=False))
-        file.write("\n]\n")
+            text = json.dumps(row, ensure_ascii=False)
+            for file, wants_list in files:
+                if wants_list:
+                    file.write((",\n" if index else "") + text)
+                else:
+                    file.write(text + "\n")
+        for file, wants_list in files:
+            file.write("\n]\n" if wants_list else "")
 
 
 def _written_lines(path: Path) -> Iterator[tuple[int, bytes]]:

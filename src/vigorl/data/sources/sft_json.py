@@ -33,14 +33,13 @@ from vigorl.data.sources.files import (
     item_rows,
     line_rows,
     opens_list,
-    write_items,
-    write_lines,
+    write_rows,
 )
 from vigorl.data.sources.rl_jsonl import read_targets, task_columns
 from vigorl.data.sources.rows import MAX_NUMBER, Row, are_shares, root_of
 
 _KEPT = ("options", "targets", "category", "tags")
-_WRITERS = {".json": write_items, ".jsonl": write_lines}
+_ENDINGS = (".json", ".jsonl")
 SHOWN = (
     "Here is the crop of the image"  # introduces the crops of written files; readers do not keep it
 )
@@ -78,7 +77,7 @@ def write_sft(
     """Write solutions so that `read_sft_json` gives them back (all but `source`).
 
     Args:
-        records: The solutions; each is rendered once, for all files.
+        records: The solutions; each is rendered once, for all files, and none is kept.
         paths: Files in one folder: ".json" for one list with a row per line, as released, ".jsonl"
             for a line each.
         image_root: Where picture names start; the files' own folder when None.
@@ -87,12 +86,10 @@ def write_sft(
     """
     files = [Path(path) for path in paths]
     for path in files:
-        if path.suffix not in _WRITERS:
-            raise ConfigError(f"path must end in one of {sorted(_WRITERS)}, got {path.name!r}")
+        if path.suffix not in _ENDINGS:
+            raise ConfigError(f"path must end in one of {sorted(_ENDINGS)}, got {path.name!r}")
     root = root_of(files[0], image_root)
-    rows = [_row(record, root=root) for record in records]
-    for path in files:
-        _WRITERS[path.suffix](path, rows)
+    write_rows((_row(record, root=root) for record in records), *files)
 
 
 def _record(row: Row, *, scorer: Scorer, keep_system: bool) -> TraceRecord:

@@ -63,8 +63,10 @@ class FeatureCache:
         self._features.clear()
 
     def _run_tower(self, views: list[ImageView]) -> None:
-        blocks = [self._images.pixels(view) for view in views]
-        pixels = torch.cat([block.pixel_values for block in blocks]).to(self._model.device)
-        grids = torch.tensor([block.grid_thw for block in blocks], device=self._model.device)
-        features = self._family.encode(self._model, pixels, grids)
-        self._features.update(zip([view.key for view in views], features, strict=True))
+        made, device = self._images.batch(views), self._model.device
+        features = self._family.encode(
+            self._model, made.pixel_values.to(device), made.grid_thw.to(device)
+        )
+        # copies: a slice would keep the features of the whole call
+        kept = [feature.clone() for feature in features]
+        self._features.update(zip([view.key for view in views], kept, strict=True))

@@ -1,0 +1,321 @@
+"""How long a phase takes, from sizes and rates. Plain arithmetic: no torch, no device, so that it
+can be checked by hand for machines that are not here.
+
+Each part is bound by arithmetic, by memory, by links, by this process's Python, or by steps that
+follow each other; of those that overlap the longer counts, and says so.
+
+    read       FLOPs of what the engine reads: prompts (once a group, where it shares them), replies
+    see        FLOPs of the vision tower, engine and trainer
+    decode     per step the weights and the keys and values of all rollouts come from memory; there
+               are as many steps as the longest dialog has tokens, with a turn barrier as many as
+               the longest turn has, turn after turn
+    tools      seconds a call, one after the other
+    logprob    FLOPs of passes without gradient
+    update     FLOPs of forward and backward pass, or what goes over links meanwhile
+    optimizer  bytes of AdamW
+    publish    bytes of the weights
+    other      seconds a rollout of this process's own
+
+What a device reaches of its maker's figures is an input (`Achieved`). Left out: stragglers beyond
+the longest dialog, judges, probes, evaluation, checkpoints, and what overlaps of the parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vigorl.core.devices import Device
+from vigorl.core.flops import Load, ModelFlops
+
+
+class Bound(StrEnum):
+    """What a part waits for."""
+
+    FLOPS = "arithmetic"
+    MEMORY = "memory bandwidth"
+    LINK = "links between devices"
+    STEPS = "steps that follow each other"
+    PYTHON = "Python on the CPU"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Achieved:
+    """What is reached of a device, as shares of `Device`, and what is lost between.
+
+    Attributes:
+        update: Of its FLOPs, by forward and backward passes; `perf/mfu`, and where layers are
+            computed again 4/3 of it.
+        forward: By passes without gradient and by an engine that reads.
+        memory: Of its memory's rate, by decoding.
+        link: Of the link's rate.
+        layer_s: Seconds a layer takes for a step however little it computes: starting kernels.
+    """
+
+    update: float = 0.35
+    forward: float = 0.45
+    memory: float = 0.6
+    link: float = 0.6
+    layer_s: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCost:
+    """What of a model costs time.
+
+    Attributes:
+        flops: Its matrix products.
+        num_params: All weights.
+        num_trained: Those that learn.
+        layers: Of the language model.
+        kv_bytes: Of one token's keys and values in all layers, in the engine's dtype.
+        engine_bytes: Of a weight in the engine; `train_bytes` in the trainer's passes.
+    """
+
+    flops: ModelFlops
+    num_params: int
+    num_trained: int
+    layers: int
+    kv_bytes: int
+    engine_bytes: int = 2
+    train_bytes: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One phase.
+
+    Attributes:
+        prompts: Of all devices; so are all counts.
+        group_size: Rollouts of a prompt.
+        turns: Of a rollout, in the mean.
+        longest_turns: Of the longest one.
+        turn_tokens: Sampled in a turn, in the mean.
+        longest_turn_tokens: Of the longest one.
+        longest_tokens: Sampled by the rollout that samples most.
+        text_tokens: Of a prompt, without its picture.
+        picture: What the tower reads of a prompt's picture.
+        crop: Of a view that a tool shows; one for each turn but the last.
+        max_in_flight: Rollouts of a device that are decoded together.
+        updates: Optimizer steps.
+        micro_batch_size: Sequences of a forward pass in training.
+        passes: Times the phase is learned from.
+        reads: Passes without gradient over it, such as old and reference logprobs.
+        row_tokens: What every sequence is padded to in training; None: to nothing.
+        shares_prefix: The trainer reads a prompt once for a group; without padding alone.
+        scores_all: The head is asked at every position of a row, not at sampled tokens alone.
+        is_checkpointed: Layers are computed again in the backward pass.
+        shares_prompts: The engine reads a prompt once for a group, and no turn twice.
+        keeps_features: A frozen tower runs once for a picture, in the engine and in the trainer.
+        has_turn_barrier: Rollouts that are decoded together wait for the longest turn of each.
+        zero_stage: Of DeepSpeed; 0: every device has all weights.
+        tool_s: Of a call; `rollout_s` of all else that is done for a rollout, and not on a device.
+    """
+
+    prompts: int
+    group_size: int
+    turns: float
+    longest_turns: float
+    turn_tokens: float
+    longest_turn_tokens: float
+    longest_tokens: float
+    text_tokens: float
+    picture: Load
+    crop: Load
+    max_in_flight: int = 256
+    updates: int = 1
+    micro_batch_size: int = 1
+    passes: int = 1
+    reads: int = 1
+    row_tokens: float | None = None
+    shares_prefix: bool = False
+    scores_all: bool = False
+    is_checkpointed: bool = True
+    shares_prompts: bool = True
+    keeps_features: bool = True
+    has_turn_barrier: bool = False
+    zero_stage: int = 0
+    tool_s: float = 0.0
+    rollout_s: float = 0.0
+
+    @property
+    def rollouts(self) -> int:
+        return self.prompts * self.group_size
+
+    @property
+    def sampled_tokens(self) -> float:
+        """Of one rollout, in the mean."""
+        return self.turns * self.turn_tokens
+
+    def prompt_tokens(self, patches_per_token: int) -> float:
+        return self.text_tokens + self.picture.patches / patches_per_token
+
+    def sequence_tokens(self, patches_per_token: int) -> float:
+        """Of one rollout, in the mean: prompt, crops, what was sampled."""
+        crops = (self.turns - 1) * self.crop.patches / patches_per_token
+        return self.prompt_tokens(patches_per_token) + crops + self.sampled_tokens
+
+    def learned(self, patches_per_token: int) -> Load:
+        """What a pass of the trainer reads of all rollouts."""
+        whole = self.row_tokens or self.sequence_tokens(patches_per_token)
+        scored = whole if self.scores_all else self.sampled_tokens
+        if not self.shares_prefix:
+            return Load(tokens=whole, pairs=whole * whole, scored=scored) * self.rollouts
+        first = self.prompt_tokens(patches_per_token)
+        own = whole - first
+        rest = Load(tokens=own, pairs=own * (own + first), scored=scored) * self.rollouts
+        return Load(tokens=first, pairs=first * first) * self.prompts + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Seconds of a phase, and what they are bound by."""
+
+    name: str
+    seconds: float
+    bound: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A phase by its parts, in their order; `tokens` are what a pass of the trainer reads."""
+
+    parts: tuple[Part, ...]
+    tokens: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(part.seconds for part in self.parts)
+
+    @property
+    def longest(self) -> Part:
+        return max(self.parts, key=lambda part: part.seconds)
+
+
+def predict(
+    model: ModelCost, work: Workload, device: Device, *, num_devices: int, achieved: Achieved
+) -> Prediction:
+    """Seconds of a phase.
+
+    Args:
+        model: What learns; the engine has a copy.
+        work: Of all devices together.
+        device: Each of them.
+        num_devices: They share rollouts and sequences evenly.
+        achieved: Of a device.
+    """
+    forward_rate = num_devices * device.flops * achieved.forward
+    sequences = work.learned(model.flops.patches_per_token)
+    passes_s = model.layers * achieved.layer_s * work.rollouts / num_devices / work.micro_batch_size
+    reading = model.flops.text_forward(sequences) / forward_rate + passes_s
+    calls = work.rollouts * max(work.turns - 1, 0.0)
+    return Prediction(
+        (
+            Part("read", _read_flops(model, work) / forward_rate, Bound.FLOPS),
+            Part("see", _seen_flops(model, work) / forward_rate, Bound.FLOPS),
+            _decode(model, work, device, num_devices, achieved),
+            Part("tools", calls * work.tool_s / num_devices, Bound.PYTHON),
+            Part("logprob", work.reads * reading, Bound.FLOPS),
+            _update(model, work, sequences, device, num_devices, achieved, passes_s),
+            _optimizer(model, work, device, num_devices, achieved),
+            _publish(model, work, device, achieved),
+            Part("other", work.rollouts * work.rollout_s / num_devices, Bound.PYTHON),
+        ),
+        sequences.tokens,
+    )
+
+
+def _read_flops(model: ModelCost, work: Workload) -> float:
+    """Of the engine's passes over what it did not sample itself."""
+    per = model.flops.patches_per_token
+    prompt = work.prompt_tokens(per)
+    reply = work.turn_tokens + work.crop.patches / per
+    first = Load(tokens=prompt, pairs=prompt * prompt, scored=1)
+    if work.shares_prompts:
+        later = Load(tokens=work.crop.patches / per, scored=1) * max(work.turns - 1, 0.0)
+        return model.flops.text_forward(first * work.prompts + later * work.rollouts)
+    # every turn of every rollout reads all that came before it
+    again = sum(
+        model.flops.text_forward(Load(tokens=n, pairs=n * n, scored=1))
+        for n in (prompt + i * reply for i in range(round(work.turns)))
+    )
+    return work.rollouts * again
+
+
+def _seen_flops(model: ModelCost, work: Workload) -> float:
+    """Of the tower, in the engine and in the trainer."""
+    picture, crop = (model.flops.tower_forward(one) for one in (work.picture, work.crop))
+    crops = max(work.turns - 1, 0.0)
+    engine = work.prompts * picture + work.rollouts * crops * crop
+    if not work.shares_prompts:  # nor what was seen
+        engine = work.rollouts * (work.turns * picture + crops * (crops + 1) / 2 * crop)
+    if model.flops.is_tower_trained:
+        each = model.flops.tower_update(work.picture)
+        each += crops * model.flops.tower_update(work.crop)
+        return engine + work.rollouts * (work.passes * each + work.reads * (picture + crops * crop))
+    if work.keeps_features:
+        return engine + work.prompts * picture + work.rollouts * crops * crop
+    return engine + (work.passes + work.reads) * work.rollouts * (picture + crops * crop)
+
+
+def _decode(
+    model: ModelCost, work: Workload, device: Device, num_devices: int, achieved: Achieved
+) -> Part:
+    own = work.rollouts / num_devices
+    waves = max(own / work.max_in_flight, 1.0)
+    if work.has_turn_barrier:
+        steps = max(waves * work.turns, work.longest_turns) * work.longest_turn_tokens
+    else:  # the place of a rollout that has ended is taken at once
+        steps = (waves - 1) * work.sampled_tokens + work.longest_tokens
+    num_read = model.flops.layers.num + model.flops.head.num
+    weights_s = num_read * model.engine_bytes / (device.memory_rate * achieved.memory)
+    context = work.sequence_tokens(model.flops.patches_per_token) - work.sampled_tokens / 2
+    kept = own * work.sampled_tokens * context * model.kv_bytes
+    memory_s = steps * weights_s + kept / (device.memory_rate * achieved.memory)
+    sampled = own * work.sampled_tokens
+    flops = model.flops.text_forward(Load(tokens=sampled, pairs=sampled * context, scored=sampled))
+    flops_s = flops / (device.flops * achieved.forward)
+    steps_s = steps * model.layers * achieved.layer_s
+    bound = Bound.MEMORY if memory_s >= flops_s else Bound.FLOPS
+    if steps_s > max(memory_s, flops_s):
+        bound = Bound.STEPS
+    return Part("decode", steps_s + max(memory_s, flops_s), bound)
+
+
+def _update(
+    model: ModelCost,
+    work: Workload,
+    sequences: Load,
+    device: Device,
+    num_devices: int,
+    achieved: Achieved,
+    passes_s: float,
+) -> Part:
+    flops = model.flops.text_update(sequences)
+    flops += model.flops.text_forward(sequences) * work.is_checkpointed
+    compute_s = flops / (num_devices * device.flops * achieved.update) + 3 * passes_s
+    # gradients once an update; with ZeRO-3 the weights too, forward and backward of a micro-batch
+    sent = work.updates * 2.0 * model.num_trained * model.train_bytes
+    if work.zero_stage == 3:
+        micro_batches = work.rollouts / num_devices / work.micro_batch_size
+        sent += 2.0 * micro_batches * model.num_params * model.train_bytes
+    share = (num_devices - 1) / num_devices
+    link_s = share * sent / (device.link_rate * achieved.link)
+    bound = Bound.FLOPS if compute_s >= link_s else Bound.LINK
+    return Part("update", work.passes * max(compute_s, link_s), bound)
+
+
+def _optimizer(
+    model: ModelCost, work: Workload, device: Device, num_devices: int, achieved: Achieved
+) -> Part:
+    # AdamW reads weight, gradient and two moments in 32 bits, and writes all but the gradient
+    shards = num_devices if work.zero_stage else 1
+    moved = work.passes * work.updates * 28.0 * model.num_trained / shards
+    return Part("optimizer", moved / (device.memory_rate * achieved.memory), Bound.MEMORY)
+
+
+def _publish(model: ModelCost, work: Workload, device: Device, achieved: Achieved) -> Part:
+    moved = model.num_params * model.engine_bytes
+    if work.zero_stage < 3:  # from one place of a memory to another
+        return Part("publish", 2 * moved / (device.memory_rate * achieved.memory), Bound.MEMORY)
+    return Part("publish", moved / (device.link_rate * achieved.link), Bound.LINK)

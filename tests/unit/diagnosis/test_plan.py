@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.diagnosis.machines import settings
+from tests.unit.models.test_model_size import qwen_7b
+from vigorl.core.errors import ConfigError
+from vigorl.diagnosis.plan import plan_rows, policy_of, workload_of
+from vigorl.diagnosis.plan_flags import Asked, split_flags
+
+FULL = ["scale=qwen2_5_vl_7b", "strategy=zero3", "trainer.devices=8", "trainer.accelerator=cpu"]
+
+
+def seconds(*overrides: str, asked: Asked) -> dict[str, float]:
+    rows = plan_rows(settings(*overrides), asked)
+    parts = {row.name.strip(): row.text.split() for row in rows}
+    return {name: float(words[0]) for name, words in parts.items() if words[1:2] == ["s"]}
+
+
+def test_flags_are_taken_from_the_command_line() -> None:
+    said = ["seed=1", "--plan", "--device", "h100", "--turns=2.5", "scale=tiny", "--cfg", "job"]
+    asked, others = split_flags(said)
+    assert asked == Asked("h100", turns=2.5)
+    assert others == ["seed=1", "scale=tiny", "--cfg", "job"]
+    assert split_flags(["--turns=3"]) == (None, ["--turns=3"])
+
+
+@pytest.mark.parametrize("wrong", ["--device=abacus", "--turns=0", "--tokens=nan"])
+def test_a_flag_that_means_nothing_is_refused(wrong: str) -> None:
+    with pytest.raises(SystemExit):
+        split_flags(["--plan", wrong])
+
+
+def test_a_full_scale_is_planned_for_machines_that_are_not_here(tmp_path: Path) -> None:
+    said = [*FULL, f"model.path={qwen_7b(tmp_path / 'seven')}"]
+    found = seconds(*said, asked=Asked("a100", turns=3, tokens=120))
+    parts = ("read", "see", "decode", "tools", "logprob", "update", "optimizer", "publish", "other")
+    assert [*found] == [*parts, "all"]
+    assert found["all"] == pytest.approx(sum(found[name] for name in parts), rel=0.01)
+    rows = {row.name.strip(): row.text for row in plan_rows(settings(*said), Asked("h100"))}
+    assert "128 x 8 rollouts, 5 turns of 1024 tokens, at most" in rows["phase"]
+    assert "8 x h100 of 989.5 TFLOP/s" in rows["phase"]
+    assert "update, bound by arithmetic" in rows["all"]
+    assert seconds(*said, asked=Asked("h100", turns=3, tokens=120))["update"] < found["update"]
+
+
+def test_the_workload_is_that_of_the_settings() -> None:
+    cfg = settings("plan.prompts_per_phase=16", "plan.sequences_per_update=64", "kl_coef=0.1")
+    work = workload_of(cfg, Asked(turns=2, prompt=40), policy_of(cfg))
+    assert (work.prompts, work.group_size, work.updates) == (16, 8, 2)
+    assert (work.turns, work.turn_tokens, work.text_tokens) == (2, 64, 40)
+    assert work.picture.patches == (112 // 14) ** 2
+    assert work.reads == 2  # the start's logprobs, with two updates, and the reference's
+    assert work.has_turn_barrier
+
+
+def test_what_has_no_phases_or_no_such_rollouts_is_refused() -> None:
+    with pytest.raises(ConfigError, match="phases of rollouts"):
+        plan_rows(settings("experiment=sft_from_mcts", "data.path=x"), Asked("h100"))
+    with pytest.raises(ConfigError, match=r"--turns=7 --tokens=64 are more than limits\.max_turns"):
+        plan_rows(settings(), Asked("h100", turns=7))
