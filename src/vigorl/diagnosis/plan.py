@@ -32,8 +32,8 @@ from vigorl.training.readings import reads_of
 
 # Of this kind of machine, measured on two cores (docs/cost.md): how far small products stay behind
 # a large one, and what a layer's Python takes
-ON_CPU = Achieved(update=0.35, forward=0.35, memory=0.5, layer_s=4e-4)
-PIXEL_S = 4e-8  # of one core, to cut, scale and cut into patches what is shown
+ON_CPU = Achieved(update=0.25, forward=0.3, memory=0.5, layer_s=1.5e-3)
+PIXEL_S = 5e-8  # of one core, to decode, cut, scale and cut into patches what is shown
 
 
 def model_cost(policy: Policy, *, engine_bytes: int, train_bytes: int) -> ModelCost:
