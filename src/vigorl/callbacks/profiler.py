@@ -231,4 +231,4 @@ def _load(batch: TrainingBatch, module: PolicyModule, products: ModelFlops) -> L
     grids = None
     if module.vision_cache is not None:
         grids = [module.images.grid_thw(one) for one in module.vision_cache.missing(batch.views)]
-    return load_of(batch, window=products.window, grids=grids)
+    return load_of(module.policy, batch, window=products.window, grids=grids)

@@ -46,19 +46,23 @@ def count_products(policy: Policy) -> ModelFlops:
 
 
 def load_of(
-    batch: TrainingBatch, *, window: int, grids: Sequence[tuple[int, int, int]] | None = None
+    policy: Policy,
+    batch: TrainingBatch,
+    *,
+    window: int,
+    grids: Sequence[tuple[int, int, int]] | None = None,
 ) -> Load:
-    """What a pass over a batch reads.
+    """What a pass of a policy over a batch reads.
 
     Args:
+        policy: Knows what of it is computed.
         batch: Padded.
         window: `ModelFlops.window`.
         grids: Of the pictures that the tower runs on; None: on all of the batch's.
     """
-    lengths = batch.attention_mask.sum(-1).tolist()
     if grids is None:
         grids = [(a, b, c) for a, b, c in batch.image_grid_thw.tolist()]
-    load = text_load(lengths, scored=int(batch.loss_mask.sum()))
+    load = text_load(policy.lengths(batch), scored=int(batch.loss_mask.sum()))
     return load + picture_load(grids, window=window)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def counted(family: str, **settings: Any) -> tuple[float, float, float, float]:
     policy.model.set_attn_implementation("eager")  # as products that are counted
     batch = make_batch(ROW, ROW, patch=patch_of(family))
     products = count_products(policy)
-    load = load_of(batch, window=products.window)
+    load = load_of(policy, batch, window=products.window)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
         policy.response_logprobs(batch)
     with FlopCounterMode(display=False) as update:
@@ -65,7 +66,17 @@ def test_padding_costs_nothing_and_scored_tokens_the_head() -> None:
     policy = make_policy()
     products = count_products(policy)
     alone, beside = make_batch(ROW), make_batch([], ROW)
-    loads = [load_of(batch, window=products.window) for batch in (alone, beside)]
+    loads = [load_of(policy, batch, window=products.window) for batch in (alone, beside)]
     assert loads[1].tokens - loads[0].tokens == 5
     assert loads[0].scored == 6
     assert products.head.num == 97 * 64
+
+
+def test_what_several_begin_with_is_computed_once() -> None:
+    policy = make_policy(packing=True, shared_prefix=True)
+    batch = make_batch([(8, 8)], [(8, 8)], shared=True)  # the same picture and text twice
+    longer = replace(batch, input_ids=batch.input_ids.clone())
+    longer.input_ids[1, -1] = 5  # but for its last token
+    load = load_of(policy, longer, window=0)
+    length = batch.input_ids.shape[1]
+    assert (load.tokens, load.pairs) == (length + 1, length * length + length)
