@@ -81,7 +81,7 @@ $(VLLM_VENV)/.vllm: pyproject.toml constraints.txt .ci/torchvision_cpu.py
 
 # vLLM and what it brings warn when they are imported; here that is no error.
 test-vllm: $(VLLM_VENV)/.vllm
-	$(VLLM_VENV)/bin/python -m pytest -W default -m vllm tests/contract tests/vllm $(ARGS)
+	$(VLLM_VENV)/bin/python -m pytest -W default -m 'vllm and not long' tests/contract tests/vllm $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

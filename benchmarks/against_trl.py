@@ -1,8 +1,7 @@
 """An update of vigorl beside TRL's on the same rollouts, with time and peak memory.
 
     python -m venv /tmp/trl
-    /tmp/trl/bin/pip install trl==1.16.0 torch==2.13.0 torchvision==0.28.0 transformers==5.19.0 \\
-        accelerate==1.15.0
+    /tmp/trl/bin/pip install trl==1.16.0 torch==2.13.0 transformers==5.19.0 accelerate==1.15.0
     python benchmarks/against_trl.py --trl /tmp/trl/bin/python [--prompts 2] [--group 4]
 
 The model and the rollouts are those of `middle.py`, the tower is frozen on both sides, all is
@@ -11,7 +10,8 @@ padding (all completions to the longest of the batch), loss_type=dapo; no logpro
 either side. A pass of vigorl holds as many tokens as one of TRL has positions. Loss and norm of the
 gradient are printed: all ways must have the same.
 
-    vigorl   packing, tiles, tower once a picture, micro-batches by tokens (`step.py`: all)
+    vigorl   packing, tiles, tower once a picture, micro-batches by tokens (`step.py`: no_prefix)
+    shared   and what a group begins with once (all)
     trl      as it runs on this machine; without Triton its head scores all positions
     compact  the same, its head scoring responses alone, as it does where there is Triton
 """
@@ -31,7 +31,7 @@ import torch
 from middle import IMAGE, PATCHES, Rollout, made_model, pixels_of
 from running import add_sizes, ask, rollouts_of, table, timed
 
-WAYS = ("vigorl", "trl", "compact")
+WAYS = ("vigorl", "shared", "trl", "compact")
 
 
 def measure_trl(rollouts: Sequence[Rollout], *, size: int, is_compact: bool) -> dict[str, float]:
@@ -130,10 +130,11 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     rollouts = rollouts_of(args)
-    if args.way == "vigorl":
+    if args.way in ("vigorl", "shared"):
         from step import DESIGNS, measure
 
-        print(json.dumps(measure(DESIGNS["all"], rollouts, size=args.size, passes=())))
+        design = DESIGNS["all" if args.way == "shared" else "no_prefix"]
+        print(json.dumps(measure(design, rollouts, size=args.size, passes=())))
         return
     if args.way:
         is_compact = args.way == "compact"

@@ -18,7 +18,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from tests.integration import combinations
 from tests.integration.combinations import QUIET, WORK
-from tests.integration.door import SMALL, launch, weights
+from tests.integration.door import SMALL, launch, start_weights, weights
 
 pytest.importorskip("deepspeed")
 pytestmark = [pytest.mark.slow, pytest.mark.deepspeed]
@@ -95,6 +95,8 @@ def test_two_processes_end_where_one_does(what: str, how: str, alone: Path, toge
     wanted_weights = weights(alone / what / "run/model")
     found_weights = weights(together / f"{what}_{how}" / "run/model")
     assert found_weights.keys() == wanted_weights.keys()
+    start = start_weights()
+    assert max(float((wanted_weights[n] - start[n]).abs().max()) for n in start) > 1e-4
     for name, weight in found_weights.items():
         torch.testing.assert_close(weight, wanted_weights[name], atol=1e-5, rtol=0, msg=name)
 

@@ -278,6 +278,11 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with plan.micro_batch_size=1",
         ),
+        (
+            "train",
+            ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_tokens=999"],
+            "plan.micro_batch_tokens cannot be used with model.shared_prefix=true",
+        ),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),

@@ -75,7 +75,16 @@ def test_a_cpu_computes_linear_attention_in_bfloat16_alone(little: Little) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("little", ["qwen3_vl", "qwen3_5", "glm4v", "internvl"], indirect=True)
+@pytest.mark.parametrize(
+    "little",
+    [
+        "qwen3_vl",
+        "qwen3_5",
+        pytest.param("glm4v", marks=pytest.mark.long),
+        pytest.param("internvl", marks=pytest.mark.long),
+    ],
+    indirect=True,
+)
 def test_a_servers_logprobs_are_those_of_one_full_forward_pass(
     little: Little, tmp_path: Path
 ) -> None:

@@ -228,7 +228,11 @@ def _batches(item: Any) -> list[TrainingBatch]:
 
 def _load(batch: TrainingBatch, module: PolicyModule, products: ModelFlops) -> Load:
     """Of a pass that is about to come: the tower runs on what is not remembered."""
-    grids = None
+    shown = batch.views
     if module.vision_cache is not None:
-        grids = [module.images.grid_thw(one) for one in module.vision_cache.missing(batch.views)]
-    return load_of(module.policy, batch, window=products.window, grids=grids)
+        shown = module.vision_cache.missing(shown)
+    elif module.policy.shared_prefix:
+        shown = list({view.key: view for view in shown}.values())
+    grids = [module.images.grid_thw(view) for view in shown]
+    reach = module.policy.sharing(batch).reach if module.policy.shared_prefix else None
+    return load_of(batch, window=products.window, grids=grids, reach=reach)

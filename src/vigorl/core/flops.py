@@ -101,8 +101,7 @@ class Load:
 
     Attributes:
         tokens: Positions of sequences, padding left out.
-        pairs: Sum over sequences of their length squared; of one that continues another, of its
-            own tokens by all that it consists of.
+        pairs: Sum over sequences of their length squared.
         scored: Positions whose next token is scored.
         patches: Of the pictures that go through the tower.
         patch_pairs: Sum over pictures, or pieces of them, of their patches squared.
@@ -124,11 +123,10 @@ class Load:
         return Load(**{one.name: times * getattr(self, one.name) for one in fields(Load)})
 
 
-def text_load(lengths: Iterable[tuple[int, int]], *, scored: float) -> Load:
-    """Of sequences by the tokens that are computed and those that are seen, pictures expanded."""
+def text_load(lengths: Iterable[float], *, scored: float) -> Load:
+    """Of sequences by their lengths, pictures expanded."""
     lengths = list(lengths)
-    tokens = sum(own for own, _ in lengths)
-    return Load(tokens=tokens, pairs=sum(own * seen for own, seen in lengths), scored=scored)
+    return Load(tokens=sum(lengths), pairs=sum(n * n for n in lengths), scored=scored)
 
 
 def picture_load(grids: Iterable[tuple[int, int, int]], *, window: int) -> Load:

@@ -141,6 +141,7 @@ class LearningLoad:
             at once.
         has_critic: A model of the same size, without its output head, learns in the same steps.
         parts: That FSDP2 cuts weights, gradients and moments into; 1 without it.
+        shared_tokens: Of a micro-batch's, so many are not read again (model.shared_prefix).
     """
 
     weight_bytes: int
@@ -158,6 +159,7 @@ class LearningLoad:
     vocab_tile: int
     has_critic: bool = False
     parts: int = 1
+    shared_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,15 +303,19 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
     chunks of 64: 130 (90) per number of its values on top, as transformers does it without
     flash-linear-attention. The layer that is in its backward pass counts twice, for its gradients.
     With checkpointing: each layer's input, and that one layer. Beside them the mask of a padded
-    batch.
+    batch. Where tokens are shared, attention keeps keys and values of every sequence, in the width
+    of the queries.
 
     Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa,
     counted; a test counts them again. After arXiv:2205.05198, section 4.1, of a GPT layer.
     """
-    tokens = load.micro_batch_size * load.sequence_tokens
+    every = load.micro_batch_size * load.sequence_tokens
+    tokens = every - load.shared_tokens
     inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
     base, per_norm, per_value = (32, 11, 130) if load.weight_bytes == 4 else (20, 8, 90)
     layer = tokens * ((base + per_norm * (model.norms - 2)) * model.hidden + inner)
+    if load.shared_tokens:
+        layer += 2 * every * model.hidden * load.compute_bytes
     delta = tokens * per_value * model.linear_width
     inputs = tokens * model.hidden * load.weight_bytes * model.layers
     mask = tokens * load.sequence_tokens * load.compute_bytes

@@ -169,6 +169,10 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     num_sequences = batching.micro_batch_size
     if batching.micro_batch_tokens is not None:
         num_sequences = min(num_sequences, max(batching.micro_batch_tokens // sequence, 1))
+    shared = 0
+    if cfg.model.shared_prefix and not traces:
+        num_prompts = -(-num_sequences // cfg.plan.group_size)
+        shared = (num_sequences - num_prompts) * (prompt + picture)
     return LearningLoad(
         weight_bytes=own,
         compute_bytes=compute,
@@ -186,6 +190,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
         parts=num_parts(cfg),
+        shared_tokens=shared,
     )
 
 

@@ -5,12 +5,14 @@ them too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from vigorl.core.flops import Load, ModelFlops, Weights, picture_load, text_load
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.policy import Policy
+from vigorl.models.shared_prefix import Reach
 
 _PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -46,23 +48,27 @@ def count_products(policy: Policy) -> ModelFlops:
 
 
 def load_of(
-    policy: Policy,
     batch: TrainingBatch,
     *,
     window: int,
     grids: Sequence[tuple[int, int, int]] | None = None,
+    reach: Reach | None = None,
 ) -> Load:
-    """What a pass of a policy over a batch reads.
+    """What a pass over a batch reads.
 
     Args:
-        policy: Knows what of it is computed.
         batch: Padded.
         window: `ModelFlops.window`.
         grids: Of the pictures that the tower runs on; None: on all of the batch's.
+        reach: Of a batch that reads once what sequences begin with (`Policy.sharing`).
     """
+    lengths = batch.attention_mask.sum(-1).tolist()
     if grids is None:
         grids = [(a, b, c) for a, b, c in batch.image_grid_thw.tolist()]
-    load = text_load(policy.lengths(batch), scored=int(batch.loss_mask.sum()))
+    load = text_load(lengths, scored=int(batch.loss_mask.sum()))
+    if reach is not None:
+        pairs = sum(own * seen for own, seen in zip(reach.own, reach.num_seen, strict=True))
+        load = replace(load, tokens=sum(reach.own), pairs=pairs)
     return load + picture_load(grids, window=window)
 
 

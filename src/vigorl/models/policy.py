@@ -271,7 +271,7 @@ class Policy(nn.Module):
     def _read_packed(self, batch: TrainingBatch, features: Tensor) -> Tensor:
         packing, grids = Packing.of(batch.attention_mask), batch.image_grid_thw
         if self.shared_prefix:
-            packing = self._sharing(batch)
+            packing = self.sharing(batch)
             is_read = packing.is_own[batch.input_ids == self.image_token_id]
             counts = self.family.num_tokens(grids, self.model.config)
             grids, features = grids[is_read[counts.cumsum(0) - counts]], features[is_read]
@@ -286,19 +286,13 @@ class Policy(nn.Module):
         )
         return packing.batch(hidden)
 
-    def _sharing(self, batch: TrainingBatch) -> SharedPacking:
+    def sharing(self, batch: TrainingBatch) -> SharedPacking:
+        """How the sequences of a batch stand in one row with `shared_prefix`."""
+        counts = self.family.num_tokens(batch.image_grid_thw, self.model.config)
         pictures = torch.full_like(batch.input_ids, -1)
         numbers = torch.tensor(_numbers(batch)).to(pictures)
-        counts = self.family.num_tokens(batch.image_grid_thw, self.model.config)
         pictures[batch.input_ids == self.image_token_id] = numbers.repeat_interleave(counts)
         return SharedPacking.of(batch.input_ids, batch.attention_mask, pictures)
-
-    def lengths(self, batch: TrainingBatch) -> list[tuple[int, int]]:
-        """Tokens of each sequence that `forward` computes, and how many there are to be seen."""
-        if self.shared_prefix:
-            reach = self._sharing(batch).reach
-            return list(zip(reach.own, reach.num_seen, strict=True))
-        return [(length, length) for length in batch.attention_mask.sum(-1).tolist()]
 
     def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
         """The positions that `forward` uses: time, row, column."""

@@ -136,7 +136,9 @@ class FSDP2Strategy(ModelParallelStrategy):
 
     # ---- checkpoints: Lightning's own number AdamW's states by another order than AdamW ----------
 
-    lightning_restore_optimizer = True
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         assert self.lightning_module is not None

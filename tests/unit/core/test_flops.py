@@ -18,7 +18,7 @@ MODEL = ModelFlops(
 
 
 def test_a_text_costs_its_weights_its_scored_tokens_and_its_pairs() -> None:
-    load = text_load([(3, 3), (5, 5)], scored=2)
+    load = text_load([3, 5], scored=2)
     assert (load.tokens, load.pairs) == (8, 9 + 25)
     products, pairs = 100 * 8 + 50 * 2, 6 * (9 + 25)
     assert MODEL.text_forward(load) == 2 * products + 4 * pairs
@@ -45,7 +45,7 @@ def test_a_frozen_tower_costs_a_forward_pass() -> None:
 
 
 def test_loads_add_up() -> None:
-    one, other = text_load([(3, 3)], scored=1), picture_load([(1, 4, 4)], window=4)
+    one, other = text_load([3], scored=1), picture_load([(1, 4, 4)], window=4)
     assert (one + other).tokens == 3
     assert (one + other).patches == 16
     assert (other * 3).patches == 3 * 16

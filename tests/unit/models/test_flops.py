@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.unit.models.small import FAMILIES, make_batch, make_policy, patch_of
+from tests.unit.models.small import FAMILIES, IMAGE, make_batch, make_policy, patch_of
+from tests.unit.models.test_shared_prefix import dialogs
 from vigorl.models.flops import count_products, load_of
 from vigorl.models.lora import LoraSettings
 
@@ -23,7 +24,7 @@ def counted(family: str, **settings: Any) -> tuple[float, float, float, float]:
     policy.model.set_attn_implementation("eager")  # as products that are counted
     batch = make_batch(ROW, ROW, patch=patch_of(family))
     products = count_products(policy)
-    load = load_of(policy, batch, window=products.window)
+    load = load_of(batch, window=products.window)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
         policy.response_logprobs(batch)
     with FlopCounterMode(display=False) as update:
@@ -62,21 +63,23 @@ def test_frozen_weights_beside_adapters_have_no_gradient() -> None:
     assert update < of_update < 1.1 * update
 
 
+def test_what_sequences_share_costs_once() -> None:
+    policy, batch = make_policy(packing=True, shared_prefix=True), dialogs()
+    products = count_products(policy)
+    load = load_of(batch, window=products.window, reach=policy.sharing(batch).reach)
+    features = torch.randn(int((batch.input_ids == IMAGE).sum()), policy.feature_width)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as update:
+        policy.response_logprobs(batch, features=features)[0].sum().backward()
+    assert products.text_update(load) == pytest.approx(update.get_total_flops(), rel=0.02)
+    alone = load_of(batch, window=products.window)
+    assert products.text_update(load) < 0.75 * products.text_update(alone)
+
+
 def test_padding_costs_nothing_and_scored_tokens_the_head() -> None:
     policy = make_policy()
     products = count_products(policy)
     alone, beside = make_batch(ROW), make_batch([], ROW)
-    loads = [load_of(policy, batch, window=products.window) for batch in (alone, beside)]
+    loads = [load_of(batch, window=products.window) for batch in (alone, beside)]
     assert loads[1].tokens - loads[0].tokens == 5
     assert loads[0].scored == 6
     assert products.head.num == 97 * 64
-
-
-def test_what_several_begin_with_is_computed_once() -> None:
-    policy = make_policy(packing=True, shared_prefix=True)
-    batch = make_batch([(8, 8)], [(8, 8)], shared=True)  # the same picture and text twice
-    longer = replace(batch, input_ids=batch.input_ids.clone())
-    longer.input_ids[1, -1] = 5  # but for its last token
-    load = load_of(policy, longer, window=0)
-    length = batch.input_ids.shape[1]
-    assert (load.tokens, load.pairs) == (length + 1, length * length + length)

@@ -11,9 +11,11 @@ from transformers import AutoModelForImageTextToText, Glm4vConfig, Qwen2_5_VLCon
 from vigorl.build import ASSETS
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import LearningLoad, activation_bytes
+from vigorl.families.lookup import family_named
 from vigorl.models.lora import LoraSettings
 from vigorl.models.model_size import measure_model, read_config
 from vigorl.models.policy import Policy
+from vigorl.models.shared_prefix import SharedPacking, prepare_sharing
 
 START = ASSETS / "tiny_start"
 TEXT_7B = {
@@ -101,7 +103,7 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_5", "glm4v"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_5", "glm4v", "shared"])
 def test_activations_are_what_autograd_saves(dtype: torch.dtype, family: str) -> None:
     text = TEXT_7B | {
         "hidden_size": 256,
@@ -123,7 +125,16 @@ def test_activations_are_what_autograd_saves(dtype: torch.dtype, family: str) ->
         text |= {"rope_parameters": rope | {"mrope_section": [8, 12, 12]}}
         config = Glm4vConfig(text_config=text, vision_config=vision, image_token_id=63)
     model = AutoModelForImageTextToText.from_config(config, dtype=dtype)
-    batch, tokens = 2, 64
+    batch, tokens, shared = 2, 64, 0
+    row, told = torch.zeros(batch, tokens, dtype=torch.long), {}
+    if family == "shared":  # the first 48 of each of 4 sequences
+        batch, shared = 4, 3 * 48
+        ids = torch.zeros(batch, tokens, dtype=torch.long)
+        ids[:, 48] = torch.arange(batch)
+        packing = SharedPacking.of(ids, torch.ones_like(ids), torch.full_like(ids, -1))
+        prepare_sharing(model, family_named("qwen2_5_vl", where=""))
+        places = packing.row(torch.arange(tokens).expand(batch, -1)).expand(3, 1, -1)
+        row, told = packing.row(ids), {"position_ids": places, **packing.told(model)}
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     saved: dict[int, int] = {}
 
@@ -134,7 +145,7 @@ def test_activations_are_what_autograd_saves(dtype: torch.dtype, family: str) ->
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        kept = model.model(input_ids=torch.zeros(batch, tokens, dtype=torch.long), use_cache=False)
+        kept = model.model(input_ids=row, use_cache=False, **told)
     assert kept.last_hidden_state.requires_grad
     load = LearningLoad(
         weight_bytes=dtype.itemsize,
@@ -150,6 +161,7 @@ def test_activations_are_what_autograd_saves(dtype: torch.dtype, family: str) ->
         is_checkpointed=False,
         logits_chunk_tokens=1,
         vocab_tile=16_384,
+        shared_tokens=shared,
     )
     estimate = activation_bytes(measure_model(config.to_dict()), load)
     # what stands above the layers, and the layer whose gradients are counted too: 13 / 12
