@@ -23,7 +23,7 @@ from phase_costs import measure
 from plots import plot_curves
 
 OUT, DOCS = Path("outputs/scaling.json"), Path("docs")
-REPEATS = 1
+REPEATS = 3
 
 
 def plan(prompts: int, group: int) -> list[str]:
