@@ -39,7 +39,7 @@ def measure_trl(rollouts: Sequence[Rollout], *, size: int, is_compact: bool) -> 
 
     model = made_model().train()
     if torch.cuda.is_available():
-        model.cuda()
+        model.to("cuda")
     model.model.visual.requires_grad_(False)
     utils.add_fused_lm_head(model, outputs=("log_probs", "entropy"))
     if is_compact:

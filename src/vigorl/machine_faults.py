@@ -35,7 +35,7 @@ _CURES = {
     errno.EMFILE: "ulimit -n sets how many files may be open",
 }
 _LESS_MEMORY = "pixels.max_pixels, limits.max_new_tokens or engine.max_batch_size"
-_LESS_TO_TRAIN = "plan.micro_batch_size (of SFT traces.micro_batch_size), "
+_LESS_TO_TRAIN = "plan.micro_batch_size (of SFT traces.micro_batch_size) or micro_batch_tokens, "
 
 
 def machine_fault(error: BaseException, *, door: str, folder: Path | None = None) -> str | None:

@@ -112,6 +112,7 @@ def cut(
         rank=rank,
         num_ranks=num_ranks,
         by_group=by_group,
+        num_shared=lambda members: min(len(one.token_ids) for one in members) - 1,
     )
     return cut_phase(samples, by)
 
@@ -197,6 +198,11 @@ def test_rollouts_of_a_prompt_go_together_where_they_share_its_reading() -> None
     assert [{one.group for one in part} for part in found] == [{"b"}, {"c"}, {"d"}, {"a"}]
     found = cut(samples).micro_batches
     assert [len(one.token_ids) for part in found for one in part] == [3, 4, 5, 6, 6, 7, 8, 9]
+
+    # read once: 10 tokens of a, 6 of b, 7 of c, 9 of d; alone they would be 12, 9, 12 and 15
+    tokens = replace(PLAN, micro_batch_size=8, micro_batch_tokens=16)
+    found = cut(samples, by_group=True, plan=tokens).micro_batches
+    assert [{one.group for one in part} for part in found] == [{"a", "b"}, {"d", "c"}]
 
 
 @pytest.mark.parametrize("kl_coef", [0.1, 0.0])
