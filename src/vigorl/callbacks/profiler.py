@@ -24,7 +24,16 @@ from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
 from vigorl.core.flops import Load, ModelFlops
-from vigorl.core.spans import Kind, Timeline, chrome_trace, note, own_seconds, record, recorded
+from vigorl.core.spans import (
+    Kind,
+    Timeline,
+    chrome_trace,
+    note,
+    own_seconds,
+    record,
+    recorded,
+    within_phase,
+)
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.flops import count_products, load_of
 from vigorl.models.peak import peak_flops
@@ -112,15 +121,12 @@ class PhaseProfiler(L.Callback):
         if self._phase is None:
             return
         wall_s = time.perf_counter() - self._begun_s
-        spans = [
-            one._replace(begun_s=one.begun_s - self._begun_s, ended_s=one.ended_s - self._begun_s)
-            for one in recorded()
-        ]
+        learner = threading.get_ident()
+        spans = within_phase(recorded(), begun_s=self._begun_s, learner=learner)
         if self._by_torch is not None:
             self._write_torch(trainer)
         own = Timeline(trainer.global_rank, self._begun_unix_s, wall_s, spans)
-        own_thread = [one for one in spans if one.thread == threading.get_ident()]
-        waited = own_seconds(own_thread).get(Kind.WAIT, 0.0) / wall_s
+        waited = own_seconds(one for one in spans if one.thread == 0).get(Kind.WAIT, 0.0) / wall_s
         of_ranks = from_all_ranks(waited)
         self._log(trainer, {"perf/idle_frac": sum(of_ranks) / len(of_ranks)})
         if self._is_due:

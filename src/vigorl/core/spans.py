@@ -59,13 +59,31 @@ class Timeline:
         rank: Its number.
         begun_s: Unix time of the phase's beginning.
         wall_s: How long it took.
-        spans: In the order in which they ended, in seconds since the beginning.
+        spans: In the order in which they ended, in seconds since the beginning; threads are
+            numbered, the learner's is 0.
     """
 
     rank: int
     begun_s: float
     wall_s: float
     spans: Sequence[Span]
+
+
+def within_phase(spans: Iterable[Span], *, begun_s: float, learner: int) -> list[Span]:
+    """The spans of a `Timeline`: what began before the phase, as rollouts made beside the phase
+    before do, begins with it.
+
+    Args:
+        spans: In the order in which they ended.
+        begun_s: When the phase began, seconds of `time.perf_counter`.
+        learner: The thread that learns.
+    """
+    numbers, found = {learner: 0}, list[Span]()
+    for one in spans:
+        number = numbers.setdefault(one.thread, len(numbers))
+        begun, ended = max(one.begun_s - begun_s, 0.0), max(one.ended_s - begun_s, 0.0)
+        found.append(one._replace(begun_s=begun, ended_s=ended, thread=number))
+    return found
 
 
 class _Running:
@@ -158,11 +176,10 @@ def chrome_trace(timelines: Sequence[Timeline]) -> Mapping[str, Any]:
     events: list[dict[str, Any]] = []
     for one in timelines:
         shift = one.begun_s - first
-        threads = _numbered(one.spans)
         events.append(_named("process_name", one.rank, 0, f"rank {one.rank}"))
         events += [
             _named("thread_name", one.rank, number, f"thread {number}" if number else "main")
-            for number in threads.values()
+            for number in sorted({spent.thread for spent in one.spans})
         ]
         events += [
             {
@@ -172,17 +189,11 @@ def chrome_trace(timelines: Sequence[Timeline]) -> Mapping[str, Any]:
                 "ts": round(1e6 * (shift + spent.begun_s), 1),
                 "dur": round(1e6 * (spent.ended_s - spent.begun_s), 1),
                 "pid": one.rank,
-                "tid": threads[spent.thread],
+                "tid": spent.thread,
             }
             for spent in sorted(one.spans, key=lambda spent: spent.begun_s)
         ]
     return {"traceEvents": events, "displayTimeUnit": "ms"}
-
-
-def _numbered(spans: Sequence[Span]) -> dict[int, int]:
-    """Threads from 0 on, in the order in which they begin."""
-    threads = dict.fromkeys(one.thread for one in sorted(spans, key=lambda one: one.begun_s))
-    return {thread: number for number, thread in enumerate(threads)}
 
 
 def _named(kind: str, process: int, thread: int, name: str) -> dict[str, Any]:

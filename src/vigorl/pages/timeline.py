@@ -116,10 +116,8 @@ def picture_of(timelines: Sequence[Timeline]) -> Picture:
 def _lanes(one: Timeline, *, shift_s: float, end_s: float) -> Iterator[Lane]:
     """Of one rank, its threads below each other."""
     by_place: defaultdict[tuple[int, int], list[Span]] = defaultdict(list)
-    threads: dict[int, int] = {}
     for spent, around in nested(one.spans):
-        thread = threads.setdefault(spent.thread, len(threads))
-        by_place[thread, len(around)].append(spent)
+        by_place[spent.thread, len(around)].append(spent)
     for thread, depth in sorted(by_place):
         name = f"rank {one.rank}" if not (thread or depth) else ""
         name = f"thread {thread}" if thread and not depth else name
@@ -156,8 +154,7 @@ def _shares(timelines: Sequence[Timeline]) -> tuple[Share, ...]:
     seconds: list[dict[str, float]] = []
     nums: Counter[str] = Counter()
     for one in timelines:
-        main = min(one.spans, key=lambda spent: spent.begun_s).thread if one.spans else 0
-        spans = [spent for spent in one.spans if spent.thread == main]
+        spans = [spent for spent in one.spans if spent.thread == 0]
         own = {str(kind): spent_s for kind, spent_s in own_seconds(spans).items()}
         seconds.append(own | {"else": one.wall_s - sum(own.values())})
         nums.update(str(spent.kind) for spent in spans)

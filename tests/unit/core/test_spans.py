@@ -16,6 +16,7 @@ from vigorl.core.spans import (
     record,
     recorded,
     span,
+    within_phase,
 )
 
 
@@ -74,9 +75,24 @@ def test_what_lies_in_another_span_counts_for_itself_alone() -> None:
     assert [len(around) for _, around in nested(spans)] == [0, 0, 1, 1, 0]
 
 
+def test_rollouts_that_were_begun_in_the_phase_before_begin_with_the_phase() -> None:
+    """And their thread is not taken for the learner's, though it was first."""
+    spans = [
+        at(Kind.ENGINE, 95.0, 110.0, thread=9),
+        at(Kind.GENERATE, 20.0, 110.0, thread=9),
+        at(Kind.WAIT, 101.0, 110.0, thread=7),
+    ]
+    assert within_phase(spans, begun_s=100.0, learner=7) == [
+        at(Kind.ENGINE, 0.0, 10.0, thread=1),
+        at(Kind.GENERATE, 0.0, 10.0, thread=1),
+        at(Kind.WAIT, 1.0, 10.0, thread=0),
+    ]
+
+
 def test_a_chrome_trace_has_a_process_per_rank_on_one_axis() -> None:
-    first = Timeline(0, 100.0, 2.0, [at(Kind.GENERATE, 0.5, 1.5)])
-    second = Timeline(1, 100.25, 2.0, [at(Kind.TOOL, 0.0, 0.5, detail="zoom"), at(Kind.WAIT, 1, 2)])
+    first = Timeline(0, 100.0, 2.0, [at(Kind.GENERATE, 0.5, 1.5, thread=0)])
+    spans = [at(Kind.TOOL, 0.0, 0.5, thread=0, detail="zoom"), at(Kind.WAIT, 1, 2, thread=0)]
+    second = Timeline(1, 100.25, 2.0, spans)
     events = chrome_trace([first, second])["traceEvents"]
     assert {one["args"]["name"] for one in events if one["ph"] == "M"} == {
         "rank 0", "rank 1", "main"

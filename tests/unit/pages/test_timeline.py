@@ -10,7 +10,7 @@ from vigorl.pages.timeline import picture_of, render_timeline, show_on_page
 
 
 def timeline(rank: int, *spans: tuple[Kind, float, float], begun_s: float = 0.0) -> Timeline:
-    return Timeline(rank, begun_s, 10.0, [Span(*one, 1) for one in spans])
+    return Timeline(rank, begun_s, 10.0, [Span(*one, 0) for one in spans])
 
 
 RANKS = [
