@@ -9,9 +9,10 @@ environments can import it.
 
 from __future__ import annotations
 
+import ctypes
 import random
-import resource
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -101,8 +102,23 @@ def pixels_of(picture: int) -> Tensor:
     return torch.randn(PATCHES**2, 6 * PATCH_PX**2, generator=noise)
 
 
-def peak_bytes() -> int:
-    """The most memory that this process has had so far, on the device where there is one."""
+def held_bytes() -> int:
+    """What this process holds now, on the device where there is one; `peak_bytes` begins here."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system first
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: forget the peak
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int:
+    """The most that it has held since `held_bytes`."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    raise SystemExit(f"/proc/self/status names no {name}")

@@ -291,6 +291,11 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with plan.micro_batch_size=1",
         ),
+        (
+            "train",
+            [TRACES, "model.packing=true", "model.shared_prefix=true", "traces.micro_batch_size=1"],
+            "model.shared_prefix=true has no effect with traces.micro_batch_size=1",
+        ),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),
@@ -334,6 +339,11 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             "train",
             ["strategy=fsdp2", "trainer.devices=2", "precision=16-mixed"],
             "strategy=fsdp2 cannot take precision=16-mixed",
+        ),
+        (
+            "train",
+            ["strategy=fsdp2", "trainer.devices=2", "strategy.gather_dtype=bfloat16"],
+            "strategy.gather_dtype=bfloat16 computes in bfloat16",
         ),
         (
             "train",

@@ -166,11 +166,12 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     prompt, picture = prompt_tokens(cfg), model.picture_tokens(cfg.pixels.max_pixels)
     sequence = response if traces else prompt + picture + response
     batching = traces or cfg.plan
-    num_sequences = batching.micro_batch_size
-    if batching.micro_batch_tokens is not None:
-        num_sequences = min(num_sequences, max(batching.micro_batch_tokens // sequence, 1))
-    shared = 0
-    if cfg.model.shared_prefix and not traces:
+    num_sequences, most = batching.micro_batch_size, batching.micro_batch_tokens
+    is_shared, shared = cfg.model.shared_prefix and not traces, 0
+    if most is not None:  # rounded up: shorter sequences fill what the longest leave
+        num_sequences = min(num_sequences, -(-most // (response if is_shared else sequence)))
+        shared = max(num_sequences * sequence - max(most, sequence), 0) if is_shared else 0
+    elif is_shared:
         num_prompts = -(-num_sequences // cfg.plan.group_size)
         shared = (num_sequences - num_prompts) * (prompt + picture)
     return LearningLoad(

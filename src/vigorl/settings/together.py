@@ -143,11 +143,14 @@ def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
         return
     if not model.get("packing"):
         yield "model.shared_prefix=true has no effect without model.packing=true"
-    if plan.get("micro_batch_size") == 1:
-        yield (
-            "model.shared_prefix=true has no effect with plan.micro_batch_size=1: one rollout has "
-            "none to share its prompt with; set it to plan.group_size, or a multiple"
-        )
+    traces = plain["datamodule"].get("traces") or {}
+    for key, one in (("plan", plan), ("traces", traces)):
+        if one.get("micro_batch_size") == 1:
+            yield (
+                f"model.shared_prefix=true has no effect with {key}.micro_batch_size=1: one "
+                "sequence has none to share its prompt with; set it to plan.group_size, or a "
+                "multiple"
+            )
 
 
 def _tokens(plain: dict[str, Any]) -> Iterator[str]:
@@ -281,6 +284,13 @@ def _parts(plain: dict[str, Any]) -> Iterator[str]:
         yield (
             "strategy=fsdp2 cannot take precision=16-mixed, whose loss scale Lightning does not "
             "keep over parts: set precision=bf16-mixed, or strategy=zero2"
+        )
+    travels = strategy.get("gather_dtype")
+    if travels and trainer.get("precision") != {"bfloat16": "bf16-mixed"}.get(travels, travels):
+        yield (
+            f"strategy.gather_dtype={travels} computes in {travels}, which trainer.precision="
+            f"{trainer.get('precision')} does not say: set trainer.precision=bf16-mixed, or "
+            "strategy.gather_dtype=null"
         )
     ranks = trainer.get("devices", 1) * trainer.get("num_nodes", 1)
     if ranks == 1:

@@ -426,6 +426,8 @@ class TraceBatches(Dataset[TrainingBatch | Spare]):
     ) -> None:
         self._samples, self._settings, self._datamodule = samples, settings, datamodule
         self._world_size, self._rank = world_size, rank
+        self._cut_update: int | None = None  # whose micro-batches `_cut` are
+        self._cut: Sequence[Sequence[TrainingSample] | Spare] = ()
         self._order = list(range(len(samples)))
         random.Random(order).shuffle(self._order)
         if len(self) == 0:
@@ -454,22 +456,21 @@ class TraceBatches(Dataset[TrainingBatch | Spare]):
             raise IndexError(index)
         accumulate = self._settings.accumulate(self._world_size)
         update, micro = divmod(index, accumulate)
-        size = self._settings.sequences_per_update
-        chosen = [self._samples[i] for i in self._order[update * size : (update + 1) * size]]
-        weigh, counts = self._settings.token_weights, loss_tokens(chosen)  # of all ranks
-        weighed = weigh_update(chosen, weigh, of_ranks=[counts], rank=0)
-        if self._budget is not None:
-            part = self._dealt(weighed, accumulate)[micro]
-            return part if isinstance(part, Spare) else self._datamodule.collate(part)
-        ranked = sorted(weighed, key=self._datamodule.num_tokens)
-        first = (micro * self._world_size + self._rank) * self._settings.micro_batch_size
-        return self._datamodule.collate(ranked[first : first + self._settings.micro_batch_size])
+        if update != self._cut_update:
+            self._cut_update, self._cut = update, self._cut_of(update, accumulate)
+        part = self._cut[micro]
+        return part if isinstance(part, Spare) else self._datamodule.collate(part)
 
-    def _dealt(
-        self, update: Sequence[TrainingSample], places: int
-    ) -> list[list[TrainingSample] | Spare]:
+    def _cut_of(self, number: int, places: int) -> Sequence[Sequence[TrainingSample] | Spare]:
         """This rank's micro-batches of an update."""
-        assert self._budget is not None
+        size, each = self._settings.sequences_per_update, self._settings.micro_batch_size
+        chosen = [self._samples[i] for i in self._order[number * size : (number + 1) * size]]
+        weigh, counts = self._settings.token_weights, loss_tokens(chosen)  # of all ranks
+        update = weigh_update(chosen, weigh, of_ranks=[counts], rank=0)
+        if self._budget is None:
+            ranked = sorted(update, key=self._datamodule.num_tokens)
+            firsts = [(micro * self._world_size + self._rank) * each for micro in range(places)]
+            return [ranked[first : first + each] for first in firsts]
         lengths = [self._datamodule.num_tokens(sample) for sample in update]
         dealt = deal(lengths, budget=self._budget, num_ranks=self._world_size, rank=self._rank)
         parts = [[update[i] for i in part] for part in dealt]

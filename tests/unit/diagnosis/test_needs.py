@@ -64,6 +64,25 @@ def test_what_samples_while_it_learns_holds_both_at_once() -> None:
     assert sizes[0] < sizes[1] <= sizes[0] + max(sizes[0], sum(item.num_bytes for item in items))
 
 
+def test_micro_batches_by_tokens_are_filled_up_by_shorter_sequences(seven: str) -> None:
+    """As many as hold the budget when each is at its longest, rounded up; what they share once."""
+    base = ["scale=qwen2_5_vl_7b", seven, "model.packing=true", "plan.micro_batch_size=64"]
+    tokens, sequences = {}, {}
+    for name, more in {
+        "tokens": ["plan.micro_batch_tokens=16384"],
+        "shared": ["plan.micro_batch_tokens=16384", "model.shared_prefix=true"],
+    }.items():
+        cfg = settings(*base, *more)
+        _, model = check_model(cfg)
+        assert model is not None
+        load = learning_load(cfg, model)
+        assert load is not None
+        sequences[name] = load.micro_batch_size
+        tokens[name] = load.micro_batch_size * load.sequence_tokens - load.shared_tokens
+    assert all(16384 <= num < 16384 + 20000 for num in tokens.values())
+    assert sequences["shared"] > sequences["tokens"] >= 1
+
+
 def test_answers_that_are_learned_from_stand_in_the_same_step() -> None:
     pearl = settings("experiment=recipe_pearl")
     _, model = check_model(pearl)
