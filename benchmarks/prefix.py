@@ -9,7 +9,8 @@ prompt begins with a picture of 448 x 448 (256 tokens); the responses of a group
 spread between the two, and only they are scored. In each round every way makes a forward and a
 backward pass, which is timed (on a CPU by its own seconds) and whose floating-point operations are
 counted by PyTorch's counter, which is told of the CPU's attention. Log-probabilities are compared.
-Then the formula of `core.flops`, for this model and in the shapes of released ones.
+Then the formula of `core.flops`, for this model and in the shapes of released ones; `--rounds 0`
+gives that alone, in seconds.
 """
 
 from __future__ import annotations
@@ -160,38 +161,41 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     spread = torch.linspace(args.shortest, args.longest, args.group).int().tolist()
     batch = groups_of(spread, prompt=args.prompt, prompts=args.prompts).to(device)
-    one = torch.randn(args.prompts, SIDE**2, 512)
-    features = one.repeat_interleave(args.group, dim=0).flatten(0, 1).to(device)
-    ways = {name: made(**settings).to(device) for name, settings in WAYS.items()}
-    print(
-        f"{args.prompts} x {args.group} rollouts, {int(batch.attention_mask.sum())} tokens in a "
-        f"batch of {batch.input_ids.numel()}",
-        flush=True,
-    )
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    pictures = torch.randn(args.prompts, SIDE**2, 512)
+    features = pictures.repeat_interleave(args.group, dim=0).flatten(0, 1).to(device)
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(args.rounds):
-        found = {name: passes(policy, batch, features) for name, policy in ways.items()}
+        found: dict[str, Passes] = {}
+        for name, settings in WAYS.items():  # one model at a time: each has its activations
+            found[name] = one = passes(made(**settings).to(device), batch, features)
+            seconds[name].append(one.seconds)
+            print(f"{name}: {one.operations:.2f}e12 operations, {one.seconds:.2f} s", flush=True)
         apart = max(
             float((found["padded"].logprobs - one.logprobs).abs().max()) for one in found.values()
         )
-        for name, one in found.items():
-            seconds[name].append(one.seconds)
         print("1e12 operations:", told({name: one.operations for name, one in found.items()}))
         print("seconds:", told({name: one.seconds for name, one in found.items()}))
         print(f"log-probabilities differ by {apart:.1e} at most", flush=True)
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
-    print("medians:", told(medians))
+    if args.rounds:
+        medians = {name: statistics.median(each) for name, each in seconds.items()}
+        print("medians:", told(medians))
     with torch.device("meta"):
         shapes = {"this model": count_products(made())}
     shapes |= {scale: in_shape(scale) for scale in SHAPES}
     read = loads(spread, prompt=args.prompt, prompts=args.prompts)
     for scale, model in shapes.items():
-        needed = {name: model.text_update(load) / 1e12 for name, load in read.items()}
-        print(f"1e12 operations by formula, {scale}:", told(needed))
+        needed = {name: model.text_update(load) for name, load in read.items()}
+        made_again = {
+            name: 2 * (model.head.num * load.scored + model.query_width * load.pairs)
+            for name, load in read.items()
+        }
+        print(f"1e12 operations by formula, {scale}:", told(needed, 1e12))
+        every = {name: needed[name] + made_again[name] for name in needed}
+        print("  with logits and scores that the backward pass makes again:", told(every, 1e12))
 
 
-def told(values: dict[str, float]) -> str:
-    each = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+def told(values: dict[str, float], unit: float = 1.0) -> str:
+    each = ", ".join(f"{name} {value / unit:.2f}" for name, value in values.items())
     ratios = (f"{name} / shared {value / values['shared']:.2f}" for name, value in values.items())
     return f"{each}; {', '.join(list(ratios)[:-1])}"
 

@@ -120,7 +120,7 @@ def test_two_ranks_make_their_shares_and_go_on_with_them(tmp_path: Path) -> None
     shutil.rmtree(run / "model")
     for one in (run / "checkpoints").glob("phase-00003*"):
         one.unlink()
-    resumed = run_door(f"resume={run}", small=[], launcher=TORCHRUN, timeout=400)
+    resumed = run_door(f"resume={run}", VARIED_REWARD, small=[], launcher=TORCHRUN, timeout=400)
     assert resumed.returncode == 0, resumed.stderr[-6000:]
     assert [(run / name).read_bytes() for name in names] == before
     assert same_weights(weights(run / "model"), trained)

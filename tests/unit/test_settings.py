@@ -226,8 +226,21 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             "exploration cannot be used with over",
         ),
         ("train", ["overlap=one_step", "guard=switch"], "guard=switch cannot be used with overlap"),
-        ("train", ["overlap=one_step", "engine=vllm"], "start servers and set engine=server"),
-        ("train", ["overlap=one_step", "trainer.precision=bf16-true"], "for all threads"),
+        (
+            "train",
+            ["overlap=one_step", "engine=vllm"],
+            "engine=vllm cannot be used with overlap=one_step",
+        ),
+        (
+            "train",
+            ["overlap=one_step", "trainer.precision=bf16-true"],
+            "trainer.precision=bf16-true cannot be used with overlap=one_step",
+        ),
+        (
+            "train",
+            ["overlap=one_step", "overlap.spare_groups=99", "overlap.max_staleness=2"],
+            "overlap.spare_groups=99 may be at most plan.prompts_per_phase=",
+        ),
         (
             "train",
             ["overlap=one_step", "overlap.spare_groups=1", "groups=drop_flat"],
@@ -277,11 +290,6 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             "train",
             ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with plan.micro_batch_size=1",
-        ),
-        (
-            "train",
-            ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_tokens=999"],
-            "plan.micro_batch_tokens cannot be used with model.shared_prefix=true",
         ),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
     FSDPModule,
     MixedPrecisionPolicy,
@@ -27,12 +27,20 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from vigorl.models.policy import Policy
 
 
+def weight_mesh(device: str, *, num_ranks: int, copies: int) -> DeviceMesh:
+    """[ranks], or [copies, ranks of each]; all ranks make it together."""
+    if copies == 1:
+        return init_device_mesh(device, (num_ranks,))
+    shape = (copies, num_ranks // copies)
+    return init_device_mesh(device, shape, mesh_dim_names=("copies", "parts"))
+
+
 def shard_policy(policy: Policy, mesh: DeviceMesh, *, gather_dtype: torch.dtype | None) -> None:
     """Split a policy's weights over ranks in place; what is called of it stays the same.
 
     Args:
         policy: On every rank the same, and whole.
-        mesh: [ranks], or [copies, ranks of each].
+        mesh: From `weight_mesh`.
         gather_dtype: That weights are cast to before they travel; gradients are summed in float32
             then. None keeps the weights' own for both.
     """

@@ -21,13 +21,13 @@ from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.plugins import DeepSpeedPrecision
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, ModelParallelStrategy
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 
 from vigorl.core.errors import ConfigError
 from vigorl.models.parts import part_of, whole
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import parse_dtype
-from vigorl.models.sharding import shard_policy
+from vigorl.models.sharding import shard_policy, weight_mesh
 from vigorl.training.tensor_files import tensors_only
 
 
@@ -126,13 +126,8 @@ class FSDP2Strategy(ModelParallelStrategy):
 
     @cached_property
     def weight_mesh(self) -> DeviceMesh:
-        """[ranks], or [copies, ranks of each]."""
-        kind, num_ranks = self.root_device.type, self.world_size
-        if self.copies == 1:
-            return init_device_mesh(kind, (num_ranks,))
-        return init_device_mesh(
-            kind, (self.copies, num_ranks // self.copies), mesh_dim_names=("copies", "parts")
-        )
+        device = self.root_device.type
+        return weight_mesh(device, num_ranks=self.world_size, copies=self.copies)
 
     # ---- checkpoints: Lightning's own number AdamW's states by another order than AdamW ----------
 

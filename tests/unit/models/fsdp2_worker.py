@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from tests.fingerprint import weight_fingerprint
@@ -21,7 +20,7 @@ from vigorl.models.lora import LoraSettings
 from vigorl.models.losses import sft_loss
 from vigorl.models.parts import part_of, total_norm, whole
 from vigorl.models.policy import Policy
-from vigorl.models.sharding import shard_policy
+from vigorl.models.sharding import shard_policy, weight_mesh
 from vigorl.models.vision_cache import VisionCache
 from vigorl.models.weight_export import export_adapters, export_weights
 
@@ -48,8 +47,8 @@ def check(family: str, settings: dict[str, Any], *, tied: bool, copies: int) -> 
             weight.data.normal_(std=0.1)
             same.data.copy_(weight.data)
     start = weight_fingerprint(export_weights(alone.model))
-    shape = (num,) if copies == 1 else (copies, num // copies)
-    shard_policy(policy, init_device_mesh("cpu", shape), gather_dtype=None)
+    mesh = weight_mesh("cpu", num_ranks=num, copies=copies)
+    shard_policy(policy, mesh, gather_dtype=None)
     assert all(isinstance(weight, DTensor) for weight in policy.parameters())
     parts = [weight.to_local().numel() for weight in policy.parameters()]
     assert sum(parts) < 0.6 * sum(weight.numel() for weight in policy.parameters()) or copies > 1
@@ -100,9 +99,8 @@ def check_precisions(gather_dtype: torch.dtype | None) -> None:
         if "lora_" not in name:
             weight.data = weight.data.bfloat16()
         same.data = weight.data.clone()
-    shard_policy(
-        policy, init_device_mesh("cpu", (dist.get_world_size(),)), gather_dtype=gather_dtype
-    )
+    mesh = weight_mesh("cpu", num_ranks=dist.get_world_size(), copies=1)
+    shard_policy(policy, mesh, gather_dtype=gather_dtype)
     batch = make_batch(*ROWS[0])
     with torch.autocast("cpu", torch.bfloat16):
         wanted, found = (one.response_logprobs(batch)[0] for one in (alone, policy))
