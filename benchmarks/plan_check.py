@@ -28,15 +28,15 @@ from vigorl.diagnosis.plan_flags import Asked
 SHAPES["middle"] = (
     "tiny_start",
     {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8,
-     "num_attention_heads": 8, "num_key_value_heads": 2},
+     "num_attention_heads": 4, "num_key_value_heads": 2},
     {"hidden_size": 256, "intermediate_size": 688, "depth": 6, "num_heads": 4,
      "out_hidden_size": 512, "fullatt_block_indexes": [1, 3, 5], "window_size": 112},
 )  # fmt: skip
 TINY = ["data.num_train=128", "kl_coef=0.01"]
 MIDDLE = [
     "model.maker=null", "reward._target_=at_size.IdReward", "pixels.max_pixels=200704",
-    "plan.prompts_per_phase=4", "plan.group_size=4", "plan.sequences_per_update=16",
-    "plan.micro_batch_size=4", "data.num_train=16", "kl_coef=0.01", "limits.max_new_tokens=64",
+    "plan.prompts_per_phase=2", "plan.group_size=4", "plan.sequences_per_update=8",
+    "plan.micro_batch_size=4", "data.num_train=8", "kl_coef=0.01", "limits.max_new_tokens=32",
 ]  # fmt: skip
 
 

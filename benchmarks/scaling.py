@@ -1,7 +1,7 @@
 """What a phase costs against the number of rollouts, the size of groups, turns, and pictures.
 
-    python benchmarks/scaling.py rollouts | groups | turns | pictures   # measures, three times each
-    python benchmarks/scaling.py write                                  # docs/scaling.png, a table
+    python benchmarks/scaling.py rollouts | groups | turns | pictures [X]    # measures, three times
+    python benchmarks/scaling.py write                                       # a table, and a plot
 
 The tiny scale, one thread, seconds of its CPU (`phase_costs.py`), the run's second phase; a KL
 keeps every rollout in the update. An exponent is the slope of log cost over log number, by least
@@ -43,9 +43,11 @@ SWEEPS: dict[str, dict[int, list[str]]] = {
 }  # fmt: skip
 
 
-def run(sweep: str) -> None:
+def run(sweep: str, only: int | None = None) -> None:
     for number in range(REPEATS):
         for x, overrides in SWEEPS[sweep].items():
+            if only not in (None, x):
+                continue
             costs = measure(*overrides, f"seed={number}")
             found = json.loads(OUT.read_text()) if OUT.exists() else []
             found.append({
@@ -107,4 +109,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write() if sys.argv[1] == "write" else run(sys.argv[1])
+    write() if sys.argv[1] == "write" else run(sys.argv[1], *map(int, sys.argv[2:]))

@@ -238,6 +238,11 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ),
         (
             "train",
+            ["overlap=one_step", "overlap.spare_groups=99", "overlap.max_staleness=2"],
+            "overlap.spare_groups=99 may be at most plan.prompts_per_phase=",
+        ),
+        (
+            "train",
             ["overlap=one_step", "overlap.spare_groups=1", "groups=drop_flat"],
             "overlap.spare_groups cannot be used with groups",
         ),

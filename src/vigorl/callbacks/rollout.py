@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import lightning as L
@@ -30,6 +31,7 @@ from vigorl.core.metrics import credit_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.core.spans import Kind, note, span
+from vigorl.ranks import from_all_ranks
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
@@ -205,7 +207,7 @@ class RolloutCallback(L.Callback):
         if self.ahead is not None:
             costs |= staleness_sums(placed, now=trainer.global_step)
             if self.ahead.settings.spare_groups:
-                costs["groups/left"] = (len(self._left), 1)
+                costs["groups/left"] = (len(self._left) * trainer.world_size, 1)
             self._go_ahead(phase + 1, trainer, datamodule, plan)
         else:
             self.generator.rest()
@@ -366,7 +368,9 @@ class RolloutCallback(L.Callback):
             plan: Of the phase.
         """
         rank, num_ranks = trainer.global_rank, trainer.world_size
-        prompts = datamodule.prompts_of_phase(phase, seed=self.seed, count=count, round=round)
+        prompts = datamodule.prompts_of_phase(
+            phase, seed=self.seed, count=count, round=round, in_the_making=self._tasks_left()
+        )
         tasks = prompts.tasks[: len(prompts.tasks) // num_ranks * num_ranks]
         per_prompt = plan.group_size - (self.guests is not None)
         if self.groups is not None:
@@ -392,6 +396,13 @@ class RolloutCallback(L.Callback):
             return Round(scored, generated, dict(prompts.metrics))
 
         return make
+
+    def _tasks_left(self) -> set[str]:
+        """Of all ranks; they call it together where groups can be left."""
+        if self.ahead is None or not self.ahead.settings.spare_groups:
+            return set()
+        own = [group.members[0].rollout.task.id for group in self._left]
+        return set(chain.from_iterable(from_all_ranks(own)))
 
     def _read(
         self,
@@ -447,9 +458,9 @@ class RolloutCallback(L.Callback):
             tasks = {one.task.id: one.task for one in rollouts}
             rollouts = self.generator.generate(
                 self.environment,
-                list(tasks.values())[: self.alignment.num_rollouts],
+                list(tasks.values()),
                 name=f"align/{phase}",
-                group_size=1,
+                group_size=-(-self.alignment.num_rollouts // len(tasks)),
                 rank=0,
                 num_ranks=1,
                 on_progress=self.on_progress,

@@ -30,10 +30,10 @@ from vigorl.models.pretrained import parse_dtype
 from vigorl.resolvers import shipped
 from vigorl.training.readings import reads_of
 
-# Of this kind of machine, measured on two cores (docs/cost.md): how far small products stay behind
-# a large one, and what a layer's Python takes
-ON_CPU = Achieved(update=0.35, forward=0.35, memory=0.5, layer_s=4e-4)
-PIXEL_S = 4e-8  # of one core, to cut, scale and cut into patches what is shown
+# Between what a model of 2 and one of 26 million weights reach of a large product of matrices on
+# one thread: a quarter and four fifths (docs/cost.md)
+ON_CPU = Achieved(update=0.45, forward=0.5, memory=0.5, layer_s=1.5e-3)
+PIXEL_S = 5e-8  # of one core, to decode, cut, scale and cut into patches what is shown
 
 
 def model_cost(policy: Policy, *, engine_bytes: int, train_bytes: int) -> ModelCost:

@@ -136,6 +136,9 @@ def collect(
             engine.cancel(run.pending)
         done = f"{len(run.rollouts)} of {len(run.dialogs)} rollouts finished"
         raise EngineError(f"phase {phase}: the engine failed with {done}: {error}") from error
+    except Exception:  # of who listens: the engine is whole, and the next to ask finds it free
+        engine.cancel(run.pending)
+        raise
     rollouts = [run.rollouts[number] for number in sorted(run.rollouts)]
     unfinished = tuple(dialog for dialog in run.dialogs if not dialog.is_done)
     wall_s = time.perf_counter() - started

@@ -147,8 +147,10 @@ class Dialog:
 
     def _remember(self, turn: Turn) -> None:
         """Bring tools that remember to where a turn's calls left them; replies are not needed."""
-        views = tuple(self._views)
-        for call in turn.parsed.tool_calls if turn.parsed.answer is None else ():
+        views, calls = tuple(self._views), turn.parsed.tool_calls
+        if turn.parsed.answer is not None or len(calls) > self._env.limits.max_calls_per_turn:
+            return
+        for call in calls:
             tool = self._tools.get(call.name)
             if tool is None or isinstance(tool, StatelessTool):
                 continue

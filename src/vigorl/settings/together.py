@@ -244,6 +244,12 @@ def _overlap(plain: dict[str, Any]) -> Iterator[str]:
             "overlap.spare_groups cannot be used with groups: both say how many prompts a phase "
             "asks; set overlap.spare_groups=0"
         )
+    spare, plan = plain["overlap"].get("spare_groups") or 0, plain.get("plan") or {}
+    if spare > plan.get("prompts_per_phase", spare):
+        yield (
+            f"overlap.spare_groups={spare} may be at most plan.prompts_per_phase="
+            f"{plan['prompts_per_phase']}"
+        )
     if plain.get("exploration"):
         yield (
             "exploration cannot be used with overlap=one_step: it sets how a phase explores when "

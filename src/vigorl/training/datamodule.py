@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, TypeVar
@@ -256,7 +256,13 @@ class GroundedTraceDataModule(L.LightningDataModule):
         )
 
     def prompts_of_phase(
-        self, phase: int, *, seed: int, count: int | None = None, round: int = 0
+        self,
+        phase: int,
+        *,
+        seed: int,
+        count: int | None = None,
+        round: int = 0,
+        in_the_making: Iterable[str] = (),
     ) -> PhasePrompts:
         """The same on every rank, from (seed, phase, prompts asked and solve rates so far).
 
@@ -270,6 +276,8 @@ class GroundedTraceDataModule(L.LightningDataModule):
             count: Prompts, where a phase asks others than planned; every phase of the run says so
                 then.
             round: Of the phase, from 0.
+            in_the_making: Ids of tasks whose groups another phase has left to this one; a sampler
+                does not choose them again.
         """
         assert self.plan is not None
         tasks, planned = self.splits.train_tasks, self.plan.prompts_per_phase
@@ -282,8 +290,9 @@ class GroundedTraceDataModule(L.LightningDataModule):
             self.num_asked = first + count
             chosen = prompts_from(first, count, num_prompts=len(tasks), seed=seed)
             return PhasePrompts([tasks[i] for i in chosen], {})
+        taken = set(in_the_making)
         self._asked = self._asked if round else set()
-        left = [i for i in range(len(tasks)) if i not in self._asked]
+        left = [i for i, one in enumerate(tasks) if not (i in self._asked or one.id in taken)]
         tasks, count = [tasks[i] for i in left], min(count or planned, len(left))
         if not count:
             return PhasePrompts([], {})
@@ -313,12 +322,15 @@ class GroundedTraceDataModule(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Lightning saves it with the weights; empty where phases ask what is planned."""
-        asked = {} if self.num_asked is None else {"num_asked": self.num_asked}
+        asked: dict[str, Any] = {} if self.num_asked is None else {"num_asked": self.num_asked}
+        if self._asked:  # of the phase to come too, where its first round is made ahead
+            asked["asked"] = sorted(self._asked)
         return asked | ({} if self.solve_rates is None else self.solve_rates.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning calls it after `setup` and before the first phase that is left to do."""
         self.num_asked = state_dict.get("num_asked")
+        self._asked = set(state_dict.get("asked", ()))
         if self.solve_rates is not None and "solve_rates" in state_dict:  # a run may go on without
             self.solve_rates.load_state_dict(state_dict)
 

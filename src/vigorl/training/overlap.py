@@ -26,9 +26,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import Any
+
+import torch
 
 from vigorl.core.errors import ConfigError
 from vigorl.core.ranges import AtLeastOne, Count, check_ranges
@@ -180,6 +183,7 @@ class Ahead:
         self._phase: int | None = None  # whose round it is
         self._made: Round | AsyncResult[Round] | None = None
         self._waited_s, self._is_dropped = 0.0, False
+        self._failed: Exception | None = None  # what the round has raised, once it is known
 
     def start(self, phase: int, make: Callable[[OnProgress], Round]) -> None:
         """Begin a phase's round.
@@ -189,21 +193,28 @@ class Ahead:
             make: Makes it; the callback that it is given says when to stop, by an exception.
         """
         assert self._made is None, f"the round of phase {self._phase} was not taken"
-        self._phase = phase
+        self._phase, self._is_dropped = phase, False
         if not self.settings.in_background:
             self._made = make(self._go_on)
             return
-        pool = ThreadPool(1)  # of daemons: a server that hangs keeps no process from ending
+        # of daemons: a server that hangs keeps no process from ending
+        pool = ThreadPool(1, _use_device, (_own_device(),))
         self._made = pool.apply_async(make, (self._go_on,))
         pool.close()
 
     def settle(self) -> None:
         """Wait until the engine is free; what the round has raised is raised here."""
         if isinstance(self._made, AsyncResult):
-            started = time.perf_counter()
-            with span(Kind.WAIT, "rollouts made ahead"):
-                self._made = self._made.get()
+            started, making = time.perf_counter(), self._made
+            self._made = None
+            try:
+                with span(Kind.WAIT, "rollouts made ahead"):
+                    self._made = making.get()
+            except Exception as error:  # noqa: BLE001  raised below, and whenever it is asked for
+                self._failed = error
             self._waited_s += time.perf_counter() - started
+        if self._failed is not None:
+            raise self._failed
 
     def take(self, phase: int) -> Round | None:
         """The phase's round, once it is made; None where none was begun."""
@@ -223,16 +234,19 @@ class Ahead:
         self._is_dropped = True
         if isinstance(self._made, AsyncResult):
             self._made.wait(_DROP_S)
-        self._made = self._phase = None
+        self._made = self._phase = self._failed = None
 
     def _go_on(self, name: str, done: int, total: int) -> None:
         if self._is_dropped:
             raise _DroppedError(f"{name}: nobody waits for it any more")
 
     def state_dict(self) -> dict[str, Any]:
-        """The round, waited for; all ranks call it together. Empty without one."""
-        self.settle()
-        if self._made is None:
+        """The round, waited for; all ranks call it together. Empty without one, or where it has
+        failed: the phase that was learned is saved, and who takes the round hears of it.
+        """
+        with suppress(Exception):  # `settle` and `take` raise it again
+            self.settle()
+        if not all(from_all_ranks(self._made is not None)):
             return {}
         assert isinstance(self._made, Round)
         return {"phase": self._phase, "of_ranks": from_all_ranks(self._made.plain())}
@@ -247,6 +261,16 @@ class Ahead:
                 "trainer.num_nodes), or with overlap=none, which makes them anew"
             )
         self._phase, self._made = state["phase"], Round.from_plain(of_ranks[own_rank()])
+
+
+def _own_device() -> int | None:
+    """Of this thread, where a GPU is in use: new threads begin with GPU 0."""
+    return torch.cuda.current_device() if torch.cuda.is_initialized() else None
+
+
+def _use_device(number: int | None) -> None:
+    if number is not None:
+        torch.cuda.set_device(number)
 
 
 class _DroppedError(Exception):

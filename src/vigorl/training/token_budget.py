@@ -5,7 +5,7 @@
 The fewest micro-batches that hold everything, of costs as level as can be: longest first, each into
 the one that has cost the least so far and has room (Graham, SIAM J. Appl. Math. 17, 1969). As an
 update may not have more of them on one rank than on another, ranks agree on the most that any of
-them needs. Rollouts stay on their rank (docs/decisions/0012), traces are dealt out.
+them needs. Rollouts stay on their rank (docs/decisions/0013), traces are dealt out.
 
 Source of the idea: verl's `ppo_max_token_len_per_gpu`, whose parts of equal cost may exceed it.
 """
@@ -85,10 +85,8 @@ class TokenBudget:
         while len(items) < num_parts:
             largest = max(items, key=lambda item: len(item.members))
             items.remove(largest)
-            half, start = (
-                len(largest.members) // 2,
-                shared.num_tokens[shared.names[largest.members[0]]],
-            )
+            half = len(largest.members) // 2
+            start = shared.num_tokens[shared.names[largest.members[0]]]
             for members in (largest.members[:half], largest.members[half:]):
                 items.append(self._item(members, lengths, start))
         return items

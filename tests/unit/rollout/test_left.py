@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from tests.unit.rollout.world import ANSWER, OFF_PICTURE, ZOOM, World
-from vigorl.core.protocols import GenerationRequest
+from vigorl.core.protocols import GenerationRequest, Observation
 from vigorl.core.rollout import Rollout
+from vigorl.core.trace import ToolCall, render_tool_turn
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.dialog import Dialog
 from vigorl.rollout.engines.scripted import ScriptedEngine, by_turn
 from vigorl.rollout.left import EarlyEnd, LeftGroup, PartialRound
 from vigorl.rollout.tools.mark_points import MarkPoints
+from vigorl.rollout.tools.zoom_point import ZoomPoint
 
 THREE_TURNS = [ZOOM, OFF_PICTURE, ANSWER]
 
@@ -97,3 +99,46 @@ def test_a_dialog_goes_on_from_any_turn(world: World, forced_answer: bool) -> No
         expected = expected or dialog.rollout()
         assert dialog.rollout() == expected
     assert all(seen == requests[0] for seen in requests)
+
+
+class CountingZoom(ZoomPoint):
+    """In each dialog it tells how often it has been called there."""
+
+    def open(self, task: Any) -> CountingOpen:
+        return CountingOpen()
+
+
+class CountingOpen:
+    def __init__(self) -> None:
+        self.num_calls = 0
+
+    def fork(self) -> CountingOpen:
+        other = CountingOpen()
+        other.num_calls = self.num_calls
+        return other
+
+    def call(self, arguments: Any, *, scene: Any) -> Observation:
+        self.num_calls += 1
+        return Observation((f"call {self.num_calls}",))
+
+
+def test_a_tool_that_remembers_is_not_told_of_calls_that_were_refused(world: World) -> None:
+    """Two calls in a turn that may make one are refused as a whole."""
+    looks = [ToolCall("search_coordinate", {"coordinate": [x, 20]}) for x in (50, 80)]
+    two = render_tool_turn("Look.", *looks)
+    zoom = world.zoom()
+    counting = CountingZoom(window_px=zoom.window_px, view_px=zoom.view_px)
+    environment = world.environment(tools=[counting], max_calls_per_turn=1)
+    engine = ScriptedEngine(by_turn([two, ZOOM, ANSWER]), world.codec)
+    rollouts = []
+    for stop_after in (3, 2, 1):
+        dialog = environment.start(world.task(), group="g", index=1, seed=5)
+        for number in range(3):
+            if number == stop_after:
+                dialog = environment.go_on(dialog.so_far(policy_version=0), seed=5)
+            engine.submit(dialog.next_request())
+            dialog.accept(engine.poll()[0])
+        rollouts.append(dialog.rollout())
+    assert "it may make 1" in rollouts[0].turns[0].tool_error
+    assert "call 1" in rollouts[0].turns[1].observation
+    assert rollouts[1] == rollouts[2] == rollouts[0]

@@ -97,6 +97,17 @@ def test_an_error_of_the_thread_is_raised_where_its_round_is_taken() -> None:
         ahead.take(1)
 
 
+def test_a_phase_is_saved_though_the_round_ahead_has_failed() -> None:
+    def make(_: OnProgress) -> Round:
+        raise EngineError("the server is gone")
+
+    ahead = Ahead(OneStep())
+    ahead.start(1, make)
+    assert ahead.state_dict() == {}
+    with pytest.raises(EngineError, match="the server is gone"):
+        ahead.take(1)
+
+
 def test_a_round_that_is_dropped_ends_at_its_next_rollout() -> None:
     ahead, ended, was_stopped = Ahead(OneStep()), threading.Event(), True
 
