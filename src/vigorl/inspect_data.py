@@ -16,6 +16,7 @@ refuse_early(__name__, "train")  # before the imports below, which take seconds
 import os
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -126,7 +127,7 @@ def samples_of(splits: DataSplits, *, num: int, seed: int) -> list[tuple[str, Ta
     return by_turns[:num]
 
 
-def _quietly(splits: DataSplits, kept: dict[str, list[TaskRecord]]) -> DataSplits:
+def _quietly(splits: DataSplits, kept: Mapping[str, Any]) -> DataSplits:
     """What is left, although it leaks: that is noted already."""
     with noted():
         return replace(splits, **kept)

@@ -22,7 +22,8 @@ class Throughput(L.Callback):
     `perf/memory_gib`, what the device holds when the epoch is over (of a CPU, this process), and
     `perf/memory_peak_gib`, the most it held in the epoch;
     `perf/host_mb_per_rollout`, how far this process' memory rose above its start of the phase,
-    per rollout: pictures, crops, features on a CPU, and what learning takes.
+    per rollout: pictures, crops, features on a CPU, and what learning takes. Of a process, the two
+    are left out where the system cannot be told to forget a peak (not Linux).
 
     After every fourth epoch, memory that was freed goes back to the system. It stands before the
     callbacks whose time it takes.
@@ -31,7 +32,7 @@ class Throughput(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._epoch_started = time.perf_counter()
         self._update_started: float | None = None
-        forget_peak()
+        self._can_forget = forget_peak()
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._host_bytes = resident_bytes()
@@ -59,7 +60,7 @@ class Throughput(L.Callback):
             "time/update_s": 0.0 if started is None else self._update_ended - started,
         }
         plan = getattr(trainer.datamodule, "plan", None)  # pyright: ignore[reportAttributeAccessIssue]
-        if plan is not None:
+        if plan is not None and self._can_forget:
             num_own = plan.rollouts_per_phase / trainer.world_size
             metrics["perf/host_mb_per_rollout"] = (host_peak - self._host_bytes) / 1e6 / num_own
         if (trainer.current_epoch + 1) % GIVE_BACK_EVERY == 0:
@@ -68,6 +69,8 @@ class Throughput(L.Callback):
         if pl_module.device.type == "cuda":
             held = torch.cuda.memory_allocated(pl_module.device)
             peak = torch.cuda.max_memory_allocated(pl_module.device)
-        metrics |= {"perf/memory_gib": held / GIB, "perf/memory_peak_gib": peak / GIB}
+        metrics["perf/memory_gib"] = held / GIB
+        if self._can_forget or pl_module.device.type == "cuda":
+            metrics["perf/memory_peak_gib"] = peak / GIB
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)

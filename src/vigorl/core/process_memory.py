@@ -50,12 +50,12 @@ def give_back() -> None:
 
 
 def _status(name: str) -> int:
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        kib = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kib
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")]
+    if found:
+        return found[0]
+    kib = 1 if sys.platform == "darwin" else 1024  # no such file, or a sandbox's that lacks it
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kib
 
 
 @cache

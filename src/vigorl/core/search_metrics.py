@@ -56,7 +56,7 @@ def search_metrics(trees: Iterable[SearchTreeRecord]) -> dict[str, float]:
     checked, `hit_frac` by the data's boxes and `judged_hit_frac` by a judge: two instruments, whose
     numbers do not compare.
     """
-    sums = dict.fromkeys(_TREE_METRICS, (0.0, 0))
+    sums: dict[str, tuple[float, int]] = dict.fromkeys(_TREE_METRICS, (0.0, 0))
     for tree in trees:
         for name, value in _tree_values(tree):  # whole numbers: their sum is exact
             total, count = sums[name]

@@ -87,7 +87,7 @@ def fingerprint(records: Iterable[TaskRecord | TraceRecord]) -> str:
     return total.hexdigest()
 
 
-def picture_files(records: Sequence[TaskRecord] | Sequence[TraceRecord]) -> set[str]:
+def picture_files(records: Sequence[TaskRecord | TraceRecord]) -> set[str]:
     """The picture and video files of records, as absolute paths without symbolic links: two ways to
     one file are one, and so are all frames of a video.
     """

@@ -18,7 +18,7 @@ from vigorl.core.devices import DEVICES, Device, device_named
 from vigorl.core.errors import ConfigError
 from vigorl.core.flops import Load, picture_load
 from vigorl.diagnosis.engine import engine_kind
-from vigorl.diagnosis.memory import prompt_tokens
+from vigorl.diagnosis.memory import num_parts, prompt_tokens
 from vigorl.diagnosis.plan_flags import Asked
 from vigorl.diagnosis.report import Row, Status
 from vigorl.families.family import TowerShape
@@ -180,8 +180,7 @@ def workload_of(cfg: DictConfig, asked: Asked, policy: Policy) -> Workload:
             f"{limits.max_turns} and limits.max_new_tokens={limits.max_new_tokens} allow"
         )
     shape, whole = policy.family.tower_shape(policy.model.config), cfg.pixels.max_pixels
-    sides = [tool.get("view_px", 0) for tool in cfg.env.tools]
-    crop = max((side**2 for side in sides), default=0)
+    crop = max((_shown_pixels(tool, at_most=whole) for tool in cfg.env.tools), default=0)
     plan = instantiate(cfg.plan)
     algorithm = instantiate(cfg.module.algorithm)
     needs_old = algorithm.needs_old or cfg.module.get("importance_correction") is not None
@@ -205,11 +204,28 @@ def workload_of(cfg: DictConfig, asked: Asked, policy: Policy) -> Workload:
         reads=int(reads_old) + int(algorithm.needs_reference),
         shares_prefix=bool(model.get("shared_prefix")),
         is_checkpointed=model.gradient_checkpointing,
-        has_turn_barrier=is_hf,
-        zero_stage=cfg.strategy.get("stage") or 0 if is_deepspeed(cfg.strategy) else 0,
+        has_turn_barrier=is_hf and not cfg.engine.get("refill"),
+        zero_stage=_zero_stage(cfg),
         tool_s=crop * PIXEL_S,
         rollout_s=whole * PIXEL_S / plan.group_size,
     )
+
+
+def _shown_pixels(tool: DictConfig, *, at_most: int) -> int:
+    """Of the picture that a tool replies with: `view_px` a side, of a tool within a tool too, or as
+    much as the model takes where that is null; 0 without.
+    """
+    inner = tool.get("tool") or tool
+    if "view_px" not in inner:
+        return 0
+    return at_most if inner.view_px is None else inner.view_px**2
+
+
+def _zero_stage(cfg: DictConfig) -> int:
+    """FSDP2 keeps and sends what ZeRO-3 does."""
+    if num_parts(cfg) > 1:
+        return 3
+    return cfg.strategy.get("stage") or 0 if is_deepspeed(cfg.strategy) else 0
 
 
 def _square(num_pixels: int, shape: TowerShape) -> Load:

@@ -84,9 +84,16 @@ def family_called(name: str) -> Family | None:
 
     >>> family_called("OpenGVLab/InternVL3_5-8B-HF").name
     'InternVL3'
+    >>> family_called("me/qwen3_vl_4b_sft").name
+    'Qwen3-VL'
     """
-    found = [one for one in known_families().values() if one.name.casefold() in name.casefold()]
+    found = [one for one in known_families().values() if _letters(one.name) in _letters(name)]
     return max(found, key=lambda one: len(one.name), default=None)
+
+
+def _letters(name: str) -> str:
+    """And digits; people write hyphens, underscores and points as they like."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def family_of(folder: str | os.PathLike[str]) -> Family:

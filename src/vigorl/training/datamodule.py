@@ -27,6 +27,8 @@ from vigorl.data.datasets import fingerprint
 from vigorl.data.dry_pass import dry_pass
 from vigorl.data.encoding import encode_trace
 from vigorl.data.faults import settle
+from vigorl.data.sources.files import all_names
+from vigorl.data.sources.files import chosen as chosen_records
 from vigorl.data.splits import DataSource, DataSplits
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
@@ -290,14 +292,14 @@ class GroundedTraceDataModule(L.LightningDataModule):
             self.num_asked = first + count
             chosen = prompts_from(first, count, num_prompts=len(tasks), seed=seed)
             return PhasePrompts([tasks[i] for i in chosen], {})
-        taken = set(in_the_making)
+        taken, ids = set(in_the_making), [name for name, *_ in all_names(tasks)]
         self._asked = self._asked if round else set()
-        left = [i for i, one in enumerate(tasks) if not (i in self._asked or one.id in taken)]
-        tasks, count = [tasks[i] for i in left], min(count or planned, len(left))
+        left = [i for i, name in enumerate(ids) if not (i in self._asked or name in taken)]
+        tasks, count = chosen_records(tasks, left), min(count or planned, len(left))
         if not count:
             return PhasePrompts([], {})
         seed = derive_seed(seed, "refill", round) if round else seed
-        rates = [self.solve_rates.of(task.id) for task in tasks]
+        rates = [self.solve_rates.of(ids[i]) for i in left]
         choice = self.sampler.choose(rates, tasks=tasks, phase=phase, count=count, seed=seed)
         self._asked |= {left[i] for i in choice.indices}
         if choice.num_filled and self._trainer().is_global_zero:

@@ -47,7 +47,7 @@ class Phases(RolloutCallback):
         self.values, self.listeners, self.reward, self.seed = values, [], OLD, 0
         self.judged_by: list[str] = []
         self.num_evaluations = 0
-        self.eval_every, self.groups = 0, None
+        self.eval_every, self.groups, self.ahead = 0, None, None
 
     def on_train_start(self, trainer, pl_module) -> None:
         pass

@@ -79,7 +79,7 @@ def test_the_table_has_the_first_the_last_and_the_best() -> None:
 
 class Phases(RolloutCallback):
     def __init__(self) -> None:
-        self.listeners = []
+        self.listeners, self.ahead = [], None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._tell("val", 0, {"val/accuracy": 0.25}, trainer)

@@ -56,6 +56,25 @@ def test_the_workload_is_that_of_the_settings() -> None:
     assert work.has_turn_barrier
 
 
+def test_every_tools_pictures_are_in_the_workload() -> None:
+    """Of their own size, of a tool within a tool, or as large as pictures may be."""
+    found = {}
+    for tool in ("zoom_box", "zoom_box_blind", "zoom_box_vlm_r3", "measure_distance"):
+        cfg = settings("env=tools", f"tools=[{tool}]")
+        found[tool] = workload_of(cfg, Asked(), policy_of(cfg)).crop.patches
+        whole = workload_of(cfg, Asked(), policy_of(cfg)).picture.patches
+    side_px = settings("env=tools", "tools=[zoom_box]").env.tools[0].view_px
+    assert found["zoom_box"] == found["zoom_box_blind"] == (side_px // 14) ** 2
+    assert found["zoom_box_vlm_r3"] == whole
+    assert found["measure_distance"] == 0
+
+
+def test_parts_that_travel_and_places_that_are_filled_again_are_in_the_workload() -> None:
+    cfg = settings("strategy=fsdp2", "trainer.devices=2", "engine.refill=true")
+    work = workload_of(cfg, Asked(), policy_of(cfg))
+    assert (work.zero_stage, work.has_turn_barrier) == (3, False)
+
+
 def test_what_has_no_phases_or_no_such_rollouts_is_refused() -> None:
     with pytest.raises(ConfigError, match="phases of rollouts"):
         plan_rows(settings("experiment=sft_from_mcts", "data.path=x"), Asked("h100"))

@@ -272,7 +272,7 @@ def read_signs(path: str | Path) -> list[tuple[str, tuple[Sign, ...]]]:
     return rows
 
 
-def _read_benchmark(folder: Path, *, scorer: Scorer) -> list[TaskRecord]:
+def _read_benchmark(folder: Path, *, scorer: Scorer) -> Sequence[TaskRecord]:
     """Of the kinds of question that were asked at all."""
     if (folder / _OPEN).is_file():
         return read_rl_jsonl(folder / _OPEN, scorer=scorer)

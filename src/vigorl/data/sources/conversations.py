@@ -15,7 +15,7 @@ Source: `src/vlmsearch/datasets/data_loader.py` of the released code.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def read_conversations(
     scorer: Scorer | None = None,
     image_root: str | Path | None = None,
     rules: Rules = STRICT,
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every line as a task.
 
     Args:

@@ -198,8 +198,9 @@ def collect(
         anywhere, frames = rules.pictures_anywhere, rules.frames
         return make(replace(row, pictures_anywhere=anywhere, frames=frames))
 
-    is_long = isinstance(rows, JsonLines) and rows.is_long
-    found = FileRecords(rows, made_of) if is_long else list[Record]()
+    found: FileRecords[Record] | list[Record] = []
+    if isinstance(rows, JsonLines) and rows.is_long:
+        found = FileRecords(rows, made_of)
     faults: list[DataError] = []
     notes = Counter[tuple[Path, str]]()
     for row in rows:

@@ -13,6 +13,7 @@ Source: https://huggingface.co/datasets/OS-Copilot/ScreenSpot-v2, https://huggin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from vigorl.data.sources.rows import BoxForm, Row
 
 def read_screenspot_v2(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every instruction of a ScreenSpot-v2 file as a task for a point; category "web/text".
 
     Args:
@@ -41,7 +42,7 @@ def read_screenspot_v2(
 
 def read_screenspot_pro(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every instruction of a ScreenSpot-Pro file as a task for a point; category "CAD/text".
 
     Args:
@@ -56,7 +57,7 @@ def read_screenspot_pro(
 
 def _records(
     path: str | Path, image_root: str | Path | None, *, form: BoxForm, rules: Rules
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     image_root = Path(path).parent / "images" if image_root is None else image_root
     return collect(item_rows(path, image_root=image_root), partial(_record, form=form), rules=rules)
 

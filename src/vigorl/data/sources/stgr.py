@@ -15,7 +15,7 @@ Source: marinero4972/Open-o3-Video@51387ab, src/r1-v/src/open_r1/reward_func.py 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ TASKS = (
 
 def read_stgr(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every question about a video, its kind as the category; the tag "span" where the answer has
     an interval, "keys" where boxes are known (`core.rewards.video`).
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ _LETTER = re.compile(r"\(?([A-Z])\)?\.?")
 
 def read_verl_video(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every question, its "data_source" as the category; the tag "span" where the answer is an
     interval (`core.rewards.video`).
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ _ENDS = " .,;"
 
 def read_video_com(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every question; the tag "span" holds the seconds that matter, of frames or else of segments,
     and "keys" the boxes (`core.rewards.video`).
 

@@ -15,7 +15,7 @@ QiWang98/VideoRFT@56388ed, grpo_trainer.py; inclusionAI/AReaL, longvideo_reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +41,7 @@ _SCORERS: dict[str, Scorer] = {"numerical": NumberMatch(decimals=2), "regression
 
 def read_video_r1(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every question, its kind ("problem_type") as the category.
 
     Args:
@@ -62,7 +62,7 @@ def read_video_r1_traces(
     image_root: str | Path | None = None,
     keep_system: bool = False,
     rules: Rules = STRICT,
-) -> list[TraceRecord]:
+) -> Sequence[TraceRecord]:
     """Every worked solution, its "process" as the one thought before the answer.
 
     Args:
@@ -80,7 +80,7 @@ def _read(
     *,
     image_root: str | Path | None,
     rules: Rules,
-) -> list[Record]:
+) -> Sequence[Record]:
     rows = (item_rows if opens_list(Path(path)) else line_rows)(path, image_root=image_root)
     return collect(rows, make, rules=rules)
 

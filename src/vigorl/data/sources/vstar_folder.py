@@ -38,7 +38,7 @@ def read_vstar_folder(
     categories: Sequence[str] = CATEGORIES,
     seed: int = 0,
     rules: Rules = STRICT,
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every question of the given categories, by category and name.
 
     Args:

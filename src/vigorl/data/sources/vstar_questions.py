@@ -12,6 +12,7 @@ Source: https://huggingface.co/datasets/craigwu/vstar_bench
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 from vigorl.core.records import TaskRecord
@@ -23,7 +24,7 @@ from vigorl.data.sources.rows import Row
 
 def read_vstar_questions(
     path: str | Path, *, image_root: str | Path | None = None, rules: Rules = STRICT
-) -> list[TaskRecord]:
+) -> Sequence[TaskRecord]:
     """Every line as a task, options in the file's order.
 
     Args:

@@ -77,7 +77,7 @@ class Pope(Benchmark):
         says = None if rollout.answer is None else read_yes_no(rollout.answer)
         return {SAYS_YES: float(says is True), SAYS_NO: float(says is False)}
 
-    def _rows(self) -> list[TaskRecord]:
+    def _rows(self) -> Sequence[TaskRecord]:
         files = self.files(self.file)
         if files[0].suffix == ".json":
             found: list[TaskRecord] = []

@@ -86,7 +86,7 @@ class WebTask:
 
 def read_web_tasks(
     path: Path, *, root: Path, sites: Mapping[str, str], rules: Rules = STRICT
-) -> list[WebTask]:
+) -> Sequence[WebTask]:
     """The tasks of one config file whose sites all have an address; how many others there are is
     logged.
 

@@ -205,7 +205,9 @@ class BatchStates(BatchKV):
                     (layer.recurrent_states, more.recurrent_states),
                 ):
                     for index, states in new.items():
-                        own[index] = torch.cat([own[index], states])
+                        before = own[index]
+                        if before is not None and states is not None:
+                            own[index] = torch.cat([before, states])
 
     def _state(self, layer_idx: int) -> LinearAttentionLayer:
         layer = self.layers[layer_idx]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vigorl.core.errors import ConfigError
 from vigorl.core.ranges import Share, check_ranges
 from vigorl.core.records import TaskRecord
+from vigorl.data.sources.files import all_names
 from vigorl.training.samplers.rates import SolveRates, read_solve_rates
 from vigorl.training.samplers.sampler import PromptChoice
 
@@ -51,7 +52,7 @@ class RateBand:
     def rates_before(self, tasks: Sequence[TaskRecord]) -> SolveRates:
         from vigorl.training.recorded import recorded_rates
 
-        ids = [task.id for task in tasks]
+        ids = [name for name, *_ in all_names(tasks)]
         if self.rollouts is not None:
             before = recorded_rates(self.rollouts, ids, key="sampler.rollouts")
         else:
