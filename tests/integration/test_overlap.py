@@ -112,7 +112,7 @@ def test_two_ranks_make_their_shares_and_go_on_with_them(tmp_path: Path) -> None
         f"paths.root={tmp_path}", f"paths.run={run}", launcher=TORCHRUN, timeout=400,
     )  # fmt: skip
     assert started.returncode == 0, started.stderr[-6000:]
-    assert [age for _, age in history(tmp_path, "groups/left")] == [1, 1, 1]  # of each rank
+    assert [age for _, age in history(tmp_path, "groups/left")] == [2, 2, 2]
     names = [f"rollouts/train_phase_0002_rank{rank}.jsonl" for rank in (0, 1)]
     before = [(run / name).read_bytes() for name in names]
     trained = weights(run / "model")

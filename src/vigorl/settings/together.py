@@ -138,12 +138,12 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
 
 
 def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
-    model, plan = plain.get("model", {}), plain["datamodule"].get("plan") or {}
+    model, source = plain.get("model", {}), plain.get("datamodule", {})
+    plan, traces = source.get("plan") or {}, source.get("traces") or {}
     if not model.get("shared_prefix"):
         return
     if not model.get("packing"):
         yield "model.shared_prefix=true has no effect without model.packing=true"
-    traces = plain["datamodule"].get("traces") or {}
     for key, one in (("plan", plan), ("traces", traces)):
         if one.get("micro_batch_size") == 1:
             yield (

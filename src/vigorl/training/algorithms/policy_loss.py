@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from vigorl.core.advantages import Normalization, check_normalization, token_weights
 from vigorl.core.errors import ConfigError
 from vigorl.core.kl import KLEstimator
-from vigorl.core.ranges import AtLeastOne, NotNegative, Range, ShareAboveZero
+from vigorl.core.ranges import AtLeastOne, Finite, Range, ShareAboveZero
 from vigorl.training.algorithms.group_relative import GroupRelative
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class PolicyLoss(GroupRelative):
     normalization: Normalization | str = Normalization.TOKEN_MEAN
     constant_length: AtLeastOne | None = None
     top_entropy_frac: ShareAboveZero | None = None
-    off_policy_threshold: NotNegative | None = None
+    off_policy_threshold: Finite | None = None
 
     def __post_init__(self) -> None:
         GroupRelative.__post_init__(self)
