@@ -342,6 +342,11 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         ),
         (
             "train",
+            ["strategy=zero2", "model.packing=true", "plan.micro_batch_tokens=500"],
+            "plan.micro_batch_tokens cannot be used with strategy=zero1 or zero2",
+        ),
+        (
+            "train",
             ["strategy=fsdp2", "trainer.devices=2", "strategy.gather_dtype=bfloat16"],
             "strategy.gather_dtype=bfloat16 computes in bfloat16",
         ),
