@@ -61,11 +61,11 @@ TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 # a file's tests stay in one process, so that JOBS is the number of cores in use
 test: $(VENV)/.dev
-	$(TESTS) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not deepspeed' $(ARGS)
+	$(TESTS) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not deepspeed and not long' $(ARGS)
 
 # two processes each, under DeepSpeed
 test-deepspeed: $(VENV)/.dev
-	$(TESTS) -m deepspeed tests/integration tests/unit/models $(ARGS)
+	$(TESTS) -m 'deepspeed and not long' tests/integration tests/unit/models $(ARGS)
 
 # vLLM on the CPU, in an environment of its own. A test machine's index may hold CUDA builds beside the CPU's torch: two packages that
 # nothing here needs go, and .ci/torchvision_cpu.py says what is done about the third.

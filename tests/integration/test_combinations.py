@@ -110,7 +110,7 @@ wait -n && wait -n
 """
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
+@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("slurm", marks=pytest.mark.long)])
 def test_two_machines_end_where_one_process_does(
     launcher: str, alone: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_signal_ends_a_run_that_makes_rollouts_in_the_background(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_make_their_shares_and_go_on_with_them(tmp_path: Path) -> None:
     run = tmp_path / "run"
     started = run_door(
