@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from vigorl.core.errors import ConfigError
 from vigorl.core.ranges import Share, check_ranges
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.files import all_names
 from vigorl.training.samplers.rates import SolveRates, read_solve_rates
 from vigorl.training.samplers.sampler import PromptChoice
 
@@ -50,6 +49,7 @@ class RateBand:
             raise ConfigError("sampler=rate_band needs one of sampler.rollouts and sampler.trees")
 
     def rates_before(self, tasks: Sequence[TaskRecord]) -> SolveRates:
+        from vigorl.data.sources.files import all_names
         from vigorl.training.recorded import recorded_rates
 
         ids = [name for name, *_ in all_names(tasks)]

@@ -30,7 +30,6 @@ from typing import Annotated
 from vigorl.core.errors import ConfigError
 from vigorl.core.ranges import BelowOne, NotNegative, Range, check_ranges
 from vigorl.core.records import TaskRecord
-from vigorl.data.sources.files import all_names
 from vigorl.training.samplers.rates import SolveRates, read_solve_rates
 from vigorl.training.samplers.sampler import PromptChoice
 
@@ -75,6 +74,8 @@ class SolveRateSampling:
     def rates_before(self, tasks: Sequence[TaskRecord]) -> SolveRates:
         before: dict[str, float] = {}
         if self.trees is not None:
+            from vigorl.data.sources.files import all_names  # knows torch, which settings do not
+
             ids = (name for name, *_ in all_names(tasks))
             before = read_solve_rates(self.trees, ids, image_root=self.image_root)
         return SolveRates(smoothing=self.smoothing, before=before)
