@@ -168,9 +168,9 @@ def _tokens(plain: dict[str, Any]) -> Iterator[str]:
     strategy = plain.get("strategy")
     if isinstance(strategy, dict) and strategy.get("stage") in (1, 2):
         yield (
-            f"{key}.micro_batch_tokens cannot be used with strategy=zero1 or zero2: DeepSpeed wants "
-            "a gradient from every micro-batch, and those that no sequence needs have none; set "
-            "strategy=zero3, fsdp2 or ddp"
+            f"{key}.micro_batch_tokens cannot be used with strategy=zero1 or zero2: DeepSpeed "
+            "wants a gradient from every micro-batch, and those that no sequence needs have none; "
+            "set strategy=zero3, fsdp2 or ddp"
         )
     beside = [f"probes.{name}.coef" for name, one in _probes(plain) if one.get("coef")]
     if others := [*beside, *(["sft_mix"] if plain.get("sft_mix") else [])]:
