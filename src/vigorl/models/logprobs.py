@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from vigorl.core.errors import AlignmentError, ConfigError
+from vigorl.models.liger_head import liger_scores
 
 VOCAB_TILE = 16384  # entries of the vocabulary whose logits are alive at once
 
@@ -33,15 +34,20 @@ class ScoringHead(nn.Linear):
     the weight, before the forward and before the backward pass; a head called once per tile would
     hang ranks that differ in tokens, and its weight would be gone again when a tile is computed
     once more.
+
+    Attributes:
+        by_liger: Tokens are scored by the kernel of `models.liger_head`.
     """
 
+    by_liger = False
+
     @classmethod
-    def from_linear(cls, head: nn.Linear) -> ScoringHead:
+    def from_linear(cls, head: nn.Linear, *, by_liger: bool = False) -> ScoringHead:
         """A head around the weight of `head` itself, tied or not."""
         if head.bias is not None:
             raise ConfigError("an output head with a bias is not supported")
         made = cls(head.in_features, head.out_features, bias=False, device="meta")
-        made.weight = head.weight
+        made.weight, made.by_liger = head.weight, by_liger
         return made
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -65,11 +71,19 @@ class ScoringHead(nn.Linear):
 
         kind = states.device.type
         is_mixed = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if is_mixed else self.weight.dtype
+        banned = targets[:0] if banned is None else banned
+        if self.by_liger and len(targets):  # it takes no fewer than one
+            logprobs, entropy = liger_scores(
+                states.to(dtype), self.weight.to(dtype), targets,
+                temperature=temperature, banned=banned, with_entropy=with_entropy,
+            )  # fmt: skip
+            return logprobs, entropy if entropy_gradient else entropy.detach()
         scoring = _Scoring(
             chunk_tokens=chunk_tokens,
-            tiles=_tiles(len(self.weight), vocab_tile, targets[:0] if banned is None else banned),
+            tiles=_tiles(len(self.weight), vocab_tile, banned),
             temperature=temperature,
-            dtype=torch.get_autocast_dtype(kind) if is_mixed else self.weight.dtype,
+            dtype=dtype,
             with_entropy=with_entropy,
             entropy_gradient=with_entropy and entropy_gradient,
         )

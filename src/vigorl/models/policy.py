@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -25,6 +26,7 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
+from vigorl.models.liger_head import check_liger
 from vigorl.models.logprobs import ScoringHead, Targets, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
 from vigorl.models.packing import Packing, prepare
@@ -66,6 +68,7 @@ class Policy(nn.Module):
         gradient_checkpointing: bool = False,
         packing: bool = False,
         shared_prefix: bool = False,
+        head: Literal["tiles", "liger"] = "tiles",
         lora: LoraSettings | None = None,
     ) -> None:
         """Wrap a model in place; the settings are those of `from_pretrained`."""
@@ -91,7 +94,12 @@ class Policy(nn.Module):
         if shared_prefix and not packing:
             raise ConfigError("model.shared_prefix=true needs model.packing=true")
         self.attention_cost = _attention_cost(model, self.family)
-        model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
+        if head == "liger":
+            check_liger()
+        model.lm_head = ScoringHead.from_linear(
+            model.lm_head,  # pyright: ignore[reportArgumentType]
+            by_liger=head == "liger",
+        )
         if packing:
             prepare(model, self.family)
         if shared_prefix:
@@ -115,6 +123,7 @@ class Policy(nn.Module):
         gradient_checkpointing: bool = False,
         packing: bool = False,
         shared_prefix: bool = False,
+        head: Literal["tiles", "liger"] = "tiles",
         lora: LoraSettings | None = None,
     ) -> Policy:
         """Load a policy.
@@ -133,6 +142,7 @@ class Policy(nn.Module):
             packing: The language model reads the sequences of a batch in one row, without their
                 padding (`models.packing`).
             shared_prefix: And what several of them begin with once (`models.shared_prefix`).
+            head: What scores tokens: `models.logprobs`, or the kernel of `models.liger_head`.
             lora: Train adapters instead of the weights.
         Raises:
             ConfigError: No such folder, not a supported family, weights missing, or settings that
@@ -152,6 +162,7 @@ class Policy(nn.Module):
             gradient_checkpointing=gradient_checkpointing,
             packing=packing,
             shared_prefix=shared_prefix,
+            head=head,
             lora=lora,
         )
 
