@@ -246,8 +246,6 @@ def check_settings(cfg: DictConfig) -> None:
         if cfg.get("overlap"):
             corrects = bool(cfg.module.get("importance_correction"))
             check_correction(algorithm, corrects=corrects)
-            num_ranks = cfg.trainer.devices * cfg.trainer.num_nodes
-            instantiate(cfg.overlap).ends(instantiate(cfg.plan), (), num_ranks=num_ranks)
         _try_out(cfg.get("early_stop"))
         _try_out(cfg.get("profile"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):

@@ -50,7 +50,7 @@ from vigorl.training.groups.collection import (
 )
 from vigorl.training.groups.method import GroupMethod, Moment
 from vigorl.training.guests import Guests, guest_sums
-from vigorl.training.overlap import Ahead, OneStep, Round, check_correction, staleness_sums
+from vigorl.training.overlap import Ahead, OneStep, Round, staleness_sums
 from vigorl.training.phase import (
     Cutting,
     credit_rollouts,
@@ -178,8 +178,6 @@ class RolloutCallback(L.Callback):
 
     def _check_groups(self, module: PolicyGradientModule) -> None:
         check_teaching(self.probes, module)
-        if self.ahead is not None:
-            check_correction(module.algorithm, corrects=module.importance_correction is not None)
         needs_old = self.groups is not None and self.groups.needs_old
         if needs_old and not module.algorithm.needs_old:
             raise ConfigError(
