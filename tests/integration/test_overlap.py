@@ -37,6 +37,18 @@ def versions(root: Path, phase: int) -> set[int]:
     return {json.loads(line)["scored"]["rollout"]["policy_version"] for line in lines}
 
 
+def generated_while_preparing(trace: Path) -> list[str]:
+    """What a timeline without threads shows of it."""
+    events = [one for one in json.loads(trace.read_text())["traceEvents"] if one["ph"] == "X"]
+    kinds = {
+        kind: [one for one in events if one["cat"] == kind] for kind in ("prepare", "generate")
+    }
+    (prepare,), begun = kinds["prepare"], kinds["generate"]
+    assert begun
+    ended = prepare["ts"] + prepare["dur"]
+    return [one["name"] for one in begun if prepare["ts"] <= one["ts"] <= ended]
+
+
 @pytest.mark.parametrize(
     "spare", [pytest.param([], id="whole"), pytest.param(SPARE, id="spare", marks=pytest.mark.slow)]
 )
@@ -44,13 +56,9 @@ def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
     spare: list[str], tmp_path: Path
 ) -> None:
     ahead, serial = tmp_path / "ahead", tmp_path / "serial"
-    for root, is_in_background in ((ahead, "true"), (serial, "false")):
-        train(
-            settings(
-                root, *FOUR_PHASES, *spare, VARIED_REWARD, f"paths.run={root}/run",
-                f"overlap.in_background={is_in_background}",
-            )
-        )  # fmt: skip
+    in_line = ["overlap.in_background=false", "profile=on", "profile.every=1"]
+    for root, said in ((ahead, []), (serial, in_line)):
+        train(settings(root, *FOUR_PHASES, *spare, VARIED_REWARD, f"paths.run={root}/run", *said))
     assert has_several_turns(ahead)
     assert all_metrics(ahead) == all_metrics(serial)
     assert same_weights(weights(ahead / "run/model"), weights(serial / "run/model"))
@@ -69,6 +77,10 @@ def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
     gaps = dict(history(ahead, "kl/sampling_gap_max"))
     assert gaps[0] < 1e-4 < 1e-3 < gaps[3]
     assert {step for step, _ in history(ahead, "time/wait_s")} == {0, 1, 2, 3}
+    assert {step for step, _ in history(ahead, "time/align_s")} == {0, 3}
+    # what is generated for the next phase, or in phase 3 for the check, is no part of prepare_s
+    for phase in (0, 3):
+        assert not generated_while_preparing(serial / f"run/profile/phase_{phase:04d}.json")
 
 
 @pytest.mark.slow

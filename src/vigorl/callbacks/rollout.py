@@ -198,7 +198,6 @@ class RolloutCallback(L.Callback):
         module.has_several_updates = plan.updates_per_phase > 1
         self._publish(trainer, module)
         found, taught, costs = self._generate(phase, trainer, datamodule, plan)
-        started = time.perf_counter()
         datamodule.measure(found.scored)
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
         aligned, max_gap = self._align(phase, placed, trainer, module, datamodule)
@@ -209,6 +208,7 @@ class RolloutCallback(L.Callback):
             self._go_ahead(phase + 1, trainer, datamodule, plan)
         else:
             self.generator.rest()
+        started = time.perf_counter()
         guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
         placed += [one.rollout for one in guests]  # no method of groups beside them: none is idle
         if not self.learns_noise:
@@ -452,6 +452,7 @@ class RolloutCallback(L.Callback):
         """
         if self.alignment is None or not self.alignment.is_due(phase):
             return {}, {}
+        started = time.perf_counter()
         if any(one.policy_version != trainer.global_step for one in rollouts):
             tasks = {one.task.id: one.task for one in rollouts}
             rollouts = self.generator.generate(
@@ -469,7 +470,11 @@ class RolloutCallback(L.Callback):
                 rollouts, samples, engine=self.generator.engine, module=module,
                 datamodule=datamodule,
             )  # fmt: skip
-        return {"align/mean_gap": (gaps.total, gaps.num_tokens)}, {"align/max_gap": gaps.largest}
+        sums = {
+            "align/mean_gap": (gaps.total, gaps.num_tokens),
+            "time/align_s": (time.perf_counter() - started, 1),
+        }
+        return sums, {"align/max_gap": gaps.largest}
 
     # ---- evaluation ------------------------------------------------------------------------------
 

@@ -186,7 +186,9 @@ class Ahead:
         assert self._made is None, f"the round of phase {self._phase} was not taken"
         self._phase, self._is_dropped = phase, False
         if not self.settings.in_background:
+            started = time.perf_counter()
             self._made = make(self._go_on)
+            self._waited_s += time.perf_counter() - started
             return
         # of daemons: a server that hangs keeps no process from ending
         pool = ThreadPool(1, _use_device, (_own_device(),))

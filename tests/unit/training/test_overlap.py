@@ -87,6 +87,12 @@ def test_a_round_is_made_beside_and_is_of_its_phase_alone() -> None:
     assert ahead.taken_costs() == {"time/wait_s": (0.0, 1)}
 
 
+def test_a_round_without_a_thread_is_waited_for_while_it_is_made() -> None:
+    ahead = Ahead(OneStep(in_background=False))
+    ahead.start(1, lambda _: time.sleep(0.01) or made_round())
+    assert ahead.taken_costs()["time/wait_s"][0] > 0
+
+
 def test_an_error_of_the_thread_is_raised_where_its_round_is_taken() -> None:
     def make(_: OnProgress) -> Round:
         raise EngineError("the server is gone")
