@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,6 +69,11 @@ def test_the_maker_of_a_start_makes_no_other_model(
     other = compose_door("train", "data=made_world_cold", f"model.path={ASSETS / 'tiny_start'}")
     assert _model_folder(other) == str(ASSETS / "tiny_start")
     assert made == [folder]
+    mine = shutil.copytree(ASSETS / "tiny_start", tmp_path / "mine")
+    before = (mine / "model.safetensors").read_bytes()
+    control = compose_door("train", "experiment=grpo_vstar_no_warm_start", f"model.path={mine}")
+    assert _model_folder(control) == str(mine)
+    assert (mine / "model.safetensors").read_bytes() == before
 
 
 def test_older_rollouts_without_a_correction_are_refused_before_weights_are_loaded() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import is_deepspeed, needs_reference
+from vigorl.build import is_deepspeed, maker_of, needs_reference
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import (
     GIB,
@@ -64,7 +64,7 @@ class Needs:
 
 def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     """The model's config, and what it counts to; None where there is none."""
-    path, maker = shipped(cfg.model.path), cfg.model.get("maker")
+    path, maker = shipped(cfg.model.path), maker_of(cfg)
     if maker and maker.get("source") and isinstance(maker.source, str):
         path = maker.source  # a copy of its shape is made at the start
     elif maker and maker.get("experiment") and not Path(path).is_dir():

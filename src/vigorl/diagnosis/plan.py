@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import is_deepspeed
+from vigorl.build import is_deepspeed, maker_of
 from vigorl.core.cost import Achieved, ModelCost, Prediction, Workload, predict
 from vigorl.core.devices import DEVICES, Device, device_named
 from vigorl.core.errors import ConfigError
@@ -152,7 +152,7 @@ def measured_cpu() -> Device:
 
 def policy_of(cfg: DictConfig) -> Policy:
     """What learns, without weights, from the config.json of the model that the settings name."""
-    path, maker = shipped(cfg.model.path), cfg.model.get("maker")
+    path, maker = shipped(cfg.model.path), maker_of(cfg)
     if maker and isinstance(maker.get("source"), str):
         path = maker.source
     return meta_policy(
