@@ -470,7 +470,7 @@ class RolloutCallback(L.Callback):
                 rollouts, samples, engine=self.generator.engine, module=module,
                 datamodule=datamodule,
             )  # fmt: skip
-        sums = {
+        sums: Costs = {
             "align/mean_gap": (gaps.total, gaps.num_tokens),
             "time/align_s": (time.perf_counter() - started, 1),
         }
