@@ -20,6 +20,7 @@ from tests.integration.door import (
     run_door,
     same_weights,
     settings,
+    start_weights,
     weights,
 )
 from vigorl.train import train
@@ -81,6 +82,50 @@ def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
     # what is generated for the next phase, or in phase 3 for the check, is no part of prepare_s
     for phase in (0, 3):
         assert not generated_while_preparing(serial / f"run/profile/phase_{phase:04d}.json")
+
+
+GUESSES = [
+    "plan.prompts_per_phase=4", "plan.sequences_per_update=16", "data.num_train=24",
+    "data.comparison_frac=0",  # four options each: a guess is right in a quarter
+    "engine._target_=tests.integration.door.guessing_engine",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("beside", "metric"),
+    [
+        (["sampler=solve_rate", *GUESSES], "sampler/rated_frac"),
+        (["groups=dynamic_sampling", "groups.oversample=1", *GUESSES], "groups/refills"),
+        (["groups=replay", "groups.max_share=1", *GUESSES], "groups/replayed_frac"),
+        (["guests=luffy"], "guests/advantage"),
+        (
+            ["probes=[checklist]", "probes.checklist.coef=0.1",
+             "probes.checklist.items={_target_:vigorl.data.checklists.SignChecklist}"],
+            "probe/checklist",
+        ),
+    ],
+)  # fmt: skip
+def test_what_chooses_joins_or_teaches_is_the_same_beside_a_thread(
+    beside: list[str], metric: str, tmp_path: Path
+) -> None:
+    roots = tmp_path / "ahead", tmp_path / "serial"
+    for root, is_in_background in zip(roots, ("true", "false"), strict=True):
+        train(
+            settings(
+                root, "num_phases=3", "overlap=one_step", "rollout.alignment=null", VARIED_REWARD,
+                "optimizer.warmup_frac=0", f"overlap.in_background={is_in_background}", *beside,
+                f"paths.run={root}/run",
+            )
+        )  # fmt: skip
+    ahead, serial = roots
+    assert all_metrics(ahead) == all_metrics(serial)
+    assert any(value for _, value in history(ahead, metric))
+    trained = weights(ahead / "run/model")
+    assert same_weights(trained, weights(serial / "run/model"))
+    assert not same_weights(trained, start_weights())
+    assert [age for _, age in history(ahead, "rollout/staleness")] == [0, 1, 1]
 
 
 @pytest.mark.slow
