@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from tests.integration.door import (
     start_weights,
     weights,
 )
+from vigorl.core.rollout import Rollout
+from vigorl.rollout.probes.checklist import Checklist
 from vigorl.train import train
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
@@ -84,6 +87,13 @@ def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
         assert not generated_while_preparing(serial / f"run/profile/phase_{phase:04d}.json")
 
 
+class PaidByTokens(Checklist):
+    """Answers of a model without any skill differ too, so that some are learned from."""
+
+    def scores(self, rollout: Rollout, answers: Sequence[Rollout]) -> list[float]:
+        return [sum(one.turns[0].completion_ids) % 7 / 6 for one in answers]
+
+
 GUESSES = [
     "plan.prompts_per_phase=4", "plan.sequences_per_update=16", "data.num_train=24",
     "data.comparison_frac=0",  # four options each: a guess is right in a quarter
@@ -96,12 +106,13 @@ GUESSES = [
 @pytest.mark.parametrize(
     ("beside", "metric"),
     [
-        (["sampler=solve_rate", *GUESSES], "sampler/rated_frac"),
+        (["sampler=solve_rate", *GUESSES], "data/rated_frac"),
         (["groups=dynamic_sampling", "groups.oversample=1", *GUESSES], "groups/refills"),
         (["groups=replay", "groups.max_share=1", *GUESSES], "groups/replayed_frac"),
         (["guests=luffy"], "guests/advantage"),
         (
             ["probes=[checklist]", "probes.checklist.coef=0.1",
+             "probes.checklist._target_=tests.integration.test_overlap.PaidByTokens",
              "probes.checklist.items={_target_:vigorl.data.checklists.SignChecklist}"],
             "probe/checklist",
         ),
@@ -125,7 +136,8 @@ def test_what_chooses_joins_or_teaches_is_the_same_beside_a_thread(
     trained = weights(ahead / "run/model")
     assert same_weights(trained, weights(serial / "run/model"))
     assert not same_weights(trained, start_weights())
-    assert [age for _, age in history(ahead, "rollout/staleness")] == [0, 1, 1]
+    first, *later = [age for _, age in history(ahead, "rollout/staleness")]
+    assert first == 0 < min(later) <= max(later) <= 1  # further rounds are of the phase's weights
 
 
 @pytest.mark.slow
