@@ -31,7 +31,7 @@ class ServiceServer:
 
     Attributes:
         raw: Sent in place of the JSON.
-        drip_s: Between two bytes of an answer; with `drips_headers` of all that is sent.
+        drip_s: Between two bytes of an answer; with `drips_headers` of its headers too.
         num_dripped: Bytes that have been sent so.
     """
 
@@ -52,6 +52,10 @@ class ServiceServer:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+    def head(self, status: int, content: bytes) -> bytes:
+        """What is sent before the content where headers drip."""
+        return f"HTTP/1.1 {status} said\r\nContent-Length: {len(content)}\r\n\r\n".encode()
 
     def answer(self, path: str, body: Any) -> Answer:
         if found := self.fault(path, body):
@@ -86,12 +90,11 @@ def _handler(server: ServiceServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 server.num_open -= 1
             content = server.raw or json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            if server.drips_headers and server.drip_s:
-                content = b"".join([*self._headers_buffer, b"\r\n", content])
-                self._headers_buffer.clear()
+            if server.drips_headers:
+                content = b"%s%s" % (server.head(status, content), content)
             else:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
             if not server.drip_s:
                 self.wfile.write(content)
