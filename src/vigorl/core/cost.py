@@ -265,10 +265,8 @@ def predict(
     reading = model.flops.text_forward(sequences) / forward_rate + passes_s
     calls = work.rollouts * max(work.turns - 1, 0.0)
     engine_seen, trainer_seen = _seen_flops(model, work)
-    tools_s, other_s = (
-        calls * work.tool_s / num_devices,
-        work.rollouts * work.rollout_s / num_devices,
-    )
+    tools_s = calls * work.tool_s / num_devices
+    other_s = work.rollouts * work.rollout_s / num_devices
     return Prediction(
         (
             Part("read", _read_flops(model, work) / forward_rate, Bound.FLOPS, Side.ENGINE),
