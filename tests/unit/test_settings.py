@@ -308,6 +308,7 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             [TRACES, "model.packing=true", "model.shared_prefix=true", "traces.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with traces.micro_batch_size=1",
         ),
+        ("train", ["model.head=liger"], "model.head=liger computes in bfloat16, which trainer.pr"),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),

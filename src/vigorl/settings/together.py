@@ -103,6 +103,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
     if "module" not in plain:
         return
     yield from _shared_prefix(plain)
+    yield from _head(plain)
     if source.get("plan"):
         if env.get("temperature") == 0:
             yield (
@@ -151,6 +152,15 @@ def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
                 "sequence has none to share its prompt with; set it to plan.group_size, or a "
                 "multiple"
             )
+
+
+def _head(plain: dict[str, Any]) -> Iterator[str]:
+    precision = str(plain.get("trainer", {}).get("precision", ""))
+    if plain.get("model", {}).get("head") == "liger" and not precision.startswith("bf16"):
+        yield (
+            f"model.head=liger computes in bfloat16, which trainer.precision={precision} does not: "
+            "set precision=bf16-mixed, or model.head=tiles"
+        )
 
 
 def _tokens(plain: dict[str, Any]) -> Iterator[str]:
