@@ -34,10 +34,12 @@ from running import add_sizes, ask, rollouts_of, table, timed
 WAYS = ("vigorl", "shared", "trl", "compact")
 
 
-def measure_trl(rollouts: Sequence[Rollout], *, size: int, is_compact: bool) -> dict[str, float]:
+def measure_trl(
+    rollouts: Sequence[Rollout], *, shape: str, size: int, is_compact: bool
+) -> dict[str, float]:
     from trl.trainer import grpo_trainer, utils  # pyright: ignore[reportMissingImports]
 
-    model = made_model().train()
+    model = made_model(shape).train()
     if torch.cuda.is_available():
         model.to("cuda")
     model.model.visual.requires_grad_(False)
@@ -134,11 +136,12 @@ def main() -> None:
         from step import DESIGNS, measure
 
         design = DESIGNS["all" if args.way == "shared" else "no_prefix"]
-        print(json.dumps(measure(design, rollouts, size=args.size, passes=())))
+        print(json.dumps(measure(design, rollouts, shape=args.shape, size=args.size, passes=())))
         return
     if args.way:
         is_compact = args.way == "compact"
-        print(json.dumps(measure_trl(rollouts, size=args.size, is_compact=is_compact)))
+        found = measure_trl(rollouts, shape=args.shape, size=args.size, is_compact=is_compact)
+        print(json.dumps(found))
         return
     pythons = {"trl": args.trl, "compact": args.trl}
     print(table(args, lambda way: ask(way, args.launcher, python=pythons.get(way))))
