@@ -15,8 +15,12 @@ take turns. TRL's second is on the questions of its first, which are those of vi
 
 What is made for TRL is what this model has not: a processor without a video processor (which needs
 torchvision), and a chat template that has calls and replies. Its prompts must be vigorl's, id by
-id, which is checked. TRL reads rollouts without advantage in its update, vigorl leaves them out,
-which changes no gradient; the way `all` is vigorl reading them too.
+id, which is checked.
+
+    vigorl      as the tiny scale is set
+    all         reads rollouts without advantage too, as TRL does; they change no gradient
+    shared      with model.packing and model.shared_prefix
+    trl         TRL 1.16
 
     step        CPU seconds of the process, from the first prompt to the optimizer's step
     generating  of it, with tools and their pictures
@@ -41,7 +45,12 @@ import torch
 from PIL import Image
 from running import ask
 
-WAYS = ("vigorl", "all", "trl")
+OVERRIDES = {
+    "vigorl": (),
+    "all": ("algorithm._target_=turns_parts.FromAll",),
+    "shared": ("model.packing=true", "model.shared_prefix=true"),
+}
+WAYS = (*OVERRIDES, "trl")
 STEPS, MICRO_BATCH, MAX_TURNS, TURN_TOKENS, ALL_TOKENS, LR = 2, 64, 5, 64, 512, 2e-4
 SIDE_PX, SHOWN_PX, WINDOW_PX = 448, 112, 112  # of a made picture, as it is shown, of a crop
 PICTURE = (SHOWN_PX // 28) ** 2  # tokens of one
@@ -126,7 +135,7 @@ def measure_vigorl(args: argparse.Namespace, folder: Path) -> Measured:
             "callbacks.rollout_logger.tokens=false", "callbacks.rollout_logger.every=99",
             "callbacks.throughput._target_=turns_parts.PhaseClock",
             f"paths.root={home}", f"paths.run={run}", f"paths.world={folder}",
-            *(["algorithm._target_=turns_parts.FromAll"] if args.way == "all" else []),
+            *OVERRIDES[args.way],
         ]  # fmt: skip
         with initialize_config_dir(CONFIGS, version_base="1.3"):
             train(compose("train", said))
@@ -329,11 +338,13 @@ def main() -> None:
         for way in WAYS:
             found[way].append(Measured(**ask(way, "", python=pythons.get(way))))  # pyright: ignore
             print(number, way, found[way][-1], flush=True)
-    print("| | vigorl | all | TRL 1.16 | TRL / vigorl | TRL / all |\n|---|---|---|---|---|---|")
+    ours = WAYS[:-1]
+    print(f"| | {' | '.join((*WAYS, *(f'trl / {way}' for way in ours)))} |")
+    print("|---" * (1 + len(WAYS) + len(ours)) + "|")
     for name in asdict(found["trl"][0]):
         values = {way: [getattr(one, name) for one in found[way]] for way in WAYS}
         cells = [f"{statistics.median(values[way]):.2f}" for way in WAYS]
-        for way in WAYS[:-1]:
+        for way in ours:
             ratios = [b / a for a, b in zip(values[way], values["trl"], strict=True)]
             cells.append(f"{min(ratios):.2f} to {max(ratios):.2f}")
         print(f"| {name} | {' | '.join(cells)} |")
