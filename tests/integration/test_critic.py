@@ -70,6 +70,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_two_processes_learn_what_one_learns(alone: Path, tmp_path: Path) -> None:
     sizes = ["trainer.devices=2", "plan.micro_batch_size=2", "strategy=ddp"]
     folders = [f"paths.root={tmp_path}", f"paths.run={tmp_path}/run"]

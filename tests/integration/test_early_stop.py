@@ -130,7 +130,13 @@ def test_a_loss_that_gets_worse_ends_the_run(tmp_path: Path) -> None:
     assert same_weights(weights(folder / "model"), of_phase(folder, best))
 
 
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("zero3", marks=pytest.mark.deepspeed)])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param("ddp", marks=pytest.mark.long),
+        pytest.param("zero3", marks=pytest.mark.deepspeed),
+    ],
+)
 def test_two_processes_agree_on_the_best(strategy: str, tmp_path: Path) -> None:
     if strategy != "ddp":
         pytest.importorskip("deepspeed")

@@ -62,6 +62,7 @@ STAGES = [
 ]
 
 
+@pytest.mark.long
 def test_stages_of_two_processes_share_their_folder(tmp_path: Path) -> None:
     result = run_door(*TWO[:2], *STAGES, BY_THE_CLOCK, f"paths.root={tmp_path}")
     assert result.returncode == 0, result.stderr[-6000:]

@@ -109,6 +109,7 @@ def test_rates_differ_and_decide(whole: Path) -> None:
     assert [a == b for a, b in zip(forgetful, phases, strict=True)] == [True, False, False, False]
 
 
+@pytest.mark.long
 def test_two_ranks_measure_what_one_does(whole: Path, tmp_path: Path) -> None:
     # 16 rollouts = 2 ranks x 2 micro-batches of 4
     ranks = ["strategy=ddp", "trainer.devices=2"]

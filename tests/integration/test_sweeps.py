@@ -33,6 +33,7 @@ def test_two_seeds_are_two_runs_and_the_first_that_fails_ends_the_sweep(tmp_path
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.long
 def test_the_search_of_the_document_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
     page = (Path(CONFIGS).parent / "docs" / "sweeps.md").read_text()

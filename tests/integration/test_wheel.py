@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.door import SMALL
 from vigorl.build import CONFIGS
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def test_a_wheel_holds_every_yaml_of_the_checkout(installed: Path) -> None:
 def test_an_installed_door_trains_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     env = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
     env.pop("MLFLOW_TRACKING_URI", None)
-    small = ["debug=fast", "num_phases=1", "trainer.accelerator=cpu", "num_threads=1"]
+    small = [*SMALL, "num_phases=1"]
     done = subprocess.run(
         [sys.executable, "-m", "vigorl.train", "experiment=grpo_vstar", *small],
         cwd=tmp_path,

@@ -53,7 +53,9 @@ def search(world: World, path: Path, has_judge: bool, kill_at: int = 0) -> None:
             recorder.write(tree)
 
 
-@pytest.mark.parametrize(("has_judge", "num_searches"), [(False, 20), (True, 6)])
+@pytest.mark.parametrize(
+    ("has_judge", "num_searches"), [pytest.param(False, 20, marks=pytest.mark.long), (True, 6)]
+)
 def test_nothing_is_lost_doubled_or_searched_otherwise(
     world: World, tmp_path: Path, has_judge: bool, num_searches: int
 ) -> None:
