@@ -3,11 +3,11 @@
 About 100 million weights: Qwen2.5-VL with the released vocabulary (151,936) in one of two shapes.
 
     deep   Qwen2.5-VL-3B eight times narrower, tower included: 36 layers, 256 wide
-    wide   8 layers, 512 wide: 78 of 103 million weights are the vocabulary's
+    wide   8 layers, 512 wide: 78 of 109 million weights are the vocabulary's
 
 A vocabulary this large outweighs the layers of any model so small: the head is 10 % of the 3B's
-language model, 47 % of `deep`'s and 77 % of `wide`'s, where it is nearly all of the work. `deep` is
-the nearer. Positions, the layers' work and the tower's are to each other as they are in the 3B.
+language model, 47 % of `deep`'s and 76 % of `wide`'s, where it is nearly all of the work. `deep` is
+the nearer, and its tower's work is to its layers' as in the 3B.
 
 A rollout is a picture of 448 x 448 (256 tokens), ten tokens of a question and a response; lengths
 of responses are skewed, most of them short: evenly spread logarithms. Needs torch and transformers
