@@ -7,11 +7,12 @@
 The model and the rollouts are those of `middle.py`, the tower is frozen on both sides, all is
 float32. One update without KL: TRL's `GRPOTrainer._compute_loss` with its fused head and its
 padding (all completions to the longest of the batch), loss_type=dapo; no logprobs of the start on
-either side. A pass of vigorl holds as many tokens as one of TRL has positions. Loss and norm of the
-gradient are printed: all ways must have the same.
+either side. A pass of vigorl holds as many tokens as one of TRL has positions (`--size` sequences,
+at least 2). Loss and norm of the gradient are printed: all ways must have the same.
 
     vigorl   packing, tiles, tower once a picture, micro-batches by tokens (`step.py`: no_prefix)
     shared   and what a group begins with once (all)
+    half     and half as many tokens a pass
     trl      as it runs on this machine; without Triton its head scores all positions
     compact  the same, its head scoring responses alone, as it does where there is Triton
 """
@@ -31,15 +32,17 @@ import torch
 from middle import IMAGE, PATCHES, Rollout, made_model, pixels_of
 from running import add_sizes, ask, rollouts_of, table, timed
 
-WAYS = ("vigorl", "shared", "trl", "compact")
+WAYS = ("vigorl", "shared", "half", "trl", "compact")
 
 
-def measure_trl(rollouts: Sequence[Rollout], *, size: int, is_compact: bool) -> dict[str, float]:
+def measure_trl(
+    rollouts: Sequence[Rollout], *, shape: str, size: int, is_compact: bool
+) -> dict[str, float]:
     from trl.trainer import grpo_trainer, utils  # pyright: ignore[reportMissingImports]
 
-    model = made_model().train()
+    model = made_model(shape).train()
     if torch.cuda.is_available():
-        model.to("cuda")
+        model.cuda()
     model.model.visual.requires_grad_(False)
     utils.add_fused_lm_head(model, outputs=("log_probs", "entropy"))
     if is_compact:
@@ -130,15 +133,17 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     rollouts = rollouts_of(args)
-    if args.way in ("vigorl", "shared"):
+    if args.way in ("vigorl", "shared", "half"):
         from step import DESIGNS, measure
 
-        design = DESIGNS["all" if args.way == "shared" else "no_prefix"]
-        print(json.dumps(measure(design, rollouts, size=args.size, passes=())))
+        design = DESIGNS["no_prefix" if args.way == "vigorl" else "all"]
+        size = args.size // 2 if args.way == "half" else args.size
+        print(json.dumps(measure(design, rollouts, shape=args.shape, size=size, passes=())))
         return
     if args.way:
         is_compact = args.way == "compact"
-        print(json.dumps(measure_trl(rollouts, size=args.size, is_compact=is_compact)))
+        found = measure_trl(rollouts, shape=args.shape, size=args.size, is_compact=is_compact)
+        print(json.dumps(found))
         return
     pythons = {"trl": args.trl, "compact": args.trl}
     print(table(args, lambda way: ask(way, args.launcher, python=pythons.get(way))))

@@ -1,10 +1,17 @@
 """A model of a middle size, random, and rollouts for it: what benchmarks of an update share.
 
-100 million weights: Qwen2.5-VL of 8 layers and 512 wide with the released vocabulary (151,936), a
-tower in the 3B's proportion to its layers (5 of 24 million). A rollout is a picture of 448 x 448
-(256 tokens), ten tokens of a question and a response; lengths of responses are skewed, most of them
-short: evenly spread logarithms. Needs torch and transformers alone, so that other trainers'
-environments can import it.
+About 100 million weights: Qwen2.5-VL with the released vocabulary (151,936) in one of two shapes.
+
+    deep   Qwen2.5-VL-3B eight times narrower, tower included: 36 layers, 256 wide
+    wide   8 layers, 512 wide: 78 of 109 million weights are the vocabulary's
+
+A vocabulary this large outweighs the layers of any model so small: the head is 10 % of the 3B's
+language model, 47 % of `deep`'s and 76 % of `wide`'s, where it is nearly all of the work. `deep` is
+the nearer, and its tower's work is to its layers' as in the 3B.
+
+A rollout is a picture of 448 x 448 (256 tokens), ten tokens of a question and a response; lengths
+of responses are skewed, most of them short: evenly spread logarithms. Needs torch and transformers
+alone, so that other trainers' environments can import it.
 """
 
 from __future__ import annotations
@@ -13,17 +20,41 @@ import ctypes
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-VOCAB, HIDDEN = 151_936, 512
+VOCAB = 151_936
 IMAGE, START, END = 151655, 151652, 151653
 SIDE_PX, PATCH_PX, MERGE = 448, 14, 2
 PATCHES = SIDE_PX // PATCH_PX  # of a picture's side
 PICTURE_TOKENS = (PATCHES // MERGE) ** 2
 QUESTION_TOKENS = 10
+
+SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # language model, tower
+    "deep": (
+        {
+            "hidden_size": 256, "intermediate_size": 1376, "num_hidden_layers": 36,
+            "num_attention_heads": 16, "num_key_value_heads": 2, "mrope_section": [2, 3, 3],
+        },
+        {
+            "depth": 32, "hidden_size": 160, "intermediate_size": 428, "num_heads": 8,
+            "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+    ),
+    "wide": (
+        {
+            "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8,
+            "num_attention_heads": 8, "num_key_value_heads": 2, "mrope_section": [8, 12, 12],
+        },
+        {
+            "depth": 6, "hidden_size": 256, "intermediate_size": 688, "num_heads": 4,
+            "fullatt_block_indexes": [1, 3, 5],
+        },
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +78,19 @@ class Rollout:
         return len(self.prompt) + len(self.response)
 
 
-def made_model() -> Qwen2_5_VLForConditionalGeneration:
-    """In float32, with SDPA; the same weights in every process."""
+def made_model(shape: str) -> Qwen2_5_VLForConditionalGeneration:
+    """One of `SHAPES` in float32, with SDPA; the same weights in every process."""
     torch.manual_seed(0)
+    text, tower = (dict(one) for one in SHAPES[shape])
+    rope = {
+        "rope_type": "default", "rope_theta": 1e6, "mrope_section": text.pop("mrope_section"),
+    }  # fmt: skip
     config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": VOCAB, "hidden_size": HIDDEN, "intermediate_size": 1536,
-            "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
-            "max_position_embeddings": 4096, "tie_word_embeddings": True,
-            "rope_parameters": {
-                "rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12],
-            },
+        text_config=text | {
+            "vocab_size": VOCAB, "max_position_embeddings": 4096, "tie_word_embeddings": True,
+            "rope_parameters": rope,
         },
-        vision_config={
-            "depth": 6, "hidden_size": 256, "intermediate_size": 688, "num_heads": 4,
-            "out_hidden_size": HIDDEN, "fullatt_block_indexes": [1, 3, 5],
-        },
+        vision_config=tower | {"out_hidden_size": text["hidden_size"]},
         image_token_id=IMAGE, vision_start_token_id=START, vision_end_token_id=END,
         tie_word_embeddings=True,
     )  # fmt: skip

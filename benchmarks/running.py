@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from middle import Rollout, held_bytes, made_rollouts, peak_bytes
+from middle import SHAPES, Rollout, held_bytes, made_rollouts, peak_bytes
 from torch import nn
 
 
@@ -38,6 +38,7 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
         ("rounds", 2),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--shape", choices=SHAPES, default="deep", help="of the model")
     parser.add_argument("--launcher", default="", help="words before each run's command")
 
 
@@ -60,7 +61,10 @@ def table(args: argparse.Namespace, measure: Callable[[str], dict[str, float]]) 
     """Measure all ways in turns; a row for each, with its ratios to the first, paired by round."""
     rollouts = rollouts_of(args)
     num_tokens = sum(one.num_tokens for one in rollouts)
-    print(f"{len(rollouts)} rollouts, {num_tokens} tokens, {torch.get_num_threads()} threads")
+    print(
+        f"{args.shape}, {len(rollouts)} rollouts, {num_tokens} tokens, "
+        f"{torch.get_num_threads()} threads"
+    )
     found: dict[str, list[dict[str, float]]] = {name: [] for name in args.only}
     for number in range(args.rounds):
         for name in args.only:

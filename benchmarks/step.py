@@ -90,10 +90,12 @@ def batch_of(rollouts: Sequence[Rollout], *, weight: float, with_pixels: bool) -
 class Trainer:
     """One policy and its updates."""
 
-    def __init__(self, design: Design, *, kl_coef: float) -> None:
+    def __init__(self, design: Design, *, shape: str, kl_coef: float) -> None:
         self.design = design
         self.policy = Policy(
-            made_model(), packing=design.packing, shared_prefix=design.prefix and design.packing
+            made_model(shape),
+            packing=design.packing,
+            shared_prefix=design.prefix and design.packing,
         )
         if torch.cuda.is_available():
             self.policy.cuda()
@@ -202,9 +204,9 @@ def _pixels(views: Sequence[ImageView]) -> tuple[Tensor, Tensor]:
 
 
 def measure(
-    design: Design, rollouts: Sequence[Rollout], *, size: int, passes: Sequence[str]
+    design: Design, rollouts: Sequence[Rollout], *, shape: str, size: int, passes: Sequence[str]
 ) -> dict[str, float]:
-    trainer = Trainer(design, kl_coef=0.01 if "ref" in passes else 0.0)
+    trainer = Trainer(design, shape=shape, kl_coef=0.01 if "ref" in passes else 0.0)
     return timed(
         lambda some: trainer.update(some, size=size, passes=passes), rollouts, trainer.policy
     )
@@ -218,7 +220,9 @@ def main() -> None:
     args = parser.parse_args()
     rollouts = rollouts_of(args)
     if args.way:
-        found = measure(DESIGNS[args.way], rollouts, size=args.size, passes=("old", "ref"))
+        found = measure(
+            DESIGNS[args.way], rollouts, shape=args.shape, size=args.size, passes=("old", "ref")
+        )
         print(json.dumps(found))
         return
     print(table(args, lambda way: ask(way, args.launcher)))

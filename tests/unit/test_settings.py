@@ -240,7 +240,18 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         (
             "train",
             ["overlap=one_step", "overlap.spare_groups=99", "overlap.max_staleness=2"],
-            "overlap.spare_groups=99 may be at most plan.prompts_per_phase=",
+            "overlap.spare_groups=99 must be a multiple of the 1 processes of trainer.devices x",
+        ),
+        (
+            "train",
+            [
+                "overlap=one_step",
+                "overlap.spare_groups=3",
+                "overlap.max_staleness=2",
+                "strategy=ddp",
+                "trainer.devices=2",
+            ],
+            "overlap.spare_groups=3 must be a multiple of the 2 processes of trainer.devices x",
         ),
         (
             "train",

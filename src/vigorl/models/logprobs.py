@@ -104,14 +104,26 @@ class _Scoring:
     def tokens(self, num: int) -> Iterator[slice]:
         return _slices(num, self.chunk_tokens)
 
+    def room(self, states: Float[Tensor, "n width"], dtype: torch.dtype) -> Float[Tensor, " most"]:
+        """For the numbers of any one tile. It is taken once: a CPU's allocator gives memory of this
+        size back to the system, which costs as much as what is done with it.
+        """
+        most = max(part.stop - part.start for part, _ in self.tiles)
+        return states.new_empty(min(len(states), self.chunk_tokens) * most, dtype=dtype)
+
     def logits(
         self,
         states: Float[Tensor, "n width"],
         weight: Float[Tensor, "tile width"],
         banned: Int[Tensor, " k"],
+        *,
+        room: Float[Tensor, " most"],
     ) -> Float[Tensor, "n tile"]:
-        """Of a tile, in float32, as the sampler had them."""
-        logits = linear(states, weight).float().div_(self.temperature)
+        """Of a tile, in float32, as the sampler had them; in `room`, where that is its type."""
+        tile = _of_shape(room, len(states), len(weight))
+        logits = torch.mm(states, weight.t(), out=tile).float()
+        if self.temperature != 1.0:
+            logits.div_(self.temperature)
         return logits.index_fill_(-1, banned, -math.inf)
 
 
@@ -124,6 +136,10 @@ def _tiles(num: int, size: int, banned: Int[Tensor, " k"]) -> list[tuple[slice, 
         (part, banned.new_tensor([i - part.start for i in ids if part.start <= i < part.stop]))
         for part in _slices(num, size)
     ]
+
+
+def _of_shape(room: Tensor, rows: int, columns: int) -> Tensor:
+    return room[: rows * columns].view(rows, columns)
 
 
 def _slices(num: int, size: int) -> Iterator[slice]:
@@ -144,18 +160,19 @@ class _Score(Function):
         totals, entropies, chosen = (
             torch.zeros(len(states), dtype=torch.float32, device=states.device) for _ in range(3)
         )
+        room, other = how.room(states, how.dtype), how.room(states, torch.float32)
         for tokens in how.tokens(len(states)):
             rows = states[tokens].to(how.dtype)
             total = totals.new_full((len(rows),), -math.inf)
             for entries, banned in how.tiles:
-                logits = how.logits(rows, weight[entries].to(how.dtype), banned)
-                part = logits.logsumexp(-1)
+                logits = how.logits(rows, weight[entries].to(how.dtype), banned, room=room)
+                chosen[tokens] += _at(logits, targets[tokens] - entries.start)
+                spare = _of_shape(other, *logits.shape)
+                part = _log_sum_exp(logits, spare)
                 grown = torch.logaddexp(total, part)
                 if how.with_entropy:
-                    entropies[tokens] = _joined(
-                        entropies[tokens], total, _entropy(logits, part), part, grown
-                    )
-                chosen[tokens] += _at(logits, targets[tokens] - entries.start)
+                    within = _entropy(logits, part, banned, spare)
+                    entropies[tokens] = _joined(entropies[tokens], total, within, part, grown)
                 total = grown
             totals[tokens] = total
         ctx.save_for_backward(states, weight, targets, totals, entropies)
@@ -176,38 +193,53 @@ class _Score(Function):
         # tiles are summed in float32, whatever they are multiplied out in
         to_states = torch.zeros_like(states, dtype=torch.float32) if wants_states else None
         to_weight = torch.empty_like(weight) if wants_weight else None
+        room = how.room(states, how.dtype)
         for entries, banned in how.tiles:
             part = weight[entries].to(how.dtype)
-            to_part = torch.zeros_like(part, dtype=torch.float32) if wants_weight else None
+            to_part: Tensor | None = None
             for tokens in how.tokens(len(states)):
                 rows = states[tokens].to(how.dtype)
-                logits = how.logits(rows, part, banned)
-                to_logits = (logits - totals[tokens, None]).exp_()  # probabilities so far
+                logits = how.logits(rows, part, banned, room=room)
                 pull = -by_logprob[tokens, None]
                 if how.entropy_gradient:
-                    finite = logits.masked_fill_(logits == -math.inf, 0.0)
+                    finite = logits.index_fill(-1, banned, 0.0)
                     pull = pull + by_entropy[tokens, None] * (means[tokens, None] - finite)
-                to_logits *= pull
+                to_logits = logits.sub_(totals[tokens, None]).exp_().mul_(pull)
                 _add_at(to_logits, targets[tokens] - entries.start, by_logprob[tokens])
-                to_logits = to_logits.div_(how.temperature).to(how.dtype)
+                if how.temperature != 1.0:
+                    to_logits.div_(how.temperature)
+                to_logits = to_logits.to(how.dtype)
                 if to_states is not None:
                     to_states[tokens] += to_logits @ part
-                if to_part is not None:
-                    to_part += to_logits.t() @ rows
-            if to_weight is not None and to_part is not None:
-                to_weight[entries] = to_part
+                if wants_weight:
+                    made = to_logits.t() @ rows
+                    to_part = made.float() if to_part is None else to_part.add_(made)
+            if to_weight is not None:
+                to_weight[entries] = 0.0 if to_part is None else to_part
         return None if to_states is None else to_states.to(states.dtype), to_weight, None, None
 
 
+def _log_sum_exp(
+    logits: Float[Tensor, "n tile"], spare: Float[Tensor, "n tile"]
+) -> Float[Tensor, " n"]:
+    """What `torch.logsumexp` gives, to the bit, in memory that is there; `spare` is overwritten."""
+    most = logits.amax(-1, keepdim=True)
+    most.masked_fill_(most.isinf(), 0.0)  # of a tile of banned tokens alone
+    return torch.sub(logits, most, out=spare).exp_().sum(-1).log_().add_(most.squeeze(-1))
+
+
 def _entropy(
-    logits: Float[Tensor, "n tile"], log_total: Float[Tensor, " n"]
+    logits: Float[Tensor, "n tile"],
+    log_total: Float[Tensor, " n"],
+    banned: Int[Tensor, " k"],
+    spare: Float[Tensor, "n tile"],
 ) -> Float[Tensor, " n"]:
     """Of the distribution within a tile. A banned token has p 0 and l -inf, and counts 0, not nan;
-    of a tile of such alone the number has no meaning, but it is one.
+    of a tile of such alone the number has no meaning, but it is one. Both tiles are overwritten.
     """
     log_total = log_total.clamp(min=torch.finfo(torch.float32).min)
-    probs = (logits - log_total[:, None]).exp()
-    return log_total - (probs * logits.masked_fill(logits == -math.inf, 0.0)).sum(-1)
+    probs = torch.sub(logits, log_total[:, None], out=spare).exp_()
+    return log_total - probs.mul_(logits.index_fill_(-1, banned, 0.0)).sum(-1)
 
 
 def _joined(

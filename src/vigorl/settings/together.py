@@ -258,17 +258,19 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
 def _overlap(plain: dict[str, Any]) -> Iterator[str]:
     if not plain.get("overlap"):
         return
-    precision = str(plain.get("trainer", {}).get("precision", ""))
-    if plain["overlap"].get("spare_groups") and plain.get("groups"):
+    spare, trainer = plain["overlap"].get("spare_groups") or 0, plain.get("trainer") or {}
+    precision = str(trainer.get("precision", ""))
+    if spare and plain.get("groups"):
         yield (
             "overlap.spare_groups cannot be used with groups: both say how many prompts a phase "
             "asks; set overlap.spare_groups=0"
         )
-    spare, plan = plain["overlap"].get("spare_groups") or 0, plain.get("plan") or {}
-    if spare > plan.get("prompts_per_phase", spare):
+    ranks = trainer.get("devices", 1) * trainer.get("num_nodes", 1)
+    most = (plain.get("plan") or {}).get("prompts_per_phase", spare)
+    if spare > most or spare % ranks:
         yield (
-            f"overlap.spare_groups={spare} may be at most plan.prompts_per_phase="
-            f"{plan['prompts_per_phase']}"
+            f"overlap.spare_groups={spare} must be a multiple of the {ranks} processes of "
+            f"trainer.devices x trainer.num_nodes, up to plan.prompts_per_phase={most}"
         )
     if plain.get("exploration"):
         yield (

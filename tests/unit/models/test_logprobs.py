@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vigorl.models.logprobs import ScoringHead
+from vigorl.models.logprobs import ScoringHead, _log_sum_exp
 
 TOKENS, WIDTH, VOCAB = 13, 6, 37
 BANNED = torch.tensor([0, 8, 9, 10, 11, 36])  # 8 to 11 are a tile of 4 of their own
@@ -53,6 +53,13 @@ def test_tiles_add_up(tile: tuple[int, int]) -> None:
     found, right = gradients(head, states, scored), gradients(head, states, expected)
     torch.testing.assert_close(found, right, rtol=3e-5, atol=1e-5)
     assert not found[1][BANNED].any()
+
+
+def test_sums_in_given_memory_have_the_bits_of_torchs() -> None:
+    logits = torch.randn(TOKENS, VOCAB, generator=torch.Generator().manual_seed(5)) * 30
+    logits[1, 3:9] = -math.inf
+    logits[2] = -math.inf
+    assert torch.equal(_log_sum_exp(logits, torch.empty_like(logits)), logits.logsumexp(-1))
 
 
 def test_one_tile_gives_the_bits_of_autograd() -> None:
