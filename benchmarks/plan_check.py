@@ -45,7 +45,7 @@ def workload(costs: Costs) -> Workload:
     work, found = workload_of(costs.cfg, Asked(), policy_of(costs.cfg)), costs.rollouts
     turns = [len(one.turns) for one in found]
     tokens = [[len(turn.completion_ids) for turn in one.turns] for one in found]
-    return replace(
+    as_sampled = replace(
         work,
         turns=statistics.mean(turns),
         longest_turns=max(turns),
@@ -54,6 +54,8 @@ def workload(costs: Costs) -> Workload:
         longest_tokens=max(map(sum, tokens)),
         text_tokens=statistics.mean(len(one.prompt_ids) - 1 for one in found),
     )
+    num_sorted = costs.cfg.plan.sequences_per_update
+    return replace(as_sampled, row_tokens=as_sampled.padded_tokens(4, num_sorted=num_sorted))
 
 
 def main(size: str) -> None:
@@ -73,7 +75,7 @@ def main(size: str) -> None:
         flops=max(before.flops, after.flops),
         memory_rate=max(before.memory_rate, after.memory_rate),
     )
-    model = model_cost(policy, engine_bytes=4, train_bytes=4)
+    model = model_cost(policy, engine_bytes=4)
     found = predict(model, work, here, num_devices=1, achieved=ON_CPU)
     seconds = {part.name: part.seconds for part in found.parts}
     print(
@@ -83,12 +85,11 @@ def main(size: str) -> None:
     )
     print({name: round(value, 3) for name, value in costs.seconds.items()})
     print({name: round(value, 3) for name, value in seconds.items()})
-    seen = seconds["see"] / 2  # the engine's half, and the trainer's
+    of_engine = ("read", "see", "decode", "tools")
+    of_learner = ("features", "logprob", "update", "optimizer")
     rows = {
-        "generating": (seconds["read"] + seen + seconds["decode"] + seconds["tools"],
-                       costs.generating),
-        "learning": (seconds["logprob"] + seen + seconds["update"] + seconds["optimizer"],
-                     costs.learning),
+        "generating": (sum(seconds[name] for name in of_engine), costs.generating),
+        "learning": (sum(seconds[name] for name in of_learner), costs.learning),
         "the phase": (found.seconds, costs.all),
     }  # fmt: skip
     for name, (predicted, measured) in rows.items():

@@ -40,7 +40,7 @@ def model(size: str) -> ModelCost:
         "model_type": "qwen2_5_vl", "tie_word_embeddings": size == "3B", "text_config": text,
         "vision_config": _VISION | {"out_hidden_size": text["hidden_size"]},
     }  # fmt: skip
-    return model_cost(meta_policy(config), engine_bytes=2, train_bytes=2)
+    return model_cost(meta_policy(config), engine_bytes=2)
 
 
 def picture(num_pixels: int) -> Load:
@@ -144,13 +144,13 @@ def main() -> None:
         VIGORL, row_tokens=None, scores_all=False, shares_prompts=True, keeps_features=True,
         has_turn_barrier=False, updates=2, tool_s=672**2 * PIXEL_S, rollout_s=0.02,
     )  # fmt: skip
-    shared = replace(ours, shares_prefix=True)
+    shared = replace(ours, shares_prefix=True, micro_batch_size=VIGORL.group_size)
     small = {"picture": picture(640 * 480)}
     show("ViGoRL, pictures of 640 x 480, 3B, a100", RUNS[0].predicted(replace(VIGORL, **small)))
     for run in (*RUNS[:2], replace(RUNS[1], device=DEVICE["h100"])):
         for name, work in (
             ("", ours),
-            (" with model.shared_prefix", shared),
+            (" with model.shared_prefix and a group in a row", shared),
             (" and no checkpointing", replace(shared, is_checkpointed=False)),
             (" and pictures of 640 x 480", replace(shared, is_checkpointed=False, **small)),
         ):

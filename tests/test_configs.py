@@ -745,7 +745,7 @@ def imported_packages() -> set[str]:
 def test_whatever_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    names = ("vllm", "deepspeed", "video", "ocr", "demo", "web", "notebooks")
+    names = ("vllm", "deepspeed", "liger", "video", "ocr", "demo", "web", "notebooks")
     extras = [optional[name] for name in names]
     declared = {
         canonicalize_name(Requirement(line).name)

@@ -138,8 +138,7 @@ def build_parts(cfg: DictConfig, *, like: Parts | None = None) -> Parts:
 
 def _model_folder(cfg: DictConfig) -> str:
     def make() -> str:
-        maker = cfg.model.get("maker")
-        if maker and maker.get("folder", cfg.model.path) == cfg.model.path:  # not of another model
+        if maker := maker_of(cfg):
             return str(instantiate(maker))
         into = Path(cfg.paths.run) / "start_model"
         return as_folder(cfg.model.path, into=into, dtype=cfg.model.dtype, plugins=cfg.plugins)
@@ -147,6 +146,12 @@ def _model_folder(cfg: DictConfig) -> str:
     folder = from_first_process(cfg, f"{cfg.name} model", make)
     check_folder(Path(folder))  # engines read it too
     return folder
+
+
+def maker_of(cfg: DictConfig) -> DictConfig | None:
+    """What makes the folder of `model.path`; None where nothing does, or it makes another's."""
+    maker = cfg.model.get("maker")
+    return maker if maker and maker.get("folder", cfg.model.path) == cfg.model.path else None
 
 
 def build_engine(cfg: DictConfig, parts: Parts) -> Engine:
@@ -246,8 +251,6 @@ def check_settings(cfg: DictConfig) -> None:
         if cfg.get("overlap"):
             corrects = bool(cfg.module.get("importance_correction"))
             check_correction(algorithm, corrects=corrects)
-            num_ranks = cfg.trainer.devices * cfg.trainer.num_nodes
-            instantiate(cfg.overlap).ends(instantiate(cfg.plan), (), num_ranks=num_ranks)
         _try_out(cfg.get("early_stop"))
         _try_out(cfg.get("profile"))
         for key in ("entropy", "guard", "exploration", "guests", "sft_mix"):

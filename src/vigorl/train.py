@@ -142,6 +142,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         packing=cfg.model.packing,
         shared_prefix=cfg.model.shared_prefix,
+        head=cfg.model.head,
         lora=instantiate(cfg.model.lora),
     )
     policy = load_trained()
@@ -185,6 +186,7 @@ def _reference(cfg: DictConfig, parts: Parts) -> Policy:
         attn_implementation=cfg.model.attn_implementation,
         packing=cfg.model.packing,
         shared_prefix=cfg.model.shared_prefix,
+        head=cfg.model.head,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,11 @@ from tests.integration.door import (
     run_door,
     same_weights,
     settings,
+    start_weights,
     weights,
 )
+from vigorl.core.rollout import Rollout
+from vigorl.rollout.probes.checklist import Checklist
 from vigorl.train import train
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
@@ -37,6 +41,18 @@ def versions(root: Path, phase: int) -> set[int]:
     return {json.loads(line)["scored"]["rollout"]["policy_version"] for line in lines}
 
 
+def generated_while_preparing(trace: Path) -> list[str]:
+    """What a timeline without threads shows of it."""
+    events = [one for one in json.loads(trace.read_text())["traceEvents"] if one["ph"] == "X"]
+    kinds = {
+        kind: [one for one in events if one["cat"] == kind] for kind in ("prepare", "generate")
+    }
+    (prepare,), begun = kinds["prepare"], kinds["generate"]
+    assert begun
+    ended = prepare["ts"] + prepare["dur"]
+    return [one["name"] for one in begun if prepare["ts"] <= one["ts"] <= ended]
+
+
 @pytest.mark.parametrize(
     "spare", [pytest.param([], id="whole"), pytest.param(SPARE, id="spare", marks=pytest.mark.slow)]
 )
@@ -44,13 +60,9 @@ def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
     spare: list[str], tmp_path: Path
 ) -> None:
     ahead, serial = tmp_path / "ahead", tmp_path / "serial"
-    for root, is_in_background in ((ahead, "true"), (serial, "false")):
-        train(
-            settings(
-                root, *FOUR_PHASES, *spare, VARIED_REWARD, f"paths.run={root}/run",
-                f"overlap.in_background={is_in_background}",
-            )
-        )  # fmt: skip
+    in_line = ["overlap.in_background=false", "profile=on", "profile.every=1"]
+    for root, said in ((ahead, []), (serial, in_line)):
+        train(settings(root, *FOUR_PHASES, *spare, VARIED_REWARD, f"paths.run={root}/run", *said))
     assert has_several_turns(ahead)
     assert all_metrics(ahead) == all_metrics(serial)
     assert same_weights(weights(ahead / "run/model"), weights(serial / "run/model"))
@@ -69,6 +81,63 @@ def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
     gaps = dict(history(ahead, "kl/sampling_gap_max"))
     assert gaps[0] < 1e-4 < 1e-3 < gaps[3]
     assert {step for step, _ in history(ahead, "time/wait_s")} == {0, 1, 2, 3}
+    assert {step for step, _ in history(ahead, "time/align_s")} == {0, 3}
+    # what is generated for the next phase, or in phase 3 for the check, is no part of prepare_s
+    for phase in (0, 3):
+        assert not generated_while_preparing(serial / f"run/profile/phase_{phase:04d}.json")
+
+
+class PaidByTokens(Checklist):
+    """Answers of a model without any skill differ too, so that some are learned from."""
+
+    def scores(self, rollout: Rollout, answers: Sequence[Rollout]) -> list[float]:
+        return [sum(one.turns[0].completion_ids) % 7 / 6 for one in answers]
+
+
+GUESSES = [
+    "plan.prompts_per_phase=4", "plan.sequences_per_update=16", "data.num_train=24",
+    "data.comparison_frac=0",  # four options each: a guess is right in a quarter
+    "engine._target_=tests.integration.door.guessing_engine",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("beside", "metric"),
+    [
+        (["sampler=solve_rate", *GUESSES], "data/rated_frac"),
+        (["groups=dynamic_sampling", "groups.oversample=1", *GUESSES], "groups/refills"),
+        (["groups=replay", "groups.max_share=1", *GUESSES], "groups/replayed_frac"),
+        (["guests=luffy"], "guests/advantage"),
+        (
+            ["probes=[checklist]", "probes.checklist.coef=0.1",
+             "probes.checklist._target_=tests.integration.test_overlap.PaidByTokens",
+             "probes.checklist.items={_target_:vigorl.data.checklists.SignChecklist}"],
+            "probe/checklist",
+        ),
+    ],
+)  # fmt: skip
+def test_what_chooses_joins_or_teaches_is_the_same_beside_a_thread(
+    beside: list[str], metric: str, tmp_path: Path
+) -> None:
+    roots = tmp_path / "ahead", tmp_path / "serial"
+    for root, is_in_background in zip(roots, ("true", "false"), strict=True):
+        train(
+            settings(
+                root, "num_phases=3", "overlap=one_step", "rollout.alignment=null", VARIED_REWARD,
+                "optimizer.warmup_frac=0", f"overlap.in_background={is_in_background}", *beside,
+                f"paths.run={root}/run",
+            )
+        )  # fmt: skip
+    ahead, serial = roots
+    assert all_metrics(ahead) == all_metrics(serial)
+    assert any(value for _, value in history(ahead, metric))
+    trained = weights(ahead / "run/model")
+    assert same_weights(trained, weights(serial / "run/model"))
+    assert not same_weights(trained, start_weights())
+    first, *later = [age for _, age in history(ahead, "rollout/staleness")]
+    assert first == 0 < min(later) <= max(later) <= 1  # further rounds are of the phase's weights
 
 
 @pytest.mark.slow

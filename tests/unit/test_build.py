@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,7 +9,8 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from tests.test_configs import compose_door
-from vigorl.build import ASSETS, Parts, _model_folder, build_engine
+from vigorl.build import ASSETS, Parts, _model_folder, build_engine, check_settings
+from vigorl.core.errors import ConfigError
 from vigorl.training import starts
 
 PARTS = Parts("folder", *cast(Any, [None] * 4))
@@ -67,3 +69,14 @@ def test_the_maker_of_a_start_makes_no_other_model(
     other = compose_door("train", "data=made_world_cold", f"model.path={ASSETS / 'tiny_start'}")
     assert _model_folder(other) == str(ASSETS / "tiny_start")
     assert made == [folder]
+    mine = shutil.copytree(ASSETS / "tiny_start", tmp_path / "mine")
+    before = (mine / "model.safetensors").read_bytes()
+    control = compose_door("train", "experiment=grpo_vstar_no_warm_start", f"model.path={mine}")
+    assert _model_folder(control) == str(mine)
+    assert (mine / "model.safetensors").read_bytes() == before
+
+
+def test_older_rollouts_without_a_correction_are_refused_before_weights_are_loaded() -> None:
+    check_settings(compose_door("train", "overlap=one_step"))
+    with pytest.raises(ConfigError, match="overlap=one_step learns from rollouts of the weights"):
+        check_settings(compose_door("train", "overlap=one_step", "importance_correction=null"))

@@ -240,7 +240,18 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
         (
             "train",
             ["overlap=one_step", "overlap.spare_groups=99", "overlap.max_staleness=2"],
-            "overlap.spare_groups=99 may be at most plan.prompts_per_phase=",
+            "overlap.spare_groups=99 must be a multiple of the 1 processes of trainer.devices x",
+        ),
+        (
+            "train",
+            [
+                "overlap=one_step",
+                "overlap.spare_groups=3",
+                "overlap.max_staleness=2",
+                "strategy=ddp",
+                "trainer.devices=2",
+            ],
+            "overlap.spare_groups=3 must be a multiple of the 2 processes of trainer.devices x",
         ),
         (
             "train",
@@ -297,6 +308,7 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             [TRACES, "model.packing=true", "model.shared_prefix=true", "traces.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with traces.micro_batch_size=1",
         ),
+        ("train", ["model.head=liger"], "model.head=liger computes in bfloat16, which trainer.pr"),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),
         ("train", ["limits.max_new_tokens=600"], "limits.max_new_tokens=600 has no effect above"),

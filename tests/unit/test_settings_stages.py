@@ -55,6 +55,23 @@ def test_rounds_draw_their_own_prompts_and_noise() -> None:
     assert [one.seed for one in stages] == [3, 3, 5, 10_003, 5, 20_003, 5, 3]
 
 
+def test_an_untrained_start_is_the_runs_in_every_round_and_is_made_nowhere_else() -> None:
+    maker = {"_target_": "make", "folder": "${paths.run}/untrained", "seed": "${seed}"}
+    own = {"model": {"maker": {"_target_": "make", "seed": 8}}}
+    block = {"base": {}, "on": {"start": "base"}, "drawn": {"seed": 5}, "own": own}
+    stages = all_stages(run(
+        {"turn": {"repeats": 2, "stages": block}},
+        model={"path": "${maker.folder}", "maker": "${maker}"}, maker=maker,
+    ))  # fmt: skip
+    made = [(one.stage.name, one.model.maker) for one in stages]
+    assert [(name, how and how.seed) for name, how in made] == [
+        ("turn_1_base", 3), ("turn_1_on", None), ("turn_1_drawn", 3), ("turn_1_own", 8),
+        ("turn_2_base", 3), ("turn_2_on", None), ("turn_2_drawn", 3), ("turn_2_own", 8),
+    ]  # fmt: skip
+    assert made[4][1].folder == stages[4].model.path == "/b/turn_2_base/untrained"
+    assert stages[4].seed == 10_003
+
+
 def test_what_a_value_refers_to_is_the_stages_own_but_for_itself() -> None:
     twice = {"num_phases": "${num_phases}", "max_epochs": "${size}", "size": 3, "name": "${name}_x"}
     (stage,) = all_stages(run({"a": twice}, size=1))

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -31,26 +30,18 @@ from vigorl.core.metrics import credit_sums
 from vigorl.core.protocols import Engine, Progress
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.core.spans import Kind, note, span
-from vigorl.ranks import from_all_ranks
 from vigorl.rollout.collector import evenly
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.experience import RolloutScorer, score_rollouts
-from vigorl.rollout.left import LeftGroup
-from vigorl.rollout.probes.probe import Probe, Schedule, Taught
+from vigorl.rollout.probes.probe import Probe, Schedule
 from vigorl.training.alignment import AlignmentCheck, check_masks
 from vigorl.training.buffer import with_spares
 from vigorl.training.datamodule import GroundedTraceDataModule
 from vigorl.training.generation import Costs, OnProgress, RolloutGenerator
-from vigorl.training.groups.collection import (
-    PhaseGroups,
-    all_groups,
-    collect_groups,
-    evenly_over_ranks,
-    with_idle,
-)
+from vigorl.training.groups.collection import with_idle
 from vigorl.training.groups.method import GroupMethod, Moment
 from vigorl.training.guests import Guests, guest_sums
-from vigorl.training.overlap import Ahead, OneStep, Round, check_correction, staleness_sums
+from vigorl.training.overlap import Ahead, OneStep
 from vigorl.training.phase import (
     Cutting,
     credit_rollouts,
@@ -62,6 +53,7 @@ from vigorl.training.plan import PhasePlan
 from vigorl.training.policy_gradient_module import PolicyGradientModule
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.readings import TokenReadings, read_rollouts, reads_of, sample_of
+from vigorl.training.rounds import Conditions, Rounds
 from vigorl.training.second_objective import beside, check_teaching, teaches
 
 
@@ -112,7 +104,13 @@ class RolloutCallback(L.Callback):
         self.alignment, self.probes = alignment, tuple(probes)
         self.groups, self.guests = groups, guests
         self.ahead = None if overlap is None else Ahead(overlap)
-        self._left: Sequence[LeftGroup] = ()
+        self._rounds = Rounds(
+            self.generator,
+            probes=self.probes,
+            groups=groups,
+            num_guests=int(guests is not None),
+            ahead=self.ahead,
+        )
         self.eval_probes: Sequence[Probe] = ()
         self.eval_schedule = Schedule()
         self.learns_noise = False
@@ -178,8 +176,6 @@ class RolloutCallback(L.Callback):
 
     def _check_groups(self, module: PolicyGradientModule) -> None:
         check_teaching(self.probes, module)
-        if self.ahead is not None:
-            check_correction(module.algorithm, corrects=module.importance_correction is not None)
         needs_old = self.groups is not None and self.groups.needs_old
         if needs_old and not module.algorithm.needs_old:
             raise ConfigError(
@@ -198,19 +194,24 @@ class RolloutCallback(L.Callback):
     ) -> None:
         phase, order = trainer.current_epoch, f"{self.seed}/{trainer.current_epoch}"
         module.has_several_updates = plan.updates_per_phase > 1
+        under = Conditions(
+            trainer=trainer,
+            datamodule=datamodule,
+            plan=plan,
+            environment=self.environment,
+            reward=self.reward,
+        )
         self._publish(trainer, module)
-        found, taught, costs = self._generate(phase, trainer, datamodule, plan)
-        started = time.perf_counter()
+        found, taught, costs = self._rounds.generate(phase, under, on_progress=self.on_progress)
         datamodule.measure(found.scored)
         placed = [found.scored[i].rollout for i in (*found.learned, *found.idle)]
         aligned, max_gap = self._align(phase, placed, trainer, module, datamodule)
         if self.ahead is not None:
-            costs |= staleness_sums(placed, now=trainer.global_step)
-            if self.ahead.settings.spare_groups:
-                costs["groups/left"] = (len(self._left) * trainer.world_size, 1)
-            self._go_ahead(phase + 1, trainer, datamodule, plan)
+            costs |= self._rounds.ages(placed, under)
+            self._rounds.begin(phase + 1, under)
         else:
             self.generator.rest()
+        started = time.perf_counter()
         guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
         placed += [one.rollout for one in guests]  # no method of groups beside them: none is idle
         if not self.learns_noise:
@@ -291,119 +292,6 @@ class RolloutCallback(L.Callback):
             self.ahead.settle()
         self.generator.publish(module.policy, version=trainer.global_step)
 
-    def _go_ahead(
-        self,
-        phase: int,
-        trainer: L.Trainer,
-        datamodule: GroundedTraceDataModule,
-        plan: PhasePlan,
-    ) -> None:
-        """Begin what is learned from next, if anything is, with the weights that the engine has."""
-        assert self.ahead is not None
-        is_last = 0 < trainer.max_steps <= trainer.global_step + plan.updates_per_phase
-        if is_last or phase == trainer.max_epochs:
-            return
-        count = self.ahead.settings.num_prompts(plan, self._left)
-        if self.groups is not None:
-            wanted = self.groups.num_prompts([], wanted=plan.prompts_per_phase, round=0)
-            count = evenly_over_ranks(wanted, trainer.world_size)
-        self.ahead.start(phase, self._round(phase, 0, count, trainer, datamodule, plan))
-
-    def _generate(
-        self,
-        phase: int,
-        trainer: L.Trainer,
-        datamodule: GroundedTraceDataModule,
-        plan: PhasePlan,
-    ) -> tuple[PhaseGroups, Sequence[Taught], Costs]:
-        """This rank's scored rollouts, in as many rounds as the group method wants, of which the
-        first may have been made ahead; answers to probes that are learned from; and what they took.
-        """
-        whole = first = None if self.ahead is None else self.ahead.take(phase)
-
-        def ask(round: int, count: int | None) -> list[ScoredRollout]:
-            nonlocal whole
-            if round == 0 and first is not None:
-                return first.scored
-            found = self._round(phase, round, count, trainer, datamodule, plan)(self.on_progress)
-            whole = found if whole is None else whole.joined(found)
-            return found.scored
-
-        if self.groups is None:
-            count = self.ahead and self.ahead.settings.num_prompts(plan, self._left)
-            groups = all_groups(ask(0, count), num_ranks=trainer.world_size)
-        else:
-            groups = collect_groups(
-                ask,
-                self.groups,
-                wanted=plan.prompts_per_phase,
-                group_size=plan.group_size,
-                rank=trainer.global_rank,
-                num_ranks=trainer.world_size,
-            )
-        assert whole is not None
-        self._left = whole.generated.left
-        waited = {} if self.ahead is None else self.ahead.taken_costs()
-        costs = whole.generated.costs | whole.asked | groups.sums | waited
-        return groups, whole.generated.taught, costs
-
-    def _round(
-        self,
-        phase: int,
-        round: int,
-        count: int | None,
-        trainer: L.Trainer,
-        datamodule: GroundedTraceDataModule,
-        plan: PhasePlan,
-    ) -> Callable[[OnProgress], Round]:
-        """What generates, probes and scores this rank's share of a round, for whichever thread;
-        its prompts are chosen now.
-
-        Args:
-            phase: From 0.
-            round: Of the phase, from 0.
-            count: Prompts over all ranks; None: as planned.
-            trainer: Knows the ranks.
-            datamodule: Knows the prompts.
-            plan: Of the phase.
-        """
-        rank, num_ranks = trainer.global_rank, trainer.world_size
-        prompts = datamodule.prompts_of_phase(
-            phase, seed=self.seed, count=count, round=round, in_the_making=self._tasks_left()
-        )
-        tasks = prompts.tasks[: len(prompts.tasks) // num_ranks * num_ranks]
-        per_prompt = plan.group_size - (self.guests is not None)
-        if self.groups is not None:
-            per_prompt = self.groups.rollouts_per_prompt(plan.group_size)
-        environment, reward, ends = self.environment, self.reward, None
-        if self.ahead is not None and round == 0:
-            ends = self.ahead.settings.ends(plan, self._left, num_ranks=num_ranks)
-        progress = Progress(phase, max(trainer.max_epochs or 1, 1))
-
-        def make(on_progress: OnProgress) -> Round:
-            generated = self.generator.generate(
-                environment,
-                tasks,
-                name=f"train/{phase}" + (f"/refill-{round}" if round else ""),
-                group_size=per_prompt,
-                rank=rank,
-                num_ranks=num_ranks,
-                on_progress=on_progress,
-                probes=[probe for probe in self.probes if probe.schedule.is_due(phase)],
-                ends=ends,
-            )
-            scored = score_rollouts(generated.rollouts, reward, progress=progress)
-            return Round(scored, generated, dict(prompts.metrics))
-
-        return make
-
-    def _tasks_left(self) -> set[str]:
-        """Of all ranks; they call it together where groups can be left."""
-        if self.ahead is None or not self.ahead.settings.spare_groups:
-            return set()
-        own = [group.members[0].rollout.task.id for group in self._left]
-        return set(chain.from_iterable(from_all_ranks(own)))
-
     def _read(
         self,
         rollouts: Sequence[Rollout],
@@ -454,6 +342,7 @@ class RolloutCallback(L.Callback):
         """
         if self.alignment is None or not self.alignment.is_due(phase):
             return {}, {}
+        started = time.perf_counter()
         if any(one.policy_version != trainer.global_step for one in rollouts):
             tasks = {one.task.id: one.task for one in rollouts}
             rollouts = self.generator.generate(
@@ -471,7 +360,11 @@ class RolloutCallback(L.Callback):
                 rollouts, samples, engine=self.generator.engine, module=module,
                 datamodule=datamodule,
             )  # fmt: skip
-        return {"align/mean_gap": (gaps.total, gaps.num_tokens)}, {"align/max_gap": gaps.largest}
+        sums: Costs = {
+            "align/mean_gap": (gaps.total, gaps.num_tokens),
+            "time/align_s": (time.perf_counter() - started, 1),
+        }
+        return sums, {"align/max_gap": gaps.largest}
 
     # ---- evaluation ------------------------------------------------------------------------------
 

@@ -5,19 +5,21 @@ Each part is bound by arithmetic, by memory, by links, by this process's Python,
 follow each other; of those that overlap the longer counts, and says so.
 
     read       FLOPs of what the engine reads: prompts (once a group, where it shares them), replies
-    see        FLOPs of the vision tower, engine and trainer
+    see        FLOPs of the engine's vision tower
     decode     per step the weights and the keys and values of all rollouts come from memory; there
                are as many steps as the longest dialog has tokens, with a turn barrier as many as
                the longest turn has, turn after turn
     tools      seconds a call, one after the other
+    features   FLOPs of the trainer's vision tower
     logprob    FLOPs of passes without gradient
     update     FLOPs of forward and backward pass, or what goes over links meanwhile
     optimizer  bytes of AdamW
     publish    bytes of the weights
     other      seconds a rollout of this process's own
 
-What a device reaches of its maker's figures is an input (`Achieved`). Left out: stragglers beyond
-the longest dialog, judges, probes, evaluation, checkpoints, and what overlaps of the parts.
+Parts follow each other; where rollouts are made beside learning the longer of the two counts, and
+what both wait for. What a device reaches of its maker's figures is an input (`Achieved`). Left out:
+stragglers beyond the longest dialog, judges, probes, evaluation, checkpoints.
 """
 
 from __future__ import annotations
@@ -37,6 +39,14 @@ class Bound(StrEnum):
     LINK = "links between devices"
     STEPS = "steps that follow each other"
     PYTHON = "Python on the CPU"
+
+
+class Side(StrEnum):
+    """Who is busy in a part."""
+
+    ENGINE = "generating"
+    LEARNER = "learning"
+    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,9 @@ class ModelCost:
         num_trained: Those that learn.
         layers: Of the language model.
         kv_bytes: Of one token's keys and values in all layers, in the engine's dtype.
-        engine_bytes: Of a weight in the engine; `train_bytes` in the trainer's passes.
+        engine_bytes: Of a weight in the engine.
+        gather_bytes: Of a weight that travels between devices which keep parts of the model.
+        reduce_bytes: Of a gradient that is summed over devices.
     """
 
     flops: ModelFlops
@@ -78,7 +90,8 @@ class ModelCost:
     layers: int
     kv_bytes: int
     engine_bytes: int = 2
-    train_bytes: int = 2
+    gather_bytes: int = 2
+    reduce_bytes: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +111,19 @@ class Workload:
         crop: Of a view that a tool shows; one for each turn but the last.
         max_in_flight: Rollouts of a device that are decoded together.
         updates: Optimizer steps.
-        micro_batch_size: Sequences of a forward pass in training.
+        micro_batch_size: Sequences of a forward pass in training, in the mean.
         passes: Times the phase is learned from.
         reads: Passes without gradient over it, such as old and reference logprobs.
-        row_tokens: What every sequence is padded to in training; None: to nothing.
-        shares_prefix: The trainer reads a prompt once for a group; without padding alone.
+        row_tokens: What a sequence is padded to in training, in the mean; None: to nothing.
+        shares_prefix: The trainer reads a prompt once for those of a group that are in one forward
+            pass; without padding alone.
         scores_all: The head is asked at every position of a row, not at sampled tokens alone.
         is_checkpointed: Layers are computed again in the backward pass.
         shares_prompts: The engine reads a prompt once for a group, and no turn twice.
         keeps_features: A frozen tower runs once for a picture, in the engine and in the trainer.
         has_turn_barrier: Rollouts that are decoded together wait for the longest turn of each.
         zero_stage: Of DeepSpeed; 0: every device has all weights.
+        overlaps: Rollouts are made beside learning, by as many devices of their own.
         tool_s: Of a call; `rollout_s` of all else that is done for a rollout, and not on a device.
     """
 
@@ -124,7 +139,7 @@ class Workload:
     crop: Load
     max_in_flight: int = 256
     updates: int = 1
-    micro_batch_size: int = 1
+    micro_batch_size: float = 1
     passes: int = 1
     reads: int = 1
     row_tokens: float | None = None
@@ -135,6 +150,7 @@ class Workload:
     keeps_features: bool = True
     has_turn_barrier: bool = False
     zero_stage: int = 0
+    overlaps: bool = False
     tool_s: float = 0.0
     rollout_s: float = 0.0
 
@@ -155,6 +171,28 @@ class Workload:
         crops = (self.turns - 1) * self.crop.patches / patches_per_token
         return self.prompt_tokens(patches_per_token) + crops + self.sampled_tokens
 
+    def padded_tokens(self, patches_per_token: int, *, num_sorted: int) -> float:
+        """What a sequence is padded to in the mean, where so many are sorted by length before they
+        are cut into micro-batches: all of one such to the longest, one by one to nothing, and
+        between in proportion, which is exact where lengths lie evenly.
+        """
+        mean = self.sequence_tokens(patches_per_token)
+        crops = (self.longest_turns - 1) * self.crop.patches / patches_per_token
+        longest = self.prompt_tokens(patches_per_token) + crops + self.longest_tokens
+        share = (self.micro_batch_size - 1) / max(num_sorted - 1, 1)
+        return mean + min(share, 1.0) * max(longest - mean, 0.0)
+
+    def sequences_within(self, num_tokens: float, patches_per_token: int) -> float:
+        """Of the mean length, in a forward pass of so many tokens; at least one."""
+        whole = self.sequence_tokens(patches_per_token)
+        if not self.shares_prefix:
+            return max(num_tokens / whole, 1.0)
+        first = self.prompt_tokens(patches_per_token)
+        group = first + self.group_size * (whole - first)
+        if num_tokens >= group:
+            return self.group_size * num_tokens / group
+        return max((num_tokens - first) / (whole - first), 1.0)
+
     def learned(self, patches_per_token: int) -> Load:
         """What a pass of the trainer reads of all rollouts."""
         whole = self.row_tokens or self.sequence_tokens(patches_per_token)
@@ -164,32 +202,49 @@ class Workload:
         first = self.prompt_tokens(patches_per_token)
         own = whole - first
         rest = Load(tokens=own, pairs=own * (own + first), scored=scored) * self.rollouts
-        return Load(tokens=first, pairs=first * first) * self.prompts + rest
+        times = self.prompts * max(self.group_size / self.micro_batch_size, 1.0)
+        return Load(tokens=first, pairs=first * first) * times + rest
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Seconds of a phase, and what they are bound by."""
+    """Seconds of a phase, what they are bound by, and whose they are."""
 
     name: str
     seconds: float
     bound: Bound
+    side: Side
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A phase by its parts, in their order; `tokens` are what a pass of the trainer reads."""
+    """A phase by its parts, in their order; `tokens` are what a pass of the trainer reads.
+
+    With `overlaps` the shorter side is `hidden` by the longer one.
+    """
 
     parts: tuple[Part, ...]
     tokens: float
+    overlaps: bool = False
+
+    @property
+    def hidden(self) -> Side | None:
+        if not self.overlaps:
+            return None
+        return min(Side.ENGINE, Side.LEARNER, key=self._of)
 
     @property
     def seconds(self) -> float:
-        return sum(part.seconds for part in self.parts)
+        return sum(part.seconds for part in self.parts if part.side is not self.hidden)
 
     @property
     def longest(self) -> Part:
-        return max(self.parts, key=lambda part: part.seconds)
+        """Of those that are not hidden."""
+        shown = (part for part in self.parts if part.side is not self.hidden)
+        return max(shown, key=lambda part: part.seconds)
+
+    def _of(self, side: Side) -> float:
+        return sum(part.seconds for part in self.parts if part.side is side)
 
 
 def predict(
@@ -209,19 +264,24 @@ def predict(
     passes_s = model.layers * achieved.layer_s * work.rollouts / num_devices / work.micro_batch_size
     reading = model.flops.text_forward(sequences) / forward_rate + passes_s
     calls = work.rollouts * max(work.turns - 1, 0.0)
+    engine_seen, trainer_seen = _seen_flops(model, work)
+    tools_s = calls * work.tool_s / num_devices
+    other_s = work.rollouts * work.rollout_s / num_devices
     return Prediction(
         (
-            Part("read", _read_flops(model, work) / forward_rate, Bound.FLOPS),
-            Part("see", _seen_flops(model, work) / forward_rate, Bound.FLOPS),
+            Part("read", _read_flops(model, work) / forward_rate, Bound.FLOPS, Side.ENGINE),
+            Part("see", engine_seen / forward_rate, Bound.FLOPS, Side.ENGINE),
             _decode(model, work, device, num_devices, achieved),
-            Part("tools", calls * work.tool_s / num_devices, Bound.PYTHON),
-            Part("logprob", work.reads * reading, Bound.FLOPS),
+            Part("tools", tools_s, Bound.PYTHON, Side.ENGINE),
+            Part("features", trainer_seen / forward_rate, Bound.FLOPS, Side.LEARNER),
+            Part("logprob", work.reads * reading, Bound.FLOPS, Side.LEARNER),
             _update(model, work, sequences, device, num_devices, achieved, passes_s),
             _optimizer(model, work, device, num_devices, achieved),
             _publish(model, work, device, achieved),
-            Part("other", work.rollouts * work.rollout_s / num_devices, Bound.PYTHON),
+            Part("other", other_s, Bound.PYTHON, Side.ENGINE),
         ),
         sequences.tokens,
+        work.overlaps,
     )
 
 
@@ -242,20 +302,22 @@ def _read_flops(model: ModelCost, work: Workload) -> float:
     return work.rollouts * again
 
 
-def _seen_flops(model: ModelCost, work: Workload) -> float:
+def _seen_flops(model: ModelCost, work: Workload) -> tuple[float, float]:
     """Of the tower, in the engine and in the trainer."""
     picture, crop = (model.flops.tower_forward(one) for one in (work.picture, work.crop))
     crops = max(work.turns - 1, 0.0)
-    engine = work.prompts * picture + work.rollouts * crops * crop
+    once = work.prompts * picture + work.rollouts * crops * crop
+    engine = once
     if not work.shares_prompts:  # nor what was seen
         engine = work.rollouts * (work.turns * picture + crops * (crops + 1) / 2 * crop)
     if model.flops.is_tower_trained:
         each = model.flops.tower_update(work.picture)
         each += crops * model.flops.tower_update(work.crop)
-        return engine + work.rollouts * (work.passes * each + work.reads * (picture + crops * crop))
+        read = work.reads * (picture + crops * crop)
+        return engine, work.rollouts * (work.passes * each + read)
     if work.keeps_features:
-        return engine + work.prompts * picture + work.rollouts * crops * crop
-    return engine + (work.passes + work.reads) * work.rollouts * (picture + crops * crop)
+        return engine, once
+    return engine, (work.passes + work.reads) * work.rollouts * (picture + crops * crop)
 
 
 def _decode(
@@ -279,7 +341,7 @@ def _decode(
     bound = Bound.MEMORY if memory_s >= flops_s else Bound.FLOPS
     if steps_s > max(memory_s, flops_s):
         bound = Bound.STEPS
-    return Part("decode", steps_s + max(memory_s, flops_s), bound)
+    return Part("decode", steps_s + max(memory_s, flops_s), bound, Side.ENGINE)
 
 
 def _update(
@@ -295,14 +357,14 @@ def _update(
     flops += model.flops.text_forward(sequences) * work.is_checkpointed
     compute_s = flops / (num_devices * device.flops * achieved.update) + 3 * passes_s
     # gradients once an update; with ZeRO-3 the weights too, forward and backward of a micro-batch
-    sent = work.updates * 2.0 * model.num_trained * model.train_bytes
+    sent = work.updates * 2.0 * model.num_trained * model.reduce_bytes
     if work.zero_stage == 3:
         micro_batches = work.rollouts / num_devices / work.micro_batch_size
-        sent += 2.0 * micro_batches * model.num_params * model.train_bytes
+        sent += 2.0 * micro_batches * model.num_params * model.gather_bytes
     share = (num_devices - 1) / num_devices
     link_s = share * sent / (device.link_rate * achieved.link)
     bound = Bound.FLOPS if compute_s >= link_s else Bound.LINK
-    return Part("update", work.passes * max(compute_s, link_s), bound)
+    return Part("update", work.passes * max(compute_s, link_s), bound, Side.LEARNER)
 
 
 def _optimizer(
@@ -311,11 +373,14 @@ def _optimizer(
     # AdamW reads weight, gradient and two moments in 32 bits, and writes all but the gradient
     shards = num_devices if work.zero_stage else 1
     moved = work.passes * work.updates * 28.0 * model.num_trained / shards
-    return Part("optimizer", moved / (device.memory_rate * achieved.memory), Bound.MEMORY)
+    seconds = moved / (device.memory_rate * achieved.memory)
+    return Part("optimizer", seconds, Bound.MEMORY, Side.LEARNER)
 
 
 def _publish(model: ModelCost, work: Workload, device: Device, achieved: Achieved) -> Part:
     moved = model.num_params * model.engine_bytes
-    if work.zero_stage < 3:  # from one place of a memory to another
-        return Part("publish", 2 * moved / (device.memory_rate * achieved.memory), Bound.MEMORY)
-    return Part("publish", moved / (device.link_rate * achieved.link), Bound.LINK)
+    if work.zero_stage == 3 or work.overlaps:
+        return Part("publish", moved / (device.link_rate * achieved.link), Bound.LINK, Side.BOTH)
+    # from one place of a memory to another
+    seconds = 2 * moved / (device.memory_rate * achieved.memory)
+    return Part("publish", seconds, Bound.MEMORY, Side.BOTH)

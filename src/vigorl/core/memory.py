@@ -141,6 +141,7 @@ class LearningLoad:
             at once.
         has_critic: A model of the same size, without its output head, learns in the same steps.
         parts: That FSDP2 cuts weights, gradients and moments into; 1 without it.
+        gather_bytes: Of a weight of these while it is whole; None: as loaded.
         shared_tokens: Of a micro-batch's, so many are not read again (model.shared_prefix).
     """
 
@@ -159,6 +160,7 @@ class LearningLoad:
     vocab_tile: int
     has_critic: bool = False
     parts: int = 1
+    gather_bytes: int | None = None
     shared_tokens: int = 0
 
 
@@ -222,9 +224,9 @@ def _weight_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
 
     Without DeepSpeed: weights and AdamW's two moments as loaded, and the casts that autocast keeps
     of trained weights; under FSDP2 a part of each, and what is whole at a time: the embeddings and
-    two layers. With DeepSpeed: weights in the compute dtype, float32 copies and moments in shards
-    (stage 1), float32 gradients in shards (stage 2), weights in shards (stage 3); see
-    `training.strategy.ZeROStrategy` for the dtype of gradients.
+    two layers, in `gather_bytes`, which need no casts. With DeepSpeed: weights in the compute
+    dtype, float32 copies and moments in shards (stage 1), float32 gradients in shards (stage 2),
+    weights in shards (stage 3); see `training.strategy.ZeROStrategy` for the dtype of gradients.
 
     Source: ZeRO, arXiv:1910.02054, section 3.1.
     """
@@ -245,10 +247,11 @@ def _weight_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]:
         items.append(MemoryItem("AdamW moments", 2 * learned, advice=both))
         if parts > 1:
             layers = model.vocab * model.hidden + 2 * model.num_base // model.layers
-            items.append(MemoryItem("whole layers", layers * own, When.LEARNING))
+            whole = layers * (load.gather_bytes or own)
+            items.append(MemoryItem("whole layers", whole, When.LEARNING))
         elif shards > 1:
             items.append(MemoryItem("DDP buckets", trained * own + adapters, advice=both))
-        if is_mixed:
+        if is_mixed and load.gather_bytes is None:
             casts = model.num_trainable * load.compute_bytes
             items.append(MemoryItem("autocast copies", casts, When.LEARNING, both))
     else:

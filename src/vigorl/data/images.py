@@ -185,7 +185,7 @@ class ImageStore:
         """The patches of several views, in their order.
 
         What is not cached is decoded and resized by as many threads as torch has, for which Pillow
-        lets go of the interpreter: first the originals, then the views of them.
+        lets go of the interpreter: a picture and its views at a time.
 
         Args:
             views: At least one.
@@ -200,21 +200,42 @@ class ImageStore:
     def show(self, views: Iterable[ImageView]) -> Mapping[str, UInt8[np.ndarray, "height width 3"]]:
         """The pixels of views by their keys; see `batch`."""
         named = {view.key: view for view in views}
-        new = {key: view for key, view in named.items() if key not in self.shown}
-        if len(new) > 1 and torch.get_num_threads() > 1:
-            sources = {view.source.key: view.source for view in new.values()}
-            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-                for _ in pool.map(self._decoded, sources.values()):
-                    pass
-                made = dict(zip(new, pool.map(self._shown, new.values()), strict=True))
+        with _CACHES:  # a cache may hold less than one batch, and lose these to what is new
+            found = {key: self.shown[key] for key in named if key in self.shown}
+        new: dict[str, list[ImageView]] = {}
+        for key, view in named.items():
+            if key not in found:
+                new.setdefault(view.source.key, []).append(view)
+        num_threads = min(torch.get_num_threads(), len(new))
+        if num_threads > 1:
+            with ThreadPoolExecutor(num_threads) as pool:
+                parts = list(pool.map(self._shown_of_one, new.values()))
         else:
-            made = {}
-        # a cache may hold less than one batch
-        return {key: made[key] if key in made else self._shown(v) for key, v in named.items()}
+            parts = [self._shown_of_one(some) for some in new.values()]
+        for part in parts:
+            found |= part
+        return {key: found[key] for key in named}
 
-    @cachedmethod(attrgetter("shown"), key=lambda self, view: view.key, lock=lambda self: _CACHES)
-    def _shown(self, view: ImageView) -> UInt8[np.ndarray, "height width 3"]:
-        original = self._original(view)
+    def _shown_of_one(
+        self, views: Sequence[ImageView]
+    ) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
+        """Views of one picture, which is decoded once though no cache may hold it."""
+        original = self._decoded(views[0].source)
+        return {view.key: self._shown(view, original) for view in views}
+
+    @cachedmethod(
+        attrgetter("shown"), key=lambda self, view, *_: view.key, lock=lambda self: _CACHES
+    )
+    def _shown(
+        self, view: ImageView, original: Image.Image | None = None
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        original = self._decoded(view.source) if original is None else original
+        if original.size != (view.original.width, view.original.height):
+            raise DataError(
+                f"the picture is {original.width}x{original.height}, but the record was made from "
+                f"one of {view.original.width}x{view.original.height}; make the records again",
+                path=view.path,
+            )
         # Not Pillow's `resize(box=...)`: it lets pixels from beyond the window bleed in.
         cut = original.crop(view.box.as_tuple()) if view.box else original
         size = (view.size.width, view.size.height)
@@ -225,13 +246,3 @@ class ImageStore:
     )
     def _decoded(self, source: Source) -> Image.Image:
         return open_source(source)
-
-    def _original(self, view: ImageView) -> Image.Image:
-        image = self._decoded(view.source)
-        if image.size != (view.original.width, view.original.height):
-            raise DataError(
-                f"the picture is {image.width}x{image.height}, but the record was made from one of "
-                f"{view.original.width}x{view.original.height}; make the records again",
-                path=view.path,
-            )
-        return image

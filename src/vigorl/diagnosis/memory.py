@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import is_deepspeed, needs_reference
+from vigorl.build import is_deepspeed, maker_of, needs_reference
 from vigorl.core.errors import ConfigError
 from vigorl.core.memory import (
     GIB,
@@ -64,7 +64,7 @@ class Needs:
 
 def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     """The model's config, and what it counts to; None where there is none."""
-    path, maker = shipped(cfg.model.path), cfg.model.get("maker")
+    path, maker = shipped(cfg.model.path), maker_of(cfg)
     if maker and maker.get("source") and isinstance(maker.source, str):
         path = maker.source  # a copy of its shape is made at the start
     elif maker and maker.get("experiment") and not Path(path).is_dir():
@@ -152,12 +152,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     """What the trainer holds; None where nothing is trained."""
     if not cfg.get("module"):
         return None
-    is_zero = is_deepspeed(cfg.strategy) and isinstance(cfg.strategy, DictConfig)
-    compute = 4 if str(cfg.trainer.precision).startswith("32") else 2
-    own = parse_dtype(cfg.model.dtype).itemsize
-    if is_zero or str(cfg.trainer.precision).endswith("-true"):
-        own = compute
-    reference = None
+    own, compute, reference = weight_bytes(cfg), _compute_bytes(cfg), None
     if needs_reference(cfg):
         named = cfg.model.reference_dtype
         reference = parse_dtype(named).itemsize if named else own
@@ -178,7 +173,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         weight_bytes=own,
         compute_bytes=compute,
         num_ranks=cfg.trainer.devices * cfg.trainer.num_nodes,
-        zero_stage=cfg.strategy.get("stage") if is_zero else None,
+        zero_stage=cfg.strategy.get("stage") if _is_zero(cfg) else None,
         reference_bytes=reference,
         micro_batch_size=num_sequences * (1 + sum(answers_beside(cfg))),
         sequence_tokens=sequence,
@@ -191,8 +186,30 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         vocab_tile=VOCAB_TILE,
         has_critic=bool(cfg.get("critic")),
         parts=num_parts(cfg),
+        gather_bytes=gather_bytes(cfg),
         shared_tokens=shared,
     )
+
+
+def weight_bytes(cfg: DictConfig) -> int:
+    """Of a weight as the trainer keeps it."""
+    if _is_zero(cfg) or str(cfg.trainer.precision).endswith("-true"):
+        return _compute_bytes(cfg)
+    return parse_dtype(cfg.model.dtype).itemsize
+
+
+def gather_bytes(cfg: DictConfig) -> int | None:
+    """Of a weight of FSDP2 while its layer is whole, where that is not as it is kept."""
+    named = cfg.strategy.get("gather_dtype") if num_parts(cfg) > 1 else None
+    return parse_dtype(named).itemsize if named else None
+
+
+def _compute_bytes(cfg: DictConfig) -> int:
+    return 4 if str(cfg.trainer.precision).startswith("32") else 2
+
+
+def _is_zero(cfg: DictConfig) -> bool:
+    return is_deepspeed(cfg.strategy) and isinstance(cfg.strategy, DictConfig)
 
 
 def num_parts(cfg: DictConfig) -> int:

@@ -6,28 +6,32 @@ without them every rollout is as long as its limits allow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import is_deepspeed
-from vigorl.core.cost import Achieved, ModelCost, Prediction, Workload, predict
+from vigorl.build import is_deepspeed, maker_of
+from vigorl.core.cost import Achieved, ModelCost, Workload, predict
 from vigorl.core.devices import DEVICES, Device, device_named
 from vigorl.core.errors import ConfigError
 from vigorl.core.flops import Load, picture_load
 from vigorl.diagnosis.engine import engine_kind
-from vigorl.diagnosis.memory import num_parts, prompt_tokens
+from vigorl.diagnosis.memory import gather_bytes, num_parts, prompt_tokens, weight_bytes
 from vigorl.diagnosis.plan_flags import Asked
 from vigorl.diagnosis.report import Row, Status
 from vigorl.families.family import TowerShape
 from vigorl.models.flops import count_products
 from vigorl.models.model_size import meta_policy, read_config
+from vigorl.models.packing import prepare
 from vigorl.models.peak import memory_rate, peak_flops
 from vigorl.models.policy import Policy
 from vigorl.models.pretrained import parse_dtype
+from vigorl.models.shared_prefix import prepare_sharing
 from vigorl.resolvers import shipped
+from vigorl.training.plan import PhasePlan
 from vigorl.training.readings import reads_of
 
 # Between what a model of 2 and one of 26 million weights reach of a large product of matrices on
@@ -36,13 +40,15 @@ ON_CPU = Achieved(update=0.45, forward=0.5, memory=0.5, layer_s=1.5e-3)
 PIXEL_S = 5e-8  # of one core, to decode, cut, scale and cut into patches what is shown
 
 
-def model_cost(policy: Policy, *, engine_bytes: int, train_bytes: int) -> ModelCost:
+def model_cost(
+    policy: Policy, *, engine_bytes: int, gather_bytes: int = 2, reduce_bytes: int = 2
+) -> ModelCost:
     """Of a policy, on torch's meta device or another.
 
     Args:
         policy: Is counted.
         engine_bytes: Of a weight, a key or a value in the engine.
-        train_bytes: Of a weight in the trainer's passes.
+        gather_bytes: Of a weight that travels, as `reduce_bytes` of a gradient; see `ModelCost`.
     """
     config, family = policy.model.config, policy.family
     text = config.get_text_config()
@@ -56,7 +62,8 @@ def model_cost(policy: Policy, *, engine_bytes: int, train_bytes: int) -> ModelC
         layers=text.num_hidden_layers,
         kv_bytes=2 * kept * width * engine_bytes,
         engine_bytes=engine_bytes,
-        train_bytes=train_bytes,
+        gather_bytes=gather_bytes,
+        reduce_bytes=reduce_bytes,
     )
 
 
@@ -68,9 +75,13 @@ def plan_rows(cfg: DictConfig, asked: Asked) -> list[Row]:
     """
     device, achieved = device_of(asked)
     policy = policy_of(cfg)
-    train_bytes = 4 if str(cfg.trainer.precision).startswith("32") else 2
-    engine_bytes = parse_dtype(cfg.model.engine_dtype).itemsize
-    model = model_cost(policy, engine_bytes=engine_bytes, train_bytes=train_bytes)
+    own, gathered = weight_bytes(cfg), gather_bytes(cfg)
+    model = model_cost(
+        policy,
+        engine_bytes=parse_dtype(cfg.model.engine_dtype).itemsize,
+        gather_bytes=gathered or own,
+        reduce_bytes=4 if gathered or cfg.model.lora else own,
+    )
     work = workload_of(cfg, asked, policy)
     num = cfg.trainer.devices * cfg.trainer.num_nodes
     found = predict(model, work, device, num_devices=num, achieved=achieved)
@@ -82,11 +93,15 @@ def plan_rows(cfg: DictConfig, asked: Asked) -> list[Row]:
         f"{device.memory_rate / 1e9:.4g} GB/s"
     )
     rows = [Row(Status.NOTE, "phase", head)]
+    if work.overlaps:
+        text = f"generating on {num} x {device.name} of its own, beside learning"
+        rows.append(Row(Status.NOTE, "overlap", text))
     rows += [
         Row(
             Status.NOTE,
             f"  {part.name}",
-            f"{part.seconds:10.3f} s {100 * part.seconds / found.seconds:5.1f} %  {part.bound}",
+            f"{part.seconds:10.3f} s {100 * part.seconds / found.seconds:5.1f} %  {part.bound}"
+            + ", hidden" * (part.side is found.hidden),
         )
         for part in found.parts
     ]
@@ -95,34 +110,51 @@ def plan_rows(cfg: DictConfig, asked: Asked) -> list[Row]:
         f"{found.seconds:.3g} s a phase, {phases} phases {found.seconds * phases / 3600:.3g} h; "
         f"most of it {found.longest.name}, bound by {found.longest.bound}"
     )
-    return [
-        *rows,
-        Row(Status.OK, "all", total),
-        *_advice(model, work, device, num, achieved, found),
-    ]
-
-
-def _advice(
-    model: ModelCost,
-    work: Workload,
-    device: Device,
-    num_devices: int,
-    achieved: Achieved,
-    found: Prediction,
-) -> list[Row]:
-    """What other settings would take."""
-    others: list[tuple[str, Workload]] = []
-    if not work.shares_prefix and work.row_tokens is None:
-        others.append(("model.shared_prefix=true", replace(work, shares_prefix=True)))
-    if work.is_checkpointed:
-        text = "model.gradient_checkpointing=false"
-        others.append((text, replace(work, is_checkpointed=False)))
-    rows = []
-    for text, other in others:
-        seconds = predict(model, other, device, num_devices=num_devices, achieved=achieved).seconds
+    advice = []
+    for text, other in _others(cfg, policy, work):
+        seconds = predict(model, other, device, num_devices=num, achieved=achieved).seconds
         if seconds < 0.95 * found.seconds:
-            rows.append(Row(Status.NOTE, "  with", f"{text} {seconds:.3g} s"))
-    return rows
+            advice.append(Row(Status.NOTE, "  with", f"{text} {seconds:.3g} s"))
+    return [*rows, Row(Status.OK, "all", total), *advice]
+
+
+def _others(cfg: DictConfig, policy: Policy, work: Workload) -> Iterator[tuple[str, Workload]]:
+    """Other settings that this model can take, as a command line, and the workload with them."""
+    packed, packs = replace(work, row_tokens=None), ""
+    if not cfg.model.packing:
+        packs = "model.packing=true "
+        if _can_pack(cfg, policy, sharing=False):
+            yield packs.strip(), packed
+    if not work.shares_prefix and _can_pack(cfg, policy, sharing=True):
+        at_once, plan, whole = "", instantiate(cfg.plan), work.micro_batch_size
+        if plan.micro_batch_tokens is None and plan.micro_batch_size < plan.group_size:
+            whole, at_once = plan.group_size, f" plan.micro_batch_size={plan.group_size}"
+        if not at_once or _divides(replace(plan, micro_batch_size=plan.group_size), cfg):
+            shared = replace(packed, shares_prefix=True, micro_batch_size=whole)
+            yield f"{packs}model.shared_prefix=true{at_once}", shared
+    if work.is_checkpointed:
+        yield "model.gradient_checkpointing=false", replace(work, is_checkpointed=False)
+
+
+def _can_pack(cfg: DictConfig, policy: Policy, *, sharing: bool) -> bool:
+    """Whether the model's layers and its attention take packed rows, and shared ones."""
+    text = policy.model.config.get_text_config()
+    text._attn_implementation = cfg.model.attn_implementation
+    try:
+        prepare(policy.model, policy.family)
+        if sharing:
+            prepare_sharing(policy.model, policy.family)
+    except ConfigError:
+        return False
+    return True
+
+
+def _divides(plan: PhasePlan, cfg: DictConfig) -> bool:
+    try:
+        plan.accumulate(cfg.trainer.devices * cfg.trainer.num_nodes)
+    except ConfigError:
+        return False
+    return True
 
 
 def device_of(asked: Asked) -> tuple[Device, Achieved]:
@@ -152,7 +184,7 @@ def measured_cpu() -> Device:
 
 def policy_of(cfg: DictConfig) -> Policy:
     """What learns, without weights, from the config.json of the model that the settings name."""
-    path, maker = shipped(cfg.model.path), cfg.model.get("maker")
+    path, maker = shipped(cfg.model.path), maker_of(cfg)
     if maker and isinstance(maker.get("source"), str):
         path = maker.source
     return meta_policy(
@@ -185,8 +217,8 @@ def workload_of(cfg: DictConfig, asked: Asked, policy: Policy) -> Workload:
     algorithm = instantiate(cfg.module.algorithm)
     needs_old = algorithm.needs_old or cfg.module.get("importance_correction") is not None
     reads_old = bool(reads_of(algorithm)) or (needs_old and plan.updates_per_phase > 1)
-    is_hf = engine_kind(cfg) == "hf"
-    return Workload(
+    kind, per = engine_kind(cfg), shape.merge_size**2
+    work = Workload(
         prompts=plan.prompts_per_phase,
         group_size=plan.group_size,
         turns=turns,
@@ -204,11 +236,20 @@ def workload_of(cfg: DictConfig, asked: Asked, policy: Policy) -> Workload:
         reads=int(reads_old) + int(algorithm.needs_reference),
         shares_prefix=bool(model.get("shared_prefix")),
         is_checkpointed=model.gradient_checkpointing,
-        has_turn_barrier=is_hf and not cfg.engine.get("refill"),
+        has_turn_barrier=kind == "hf" and not cfg.engine.get("refill"),
         zero_stage=_zero_stage(cfg),
+        overlaps=kind == "server" and bool(cfg.get("overlap")) and cfg.overlap.in_background,
         tool_s=crop * PIXEL_S,
         rollout_s=whole * PIXEL_S / plan.group_size,
     )
+    if plan.micro_batch_tokens is not None:
+        most = work.sequences_within(plan.micro_batch_tokens, per)
+        return replace(work, micro_batch_size=min(most, plan.micro_batch_size))
+    if model.packing:
+        return work
+    num_ranks = cfg.trainer.devices * cfg.trainer.num_nodes
+    num_sorted = plan.sequences_per_update // num_ranks
+    return replace(work, row_tokens=work.padded_tokens(per, num_sorted=num_sorted))
 
 
 def _shown_pixels(tool: DictConfig, *, at_most: int) -> int:

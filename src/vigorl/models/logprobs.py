@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from vigorl.core.errors import AlignmentError, ConfigError
+from vigorl.models.liger_head import liger_scores
 
 VOCAB_TILE = 16384  # entries of the vocabulary whose logits are alive at once
 
@@ -33,15 +34,20 @@ class ScoringHead(nn.Linear):
     the weight, before the forward and before the backward pass; a head called once per tile would
     hang ranks that differ in tokens, and its weight would be gone again when a tile is computed
     once more.
+
+    Attributes:
+        by_liger: Tokens are scored by the kernel of `models.liger_head`.
     """
 
+    by_liger = False
+
     @classmethod
-    def from_linear(cls, head: nn.Linear) -> ScoringHead:
+    def from_linear(cls, head: nn.Linear, *, by_liger: bool = False) -> ScoringHead:
         """A head around the weight of `head` itself, tied or not."""
         if head.bias is not None:
             raise ConfigError("an output head with a bias is not supported")
         made = cls(head.in_features, head.out_features, bias=False, device="meta")
-        made.weight = head.weight
+        made.weight, made.by_liger = head.weight, by_liger
         return made
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -65,11 +71,19 @@ class ScoringHead(nn.Linear):
 
         kind = states.device.type
         is_mixed = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if is_mixed else self.weight.dtype
+        banned = targets[:0] if banned is None else banned
+        if self.by_liger and len(targets):  # it takes no fewer than one
+            logprobs, entropy = liger_scores(
+                states.to(dtype), self.weight.to(dtype), targets,
+                temperature=temperature, banned=banned, with_entropy=with_entropy,
+            )  # fmt: skip
+            return logprobs, entropy if entropy_gradient else entropy.detach()
         scoring = _Scoring(
             chunk_tokens=chunk_tokens,
-            tiles=_tiles(len(self.weight), vocab_tile, targets[:0] if banned is None else banned),
+            tiles=_tiles(len(self.weight), vocab_tile, banned),
             temperature=temperature,
-            dtype=torch.get_autocast_dtype(kind) if is_mixed else self.weight.dtype,
+            dtype=dtype,
             with_entropy=with_entropy,
             entropy_gradient=with_entropy and entropy_gradient,
         )
@@ -257,72 +271,106 @@ def _add_at(grads: Tensor, indices: Int[Tensor, " n"], values: Float[Tensor, " n
     grads.scatter_add_(-1, moved[:, None], values.where(is_here, 0.0)[:, None])
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The tokens of a batch to score, row after row.
+
+    Attributes:
+        shape: Of the batch: rows, tokens.
+        rows: Of each target.
+        columns: Of each target; it is scored from the hidden state at the column before.
+        ids: The tokens.
+        banned: Ids that the sampler could not choose.
+    """
+
+    shape: torch.Size
+    rows: Int[Tensor, " n"]
+    columns: Int[Tensor, " n"]
+    ids: Int[Tensor, " n"]
+    banned: Int[Tensor, " k"]
+
+    @classmethod
+    def of(
+        cls,
+        input_ids: Int[Tensor, "batch tokens"],
+        *,
+        attention_mask: Shaped[Tensor, "batch tokens"],
+        loss_mask: Shaped[Tensor, "batch tokens"],
+        banned_ids: Sequence[int] = (),
+    ) -> Targets:
+        """Where `loss_mask` is 1; padding may be on either side.
+
+        Raises:
+            AlignmentError: A token to score is banned, or has no token before it.
+        """
+        rows, columns = loss_mask.nonzero(as_tuple=True)
+        banned = torch.tensor(list(banned_ids), dtype=torch.long, device=input_ids.device)
+        found = cls(input_ids.shape, rows, columns, input_ids[rows, columns], banned)
+        found._check(attention_mask)
+        return found
+
+    @property
+    def before(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Rows and columns of the states that targets are scored from."""
+        return self.rows, self.columns - 1
+
+    def spread(self, values: Float[Tensor, " n"]) -> Float[Tensor, "batch tokens"]:
+        """Each value to its target, 0.0 elsewhere."""
+        blank = torch.zeros(self.shape, dtype=values.dtype, device=values.device)
+        return blank.index_put((self.rows, self.columns), values)
+
+    def _check(self, attention_mask: Tensor) -> None:
+        rows, columns = self.rows, self.columns
+        is_first = (columns == 0) | (attention_mask[rows, (columns - 1).clamp(min=0)] == 0)
+        is_banned = torch.isin(self.ids, self.banned)
+        if not bool((is_first | is_banned).any()):  # one wait for the device in the good case
+            return
+        if bool(is_first.any()):
+            row, column = int(rows[is_first][0]), int(columns[is_first][0])
+            raise AlignmentError(
+                f"row {row}, token {column}: to be scored, but nothing stands before it"
+            )
+        row, column, token = (int(x[is_banned][0]) for x in (rows, columns, self.ids))
+        raise AlignmentError(
+            f"row {row}, token {column}: id {token} is banned from sampling, yet is to be scored"
+        )
+
+
 def chosen_logprobs(
-    hidden: Float[Tensor, "batch tokens width"],
+    states: Float[Tensor, "n width"],
     head: ScoringHead,
+    targets: Targets,
     *,
-    input_ids: Int[Tensor, "batch tokens"],
-    attention_mask: Shaped[Tensor, "batch tokens"],
-    loss_mask: Shaped[Tensor, "batch tokens"],
     chunk_tokens: int = 1024,
     temperature: float = 1.0,
-    banned_ids: Sequence[int] = (),
     with_entropy: bool = False,
     entropy_gradient: bool = False,
 ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
-    """Log p(token t | tokens before t) wherever `loss_mask` is 1.
+    """Log p(token t | tokens before t) of the targets.
 
     Args:
-        hidden: Last hidden states, after the final norm.
+        states: Last hidden states, after the final norm, at `targets.before`.
         head: The output head.
-        input_ids: The tokens; entry t is scored from `hidden` at t - 1.
-        attention_mask: 1 on real tokens; padding may be on either side.
-        loss_mask: 1 on the tokens to score.
+        targets: Logits of what they say is banned are -inf, as they were for the sampler.
         chunk_tokens: Most tokens whose logits are alive at once.
         temperature: Divides the logits; the one the tokens were sampled at.
-        banned_ids: Tokens that the sampler could not choose; their logits are -inf here too.
         with_entropy: Also the entropy of each distribution in nats.
         entropy_gradient: The entropy has a gradient, which takes time and memory; else it is
             detached: for metrics.
     Returns:
-        Logprobs in fp32, 0.0 where `loss_mask` is 0; the entropy laid out alike, or None.
+        Logprobs in fp32, 0.0 where there is no target; the entropy laid out alike, or None.
     Raises:
         ConfigError: Temperature or chunk size not above 0.
-        AlignmentError: A token to score is banned, or has no token before it.
     """
     if temperature <= 0 or chunk_tokens < 1:
         raise ConfigError(f"need {temperature=} > 0 and {chunk_tokens=} >= 1 to score tokens")
-    rows, columns = loss_mask.nonzero(as_tuple=True)
-    targets = input_ids[rows, columns]
-    banned = torch.tensor(list(banned_ids), dtype=torch.long, device=hidden.device)
-    _check_targets(rows, columns, targets, attention_mask, banned)
-    scored = head(
-        hidden[rows, columns - 1],
-        targets,
+    logprobs, entropy = head(
+        states,
+        targets.ids,
         chunk_tokens=chunk_tokens,
         temperature=temperature,
-        banned=banned,
+        banned=targets.banned,
         with_entropy=with_entropy,
         entropy_gradient=entropy_gradient,
     )
-    blank = torch.zeros(input_ids.shape, dtype=torch.float32, device=hidden.device)
-    logprobs, entropy = (blank.index_put((rows, columns), values) for values in scored)
-    return logprobs, entropy if with_entropy else None
-
-
-def _check_targets(
-    rows: Tensor, columns: Tensor, targets: Tensor, attention_mask: Tensor, banned: Tensor
-) -> None:
-    is_first = (columns == 0) | (attention_mask[rows, (columns - 1).clamp(min=0)] == 0)
-    is_banned = torch.isin(targets, banned)
-    if not bool((is_first | is_banned).any()):  # one wait for the device in the good case
-        return
-    if bool(is_first.any()):
-        row, column = int(rows[is_first][0]), int(columns[is_first][0])
-        raise AlignmentError(
-            f"row {row}, token {column}: to be scored, but nothing stands before it"
-        )
-    row, column, token = (int(x[is_banned][0]) for x in (rows, columns, targets))
-    raise AlignmentError(
-        f"row {row}, token {column}: id {token} is banned from sampling, yet is to be scored"
-    )
+    return targets.spread(logprobs), targets.spread(entropy) if with_entropy else None

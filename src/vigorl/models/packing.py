@@ -150,6 +150,16 @@ class Packing:
         """All tokens, sequence after sequence."""
         return values[self.is_token][None]
 
+    def at(
+        self,
+        states: Float[Tensor, "1 packed hidden"],
+        rows: Int[Tensor, " n"],
+        columns: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n hidden"]:
+        """Those of tokens that stand there in the batch."""
+        places = self.is_token.flatten().cumsum(0).view_as(self.is_token) - 1
+        return states[0, places[rows, columns]]
+
     def batch(
         self, states: Float[Tensor, "1 packed hidden"]
     ) -> Float[Tensor, "batch tokens hidden"]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -25,7 +26,8 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
-from vigorl.models.logprobs import ScoringHead, chosen_logprobs
+from vigorl.models.liger_head import check_liger
+from vigorl.models.logprobs import ScoringHead, Targets, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
 from vigorl.models.packing import Packing, prepare
 from vigorl.models.pretrained import (
@@ -37,6 +39,8 @@ from vigorl.models.pretrained import (
 )
 from vigorl.models.shared_prefix import SharedPacking, prepare_sharing
 from vigorl.models.weight_export import export_weights
+
+Places = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]  # rows and columns of tokens in a batch
 
 
 class Policy(nn.Module):
@@ -64,6 +68,7 @@ class Policy(nn.Module):
         gradient_checkpointing: bool = False,
         packing: bool = False,
         shared_prefix: bool = False,
+        head: Literal["tiles", "liger"] = "tiles",
         lora: LoraSettings | None = None,
     ) -> None:
         """Wrap a model in place; the settings are those of `from_pretrained`."""
@@ -89,7 +94,12 @@ class Policy(nn.Module):
         if shared_prefix and not packing:
             raise ConfigError("model.shared_prefix=true needs model.packing=true")
         self.attention_cost = _attention_cost(model, self.family)
-        model.lm_head = ScoringHead.from_linear(model.lm_head)  # pyright: ignore[reportArgumentType]
+        if head == "liger":
+            check_liger()
+        model.lm_head = ScoringHead.from_linear(
+            model.lm_head,  # pyright: ignore[reportArgumentType]
+            by_liger=head == "liger",
+        )
         if packing:
             prepare(model, self.family)
         if shared_prefix:
@@ -113,6 +123,7 @@ class Policy(nn.Module):
         gradient_checkpointing: bool = False,
         packing: bool = False,
         shared_prefix: bool = False,
+        head: Literal["tiles", "liger"] = "tiles",
         lora: LoraSettings | None = None,
     ) -> Policy:
         """Load a policy.
@@ -131,6 +142,7 @@ class Policy(nn.Module):
             packing: The language model reads the sequences of a batch in one row, without their
                 padding (`models.packing`).
             shared_prefix: And what several of them begin with once (`models.shared_prefix`).
+            head: What scores tokens: `models.logprobs`, or the kernel of `models.liger_head`.
             lora: Train adapters instead of the weights.
         Raises:
             ConfigError: No such folder, not a supported family, weights missing, or settings that
@@ -150,6 +162,7 @@ class Policy(nn.Module):
             gradient_checkpointing=gradient_checkpointing,
             packing=packing,
             shared_prefix=shared_prefix,
+            head=head,
             lora=lora,
         )
 
@@ -210,14 +223,22 @@ class Policy(nn.Module):
             )
 
     def forward(
-        self, batch: TrainingBatch, features: Float[Tensor, "image_tokens width"] | None = None
-    ) -> Float[Tensor, "batch tokens hidden"]:
+        self,
+        batch: TrainingBatch,
+        features: Float[Tensor, "image_tokens width"] | None = None,
+        *,
+        at: Places | None = None,
+    ) -> Float[Tensor, "*places hidden"]:
         """Last hidden states of the language model, after its final norm.
 
         Args:
             batch: Padding may be on either side.
             features: Of all pictures in placeholder order; None computes them from
                 `batch.pixel_values`.
+            at: Rows and columns of the tokens whose states are wanted. A packed row gives these
+                without being spread over [batch, tokens], which no budget of tokens bounds.
+        Returns:
+            [batch, tokens, hidden]; with `at` [n, hidden].
         Raises:
             AlignmentError: Placeholders, grids and features do not match; says which picture.
         """
@@ -232,7 +253,7 @@ class Policy(nn.Module):
         self._check_image_tokens(batch, features)
         read = self._read_packed if self.packing else self._read
         with nullcontext() if unused is None else self._embedding_beside(unused):
-            return read(batch, features)
+            return read(batch, features, at)
 
     @contextmanager
     def _embedding_beside(self, unused: Tensor) -> Iterator[None]:
@@ -259,16 +280,17 @@ class Policy(nn.Module):
         encoded = self._encode(torch.cat([pieces[i] for i in first]), grids[first])
         return torch.cat([encoded[number] for number in numbers])
 
-    def _read(self, batch: TrainingBatch, features: Tensor) -> Tensor:
-        return self.family.read(
+    def _read(self, batch: TrainingBatch, features: Tensor, at: Places | None) -> Tensor:
+        hidden = self.family.read(
             self.model,
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             grid_thw=batch.image_grid_thw,
             features=features,
         )
+        return hidden if at is None else hidden[at]
 
-    def _read_packed(self, batch: TrainingBatch, features: Tensor) -> Tensor:
+    def _read_packed(self, batch: TrainingBatch, features: Tensor, at: Places | None) -> Tensor:
         packing, grids = Packing.of(batch.attention_mask), batch.image_grid_thw
         if self.shared_prefix:
             packing = self.sharing(batch)
@@ -284,7 +306,7 @@ class Policy(nn.Module):
             positions=torch.stack([packing.row(axis) for axis in self.positions(batch)]),
             **packing.told(self.model),
         )
-        return packing.batch(hidden)
+        return packing.batch(hidden) if at is None else packing.at(hidden, *at)
 
     def sharing(self, batch: TrainingBatch) -> SharedPacking:
         """How the sequences of a batch stand in one row with `shared_prefix`."""
@@ -313,17 +335,23 @@ class Policy(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens"], Float[Tensor, "batch tokens"] | None]:
         """Log p(token t | tokens before) where the loss mask is 1, else 0.0; and the entropy there.
 
-        The arguments after `features` are those of `logprobs.chosen_logprobs`, with its errors.
+        The arguments after `features` are those of `logprobs.Targets.of` and `chosen_logprobs`,
+        with their errors.
         """
-        return chosen_logprobs(
-            self.forward(batch, features),  # one call for FSDP, whose root this method is
-            self.model.lm_head,  # pyright: ignore[reportArgumentType]
-            input_ids=batch.input_ids,
+        targets = Targets.of(
+            batch.input_ids,
             attention_mask=batch.attention_mask,
             loss_mask=batch.loss_mask,
+            banned_ids=banned_ids,
+        )
+        # one call for FSDP, whose root this method is
+        states = self.forward(batch, features, at=targets.before)
+        return chosen_logprobs(
+            states,
+            self.model.lm_head,  # pyright: ignore[reportArgumentType]
+            targets,
             chunk_tokens=chunk_tokens,
             temperature=temperature,
-            banned_ids=banned_ids,
             with_entropy=with_entropy,
             entropy_gradient=entropy_gradient,
         )

@@ -6,8 +6,9 @@ them, the first two of one prompt:
 
 A sequence continues the earlier one with which it shares the longest beginning, so answers to one
 prompt read it once, and so do forks of one answer. Each token keeps the position that it has alone.
-Hidden states are copied back to every sequence: whoever scores, weighs or masks tokens sees
-[batch, tokens] as ever, and the backward pass sums over the copies, which is the exact gradient.
+The head gets the hidden state before each token that it scores, the same one for several where
+they turn from each other: whoever weighs or masks tokens sees [batch, tokens] as ever, and the
+backward pass sums over the sequences, which is the exact gradient.
 
 A picture is the same where its view is (`core.media`). Dropout, where there is any, falls once on
 what is shared, and not on each sequence by itself.
@@ -231,6 +232,15 @@ class SharedPacking:
     def row(self, values: Shaped[Tensor, "batch tokens"]) -> Shaped[Tensor, "1 row"]:
         """What each sequence has to itself, sequence after sequence."""
         return values[self.is_own][None]
+
+    def at(
+        self,
+        states: Float[Tensor, "1 row hidden"],
+        rows: Int[Tensor, " n"],
+        columns: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n hidden"]:
+        """Those of tokens that stand there in the batch."""
+        return states[0, self.places[rows, columns]]
 
     def batch(self, states: Float[Tensor, "1 row hidden"]) -> Float[Tensor, "batch tokens hidden"]:
         """To each sequence all that it consists of; padding is 0."""

@@ -65,6 +65,7 @@ class Model(Plain):
     gradient_checkpointing: Flag
     packing: Flag
     shared_prefix: Flag
+    head: Literal["tiles", "liger"]
     lora: Lora | None
     vision_cache_bytes: Bytes | None
     maker: Node | None

@@ -13,7 +13,8 @@ stage of the same round, or else the last one so far; `${vigorl_stage:collect}` 
 what it has recorded. `stages.NAME=null` leaves one out. Every stage is a folder of the run; its
 name, that folder and `stages: null` go without saying. A later round of a block has a seed of its
 own, `seed` + 10,000 for each round before it, or it would ask the same prompts in the same order
-with the same noise.
+with the same noise. Where the run starts stays the same: an untrained model is made by the run's
+seed for every stage without `start`.
 """
 
 from __future__ import annotations
@@ -123,12 +124,24 @@ def _config_of(cfg: DictConfig, one: ListedStage, before: str) -> DictConfig:
     OmegaConf.update(staged, "paths.run", f"${{paths.base}}/{one.folder}")
     if one.round > 1:
         staged.seed = cfg.seed + SEEDS_APART * (one.round - 1)
-    if start := _start_of(one, before):
-        OmegaConf.update(staged, "model.path", f"${{paths.base}}/{start}/model")
+    start = _start_of(one, before)
+    if start:
+        made = {"path": f"${{paths.base}}/{start}/model", "maker": None}
+        OmegaConf.update(staged, "model", made)
     for key in map(str, one.node):
         if key not in WORDS:
             _put(staged, key, _value(one.node, key))
+    if not start:
+        _make_as_the_run(staged, seed=cfg.seed)
     return staged
+
+
+def _make_as_the_run(staged: DictConfig, *, seed: int) -> None:
+    """Where `model.maker` follows `seed`, the run's counts, whatever the stage draws by."""
+    maker = OmegaConf.select(staged, "model.maker")
+    raw = OmegaConf.to_container(maker, resolve=False) if maker else None
+    if isinstance(raw, dict) and raw.get("seed") == "${seed}":
+        OmegaConf.update(staged, "model.maker", {**raw, "seed": seed}, merge=False)
 
 
 def _value(node: DictConfig, key: str) -> Any:

@@ -103,6 +103,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
     if "module" not in plain:
         return
     yield from _shared_prefix(plain)
+    yield from _head(plain)
     if source.get("plan"):
         if env.get("temperature") == 0:
             yield (
@@ -151,6 +152,15 @@ def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
                 "sequence has none to share its prompt with; set it to plan.group_size, or a "
                 "multiple"
             )
+
+
+def _head(plain: dict[str, Any]) -> Iterator[str]:
+    precision = str(plain.get("trainer", {}).get("precision", ""))
+    if plain.get("model", {}).get("head") == "liger" and not precision.startswith("bf16"):
+        yield (
+            f"model.head=liger computes in bfloat16, which trainer.precision={precision} does not: "
+            "set precision=bf16-mixed, or model.head=tiles"
+        )
 
 
 def _tokens(plain: dict[str, Any]) -> Iterator[str]:
@@ -248,17 +258,19 @@ def _critic(plain: dict[str, Any]) -> Iterator[str]:
 def _overlap(plain: dict[str, Any]) -> Iterator[str]:
     if not plain.get("overlap"):
         return
-    precision = str(plain.get("trainer", {}).get("precision", ""))
-    if plain["overlap"].get("spare_groups") and plain.get("groups"):
+    spare, trainer = plain["overlap"].get("spare_groups") or 0, plain.get("trainer") or {}
+    precision = str(trainer.get("precision", ""))
+    if spare and plain.get("groups"):
         yield (
             "overlap.spare_groups cannot be used with groups: both say how many prompts a phase "
             "asks; set overlap.spare_groups=0"
         )
-    spare, plan = plain["overlap"].get("spare_groups") or 0, plain.get("plan") or {}
-    if spare > plan.get("prompts_per_phase", spare):
+    ranks = trainer.get("devices", 1) * trainer.get("num_nodes", 1)
+    most = (plain.get("plan") or {}).get("prompts_per_phase", spare)
+    if spare > most or spare % ranks:
         yield (
-            f"overlap.spare_groups={spare} may be at most plan.prompts_per_phase="
-            f"{plan['prompts_per_phase']}"
+            f"overlap.spare_groups={spare} must be a multiple of the {ranks} processes of "
+            f"trainer.devices x trainer.num_nodes, up to plan.prompts_per_phase={most}"
         )
     if plain.get("exploration"):
         yield (

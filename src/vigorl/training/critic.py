@@ -73,11 +73,10 @@ class Critic(nn.Module):
         """What is expected before each token of the loss mask, in units of the reward, fp32; 0.0
         elsewhere. The arguments are those of `Policy.forward`.
         """
-        hidden = self.backbone(batch, features)
         rows, columns = batch.loss_mask.nonzero(as_tuple=True)
-        before = hidden[rows, columns - 1].to(self.head.weight.dtype)
-        with torch.autocast(hidden.device.type, enabled=False):
-            values = self.head(before).squeeze(-1).float()
+        before = self.backbone(batch, features, at=(rows, columns - 1))
+        with torch.autocast(before.device.type, enabled=False):
+            values = self.head(before.to(self.head.weight.dtype)).squeeze(-1).float()
         blank = torch.zeros(batch.loss_mask.shape, dtype=values.dtype, device=values.device)
         return blank.index_put((rows, columns), values)
 

@@ -82,18 +82,9 @@ class OneStep:
     def ends(
         self, plan: PhasePlan, left: Sequence[LeftGroup], *, num_ranks: int
     ) -> EarlyEnd | None:
-        """When a round is over on each rank; None: when all of its groups are whole.
-
-        Raises:
-            ConfigError: Spare groups that cannot be shared out, or more than a phase has.
-        """
+        """When a round is over on each rank; None: when all of its groups are whole."""
         if not self.spare_groups:
             return None
-        if self.spare_groups % num_ranks or self.spare_groups > plan.prompts_per_phase:
-            raise ConfigError(
-                f"overlap.spare_groups={self.spare_groups} must be a multiple of the {num_ranks} "
-                f"ranks, up to plan.prompts_per_phase={plan.prompts_per_phase}"
-            )
         enough = plan.prompts_per_phase // num_ranks
         return EarlyEnd(enough=enough, max_rounds=self.max_staleness, left=left)
 
@@ -195,7 +186,9 @@ class Ahead:
         assert self._made is None, f"the round of phase {self._phase} was not taken"
         self._phase, self._is_dropped = phase, False
         if not self.settings.in_background:
+            started = time.perf_counter()
             self._made = make(self._go_on)
+            self._waited_s += time.perf_counter() - started
             return
         # of daemons: a server that hangs keeps no process from ending
         pool = ThreadPool(1, _use_device, (_own_device(),))

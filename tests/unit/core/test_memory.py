@@ -106,6 +106,17 @@ def test_zero_shards_more_with_each_stage(stage: int, weights: int, gradients: i
     assert "autocast copies" not in found
 
 
+def test_fsdp2_holds_parts_and_a_few_whole_layers_in_the_dtype_that_travels() -> None:
+    load = replace(ONE_GPU, num_ranks=8, parts=8)
+    layers = 152064 * 3584 + 2 * ALL // 28
+    found = sizes(learning_items(QWEN_7B, load))
+    assert found["weights"] == 4 * ALL // 8
+    assert (found["whole layers"], found["autocast copies"]) == (4 * layers, 2 * TRAINED)
+    found = sizes(learning_items(QWEN_7B, replace(load, gather_bytes=2)))
+    assert found["whole layers"] == 2 * layers
+    assert "autocast copies" not in found  # nothing is left to cast
+
+
 def test_adapters_alone_have_gradients_and_moments_in_float32() -> None:
     adapters = 40_370_176
     model = replace(

@@ -30,6 +30,7 @@ from vigorl.core.media import (
     ImageView,
     Noise,
     Patches,
+    Source,
     VideoFrame,
 )
 from vigorl.data.images import FORMATS, ImageStore, open_image, open_source, read_size
@@ -465,6 +466,25 @@ def test_a_batch_is_its_views(
     alone = [store.pixels(view) for view in views]
     assert torch.equal(made.pixel_values, torch.cat([one.pixel_values for one in alone]))
     assert made.grid_thw.tolist() == [list(one.grid_thw) for one in alone]
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_a_batch_decodes_each_picture_once(
+    photographs: list[str], num_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
+    decoded: list[str] = []
+
+    def noted(source: Source) -> Image.Image:
+        decoded.append(source.key)
+        return open_source(source)
+
+    monkeypatch.setattr("vigorl.data.images.open_source", noted)
+    store = ImageStore(make_processor(), family=Qwen25VL(), cache_bytes=20_000)  # holds none
+    wholes = [store.whole(path) for path in photographs]
+    crop = replace(wholes[0], size=Size(112, 56), box=Box(100, 50, 212, 162))
+    store.show([wholes[0], crop, *wholes[1:]])
+    assert sorted(decoded) == sorted(view.source.key for view in wholes)
 
 
 def test_threads_share_a_store(tmp_path: Path) -> None:

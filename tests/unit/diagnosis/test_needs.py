@@ -64,6 +64,22 @@ def test_what_samples_while_it_learns_holds_both_at_once() -> None:
     assert sizes[0] < sizes[1] <= sizes[0] + max(sizes[0], sum(item.num_bytes for item in items))
 
 
+def test_weights_that_travel_in_bfloat16_are_whole_in_it(seven: str) -> None:
+    base = [
+        "scale=qwen2_5_vl_7b", seven, "strategy=fsdp2", "trainer.devices=8",
+        "trainer.precision=bf16-mixed",
+    ]  # fmt: skip
+    found = []
+    for dtype in ("null", "bfloat16"):
+        cfg = settings(*base, f"strategy.gather_dtype={dtype}")
+        _, model = check_model(cfg)
+        assert model is not None
+        items = needs(cfg, model, machine(gpus=8)).device
+        found.append({item.name: item.num_bytes for item in items})
+    assert found[1]["whole layers"] == found[0]["whole layers"] / 2
+    assert found[0].keys() - found[1].keys() == {"autocast copies"}
+
+
 def test_micro_batches_by_tokens_are_filled_up_by_shorter_sequences(seven: str) -> None:
     """As many as hold the budget when each is at its longest, rounded up; what they share once."""
     base = ["scale=qwen2_5_vl_7b", seven, "model.packing=true", "plan.micro_batch_size=64"]

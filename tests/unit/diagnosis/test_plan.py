@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.diagnosis.machines import settings
+from tests.unit.models.small import make_model
 from tests.unit.models.test_model_size import qwen_7b
 from vigorl.core.errors import ConfigError
 from vigorl.diagnosis.plan import plan_rows, policy_of, workload_of
@@ -36,7 +37,10 @@ def test_a_flag_that_means_nothing_is_refused(wrong: str) -> None:
 def test_a_full_scale_is_planned_for_machines_that_are_not_here(tmp_path: Path) -> None:
     said = [*FULL, f"model.path={qwen_7b(tmp_path / 'seven')}"]
     found = seconds(*said, asked=Asked("a100", turns=3, tokens=120))
-    parts = ("read", "see", "decode", "tools", "logprob", "update", "optimizer", "publish", "other")
+    parts = (
+        "read", "see", "decode", "tools", "features", "logprob", "update", "optimizer", "publish",
+        "other",
+    )  # fmt: skip
     assert [*found] == [*parts, "all"]
     assert found["all"] == pytest.approx(sum(found[name] for name in parts), rel=0.01)
     rows = {row.name.strip(): row.text for row in plan_rows(settings(*said), Asked("h100"))}
@@ -73,6 +77,57 @@ def test_parts_that_travel_and_places_that_are_filled_again_are_in_the_workload(
     cfg = settings("strategy=fsdp2", "trainer.devices=2", "engine.refill=true")
     work = workload_of(cfg, Asked(), policy_of(cfg))
     assert (work.zero_stage, work.has_turn_barrier) == (3, False)
+
+
+def advised(*overrides: str) -> list[str]:
+    """The settings that rows suggest, without what they would take."""
+    rows = plan_rows(settings(*overrides), Asked("a100", turns=3, tokens=120))
+    return [row.text.rpartition(" ")[0].rpartition(" ")[0] for row in rows if "with" in row.name]
+
+
+def test_rows_are_padded_but_for_packed_ones_and_micro_batches_filled_by_tokens() -> None:
+    short, base = Asked(turns=2, tokens=10), ["plan.prompts_per_phase=8"]
+    base += ["plan.sequences_per_update=64", "plan.micro_batch_size=8"]
+    cfg = settings(*base)
+    work = workload_of(cfg, short, policy_of(cfg))
+    mean, longest = work.sequence_tokens(4), work.sequence_tokens(4) - 2 * 10 + 5 * 64 + 3 * 16
+    assert work.row_tokens == pytest.approx(mean + (longest - mean) * 7 / 63)
+
+    packed = settings(*base, "model.packing=true")
+    assert workload_of(packed, short, policy_of(packed)).row_tokens is None
+    filled = settings(*base, "model.packing=true", "plan.micro_batch_tokens=500")
+    work = workload_of(filled, short, policy_of(filled))
+    assert (work.row_tokens, work.micro_batch_size) == (None, 500 / mean)
+    most = settings(*base, "model.packing=true", "plan.micro_batch_tokens=100000")
+    assert workload_of(most, short, policy_of(most)).micro_batch_size == 8
+
+
+def test_overlap_hides_what_servers_do_and_nothing_on_the_trainers_own_device() -> None:
+    said = ["overlap=one_step", "engine=server", "engine.urls=[http://host:1]"]
+    rows = plan_rows(settings(*said), Asked("a100"))
+    assert "generating on 1 x a100 of its own" in next(r.text for r in rows if r.name == "overlap")
+    hidden = {row.name.strip() for row in rows if row.text.endswith(", hidden")}
+    assert hidden in (
+        {"read", "see", "decode", "tools", "other"}, {"features", "logprob", "update", "optimizer"}
+    )  # fmt: skip
+    for others in (["overlap=one_step"], [*said, "overlap.in_background=false"]):
+        cfg = settings(*others)
+        assert not workload_of(cfg, Asked(), policy_of(cfg)).overlaps
+
+
+def test_only_what_a_model_can_take_is_advised(tmp_path: Path) -> None:
+    large = [*FULL, f"model.path={qwen_7b(tmp_path / 'seven')}"]
+    shares = "model.packing=true model.shared_prefix=true plan.micro_batch_size=8"
+    assert advised(*large) == [shares, "model.gradient_checkpointing=false"]
+    packed = advised(*large, "model.packing=true", "plan.micro_batch_size=16")
+    assert packed[0] == "model.shared_prefix=true"
+    make_model("qwen3_5").config.save_pretrained(tmp_path / "linear")
+    for unable in (
+        "model.attn_implementation=eager",
+        "plan.sequences_per_update=32",  # four on each of eight ranks are no group
+        f"model.path={tmp_path / 'linear'}",
+    ):
+        assert not any("shared_prefix" in one for one in advised(*large, unable))
 
 
 def test_what_has_no_phases_or_no_such_rollouts_is_refused() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.unit.models.small import (
     FAMILIES,
@@ -42,6 +46,35 @@ def test_packed_is_alone(family: str, side: str) -> None:
     assert_same_grads(taught, wanted)
     apart = get_total_norm([taught[name] - wanted[name] for name in wanted])
     assert apart <= 1e-6 * get_total_norm(list(wanted.values()))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_states_are_those_of_the_whole_batch(side: str, shared: bool) -> None:
+    policy, batch = make_policy(packing=True, shared_prefix=shared), make_batch(*ROWS, side=side)
+    places = batch.attention_mask.nonzero(as_tuple=True)
+    assert torch.equal(policy(batch, at=places), policy(batch)[places])
+
+
+class Shapes(TorchDispatchMode):
+    """Of every tensor that is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[int, ...]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **kwargs or {})
+        self.seen |= {tuple(one.shape) for one in tree_leaves(made) if isinstance(one, Tensor)}
+        return made
+
+
+@pytest.mark.parametrize("how", [{}, {"packing": True}, {"packing": True, "shared_prefix": True}])
+def test_a_row_is_not_spread_out_for_the_head(how: dict[str, Any]) -> None:
+    policy, batch = make_policy(**how), make_batch(*ROWS)
+    with Shapes() as shapes:
+        scored(policy, batch)
+    assert ((*batch.input_ids.shape, 64) in shapes.seen) == (not how)
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])

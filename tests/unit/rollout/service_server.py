@@ -31,13 +31,14 @@ class ServiceServer:
 
     Attributes:
         raw: Sent in place of the JSON.
-        drip_s: Between two bytes of an answer.
+        drip_s: Between two bytes of an answer; with `drips_headers` of its headers too.
+        num_dripped: Bytes that have been sent so.
     """
 
     def __init__(self, fault: Callable[[str, Any], Answer | None] | None = None) -> None:
         self.fault = fault or (lambda path, body: None)
         self.raw: bytes | None = None
-        self.drip_s = 0.0
+        self.drip_s, self.drips_headers, self.num_dripped = 0.0, False, 0
         self.calls: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.num_open, self.most_open = 0, 0
@@ -51,6 +52,10 @@ class ServiceServer:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+    def head(self, status: int, content: bytes) -> bytes:
+        """What is sent before the content where headers drip."""
+        return f"HTTP/1.1 {status} said\r\nContent-Length: {len(content)}\r\n\r\n".encode()
 
     def answer(self, path: str, body: Any) -> Answer:
         if found := self.fault(path, body):
@@ -85,15 +90,19 @@ def _handler(server: ServiceServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 server.num_open -= 1
             content = server.raw or json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
+            if server.drips_headers:
+                content = b"%s%s" % (server.head(status, content), content)
+            else:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
             if not server.drip_s:
                 self.wfile.write(content)
                 return
             with suppress(ConnectionError):  # nobody waits any more
                 for byte in content:
                     self.wfile.write(bytes([byte]))
+                    server.num_dripped += 1
                     time.sleep(server.drip_s)
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -19,9 +19,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from sys import intern
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, BinaryIO, Generic, TypeVar, overload
 
 from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
@@ -51,6 +52,7 @@ class JsonLines:
         self.path, self.root = Path(path), root_of(path, image_root)
         self._starts = array("q")  # of each line, bytes
         self._mark = (0, 0)  # size and time of what was read
+        self._digest = b""  # of it, once it was read to its end
 
     def __iter__(self) -> Iterator[Row | DataError]:
         """In place of a line that is no JSON object, its error.
@@ -58,18 +60,20 @@ class JsonLines:
         Raises:
             DataError: The file cannot be read.
         """
-        self._starts, start = array("q"), 0
+        self._starts, start, digest = array("q"), 0, blake2b()
         if self.path.exists():
             self._mark = _mark(os.stat(self.path))
         for number, line in _written_lines(self.path):
             self._starts.append(start)
             start += len(line)
+            digest.update(line)
             try:
                 found = self._row(line, number)
             except DataError as error:
                 found = error
             if found is not None:
                 yield found
+        self._digest = digest.digest()
 
     @property
     def is_long(self) -> bool:
@@ -79,18 +83,26 @@ class JsonLines:
         """A line once more, by its number from 1; all were read before.
 
         Raises:
-            DataError: The file is not what it was.
+            DataError: The file does not hold what it held.
         """
         try:
             with open(self.path, "rb") as file:
-                if _mark(os.fstat(file.fileno())) != self._mark:
-                    raise DataError("has changed since the run began: begin again", path=self.path)
+                self._check(file)
                 file.seek(self._starts[number - 1])
                 row = self._row(file.readline(), number)
         except OSError as error:
             raise _unreadable(self.path, error) from error
         assert row is not None  # it was none when the file was the same
         return row
+
+    def _check(self, file: BinaryIO) -> None:
+        """What was only touched, or copied to its place again, is read as a whole once more."""
+        mark = _mark(os.fstat(file.fileno()))
+        if mark == self._mark:
+            return
+        if mark[0] != self._mark[0] or file_digest(file, blake2b).digest() != self._digest:
+            raise DataError("has changed since the run began: begin again", path=self.path)
+        self._mark = mark
 
     def _row(self, line: bytes, number: int) -> Row | None:
         """None of a blank line."""

@@ -33,6 +33,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from vigorl.core.errors import ConfigError, EngineError, VigorlError
+from vigorl.rollout.engines.timed_session import TimedSession
 
 MAX_RETRY_AFTER_S = 60.0  # a server may wish for hours, and a thread would sleep through them
 RETRIED_STATUS = (408, 425, 429)  # 4xx that ask for patience
@@ -118,15 +119,15 @@ class HttpClient:
         """
         session = getattr(self._local, "session", None)
         if session is None:  # a session is not for several threads
-            session = self._local.session = requests.Session()
+            session = self._local.session = TimedSession()
         limit = self._timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + limit
+        session.ends_at = time.monotonic() + limit
         try:
             with session.request(
                 method, url, json=body, auth=self._auth, timeout=(min(5.0, limit), limit),
                 allow_redirects=False, stream=True,
             ) as reply:  # fmt: skip
-                status, content = reply.status_code, self._content(reply, deadline)
+                status, content = reply.status_code, self._content(reply)
         except (requests.RequestException, HTTPError) as error:
             reason = self._auth.redact(f"{type(error).__name__}: {error}")
             raise TransientError(reason, is_down=True) from None
@@ -146,12 +147,9 @@ class HttpClient:
         kind = NotFoundError if status == 404 else EngineError
         raise kind(f"{url} answered {status}: {text}")
 
-    def _content(self, reply: requests.Response, deadline: float) -> bytes:
-        # by what has come, not by blocks: each byte of one that drips starts the time-out anew
+    def _content(self, reply: requests.Response) -> bytes:
         parts, size = list[bytes](), 0
         while part := reply.raw.read1(1 << 16, decode_content=True):
-            if time.monotonic() > deadline:
-                raise requests.Timeout(f"no end of the answer in time, after {size} bytes")
             parts.append(part)
             size += len(part)
             if self._most_bytes is not None and size > self._most_bytes:

@@ -105,12 +105,13 @@ class _Asked:
     num_bytes: int = 1  # of the answer, once it is there
     num_ahead: int = 0  # who asked ahead and has not come for the answer yet
     bad_since: float | None = None  # it is none, or cannot be read
+    before: _Asked | None = None  # whose bad answer some have not been told yet
 
-    def is_spent(self, rest_s: float) -> bool:
-        """Whether a bad answer has been told to all who were promised it."""
-        if self.bad_since is None:
+    def is_owed(self, rest_s: float) -> bool:
+        """Whether a bad answer is still to be told to some who were promised it."""
+        if self.bad_since is None or not self.num_ahead:
             return False
-        return not self.num_ahead or time.monotonic() > self.bad_since + rest_s
+        return time.monotonic() <= self.bad_since + rest_s
 
 
 class Service:
@@ -169,8 +170,8 @@ class Service:
             question: What is asked.
             read: What the answer says; may raise whatever an odd one leads to.
         Raises:
-            ToolError: None came, the service refused, or the answer cannot be read. All who had
-                asked ahead are told the same; who has the question later asks it anew.
+            ToolError: None came, the service refused, or the answer cannot be read. As many as had
+                asked ahead by then are told the same; who asks ahead later asks it anew.
         """
         asked = self._ask(question, ahead=False)
         try:
@@ -184,8 +185,7 @@ class Service:
         try:
             return read(answer)
         except _NOT_READ as error:
-            self._tell_bad(asked)
-            if self._cache is not None:
+            if self._tell_bad(asked) and self._cache is not None:
                 with suppress(OSError):
                     (self._cache / f"{question.digest}.json").unlink(missing_ok=True)
             raise ToolError(UNREADABLE) from error
@@ -197,16 +197,25 @@ class Service:
     def _ask(self, question: Question, *, ahead: bool) -> _Asked:
         with self._lock:
             asked = self._asked.get(question.digest)
-            if asked is None or asked.is_spent(self._rest_s):
-                asked = self._begun(question)
-                self._asked[question.digest] = asked
+            known = () if asked is None else (asked.before, asked)
+            owed = [one for one in known if one is not None and one.is_owed(self._rest_s)]
+            if owed and not ahead:  # who was promised the earlier answer comes first
+                owed[0].num_ahead -= 1
+                return owed[0]
+            if asked is None or asked.bad_since is not None:
+                asked = self._asked[question.digest] = self._begun(question)
+                for one in owed:  # the last is kept
+                    asked.before, one.before = one, None
             asked.num_ahead = max(asked.num_ahead + (1 if ahead else -1), 0)
         return asked
 
-    def _tell_bad(self, asked: _Asked) -> None:
+    def _tell_bad(self, asked: _Asked) -> bool:
+        """Whether nobody had noticed before."""
         with self._lock:
-            if asked.bad_since is None:
+            is_news = asked.bad_since is None
+            if is_news:
                 asked.bad_since = time.monotonic()
+        return is_news
 
     def _begun(self, question: Question) -> _Asked:
         answer: Future[Any] = Future()

@@ -84,12 +84,23 @@ def test_they_are_split_and_named_alike(
     assert all(found[0][:3])
 
 
+@pytest.mark.parametrize("other", [b"tan", b"tan or red"])
 def test_a_file_that_changes_meanwhile_is_named(
-    both: tuple[Sequence[TaskRecord], Sequence[TaskRecord]], path: Path
+    both: tuple[Sequence[TaskRecord], Sequence[TaskRecord]], path: Path, other: bytes
 ) -> None:
+    path.write_bytes(path.read_bytes().replace(b"red", other))
     os.utime(path, ns=(0, 0))
     with pytest.raises(DataError, match=r"rows\.jsonl.*has changed since the run began"):
         both[1][0]
+
+
+def test_a_file_that_is_only_touched_is_read_on(
+    both: tuple[Sequence[TaskRecord], Sequence[TaskRecord]], path: Path
+) -> None:
+    kept, unkept = both
+    for time_ns in (0, 1):
+        os.utime(path, ns=(time_ns, time_ns))
+        assert list(unkept) == kept
 
 
 def test_a_bad_line_is_named_as_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

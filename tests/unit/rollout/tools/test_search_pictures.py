@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from tests import builders
@@ -100,6 +103,31 @@ def test_what_was_read_before_a_kill_is_not_read_again(
         tool.open(builders.task())  # before any call
     tool.open(builders.task())
     assert read == [62, 60, 0, 61]
+
+
+def test_who_waits_for_another_process_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(search_pictures, "lines_of", lambda _: [])
+    monkeypatch.setattr(search_pictures, "_TELL_S", 0.01)
+    tool = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
+    tool.open(builders.task())
+    assert not caplog.messages
+    (kept,) = (tmp_path / "index").glob("*.json")
+    lock = FileLock(f"{kept}.lock")
+    lock.acquire()
+    again = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
+    waits = threading.Thread(target=again.open, args=(builders.task(),))
+    waits.start()
+    deadline = time.monotonic() + 20
+    while not caplog.messages and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert waits.is_alive()
+    lock.release()
+    waits.join(20)
+    assert not waits.is_alive()
+    said = f"another process reads {folder}; waiting until it lets go of {kept}.lock"
+    assert [said in message for message in caplog.messages] == [True]
 
 
 def test_a_folder_or_captions_that_are_none_are_refused(folder: Path, tmp_path: Path) -> None:

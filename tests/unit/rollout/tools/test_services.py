@@ -245,6 +245,29 @@ def test_who_asked_ahead_is_told_of_a_failure_that_was_shared(
     assert tool.call(CALL, scene=scene).views
 
 
+def test_who_asks_after_a_bad_answer_asks_anew_and_who_asked_before_waits_for_nothing(
+    server: ServiceServer, view: ImageView, tmp_path: Path
+) -> None:
+    server.fault = lambda path, body: (200, {"text": "odd"})
+    tool, scene = detect(server, rest_s=30.0, cache=str(tmp_path)), Scene((view,))
+    for _ in range(2):
+        tool.ask_ahead(CALL, scene=scene)
+    with pytest.raises(ToolError, match=UNREADABLE):
+        tool.call(CALL, scene=scene)
+    may_answer = threading.Event()
+    server.fault = lambda path, body: None if may_answer.wait(20) else (503, "late")
+    later = tool.ask_ahead(CALL, scene=scene)
+    with pytest.raises(ToolError, match=UNREADABLE):  # at once, though the other is not there
+        tool.call(CALL, scene=scene)
+    may_answer.set()
+    assert tool.call(CALL, scene=scene).views
+    assert later is not None
+    assert len(server.calls) == 2
+    tool.call(CALL, scene=scene)
+    assert detect(server, cache=str(tmp_path)).call(CALL, scene=scene).views
+    assert len(server.calls) == 2  # the good one is kept
+
+
 def test_memory_holds_as_many_answers_as_it_has_bytes_for(
     server: ServiceServer, view: ImageView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +303,17 @@ def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_com
     (call,) = server.calls
     assert 0.02 * len(json.dumps(server.answer(*call)[1])) > 0.2  # else it came in time
     server.drip_s = 0.0
+    time.sleep(0.06)  # rest_s
+    assert tool.call(CALL, scene=scene).views
+
+
+def test_headers_that_drip_are_waited_for_no_longer(server: ServiceServer, view: ImageView) -> None:
+    server.drip_s, server.drips_headers = 0.05, True
+    tool, scene = detect(server, max_attempts=1, timeout_s=0.2), Scene((view,))
+    with pytest.raises(ToolError, match=AWAY):
+        tool.call(CALL, scene=scene)
+    assert server.num_dripped < len(server.head(200, b"..."))
+    server.drip_s, server.drips_headers = 0.0, False
     time.sleep(0.06)  # rest_s
     assert tool.call(CALL, scene=scene).views
 
