@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import blake2b, file_digest
+from io import BufferedReader
 from pathlib import Path
 from sys import intern
-from typing import Any, BinaryIO, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from vigorl.core.errors import DataError
 from vigorl.core.files import written_whole
@@ -95,7 +96,7 @@ class JsonLines:
         assert row is not None  # it was none when the file was the same
         return row
 
-    def _check(self, file: BinaryIO) -> None:
+    def _check(self, file: BufferedReader) -> None:
         """What was only touched, or copied to its place again, is read as a whole once more."""
         mark = _mark(os.fstat(file.fileno()))
         if mark == self._mark:
