@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--phases", type=int, default=10)
     parser.add_argument("--prompts", type=int, default=16, help="of a phase, with 8 rollouts each")
+    parser.add_argument("--per-update", type=int, help="rollouts of an update; else the phase's")
     parser.add_argument("--every", type=int, default=10, help="phases between evaluations")
     parser.add_argument("--num-val", type=int, default=128)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
@@ -158,7 +159,7 @@ def measured(name: str, asked: argparse.Namespace) -> list[Run]:
             *words, *data, f"seed={seed}", f"num_phases={asked.phases}",
             f"name='{name}_{arm}/{seed}'", f"rollout.eval_every={asked.every}",
             f"plan.prompts_per_phase={asked.prompts}",
-            f"plan.sequences_per_update={8 * asked.prompts}", *asked.overrides,
+            f"plan.sequences_per_update={asked.per_update or 8 * asked.prompts}", *asked.overrides,
         )
         for seed in asked.seeds
         for arm, words in arms.items()
