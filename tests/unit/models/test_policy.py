@@ -125,12 +125,13 @@ def test_only_positions_before_a_scored_token_reach_the_head(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes: list[int] = []
+    score = logprobs._Scoring.logits
 
-    def counted(states: Tensor, weight: Tensor) -> Tensor:
+    def counted(self: logprobs._Scoring, states: Tensor, *args: Tensor, **room: Tensor) -> Tensor:
         sizes.append(len(states))
-        return torch.nn.functional.linear(states, weight)
+        return score(self, states, *args, **room)
 
-    monkeypatch.setattr(logprobs, "linear", counted)
+    monkeypatch.setattr(logprobs._Scoring, "logits", counted)
     policy = make_policy()
     calls: list[int] = []
     policy.model.lm_head.register_forward_hook(lambda *_: calls.append(1))

@@ -169,6 +169,8 @@ def _watch(
 ) -> str:
     """Wait for its end; why it has to be ended, or nothing."""
     end, is_started = time.monotonic() + _STARTING_S, False
+    said = select.poll()  # not select(), which takes no number above 1,023
+    said.register(started, select.POLLIN)
     while process.poll() is None:
         files = _files(folder)
         if len(files) > limits.num_files or sum(files.values()) > room:
@@ -176,7 +178,7 @@ def _watch(
             return f"The code wrote more than {most} and was stopped."
         if is_started:
             time.sleep(_PERIOD_S)
-        elif select.select([started], [], [], _PERIOD_S)[0]:
+        elif said.poll(1000 * _PERIOD_S):
             end, is_started = time.monotonic() + limits.seconds, True
         if time.monotonic() > end:
             return f"The code did not end within {limits.seconds:g} seconds and was stopped."

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit
 
 import pytest
 from PIL import Image
@@ -151,6 +153,15 @@ def test_the_hook_refuses_in_words() -> None:
     for code in ("import os; os.system('id')", "import ctypes; ctypes.CDLL('libc.so.6')"):
         assert "PermissionError: " in leave(code).fault
     assert "socket.__new__ is not permitted here" in leave("import socket; socket.socket()").fault
+
+
+@pytest.mark.skipif(getrlimit(RLIMIT_NOFILE)[0] < 1200, reason="files are few here")
+def test_a_process_of_many_open_files_runs_code() -> None:
+    with ExitStack() as held:
+        for _ in range(1100):
+            held.callback(os.close, os.dup(0))
+        left = leave("print(6 * 7)", seconds=20.0)
+    assert (left.text, left.fault) == ("42\n", "")
 
 
 STOPPED = "was stopped."
