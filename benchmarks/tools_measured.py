@@ -22,8 +22,7 @@ from pathlib import Path
 from curves import evaluate, paired_interval, percents, train_all
 from plots import plot_bars_with_intervals
 
-METRICS = ("val/accuracy", "val/turns_mean", "rollout/accuracy")
-LAST = 5  # phases
+METRICS = ("val/accuracy", "val/turns_mean")
 CHANCE = 1 / 4  # all questions have four options
 Bars = dict[str, tuple[float, float, float]]  # of each bar, the mean, the least and the most
 
@@ -90,8 +89,6 @@ class Run:
         grey: After it, with grey replies, on the same questions.
         turns: Per answer, after GRPO.
         fixed: After GRPO on pictures of a fixed rule, on the same questions.
-        sampled: Share right of the rollouts of the first phase, and of the last five; none of runs
-            that were read before there was this.
     """
 
     seed: int
@@ -100,7 +97,6 @@ class Run:
     grey: float
     turns: float
     fixed: float | None = None
-    sampled: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +172,7 @@ def measured(name: str, asked: argparse.Namespace) -> list[Run]:
         grey = statistics.fmean(score for one in report["questions"] for score in one["scores"])
         other = found.get(("fixed", seed))
         fixed = other["val/accuracy"][-1][1] if other else None
-        shares = [share for _, share in metrics["rollout/accuracy"]]
-        sampled = shares[0], statistics.fmean(shares[-LAST:])
-        made.append(Run(seed, start, end, grey, metrics["val/turns_mean"][-1][1], fixed, sampled))
+        made.append(Run(seed, start, end, grey, metrics["val/turns_mean"][-1][1], fixed))
     return made
 
 
@@ -196,19 +190,9 @@ def row_of(task: Task, found: Found) -> str:
         percents([run.grey for run in runs]),
         paired_interval([run.end - run.grey for run in runs]),
         percents(fixed) or "-",
-        sampled_gain(runs),
         f"{statistics.fmean(run.turns for run in runs):.2f}",
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def sampled_gain(runs: list[Run]) -> str:
-    """A cell: from what to what by seed, and the difference."""
-    pairs = [run.sampled for run in runs if run.sampled is not None]
-    if not pairs:
-        return "-"
-    said = ", ".join(f"{100 * first:.0f} to {100 * last:.0f}" for first, last in pairs)
-    return f"{said}: {paired_interval([last - first for first, last in pairs])}"
 
 
 def bars_of(task: Task, runs: list[Run]) -> Bars:
@@ -229,8 +213,7 @@ def bars_of(task: Task, runs: list[Run]) -> Bars:
 def write(out: Path, found: dict[str, Found]) -> None:
     heads = (
         "task", "phases", "questions", "start, %", "after GRPO, %", "gained, points",
-        "grey replies, %", "ahead of grey, points", "on fixed pictures, %",
-        "sampled in training, %", "turns",
+        "grey replies, %", "ahead of grey, points", "on fixed pictures, %", "turns",
     )  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     print("\n".join([*lines, *(row_of(TASKS[name], one) for name, one in found.items())]))

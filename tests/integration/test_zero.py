@@ -133,7 +133,9 @@ def test_phases_without_a_signal_leave_the_weights_alone(tmp_path: Path) -> None
     assert same_weights(weights(tmp_path / "run/model"), start_weights())
 
 
-@pytest.mark.parametrize("strategy", ["zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("zero2", marks=pytest.mark.long), "zero3", "fsdp2"]
+)
 def test_killed_and_resumed_equals_uninterrupted(
     strategy: str, together: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -161,7 +163,9 @@ def test_killed_and_resumed_equals_uninterrupted(
         torch.testing.assert_close(weight, wanted_weights[name], atol=1e-7, rtol=0, msg=name)
 
 
-@pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("zero1", marks=pytest.mark.long), "zero2", "zero3"]
+)
 def test_zero_computes_in_bfloat16_and_steps_float32(strategy: str, tmp_path: Path) -> None:
     ranks = [f"strategy={strategy}", "trainer.devices=2", "plan.micro_batch_size=2"]
     mixed = ["precision=bf16-mixed", "model.engine_dtype=bfloat16", "optimizer.lr=1e-6"]
