@@ -176,7 +176,7 @@ def measured(name: str, asked: argparse.Namespace) -> list[Run]:
     return made
 
 
-def row_of(task: Task, found: Found) -> str:
+def row_of(task: Task, found: Found, *, with_fixed: bool) -> str:
     """What GRPO has added to the start, and what is lost without the pictures of its tool."""
     runs = found.runs
     fixed = [run.fixed for run in runs if run.fixed is not None]
@@ -189,7 +189,7 @@ def row_of(task: Task, found: Found) -> str:
         paired_interval([run.end - run.start for run in runs]),
         percents([run.grey for run in runs]),
         paired_interval([run.end - run.grey for run in runs]),
-        percents(fixed) or "-",
+        *([percents(fixed) or "-"] if with_fixed else []),
         f"{statistics.fmean(run.turns for run in runs):.2f}",
     ]
     return f"| {' | '.join(cells)} |"
@@ -211,12 +211,14 @@ def bars_of(task: Task, runs: list[Run]) -> Bars:
 
 
 def write(out: Path, found: dict[str, Found]) -> None:
-    heads = (
+    with_fixed = any(run.fixed is not None for one in found.values() for run in one.runs)
+    heads = [
         "task", "phases", "questions", "start, %", "after GRPO, %", "gained, points",
-        "grey replies, %", "ahead of grey, points", "on fixed pictures, %", "turns",
-    )  # fmt: skip
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    print("\n".join([*lines, *(row_of(TASKS[name], one) for name, one in found.items())]))
+        "grey replies, %", "ahead of grey, points",
+        *(["on fixed pictures, %"] if with_fixed else []), "turns",
+    ]  # fmt: skip
+    rows = [row_of(TASKS[name], one, with_fixed=with_fixed) for name, one in found.items()]
+    print("\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]))
     plain = {name: asdict(one) for name, one in found.items()}
     out.with_suffix(".json").write_text(json.dumps(plain, indent=1))
     bars: Bars = {}
