@@ -1,8 +1,7 @@
-"""A critic through the real door: killed and resumed, on several ranks, no part of the model."""
+"""A critic through the real door: gone on with, on several ranks, no part of the model."""
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.integration.door import (
     start_weights,
     weights,
 )
+from tests.integration.going_on import go_on_from
 from vigorl.model_sources import export
 from vigorl.train import train
 
@@ -33,20 +33,15 @@ WORK = [
 SAME = ("train/loss", "train/entropy", "critic/loss", "critic/explained_variance", "kl/old")
 
 
-def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+def test_gone_on_with_equals_uninterrupted(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    four = [*WORK, "num_phases=4", "callbacks.checkpoint.every=2", "critic.warmup_phases=1"]
-    train(settings(whole, *four, "plan.micro_batch_size=4", f"paths.run={whole}/run"))
-    killing = VARIED_REWARD.replace("TokenReward", "KillingReward")
-    folders = [f"paths.root={killed}", f"paths.run={killed}/run"]
-    dead = run_door(*four, "plan.micro_batch_size=4", killing, *folders)
-    assert dead.returncode == -signal.SIGKILL, dead.stderr[-3000:]
-    resumed = run_door(f"resume={killed}/run", VARIED_REWARD, small=[])
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    three = [*WORK, "num_phases=3", "plan.micro_batch_size=4", "critic.warmup_phases=1"]
+    train(settings(whole, *three, f"paths.run={whole}/run"))
+    go_on_from(2, whole, killed, *three)
     assert all_metrics(killed) == all_metrics(whole)
     assert same_weights(weights(killed / "run/model"), weights(whole / "run/model"))
     states = [
-        torch.load(root / "run/checkpoints/phase-00004.ckpt", weights_only=True)
+        torch.load(root / "run/checkpoints/phase-00003.ckpt", weights_only=True)
         for root in (killed, whole)
     ]
     critics = [
@@ -58,7 +53,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     # the policy alone is the model
     assert weights(whole / "run/model").keys() == start_weights().keys()
     exported = tmp_path / "exported"
-    export(str(whole / "run/checkpoints/phase-00004.ckpt"), str(exported))
+    export(str(whole / "run/checkpoints/phase-00003.ckpt"), str(exported))
     assert same_weights(weights(exported), weights(whole / "run/model"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.integration.door import (
     start_weights,
     weights,
 )
+from tests.integration.going_on import go_on_from
 from vigorl.train import train
 
 pytestmark = pytest.mark.slow
@@ -47,10 +47,7 @@ def test_killed_and_resumed_chooses_the_same_and_learns_the_same(
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(settings(whole, *WORK, *chosen, f"paths.run={whole}/run"))
-    shutil.copytree(whole, killed)
-    (killed / "run/checkpoints/phase-00002.ckpt").unlink()
-    shutil.rmtree(killed / "run/model")
-    train(settings(killed, *WORK, *chosen, f"resume={killed}/run"))
+    go_on_from(1, whole, killed, *WORK, *chosen)
 
     # phases that ran twice logged the same twice, so each set has one value
     found = all_metrics(killed)
