@@ -35,6 +35,8 @@ from vigorl.training.from_nothing import make_for_world
 # with whole turns the start checkpoint that ships zooms; no test may rest on more than that
 NO_TRACES = ["callbacks.traces.max_traces=0", "callbacks.traces.max_val_traces=0"]
 SMALL = ["debug=fast", "num_threads=1", "trainer.accelerator=cpu", *NO_TRACES]
+# for what is seen in weights or in numbers of the updates
+NO_LOOKS = ["rollout.eval_every=0", "callbacks.rollout_logger.every=100"]
 UNTRAINED = [
     "limits.max_new_tokens=12",
     "model.path=${paths.run}/untrained",

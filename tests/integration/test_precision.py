@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.integration.door import VARIED_REWARD, history, settings, start_weights, weights
+from tests.integration.door import (
+    NO_LOOKS,
+    VARIED_REWARD,
+    history,
+    settings,
+    start_weights,
+    weights,
+)
 from vigorl.model_sources import export
 from vigorl.train import train
 
@@ -17,6 +24,7 @@ pytestmark = pytest.mark.slow
 # the step of the full scales, on which bfloat16 weights would stand still; two updates a phase
 MIXED = [
     VARIED_REWARD,
+    *NO_LOOKS,
     "precision=bf16-mixed",
     "alignment.max_mean_gap=0.1",
     "alignment.max_gap=null",
