@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import vigorl.callbacks.rollout as rollout_callback
-from tests.integration.door import VARIED_REWARD, history, settings
+from tests.integration.door import NO_LOOKS, VARIED_REWARD, history, settings
 from vigorl.core.errors import AlignmentError
 from vigorl.core.media import ImageView
 from vigorl.models.weight_export import export_weights
@@ -19,7 +19,10 @@ from vigorl.train import train
 from vigorl.training.phase import Credited
 
 # two phases with a step that shows, and a look at both
-BOLD = [VARIED_REWARD, "optimizer.lr=0.01", "optimizer.warmup_frac=0", "rollout.alignment.every=1"]
+BOLD = [
+    VARIED_REWARD, "optimizer.lr=0.01", "optimizer.warmup_frac=0", "rollout.alignment.every=1",
+    *NO_LOOKS,
+]  # fmt: skip
 
 
 def engine(name: str) -> str:
@@ -74,7 +77,7 @@ def test_a_planted_bug_stops_the_run(
     tmp_path: Path, planted: str, phase: int, extra: list[str]
 ) -> None:
     with pytest.raises(AlignmentError, match=rf"rollout train/{phase}/.* They part at turn \d+"):
-        train(settings(tmp_path, *BOLD, engine(planted), *extra))
+        train(settings(tmp_path, *BOLD, engine(planted), *extra, "logger=none"))
 
 
 def test_a_shifted_mask_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,4 +94,4 @@ def test_a_shifted_mask_stops_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(rollout_callback, "credit_rollouts", shifted)
     with pytest.raises(AlignmentError):
-        train(settings(tmp_path, *BOLD))
+        train(settings(tmp_path, *BOLD, "logger=none"))

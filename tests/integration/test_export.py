@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.door import VARIED_REWARD, same_weights, settings, start_weights, weights
+from tests.integration.door import (
+    NO_LOOKS,
+    VARIED_REWARD,
+    same_weights,
+    settings,
+    start_weights,
+    weights,
+)
 from vigorl.core.digests import check_digests
 from vigorl.model_sources import as_folder, export
 from vigorl.train import train
@@ -17,7 +24,8 @@ pytestmark = pytest.mark.slow
 def test_a_checkpoint_with_adapters_exports_to_the_merged_model(tmp_path: Path) -> None:
     lora = "model.lora={_target_:vigorl.models.lora.LoraSettings,rank:4,target_modules:[q_proj]}"
     run = tmp_path / "run"
-    train(settings(tmp_path, VARIED_REWARD, lora, "optimizer.warmup_frac=0", f"paths.run={run}"))
+    quick = [*NO_LOOKS, "logger=none", "optimizer.warmup_frac=0"]
+    train(settings(tmp_path, VARIED_REWARD, lora, *quick, f"paths.run={run}"))
     export(str(run / "checkpoints/phase-00002.ckpt"), str(tmp_path / "exported"))
     begun = as_folder(
         str(run / "checkpoints/phase-00002.ckpt"), into=tmp_path / "begun", dtype="float32"
