@@ -28,8 +28,6 @@ import json
 import os
 import platform
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,6 +38,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
+from tests.forked import run_forked
 from vigorl.callbacks.mlflow_logger import plain_name
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -133,19 +132,12 @@ def run_part(name: str, root: Path) -> Finding:
         f"paths.run=ROOT/{name}",
     ]
     kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "VIGORL_ROOT")}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            f"vigorl.{part.door}",
-            *(one.replace("ROOT", str(root)) for one in said),
-        ],
-        cwd=CHECKOUT,
+    done = run_forked(
+        f"vigorl.{part.door}",
+        [one.replace("ROOT", str(root)) for one in said],
+        folder=CHECKOUT,
         env=kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT / "src")},
-        capture_output=True,
-        text=True,
         timeout=600,
-        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{name}: vigorl.{part.door} failed:\n{done.stderr[-3000:]}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forked import run_forked
 from vigorl.build import CONFIGS
 
 pytestmark = pytest.mark.slow
@@ -17,15 +17,8 @@ pytestmark = pytest.mark.slow
 def run_doctor(*overrides: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"PYTHONPATH": ".:src", "OMP_NUM_THREADS": "1"}
     env.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run(
-        [sys.executable, "-m", "vigorl.doctor", *overrides],
-        cwd=Path(CONFIGS).parent,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    folder = Path(CONFIGS).parent
+    return run_forked("vigorl.doctor", list(overrides), folder=folder, env=env, timeout=300)
 
 
 def test_the_main_job_is_well_and_nothing_is_made(tmp_path: Path) -> None:

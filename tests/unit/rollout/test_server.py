@@ -6,22 +6,23 @@ import base64
 import io
 import itertools
 import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests.forked import run_forked
 from tests.unit.rollout.fake_server import FakeServer
 from tests.unit.rollout.world import World
 from vigorl.core.errors import ConfigError, EngineError, RefusalError, RequestError
@@ -561,34 +562,29 @@ def test_only_abandoned_folders_are_removed(tmp_path: Path, start: Any, connect:
 def test_one_rank_publishes_for_all(world: World, start: Any, tmp_path: Path) -> None:
     """Two processes, two servers, one of them restarted before the ranks sample."""
     servers = [start(), start()]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    worker = ["-m", "tests.unit.rollout.server_worker", str(tmp_path), str(world.codec.end_id)]
-    process = subprocess.Popen(
-        [*command, *worker, *(server.url for server in servers)],
-        cwd=Path(__file__).parents[3],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 120
+    told = [str(tmp_path), str(world.codec.end_id), *(server.url for server in servers)]
+    env = os.environ | {"PYTHONPATH": ".:src", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}
+
+    def worker(rank: int) -> subprocess.CompletedProcess[str]:
+        own = env | {"RANK": str(rank)}
+        module, folder = "tests.unit.rollout.server_worker", Path(__file__).parents[3]
+        return run_forked(module, told, folder=folder, env=own, timeout=120)
+
+    with ThreadPoolExecutor(2) as threads:
+        ranks = [threads.submit(worker, rank) for rank in range(2)]
         while not (tmp_path / "published").exists():
-            assert process.poll() is None, process.communicate()[0].decode()[-5000:]
-            assert time.monotonic() < deadline
+            assert not any(rank.done() for rank in ranks), ranks[0].result().stderr[-5000:]
             time.sleep(0.05)
         assert [len(server.loaded) for server in servers] == [1, 1]  # not once per rank
         label = servers[0].label
         servers[0].kill()
         servers[0].start()
         (tmp_path / "restarted").touch()
-        output = process.communicate(timeout=120)[0].decode()
-        assert process.returncode == 0, output[-5000:]
-        assert servers[0].label == servers[1].label == label
-        assert not list(tmp_path.glob("vigorl-weights-*"))
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        for rank in ranks:
+            assert rank.result().returncode == 0, rank.result().stderr[-5000:]
+    assert servers[0].label == servers[1].label == label
+    assert not list(tmp_path.glob("vigorl-weights-*"))
 
 
 def test_workers_of_several_servers_have_ranks_of_their_own() -> None:
