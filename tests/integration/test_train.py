@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.integration.door import (
+    NO_LOOKS,
     UNTRAINED,
     VARIED_REWARD,
     has_several_turns,
@@ -85,7 +86,7 @@ def test_prompts_and_pictures_that_are_read_once_teach_the_same(
     sharing = ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=4"]
     sharing += ["rollout.reuse_features=true", "rollout.alignment=null"]
     sharing += ["callbacks.rollout_logger.tokens=false"]  # which encodes for itself
-    train(settings(tmp_path, VARIED_REWARD, *sharing))
+    train(settings(tmp_path, VARIED_REWARD, *NO_LOOKS, *sharing))
     assert not encoded
     assert sum(own for own, _ in read) < 0.8 * sum(num for _, num in read)
     for name in ("train/loss", "train/grad_norm", "train/entropy", "kl/sampling_vs_train"):
@@ -168,7 +169,11 @@ def test_the_trained_model_can_be_evaluated(trained: Path) -> None:
     ],
 )
 def test_controls_run(experiment: str, tmp_path: Path) -> None:
-    metrics = train(settings(tmp_path, f"experiment={experiment}", "logger=none"))
+    short = [
+        "num_phases=1",
+        "limits.max_new_tokens=24",
+    ]  # without a start all are as long as may be
+    metrics = train(settings(tmp_path, f"experiment={experiment}", "logger=none", *short))
     assert {"val/accuracy", "reward/total", "train/loss"} <= metrics.keys()
 
 
@@ -176,7 +181,7 @@ def test_a_merger_learns_behind_a_frozen_tower(tmp_path: Path) -> None:
     train(
         settings(
             tmp_path, VARIED_REWARD, "model.freeze_merger=false", "optimizer.warmup_frac=0",
-            "max_epochs=1", f"paths.run={tmp_path}/run",
+            "max_epochs=1", f"paths.run={tmp_path}/run", "logger=none", *NO_LOOKS,
         )
     )  # fmt: skip
     start, now = start_weights(), weights(tmp_path / "run/model")
@@ -185,7 +190,7 @@ def test_a_merger_learns_behind_a_frozen_tower(tmp_path: Path) -> None:
 
 
 def test_kl_to_the_start_checkpoint(tmp_path: Path) -> None:
-    train(settings(tmp_path, VARIED_REWARD, "kl_coef=0.5", "optimizer.warmup_frac=0"))
+    train(settings(tmp_path, VARIED_REWARD, *NO_LOOKS, "kl_coef=0.5", "optimizer.warmup_frac=0"))
     before, after = (value for _, value in history(tmp_path, "kl/ref"))
     assert before == pytest.approx(0.0, abs=1e-9)  # the policy still is the reference
     assert after > 1e-9
@@ -193,7 +198,7 @@ def test_kl_to_the_start_checkpoint(tmp_path: Path) -> None:
 
 def test_several_updates_per_phase_leave_the_policy_that_sampled(tmp_path: Path) -> None:
     half = ["plan.sequences_per_update=4", "plan.micro_batch_size=2", "optimizer.warmup_frac=0"]
-    train(settings(tmp_path, VARIED_REWARD, *half))
+    train(settings(tmp_path, VARIED_REWARD, *NO_LOOKS, *half))
     ratios = [value for _, value in history(tmp_path, "train/ratio_max")]
     assert len(ratios) == 4  # 2 phases x 8 rollouts / 4
     assert ratios[0] == pytest.approx(1.0, abs=1e-5)
@@ -206,7 +211,7 @@ def test_micro_batches_of_so_many_tokens_learn_the_same(tmp_path: Path) -> None:
     budget = ["model.packing=true", "plan.micro_batch_tokens=400"]
     folders = [tmp_path / "plain", tmp_path / "budget"]
     for folder, more in zip(folders, ([], budget), strict=True):
-        train(settings(folder, *work, *more, f"paths.run={folder}/run"))
+        train(settings(folder, *work, *NO_LOOKS, *more, f"paths.run={folder}/run"))
     for name in ("train/loss", "train/grad_norm", "kl/ref"):
         plain, by_tokens = ([value for _, value in history(one, name)] for one in folders)
         assert by_tokens == pytest.approx(plain, rel=1e-3, abs=1e-6), name
@@ -216,7 +221,7 @@ def test_micro_batches_of_so_many_tokens_learn_the_same(tmp_path: Path) -> None:
 
 def test_gspo_clips_whole_sequences_from_the_second_update_on(tmp_path: Path) -> None:
     half = ["plan.sequences_per_update=4", "plan.micro_batch_size=2", "optimizer.warmup_frac=0"]
-    train(settings(tmp_path, VARIED_REWARD, "algorithm=gspo", *half))
+    train(settings(tmp_path, VARIED_REWARD, *NO_LOOKS, "algorithm=gspo", *half))
     ratios = [value for _, value in history(tmp_path, "train/ratio_max")]
     assert ratios[0] == pytest.approx(1.0, abs=1e-5)
     assert ratios[1] > 1.0001  # of a token; the bounds hold the mean over its sequence
@@ -227,7 +232,7 @@ def test_gspo_clips_whole_sequences_from_the_second_update_on(tmp_path: Path) ->
 
 def test_a_phase_in_which_all_is_cut_off_teaches_nothing(tmp_path: Path) -> None:
     cut_off = ["algorithm.mask_truncated=true", "limits.max_new_tokens=2"]
-    train(settings(tmp_path, VARIED_REWARD, *cut_off, f"paths.run={tmp_path}/run"))
+    train(settings(tmp_path, VARIED_REWARD, *NO_LOOKS, *cut_off, f"paths.run={tmp_path}/run"))
     assert [value for _, value in history(tmp_path, "rollout/truncated_frac")] == [1.0, 1.0]
     assert [value for _, value in history(tmp_path, "train/empty_update_frac")] == [1.0, 1.0]
     assert [value for _, value in history(tmp_path, "train/loss")] == [0.0, 0.0]
