@@ -32,6 +32,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 SPARE = ["overlap.spare_groups=1", "overlap.max_staleness=2"]
 FOUR_PHASES = [
     "num_phases=4", "callbacks.checkpoint.every=2", "overlap=one_step", "rollout.alignment.every=3",
+    "rollout.eval_every=2",
 ]  # fmt: skip
 
 
@@ -53,16 +54,28 @@ def generated_while_preparing(trace: Path) -> list[str]:
     return [one["name"] for one in begun if prepare["ts"] <= one["ts"] <= ended]
 
 
+@pytest.fixture(scope="module")
+def with_spare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a run of four phases with spare groups."""
+    root = tmp_path_factory.mktemp("spare")
+    train(settings(root, *FOUR_PHASES, *SPARE, VARIED_REWARD, f"paths.run={root}/run"))
+    return root
+
+
 @pytest.mark.parametrize(
     "spare", [pytest.param([], id="whole"), pytest.param(SPARE, id="spare", marks=pytest.mark.slow)]
 )
 def test_a_thread_changes_no_digit_and_rollouts_are_of_older_weights(
-    spare: list[str], tmp_path: Path
+    spare: list[str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     ahead, serial = tmp_path / "ahead", tmp_path / "serial"
+    work = [*FOUR_PHASES, *spare, VARIED_REWARD]
+    if spare:
+        ahead = request.getfixturevalue("with_spare")
+    else:
+        train(settings(ahead, *work, f"paths.run={ahead}/run"))
     in_line = ["overlap.in_background=false", "profile=on", "profile.every=1"]
-    for root, said in ((ahead, []), (serial, in_line)):
-        train(settings(root, *FOUR_PHASES, *spare, VARIED_REWARD, f"paths.run={root}/run", *said))
+    train(settings(serial, *work, f"paths.run={serial}/run", *in_line))
     assert has_several_turns(ahead)
     assert all_metrics(ahead) == all_metrics(serial)
     assert same_weights(weights(ahead / "run/model"), weights(serial / "run/model"))
@@ -141,10 +154,8 @@ def test_what_chooses_joins_or_teaches_is_the_same_beside_a_thread(
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(settings(whole, *FOUR_PHASES, *SPARE, VARIED_REWARD, f"paths.run={whole}/run"))
-
+def test_killed_and_resumed_equals_uninterrupted(with_spare: Path, tmp_path: Path) -> None:
+    whole, killed = with_spare, tmp_path / "killed"
     folders = [f"paths.root={killed}", f"paths.run={killed}/run"]
     killing = VARIED_REWARD.replace("TokenReward", "KillingReward")
     # while the third phase is learned from
@@ -152,8 +163,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert dead.returncode == -signal.SIGKILL, dead.stderr[-3000:]
     assert [p.name for p in (killed / "run/checkpoints").glob("*.ckpt")] == ["phase-00002.ckpt"]
 
-    resumed = run_door(f"resume={killed}/run", VARIED_REWARD, small=[])
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    train(settings(killed, *FOUR_PHASES, *SPARE, VARIED_REWARD, f"resume={killed}/run"))
     # the third phase was sampled by the weights before the checkpoint's, and still is
     assert versions(killed, 2) == versions(whole, 2) != {2}
     assert all_metrics(killed) == all_metrics(whole)

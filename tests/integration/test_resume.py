@@ -27,7 +27,10 @@ from vigorl.train import train
 
 pytestmark = pytest.mark.slow
 
-FOUR_PHASES = ["num_phases=4", "callbacks.checkpoint.every=2"]
+EVERY_PHASE = [VARIED_REWARD, "callbacks.checkpoint.every=1"]
+FOUR_PHASES = [
+    "num_phases=4", "callbacks.checkpoint.every=2", "callbacks.rollout_logger.every=100"
+]  # fmt: skip
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
@@ -63,31 +66,36 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert tag == " -> ".join(names) + " at phase-00002"
 
 
-def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
-    train(settings(tmp_path, VARIED_REWARD, f"paths.run={tmp_path}/run"))
-    before, logged = weights(tmp_path / "run/model"), all_metrics(tmp_path)
-    train(settings(tmp_path, VARIED_REWARD, f"resume={tmp_path}/run"))
-    assert same_weights(weights(tmp_path / "run/model"), before)
-    assert all_metrics(tmp_path) == logged
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finished")
+    train(settings(root, *EVERY_PHASE, f"paths.run={root}/run"))
+    return root
 
 
-def test_damage_costs_phases_but_changes_nothing(tmp_path: Path) -> None:
-    run, copy = tmp_path / "run", tmp_path / "copy"
-    small = [VARIED_REWARD, "callbacks.checkpoint.every=1"]
-    train(settings(tmp_path, *small, f"paths.run={run}"))
-    shutil.copytree(run, copy)
+def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+    before, logged = weights(finished / "run/model"), all_metrics(finished)
+    train(settings(finished, *EVERY_PHASE, f"resume={finished}/run"))
+    assert same_weights(weights(finished / "run/model"), before)
+    assert all_metrics(finished) == logged
+
+
+def test_damage_costs_phases_but_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(finished, root)
+    run, copy = finished / "run", root / "run"
     shutil.rmtree(copy / "model")
     last = copy / "checkpoints/phase-00002.ckpt"
     torch.save(
         {"state_dict": Payload(tmp_path / "made")}, last
     )  # foreign, and not what was written
-    train(settings(tmp_path, *small, f"resume={copy}"))
+    train(settings(root, *EVERY_PHASE, f"resume={copy}"))
     assert same_weights(weights(copy / "model"), weights(run / "model"))
 
     torch.save({"state_dict": Payload(tmp_path / "made")}, last)
     write_digest(last, of=last)
     with pytest.raises(ConfigError, match=r"phase-00002\.ckpt is no checkpoint of vigorl"):
-        train(settings(tmp_path, *small, f"resume={copy}"))
+        train(settings(root, *EVERY_PHASE, f"resume={copy}"))
     assert not (tmp_path / "made").exists()
 
 

@@ -496,7 +496,7 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(8) as pool:
-            shown = list(pool.map(lambda i: (i, rgb(store.image(views[i]))[0]), [*range(6)] * 500))
+            shown = list(pool.map(lambda i: (i, rgb(store.image(views[i]))[0]), [*range(6)] * 100))
     finally:
         sys.setswitchinterval(usual)
     assert all(number == red for number, red in shown)
