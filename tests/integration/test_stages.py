@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 TWO = [
     "experiment=stages_tour", "stages.sft=null", "stages.dpo=null", "stages.rl=null",
     "stages.collect.start=null", "stages.own.start=collect", "num_phases=1",
-    "plan.prompts_per_phase=8", "plan.sequences_per_update=32", "+rollout.eval_limit=1",
+    "plan.prompts_per_phase=4", "plan.sequences_per_update=16", "+rollout.eval_limit=1",
+    "data.comparison_frac=0",  # four options each: a guess is right in a quarter
+    "engine._target_=tests.integration.door.guessing_engine", "rollout.alignment=null",
     "stages.own.traces.sequences_per_update=1", "+stages.own.traces.micro_batch_size=1",
 ]  # fmt: skip
 
