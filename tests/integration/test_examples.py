@@ -47,6 +47,7 @@ ONE_PHASE = [
     "plan.sequences_per_update=16",
     "plan.micro_batch_size=8",
 ]
+ONE_UPDATE_OF_FOUR = ["plan.sequences_per_update=4", "plan.micro_batch_size=4"]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,8 @@ def run_command(command: str, monkeypatch: pytest.MonkeyPatch, folder: str) -> N
         small += ["data.num_traces=48", "max_epochs=1"]
     elif words[1] == "vigorl.train":
         small += ONE_PHASE
+    if "engine=my_engine" in words:  # it reads the whole dialog for each token
+        small += ["plan.prompts_per_phase=1", *ONE_UPDATE_OF_FOUR]
     monkeypatch.setattr(sys, "argv", [*words[1:], *small])
     importlib.import_module(words[1]).main()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -35,16 +36,30 @@ SMALLER = {  # what a cell says -> what is run in its place
 }
 
 
-@pytest.fixture
-def kernel_of_this_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # JUPYTER_PATH is searched first: no "python3" that a user has installed can stand in
-    install(prefix=str(tmp_path))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookClient]:
+    """A kernel for all of them, which imports once, in a copy of their folder."""
+    home, kernels = (tmp_path_factory.mktemp(name) for name in ("notebooks", "kernels"))
+    shutil.copytree(FOLDER / "data", home / "data")  # those that train leave a run's folder
+    install(prefix=str(kernels))
+    with pytest.MonkeyPatch.context() as patch:
+        # JUPYTER_PATH is searched first: no "python3" that a user has installed can stand in
+        patch.setenv("JUPYTER_PATH", str(kernels / "share" / "jupyter"))
+        resources = {"metadata": {"path": str(home)}}
+        empty = nbformat.v4.new_notebook()
+        client = NotebookClient(empty, timeout=300, kernel_name="python3", resources=resources)
+        client.execute(cleanup_kc=False)
+        yield client
+        client.execute(cleanup_kc=True)
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+def execute(client: NotebookClient, notebook: nbformat.NotebookNode) -> None:
+    """As if the kernel were a new one: nothing is left of the names of another notebook."""
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    client.nb = notebook
+    client.execute(cleanup_kc=False)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in cells), "a code cell was not executed"
 
 
 def make_smaller(notebook: nbformat.NotebookNode, name: str) -> None:
@@ -61,22 +76,19 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("kernel_of_this_python")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, tmp_path: Path):
+def test_notebook_runs(path: Path, client: NotebookClient):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     make_smaller(notebook, path.stem)
-    home = tmp_path / "notebooks"
-    shutil.copytree(path.parent / "data", home / "data")  # those that train leave a run's folder
-    execute(notebook, home)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(cell.execution_count for cell in cells), "a code cell was not executed"
+    execute(client, notebook)
 
 
-@pytest.mark.usefixtures("kernel_of_this_python")
-def test_notebooks_run_in_this_python(tmp_path: Path):
-    cell = nbformat.v4.new_code_cell("import sys; print(sys.executable, end='')")
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    execute(notebook, tmp_path)
-    assert cell.outputs[0].text == sys.executable
+def test_notebooks_run_in_this_python_and_know_nothing_of_each_other(client: NotebookClient):
+    codes = ["import sys; print(sys.executable, end='')", "print('Path' in dir())"]
+    for more in (["from pathlib import Path"], []):
+        cells = [nbformat.v4.new_code_cell(code) for code in [*codes, *more]]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        execute(client, notebook)
+        assert notebook.cells[1].outputs[0].text == sys.executable
+        assert notebook.cells[2].outputs[0].text == "False\n"

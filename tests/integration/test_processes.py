@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.door import UNTRAINED, VARIED_REWARD, only_run, run_door, store
+from tests.integration.door import (
+    NO_LOOKS,
+    UNTRAINED,
+    VARIED_REWARD,
+    only_run,
+    run_door,
+    settings,
+    store,
+)
+from vigorl.core.errors import ConfigError
+from vigorl.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +35,7 @@ def test_torchrun_makes_one_run(tmp_path: Path) -> None:
         *UNTRAINED,
         VARIED_REWARD,
         BY_THE_CLOCK,
+        *NO_LOOKS,
         "num_phases=1",
         f"paths.root={tmp_path}",
         launcher=TORCHRUN,
@@ -41,10 +52,14 @@ def test_torchrun_makes_one_run(tmp_path: Path) -> None:
     assert len((run / "made").read_text().splitlines()) == 1
 
 
-def test_torchrun_with_another_number_of_processes_is_an_error(tmp_path: Path) -> None:
-    result = run_door(f"paths.root={tmp_path}", launcher=TORCHRUN)
-    assert result.returncode != 0
-    assert "torchrun started 2 processes, but trainer.devices=1" in result.stderr
+def test_torchrun_with_another_number_of_processes_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_the_second = {"RUN_ID": "a", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    for name, value in of_the_second.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{name}" if name == "RUN_ID" else name, value)
+    with pytest.raises(ConfigError, match=r"torchrun started 2 processes, but trainer\.devices=1"):
+        train(settings(tmp_path))
     assert not (tmp_path / "outputs").exists()
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.integration.door import SMALL, UNTRAINED, VARIED_REWARD, run_door, store
+from tests.integration.door import (
+    NO_LOOKS,
+    SMALL,
+    UNTRAINED,
+    VARIED_REWARD,
+    run_door,
+    store,
+)
 from vigorl.resolvers import CONFIGS
 
 pytestmark = pytest.mark.slow
@@ -17,7 +24,7 @@ TINY = [VARIED_REWARD, *UNTRAINED, "num_phases=1"]
 
 
 def test_two_seeds_are_two_runs_and_the_first_that_fails_ends_the_sweep(tmp_path: Path) -> None:
-    words = ["-m", f"paths.root={tmp_path}", *TINY]
+    words = ["-m", f"paths.root={tmp_path}", *TINY, *NO_LOOKS]
     done = run_door(*words, "seed=0,1")
     assert done.returncode == 0, done.stdout + done.stderr
     runs = store(tmp_path).search_runs(["1"])
