@@ -78,8 +78,8 @@ def test_a_cpu_computes_linear_attention_in_bfloat16_alone(little: Little) -> No
 @pytest.mark.parametrize(
     "little",
     [
-        "qwen3_vl",
-        "qwen3_5",
+        "qwen3_5",  # qwen2_5_vl's is test_server.py's
+        pytest.param("qwen3_vl", marks=pytest.mark.long),
         pytest.param("glm4v", marks=pytest.mark.long),
         pytest.param("internvl", marks=pytest.mark.long),
     ],

@@ -1,5 +1,5 @@
 """Real vLLM servers on the tiny model: the policy's own numbers, a kill in the middle of a phase,
-new weights.
+new weights. `test_served_adapters.py` has adapters.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ from vigorl.core.rollout import Rollout
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Prompt
-from vigorl.models.lora import LoraSettings
-from vigorl.models.policy import Policy
-from vigorl.models.weight_export import export_adapters, export_weights
+from vigorl.models.weight_export import export_weights
 from vigorl.rollout.collector import build_dialogs, collect
 from vigorl.rollout.engines.hf import HFEngine
 from vigorl.rollout.engines.server import ServerEngine
@@ -261,33 +259,3 @@ def test_a_server_killed_in_the_middle_of_a_phase_costs_no_rollout(
     assert [(r.group, r.index) for r in found] == [(r.group, r.index) for r in expected]
     assert_same(found, expected)
     engine.close()
-
-
-def test_adapters_alone_are_sampled_from(small: Small, tmp_path: Path) -> None:
-    server = Served.start(
-        tmp_path, "--enable-lora", "--max-lora-rank=8", VLLM_ALLOW_RUNTIME_LORA_UPDATING="1"
-    )
-    try:
-        server.wait()
-        engine = small.connect([server], adapters_only=True)
-        own = HFEngine.from_pretrained(folder=FOLDER, codec=small.codec, images=small.images)
-        assert_same(
-            small.rollouts(engine, temperature=0.0), small.rollouts(own, temperature=0.0)
-        )  # the base, before the first publish
-        policy = Policy.from_pretrained(FOLDER, dtype="float32", lora=LoraSettings(rank=4))
-        found = []
-        for version in (1, 2):  # the second takes the first one's place
-            torch.manual_seed(version)
-            with torch.no_grad():
-                for name, weight in policy.named_parameters():
-                    if ".lora_B." in name:
-                        weight.copy_(0.02 * torch.randn_like(weight))
-            engine.publish(export_adapters(policy.model), version=version)
-            own.publish(export_weights(policy.model), version=version)
-            found.append(small.rollouts(engine, temperature=0.0))
-            assert_same(found[-1], small.rollouts(own, temperature=0.0))
-        first = [[r.turns[0].sampling_logprobs[0] for r in rollouts] for rollouts in found]
-        assert first[0] != pytest.approx(first[1], abs=1e-4)
-        engine.close()
-    finally:
-        server.kill()

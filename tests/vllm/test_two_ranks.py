@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.door import SMALL, VARIED_REWARD, history, only_run, run_door
+from tests.integration.door import VARIED_REWARD, history, only_run, run_door, settings
+from vigorl.core.errors import ConfigError
+from vigorl.train import train
 
 pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
@@ -37,8 +39,6 @@ def test_two_ranks_sample_a_phase_once(tmp_path: Path, tensor_parallel_size: int
 
 
 def test_ranks_that_do_not_divide_are_an_error(tmp_path: Path) -> None:
-    done = run_door(
-        *SMALL, "engine=vllm", "engine.tensor_parallel_size=2", f"paths.root={tmp_path}", small=[]
-    )
-    assert done.returncode != 0
-    assert "engine.tensor_parallel_size=2 needs as many ranks" in done.stderr
+    split = ["engine=vllm", "engine.tensor_parallel_size=2", "logger=none"]
+    with pytest.raises(ConfigError, match=r"tensor_parallel_size=2 needs as many ranks"):
+        train(settings(tmp_path, *split))
