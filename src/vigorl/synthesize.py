@@ -81,15 +81,10 @@ from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.head_gradient import HeadGradients
 from vigorl.search.keeping.keep import KeepByGradient
 from vigorl.search.kept_files import write_kept
-from vigorl.search.linearize import (
-    Linearized,
-    SearchedTask,
-    SearchedTrees,
-    TraceForm,
-    linearize_trees,
-)
+from vigorl.search.linearize import Linearized, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
+from vigorl.search.searched import SearchedTask, SearchedTrees
 from vigorl.shards import parts_of
 from vigorl.tracking import (
     Run,
