@@ -19,7 +19,7 @@ id, which is checked.
 
     vigorl      as the tiny scale is set
     all         reads rollouts without advantage too, as TRL does; they change no gradient
-    shared      with model.packing and model.shared_prefix
+    shared      with model.packing, model.shared_prefix and rollout.reuse_features
     trl         TRL 1.16
 
     step        CPU seconds of the process, from the first prompt to the optimizer's step
@@ -48,7 +48,11 @@ from running import ask
 OVERRIDES = {
     "vigorl": (),
     "all": ("algorithm._target_=turns_parts.FromAll",),
-    "shared": ("model.packing=true", "model.shared_prefix=true"),
+    "shared": (
+        "model.packing=true",
+        "model.shared_prefix=true",
+        "rollout.reuse_features=true",
+    ),
 }
 WAYS = (*OVERRIDES, "trl")
 STEPS, MICRO_BATCH, MAX_TURNS, TURN_TOKENS, ALL_TOKENS, LR = 2, 64, 5, 64, 512, 2e-4

@@ -1,9 +1,11 @@
 """A model of a middle size, random, and rollouts for it: what benchmarks of an update share.
 
-About 100 million weights: Qwen2.5-VL with the released vocabulary (151,936) in one of two shapes.
+About 100 million weights: Qwen2.5-VL with the released vocabulary (151,936) in one of two shapes,
+and for GPUs in that of a released model.
 
     deep   Qwen2.5-VL-3B eight times narrower, tower included: 36 layers, 256 wide
     wide   8 layers, 512 wide: 78 of 109 million weights are the vocabulary's
+    3b     Qwen2.5-VL-3B's own
 
 A vocabulary this large outweighs the layers of any model so small: the head is 10 % of the 3B's
 language model, 47 % of `deep`'s and 76 % of `wide`'s, where it is nearly all of the work. `deep` is
@@ -52,6 +54,16 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # language model, 
         {
             "depth": 6, "hidden_size": 256, "intermediate_size": 688, "num_heads": 4,
             "fullatt_block_indexes": [1, 3, 5],
+        },
+    ),
+    "3b": (
+        {
+            "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
+            "num_attention_heads": 16, "num_key_value_heads": 2, "mrope_section": [16, 24, 24],
+        },
+        {
+            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+            "fullatt_block_indexes": [7, 15, 23, 31],
         },
     ),
 }  # fmt: skip

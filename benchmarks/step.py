@@ -90,13 +90,16 @@ def batch_of(rollouts: Sequence[Rollout], *, weight: float, with_pixels: bool) -
 class Trainer:
     """One policy and its updates."""
 
-    def __init__(self, design: Design, *, shape: str, kl_coef: float) -> None:
+    def __init__(
+        self, design: Design, *, shape: str, kl_coef: float, checkpoints: bool = False
+    ) -> None:
         self.design = design
         self.policy = Policy(
             made_model(shape),
             packing=design.packing,
             shared_prefix=design.prefix and design.packing,
-        )
+            gradient_checkpointing=checkpoints,
+        ).train()
         if torch.cuda.is_available():
             self.policy.cuda()
         self.cache = VisionCache(self.policy)

@@ -68,7 +68,7 @@ def test_one_update_per_phase_is_on_policy_and_engine_and_trainer_agree(trained:
     assert max(gap for _, gap in history(trained, "kl/sampling_gap_max")) < 1e-4
 
 
-def test_prompts_that_are_read_once_teach_the_same(
+def test_prompts_and_pictures_that_are_read_once_teach_the_same(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
@@ -80,8 +80,13 @@ def test_prompts_that_are_read_once_teach_the_same(
         return found
 
     monkeypatch.setattr(SharedPacking, "of", noted)
+    encoded: list[int] = []
+    monkeypatch.setattr(Policy, "encode_views", lambda *pixels: encoded.append(1))
     sharing = ["model.packing=true", "model.shared_prefix=true", "plan.micro_batch_size=4"]
+    sharing += ["rollout.reuse_features=true", "rollout.alignment=null"]
+    sharing += ["callbacks.rollout_logger.tokens=false"]  # which encodes for itself
     train(settings(tmp_path, VARIED_REWARD, *sharing))
+    assert not encoded
     assert sum(own for own, _ in read) < 0.8 * sum(num for _, num in read)
     for name in ("train/loss", "train/grad_norm", "train/entropy", "kl/sampling_vs_train"):
         (_, expected), (_, found) = history(trained, name)[0], history(tmp_path, name)[0]

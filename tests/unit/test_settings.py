@@ -308,6 +308,18 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             [TRACES, "model.packing=true", "model.shared_prefix=true", "traces.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with traces.micro_batch_size=1",
         ),
+        ("train", ["rollout.reuse_features=true", "overlap=one_step"], "rollout.reuse_features=tr"),
+        (
+            "train",
+            ["rollout.reuse_features=true", "model.freeze_merger=false"],
+            "rollout.reuse_features=true needs a frozen tower and merger",
+        ),
+        (
+            "train",
+            ["rollout.reuse_features=true", "model.engine_dtype=bfloat16"],
+            "rollout.reuse_features=true with model.engine_dtype=bfloat16",
+        ),
+        ("train", ["rollout.reuse_features=true", "engine=vllm"], "rollout.reuse_features=true ne"),
         ("train", ["model.head=liger"], "model.head=liger computes in bfloat16, which trainer.pr"),
         ("train", ["limits.max_turns=1"], "tools have no effect with limits.max_turns=1"),
         ("train", ["limits.max_images=1"], "limits.max_images=1 leaves no crop beside"),

@@ -27,7 +27,7 @@ import torch
 from vigorl.callbacks.phase_report import Listener, PhaseReport, pays_accuracy, phase_metrics
 from vigorl.core.errors import ConfigError
 from vigorl.core.metrics import credit_sums
-from vigorl.core.protocols import Engine, Progress
+from vigorl.core.protocols import EncodingEngine, Engine, Progress
 from vigorl.core.rollout import Rollout, ScoredRollout, TrainingSample
 from vigorl.core.spans import Kind, note, span
 from vigorl.rollout.collector import evenly
@@ -74,6 +74,8 @@ class RolloutCallback(L.Callback):
         groups: Which groups a phase generates and learns from; None: those of its prompts, all.
         overlap: Phases are generated while the one before is learned from; None: one after the
             other.
+        reuse_features: What the engine has encoded is learned from; else the trainer's own tower,
+            which is the same and rounds otherwise, encodes it once more.
     Attributes:
         eval_probes: What is asked about those of evaluations; see `callbacks.faithfulness`.
         eval_schedule: Of which evaluations, and how much.
@@ -96,6 +98,7 @@ class RolloutCallback(L.Callback):
         guests: Guests | None = None,
         groups: GroupMethod | None = None,
         overlap: OneStep | None = None,
+        reuse_features: bool = False,
     ) -> None:
         self.generator = RolloutGenerator(engine, seed=seed)
         self.environment, self.eval_environment = environment, eval_environment
@@ -103,6 +106,7 @@ class RolloutCallback(L.Callback):
         self.eval_every, self.eval_limit = eval_every, eval_limit
         self.alignment, self.probes = alignment, tuple(probes)
         self.groups, self.guests = groups, guests
+        self.reuse_features = reuse_features
         self.ahead = None if overlap is None else Ahead(overlap)
         self._rounds = Rounds(
             self.generator,
@@ -210,6 +214,7 @@ class RolloutCallback(L.Callback):
             costs |= self._rounds.ages(placed, under)
             self._rounds.begin(phase + 1, under)
         else:
+            self._adopt_features(module)
             self.generator.rest()
         started = time.perf_counter()
         guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
@@ -291,6 +296,18 @@ class RolloutCallback(L.Callback):
         if self.ahead is not None:
             self.ahead.settle()
         self.generator.publish(module.policy, version=trainer.global_step)
+
+    def _adopt_features(self, module: PolicyModule) -> None:
+        """After the alignment check, which compares the engine's tower too."""
+        if not self.reuse_features:
+            return
+        engine = self.generator.engine
+        if module.vision_cache is None or not isinstance(engine, EncodingEngine):
+            raise ConfigError(
+                "rollout.reuse_features=true needs a frozen tower and an engine that hands out "
+                f"features, as engine=hf does; {type(engine).__name__} does not: set it to false"
+            )
+        module.vision_cache.adopt(engine.features)
 
     def _read(
         self,

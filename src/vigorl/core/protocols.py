@@ -178,6 +178,16 @@ class StreamingEngine(Protocol):
     on_token: Callable[[str, int], None] | None
 
 
+@runtime_checkable
+class EncodingEngine(Protocol):
+    """An engine in this process that hands out what it has encoded."""
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Tensors [image_tokens, width] of pictures, by `ImageView.key`, since the last publish."""
+        ...
+
+
 class ToolError(Exception):
     """A call that cannot be carried out; the text goes to the policy as the observation."""
 

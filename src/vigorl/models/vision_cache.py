@@ -9,7 +9,7 @@ it. Under a limit, those used longest ago are forgotten first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -73,9 +73,8 @@ class VisionCache:
             features = self.policy.encode_views(*pixels_fn(missing))
             for view, feature in zip(missing, features, strict=True):
                 # a copy: the slice would keep the whole call's features alive
-                kept = found[view.key] = feature.detach().clone()
-                if kept.nbytes <= self._features.maxsize:
-                    self._features[view.key] = kept
+                found[view.key] = feature.detach().clone()
+                self._keep(view.key, found[view.key])
         elif self.always_call:
             self.policy.encode_blank()
         device = self.policy.device
@@ -86,6 +85,18 @@ class VisionCache:
         """Those that the next `get` would run the tower on; asking makes none of them newer."""
         unique = {view.key: view for view in views}
         return [view for key, view in unique.items() if key not in self._features]
+
+    def adopt(self, features: Mapping[str, Float[Tensor, "_ width"]]) -> None:
+        """Remember what another copy of this tower has said, by `ImageView.key`, as if it had been
+        asked here.
+        """
+        for key, feature in features.items():
+            # a copy: those of `inference_mode` cannot be saved for a backward pass
+            self._keep(key, feature.to(self.policy.device).clone())
+
+    def _keep(self, key: str, feature: Tensor) -> None:
+        if feature.nbytes <= self._features.maxsize:
+            self._features[key] = feature
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from vigorl.core.metrics import is_right, rollout_metrics
 from vigorl.core.rollout import Rollout, ScoredRollout
-from vigorl.core.trace import IMAGE_SLOT
 from vigorl.data.images import ImageStore
 from vigorl.pages.html import Album, render
-from vigorl.pages.text import Block, text_blocks
+from vigorl.pages.text import Block, text_blocks, words_of
 
 _TILES = {
     "reward/total": "reward per step",
@@ -86,7 +85,7 @@ def _episode(steps: Sequence[Rollout], ending: str, album: Album) -> _Episode:
     last = steps[-1]
     return _Episode(
         name=last.group,
-        title=last.task.question.replace(IMAGE_SLOT, "").partition("\n")[0],
+        title=words_of(last.task.question).partition("\n")[0],
         is_done=is_right(last),
         ending=ending,
         steps=tuple(_step(one, album) for one in steps),

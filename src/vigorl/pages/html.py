@@ -23,6 +23,7 @@ from vigorl.core.geometry import fit_size
 from vigorl.core.media import ImageView
 from vigorl.data.images import ImageStore
 from vigorl.pages.spots import RIGHT, TARGET, WRONG, ink_on
+from vigorl.pages.text import words_of
 
 CANVAS_PX = 448  # longer side of every drawn picture, in SVG units
 SHOWN_PX = 288  # longest side of an embedded view of a turn
@@ -150,6 +151,7 @@ def _templates() -> Environment:
         "count_of": count_of,
         "percent": _percent,
         "short": short,
+        "words_of": words_of,
         "ink_on": ink_on,
     }
     environment.globals |= {"RIGHT": RIGHT, "WRONG": WRONG, "TARGET": TARGET}

@@ -23,6 +23,7 @@ from vigorl.data.plain import faults
 from vigorl.pages.html import data_uri, short
 from vigorl.pages.picture import marked_picture
 from vigorl.pages.tallies import Tally, outcome_of
+from vigorl.pages.text import words_of
 
 NAME = "phases.jsonl"
 _THUMBNAIL_PX = 150
@@ -140,7 +141,7 @@ def group_line(group: Sequence[ScoredRollout], *, href: str, tokens_href: str) -
     mean = sum(rewards) / len(rewards)
     spread = (sum((one - mean) ** 2 for one in rewards) / len(rewards)) ** 0.5
     marks = "".join("01"[is_right(one.rollout)] for one in group)
-    question = short(group[0].rollout.task.question, 140)
+    question = short(words_of(group[0].rollout.task.question), 140)
     return GroupLine(question, marks, mean, spread, href, tokens_href)
 
 
@@ -150,7 +151,7 @@ def example_of(one: ScoredRollout, *, href: str, images: ImageStore) -> Example:
     if rollout.prompt_views:
         picture = data_uri(marked_picture(rollout, images, max_side_px=_THUMBNAIL_PX))
     return Example(
-        question=short(rollout.task.question, 140),
+        question=short(words_of(rollout.task.question), 140),
         answer=None if rollout.answer is None else short(rollout.answer, 60),
         right_answer=short(rollout.task.answer, 60),
         outcome=outcome_of(rollout),

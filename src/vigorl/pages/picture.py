@@ -22,6 +22,7 @@ from vigorl.pages.spots import (
     SpotKind,
     spots_of,
 )  # fmt: skip
+from vigorl.pages.text import words_of
 
 _SUPERSAMPLING = 2
 _GAP_PX, _LABEL_PX = 10, 22
@@ -166,7 +167,7 @@ def _caption_lines(rollout: Rollout, width_px: int) -> list[tuple[str, str]]:
     said = "no answer" if answer is None else f"answer: {answer}"
     verdict = "right" if right else f"wrong, right is: {rollout.task.answer}"
     lines = [
-        (rollout.task.question, "#222222"),
+        (words_of(rollout.task.question), "#222222"),
         (f"{said}  ({verdict})", RIGHT if right else WRONG),
     ]
     return [(cut_to(text, width_px), colour) for text, colour in lines]

@@ -12,6 +12,7 @@ from vigorl.core.rollout import ScoredRollout
 from vigorl.data.images import ImageStore
 from vigorl.pages.picture import cut_to, font_of, marked_picture
 from vigorl.pages.spots import RIGHT, WRONG
+from vigorl.pages.text import words_of
 
 _MOST, _MOST_COLUMNS = 12, 4
 _GAP_PX, _LINE_PX = 14, 20
@@ -53,7 +54,7 @@ def rollout_sheet(
     pen = ImageDraw.Draw(sheet)
     if is_shared:
         (task,) = tasks.values()
-        _write(pen, 0, cut_to(task.question, sheet_width), _INK)
+        _write(pen, 0, cut_to(words_of(task.question), sheet_width), _INK)
         _write(pen, _LINE_PX, cut_to(f"right is: {task.answer}", sheet_width), _SOFT)
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (i % columns * width, top + i // columns * height))
@@ -74,7 +75,9 @@ def _tile(
         (f"reward {one.reward.total:.2f}  advantage {one.advantage:+.2f}", _INK),
     ]
     if has_question:
-        lines[1:] = [(line, _INK) for line in _wrapped(rollout.task.question, side_px)[:2]]
+        lines[1:] = [
+            (line, _INK) for line in _wrapped(words_of(rollout.task.question), side_px)[:2]
+        ]
     tile = Image.new("RGB", (side_px, picture.height + 4 + _LINE_PX * len(lines)), "white")
     tile.paste(picture, (0, 0))
     pen = ImageDraw.Draw(tile)

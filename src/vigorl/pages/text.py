@@ -16,6 +16,10 @@ _STARTS = {
 }
 _ENDS = (trace.END_THINK, trace.END_TOOL_CALL, trace.END_OBSERVATION, trace.END_ANSWER)
 _TAG = re.compile("|".join(map(re.escape, (*_STARTS, *_ENDS))))
+_SLOT = re.escape(trace.IMAGE_SLOT)
+_NUMBERED = re.compile(
+    rf"^[^\d\n]{{0,20}}\d.{{0,20}}:\s*{_SLOT}[ ]*(\n|$)", re.MULTILINE
+)  # "Frame 3: <image>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +56,13 @@ def text_blocks(text: str, *, inside: str = "outside") -> Iterator[Block]:
     body = text[position:].strip()
     if body or start:
         yield Block(inside, start, body, "")
+
+
+def words_of(question: str) -> str:
+    """A question as a heading: without lines that number a picture, and without the places of
+    those that stand before the words; another place is told by name.
+    """
+    words = _NUMBERED.sub("", question).strip()
+    while words.startswith(trace.IMAGE_SLOT):
+        words = words.removeprefix(trace.IMAGE_SLOT).lstrip()
+    return (words or question.strip()).replace(trace.IMAGE_SLOT, "[picture]")

@@ -350,6 +350,7 @@ class RolloutGroup(Group):
     alignment: Alignment | None
     groups: Node | None
     overlap: Overlap | None
+    reuse_features: Flag
 
 
 class DataModule(Group):

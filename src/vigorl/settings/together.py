@@ -125,6 +125,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
         yield from _teacher(plain)
         yield from _critic(plain)
         yield from _overlap(plain)
+        yield from _reused_features(plain)
         if metric == "val/nll":
             yield "early_stop.metric=val/nll is of SFT: set val/accuracy"
         if data.get("num_train") == 0:
@@ -291,6 +292,31 @@ def _overlap(plain: dict[str, Any]) -> Iterator[str]:
         yield (
             f"trainer.precision={precision} cannot be used with overlap=one_step: a step changes "
             "torch's default dtype for all threads; set trainer.precision=bf16-mixed"
+        )
+
+
+def _reused_features(plain: dict[str, Any]) -> Iterator[str]:
+    model, engine = plain.get("model", {}), plain.get("engine", {})
+    precision = str(plain.get("trainer", {}).get("precision", ""))
+    if not (plain.get("rollout") or {}).get("reuse_features"):
+        return
+    if "can_sleep" in engine or "urls" in engine:
+        yield "rollout.reuse_features=true needs engine=hf: others keep what they have encoded"
+    if not model["freeze_vision_tower"] or model.get("freeze_merger") is False:
+        yield (
+            "rollout.reuse_features=true needs a frozen tower and merger, which say the same to "
+            "engine and trainer: set model.freeze_vision_tower=true, model.freeze_merger=null"
+        )
+    if plain.get("overlap"):
+        yield (
+            "rollout.reuse_features=true cannot be used with overlap=one_step: by the time a phase "
+            "is learned from, the engine has encoded the next one's pictures; set it to false"
+        )
+    if model["engine_dtype"] != model["dtype"] or precision.endswith("-mixed"):
+        yield (
+            f"rollout.reuse_features=true with model.engine_dtype={model['engine_dtype']}, "
+            f"model.dtype={model['dtype']}, trainer.precision={precision}: features of one would "
+            "stand in for the other's; set all three to one"
         )
 
 

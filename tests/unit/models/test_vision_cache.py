@@ -111,6 +111,20 @@ def test_a_learning_tower_or_merger_cannot_be_cached() -> None:
         VisionCache(make_policy(), max_bytes=0)
 
 
+def test_what_another_tower_has_said_is_not_asked_again() -> None:
+    policy, pixels = make_policy(), Pixels()
+    calls, cache = count_calls(policy), VisionCache(policy)
+    with torch.inference_mode():
+        features = policy.encode_views(*pixels((A, B)))
+    cache.adopt(dict(zip([A.key, B.key], features, strict=True)))
+    found = cache.get((B, A), pixels)
+    assert len(calls) == 1
+    assert torch.equal(found, torch.cat(features[::-1]))
+    weight = torch.ones(64, requires_grad=True)
+    (found @ weight).sum().backward()  # an inference tensor cannot be saved for this
+    assert weight.grad is not None
+
+
 def test_who_only_looks_leaves_no_features_behind() -> None:
     policy, pixels = make_policy(FAMILIES[0]), Pixels(patch_of(FAMILIES[0]))
     cache = VisionCache(policy)

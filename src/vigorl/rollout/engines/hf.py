@@ -18,7 +18,7 @@ Left out: paged attention, one model over several devices. vLLM has them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -152,6 +152,10 @@ class HFEngine(InFlight[GenerationRequest]):
         torch_dtype = getattr(torch, dtype)
         model = load_model(folder, dtype=torch_dtype, attn_implementation=attn_implementation)
         return cls(model, codec, images, dtype=torch_dtype, **settings)
+
+    @property
+    def features(self) -> Mapping[str, Float[Tensor, "_ width"]]:
+        return self._features.by_key
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request.

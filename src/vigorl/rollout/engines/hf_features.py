@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,11 @@ class FeatureCache:
     def of(self, views: Sequence[ImageView]) -> Float[Tensor, "image_tokens width"]:
         """Those of encoded views, one after the other."""
         return torch.cat([self._features[view.key] for view in views])
+
+    @property
+    def by_key(self) -> Mapping[str, Float[Tensor, "_ width"]]:
+        """All that is kept, by `ImageView.key`."""
+        return self._features
 
     def trim(self) -> None:
         num_tokens = sum(len(features) for features in self._features.values())
