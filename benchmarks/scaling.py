@@ -1,6 +1,6 @@
 """What a phase costs against the number of rollouts, the size of groups, turns, and pictures.
 
-    python benchmarks/scaling.py rollouts | groups | turns | pictures [X]    # measures, three times
+    python benchmarks/scaling.py rollouts | groups | "groups, shared" | turns | pictures [X]  # 3 x
     python benchmarks/scaling.py write                                       # a table, and a plot
 
 The tiny scale, one thread, seconds of its CPU (`phase_costs.py`), the run's second phase; a KL
@@ -33,9 +33,11 @@ def plan(prompts: int, group: int) -> list[str]:
     ]  # fmt: skip
 
 
+SHARED = ["model.packing=true", "model.shared_prefix=true"]
 SWEEPS: dict[str, dict[int, list[str]]] = {
-    "rollouts": {8 * n: plan(n, 8) for n in (8, 16, 32, 64)},
+    "rollouts": {8 * n: plan(n, 8) for n in (16, 32, 64, 128)},
     "groups": {n: plan(16, n) for n in (2, 4, 8, 16)},
+    "groups, shared": {n: [*plan(16, n), *SHARED] for n in (2, 4, 8, 16)},
     "turns": {n: [*plan(16, 8), "data=made_world_comparison", f"limits.max_turns={n}"]
               for n in (2, 3, 4, 5)},
     "pictures": {side: [*plan(16, 8), f"pixels.max_pixels={side**2}", f"zoom.whole_px={side}"]

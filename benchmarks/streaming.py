@@ -145,7 +145,8 @@ def read_trees(path: Path) -> str:
     from vigorl.data.sources.sft_json import write_sft
     from vigorl.pages.search import render_search_page
     from vigorl.rollout.tools.zoom_point import ZoomPoint
-    from vigorl.search.linearize import SearchedTrees, linearize_trees
+    from vigorl.search.linearize import linearize_trees
+    from vigorl.search.searched import SearchedTrees
 
     trees, images = read_mcts_jsonl(path), ImageStore.from_pretrained(ASSETS / "tiny_start")
     tasks = ById([tree_task(one) for one in trees])

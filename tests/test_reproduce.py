@@ -18,6 +18,7 @@ from vigorl.door import as_suite
 from vigorl.evaluate import main
 from vigorl.resolvers import register_resolvers
 
+pytestmark = pytest.mark.usefixtures("copied_stores")
 PAGE = (Path(__file__).parents[1] / "docs" / "reproduce.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    python -m vigorl\.(train|evaluate) (.+)$", PAGE, re.M)
 WORDS = re.findall(r"`((?:scale|benchmark|experiment|env)[=.][^`]+)`", PAGE)

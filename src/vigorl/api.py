@@ -183,8 +183,9 @@ def evaluate(
     """
     from vigorl.evaluate import run_evaluation  # torch takes seconds
     from vigorl.results import Evaluation
+    from vigorl.run_settings import said_of
     from vigorl.suite import shipped_settings
-    from vigorl.tracking import in_its_folder, said_of
+    from vigorl.tracking import in_its_folder
 
     given = {"reward": reward, "tool": tool, "probe": probe, "scorer": scorer, "data": data}
     objects = {kind: value for kind, value in given.items() if value is not None}
@@ -321,7 +322,7 @@ def inside(
     with own_errors(), _as_command_line(cfg, said):
         settings = copy.deepcopy(cfg.settings)
         if resume and stages_of:
-            from vigorl.tracking import resumed_settings
+            from vigorl.run_settings import resumed_settings
 
             OmegaConf.update(settings, "resume", os.fspath(resume))
             objects = cfg.objects

@@ -45,8 +45,8 @@ from vigorl.diagnosis.memory import check_memory, check_model, needs
 from vigorl.diagnosis.plan import plan_rows
 from vigorl.diagnosis.report import Row, Status, render
 from vigorl.diagnosis.sources import check_config, check_data, check_tracking
+from vigorl.run_settings import said_of
 from vigorl.suite import named_members
-from vigorl.tracking import said_of
 
 prepare_process()
 

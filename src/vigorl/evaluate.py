@@ -76,8 +76,9 @@ from vigorl.evaluation_rows import log_evaluation, log_questions
 from vigorl.rollout.engines.scripted import ScriptedEngine
 from vigorl.rollout.inference.rule import InferenceRule, recorded_answers
 from vigorl.rollout.recorder import read_rollouts
+from vigorl.run_settings import resumed_settings, said_of
 from vigorl.suite import asked_by, members_of, shipped_settings
-from vigorl.tracking import Run, in_its_folder, resumed_settings, said_of, start_run
+from vigorl.tracking import Run, in_its_folder, start_run
 
 prepare_process()
 

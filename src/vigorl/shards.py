@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from vigorl.core.errors import ConfigError
 from vigorl.run_folder import read_settings
-from vigorl.tracking import changed_settings
+from vigorl.run_settings import changed_settings
 
 
 def parts_of(

@@ -25,9 +25,10 @@ from vigorl.outbox.operations import LogArtifact, SetTags
 from vigorl.pages.run_pages import INDEX, write_stages_page
 from vigorl.processes import is_first_process
 from vigorl.run_description import run_name, run_tags
+from vigorl.run_settings import said_of
 from vigorl.settings.stages import all_stages
 from vigorl.stopping import Stopped
-from vigorl.tracking import Run, said_of
+from vigorl.tracking import Run
 
 MODEL = "model"
 

@@ -77,27 +77,17 @@ from vigorl.data.splits import load_tasks
 from vigorl.models.policy import Policy
 from vigorl.pages.search import render_search_page
 from vigorl.run_folder import read_settings
+from vigorl.run_settings import changed_settings, resumed_settings
 from vigorl.search.forest import ForestStats, grow_forest
 from vigorl.search.head_gradient import HeadGradients
 from vigorl.search.keeping.keep import KeepByGradient
 from vigorl.search.kept_files import write_kept
-from vigorl.search.linearize import (
-    Linearized,
-    SearchedTask,
-    SearchedTrees,
-    TraceForm,
-    linearize_trees,
-)
+from vigorl.search.linearize import Linearized, TraceForm, linearize_trees
 from vigorl.search.point_check import PointCheck
 from vigorl.search.record import TreeRecorder
+from vigorl.search.searched import SearchedTask, SearchedTrees
 from vigorl.shards import parts_of
-from vigorl.tracking import (
-    Run,
-    changed_settings,
-    in_its_folder,
-    resumed_settings,
-    start_run,
-)
+from vigorl.tracking import Run, in_its_folder, start_run
 
 LINE_EVERY_S = 60.0  # where there is no screen for a progress bar
 PAGE = "search.html"  # the last that a search leaves

@@ -37,10 +37,11 @@ from vigorl.model_sources import as_folder
 from vigorl.models.policy import Policy
 from vigorl.processes import from_first_process, is_first_process
 from vigorl.rollout.chat_files import CHAT, write_chat_files
+from vigorl.run_settings import resumed_settings
 from vigorl.settings.stages import all_stages
 from vigorl.stages import Whole, is_done
 from vigorl.stopping import Stopped, take_signals
-from vigorl.tracking import Run, agree_on_base, in_its_folder, resumed_settings, start_run
+from vigorl.tracking import Run, agree_on_base, in_its_folder, start_run
 from vigorl.training.algorithms.distillation import check_teacher
 from vigorl.training.policy_module import PolicyModule
 from vigorl.training.tensor_files import of_this_run

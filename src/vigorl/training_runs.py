@@ -19,7 +19,7 @@ from vigorl.evaluation.runner import outcome_of
 from vigorl.pages.html import short
 from vigorl.rollout.recorder import read_rollouts
 from vigorl.run_folder import read_identity, read_settings
-from vigorl.tracking import flatten
+from vigorl.run_settings import flatten
 
 ABSENT = "(absent)"
 EVALUATION = "evaluation"  # the name of the questions that a training is watched on

@@ -11,6 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from tests.test_configs import compose_door
 from vigorl.build import ASSETS, Parts, _model_folder, build_engine, check_settings
 from vigorl.core.errors import ConfigError
+from vigorl.settings.stages import all_stages
 from vigorl.training import starts
 
 PARTS = Parts("folder", *cast(Any, [None] * 4))
@@ -73,6 +74,8 @@ def test_the_maker_of_a_start_makes_no_other_model(
     before = (mine / "model.safetensors").read_bytes()
     control = compose_door("train", "experiment=grpo_vstar_no_warm_start", f"model.path={mine}")
     assert _model_folder(control) == str(mine)
+    sft = compose_door("train", "experiment=sft_vstar", f"stages.see.model.path={mine}")
+    assert _model_folder(all_stages(sft)[0]) == str(mine)
     assert (mine / "model.safetensors").read_bytes() == before
 
 

@@ -19,8 +19,8 @@ from vigorl.core.rollout import Rollout
 from vigorl.core.scoring import YesNo
 from vigorl.own_objects import OwnObject, as_reward, lost_objects, objects_in, place
 from vigorl.run_folder import read_settings, write_settings
+from vigorl.run_settings import changed_settings
 from vigorl.settings import check_values
-from vigorl.tracking import changed_settings
 
 
 def brief(rollout: Rollout) -> float:

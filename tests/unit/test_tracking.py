@@ -14,7 +14,8 @@ from vigorl import tracking
 from vigorl.build import CONFIGS, prepare_process
 from vigorl.core.errors import ConfigError
 from vigorl.run_folder import check_data, read_settings
-from vigorl.tracking import Run, changed_settings, resumed_settings, start_run
+from vigorl.run_settings import changed_settings, resumed_settings
+from vigorl.tracking import Run, start_run
 from vigorl.train import stages_to_do
 
 prepare_process()

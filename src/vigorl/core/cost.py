@@ -11,8 +11,8 @@ follow each other; of those that overlap the longer counts, and says so.
                the longest turn has, turn after turn
     tools      seconds a call, one after the other
     features   FLOPs of the trainer's vision tower
-    logprob    FLOPs of passes without gradient
-    update     FLOPs of forward and backward pass, or what goes over links meanwhile
+    logprob    FLOPs of passes without gradient, or what goes over links meanwhile
+    update     the same of forward and backward pass
     optimizer  bytes of AdamW
     publish    bytes of the weights
     other      seconds a rollout of this process's own
@@ -114,6 +114,7 @@ class Workload:
         micro_batch_size: Sequences of a forward pass in training, in the mean.
         passes: Times the phase is learned from.
         reads: Passes without gradient over it, such as old and reference logprobs.
+        whole_reads: Of these, by weights that every device has all of, such as a reference's own.
         row_tokens: What a sequence is padded to in training, in the mean; None: to nothing.
         shares_prefix: The trainer reads a prompt once for those of a group that are in one forward
             pass; without padding alone.
@@ -142,6 +143,7 @@ class Workload:
     micro_batch_size: float = 1
     passes: int = 1
     reads: int = 1
+    whole_reads: int = 0
     row_tokens: float | None = None
     shares_prefix: bool = False
     scores_all: bool = False
@@ -263,6 +265,7 @@ def predict(
     sequences = work.learned(model.flops.patches_per_token)
     passes_s = model.layers * achieved.layer_s * work.rollouts / num_devices / work.micro_batch_size
     reading = model.flops.text_forward(sequences) / forward_rate + passes_s
+    gather_s = _gather_s(model, work, device, num_devices, achieved)
     calls = work.rollouts * max(work.turns - 1, 0.0)
     engine_seen, trainer_seen = _seen_flops(model, work)
     tools_s = calls * work.tool_s / num_devices
@@ -274,8 +277,8 @@ def predict(
             _decode(model, work, device, num_devices, achieved),
             Part("tools", tools_s, Bound.PYTHON, Side.ENGINE),
             Part("features", trainer_seen / forward_rate, Bound.FLOPS, Side.LEARNER),
-            Part("logprob", work.reads * reading, Bound.FLOPS, Side.LEARNER),
-            _update(model, work, sequences, device, num_devices, achieved, passes_s),
+            _logprob(work, reading, gather_s),
+            _update(model, work, sequences, device, num_devices, achieved, passes_s, gather_s),
             _optimizer(model, work, device, num_devices, achieved),
             _publish(model, work, device, achieved),
             Part("other", other_s, Bound.PYTHON, Side.ENGINE),
@@ -344,6 +347,29 @@ def _decode(
     return Part("decode", steps_s + max(memory_s, flops_s), bound, Side.ENGINE)
 
 
+def _gather_s(
+    model: ModelCost, work: Workload, device: Device, num_devices: int, achieved: Achieved
+) -> float:
+    """Of a forward pass over all micro-batches: for weights that other devices keep."""
+    if work.zero_stage < 3:
+        return 0.0
+    micro_batches = work.rollouts / num_devices / work.micro_batch_size
+    sent = micro_batches * model.num_params * model.gather_bytes
+    return _link_s(sent, device, num_devices, achieved)
+
+
+def _link_s(sent: float, device: Device, num_devices: int, achieved: Achieved) -> float:
+    """Of bytes of which each device has its share already."""
+    return (num_devices - 1) / num_devices * sent / (device.link_rate * achieved.link)
+
+
+def _logprob(work: Workload, reading: float, gather_s: float) -> Part:
+    by_parts = work.reads - work.whole_reads
+    seconds = work.whole_reads * reading + by_parts * max(reading, gather_s)
+    bound = Bound.LINK if by_parts and gather_s > reading else Bound.FLOPS
+    return Part("logprob", seconds, bound, Side.LEARNER)
+
+
 def _update(
     model: ModelCost,
     work: Workload,
@@ -352,17 +378,14 @@ def _update(
     num_devices: int,
     achieved: Achieved,
     passes_s: float,
+    gather_s: float,
 ) -> Part:
     flops = model.flops.text_update(sequences)
     flops += model.flops.text_forward(sequences) * work.is_checkpointed
     compute_s = flops / (num_devices * device.flops * achieved.update) + 3 * passes_s
     # gradients once an update; with ZeRO-3 the weights too, forward and backward of a micro-batch
     sent = work.updates * 2.0 * model.num_trained * model.reduce_bytes
-    if work.zero_stage == 3:
-        micro_batches = work.rollouts / num_devices / work.micro_batch_size
-        sent += 2.0 * micro_batches * model.num_params * model.gather_bytes
-    share = (num_devices - 1) / num_devices
-    link_s = share * sent / (device.link_rate * achieved.link)
+    link_s = _link_s(sent, device, num_devices, achieved) + 2 * gather_s
     bound = Bound.FLOPS if compute_s >= link_s else Bound.LINK
     return Part("update", work.passes * max(compute_s, link_s), bound, Side.LEARNER)
 

@@ -13,7 +13,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from vigorl.build import is_deepspeed, maker_of
+from vigorl.build import is_deepspeed, maker_of, needs_reference
 from vigorl.core.cost import Achieved, ModelCost, Workload, predict
 from vigorl.core.devices import DEVICES, Device, device_named
 from vigorl.core.errors import ConfigError
@@ -234,6 +234,7 @@ def workload_of(cfg: DictConfig, asked: Asked, policy: Policy) -> Workload:
         micro_batch_size=plan.micro_batch_size,
         passes=plan.passes,
         reads=int(reads_old) + int(algorithm.needs_reference),
+        whole_reads=int(needs_reference(cfg)),
         shares_prefix=bool(model.get("shared_prefix")),
         is_checkpointed=model.gradient_checkpointing,
         has_turn_barrier=kind == "hf" and not cfg.engine.get("refill"),

@@ -37,7 +37,7 @@ from vigorl.models.pretrained import (
     parse_dtype,
     write_folder,
 )
-from vigorl.models.shared_prefix import SharedPacking, prepare_sharing
+from vigorl.models.shared_prefix import SharedPacking, encode_once, prepare_sharing
 from vigorl.models.weight_export import export_weights
 
 Places = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]  # rows and columns of tokens in a batch
@@ -271,14 +271,9 @@ class Policy(nn.Module):
         """Features of all pictures; one that several sequences show is encoded once where they
         share what they begin with.
         """
-        grids = batch.image_grid_thw
-        if not self.shared_prefix:
-            return torch.cat(self._encode(pixel_values, grids))
-        numbers = _numbers(batch)
-        first = [numbers.index(number) for number in range(max(numbers) + 1)]
-        pieces = pixel_values.split(self.family.num_pieces(grids).tolist())
-        encoded = self._encode(torch.cat([pieces[i] for i in first]), grids[first])
-        return torch.cat([encoded[number] for number in numbers])
+        if self.shared_prefix:
+            return encode_once(batch, pixel_values, family=self.family, encode=self._encode)
+        return torch.cat(self._encode(pixel_values, batch.image_grid_thw))
 
     def _read(self, batch: TrainingBatch, features: Tensor, at: Places | None) -> Tensor:
         hidden = self.family.read(
@@ -310,11 +305,7 @@ class Policy(nn.Module):
 
     def sharing(self, batch: TrainingBatch) -> SharedPacking:
         """How the sequences of a batch stand in one row with `shared_prefix`."""
-        counts = self.family.num_tokens(batch.image_grid_thw, self.model.config)
-        pictures = torch.full_like(batch.input_ids, -1)
-        numbers = torch.tensor(_numbers(batch)).to(pictures)
-        pictures[batch.input_ids == self.image_token_id] = numbers.repeat_interleave(counts)
-        return SharedPacking.of(batch.input_ids, batch.attention_mask, pictures)
+        return SharedPacking.of_batch(batch, self.model.config, family=self.family)
 
     def positions(self, batch: TrainingBatch) -> Int[Tensor, "3 batch tokens"]:
         """The positions that `forward` uses: time, row, column."""
@@ -410,16 +401,6 @@ class Policy(nn.Module):
                 f"{sum(expected)} image tokens in input_ids, but features of shape "
                 f"{tuple(features.shape)}; expected ({sum(expected)}, {self.feature_width})"
             )
-
-
-def _numbers(batch: TrainingBatch) -> list[int]:
-    """Of each picture a number, from 0 in the order of what is shown first; views of the same key
-    show the same.
-    """
-    num = len(batch.image_grid_thw)
-    keys = [view.key for view in batch.views] if len(batch.views) == num else range(num)
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return [numbers[key] for key in keys]
 
 
 def _attention_cost(model: PreTrainedModel, family: Family) -> float:

@@ -19,7 +19,7 @@ where it was taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
@@ -39,6 +39,7 @@ from transformers.modeling_flash_attention_utils import (
 )
 
 from vigorl.core.errors import ConfigError
+from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
 
 LEAST_SHARED = 16  # tokens; fewer, such as a chat's opening, are not worth an attention mask
@@ -229,6 +230,21 @@ class SharedPacking:
         places[is_token] = torch.from_numpy(np.concatenate(each)).to(places)
         return cls(is_own, places, Reach.of(spans, own))
 
+    @classmethod
+    def of_batch(cls, batch: TrainingBatch, config: Any, *, family: Family) -> SharedPacking:
+        """The same, with the pictures of a batch.
+
+        Args:
+            batch: Where views are missing, no two pictures are the same.
+            config: The model's.
+            family: Its family.
+        """
+        counts = family.num_tokens(batch.image_grid_thw, config)
+        pictures = torch.full_like(batch.input_ids, -1)
+        numbers = torch.tensor(_numbers(batch)).to(pictures)
+        pictures[batch.input_ids == config.image_token_id] = numbers.repeat_interleave(counts)
+        return cls.of(batch.input_ids, batch.attention_mask, pictures)
+
     def row(self, values: Shaped[Tensor, "batch tokens"]) -> Shaped[Tensor, "1 row"]:
         """What each sequence has to itself, sequence after sequence."""
         return values[self.is_own][None]
@@ -268,6 +284,38 @@ class SharedPacking:
             "cu_seq_lens_q": ends_q, "cu_seq_lens_k": ends_k,
             "max_length_q": max(reach.own), "max_length_k": max(reach.num_seen),
         }  # fmt: skip
+
+
+def encode_once(
+    batch: TrainingBatch,
+    pixel_values: Float[Tensor, "pieces ..."],
+    *,
+    family: Family,
+    encode: Callable[[Tensor, Tensor], list[Tensor]],
+) -> Float[Tensor, "image_tokens width"]:
+    """Features of all pictures in their order, though what several sequences show is encoded once.
+
+    Args:
+        batch: Of the pictures.
+        pixel_values: Of all of them.
+        family: Of the model.
+        encode: Features of each picture, of pixels and grids (`Policy.encode_views`).
+    """
+    numbers, grids = _numbers(batch), batch.image_grid_thw
+    first = [numbers.index(number) for number in range(max(numbers) + 1)]
+    pieces = pixel_values.split(family.num_pieces(grids).tolist())
+    encoded = encode(torch.cat([pieces[i] for i in first]), grids[first])
+    return torch.cat([encoded[number] for number in numbers])
+
+
+def _numbers(batch: TrainingBatch) -> list[int]:
+    """Of each picture a number, from 0 in the order of what is shown first; views of the same key
+    show the same.
+    """
+    num = len(batch.image_grid_thw)
+    keys = [view.key for view in batch.views] if len(batch.views) == num else range(num)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return [numbers[key] for key in keys]
 
 
 def _spans(ids: np.ndarray, is_token: np.ndarray) -> list[tuple[int, list[Span]]]:

@@ -23,7 +23,7 @@ from vigorl.data.collate import collate
 from vigorl.data.encoding import TrainingSample, encode_trace
 from vigorl.models.policy import Policy
 from vigorl.rollout.environment import Environment
-from vigorl.search.linearize import SearchedTask
+from vigorl.search.searched import SearchedTask
 
 
 class HeadGradients:

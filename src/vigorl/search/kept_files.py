@@ -14,7 +14,7 @@ from typing import Any
 
 from vigorl.data.sources.rl_jsonl import write_rl_jsonl
 from vigorl.search.keeping.keep import Verdict
-from vigorl.search.linearize import SearchedTask
+from vigorl.search.searched import SearchedTask
 
 
 def write_kept(

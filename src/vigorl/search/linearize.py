@@ -25,17 +25,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Self, overload
+from typing import overload
 
 from cachetools import LRUCache
 
 from vigorl.core.errors import ConfigError
-from vigorl.core.geometry import Point, Size
-from vigorl.core.media import ImageView, TextFrame
+from vigorl.core.geometry import Point
+from vigorl.core.media import ImageView
 from vigorl.core.protocols import Looking
-from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.records import TraceRecord
 from vigorl.core.scoring.text import normalize_answer
-from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.core.trace import (
     FINAL_THOUGHT,
     TURN_AROUND,
@@ -60,9 +59,7 @@ from vigorl.search.filters import (
 from vigorl.search.looks import Sentence, split_looks, split_sentences
 from vigorl.search.picking import PickSettings, content, pick_places
 from vigorl.search.rounds import tell_in_rounds
-
-if TYPE_CHECKING:  # it imports torch
-    from vigorl.data.images import ImageStore
+from vigorl.search.searched import SearchedTask, SearchedTrees
 
 KEPT_TRACES = 50_000  # of a search in memory, about 100 MB
 
@@ -110,65 +107,6 @@ class LinearizeSettings:
             raise ConfigError(
                 f"move_first_frac is a share between 0 and 1, got {self.move_first_frac}"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class SearchedTask:
-    """A tree with what is needed to read it.
-
-    Attributes:
-        tree: What the search left.
-        task: Its question (`data.sources.mcts_jsonl.tree_task` when only the tree is there).
-        image: The whole picture as the teacher saw it.
-    """
-
-    tree: SearchTreeRecord
-    task: TaskRecord
-    image: ImageView
-
-    @classmethod
-    def of(cls, tree: SearchTreeRecord, task: TaskRecord, images: ImageStore) -> Self:
-        """With the picture in the tree's own frame, whatever size this run shows pictures at."""
-        whole = images.whole(tree.image, source=tree.source)
-        size = tree.frame or whole.original
-        frame = TextFrame.UNIT if size == Size(1, 1) else TextFrame.PIXELS
-        return cls(tree, task, replace(whole, size=size, frame=frame))
-
-
-class SearchedTrees(Sequence[SearchedTask]):
-    """Each tree with its question, put together when it is asked for: the trees of a long file are
-    not kept (`data.sources.files.FileRecords`).
-
-    Args:
-        trees: As they were read.
-        ids: [len(trees)] Theirs, known without reading them.
-        tasks: Their questions by id.
-        images: Gives the pictures.
-    """
-
-    def __init__(
-        self,
-        trees: Sequence[SearchTreeRecord],
-        ids: Sequence[str],
-        *,
-        tasks: Mapping[str, TaskRecord],
-        images: ImageStore,
-    ) -> None:
-        self._trees, self.ids, self._tasks, self._images = trees, ids, tasks, images
-
-    def __len__(self) -> int:
-        return len(self._trees)
-
-    @overload
-    def __getitem__(self, index: int) -> SearchedTask: ...
-    @overload
-    def __getitem__(self, index: slice) -> SearchedTrees: ...
-    def __getitem__(self, index: int | slice) -> SearchedTask | SearchedTrees:
-        if not isinstance(index, slice):
-            found = self._trees[index]
-            return SearchedTask.of(found, self._tasks[found.id], self._images)
-        found = self._trees[index]
-        return SearchedTrees(found, self.ids[index], tasks=self._tasks, images=self._images)
 
 
 @dataclass(frozen=True, slots=True)

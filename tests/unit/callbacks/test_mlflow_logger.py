@@ -29,6 +29,7 @@ from vigorl.outbox.operations import DataUsed, LogArtifact, LogInputs, SetTags
 from vigorl.outbox.rollout_traces import RecordedTraces
 from vigorl.rollout.recorder import RolloutRecorder
 
+pytestmark = pytest.mark.usefixtures("copied_stores")
 ODD = [
     "a/地图",
     "a/地圖",
@@ -177,6 +178,7 @@ def test_a_real_server_that_is_killed_and_started_again_has_everything(
     """
     monkeypatch.chdir(tmp_path)  # where the builders' rollouts have their picture
     Image.new("RGB", (448, 448), "red").save("disc.png")
+    make_store(tmp_path / "m.db")
     port = 5000 + os.getpid() % 20000
     uri = f"http://127.0.0.1:{port}"
 

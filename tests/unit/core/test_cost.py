@@ -168,6 +168,18 @@ def test_links_bound_a_small_batch_under_zero3() -> None:
     assert parts["update"].seconds == pytest.approx(0.5 * (8800 + 2 * 4 * 1200) / 1e2)
 
 
+def test_links_bound_a_pass_without_gradient_too_but_for_weights_that_are_whole() -> None:
+    slow = replace(DEVICE, link_rate=1e2)
+    work = replace(WORK, zero_stage=3, reads=2, whole_reads=1)
+    parts = {p.name: p for p in predict(MODEL, work, slow, num_devices=2, achieved=WHOLE).parts}
+    # weights of 4 micro-batches, forward; and the arithmetic of 4 sequences
+    gathered, read = 0.5 * 4 * 1200 * 2 / 1e2, 2 * 4 * (1000 * 80 + 100 * 20) / 1e6
+    assert parts["logprob"].bound is Bound.LINK
+    assert parts["logprob"].seconds == pytest.approx(gathered + read)
+    whole = seconds(replace(work, whole_reads=2), num_devices=2)
+    assert whole["logprob"] == pytest.approx(2 * read)
+
+
 def test_the_seconds_are_the_sum_and_the_longest_says_what_binds() -> None:
     found = predict(MODEL, WORK, DEVICE, num_devices=1, achieved=WHOLE)
     assert found.seconds == pytest.approx(sum(part.seconds for part in found.parts))

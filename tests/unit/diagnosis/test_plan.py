@@ -57,6 +57,7 @@ def test_the_workload_is_that_of_the_settings() -> None:
     assert (work.turns, work.turn_tokens, work.text_tokens) == (2, 64, 40)
     assert work.picture.patches == (112 // 14) ** 2
     assert work.reads == 2  # the start's logprobs, with two updates, and the reference's
+    assert work.whole_reads == 1
     assert work.has_turn_barrier
 
 

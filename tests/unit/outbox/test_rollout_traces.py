@@ -17,6 +17,8 @@ from vigorl.mlflow_store import make_store
 from vigorl.outbox.rollout_traces import Jpegs, RecordedTraces, Traced, traced
 from vigorl.rollout.recorder import RecordedRollout, RolloutRecorder
 
+pytestmark = pytest.mark.usefixtures("copied_stores")
+
 
 def made(*turns: Any, max_bytes: int = 1 << 20, **fields: Any) -> Traced:
     return traced(

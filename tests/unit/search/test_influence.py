@@ -13,9 +13,9 @@ from vigorl.core.errors import ConfigError
 from vigorl.models.policy import Policy
 from vigorl.search.head_gradient import HeadGradients
 from vigorl.search.keeping.influence import Influence
-from vigorl.search.linearize import SearchedTask
 from vigorl.search.mcts import SearchSettings
 from vigorl.search.record import TreeRecorder
+from vigorl.search.searched import SearchedTask
 
 TRIES = SearchSettings(num_simulations=1, num_children=0, num_rollouts=5)
 

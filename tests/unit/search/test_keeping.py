@@ -19,7 +19,7 @@ from vigorl.search.keeping.search_effort import SearchEffort
 from vigorl.search.keeping.solve_band import SolveBand
 from vigorl.search.keeping.vote import Vote
 from vigorl.search.kept_files import write_kept
-from vigorl.search.linearize import SearchedTask
+from vigorl.search.searched import SearchedTask
 
 
 def searched(*answers: str | None, truth: str = "red", **fields: Any) -> SearchedTask:

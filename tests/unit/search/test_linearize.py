@@ -53,13 +53,13 @@ from vigorl.search.filters import (
 from vigorl.search.linearize import (
     Linearized,
     LinearizeSettings,
-    SearchedTask,
     TraceForm,
     draft_chains,
     linearize_trees,
 )
 from vigorl.search.looks import split_looks, split_sentences
 from vigorl.search.picking import PickSettings, pick_traces
+from vigorl.search.searched import SearchedTask
 
 TOOL = ZoomPoint(window_px=112, view_px=56)
 SINGLE = LinearizeSettings(form=TraceForm.SINGLE_TURN)
@@ -746,8 +746,9 @@ import json, sys
 from tests.builders import task, view
 from vigorl.core.search_tree import SearchNode, SearchRollout, SearchTreeRecord
 from vigorl.rollout.tools.zoom_point import ZoomPoint
-from vigorl.search.linearize import LinearizeSettings, SearchedTask, linearize_trees
+from vigorl.search.linearize import LinearizeSettings, linearize_trees
 from vigorl.search.picking import PickSettings
+from vigorl.search.searched import SearchedTask
 
 def searched(number):
     tries = [

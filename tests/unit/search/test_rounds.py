@@ -16,8 +16,9 @@ from vigorl.core.records import TraceRecord
 from vigorl.core.search_tree import SearchRollout
 from vigorl.core.trace import Step, ToolCall, Trace, render_answer_turn
 from vigorl.rollout.tools.zoom_point import ZoomPoint
-from vigorl.search.linearize import LinearizeSettings, SearchedTask, TraceForm, linearize_trees
+from vigorl.search.linearize import LinearizeSettings, TraceForm, linearize_trees
 from vigorl.search.rounds import tell_in_rounds
+from vigorl.search.searched import SearchedTask
 
 CALL = ToolCall("search_coordinate", {"coordinate": [50, 20]})
 RECORD = TraceRecord(task(), Trace((Step("A disc.", CALL), Step("It is red.")), "red"))

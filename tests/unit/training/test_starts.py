@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from vigorl.core.errors import ConfigError
 from vigorl.training import starts
@@ -43,3 +46,27 @@ def test_a_start_that_cannot_be_made_names_its_run(
     with pytest.raises(ConfigError, match=r"experiment=sft_start.*error: no such thing"):
         starts.make_start(experiment="sft_start", folder=str(tmp_path / "cold"))
     assert not (tmp_path / "cold").exists()
+
+
+def test_who_waits_for_another_run_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(starts, "_TELL_S", 0.01)
+    folder = tmp_path / "cold"
+    makes = FileLock(f"{folder}.lock")
+    makes.acquire()
+    wait = {"experiment": "sft_start", "folder": str(folder)}
+    waits = threading.Thread(target=starts.make_start, kwargs=wait)
+    waits.start()
+    deadline = time.monotonic() + 20
+    while not caplog.messages and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert waits.is_alive()
+    folder.mkdir()
+    makes.release()
+    waits.join(20)
+    assert not waits.is_alive()
+    assert caplog.messages == [
+        f"another run makes the start {folder}, in {folder}.run; waiting until it lets go of "
+        f"{folder}.lock"
+    ]

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,7 +25,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, TypeVar
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 from PIL import Image
 
 from vigorl.core.errors import EngineError
@@ -104,14 +105,6 @@ class _Asked:
     num_before: int  # answers that had come when it was asked
     num_bytes: int = 1  # of the answer, once it is there
     num_ahead: int = 0  # who asked ahead and has not come for the answer yet
-    bad_since: float | None = None  # it is none, or cannot be read
-    before: _Asked | None = None  # whose bad answer some have not been told yet
-
-    def is_owed(self, rest_s: float) -> bool:
-        """Whether a bad answer is still to be told to some who were promised it."""
-        if self.bad_since is None or not self.num_ahead:
-            return False
-        return time.monotonic() <= self.bad_since + rest_s
 
 
 class Service:
@@ -155,6 +148,8 @@ class Service:
         self._section, self._rest_s = section, rest_s
         self._cache = Path(cache, section) if cache else None  # others may ask other servers
         self._asked: LRUCache[str, _Asked] = LRUCache(_KEPT_BYTES, lambda one: one.num_bytes)
+        # Bad answers, each as often as somebody who asked ahead has not come for it yet.
+        self._owed: TTLCache[str, list[_Asked]] = TTLCache(math.inf, rest_s)
         self._lock = Lock()
         self._away_until, self._num_answers, self._num_unanswered = 0.0, 0, 0
         self._has_told_refusal = False
@@ -171,13 +166,14 @@ class Service:
             read: What the answer says; may raise whatever an odd one leads to.
         Raises:
             ToolError: None came, the service refused, or the answer cannot be read. As many as had
-                asked ahead by then are told the same; who asks ahead later asks it anew.
+                asked ahead by then are told the same, within `rest_s`; who asks ahead later asks
+                it anew.
         """
         asked = self._ask(question, ahead=False)
         try:
             answer = asked.answer.result()
         except EngineError as error:
-            self._tell_bad(asked)
+            self._drop(question, asked)
             if isinstance(error, _RefusedError):
                 raise ToolError(REFUSED) from error
             self._tell_away(error, asked.num_before)
@@ -185,7 +181,7 @@ class Service:
         try:
             return read(answer)
         except _NOT_READ as error:
-            if self._tell_bad(asked) and self._cache is not None:
+            if self._drop(question, asked) and self._cache is not None:
                 with suppress(OSError):
                     (self._cache / f"{question.digest}.json").unlink(missing_ok=True)
             raise ToolError(UNREADABLE) from error
@@ -196,26 +192,22 @@ class Service:
 
     def _ask(self, question: Question, *, ahead: bool) -> _Asked:
         with self._lock:
+            if not ahead and (owed := self._owed.get(question.digest)):
+                return owed.pop()
             asked = self._asked.get(question.digest)
-            known = () if asked is None else (asked.before, asked)
-            owed = [one for one in known if one is not None and one.is_owed(self._rest_s)]
-            if owed and not ahead:  # who was promised the earlier answer comes first
-                owed[0].num_ahead -= 1
-                return owed[0]
-            if asked is None or asked.bad_since is not None:
+            if asked is None:
                 asked = self._asked[question.digest] = self._begun(question)
-                for one in owed:  # the last is kept
-                    asked.before, one.before = one, None
             asked.num_ahead = max(asked.num_ahead + (1 if ahead else -1), 0)
         return asked
 
-    def _tell_bad(self, asked: _Asked) -> bool:
-        """Whether nobody had noticed before."""
+    def _drop(self, question: Question, asked: _Asked) -> bool:
+        """Ask anew from now on, as the answer is bad; whether nobody had noticed before."""
         with self._lock:
-            is_news = asked.bad_since is None
-            if is_news:
-                asked.bad_since = time.monotonic()
-        return is_news
+            if self._asked.get(question.digest) is not asked:
+                return False
+            del self._asked[question.digest]
+            self._owed[question.digest] = [asked] * asked.num_ahead
+        return True
 
     def _begun(self, question: Question) -> _Asked:
         answer: Future[Any] = Future()

@@ -23,7 +23,7 @@ from vigorl.search.keeping.keep import Verdict
 
 if TYPE_CHECKING:  # they import torch
     from vigorl.search.head_gradient import HeadGradients
-    from vigorl.search.linearize import SearchedTask
+    from vigorl.search.searched import SearchedTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Influence:
             DataError: See `read_mcts_jsonl`.
         """
         from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
-        from vigorl.search.linearize import SearchedTask
+        from vigorl.search.searched import SearchedTask
 
         trees = read_mcts_jsonl(self.val_trees)
         images = gradients.environment.images

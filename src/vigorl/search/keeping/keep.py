@@ -10,7 +10,7 @@ from vigorl.core.search_tree import SearchRollout, SearchTreeRecord
 
 if TYPE_CHECKING:  # they import torch
     from vigorl.search.head_gradient import HeadGradients
-    from vigorl.search.linearize import SearchedTask
+    from vigorl.search.searched import SearchedTask
 
 
 @dataclass(frozen=True, slots=True)

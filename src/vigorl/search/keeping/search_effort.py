@@ -18,7 +18,7 @@ from vigorl.core.search_tree import SearchTreeRecord
 from vigorl.search.keeping.keep import Verdict
 
 if TYPE_CHECKING:  # it imports torch
-    from vigorl.search.linearize import SearchedTask
+    from vigorl.search.searched import SearchedTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from vigorl.core.ranges import Share, check_ranges
 from vigorl.search.keeping.keep import Verdict, tries_of
 
 if TYPE_CHECKING:  # it imports torch
-    from vigorl.search.linearize import SearchedTask
+    from vigorl.search.searched import SearchedTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

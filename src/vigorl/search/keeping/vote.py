@@ -24,7 +24,7 @@ from vigorl.core.search_tree import SearchNode, SearchTreeRecord
 from vigorl.search.keeping.keep import Verdict, tries_of
 
 if TYPE_CHECKING:  # it imports torch
-    from vigorl.search.linearize import SearchedTask
+    from vigorl.search.searched import SearchedTask
 
 
 class Label(StrEnum):
