@@ -107,7 +107,7 @@ def make(request: pytest.FixtureRequest, world: World) -> Callable[[], Engine]:
 def requests(world: World) -> list[GenerationRequest]:
     """Seven requests on two prompts, some with the same prompt and some with different limits."""
     tasks = [world.task("disc"), world.task("a much longer name than that")]
-    environment = world.environment(max_new_tokens=12)
+    environment = world.environment(max_new_tokens=24)
     dialogs = build_dialogs(environment, tasks, group_size=4, phase="p", run_seed=0)[:7]
     first = [dialog.next_request() for dialog in dialogs]
     short = SamplingParams(max_new_tokens=2)
