@@ -143,7 +143,7 @@ def read_trees(path: Path) -> str:
     from vigorl.data.sources.files import ById, all_names
     from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
     from vigorl.data.sources.sft_json import write_sft
-    from vigorl.pages.search import render_search_page
+    from vigorl.pages.search import ChainCounts, render_search_page
     from vigorl.rollout.tools.zoom_point import ZoomPoint
     from vigorl.search.linearize import linearize_trees
     from vigorl.search.searched import SearchedTrees
@@ -153,12 +153,13 @@ def read_trees(path: Path) -> str:
     ids = [name for name, *_ in all_names(trees)]
     searched = SearchedTrees(trees, ids, tasks=tasks, images=images)
     done = linearize_trees(searched, tool=ZoomPoint(window_px=56, view_px=56))
-    write_sft(done.records, path.parent / "chains.jsonl", path.parent / "chains.json")
-    metrics, chains = search_metrics(trees), done.records
+    chains = ChainCounts()
+    write_sft(chains.over(done.records), path.parent / "chains.jsonl", path.parent / "chains.json")
+    metrics = search_metrics(trees)
     page = render_search_page(
         trees, tasks, images=images, title="trees", chains=chains, metrics=metrics
     )
-    return f"{len(trees)} trees, {len(chains)} chains, a page of {len(page) / 1e6:.1f} MB"
+    return f"{len(trees)} trees, {len(done.records)} chains, a page of {len(page) / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

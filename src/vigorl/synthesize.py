@@ -47,7 +47,7 @@ refuse_early(__name__, "synthesize")  # before the imports below, which take sec
 make_callable(__name__)  # as vigorl.synthesize(cfg)
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -66,7 +66,7 @@ from vigorl.build import (
 from vigorl.callbacks.mlflow_logger import send
 from vigorl.core.errors import ConfigError
 from vigorl.core.protocols import Looking
-from vigorl.core.records import TaskRecord, TraceRecord
+from vigorl.core.records import TaskRecord
 from vigorl.core.run_log import logged_to
 from vigorl.core.search_metrics import search_metrics
 from vigorl.core.search_tree import SearchTreeRecord
@@ -75,7 +75,7 @@ from vigorl.data.sources.mcts_jsonl import read_mcts_jsonl, tree_task
 from vigorl.data.sources.sft_json import write_sft
 from vigorl.data.splits import load_tasks
 from vigorl.models.policy import Policy
-from vigorl.pages.search import render_search_page
+from vigorl.pages.search import ChainCounts, render_search_page
 from vigorl.run_folder import read_settings
 from vigorl.run_settings import changed_settings, resumed_settings
 from vigorl.search.forest import ForestStats, grow_forest
@@ -133,14 +133,14 @@ def synthesize(cfg: DictConfig, run: Run) -> Linearized:
     searched = SearchedTrees(trees, ids, tasks=by_id, images=parts.images)
     searched = keep_questions(cfg, run, searched, parts)
     found = linearize(cfg, searched, parts)
-    write_chains(run, found)
+    counts = write_chains(run, found)
     metrics = search_metrics(trees)
     page = render_search_page(
         trees,
         by_id,
         images=parts.images,
         title=cfg.name,
-        chains=found.records,
+        chains=counts,
         metrics=metrics,
     )
     (run.folder / PAGE).write_text(page, encoding="utf-8")
@@ -319,19 +319,16 @@ def linearize(cfg: DictConfig, searched: Sequence[SearchedTask], parts: Parts) -
     )
 
 
-def write_chains(run: Run, found: Linearized) -> None:
-    """Both files, what was removed, and what it comes to."""
-    kept, num_turns = found.records, 0
+def write_chains(run: Run, found: Linearized) -> ChainCounts:
+    """Both files, what was removed, and what it comes to.
 
-    def counted() -> Iterator[TraceRecord]:
-        nonlocal num_turns
-        for one in kept:
-            num_turns += len(one.trace.steps)
-            yield one
-
+    Returns:
+        Counted on the way, for the page.
+    """
+    kept, counts = found.records, ChainCounts()
     path, as_list = run.folder / "chains.jsonl", run.folder / "chains.json"
     if kept:
-        write_sft(counted(), path, as_list)
+        write_sft(counts.over(kept), path, as_list)
     else:  # another rule may have left some here
         path.unlink(missing_ok=True)
         as_list.unlink(missing_ok=True)
@@ -340,7 +337,7 @@ def write_chains(run: Run, found: Linearized) -> None:
         "chains/solved_frac": found.num_solved / max(found.num_trees, 1),
         "chains/picked": len(kept),
         "chains/corrected_frac": found.num_corrected / max(len(kept), 1),
-        "chains/turns_mean": num_turns / max(len(kept), 1),
+        "chains/turns_mean": sum(counts.turns) / max(len(kept), 1),
     }
     metrics |= {f"chains/removed_{why}": count for why, count in found.removed.items()}
     if kept:

@@ -7,7 +7,8 @@ Left out on purpose: sorting and filtering; the file of the search has every tre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scipy.stats import binomtest
@@ -70,13 +71,34 @@ def _pick(trees: Sequence[_Brief], num: int) -> list[int]:
     return [index for kind, count in zip(kinds, taken, strict=True) for index in kind[:count]]
 
 
+@dataclass(frozen=True, slots=True)
+class ChainCounts:
+    """What charts tell of chains.
+
+    Attributes:
+        points: In the thoughts of each.
+        turns: Of each.
+    """
+
+    points: list[int] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+
+    def over(self, chains: Iterable[TraceRecord]) -> Iterator[TraceRecord]:
+        """Count them while somebody else reads them, for each may be made anew each time."""
+        for chain in chains:
+            steps = chain.trace.steps
+            self.points.append(sum(len(find_points(step.think)) for step in steps))
+            self.turns.append(len(steps))
+            yield chain
+
+
 def render_search_page(
     trees: Sequence[SearchTreeRecord],
     tasks_by_id: Mapping[str, TaskRecord],
     *,
     images: ImageStore,
     title: str,
-    chains: Sequence[TraceRecord] = (),
+    chains: Iterable[TraceRecord] | ChainCounts = (),
     metrics: Mapping[str, float] | None = None,
     num_trees: int = 9,
 ) -> str:
@@ -87,13 +109,17 @@ def render_search_page(
         tasks_by_id: For target boxes and categories; a tree without its task is shown without.
         images: Where their pictures come from.
         title: Names the search.
-        chains: That were made of the trees, for their charts.
+        chains: That were made of the trees, or what was counted of them, for their charts.
         metrics: `search_metrics` of the trees, where they are there already.
         num_trees: Shown in full; see `pick_trees`.
     Raises:
         DataError: A picture cannot be read.
     """
     album = Album(images)
+    if not isinstance(chains, ChainCounts):
+        every, chains = chains, ChainCounts()
+        for _ in chains.over(every):
+            pass
     briefs, depths = list[_Brief](), list[int]()
     for tree in trees:
         briefs.append(_brief(tree))
@@ -107,10 +133,10 @@ def render_search_page(
         solved_interval=binomtest(num_solved, len(trees)).proportion_ci(method="wilson")
         if trees
         else None,
-        num_chains=len(chains),
+        num_chains=len(chains.turns),
         tiles=_TILES,
         metrics=search_metrics(trees) if metrics is None else metrics,
-        charts=list(_charts(briefs, depths, chains)) if trees or chains else [],
+        charts=list(_charts(briefs, depths, chains)) if trees or chains.turns else [],
         trees=[
             tree_view(tree, tasks_by_id.get(tree.id), album)
             for tree in (trees[index] for index in _pick(briefs, num_trees))
@@ -119,16 +145,9 @@ def render_search_page(
     )
 
 
-def _charts(
-    trees: Sequence[_Brief], depths: Sequence[int], chains: Sequence[TraceRecord]
-) -> Iterator[Chart]:
+def _charts(trees: Sequence[_Brief], depths: Sequence[int], chains: ChainCounts) -> Iterator[Chart]:
     yield solved_chart(solved_shares(trees))
     yield histogram(depths, title="depth of thoughts", xlabel="depth", ylabel="thoughts")
-    if chains:
-        points, turns = list[int](), list[int]()
-        for chain in chains:
-            steps = chain.trace.steps
-            points.append(sum(len(find_points(step.think)) for step in steps))
-            turns.append(len(steps))
-        yield histogram(points, title="points per chain", xlabel="points", ylabel="chains")
-        yield histogram(turns, title="length of chains", xlabel="turns", ylabel="chains")
+    if chains.turns:
+        yield histogram(chains.points, title="points per chain", xlabel="points", ylabel="chains")
+        yield histogram(chains.turns, title="length of chains", xlabel="turns", ylabel="chains")

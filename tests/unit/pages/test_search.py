@@ -19,7 +19,7 @@ from vigorl.core.search_tree import CheckedBy, SearchRollout, SearchTreeRecord
 from vigorl.core.trace import parse_trace, render_answer_turn
 from vigorl.data.images import ImageStore
 from vigorl.pages.charts import Bar, histogram
-from vigorl.pages.search import pick_trees, render_search_page
+from vigorl.pages.search import ChainCounts, pick_trees, render_search_page
 from vigorl.pages.search_tree import MIDDLE, value_colour, value_shares
 from vigorl.pages.spots import RIGHT, WRONG
 from vigorl.search.forest import grow_forest
@@ -189,6 +189,9 @@ def test_charts_of_chains_count_points_and_turns(store: ImageStore, picture: str
     ]
     page = render(store, [], chains=chains)
     assert "mean 1.3, 3 chains" in page.text  # both: (2 + 1 + 1) / 3
+    counts = ChainCounts()
+    assert list(counts.over(chains)) == chains
+    assert render(store, [], chains=counts).text == page.text
     assert "length of chains" not in render(store, [two_deep(image=picture)]).text
 
 
