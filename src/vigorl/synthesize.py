@@ -349,6 +349,7 @@ def write_chains(run: Run, found: Linearized) -> ChainCounts:
         f"{found.num_corrected} of them corrected; removed: {removed or 'none'}\n"
         f"{path if kept else 'no chain, so no file'}"
     )
+    return counts
 
 
 @door("synthesize")
