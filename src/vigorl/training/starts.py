@@ -10,15 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from vigorl.core.errors import ConfigError
+from vigorl.data.locks import locked
 
 _LOG = logging.getLogger(__name__)
-_TELL_S = 5.0  # who waits longer for another run says so
 _OF_RANKS = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "LOCAL_WORLD_SIZE")
 
 
@@ -26,8 +23,7 @@ def make_start(*, experiment: str, folder: str, settings: Sequence[str] = ()) ->
     """The model of an experiment, made by `python -m vigorl.train` where the folder is missing.
 
     It runs in a process of its own, on the CPU's and the seed's numbers, and the folder appears
-    once it is whole. Runs that begin together wait for the one that makes it, and
-    say so.
+    once it is whole. Runs that begin together wait for the one that makes it, and say so.
 
     Args:
         experiment: Of configs/experiment.
@@ -41,22 +37,11 @@ def make_start(*, experiment: str, folder: str, settings: Sequence[str] = ()) ->
     if Path(folder).is_dir():
         return folder
     Path(folder).parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    told = f"another run makes the start {folder}, in {folder}.run"
+    with locked(folder, told=told):
         if not Path(folder).is_dir():
             _make(experiment, folder, settings)
     return folder
-
-
-def _locked(folder: str) -> AbstractContextManager[object]:
-    lock = FileLock(f"{folder}.lock")
-    try:
-        return lock.acquire(timeout=_TELL_S)
-    except Timeout:
-        _LOG.warning(
-            "another run makes the start %s, in %s.run; waiting until it lets go of %s",
-            folder, folder, lock.lock_file,
-        )  # fmt: skip
-    return lock.acquire()
 
 
 def _make(experiment: str, folder: str, settings: Sequence[str]) -> None:

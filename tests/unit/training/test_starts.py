@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from vigorl.core.errors import ConfigError
+from vigorl.data import locks
 from vigorl.training import starts
 
 
@@ -51,7 +52,7 @@ def test_a_start_that_cannot_be_made_names_its_run(
 def test_who_waits_for_another_run_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(starts, "_TELL_S", 0.01)
+    monkeypatch.setattr(locks, "TELL_S", 0.01)
     folder = tmp_path / "cold"
     makes = FileLock(f"{folder}.lock")
     makes.acquire()

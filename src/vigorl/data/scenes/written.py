@@ -7,10 +7,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from vigorl.core.errors import ConfigError
 from vigorl.core.files import written_whole
+from vigorl.data.locks import locked
 
 MAKE_ANEW = "delete that folder, and it is made anew"
 
@@ -36,7 +35,7 @@ class WrittenWorld:
         if self._is_made(root):
             return
         root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{root}.lock"):
+        with locked(root, told=f"another process makes the world {root}"):
             if not self._is_made(root):
                 self._write(root)
                 with written_whole(root / "world.json") as part:

@@ -16,20 +16,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import os
 import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from vigorl.core.errors import ConfigError, DataError
@@ -39,18 +36,17 @@ from vigorl.core.media import FileImage, ImageView
 from vigorl.core.protocols import Argument, ArgumentKind, Observation, Scene, ToolSpec
 from vigorl.core.ranges import AtLeastOne, check_ranges
 from vigorl.core.records import TaskRecord
+from vigorl.data.locks import locked
 from vigorl.data.pictures import open_image, read_size
 from vigorl.rollout.tools.arguments import read_text, refuse_unknown, view_size
 from vigorl.rollout.tools.outside import one_line
 from vigorl.rollout.tools.read_text import check_ocr, lines_of
 
-_LOG = logging.getLogger(__name__)
 NOTHING = "No further picture was found for these words."
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _WORD = re.compile(r"[^\W_]+")
 _K1, _B = 1.2, 0.75
 _SAVE_S = 30.0  # what was read is saved so often
-_TELL_S = 5.0  # who waits longer for another process says so
 
 
 class WordIndex:
@@ -175,20 +171,10 @@ class SearchPictures:
         digest = hashlib.sha256(os.fsencode(Path(self.folder).resolve())).hexdigest()
         kept = Path(self.index) / f"{digest[:32]}.json"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked(kept):  # of processes that begin together one reads
+        told = f"tools.{self.name}: another process reads {self.folder}"
+        with locked(kept, told=told):  # of processes that begin together one reads
             texts = self._read(states, _read_texts(kept), kept=kept)
         return [texts[state] for state in states]
-
-    def _locked(self, kept: Path) -> AbstractContextManager[object]:
-        lock = FileLock(f"{kept}.lock")
-        try:
-            return lock.acquire(timeout=_TELL_S)
-        except Timeout:
-            _LOG.warning(
-                "tools.%s: another process reads %s; waiting until it lets go of %s",
-                self.name, self.folder, lock.lock_file,
-            )  # fmt: skip
-        return lock.acquire()
 
     def _state(self, name: str) -> str:
         state = Path(self.folder, name).stat()

@@ -13,6 +13,7 @@ from tests import builders
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage
+from vigorl.data import locks
 from vigorl.rollout.tools import search_pictures
 from vigorl.rollout.tools.read_text import TextLine
 from vigorl.rollout.tools.search_pictures import NOTHING, SearchPictures, WordIndex
@@ -109,7 +110,7 @@ def test_who_waits_for_another_process_says_so(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(search_pictures, "lines_of", lambda _: [])
-    monkeypatch.setattr(search_pictures, "_TELL_S", 0.01)
+    monkeypatch.setattr(locks, "TELL_S", 0.01)
     tool = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
     tool.open(builders.task())
     assert not caplog.messages
