@@ -16,30 +16,20 @@ GPU's peak is its maker's for bfloat16, a CPU's is measured.
 from __future__ import annotations
 
 import argparse
-import functools
 import statistics
 import time
 from collections.abc import Sequence
 
 import torch
-from middle import PATCHES, SHAPES, Rollout, held_bytes, made_rollouts, peak_bytes, pixels_of
-from step import Design, Trainer, batch_of
-from torch import Tensor
+from middle import PATCHES, SHAPES, Rollout, held_bytes, made_rollouts, peak_bytes
+from step import Design, Trainer, batch_of, pixels_of_views
 
-from vigorl.core.media import ImageView
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.flops import count_products, load_of
-from vigorl.models.losses import LossInputs, sft_loss
+from vigorl.models.losses import sft_loss
 from vigorl.models.peak import peak_flops
-from vigorl.training.algorithms.grpo import GRPO
 
 DESIGNS = {"sft": Design(prefix=False), "grpo": Design()}
-pixels = functools.cache(pixels_of)
-
-
-def pixels_of_views(views: Sequence[ImageView]) -> tuple[Tensor, Tensor]:
-    grids = torch.tensor([[1, PATCHES, PATCHES]] * len(views))
-    return torch.cat([pixels(int(view.path)) for view in views]), grids
 
 
 def update(trainer: Trainer, batches: Sequence[TrainingBatch], *, kind: str) -> None:
@@ -55,21 +45,11 @@ def update(trainer: Trainer, batches: Sequence[TrainingBatch], *, kind: str) -> 
                 chunk_tokens=4096,
                 with_entropy=kind == "grpo",
             )
-        if kind == "sft":
-            loss = sft_loss(logprobs, batch.loss_mask, batch.token_weight)
+        if entropy is None:
+            loss = sft_loss(logprobs, batch.loss_mask, batch.token_weight).loss
         else:
-            assert batch.advantages is not None
-            assert entropy is not None
-            inputs = LossInputs(
-                policy_logprobs=logprobs,
-                old_logprobs=logprobs.detach(),
-                advantages=batch.advantages,
-                loss_mask=batch.loss_mask,
-                token_weight=batch.token_weight,
-                entropy=entropy.detach(),
-            )
-            loss = GRPO().loss(inputs)
-        loss.loss.backward()
+            loss = trainer.loss(batch, logprobs, entropy, {})
+        loss.backward()
     trainer.optimizer.step()
     if device.type == "cuda":
         torch.cuda.synchronize()

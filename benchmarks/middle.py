@@ -19,6 +19,7 @@ alone, so that other trainers' environments can import it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,7 @@ def made_rollouts(
     return found
 
 
+@functools.cache  # what is measured is not how it is made
 def pixels_of(picture: int) -> Tensor:
     """[patches, 3 * 2 * patch ** 2] noise, the same for a number in every process."""
     noise = torch.Generator().manual_seed(picture)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -147,17 +147,8 @@ class Trainer:
         total = 0.0
         for i, batch in enumerate(batches):
             logprobs, entropy = self.scored(batch)
-            assert batch.advantages is not None
-            inputs = LossInputs(
-                policy_logprobs=logprobs,
-                old_logprobs=found["old"][i] if "old" in found else logprobs.detach(),
-                advantages=batch.advantages,
-                loss_mask=batch.loss_mask,
-                token_weight=batch.token_weight,
-                ref_logprobs=found["ref"][i] if "ref" in found else None,
-                entropy=entropy.detach(),
-            )
-            loss = self.algorithm.loss(inputs).loss
+            before = {name: values[i] for name, values in found.items()}
+            loss = self.loss(batch, logprobs, entropy, before)
             loss.backward()
             total += float(loss.detach())
         self.optimizer.step()
@@ -165,9 +156,29 @@ class Trainer:
             torch.cuda.synchronize()
         return total
 
+    def loss(
+        self,
+        batch: TrainingBatch,
+        logprobs: Tensor,
+        entropy: Tensor,
+        before: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Of the algorithm; `before` has the logprobs of earlier passes, "old" and "ref"."""
+        assert batch.advantages is not None
+        inputs = LossInputs(
+            policy_logprobs=logprobs,
+            old_logprobs=before.get("old", logprobs.detach()),
+            advantages=batch.advantages,
+            loss_mask=batch.loss_mask,
+            token_weight=batch.token_weight,
+            ref_logprobs=before.get("ref"),
+            entropy=entropy.detach(),
+        )
+        return self.algorithm.loss(inputs).loss
+
     def scored(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """[batch, tokens] log-probabilities and entropies."""
-        features = self.cache.get(batch.views, _pixels) if self.design.tower else None
+        features = self.cache.get(batch.views, pixels_of_views) if self.design.tower else None
         if self.design.tiles:
             logprobs, entropy = self.policy.response_logprobs(
                 batch, features=features, chunk_tokens=4096, with_entropy=True
@@ -201,7 +212,7 @@ def _by_prompt(rollouts: Sequence[Rollout], *, most_tokens: int) -> list[list[Ro
     return found
 
 
-def _pixels(views: Sequence[ImageView]) -> tuple[Tensor, Tensor]:
+def pixels_of_views(views: Sequence[ImageView]) -> tuple[Tensor, Tensor]:
     grids = torch.tensor([[1, PATCHES, PATCHES]] * len(views))
     return torch.cat([pixels_of(int(view.path)) for view in views]), grids
 

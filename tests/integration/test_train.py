@@ -169,10 +169,8 @@ def test_the_trained_model_can_be_evaluated(trained: Path) -> None:
     ],
 )
 def test_controls_run(experiment: str, tmp_path: Path) -> None:
-    short = [
-        "num_phases=1",
-        "limits.max_new_tokens=24",
-    ]  # without a start all are as long as may be
+    # without a start all are as long as may be
+    short = ["num_phases=1", "limits.max_new_tokens=24"]
     metrics = train(settings(tmp_path, f"experiment={experiment}", "logger=none", *short))
     assert {"val/accuracy", "reward/total", "train/loss"} <= metrics.keys()
 

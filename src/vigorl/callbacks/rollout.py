@@ -146,6 +146,7 @@ class RolloutCallback(L.Callback):
                 one.answers.check(_datamodule(trainer).splits.train_tasks)
         if isinstance(pl_module, PolicyGradientModule):
             self._check_groups(pl_module)
+            self._check_features(pl_module)
         if trainer.global_step == 0:
             self.evaluate(trainer, _policy_module(pl_module))
 
@@ -187,6 +188,15 @@ class RolloutCallback(L.Callback):
                 f"{type(module.algorithm).__name__} would take old rollouts for its own"
             )
 
+    def _check_features(self, module: PolicyModule) -> None:
+        engine = self.generator.engine
+        has_both = module.vision_cache is not None and isinstance(engine, EncodingEngine)
+        if self.reuse_features and not has_both:
+            raise ConfigError(
+                "rollout.reuse_features=true needs a frozen tower and an engine that hands out "
+                f"features, as engine=hf does; {type(engine).__name__} does not: set it to false"
+            )
+
     # ---- a phase ---------------------------------------------------------------------------------
 
     def _run_phase(
@@ -214,7 +224,7 @@ class RolloutCallback(L.Callback):
             costs |= self._rounds.ages(placed, under)
             self._rounds.begin(phase + 1, under)
         else:
-            self._adopt_features(module)
+            self._adopt_features(placed, module)
             self.generator.rest()
         started = time.perf_counter()
         guests = self._invite([found.scored[i] for i in found.learned], phase, trainer)
@@ -297,17 +307,13 @@ class RolloutCallback(L.Callback):
             self.ahead.settle()
         self.generator.publish(module.policy, version=trainer.global_step)
 
-    def _adopt_features(self, module: PolicyModule) -> None:
+    def _adopt_features(self, rollouts: Sequence[Rollout], module: PolicyModule) -> None:
         """After the alignment check, which compares the engine's tower too."""
-        if not self.reuse_features:
-            return
-        engine = self.generator.engine
-        if module.vision_cache is None or not isinstance(engine, EncodingEngine):
-            raise ConfigError(
-                "rollout.reuse_features=true needs a frozen tower and an engine that hands out "
-                f"features, as engine=hf does; {type(engine).__name__} does not: set it to false"
-            )
-        module.vision_cache.adopt(engine.features)
+        if self.reuse_features:
+            engine, cache = self.generator.engine, module.vision_cache
+            assert isinstance(engine, EncodingEngine)
+            assert cache is not None
+            cache.adopt((view.key for one in rollouts for view in one.views), engine.features)
 
     def _read(
         self,

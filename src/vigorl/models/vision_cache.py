@@ -9,7 +9,7 @@ it. Under a limit, those used longest ago are forgotten first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -86,13 +86,17 @@ class VisionCache:
         unique = {view.key: view for view in views}
         return [view for key, view in unique.items() if key not in self._features]
 
-    def adopt(self, features: Mapping[str, Float[Tensor, "_ width"]]) -> None:
-        """Remember what another copy of this tower has said, by `ImageView.key`, as if it had been
-        asked here.
+    def adopt(self, keys: Iterable[str], features: Mapping[str, Float[Tensor, "_ width"]]) -> None:
+        """Remember what another copy of this tower has said, as if it had been asked here.
+
+        Args:
+            keys: Of views; what is not among the features is asked here when it is needed.
+            features: By `ImageView.key`.
         """
-        for key, feature in features.items():
-            # a copy: those of `inference_mode` cannot be saved for a backward pass
-            self._keep(key, feature.to(self.policy.device).clone())
+        for key in dict.fromkeys(keys):
+            if key in features:
+                # a copy: those of `inference_mode` cannot be saved for a backward pass
+                self._keep(key, features[key].to(self.policy.device, copy=True))
 
     def _keep(self, key: str, feature: Tensor) -> None:
         if feature.nbytes <= self._features.maxsize:

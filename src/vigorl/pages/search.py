@@ -83,12 +83,15 @@ class ChainCounts:
     points: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
 
+    def add(self, chain: TraceRecord) -> None:
+        steps = chain.trace.steps
+        self.points.append(sum(len(find_points(step.think)) for step in steps))
+        self.turns.append(len(steps))
+
     def over(self, chains: Iterable[TraceRecord]) -> Iterator[TraceRecord]:
         """Count them while somebody else reads them, for each may be made anew each time."""
         for chain in chains:
-            steps = chain.trace.steps
-            self.points.append(sum(len(find_points(step.think)) for step in steps))
-            self.turns.append(len(steps))
+            self.add(chain)
             yield chain
 
 
@@ -118,8 +121,8 @@ def render_search_page(
     album = Album(images)
     if not isinstance(chains, ChainCounts):
         every, chains = chains, ChainCounts()
-        for _ in chains.over(every):
-            pass
+        for chain in every:
+            chains.add(chain)
     briefs, depths = list[_Brief](), list[int]()
     for tree in trees:
         briefs.append(_brief(tree))

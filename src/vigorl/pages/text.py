@@ -17,9 +17,8 @@ _STARTS = {
 _ENDS = (trace.END_THINK, trace.END_TOOL_CALL, trace.END_OBSERVATION, trace.END_ANSWER)
 _TAG = re.compile("|".join(map(re.escape, (*_STARTS, *_ENDS))))
 _SLOT = re.escape(trace.IMAGE_SLOT)
-_NUMBERED = re.compile(
-    rf"^[^\d\n]{{0,20}}\d.{{0,20}}:\s*{_SLOT}[ ]*(\n|$)", re.MULTILINE
-)  # "Frame 3: <image>"
+# such as "Frame 3: <image>"
+_NUMBERED = re.compile(rf"^[^\d\n]{{0,20}}\d.{{0,20}}:\s*{_SLOT}[ ]*(\n|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ def test_what_another_tower_has_said_is_not_asked_again() -> None:
     calls, cache = count_calls(policy), VisionCache(policy)
     with torch.inference_mode():
         features = policy.encode_views(*pixels((A, B)))
-    cache.adopt(dict(zip([A.key, B.key], features, strict=True)))
+    cache.adopt([A.key, B.key, C.key], dict(zip([A.key, B.key], features, strict=True)))
     found = cache.get((B, A), pixels)
     assert len(calls) == 1
     assert torch.equal(found, torch.cat(features[::-1]))

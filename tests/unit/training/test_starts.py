@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import threading
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
+from tests.unit.held_lock import said_while_held
 from vigorl.core.errors import ConfigError
-from vigorl.data import locks
 from vigorl.training import starts
 
 
@@ -52,22 +50,15 @@ def test_a_start_that_cannot_be_made_names_its_run(
 def test_who_waits_for_another_run_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(locks, "TELL_S", 0.01)
     folder = tmp_path / "cold"
-    makes = FileLock(f"{folder}.lock")
-    makes.acquire()
-    wait = {"experiment": "sft_start", "folder": str(folder)}
-    waits = threading.Thread(target=starts.make_start, kwargs=wait)
-    waits.start()
-    deadline = time.monotonic() + 20
-    while not caplog.messages and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert waits.is_alive()
-    folder.mkdir()
-    makes.release()
-    waits.join(20)
-    assert not waits.is_alive()
-    assert caplog.messages == [
+    said = said_while_held(
+        folder,
+        partial(starts.make_start, experiment="sft_start", folder=str(folder)),
+        caplog=caplog,
+        monkeypatch=monkeypatch,
+        meanwhile=folder.mkdir,
+    )
+    assert said == [
         f"another run makes the start {folder}, in {folder}.run; waiting until it lets go of "
         f"{folder}.lock"
     ]

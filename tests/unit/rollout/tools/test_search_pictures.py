@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from tests import builders
+from tests.unit.held_lock import said_while_held
 from vigorl.core.errors import ConfigError, DataError
 from vigorl.core.geometry import Size
 from vigorl.core.media import FileImage
-from vigorl.data import locks
 from vigorl.rollout.tools import search_pictures
 from vigorl.rollout.tools.read_text import TextLine
 from vigorl.rollout.tools.search_pictures import NOTHING, SearchPictures, WordIndex
@@ -110,25 +108,15 @@ def test_who_waits_for_another_process_says_so(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(search_pictures, "lines_of", lambda _: [])
-    monkeypatch.setattr(locks, "TELL_S", 0.01)
     tool = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
     tool.open(builders.task())
     assert not caplog.messages
     (kept,) = (tmp_path / "index").glob("*.json")
-    lock = FileLock(f"{kept}.lock")
-    lock.acquire()
     again = SearchPictures(folder=str(folder), read=True, index=str(tmp_path / "index"))
-    waits = threading.Thread(target=again.open, args=(builders.task(),))
-    waits.start()
-    deadline = time.monotonic() + 20
-    while not caplog.messages and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert waits.is_alive()
-    lock.release()
-    waits.join(20)
-    assert not waits.is_alive()
+    wait = partial(again.open, builders.task())
+    messages = said_while_held(kept, wait, caplog=caplog, monkeypatch=monkeypatch)
     said = f"another process reads {folder}; waiting until it lets go of {kept}.lock"
-    assert [said in message for message in caplog.messages] == [True]
+    assert [said in message for message in messages] == [True]
 
 
 def test_a_folder_or_captions_that_are_none_are_refused(folder: Path, tmp_path: Path) -> None:
