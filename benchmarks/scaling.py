@@ -29,7 +29,8 @@ REPEATS = 3
 def plan(prompts: int, group: int) -> list[str]:
     return [
         f"plan.prompts_per_phase={prompts}", f"plan.group_size={group}",
-        f"plan.sequences_per_update={prompts * group}", "data.num_train=128", "kl_coef=0.01",
+        f"plan.sequences_per_update={prompts * group}", "plan.micro_batch_size=32",
+        "data.num_train=128", "kl_coef=0.01",
     ]  # fmt: skip
 
 

@@ -102,15 +102,22 @@ def _chain_form(*, _root_: DictConfig) -> str:
 
 
 def _accumulate(
-    sequences: int, micro_batch: int, devices: Any, num_nodes: int, tokens: int | None = None
+    sequences: int,
+    micro_batch: int,
+    devices: Any,
+    num_nodes: int,
+    tokens: int | None = None,
+    *,
+    _root_: DictConfig,
 ) -> int:
-    """Micro-batches per update on each rank, one for each sequence where tokens are counted; the
-    data module checks it against the ranks that really run.
+    """Micro-batches per update on each rank, one for each sequence where tokens are counted, those
+    of the ranks that read with it among them; the data module checks it against the ranks that
+    really run.
     """
     if not isinstance(devices, int) or devices < 1:
         raise ConfigError(f"trainer.devices must be a number of devices, got {devices!r}")
     each = micro_batch if tokens is None else 1
-    return max(sequences // (each * devices * num_nodes), 1)
+    return max(sequences // (each * devices * num_nodes), 1) * _root_.model.context_parallel
 
 
 def _digest(*, _parent_: DictConfig) -> str:

@@ -143,6 +143,7 @@ def build_module(cfg: DictConfig, parts: Parts) -> PolicyModule:
         gradient_checkpointing=cfg.model.gradient_checkpointing,
         packing=cfg.model.packing,
         shared_prefix=cfg.model.shared_prefix,
+        context_parallel=cfg.model.context_parallel,
         head=cfg.model.head,
         lora=instantiate(cfg.model.lora),
     )
@@ -187,6 +188,7 @@ def _reference(cfg: DictConfig, parts: Parts) -> Policy:
         attn_implementation=cfg.model.attn_implementation,
         packing=cfg.model.packing,
         shared_prefix=cfg.model.shared_prefix,
+        context_parallel=cfg.model.context_parallel,
         head=cfg.model.head,
     )
 

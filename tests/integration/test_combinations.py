@@ -45,6 +45,11 @@ WHAT: dict[str, list[str]] = {
         "traces.sequences_per_update=8", "gradient_clip=0.05", "+optimizer.eps=1e-5",
     ],
 }  # fmt: skip
+TOGETHER = ["model.packing=true", "model.context_parallel=2"]  # both read each micro-batch
+WHAT |= {
+    f"together_{what}" if what != "plain" else "together": [*WHAT[what], *TOGETHER]
+    for what in ("plain", "tower", "critic", "sft")
+}
 HOW: dict[str, list[str]] = {
     "ddp": ["strategy=ddp"],
     "zero1": ["strategy=zero1"],
@@ -63,6 +68,8 @@ CELLS = [
     ("tower", "zero3"), ("tower", "fsdp2"),
     ("critic", "fsdp2"),
     ("sft", "fsdp2"),
+    ("together", "ddp"), ("together", "zero3"), ("together", "fsdp2"),
+    ("together_tower", "fsdp2"), ("together_critic", "fsdp2"), ("together_sft", "ddp"),
     ("plain", "zero1"), ("plain", "zero2"), ("plain", "zero2_offload"), ("plain", "zero3_offload"),
 ]  # fmt: skip
 # runs that are compared with none of one process
@@ -84,13 +91,15 @@ def of(what: str, *, micro_batch: int) -> list[str]:
     of a budget.
     """
     micro_batch = 4 if what == "budget" else micro_batch
-    group = "traces" if what == "sft" else "plan"
+    group = "traces" if what.endswith("sft") else "plan"
     return [*WHAT[what], f"{group}.micro_batch_size={micro_batch}"]
 
 
 def alike(what: str) -> str:
-    """What one process does: with a budget of tokens the same as in padded rows."""
-    return "plain" if what == "budget" else what
+    """What one process does: with a budget of tokens the same as in padded rows, and so is what
+    several read together.
+    """
+    return {"budget": "plain", "together": "plain"}.get(what, what.removeprefix("together_"))
 
 
 @pytest.fixture(scope="module")

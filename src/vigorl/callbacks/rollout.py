@@ -288,7 +288,10 @@ class RolloutCallback(L.Callback):
                 micro_batches, module=module, collate=datamodule.collate
             )
         places = plan.accumulate(trainer.world_size)
-        datamodule.buffer.fill(with_spares(micro_batches, cut.per_update, places=places))
+        batches = with_spares(micro_batches, cut.per_update, places=places)
+        if (group := module.policy.context) is not None:  # one of each rank in turn
+            batches = [one for at in zip(*group.gather(batches), strict=True) for one in at]
+        datamodule.buffer.fill(batches)
         sums = costs | self.generator.publish_costs | aligned | dict(credit) | credit_sums(scored)
         sums |= guest_sums(guests) if guests else {}
         ended = time.perf_counter()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -318,6 +318,11 @@ class Targets:
         """Each value to its target, 0.0 elsewhere."""
         blank = torch.zeros(self.shape, dtype=values.dtype, device=values.device)
         return blank.index_put((self.rows, self.columns), values)
+
+    def part(self, which: slice) -> Targets:
+        """Some of them, of the same batch."""
+        rows, columns, ids = (one[which] for one in (self.rows, self.columns, self.ids))
+        return replace(self, rows=rows, columns=columns, ids=ids)
 
     def _check(self, attention_mask: Tensor) -> None:
         rows, columns = self.rows, self.columns

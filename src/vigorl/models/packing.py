@@ -26,6 +26,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
 
 _SDPA = "vigorl_packed_sdpa"
+SPLIT = "vigorl_split_"  # before the name of what `models.context_parallel` stands around
 
 
 def attend(
@@ -133,6 +134,12 @@ def prepare(model: PreTrainedModel, family: Family) -> None:
         )
 
 
+def attention_kind(model: PreTrainedModel) -> str:
+    """What attention in the language part is computed with, on however many processes."""
+    text: Any = model.config.get_text_config()
+    return text._attn_implementation.removeprefix(SPLIT)
+
+
 @dataclass(frozen=True, slots=True)
 class Packing:
     """Which entries of a padded batch are tokens, and how many of each row."""
@@ -169,8 +176,7 @@ class Packing:
 
     def told(self, model: PreTrainedModel) -> dict[str, Any]:
         """What attention is told of the sequences, as its kind takes it."""
-        text: Any = model.config.get_text_config()
-        if text._attn_implementation == _SDPA:
+        if attention_kind(model) == _SDPA:
             return {"lengths": self.lengths}
         counts = torch.tensor((0, *self.lengths), device=self.is_token.device)
         ends, longest = counts.cumsum(0).int(), max(self.lengths)

@@ -26,6 +26,7 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
+from vigorl.models.context_parallel import SplitRow, context_group, prepare_context
 from vigorl.models.liger_head import check_liger
 from vigorl.models.logprobs import ScoringHead, Targets, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
@@ -52,6 +53,7 @@ class Policy(nn.Module):
         source: The folder it was loaded from, or None; tokenizer and image processor are copied
             from there.
         lora: The adapters it carries, or None.
+        context: The processes with which it reads rows, where there are any.
         attention_cost: What a sequence's attention takes, by its length, as a share of what the
             language model's linear layers take for a token: a sequence of L tokens costs
             L (1 + attention_cost L) of them.
@@ -68,6 +70,7 @@ class Policy(nn.Module):
         gradient_checkpointing: bool = False,
         packing: bool = False,
         shared_prefix: bool = False,
+        context_parallel: int = 1,
         head: Literal["tiles", "liger"] = "tiles",
         lora: LoraSettings | None = None,
     ) -> None:
@@ -93,6 +96,8 @@ class Policy(nn.Module):
         )
         if shared_prefix and not packing:
             raise ConfigError("model.shared_prefix=true needs model.packing=true")
+        if context_parallel > 1 and not packing:
+            raise ConfigError("model.context_parallel above 1 needs model.packing=true")
         self.attention_cost = _attention_cost(model, self.family)
         if head == "liger":
             check_liger()
@@ -105,6 +110,9 @@ class Policy(nn.Module):
         if shared_prefix:
             prepare_sharing(model, self.family)
         self.packing, self.shared_prefix = packing, shared_prefix
+        self.context = context_group(context_parallel) if context_parallel > 1 else None
+        if self.context is not None:
+            prepare_context(model, self.family, self.context)
         if lora is not None:
             add_lora(model, lora, family=self.family)
         if gradient_checkpointing:
@@ -123,6 +131,7 @@ class Policy(nn.Module):
         gradient_checkpointing: bool = False,
         packing: bool = False,
         shared_prefix: bool = False,
+        context_parallel: int = 1,
         head: Literal["tiles", "liger"] = "tiles",
         lora: LoraSettings | None = None,
     ) -> Policy:
@@ -142,6 +151,7 @@ class Policy(nn.Module):
             packing: The language model reads the sequences of a batch in one row, without their
                 padding (`models.packing`).
             shared_prefix: And what several of them begin with once (`models.shared_prefix`).
+            context_parallel: Processes that read a row together (`models.context_parallel`).
             head: What scores tokens: `models.logprobs`, or the kernel of `models.liger_head`.
             lora: Train adapters instead of the weights.
         Raises:
@@ -162,6 +172,7 @@ class Policy(nn.Module):
             gradient_checkpointing=gradient_checkpointing,
             packing=packing,
             shared_prefix=shared_prefix,
+            context_parallel=context_parallel,
             head=head,
             lora=lora,
         )
@@ -292,15 +303,21 @@ class Policy(nn.Module):
             is_read = packing.is_own[batch.input_ids == self.image_token_id]
             counts = self.family.num_tokens(grids, self.model.config)
             grids, features = grids[is_read[counts.cumsum(0) - counts]], features[is_read]
+        row, told = packing.row(batch.input_ids), packing.told(self.model)
+        split = None
+        if self.context is not None and self.context.is_reading:
+            split = told["row"] = SplitRow(row.shape[1], self.context)
         hidden = self.family.read(
             self.model,
-            input_ids=packing.row(batch.input_ids),
+            input_ids=row,
             attention_mask=None,
             grid_thw=grids,
             features=features,
             positions=torch.stack([packing.row(axis) for axis in self.positions(batch)]),
-            **packing.told(self.model),
+            **told,
         )
+        if split is not None:
+            hidden = split.whole(hidden)
         return packing.batch(hidden) if at is None else packing.at(hidden, *at)
 
     def sharing(self, batch: TrainingBatch) -> SharedPacking:
@@ -337,7 +354,11 @@ class Policy(nn.Module):
         )
         # one call for FSDP, whose root this method is
         states = self.forward(batch, features, at=targets.before)
-        return chosen_logprobs(
+        group = self.context if self.context is not None and self.context.is_reading else None
+        if group is not None:
+            own = group.share(len(states))
+            states, targets = states[own], targets.part(own)
+        logprobs, entropy = chosen_logprobs(
             states,
             self.model.lm_head,  # pyright: ignore[reportArgumentType]
             targets,
@@ -346,6 +367,10 @@ class Policy(nn.Module):
             with_entropy=with_entropy,
             entropy_gradient=entropy_gradient,
         )
+        if group is not None:
+            logprobs = group.summed(logprobs)
+            entropy = None if entropy is None else group.summed(entropy)
+        return logprobs, entropy
 
     @contextmanager
     def as_reference(self) -> Iterator[Policy]:

@@ -41,6 +41,7 @@ from transformers.modeling_flash_attention_utils import (
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
+from vigorl.models.packing import attention_kind
 
 LEAST_SHARED = 16  # tokens; fewer, such as a chat's opening, are not worth an attention mask
 _NAME = "vigorl_shared_"
@@ -267,8 +268,7 @@ class SharedPacking:
         """What attention is told of the sequences, as its kind takes it."""
         reach, device = self.reach, self.places.device
         counts = list(zip(reach.own, reach.num_seen, strict=True))
-        text: Any = model.config.get_text_config()
-        if text._attn_implementation == f"{_NAME}sdpa":
+        if attention_kind(model) == f"{_NAME}sdpa":
             masks = [
                 None if own == seen
                 else torch.ones(own, seen, dtype=torch.bool, device=device).tril(seen - own)

@@ -65,6 +65,7 @@ class Model(Plain):
     gradient_checkpointing: Flag
     packing: Flag
     shared_prefix: Flag
+    context_parallel: AtLeastOne
     head: Literal["tiles", "liger"]
     lora: Lora | None
     vision_cache_bytes: Bytes | None

@@ -103,6 +103,7 @@ def _learning(plain: dict[str, Any]) -> Iterator[str]:
     if "module" not in plain:
         return
     yield from _shared_prefix(plain)
+    yield from _context_parallel(plain)
     yield from _head(plain)
     if source.get("plan"):
         if env.get("temperature") == 0:
@@ -153,6 +154,26 @@ def _shared_prefix(plain: dict[str, Any]) -> Iterator[str]:
                 "sequence has none to share its prompt with; set it to plan.group_size, or a "
                 "multiple"
             )
+
+
+def _context_parallel(plain: dict[str, Any]) -> Iterator[str]:
+    model, trainer = plain.get("model", {}), plain.get("trainer") or {}
+    size, ranks = model.get("context_parallel", 1), trainer.get("devices", 1)
+    if size == 1:
+        return
+    ranks *= trainer.get("num_nodes", 1)
+    if ranks % size:
+        yield (
+            f"model.context_parallel={size} must divide the {ranks} processes of trainer.devices x "
+            "trainer.num_nodes"
+        )
+    if not model.get("packing"):
+        yield f"model.context_parallel={size} needs model.packing=true: it is a row that is shared"
+    if (plain.get("rollout") or {}).get("reuse_features"):
+        yield (
+            f"rollout.reuse_features=true cannot be used with model.context_parallel={size}: what "
+            "one process's engine has encoded, another would encode anew; set it to false"
+        )
 
 
 def _head(plain: dict[str, Any]) -> Iterator[str]:

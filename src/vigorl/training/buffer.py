@@ -116,6 +116,27 @@ def with_spares(
     return found
 
 
+class Interleaved(Dataset[Value]):
+    """Data sets of one length, an item of each in turn: the micro-batches of ranks that read them
+    together.
+
+    Args:
+        parts: At least one.
+    """
+
+    def __init__(self, parts: Sequence[Dataset[Value]]) -> None:
+        self._parts = list(parts)
+
+    def __len__(self) -> int:
+        return len(self._parts) * len(self._parts[0])  # pyright: ignore[reportArgumentType]
+
+    def __getitem__(self, index: int) -> Value:
+        if index >= len(self):
+            raise IndexError(index)
+        number, which = divmod(index, len(self._parts))
+        return self._parts[which][number]
+
+
 class RolloutBuffer(Dataset[PolicyBatch | Spare]):
     """Map-style data set over the micro-batches of the current phase.
 

@@ -30,10 +30,11 @@ from vigorl.data.faults import settle
 from vigorl.data.sources.files import all_names
 from vigorl.data.sources.files import chosen as chosen_records
 from vigorl.data.splits import DataSource, DataSplits
+from vigorl.models.policy import Policy
 from vigorl.ranks import from_all_ranks
 from vigorl.rollout.environment import Environment
 from vigorl.rollout.seeds import derive_seed
-from vigorl.training.buffer import RolloutBuffer, Spare, with_spares
+from vigorl.training.buffer import Interleaved, RolloutBuffer, Spare, with_spares
 from vigorl.training.pairs import Pair, PairBatches, PairSource
 from vigorl.training.phase import loss_tokens, weigh_update
 from vigorl.training.plan import PhasePlan, places_per_update, prompts_from
@@ -201,32 +202,35 @@ class GroundedTraceDataModule(L.LightningDataModule):
         return samples
 
     def train_dataloader(self) -> DataLoader[Any]:
-        world_size = self._trainer().world_size
+        trainer, context = self._trainer(), self._policy().context
+        # those of the ranks that read together are read by each of them
+        ranks = [trainer.global_rank] if context is None else context.members
+        batching = self.plan or self.pairs or self.traces
+        assert batching is not None
+        self._check_accumulation(batching.accumulate(trainer.world_size) * len(ranks))
         if self.plan is not None:
-            self._check_accumulation(self.plan.accumulate(world_size))
-            num_batches = self.plan.batches_per_phase(world_size)
+            num_batches = self.plan.batches_per_phase(trainer.world_size) * len(ranks)
             self.buffer = RolloutBuffer(num_batches, collate=self.collate)
             return DataLoader(self.buffer, batch_size=None)
+        order = f"{self.seed}/{trainer.current_epoch}"
         if self.pairs is not None:
-            return self._pair_loader(self.pairs, world_size)
-        assert self.traces is not None
-        self._check_accumulation(self.traces.accumulate(world_size))
-        order = f"{self.seed}/{self._trainer().current_epoch}"
-        batches = self._batches("train", self.traces, order=order)
+            of_rank = [self._pair_batches(self.pairs, order=order, rank=rank) for rank in ranks]
+        else:
+            assert self.traces is not None
+            of_rank = [self._batches("train", self.traces, order=order, rank=one) for one in ranks]
+        batches = Interleaved[Any](of_rank)
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
 
-    def _pair_loader(self, pairs: PairSource, world_size: int) -> DataLoader[Any]:
-        self._check_accumulation(pairs.accumulate(world_size))
-        batches = PairBatches(
+    def _pair_batches(self, pairs: PairSource, *, order: str, rank: int) -> PairBatches:
+        return PairBatches(
             self._pairs,
             pairs,
             collate=self.collate,
             num_tokens=self.num_tokens,
-            order=f"{self.seed}/{self._trainer().current_epoch}",
-            world_size=world_size,
-            rank=self._trainer().global_rank,
+            order=order,
+            world_size=self._trainer().world_size,
+            rank=rank,
         )
-        return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         if self.traces is None:
@@ -243,18 +247,20 @@ class GroundedTraceDataModule(L.LightningDataModule):
             micro_batch_size=micro_batch_size,
             sequences_per_update=micro_batch_size * world_size,
         )
-        return DataLoader(self._batches("val", settings, order="val"), batch_size=None)
+        rank = self._trainer().global_rank
+        return DataLoader(self._batches("val", settings, order="val", rank=rank), batch_size=None)
 
-    def _batches(self, side: str, settings: TraceBatching, *, order: str) -> TraceBatches:
-        module = self._trainer().lightning_module
+    def _batches(
+        self, side: str, settings: TraceBatching, *, order: str, rank: int
+    ) -> TraceBatches:
         return TraceBatches(
             self._encoded[side],
             settings,
             datamodule=self,
-            attention=module.policy.attention_cost,  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+            attention=self._policy().attention_cost,
             order=order,
             world_size=self._trainer().world_size,
-            rank=self._trainer().global_rank,
+            rank=rank,
         )
 
     def prompts_of_phase(
@@ -385,6 +391,9 @@ class GroundedTraceDataModule(L.LightningDataModule):
                 f"traces.max_tokens={self.traces.max_tokens}; raise it or drop the trace"
             )
         return sample
+
+    def _policy(self) -> Policy:
+        return self._trainer().lightning_module.policy  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
 
     def _trainer(self) -> L.Trainer:
         if self.trainer is None:

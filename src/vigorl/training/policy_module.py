@@ -78,7 +78,8 @@ class PolicyModule(L.LightningModule):
 
     A loss arrives as a plain sum over its tokens, weighted over the WHOLE optimizer batch.
     Lightning divides it by the number of micro-batches and averages gradients over ranks, so
-    `report` multiplies by both: the step is that of one big batch.
+    `report` multiplies by both: the step is that of one big batch. Where several ranks read the
+    same micro-batches (`models.context_parallel`), each has its part of their gradient.
 
     A step whose gradient is not finite is left out: weights and optimizer stay as they are,
     `train/skipped_steps` counts it, and after `MOST_SKIPPED` in a row the run stops.
@@ -118,6 +119,8 @@ class PolicyModule(L.LightningModule):
         )
 
     def setup(self, stage: str) -> None:
+        if self.policy.context is not None:
+            self.policy.context.join()
         if self.vision_cache is not None:
             self.vision_cache.always_call = gathers_by_call(self.trainer.strategy)
 
@@ -250,7 +253,13 @@ class PolicyModule(L.LightningModule):
                 f"the loss is {loss.item()} at step {self.global_step}: lower {lr}, or train in "
                 "float32; the last checkpoint is from before this step"
             )
-        return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return loss * self.trainer.accumulate_grad_batches * self._num_batches
+
+    @property
+    def _num_batches(self) -> int:
+        """Micro-batches that all ranks read at a time."""
+        context = self.policy.context
+        return self.trainer.world_size // (1 if context is None else context.size)
 
     _loss_of_update = 0.0
     _lr_of_update = 0.0
@@ -284,8 +293,14 @@ class PolicyModule(L.LightningModule):
         _LOG.warning("step %d is skipped: its gradient is not finite", self.global_step)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.policy.context is not None:
+            self.policy.context.is_reading = True
         if self._num_skipped_in_row == MOST_SKIPPED - 1:  # the next one may be the last
             self._suspects.append(_plain(batch))
+
+    def on_after_backward(self) -> None:
+        if self.policy.context is not None:
+            self.policy.context.is_reading = False
 
     def _stop_after_skips(self) -> None:
         if self._num_skipped_in_row < MOST_SKIPPED:
@@ -304,7 +319,7 @@ class PolicyModule(L.LightningModule):
             return
         # each rank holds its share of the sum that is the loss of the whole optimizer batch
         self.step_metrics.add_sums(
-            {"train/loss": (self._loss_of_update * self.trainer.world_size, 1)}
+            {"train/loss": (self._loss_of_update * self._num_batches, 1)}
         )
         self._loss_of_update = 0.0
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):

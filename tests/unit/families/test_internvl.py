@@ -181,21 +181,25 @@ def test_a_saved_policy_with_merged_adapters_reads_back_equal(tmp_path: Path) ->
     assert (tmp_path / "b" / "chat_template.jinja").read_text() == CHAT.template()
 
 
-def test_sequences_in_one_row_are_read_as_alone_and_without_a_mask(tmp_path: Path) -> None:
-    folder = make_tiny(tmp_path, corpus=["Where?"], settings=SMALL)
+def make_sequences(folder: Path) -> TrainingBatch:
+    """Three of unequal lengths, with one picture, none and two; a model for them into the folder."""
+    make_tiny(folder, corpus=["Where?"], settings=SMALL)
     codec, images = ChatCodec.from_pretrained(folder), ImageStore.from_pretrained(folder)
-    Image.effect_noise((300, 210), 60).convert("RGB").save(tmp_path / "a.png")
-    whole, samples = images.whole(tmp_path / "a.png"), []
+    Image.effect_noise((300, 210), 60).convert("RGB").save(folder / "a.png")
+    whole, samples = images.whole(folder / "a.png"), []
     for num in (1, 0, 2):
         ids = codec.prompt_ids([Message("user", "<image>" * num + "Where?", num)])
         reply = codec.completion_ids("There. " * (num + 1))
         mask = [0] * len(ids) + [1] * len(reply)
         samples.append(TrainingSample((*ids, *reply), tuple(mask), (whole,) * num))
-    batch = collate(samples, images=images, pad_id=codec.pad_id, image_id=codec.image_id)
-    masks, scored = [], []
+    return collate(samples, images=images, pad_id=codec.pad_id, image_id=codec.image_id)
+
+
+def test_sequences_in_one_row_are_read_as_alone_and_without_a_mask(tmp_path: Path) -> None:
+    batch, masks, scored = make_sequences(tmp_path), [], []
     for packing, sharing in ((False, False), (True, False), (True, True)):
         policy = Policy.from_pretrained(
-            folder, dtype="float32", packing=packing, shared_prefix=sharing,
+            tmp_path, dtype="float32", packing=packing, shared_prefix=sharing,
             freeze_vision_tower=False,
         )  # fmt: skip
         attention = policy.model.get_submodule("model.language_model.layers.0.self_attn")
