@@ -2,8 +2,8 @@
 
     python -m torch.distributed.run --nproc-per-node=2 -m tests.integration.combinations FOLDER
 
-FOLDER/runs.json: {name: overrides}. Each leaves FOLDER/NAME/run/model, and its last metrics in
-FOLDER/NAME.json.
+FOLDER/runs.json: {name: overrides}. Each leaves FOLDER/NAME/run/model, and in FOLDER/NAME.json its
+last metrics and, as "split", how often the first process took its part of a row.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import torch.distributed as dist
 
 from tests.integration.door import VARIED_REWARD, settings
+from vigorl.models.context_parallel import SplitRow
 from vigorl.ranks import own_rank
 from vigorl.train import train
 
@@ -32,7 +34,8 @@ def run(folder: Path, name: str, overrides: Sequence[str]) -> None:
     root = folder / name
     # what the processes agree on is kept by the run's name
     own = [f"name={name}", f"paths.run={root}/run"]
-    found = train(settings(root, *QUIET, *overrides, *own))
+    with patch.object(SplitRow, "own", autospec=True, side_effect=SplitRow.own) as split:
+        found = train(settings(root, *QUIET, *overrides, *own)) | {"split": split.call_count}
     if own_rank() == 0:
         (folder / f"{name}.json").write_text(json.dumps(found))
 

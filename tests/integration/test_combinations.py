@@ -134,6 +134,7 @@ def test_two_processes_end_where_one_does(what: str, how: str, alone: Path, toge
     wanted, found = metrics(alone, alike(what)), metrics(together, f"{what}_{how}")
     rel, atol = (1e-3, 2e-5) if what == "budget" else (1e-4, 1e-5)
     assert found["train/grad_norm"] > 0.05  # clipping acts
+    assert (found["split"] > 0) == what.startswith("together")
     for name in SAME:
         assert (name in found) == (name in wanted)
         if name in found:

@@ -308,6 +308,26 @@ ROLLOUTS, TRACES = "experiment=grpo_vstar", "experiment=sft_vstar"
             [TRACES, "model.packing=true", "model.shared_prefix=true", "traces.micro_batch_size=1"],
             "model.shared_prefix=true has no effect with traces.micro_batch_size=1",
         ),
+        (
+            "train",
+            ["model.context_parallel=2", "trainer.devices=2"],
+            "model.context_parallel=2 needs model.packing=true",
+        ),
+        (
+            "train",
+            ["model.context_parallel=2", "trainer.devices=3", "model.packing=true"],
+            "model.context_parallel=2 must divide the 3 processes of trainer.devices",
+        ),
+        (
+            "train",
+            [
+                "model.context_parallel=2",
+                "trainer.devices=2",
+                "model.packing=true",
+                "rollout.reuse_features=true",
+            ],
+            "rollout.reuse_features=true cannot be used with model.context_parallel=2",
+        ),
         ("train", ["rollout.reuse_features=true", "overlap=one_step"], "rollout.reuse_features=tr"),
         (
             "train",

@@ -125,6 +125,7 @@ class Workload:
         has_turn_barrier: Rollouts that are decoded together wait for the longest turn of each.
         zero_stage: Of DeepSpeed; 0: every device has all weights.
         overlaps: Rollouts are made beside learning, by as many devices of their own.
+        together: Devices that read each micro-batch of an update together (model.context_parallel).
         tool_s: Of a call; `rollout_s` of all else that is done for a rollout, and not on a device.
     """
 
@@ -153,6 +154,7 @@ class Workload:
     has_turn_barrier: bool = False
     zero_stage: int = 0
     overlaps: bool = False
+    together: int = 1
     tool_s: float = 0.0
     rollout_s: float = 0.0
 
@@ -382,12 +384,32 @@ def _update(
 ) -> Part:
     flops = model.flops.text_update(sequences)
     flops += model.flops.text_forward(sequences) * work.is_checkpointed
+    passes_s, gather_s = work.together * passes_s, work.together * gather_s
     compute_s = flops / (num_devices * device.flops * achieved.update) + 3 * passes_s
     # gradients once an update; with ZeRO-3 the weights too, forward and backward of a micro-batch
     sent = work.updates * 2.0 * model.num_trained * model.reduce_bytes
     link_s = _link_s(sent, device, num_devices, achieved) + 2 * gather_s
     bound = Bound.FLOPS if compute_s >= link_s else Bound.LINK
-    return Part("update", work.passes * max(compute_s, link_s), bound, Side.LEARNER)
+    exchange_s = _exchange_s(model, work, sequences, device, num_devices, achieved)
+    seconds = max(compute_s, link_s) + exchange_s
+    return Part("update", work.passes * seconds, bound, Side.LEARNER)
+
+
+def _exchange_s(
+    model: ModelCost,
+    work: Workload,
+    sequences: Load,
+    device: Device,
+    num_devices: int,
+    achieved: Achieved,
+) -> float:
+    """Of tokens for heads and back, which no arithmetic hides: queries, keys, values, and what
+    attention made of them, in each layer, forwards, backwards, and where layers are computed again.
+    """
+    numbers = 2 * model.flops.query_width + model.kv_bytes / model.engine_bytes
+    times = 2 + work.is_checkpointed
+    sent = times * numbers * model.gather_bytes * sequences.tokens / num_devices
+    return _link_s(sent, device, work.together, achieved)
 
 
 def _optimizer(

@@ -143,6 +143,7 @@ class LearningLoad:
         parts: That FSDP2 cuts weights, gradients and moments into; 1 without it.
         gather_bytes: Of a weight of these while it is whole; None: as loaded.
         shared_tokens: Of a micro-batch's, so many are not read again (model.shared_prefix).
+        together: Ranks that read each micro-batch together (model.context_parallel).
     """
 
     weight_bytes: int
@@ -162,6 +163,7 @@ class LearningLoad:
     parts: int = 1
     gather_bytes: int | None = None
     shared_tokens: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +280,7 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
         ),
         MemoryItem(
             "logits",
-            min(load.logits_chunk_tokens, load.micro_batch_size * load.response_tokens)
+            min(load.logits_chunk_tokens, _part(load.micro_batch_size * load.response_tokens, load))
             * min(load.vocab_tile, model.vocab) * 4 * LOGITS_COPIES,
             When.LEARNING,
             f"+module.logits_chunk_tokens={max(load.logits_chunk_tokens // 4, 64)}",
@@ -307,13 +309,16 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
     flash-linear-attention. The layer that is in its backward pass counts twice, for its gradients.
     With checkpointing: each layer's input, and that one layer. Beside them the mask of a padded
     batch. Where tokens are shared, attention keeps keys and values of every sequence, in the width
-    of the queries.
+    of the queries. Ranks that read together have a part of all that; what goes into the layers and
+    comes out of them each has whole.
 
     Source: tensors that autograd saves of transformers' Qwen2.5-VL decoder layer with sdpa,
     counted; a test counts them again. After arXiv:2205.05198, section 4.1, of a GPT layer.
     """
     every = load.micro_batch_size * load.sequence_tokens
-    tokens = every - load.shared_tokens
+    row = every - load.shared_tokens
+    around = 0 if load.together == 1 else 2 * row * model.hidden * load.weight_bytes
+    every, tokens = _part(every, load), _part(row, load)
     inner = (2 * model.kv_width + 4 * model.intermediate) * load.compute_bytes
     base, per_norm, per_value = (32, 11, 130) if load.weight_bytes == 4 else (20, 8, 90)
     layer = tokens * ((base + per_norm * (model.norms - 2)) * model.hidden + inner)
@@ -324,7 +329,12 @@ def activation_bytes(model: ModelSize, load: LearningLoad) -> int:
     mask = tokens * load.sequence_tokens * load.compute_bytes
     all_layers = layer * model.layers + delta * model.linear_layers
     kept = inputs + layer + delta if load.is_checkpointed else all_layers
-    return kept + layer + delta + mask
+    return kept + layer + delta + mask + around
+
+
+def _part(num: int, load: LearningLoad) -> int:
+    """Of so many tokens, one rank's."""
+    return -(-num // load.together)
 
 
 def tower_bytes(model: ModelSize, num_tokens: int, *, dtype_bytes: int, num_layers: int = 1) -> int:

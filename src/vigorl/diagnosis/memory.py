@@ -31,7 +31,7 @@ from vigorl.diagnosis.report import Row, Status
 from vigorl.families.family import Family
 from vigorl.families.lookup import check_runs, family_named
 from vigorl.models.logprobs import VOCAB_TILE
-from vigorl.models.model_size import measure_model, read_config
+from vigorl.models.model_size import measure_model, meta_policy, read_config
 from vigorl.models.pretrained import parse_dtype
 from vigorl.own_objects import is_given
 from vigorl.resolvers import shipped
@@ -72,6 +72,8 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
         return [Row(Status.WARN, "model", f"{made}; memory is not known before")], None
     try:
         config, has_weights = read_config(path)
+        if cfg.model.context_parallel > 1:
+            meta_policy(config, packing=True, context_parallel=cfg.model.context_parallel)
         model = measure_model(
             config,
             freeze_vision_tower=cfg.model.freeze_vision_tower,
@@ -188,6 +190,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
         parts=num_parts(cfg),
         gather_bytes=gather_bytes(cfg),
         shared_tokens=shared,
+        together=cfg.model.context_parallel,
     )
 
 

@@ -239,6 +239,7 @@ def workload_of(cfg: DictConfig, asked: Asked, policy: Policy) -> Workload:
         is_checkpointed=model.gradient_checkpointing,
         has_turn_barrier=kind == "hf" and not cfg.engine.get("refill"),
         zero_stage=_zero_stage(cfg),
+        together=model.context_parallel,
         overlaps=kind == "server" and bool(cfg.get("overlap")) and cfg.overlap.in_background,
         tool_s=crop * PIXEL_S,
         rollout_s=whole * PIXEL_S / plan.group_size,

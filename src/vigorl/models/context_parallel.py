@@ -160,7 +160,9 @@ class SplitRow:
     def num_blanks(self) -> int:
         return self.part_tokens * self.group.size - self.num_tokens
 
-    def own(self, values: Shaped[Tensor, "..."], dim: int) -> Shaped[Tensor, "..."]:
+    def own(
+        self, values: Shaped[Tensor, "*before row *behind"], dim: int
+    ) -> Shaped[Tensor, "*before part *behind"]:
         """This process's part of values by token, which stand in axis `dim`."""
         behind = [0, 0] * (values.ndim - 1 - dim % values.ndim) + [0, self.num_blanks]
         first = self.group.rank * self.part_tokens

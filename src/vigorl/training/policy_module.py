@@ -318,9 +318,7 @@ class PolicyModule(L.LightningModule):
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
             return
         # each rank holds its share of the sum that is the loss of the whole optimizer batch
-        self.step_metrics.add_sums(
-            {"train/loss": (self._loss_of_update * self._num_batches, 1)}
-        )
+        self.step_metrics.add_sums({"train/loss": (self._loss_of_update * self._num_batches, 1)})
         self._loss_of_update = 0.0
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):
             norm = self.trainer.strategy.deepspeed_engine.get_global_grad_norm()

@@ -168,6 +168,22 @@ def test_links_bound_a_small_batch_under_zero3() -> None:
     assert parts["update"].seconds == pytest.approx(0.5 * (8800 + 2 * 4 * 1200) / 1e2)
 
 
+def test_what_reads_together_exchanges_tokens_for_heads() -> None:
+    heads = replace(MODEL, flops=replace(FLOPS, query_width=6))
+    work = replace(WORK, is_checkpointed=True)
+    alone, both = (
+        seconds(one, model=heads, num_devices=2) for one in (work, replace(work, together=2))
+    )
+    # 2 x 6 numbers of queries and what became of them, 10 / 2 of keys and values, 2 bytes each;
+    # a half of 4 sequences of 80 tokens, forwards, backwards and once more
+    assert both["update"] - alone["update"] == pytest.approx(0.5 * 3 * (12 + 5) * 2 * 320 / 1e5)
+    assert both["logprob"] == alone["logprob"]
+    slow, parts = replace(WHOLE, layer_s=1.0), []
+    for one in (work, replace(work, together=2)):  # each starts the kernels of both's micro-batches
+        parts.append(seconds(one, model=heads, num_devices=2, achieved=slow)["update"])
+    assert parts[1] - parts[0] == pytest.approx(both["update"] - alone["update"] + 3 * 2 * 4)
+
+
 def test_links_bound_a_pass_without_gradient_too_but_for_weights_that_are_whole() -> None:
     slow = replace(DEVICE, link_rate=1e2)
     work = replace(WORK, zero_stage=3, reads=2, whole_reads=1)

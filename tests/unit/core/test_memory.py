@@ -148,6 +148,17 @@ def test_checkpointing_keeps_one_layer_and_the_inputs() -> None:
     assert activation_bytes(QWEN_7B, ONE_GPU) == inputs + 2 * layer + mask
 
 
+def test_ranks_that_read_together_keep_a_part_each() -> None:
+    whole = replace(ONE_GPU, is_checkpointed=False)
+    both = replace(whole, together=2)
+    around = 2 * 2 * 8000 * 3584 * 4
+    assert activation_bytes(QWEN_7B, both) == activation_bytes(QWEN_7B, whole) / 2 + around
+    shared = replace(both, shared_tokens=4000)
+    assert activation_bytes(QWEN_7B, shared) < activation_bytes(QWEN_7B, both)
+    short = replace(both, response_tokens=100)
+    assert sizes(learning_items(QWEN_7B, short))["logits"] == 100 * 16_384 * 4 * 4
+
+
 def test_engine_keeps_57344_bytes_per_token() -> None:
     # 28 layers x (keys, values) x 4 heads x 128 x 2 bytes
     assert QWEN_7B.kv_bytes(1, dtype_bytes=2) == 57_344

@@ -21,7 +21,7 @@ from transformers import (
 from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box, Size
 from vigorl.core.rollout import TrainingSample
-from vigorl.data.collate import collate
+from vigorl.data.collate import TrainingBatch, collate
 from vigorl.data.encoding import ChatCodec
 from vigorl.data.images import ImageStore
 from vigorl.data.prompts import Message
@@ -182,7 +182,7 @@ def test_a_saved_policy_with_merged_adapters_reads_back_equal(tmp_path: Path) ->
 
 
 def make_sequences(folder: Path) -> TrainingBatch:
-    """Three of unequal lengths, with one picture, none and two; a model for them into the folder."""
+    """Three of unequal lengths, with one picture, none and two; their model into the folder."""
     make_tiny(folder, corpus=["Where?"], settings=SMALL)
     codec, images = ChatCodec.from_pretrained(folder), ImageStore.from_pretrained(folder)
     Image.effect_noise((300, 210), 60).convert("RGB").save(folder / "a.png")

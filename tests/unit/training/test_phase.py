@@ -21,7 +21,7 @@ from vigorl.data.images import ImageStore
 from vigorl.models.losses import LossInputs
 from vigorl.training.algorithms.grpo import GRPO
 from vigorl.training.algorithms.protocol import Algorithm
-from vigorl.training.buffer import SPARE, PolicyBatch, RolloutBuffer, with_spares
+from vigorl.training.buffer import SPARE, Interleaved, PolicyBatch, RolloutBuffer, with_spares
 from vigorl.training.marks import StartValues, UpdateTokens
 from vigorl.training.phase import (
     Cutting,
@@ -233,6 +233,13 @@ def test_what_an_update_does_not_need_is_spare_behind_its_first() -> None:
         "a", SPARE, "b", "c",
         "d", SPARE, SPARE, "e",
     ]  # fmt: skip
+
+
+def test_ranks_that_read_together_take_turns() -> None:
+    both = Interleaved[str](cast(Any, [["a", "b"], ["c", "d"]]))
+    assert [both[i] for i in range(len(both))] == ["a", "c", "b", "d"]
+    with pytest.raises(IndexError):
+        both[4]
 
 
 def test_every_pass_has_its_own_order_and_its_own_updates() -> None:
