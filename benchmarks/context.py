@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import multiprocessing
 import socket
 import time
 from typing import Any
@@ -21,7 +22,7 @@ import torch.distributed as dist
 from middle import Rollout, held_bytes, made_model, made_rollouts, peak_bytes
 from step import batch_of, pixels_of_views
 from torch import Tensor
-from torch import multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from vigorl.data.collate import TrainingBatch
 from vigorl.models.parts import total_norm
@@ -81,13 +82,13 @@ def main() -> None:
     parser.add_argument("--shape", default="deep")
     parser.add_argument("--checkpointing", action="store_true")
     args = parser.parse_args()
-    processes, told = mp.get_context("spawn"), {}
+    processes, told = multiprocessing.get_context("spawn"), {}
     for size in SIZES:
         queue = processes.SimpleQueue()
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        mp.spawn(measure, (size, port, args, queue), nprocs=size)
+        spawn(measure, (size, port, args, queue), nprocs=size)
         told[size] = sorted(queue.get() for _ in range(size))
         for rank, peak, cpu_s, wall_s, norm, _ in told[size]:
             print(

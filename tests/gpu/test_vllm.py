@@ -80,12 +80,14 @@ def test_colocated_training_stays_aligned(tmp_path: Path, extra: list[str]) -> N
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 @pytest.mark.parametrize(
-    ("tensor_parallel_size", "strategy"), [(1, "zero3"), (2, "zero3"), (1, "fsdp2")]
+    ("tensor_parallel_size", "strategy", "together"),
+    [(1, "zero3", 1), (2, "zero3", 1), (1, "fsdp2", 1), (1, "fsdp2", 2)],
 )
-def test_two_ranks(tmp_path: Path, tensor_parallel_size: int, strategy: str) -> None:
+def test_two_ranks(tmp_path: Path, tensor_parallel_size: int, strategy: str, together: int) -> None:
     done = run_door(
         *COLOCATED, f"paths.root={tmp_path}", "trainer.devices=2", f"strategy={strategy}",
-        "plan.micro_batch_size=2", f"engine.tensor_parallel_size={tensor_parallel_size}",
+        "model.packing=true", f"model.context_parallel={together}", "plan.micro_batch_size=2",
+        f"engine.tensor_parallel_size={tensor_parallel_size}",
         small=["debug=fast"], launcher=("-m", "torch.distributed.run", "--standalone",
                                         "--nproc-per-node=2"),
     )  # fmt: skip

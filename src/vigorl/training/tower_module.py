@@ -57,6 +57,7 @@ class TowerModule(PolicyModule):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.policy.context = None  # each process has pictures of its own, and nobody reads rows
         width = self.policy.feature_width
         self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in CLASSES.items()})
         self.policy.requires_grad_(False)

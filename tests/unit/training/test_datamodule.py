@@ -14,6 +14,7 @@ from vigorl.core.errors import ConfigError
 from vigorl.core.geometry import Box
 from vigorl.core.rollout import ScoredRollout, TrainingSample
 from vigorl.data.splits import DataSplits
+from vigorl.models.context_parallel import ContextGroup
 from vigorl.training.buffer import SPARE
 from vigorl.training.datamodule import GroundedTraceDataModule, TraceBatches, TraceBatching
 from vigorl.training.plan import PhasePlan
@@ -170,6 +171,36 @@ def test_ranks_that_do_not_divide_the_update_are_refused() -> None:
 def test_either_a_plan_or_traces() -> None:
     with pytest.raises(ConfigError, match=r"one of data\.plan"):
         GroundedTraceDataModule(source=cast(Any, None), environment=cast(Any, None))
+
+
+def read_by(rank: int, *, together: int) -> list[list[int]]:
+    """Traces of each micro-batch that one of four ranks reads."""
+    group = None
+    if together > 1:
+        group = ContextGroup(together)
+        group.first = rank // together * together
+    settings = TraceBatching(sequences_per_update=8, micro_batch_size=1)
+    module = GroundedTraceDataModule(
+        source=cast(Any, None), environment=cast(Any, None), traces=settings
+    )
+    module._encoded["train"] = SAMPLES
+    policy = SimpleNamespace(context=group, attention_cost=0.0)
+    module.trainer = cast(Any, SimpleNamespace(
+        world_size=4, global_rank=rank, current_epoch=0, accumulate_grad_batches=2 * together,
+        lightning_module=SimpleNamespace(policy=policy),
+    ))  # fmt: skip
+    module.num_tokens = lambda sample: len(sample.token_ids)
+    module.collate = lambda samples: cast(Any, [one.token_ids[0] for one in samples])
+    return list(module.train_dataloader())
+
+
+def test_ranks_that_read_together_read_what_each_would() -> None:
+    alone = [read_by(rank, together=1) for rank in range(4)]
+    assert sorted(one for rows in alone for (one,) in rows) == list(range(8))
+    for rank in range(4):
+        neighbours = alone[rank // 2 * 2 : rank // 2 * 2 + 2]
+        wanted = [one for pair in zip(*neighbours, strict=True) for one in pair]
+        assert read_by(rank, together=2) == wanted
 
 
 TASKS = [builders.task(id=str(i), images=(f"{i}.png",)) for i in range(6)]
