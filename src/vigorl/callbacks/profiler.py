@@ -169,11 +169,12 @@ class PhaseProfiler(L.Callback):
         self._update_s = self._now() - self._update_begun_s
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        flops = 0.0
+        flops, load = 0.0, self._load
+        if isinstance(pl_module, PolicyModule):
+            load *= 1 / pl_module.num_readers  # this rank's part of what it reads with others
         if self._products is not None:
-            flops = self._products.text_update(self._load)
-            flops += self._products.tower_update(self._load)
-        of_ranks = from_all_ranks((flops, self._load.tokens, self._update_s))
+            flops = self._products.text_update(load) + self._products.tower_update(load)
+        of_ranks = from_all_ranks((flops, load.tokens, self._update_s))
         longest_s = max(update_s for _, _, update_s in of_ranks)
         if not longest_s or self._products is None:
             return

@@ -12,7 +12,8 @@ follow each other; of those that overlap the longer counts, and says so.
     tools      seconds a call, one after the other
     features   FLOPs of the trainer's vision tower
     logprob    FLOPs of passes without gradient, or what goes over links meanwhile
-    update     the same of forward and backward pass
+    update     the same of forward and backward pass; and tokens for heads over links, where devices
+               read together
     optimizer  bytes of AdamW
     publish    bytes of the weights
     other      seconds a rollout of this process's own
@@ -82,6 +83,7 @@ class ModelCost:
         engine_bytes: Of a weight in the engine.
         gather_bytes: Of a weight that travels between devices which keep parts of the model.
         reduce_bytes: Of a gradient that is summed over devices.
+        activation_bytes: Of a number between layers.
     """
 
     flops: ModelFlops
@@ -92,6 +94,7 @@ class ModelCost:
     engine_bytes: int = 2
     gather_bytes: int = 2
     reduce_bytes: int = 2
+    activation_bytes: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,10 +322,11 @@ def _seen_flops(model: ModelCost, work: Workload) -> tuple[float, float]:
         each = model.flops.tower_update(work.picture)
         each += crops * model.flops.tower_update(work.crop)
         read = work.reads * (picture + crops * crop)
-        return engine, work.rollouts * (work.passes * each + read)
+        return engine, work.rollouts * (work.together * work.passes * each + read)
     if work.keeps_features:
-        return engine, once
-    return engine, (work.passes + work.reads) * work.rollouts * (picture + crops * crop)
+        return engine, work.together * once
+    times = work.together * work.passes + work.reads
+    return engine, times * work.rollouts * (picture + crops * crop)
 
 
 def _decode(
@@ -389,8 +393,8 @@ def _update(
     # gradients once an update; with ZeRO-3 the weights too, forward and backward of a micro-batch
     sent = work.updates * 2.0 * model.num_trained * model.reduce_bytes
     link_s = _link_s(sent, device, num_devices, achieved) + 2 * gather_s
-    bound = Bound.FLOPS if compute_s >= link_s else Bound.LINK
     exchange_s = _exchange_s(model, work, sequences, device, num_devices, achieved)
+    bound = Bound.FLOPS if compute_s >= max(link_s, exchange_s) else Bound.LINK
     seconds = max(compute_s, link_s) + exchange_s
     return Part("update", work.passes * seconds, bound, Side.LEARNER)
 
@@ -408,7 +412,7 @@ def _exchange_s(
     """
     numbers = 2 * model.flops.query_width + model.kv_bytes / model.engine_bytes
     times = 2 + work.is_checkpointed
-    sent = times * numbers * model.gather_bytes * sequences.tokens / num_devices
+    sent = times * numbers * model.activation_bytes * sequences.tokens / num_devices
     return _link_s(sent, device, work.together, achieved)
 
 

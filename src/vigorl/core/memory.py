@@ -175,7 +175,8 @@ class EngineLoad:
         batch_size: Requests sampled together.
         prompt_tokens: Of the longest prompt, pictures expanded.
         sequence_tokens: Of the longest dialog, pictures expanded.
-        prefix_cache_tokens: Whose keys and values are kept between turns.
+        prefix_cache_tokens: Whose keys and values are kept between turns; None: as many as a GiB
+            holds.
         feature_cache_tokens: Picture tokens whose features are kept.
         encode_tokens: Picture tokens that go through the tower at once.
         reserved_bytes: What an engine takes whole, such as vLLM's share of the device; replaces
@@ -187,7 +188,7 @@ class EngineLoad:
     batch_size: int
     prompt_tokens: int
     sequence_tokens: int
-    prefix_cache_tokens: int
+    prefix_cache_tokens: int | None
     feature_cache_tokens: int
     encode_tokens: int
     reserved_bytes: int | None = None
@@ -274,7 +275,8 @@ def _micro_batch_items(model: ModelSize, load: LearningLoad) -> list[MemoryItem]
             "activations",
             activation_bytes(model, load),
             When.LEARNING,
-            "plan.micro_batch_size=1, a smaller limits.max_response_tokens"
+            "plan.micro_batch_size=1, model.packing=true model.context_parallel=2, a smaller "
+            "limits.max_response_tokens"
             if load.is_checkpointed
             else "model.gradient_checkpointing=true, plan.micro_batch_size=1",
         ),
@@ -364,14 +366,17 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
     size, rows = load.dtype_bytes, load.batch_size
     batch_kv = 2 * model.kv_bytes(rows * load.sequence_tokens, dtype_bytes=size)
     batch_kv += 4 * rows * model.linear_layers * model.linear_state  # float32
-    kept = 0 if model.linear_layers else load.prefix_cache_tokens
+    kept = GIB
+    if load.prefix_cache_tokens is not None:
+        kept = model.kv_bytes(load.prefix_cache_tokens, dtype_bytes=size)
+    if model.linear_layers:
+        kept = 0
     numbers = 6 * model.hidden + 2 * model.kv_width + 3 * model.intermediate
     reading = rows * load.prompt_tokens * (numbers + 2 * load.prompt_tokens) * size
     return [
         MemoryItem("engine weights", model.num_base * size, advice="model.engine_dtype=bfloat16"),
         MemoryItem(
-            "engine's kept turns", model.kv_bytes(kept, dtype_bytes=size),
-            advice="+engine.prefix_cache_tokens=0",
+            "engine's kept turns", kept, advice="+engine.prefix_cache_tokens=0"
         ),
         MemoryItem(
             "engine's kept features", load.feature_cache_tokens * model.feature_width * size,

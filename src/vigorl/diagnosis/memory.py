@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -72,8 +73,6 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
         return [Row(Status.WARN, "model", f"{made}; memory is not known before")], None
     try:
         config, has_weights = read_config(path)
-        if cfg.model.context_parallel > 1:
-            meta_policy(config, packing=True, context_parallel=cfg.model.context_parallel)
         model = measure_model(
             config,
             freeze_vision_tower=cfg.model.freeze_vision_tower,
@@ -87,7 +86,7 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
         f"{path}: {model.num_params / 1e6:,.1f} M weights, {model.num_vision_params / 1e6:,.1f} M "
         f"of them in the vision tower, {model.num_trainable / 1e6:,.1f} M learn"
     )
-    rows = _refusals(cfg, family_named(config["model_type"], where=path))
+    rows = _refusals(cfg, config, family_named(config["model_type"], where=path))
     if has_weights:
         return [*rows, Row(Status.OK, "model", text)], model
     if Path(path).is_dir():
@@ -97,14 +96,22 @@ def check_model(cfg: DictConfig) -> tuple[list[Row], ModelSize | None]:
     return [*rows, Row(Status.WARN, "model", text)], model
 
 
-def _refusals(cfg: DictConfig, family: Family) -> list[Row]:
-    """Of an engine of ours that cannot run the model's family."""
+def _refusals(cfg: DictConfig, config: Mapping[str, Any], family: Family) -> list[Row]:
+    """Of an engine of ours that cannot run the model's family, and of layers that cannot be split
+    over processes.
+    """
+    rows: list[Row] = []
     try:
         if kind := engine_kind(cfg):
             check_runs(family, engine=kind)
     except ConfigError as error:
-        return [Row(Status.FAIL, "engine", str(error))]
-    return []
+        rows.append(Row(Status.FAIL, "engine", str(error)))
+    try:
+        if cfg.model.context_parallel > 1:
+            meta_policy(config, packing=True, context_parallel=cfg.model.context_parallel)
+    except ConfigError as error:
+        rows.append(Row(Status.FAIL, "settings", str(error)))
+    return rows
 
 
 def needs(cfg: DictConfig, model: ModelSize, machine: Machine) -> Needs:
@@ -154,7 +161,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
     """What the trainer holds; None where nothing is trained."""
     if not cfg.get("module"):
         return None
-    own, compute, reference = weight_bytes(cfg), _compute_bytes(cfg), None
+    own, compute, reference = weight_bytes(cfg), compute_bytes(cfg), None
     if needs_reference(cfg):
         named = cfg.model.reference_dtype
         reference = parse_dtype(named).itemsize if named else own
@@ -197,7 +204,7 @@ def learning_load(cfg: DictConfig, model: ModelSize) -> LearningLoad | None:
 def weight_bytes(cfg: DictConfig) -> int:
     """Of a weight as the trainer keeps it."""
     if _is_zero(cfg) or str(cfg.trainer.precision).endswith("-true"):
-        return _compute_bytes(cfg)
+        return compute_bytes(cfg)
     return parse_dtype(cfg.model.dtype).itemsize
 
 
@@ -207,7 +214,8 @@ def gather_bytes(cfg: DictConfig) -> int | None:
     return parse_dtype(named).itemsize if named else None
 
 
-def _compute_bytes(cfg: DictConfig) -> int:
+def compute_bytes(cfg: DictConfig) -> int:
+    """Of an activation."""
     return 4 if str(cfg.trainer.precision).startswith("32") else 2
 
 
@@ -241,7 +249,7 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         return None
     reserved = _vllm_bytes(cfg, model, machine) if kind == "vllm" else None
     is_hf = kind == "hf"
-    setting = lambda name: engine.get(name) or (_default(hf.HFEngine, name) if is_hf else 0)  # noqa: E731
+    setting = lambda name: engine.get(name, _default(hf.HFEngine, name) if is_hf else 0)  # noqa: E731
     prompt = prompt_tokens(cfg) + model.picture_tokens(cfg.pixels.max_pixels)
     return EngineLoad(
         dtype_bytes=parse_dtype(cfg.model.engine_dtype).itemsize,
@@ -288,7 +296,7 @@ def _kept_features(cfg: DictConfig, model: ModelSize, load: LearningLoad) -> Mem
         return MemoryItem("kept features", 0)
     if cfg.datamodule.get("plan") is None:
         return MemoryItem("kept features", limit, advice=advice)
-    prompts = -(-cfg.plan.prompts_per_phase // load.num_ranks)
+    prompts = load.together * -(-cfg.plan.prompts_per_phase // load.num_ranks)
     crops = prompts * cfg.plan.group_size * (cfg.env.limits.max_images - 1)
     tokens = prompts * model.picture_tokens(cfg.pixels.max_pixels)
     tokens += crops * crop_tokens(cfg, model)

@@ -19,7 +19,13 @@ from vigorl.core.devices import DEVICES, Device, device_named
 from vigorl.core.errors import ConfigError
 from vigorl.core.flops import Load, picture_load
 from vigorl.diagnosis.engine import engine_kind
-from vigorl.diagnosis.memory import gather_bytes, num_parts, prompt_tokens, weight_bytes
+from vigorl.diagnosis.memory import (
+    compute_bytes,
+    gather_bytes,
+    num_parts,
+    prompt_tokens,
+    weight_bytes,
+)
 from vigorl.diagnosis.plan_flags import Asked
 from vigorl.diagnosis.report import Row, Status
 from vigorl.families.family import TowerShape
@@ -41,14 +47,20 @@ PIXEL_S = 5e-8  # of one core, to decode, cut, scale and cut into patches what i
 
 
 def model_cost(
-    policy: Policy, *, engine_bytes: int, gather_bytes: int = 2, reduce_bytes: int = 2
+    policy: Policy,
+    *,
+    engine_bytes: int,
+    gather_bytes: int = 2,
+    reduce_bytes: int = 2,
+    activation_bytes: int = 2,
 ) -> ModelCost:
     """Of a policy, on torch's meta device or another.
 
     Args:
         policy: Is counted.
         engine_bytes: Of a weight, a key or a value in the engine.
-        gather_bytes: Of a weight that travels, as `reduce_bytes` of a gradient; see `ModelCost`.
+        gather_bytes: Of a weight that travels, as `reduce_bytes` of a gradient and
+            `activation_bytes` of what is between layers; see `ModelCost`.
     """
     config, family = policy.model.config, policy.family
     text = config.get_text_config()
@@ -64,6 +76,7 @@ def model_cost(
         engine_bytes=engine_bytes,
         gather_bytes=gather_bytes,
         reduce_bytes=reduce_bytes,
+        activation_bytes=activation_bytes,
     )
 
 
@@ -81,6 +94,7 @@ def plan_rows(cfg: DictConfig, asked: Asked) -> list[Row]:
         engine_bytes=parse_dtype(cfg.model.engine_dtype).itemsize,
         gather_bytes=gathered or own,
         reduce_bytes=4 if gathered or cfg.model.lora else own,
+        activation_bytes=compute_bytes(cfg),
     )
     work = workload_of(cfg, asked, policy)
     num = cfg.trainer.devices * cfg.trainer.num_nodes

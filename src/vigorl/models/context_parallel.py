@@ -28,13 +28,14 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.distributed.constants import default_pg_timeout
 from torch.nn.functional import pad
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
-from vigorl.models.packing import SPLIT
+from vigorl.models.packing import SPLIT, attend_varlen
 
 
 class ContextGroup:
@@ -50,10 +51,11 @@ class ContextGroup:
     def __init__(self, size: int) -> None:
         self.size, self.rank, self.first = size, 0, 0
         self.is_reading = False
+        self._world: Any = None
         self._group: Any = None
 
     def join(self) -> None:
-        """Find the others; all ranks call it, once they are connected.
+        """Find the others; all ranks call it, once they are connected, and again by each run.
 
         Raises:
             ConfigError: The ranks do not divide into groups of this size.
@@ -64,7 +66,9 @@ class ContextGroup:
                 f"model.context_parallel={self.size} must divide the {num_ranks} processes of "
                 "trainer.devices x trainer.num_nodes"
             )
-        self._group, _ = dist.new_subgroups(self.size)
+        if self._world is not dist.group.WORLD:  # groups are never given back
+            self._group, _ = dist.new_subgroups(self.size, timeout=default_pg_timeout)
+            self._world = dist.group.WORLD
         self.rank, self.is_reading = dist.get_rank() % self.size, False
         self.first = dist.get_rank() - self.rank
 
@@ -215,10 +219,10 @@ def prepare_context(model: PreTrainedModel, family: Family, group: ContextGroup)
             f"model.context_parallel={group.size} must divide the {text.num_key_value_heads} "
             "key-value heads of the model"
         )
-    kind = text._attn_implementation
-    AttentionInterface.register(
-        f"{SPLIT}{kind}", partial(attend, inner=ALL_ATTENTION_FUNCTIONS[kind])
-    )
+    kind, inner = text._attn_implementation, ALL_ATTENTION_FUNCTIONS[text._attn_implementation]
+    if kind.startswith("flash_attention"):
+        inner = partial(attend_varlen, kind=kind)
+    AttentionInterface.register(f"{SPLIT}{kind}", partial(attend, inner=inner))
     text._attn_implementation = f"{SPLIT}{kind}"
     family.language_model(model).register_forward_pre_hook(_with_own_part, with_kwargs=True)
 

@@ -65,7 +65,7 @@ def _from_hub(text: str) -> dict[str, Any]:
 
 
 def meta_policy(config: Mapping[str, Any], **settings: Any) -> Policy:
-    """A policy without weights, for counting; the arguments are `measure_model`'s."""
+    """A policy without weights, for counting, of a config.json; the settings are `Policy`'s."""
     of_model = {key: value for key, value in config.items() if key != "model_type"}
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(

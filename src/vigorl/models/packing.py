@@ -20,12 +20,15 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.flash_attention import get_target_dtype
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_flash_attention_utils import _flash_attention_forward
 
 from vigorl.core.errors import ConfigError
 from vigorl.families.family import Family
 
 _SDPA = "vigorl_packed_sdpa"
+_LENGTHS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
 SPLIT = "vigorl_split_"  # before the name of what `models.context_parallel` stands around
 
 
@@ -48,6 +51,41 @@ def attend(
         for q, k, v in zip(queries, keys, values, strict=True)
     ]
     return torch.cat(seen, dim=1), None
+
+
+def attend_varlen(
+    module: nn.Module,
+    query: Float[Tensor, "1 heads tokens dim"],
+    key: Float[Tensor, "1 kv_heads seen dim"],
+    value: Float[Tensor, "1 kv_heads seen dim"],
+    attention_mask: None,
+    *,
+    kind: str,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **given: Any,
+) -> tuple[Float[Tensor, "1 tokens heads dim"], None]:
+    """FlashAttention's kernel for lengths that differ, whatever attention is called in the config,
+    by which transformers' own function looks for it.
+
+    Args:
+        kind: Of FlashAttention, as transformers names it.
+        given: The lengths of queries and keys among it (`cu_seq_lens_q` and so on).
+    """
+    made = _flash_attention_forward(
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        None,
+        query_length=query.shape[2],
+        is_causal=True,
+        dropout=dropout,
+        softmax_scale=scaling,
+        target_dtype=get_target_dtype(query, module),
+        attn_implementation=kind,
+        **{name: given[name] for name in _LENGTHS},
+    )
+    return made, None
 
 
 # Without a mask of that name: models with plain positions would make one of [row, row] numbers.

@@ -26,7 +26,12 @@ from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
 from vigorl.families.loading import load_model
 from vigorl.families.lookup import family_named
-from vigorl.models.context_parallel import SplitRow, context_group, prepare_context
+from vigorl.models.context_parallel import (
+    ContextGroup,
+    SplitRow,
+    context_group,
+    prepare_context,
+)
 from vigorl.models.liger_head import check_liger
 from vigorl.models.logprobs import ScoringHead, Targets, chosen_logprobs
 from vigorl.models.lora import LoraSettings, adapters_off, add_lora
@@ -53,7 +58,7 @@ class Policy(nn.Module):
         source: The folder it was loaded from, or None; tokenizer and image processor are copied
             from there.
         lora: The adapters it carries, or None.
-        context: The processes with which it reads rows, where there are any.
+        context: The processes with which it reads the rows of an update; None: it reads alone.
         attention_cost: What a sequence's attention takes, by its length, as a share of what the
             language model's linear layers take for a token: a sequence of L tokens costs
             L (1 + attention_cost L) of them.
@@ -198,6 +203,11 @@ class Policy(nn.Module):
         )
 
     @property
+    def reading_group(self) -> ContextGroup | None:
+        """With whom it reads rows now."""
+        return self.context if self.context is not None and self.context.is_reading else None
+
+    @property
     def has_dropout(self) -> bool:
         """Whether a forward pass in training mode is that of another policy than an engine has."""
         rates = [m.p for m in self.model.modules() if isinstance(m, nn.Dropout)]
@@ -305,8 +315,8 @@ class Policy(nn.Module):
             grids, features = grids[is_read[counts.cumsum(0) - counts]], features[is_read]
         row, told = packing.row(batch.input_ids), packing.told(self.model)
         split = None
-        if self.context is not None and self.context.is_reading:
-            split = told["row"] = SplitRow(row.shape[1], self.context)
+        if (group := self.reading_group) is not None:
+            split = told["row"] = SplitRow(row.shape[1], group)
         hidden = self.family.read(
             self.model,
             input_ids=row,
@@ -354,8 +364,7 @@ class Policy(nn.Module):
         )
         # one call for FSDP, whose root this method is
         states = self.forward(batch, features, at=targets.before)
-        group = self.context if self.context is not None and self.context.is_reading else None
-        if group is not None:
+        if (group := self.reading_group) is not None:
             own = group.share(len(states))
             states, targets = states[own], targets.part(own)
         logprobs, entropy = chosen_logprobs(

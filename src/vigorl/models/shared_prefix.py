@@ -31,16 +31,13 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import AttentionInterface, PreTrainedModel
-from transformers.integrations.flash_attention import get_target_dtype
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_flash_attention_utils import (
-    _flash_attention_forward,
-    flash_attn_supports_top_left_mask,
-)
+from transformers.modeling_flash_attention_utils import flash_attn_supports_top_left_mask
 
 from vigorl.core.errors import ConfigError
 from vigorl.data.collate import TrainingBatch
 from vigorl.families.family import Family
+from vigorl.models import packing
 from vigorl.models.packing import attention_kind
 
 LEAST_SHARED = 16  # tokens; fewer, such as a chat's opening, are not worth an attention mask
@@ -125,39 +122,16 @@ def attend_varlen(
     value: Float[Tensor, "1 kv_heads row dim"],
     attention_mask: None,
     *,
-    kind: str,
     reach: Reach,
-    dropout: float = 0.0,
-    scaling: float | None = None,
     **given: Any,
 ) -> tuple[Float[Tensor, "1 row heads dim"], None]:
-    """The same by FlashAttention's kernel for lengths that differ. Where queries are fewer than
-    keys, it takes them for the last, which they are.
+    """The same by FlashAttention's kernel for lengths that differ (`packing.attend_varlen`). Where
+    queries are fewer than keys, it takes them for the last, which they are.
 
-    Args:
-        kind: Of FlashAttention, as transformers names it.
-        given: The lengths of both among it (`cu_seq_lens_q` and so on).
     Source: flash-attn from 2.1 on, README, "Change behavior of causal flag".
     """
-    lengths = {
-        name: given[name]
-        for name in ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
-    }
     keys, values = (torch.cat(reach.gather(x), dim=2) for x in (key, value))
-    made = _flash_attention_forward(
-        query.transpose(1, 2),
-        keys.transpose(1, 2),
-        values.transpose(1, 2),
-        None,
-        query_length=query.shape[2],
-        is_causal=True,
-        dropout=dropout,
-        softmax_scale=scaling,
-        target_dtype=get_target_dtype(query, module),
-        attn_implementation=kind,
-        **lengths,
-    )
-    return made, None
+    return packing.attend_varlen(module, query, keys, values, attention_mask, **given)
 
 
 # Without masks of these names: models with plain positions would make them.

@@ -79,7 +79,7 @@ class PolicyModule(L.LightningModule):
     A loss arrives as a plain sum over its tokens, weighted over the WHOLE optimizer batch.
     Lightning divides it by the number of micro-batches and averages gradients over ranks, so
     `report` multiplies by both: the step is that of one big batch. Where several ranks read the
-    same micro-batches (`models.context_parallel`), each has its part of their gradient.
+    same micro-batches (`models.context_parallel`), the loss of each counts as one of so many.
 
     A step whose gradient is not finite is left out: weights and optimizer stay as they are,
     `train/skipped_steps` counts it, and after `MOST_SKIPPED` in a row the run stops.
@@ -253,13 +253,13 @@ class PolicyModule(L.LightningModule):
                 f"the loss is {loss.item()} at step {self.global_step}: lower {lr}, or train in "
                 "float32; the last checkpoint is from before this step"
             )
-        return loss * self.trainer.accumulate_grad_batches * self._num_batches
+        ranks = self.trainer.world_size / self.num_readers
+        return loss * self.trainer.accumulate_grad_batches * ranks
 
     @property
-    def _num_batches(self) -> int:
-        """Micro-batches that all ranks read at a time."""
-        context = self.policy.context
-        return self.trainer.world_size // (1 if context is None else context.size)
+    def num_readers(self) -> int:
+        """Ranks that read each micro-batch of an update."""
+        return 1 if self.policy.context is None else self.policy.context.size
 
     _loss_of_update = 0.0
     _lr_of_update = 0.0
@@ -318,7 +318,8 @@ class PolicyModule(L.LightningModule):
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
             return
         # each rank holds its share of the sum that is the loss of the whole optimizer batch
-        self.step_metrics.add_sums({"train/loss": (self._loss_of_update * self._num_batches, 1)})
+        ranks = self.trainer.world_size / self.num_readers
+        self.step_metrics.add_sums({"train/loss": (self._loss_of_update * ranks, 1)})
         self._loss_of_update = 0.0
         if isinstance(self.trainer.strategy, DeepSpeedStrategy):
             norm = self.trainer.strategy.deepspeed_engine.get_global_grad_norm()

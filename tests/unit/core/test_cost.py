@@ -178,6 +178,10 @@ def test_what_reads_together_exchanges_tokens_for_heads() -> None:
     # a half of 4 sequences of 80 tokens, forwards, backwards and once more
     assert both["update"] - alone["update"] == pytest.approx(0.5 * 3 * (12 + 5) * 2 * 320 / 1e5)
     assert both["logprob"] == alone["logprob"]
+    assert both["features"] == 2 * alone["features"]  # each sees the pictures of both
+    far = replace(DEVICE, link_rate=1e2)
+    parts = predict(heads, replace(work, together=2), far, num_devices=2, achieved=WHOLE).parts
+    assert next(part.bound for part in parts if part.name == "update") is Bound.LINK
     slow, parts = replace(WHOLE, layer_s=1.0), []
     for one in (work, replace(work, together=2)):  # each starts the kernels of both's micro-batches
         parts.append(seconds(one, model=heads, num_devices=2, achieved=slow)["update"])

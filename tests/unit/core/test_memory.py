@@ -153,8 +153,9 @@ def test_ranks_that_read_together_keep_a_part_each() -> None:
     both = replace(whole, together=2)
     around = 2 * 2 * 8000 * 3584 * 4
     assert activation_bytes(QWEN_7B, both) == activation_bytes(QWEN_7B, whole) / 2 + around
-    shared = replace(both, shared_tokens=4000)
-    assert activation_bytes(QWEN_7B, shared) < activation_bytes(QWEN_7B, both)
+    alone = replace(whole, shared_tokens=4000)
+    shared, around = replace(alone, together=2), 2 * (2 * 8000 - 4000) * 3584 * 4
+    assert activation_bytes(QWEN_7B, shared) == activation_bytes(QWEN_7B, alone) / 2 + around
     short = replace(both, response_tokens=100)
     assert sizes(learning_items(QWEN_7B, short))["logits"] == 100 * 16_384 * 4 * 4
 
@@ -166,6 +167,8 @@ def test_engine_keeps_57344_bytes_per_token() -> None:
     assert found["engine weights"] == 2 * ALL
     assert found["KV cache"] == 2 * 8 * 8000 * 57_344
     assert found["engine's kept turns"] == 1000 * 57_344
+    roomy = replace(ENGINE, prefix_cache_tokens=None)
+    assert sizes(engine_items(QWEN_7B, roomy))["engine's kept turns"] == 2**30
     assert found["engine's kept features"] == 1000 * 3584 * 2
 
 

@@ -99,6 +99,22 @@ def test_micro_batches_by_tokens_are_filled_up_by_shorter_sequences(seven: str) 
     assert sequences["shared"] > sequences["tokens"] >= 1
 
 
+def test_ranks_that_read_together_keep_less_of_rows_and_more_pictures(seven: str) -> None:
+    base = ["scale=qwen2_5_vl_7b", seven, "model.packing=true", "trainer.devices=8"]
+    base += ["strategy=fsdp2", "model.vision_cache_bytes=null"]
+    found = []
+    for size in (1, 4, 8):
+        cfg = settings(*base, f"model.context_parallel={size}")
+        rows, model = check_model(cfg)
+        assert model is not None
+        found.append({one.name: one.num_bytes for one in needs(cfg, model, machine(gpus=8)).device})
+    assert found[1]["activations"] < 0.3 * found[0]["activations"]
+    assert found[1]["kept features"] == 4 * found[0]["kept features"]
+    assert next(row.text for row in rows if row.status is Status.FAIL).startswith(
+        "model.context_parallel=8 must divide the 4 key-value heads"
+    )
+
+
 def test_answers_that_are_learned_from_stand_in_the_same_step() -> None:
     pearl = settings("experiment=recipe_pearl")
     _, model = check_model(pearl)

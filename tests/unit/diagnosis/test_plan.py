@@ -75,9 +75,10 @@ def test_every_tools_pictures_are_in_the_workload() -> None:
 
 
 def test_parts_that_travel_and_places_that_are_filled_again_are_in_the_workload() -> None:
-    cfg = settings("strategy=fsdp2", "trainer.devices=2", "engine.refill=true")
+    together = ["model.packing=true", "model.context_parallel=2"]
+    cfg = settings("strategy=fsdp2", "trainer.devices=2", "engine.refill=true", *together)
     work = workload_of(cfg, Asked(), policy_of(cfg))
-    assert (work.zero_stage, work.has_turn_barrier) == (3, False)
+    assert (work.zero_stage, work.has_turn_barrier, work.together) == (3, False, 2)
 
 
 def advised(*overrides: str) -> list[str]:

@@ -170,7 +170,10 @@ def lower_right(q: Tensor, k: Tensor, v: Tensor, **how: Any) -> Tensor:
     return torch.cat(made)
 
 
-def test_flash_attention_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("sharing", "processes"), [(True, 1), (True, 2), (False, 2)])
+def test_flash_attention_is_told_the_same(
+    sharing: bool, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def kernel(
         q: Tensor, k: Tensor, v: Tensor, *, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor,
         max_seqlen_q: int, max_seqlen_k: int, softmax_scale: float, causal: bool,
@@ -186,7 +189,8 @@ def test_flash_attention_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(shared_prefix, "flash_attn_supports_top_left_mask", lambda: False)
     policy, alone = make_policy(), make_policy()
     policy.model.config.get_text_config()._attn_implementation = "flash_attention_2"
-    assert_same(Policy(policy.model, packing=True, shared_prefix=True), alone, dialogs())
+    settings = {"packing": True, "shared_prefix": sharing, "context_parallel": processes}
+    assert_same(Policy(policy.model, **settings), alone, dialogs())
 
 
 def test_what_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -208,6 +209,13 @@ def ending(engine: HFEngine, world: World, text: str, monkeypatch: pytest.Monkey
         return torch.full((len(logits),), token), logits.log_softmax(-1)[:, token]
 
     monkeypatch.setattr("vigorl.rollout.engines.hf.Sampler.sample", sample)
+
+
+def test_turns_are_kept_as_far_as_a_gib_goes(world: World) -> None:
+    engine = engine_of(world)
+    size = math.prod(engine._kv_shape(1, 1)) * 4
+    assert engine._prefixes._entries.maxsize == 2**30 // size > 10_000
+    assert not engine_of(world, prefix_cache_tokens=0)._prefixes.is_enabled
 
 
 def test_the_next_turn_reads_only_what_is_new(

@@ -17,6 +17,7 @@ from vigorl.data.splits import DataSplits
 from vigorl.models.context_parallel import ContextGroup
 from vigorl.training.buffer import SPARE
 from vigorl.training.datamodule import GroundedTraceDataModule, TraceBatches, TraceBatching
+from vigorl.training.pairs import Pair, PairBatching
 from vigorl.training.plan import PhasePlan
 from vigorl.training.samplers.rates import tally_rollouts
 from vigorl.training.samplers.solve_rate import SolveRateSampling
@@ -173,34 +174,40 @@ def test_either_a_plan_or_traces() -> None:
         GroundedTraceDataModule(source=cast(Any, None), environment=cast(Any, None))
 
 
-def read_by(rank: int, *, together: int) -> list[list[int]]:
-    """Traces of each micro-batch that one of four ranks reads."""
+def read_by(rank: int, *, together: int, pairs: bool) -> list[list[int]]:
+    """First ids of the sequences of each micro-batch that one of four ranks reads."""
     group = None
     if together > 1:
         group = ContextGroup(together)
         group.first = rank // together * together
-    settings = TraceBatching(sequences_per_update=8, micro_batch_size=1)
+    batching: dict[str, Any] = {"traces": TraceBatching(sequences_per_update=8, micro_batch_size=1)}
+    if pairs:
+        batching = {"pairs": PairBatching(rollouts="x", pairs_per_update=4, micro_batch_size=1)}
     module = GroundedTraceDataModule(
-        source=cast(Any, None), environment=cast(Any, None), traces=settings
+        source=cast(Any, None), environment=cast(Any, None), **batching
     )
     module._encoded["train"] = SAMPLES
-    policy = SimpleNamespace(context=group, attention_cost=0.0)
+    module._pairs = [Pair(one, one) for one in SAMPLES]
     module.trainer = cast(Any, SimpleNamespace(
-        world_size=4, global_rank=rank, current_epoch=0, accumulate_grad_batches=2 * together,
-        lightning_module=SimpleNamespace(policy=policy),
+        world_size=4, global_rank=rank, current_epoch=0,
+        accumulate_grad_batches=together * (1 if pairs else 2),
+        lightning_module=SimpleNamespace(
+            policy=SimpleNamespace(context=group, attention_cost=0.0)
+        ),
     ))  # fmt: skip
     module.num_tokens = lambda sample: len(sample.token_ids)
     module.collate = lambda samples: cast(Any, [one.token_ids[0] for one in samples])
-    return list(module.train_dataloader())
+    return [one.batch if pairs else one for one in module.train_dataloader()]
 
 
-def test_ranks_that_read_together_read_what_each_would() -> None:
-    alone = [read_by(rank, together=1) for rank in range(4)]
-    assert sorted(one for rows in alone for (one,) in rows) == list(range(8))
+@pytest.mark.parametrize("pairs", [False, True])
+def test_ranks_that_read_together_read_what_each_would(pairs: bool) -> None:
+    alone = [read_by(rank, together=1, pairs=pairs) for rank in range(4)]
+    assert sorted(rows[0] for read in alone for rows in read) == list(range(8))
     for rank in range(4):
         neighbours = alone[rank // 2 * 2 : rank // 2 * 2 + 2]
-        wanted = [one for pair in zip(*neighbours, strict=True) for one in pair]
-        assert read_by(rank, together=2) == wanted
+        wanted = [rows for both in zip(*neighbours, strict=True) for rows in both]
+        assert read_by(rank, together=2, pairs=pairs) == wanted
 
 
 TASKS = [builders.task(id=str(i), images=(f"{i}.png",)) for i in range(6)]

@@ -17,6 +17,7 @@ Left out: paged attention, one model over several devices. vLLM has them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from transformers.core_model_loading import revert_weight_conversion
 from vigorl.core.entropy_control import EntropyControl
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
+from vigorl.core.memory import GIB
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
@@ -48,6 +50,7 @@ from vigorl.rollout.engines.kv_cache import (
 )
 from vigorl.rollout.engines.sampling import Sampler
 
+KEPT_BYTES = GIB  # of keys and values of turns, where no number is given
 REFILL_SHARE = 8  # places are filled once one in so many is free: reading prompts stops the others
 
 
@@ -76,8 +79,10 @@ class HFEngine(InFlight[GenerationRequest]):
         max_batch_size: Requests sampled together.
         device: Where.
         dtype: Of weights and activations; logprobs are float32 whatever it is.
-        prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; 0 for
-            single-turn work, and whatever is given for models with linear attention.
+        prefix_cache_tokens: Tokens of finished turns whose keys and values are kept; None: as many
+            as a GiB holds. 0 for single-turn work, and whatever is given for models with linear
+            attention. The first turns of all dialogs are sampled before any second one, so where
+            not all of them are kept, each is gone before it is needed.
         feature_cache_tokens: Picture tokens whose features are kept until the next publish.
         refill: A queued request takes the place of one that has ended; else it waits for the whole
             batch. Results are the same but for rounding.
@@ -98,7 +103,7 @@ class HFEngine(InFlight[GenerationRequest]):
         max_batch_size: int = 128,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        prefix_cache_tokens: int = 32768,
+        prefix_cache_tokens: int | None = None,
         feature_cache_tokens: int = 65536,
         refill: bool = False,
     ) -> None:
@@ -128,7 +133,10 @@ class HFEngine(InFlight[GenerationRequest]):
         )
         self._banned[list(codec.banned_ids)] = True
         self._state_layers = self._family.linear_attention(model.config).layers
-        kept = 0 if self._state_layers else prefix_cache_tokens
+        kept = prefix_cache_tokens
+        if kept is None:
+            kept = KEPT_BYTES // (math.prod(self._kv_shape(1, 1)) * dtype.itemsize)
+        kept = 0 if self._state_layers else kept
         self._prefixes = PrefixCache(max_tokens=kept, image_id=codec.image_id)
         self._features = FeatureCache(
             self._model, self._family, images, max_tokens=feature_cache_tokens
@@ -301,11 +309,7 @@ class HFEngine(InFlight[GenerationRequest]):
         num_rows = len(prompts)
         num_known = max(prompt.num_known for prompt in prompts)
         num_read = max(len(prompt.ids) for prompt in prompts)
-        config = self._model.config.get_text_config()
-        heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
-        capacity = num_known + num_read + GROWTH_SLOTS
-        layers = config.num_hidden_layers - len(self._state_layers)
-        shape = (layers, 2, num_rows, heads, capacity, dim)
+        shape = self._kv_shape(num_rows, num_known + num_read + GROWTH_SLOTS)
         cache = BatchKV.empty(shape, length=num_known, dtype=self.dtype, device=self.device)
         if self._state_layers:
             cache = BatchStates.of(cache, state_layers=self._state_layers)
@@ -321,6 +325,13 @@ class HFEngine(InFlight[GenerationRequest]):
         hidden = self._forward(embeds, positions.to(self.device), mask, cache, **extra)
         following = torch.stack([prompt.positions.max() + 1 for prompt in prompts])
         return hidden, cache, following.to(self.device)
+
+    def _kv_shape(self, num_rows: int, capacity: int) -> tuple[int, int, int, int, int, int]:
+        """Of a `BatchKV`."""
+        config = self._model.config.get_text_config()
+        heads, dim = config.num_key_value_heads, self._family.head_dim(self._model.config)
+        layers = config.num_hidden_layers - len(self._state_layers)
+        return layers, 2, num_rows, heads, capacity, dim
 
     def _advance(self) -> None:
         """Sample until no row is left, or, where places are filled again, until some have left."""
