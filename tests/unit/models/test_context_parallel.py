@@ -15,7 +15,7 @@ from vigorl.models.context_parallel import ContextGroup, SplitRow
 
 @pytest.mark.slow
 @pytest.mark.deepspeed  # of the tests of several processes, though it needs none
-@pytest.mark.parametrize("num", [2, 4])
+@pytest.mark.parametrize("num", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_rows_read_together_say_and_teach_what_one_process_does(num: int) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     result = subprocess.run(
