@@ -55,8 +55,9 @@ class Design:
 SWITCHES = tuple(one.name for one in fields(Design))
 DESIGNS = {
     "all": Design(),
-    **{f"no_{name}": replace(Design(), **{name: False}) for name in SWITCHES if name != "packing"},
+    **{f"no_{name}": replace(Design(), **{name: False}) for name in ("tiles", "tower", "prefix")},
     "no_packing": Design(packing=False, prefix=False),  # which needs it
+    "no_budget": Design(budget=False, prefix=False),  # which counts tokens by itself
     "released": Design(**dict.fromkeys(SWITCHES, False)),
 }
 
