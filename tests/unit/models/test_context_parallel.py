@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
+from tests.unit.models.ranks import run_ranks
 from tests.unit.models.small import make_policy
 from vigorl.core.errors import ConfigError
 from vigorl.models.context_parallel import ContextGroup, SplitRow
@@ -17,17 +13,7 @@ from vigorl.models.context_parallel import ContextGroup, SplitRow
 @pytest.mark.deepspeed  # of the tests of several processes, though it needs none
 @pytest.mark.parametrize("num", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_rows_read_together_say_and_teach_what_one_process_does(num: int) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
-        [*command, f"--nproc-per-node={num}", "-m", "tests.unit.models.context_worker"],
-        cwd=Path(__file__).parents[3],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    run_ranks("context_worker", num=num)
 
 
 @pytest.mark.parametrize("num_tokens", [1, 5, 6, 7])
