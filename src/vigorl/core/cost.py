@@ -393,26 +393,22 @@ def _update(
     # gradients once an update; with ZeRO-3 the weights too, forward and backward of a micro-batch
     sent = work.updates * 2.0 * model.num_trained * model.reduce_bytes
     link_s = _link_s(sent, device, num_devices, achieved) + 2 * gather_s
-    exchange_s = _exchange_s(model, work, sequences, device, num_devices, achieved)
+    exchange_s = _exchange_s(model, work, sequences.tokens / num_devices, device, achieved)
     bound = Bound.FLOPS if compute_s >= max(link_s, exchange_s) else Bound.LINK
     seconds = max(compute_s, link_s) + exchange_s
     return Part("update", work.passes * seconds, bound, Side.LEARNER)
 
 
 def _exchange_s(
-    model: ModelCost,
-    work: Workload,
-    sequences: Load,
-    device: Device,
-    num_devices: int,
-    achieved: Achieved,
+    model: ModelCost, work: Workload, num_tokens: float, device: Device, achieved: Achieved
 ) -> float:
-    """Of tokens for heads and back, which no arithmetic hides: queries, keys, values, and what
-    attention made of them, in each layer, forwards, backwards, and where layers are computed again.
+    """Of tokens for heads and back, a device's, which no arithmetic hides: queries, keys, values,
+    and what attention made of them, in each layer, forwards, backwards, and where layers are
+    computed again.
     """
     numbers = 2 * model.flops.query_width + model.kv_bytes / model.engine_bytes
     times = 2 + work.is_checkpointed
-    sent = times * numbers * model.activation_bytes * sequences.tokens / num_devices
+    sent = times * numbers * model.activation_bytes * num_tokens
     return _link_s(sent, device, work.together, achieved)
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 GIB = 2**30
+KEPT_TURNS_BYTES = GIB  # that the hf engine has room for, where no number of tokens is given
 
 LOGITS_COPIES = 4  # as computed, in float32, as probabilities, and as a gradient
 
@@ -175,8 +176,8 @@ class EngineLoad:
         batch_size: Requests sampled together.
         prompt_tokens: Of the longest prompt, pictures expanded.
         sequence_tokens: Of the longest dialog, pictures expanded.
-        prefix_cache_tokens: Whose keys and values are kept between turns; None: as many as a GiB
-            holds.
+        prefix_cache_tokens: Whose keys and values are kept between turns; None: as many as
+            `KEPT_TURNS_BYTES` hold.
         feature_cache_tokens: Picture tokens whose features are kept.
         encode_tokens: Picture tokens that go through the tower at once.
         reserved_bytes: What an engine takes whole, such as vLLM's share of the device; replaces
@@ -366,7 +367,7 @@ def engine_items(model: ModelSize, load: EngineLoad) -> list[MemoryItem]:
     size, rows = load.dtype_bytes, load.batch_size
     batch_kv = 2 * model.kv_bytes(rows * load.sequence_tokens, dtype_bytes=size)
     batch_kv += 4 * rows * model.linear_layers * model.linear_state  # float32
-    kept = GIB
+    kept = KEPT_TURNS_BYTES
     if load.prefix_cache_tokens is not None:
         kept = model.kv_bytes(load.prefix_cache_tokens, dtype_bytes=size)
     if model.linear_layers:

@@ -249,7 +249,10 @@ def engine_load(cfg: DictConfig, model: ModelSize, machine: Machine) -> EngineLo
         return None
     reserved = _vllm_bytes(cfg, model, machine) if kind == "vllm" else None
     is_hf = kind == "hf"
-    setting = lambda name: engine.get(name, _default(hf.HFEngine, name) if is_hf else 0)  # noqa: E731
+
+    def setting(name: str) -> Any:
+        return engine.get(name, _default(hf.HFEngine, name) if is_hf else 0)
+
     prompt = prompt_tokens(cfg) + model.picture_tokens(cfg.pixels.max_pixels)
     return EngineLoad(
         dtype_bytes=parse_dtype(cfg.model.engine_dtype).itemsize,

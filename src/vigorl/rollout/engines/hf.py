@@ -32,7 +32,7 @@ from transformers.core_model_loading import revert_weight_conversion
 from vigorl.core.entropy_control import EntropyControl
 from vigorl.core.errors import ConfigError, EngineError
 from vigorl.core.media import ImageView
-from vigorl.core.memory import GIB
+from vigorl.core.memory import KEPT_TURNS_BYTES
 from vigorl.core.protocols import Completion, GenerationRequest, PromptReading
 from vigorl.data.encoding import ChatCodec, expand_image_pads
 from vigorl.data.images import ImageStore
@@ -50,7 +50,6 @@ from vigorl.rollout.engines.kv_cache import (
 )
 from vigorl.rollout.engines.sampling import Sampler
 
-KEPT_BYTES = GIB  # of keys and values of turns, where no number is given
 REFILL_SHARE = 8  # places are filled once one in so many is free: reading prompts stops the others
 
 
@@ -135,7 +134,7 @@ class HFEngine(InFlight[GenerationRequest]):
         self._state_layers = self._family.linear_attention(model.config).layers
         kept = prefix_cache_tokens
         if kept is None:
-            kept = KEPT_BYTES // (math.prod(self._kv_shape(1, 1)) * dtype.itemsize)
+            kept = KEPT_TURNS_BYTES // (math.prod(self._kv_shape(1, 1)) * dtype.itemsize)
         kept = 0 if self._state_layers else kept
         self._prefixes = PrefixCache(max_tokens=kept, image_id=codec.image_id)
         self._features = FeatureCache(
